@@ -1,0 +1,34 @@
+"""Linear softmax models by cross-entropy: the fastest and most accurate way to train and evaluate them on CPUs."""
+
+import importlib
+
+__version__ = "0.1.0"
+
+# Public names and the module each one lives in. A name loads its module at first use, so that `import fastxent`
+# brings neither scikit-learn nor Numba with it.
+_HOME = {
+    "logsumexp": "functional",
+    "softmax": "functional",
+    "log_softmax": "functional",
+    "sigmoid": "functional",
+    "cross_entropy": "functional",
+    "cross_entropy_and_grad": "functional",
+    "linear_cross_entropy": "functional",
+    "linear_cross_entropy_and_grad": "functional",
+    "linear_cross_entropy_hessp": "functional",
+    "LogisticRegression": "estimators",
+}
+
+__all__ = ["__version__", *_HOME]
+
+
+def __getattr__(name):
+    if name in _HOME:
+        value = getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
+        globals()[name] = value
+        return value
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__():
+    return sorted(set(globals()) | set(_HOME))
