@@ -1,8 +1,8 @@
-"""Builds the kernels: only what pyproject.toml cannot say. Every compiler directive and flag of the project stands here.
+"""Builds the kernels: what pyproject.toml cannot say. All compiler directives and flags stand here.
 
-One source, fastxent/kernels/_baseline.pyx, becomes up to three extensions: the baseline for whatever the compiler
-targets, and clones of it for x86-64-v3 and x86-64-v4. A clone is optional: where the compiler or the processor family
-does not know its flag it is left out, and fastxent.kernels picks the best of what is there at import.
+One source, fastxent/kernels/_baseline.pyx, becomes up to three extensions: the baseline for whatever the
+compiler targets, and clones of it for x86-64-v3 and x86-64-v4. A clone is optional: where the compiler or the
+processor family does not know its flag it is left out, and fastxent.kernels picks the best that is there.
 
 Switches, by environment variable (see CONTRIBUTING.md):
     FASTXENT_DEBUG=1     bounds checks in the Cython code, no optimisation, debug symbols
@@ -30,8 +30,8 @@ DIRECTIVES = {
     "freethreading_compatible": True,
 }
 
-# Nothing from the fast-math family: reassociation breaks exp and compensated sums without a word. These two only
-# promise that nobody reads errno or the floating-point exception flags, which is what lets loops vectorise.
+# Nothing from the fast-math family: reassociation breaks exp and compensated sums without a word. The two -fno
+# flags only promise that nobody reads errno or the exception flags, and let loops vectorise.
 RELEASE_FLAGS = ["-O3", "-fno-math-errno", "-fno-trapping-math", "-g0"]
 DEBUG_FLAGS = ["-O0", "-g"]
 SANITIZE_FLAGS = ["-O1", "-g", "-fno-omit-frame-pointer", "-fsanitize=address,undefined"]
@@ -43,14 +43,16 @@ def extension(name, march=()):
         f"fastxent.kernels.{name}",
         sources=[str(KERNELS / f"{name}.pyx")],
         include_dirs=[str(KERNELS)],
-        depends=sorted(str(p) for end in ("_baseline.pyx", "*.pxi", "*.pxd", "*.h") for p in KERNELS.glob(end)),
+        depends=sorted(
+            str(p) for end in ("_baseline.pyx", "*.pxi", "*.pxd", "*.h") for p in KERNELS.glob(end)
+        ),
         extra_compile_args=list(march),
         optional=bool(march),
     )
 
 
 class BuildKernels(build_ext):
-    """build_ext that knows the compiler before it chooses flags, and translates Cython outside the source tree."""
+    """Chooses flags once the compiler is known, and keeps the translated C out of the source tree."""
 
     def build_extensions(self):
         from Cython.Build import cythonize  # not needed by sdist and metadata commands

@@ -1,8 +1,8 @@
 """The compiled kernels, at the highest instruction-set level that is built and that this processor runs.
 
-All levels are the same source (``_baseline.pyx``) built with other flags, so they offer the same names; those of the
-chosen one are re-exported here. Set the environment variable ``FASTXENT_ISA`` to ``baseline``, ``v3`` or ``v4``
-before the import to force a level.
+All levels are the same source (``_baseline.pyx``) built with other flags, so they offer the same names; those of
+the chosen one are re-exported here. Set the environment variable ``FASTXENT_ISA`` to ``baseline``, ``v3`` or
+``v4`` before the import to force a level.
 
 >>> from fastxent import kernels
 >>> kernels.level in kernels.available()
@@ -32,8 +32,10 @@ def load(name):
             why = "was not built in this installation"
         else:
             why = "needs instructions that this processor does not have"
-        raise ImportError(f"kernel level {name!r} {why}; here one can choose from: {', '.join(available())} "
-                          "(argument of kernels.load, or the environment variable FASTXENT_ISA; unset means the best)")
+        raise ImportError(
+            f"kernel level {name!r} {why}; here one can choose from: {', '.join(available())} "
+            "(argument of kernels.load, or the environment variable FASTXENT_ISA; unset means the best)"
+        )
     return importlib.import_module(f"{__name__}._{name}")
 
 
