@@ -30,8 +30,8 @@ DIRECTIVES = {
     "freethreading_compatible": True,
 }
 
-# Nothing from the fast-math family: reassociation breaks exp and compensated sums without a word. The two -fno
-# flags only promise that nobody reads errno or the exception flags, and let loops vectorise.
+# Nothing from the fast-math family: reassociation breaks exp and compensated sums without a word. The two
+# -fno flags only promise that nobody reads errno or the exception flags, and let loops vectorise.
 RELEASE_FLAGS = ["-O3", "-fno-math-errno", "-fno-trapping-math", "-g0"]
 DEBUG_FLAGS = ["-O0", "-g"]
 SANITIZE_FLAGS = ["-O1", "-g", "-fno-omit-frame-pointer", "-fsanitize=address,undefined"]

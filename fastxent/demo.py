@@ -1,7 +1,7 @@
 """Trains on real data that every machine has, beside scikit-learn: ``python -m fastxent demo``.
 
-Two problems. Dense: the handwritten digits that scikit-learn ships. Sparse: paragraphs of the docstrings of the
-running Python's own standard library, where the class is the module that a paragraph comes from.
+Two problems. Dense: the handwritten digits that scikit-learn ships. Sparse: paragraphs from the docstrings of
+the running Python's own standard library, where the class is the module that a paragraph comes from.
 """
 
 import ast
@@ -216,7 +216,7 @@ def run(output="fastxent-demo.png", repeats=3, problems=(digits, docstrings)):
     try:
         draw(results, output)
     except ModuleNotFoundError as error:
-        if error.name != "matplotlib":
+        if (error.name or "").partition(".")[0] != "matplotlib":
             raise
         print(
             'No picture of the training curves: matplotlib is not installed (pip install "fastxent[plot]").'
