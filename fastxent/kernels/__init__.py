@@ -1,8 +1,8 @@
 """The compiled kernels, at the highest instruction-set level that is built and that this processor runs.
 
-All levels are the same source (``_baseline.pyx``) built with other flags, so they offer the same names;
-those of the chosen one are re-exported here. The environment variable ``FASTXENT_ISA``, set to ``baseline``, ``v3``
-or ``v4`` before the import, forces a level.
+All levels are one source (``_baseline.pyx``) built with other flags, so they offer the same names;
+those of the chosen level are re-exported here. The environment variable ``FASTXENT_ISA`` forces a level:
+set it to ``baseline``, ``v3`` or ``v4`` before the import.
 
 >>> from fastxent import kernels
 >>> kernels.level in kernels.available()
