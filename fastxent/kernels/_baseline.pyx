@@ -1,3 +1,3 @@
-"""The kernels, one source: rows, softmax, products, loops. The clones _v3 and _v4 include this file and nothing else."""
+"""The kernels, one source. The clones _v3 and _v4 include this file and nothing else."""
 
 include "cpu.pxi"

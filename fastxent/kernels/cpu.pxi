@@ -1,5 +1,5 @@
-# What the processor can run. Compilers other than GCC and Clang, and processors other than x86-64, have only the
-# baseline. __builtin_cpu_supports also asks whether the operating system saves the wide registers.
+# What the processor can run. Other compilers than GCC and Clang, and other processors than x86-64, have only
+# the baseline. __builtin_cpu_supports also asks whether the operating system saves the wide registers.
 
 cdef extern from *:
     """
