@@ -13,7 +13,7 @@ LINTED = fastxent tests setup.py $(wildcard bench examples docs)
 # By name: given a folder, cython-lint skips every path with 'build' or 'venv' in it, parents included.
 CYTHON = $(shell find fastxent -name '*.p[yx][xid]')
 
-.PHONY: help demo test lint bench wheel debug sanitize clean
+.PHONY: help demo test lint bench wheel debug sanitize fresh clean
 
 help:
 	@echo "make demo      train on real data, beside scikit-learn; draws fastxent-demo.png"
@@ -25,11 +25,11 @@ help:
 	@echo "make sanitize  the kernel tests under AddressSanitizer and UndefinedBehaviorSanitizer"
 	@echo "make clean     remove what these made"
 
-demo: $(PY)
+demo: $(PY) fresh
 	$(PIP) ".[plot]"
 	$(PY) -P -m fastxent demo
 
-test: lint $(PY)
+test: lint fresh
 	$(PIP) --group test .
 	$(PY) $(PYTEST) $(TESTS)
 
@@ -39,7 +39,7 @@ lint: $(PY)
 	$(PY) -m ruff format --check $(LINTED)
 	$(IN_VENV) cython-lint $(CYTHON)
 
-bench: $(PY)
+bench: $(PY) fresh
 	$(PIP) --group test --group bench .
 	$(PY) bench/run.py
 
@@ -61,18 +61,22 @@ endif
 	&& cd "$$bare" && venv/bin/python $(PYTEST) $(TESTS)
 	@ls dist
 
-debug:
+debug: fresh
 	$(MAKE) VENV=.venv-debug .venv-debug/bin/python
 	FASTXENT_DEBUG=1 .venv-debug/bin/python -m pip install --quiet --group test .
 	.venv-debug/bin/python $(PYTEST) $(TESTS)
 
 # The sanitizer's runtime must be in the process before Python; Python's own arenas would hide overruns from it.
-sanitize:
+sanitize: fresh
 	$(MAKE) VENV=.venv-sanitize .venv-sanitize/bin/python
 	FASTXENT_SANITIZE=1 .venv-sanitize/bin/python -m pip install --quiet --group test .
 	LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)" PYTHONMALLOC=malloc \
 	ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
 	.venv-sanitize/bin/python $(PYTEST) tests/kernels tests/test_functional.py
+
+# setuptools would install again what earlier builds left in build/lib*, modules deleted since then too.
+fresh:
+	@find build/lib* -name '*.py' -delete 2>/dev/null || true
 
 %/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
