@@ -63,6 +63,7 @@ class BuildKernels(build_ext):
         switches = f"{DIRECTIVES} {flags}"
         if not stamp.exists() or stamp.read_text() != switches:
             self.force = True  # file times alone do not tell a debug build from a release build
+            stamp.unlink(missing_ok=True)  # until this build is complete, nobody knows what lies there
 
         translated = cythonize(
             self.extensions,
