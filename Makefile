@@ -15,6 +15,9 @@ CYTHON = $(shell find fastxent -name '*.p[yx][xid]')
 
 .PHONY: help demo test lint bench wheel debug sanitize fresh clean
 
+# A virtual environment that was not finished is made again.
+.DELETE_ON_ERROR:
+
 help:
 	@echo "make demo      train on real data, beside scikit-learn; draws fastxent-demo.png"
 	@echo "make test      lint, build, install into $(VENV), run all tests"
