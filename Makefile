@@ -89,5 +89,5 @@ fresh:
 
 clean:
 	rm -rf .venv .venv-debug .venv-sanitize build dist fastxent.egg-info .pytest_cache .ruff_cache .benchmarks .hypothesis
-	rm -f fastxent-demo.png fastxent/kernels/*.so fastxent/kernels/*.c
+	rm -rf bench_output fastxent-demo.png fastxent/kernels/*.so fastxent/kernels/*.c
 	find fastxent tests -name __pycache__ -prune -exec rm -rf {} +
