@@ -17,7 +17,7 @@ from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
 KERNELS = Path("fastxent/kernels")
-CLONES = {"_v3": "-march=x86-64-v3", "_v4": "-march=x86-64-v4"}
+CLONES = {"_v3": ["-march=x86-64-v3"], "_v4": ["-march=x86-64-v4", "-mprefer-vector-width=512"]}
 DEBUG = os.environ.get("FASTXENT_DEBUG", "0") != "0"
 SANITIZE = os.environ.get("FASTXENT_SANITIZE", "0") != "0"
 
@@ -105,6 +105,6 @@ class BuildKernels(build_ext):
 
 
 setup(
-    ext_modules=[extension("_baseline"), *(extension(name, [flag]) for name, flag in CLONES.items())],
+    ext_modules=[extension("_baseline"), *(extension(name, flags) for name, flags in CLONES.items())],
     cmdclass={"build_ext": BuildKernels},
 )
