@@ -10,10 +10,11 @@ import numpy as np
 
 from . import kernels, parallel
 
-# Multiplications of the two products. A piece of work below the first is not worth a thread of its own; one call of a
-# kernel stays below the second (some tens of milliseconds), so that Ctrl-C is heard.
-MIN_PIECE = 4_000_000
-MAX_CALL = 200_000_000
+# In multiplications, see `work`. A piece below the first is not worth a thread of its own; one call of a kernel stays
+# below the second (some tens of milliseconds), so that Ctrl-C is heard.
+MIN_PIECE = 2_000_000
+MAX_CALL = 400_000_000
+# Gradients of ranges of rows are summed apart and then added up: no more of them than this, in number and in bytes.
 MAX_PARTS = 32
 PARTS_MEMORY = 1 << 26
 
@@ -95,7 +96,12 @@ class Objective:
         if reduction == "mean":
             self._scale = 1.0 / self.total_weight if self.total_weight > 0 else 0.0
         self._rows = bind(X, self.K, target, n_classes, weight, class_weight, label_smoothing)
-        self._bounds = row_ranges(X, self._rows)
+        parts = gradient_parts(X, self._rows)
+        self._bounds = split(X, parts, self._rows.block)
+        # So wide a model that threads would need too many gradients: they share one, and split its classes.
+        self._shared = self._rows.uses_theta and parts < 4 and work(X, self.K) >= 8 * MIN_PIECE
+        if self._shared:
+            self._rows = bind(X, self.K, target, n_classes, weight, class_weight, label_smoothing, True)
         self._weights = parallel.Buffers(self._rows.weights_size, self.dtype)
         self._parts = parallel.Buffers(self._rows.weights_size, self.dtype)
         self._scratch = parallel.Buffers(self._rows.scratch_size, self.dtype)
@@ -123,9 +129,12 @@ class Objective:
             for a, b in call(first, stop):
                 rows.hessp(weights, direction, scratch, a, b, gradient)
 
-        self._over_parts(part, v, out)
-        self._unpack_done(theta, weights)
-        self._unpack_done(v, direction)
+        if self._shared:
+            self._over_classes(weights, direction, v, out)
+        else:
+            self._over_parts(part, v, out)
+        self._unpack_done(weights)
+        self._unpack_done(direction)
         self.passes += 1.5
         return out
 
@@ -149,8 +158,11 @@ class Objective:
         def part(first, stop, scratch, gradient):
             return sum(rows.loss(weights, scratch, a, b, gradient, row_losses) for a, b in call(first, stop))
 
-        losses = self._over_parts(part, theta, out)
-        self._unpack_done(theta, weights)
+        if self._shared:
+            losses = self._over_classes(weights, None, theta, out, row_losses)
+        else:
+            losses = self._over_parts(part, theta, out)
+        self._unpack_done(weights)
         self.passes += 1
         return sum(losses)
 
@@ -170,18 +182,78 @@ class Objective:
 
         results = parallel.run(task, len(parts), self.n_threads)
         if out is not None:
-            d1, K = self.shape
-            pieces = min(self.n_threads, max(1, d1 * K * len(parts) // 500_000))
-
-            def unpack(i):
-                rows.unpack(parts, self._scale, self.l2, theta, out, d1 * i // pieces, d1 * (i + 1) // pieces)
-
-            parallel.run(unpack, pieces, self.n_threads)
+            self._finish(parts, theta, out)
             for gradient in parts:
                 self._parts.give(gradient)
-            if not self.fit_intercept:
-                out[-1] = 0
         return results
+
+    def _over_classes(self, weights, direction, theta, out, row_losses=None):
+        """The same for a shared gradient: block after block, whose rows and whose classes the threads divide."""
+        rows, n, K = self._rows, self.n_rows, self.K
+        x, z = parallel.zeros(rows.x_size, self.dtype), parallel.zeros(rows.z_size, self.dtype)
+        a = z if direction is None else parallel.zeros(rows.z_size, self.dtype)
+        class_step = max(1, K // (32 * rows.panel)) * rows.panel
+        class_pieces = -(-K // class_step)
+        gradient = None
+        if out is not None:
+            gradient = out if out.dtype == self.dtype and out.flags.c_contiguous else self._parts.take()
+            gradient.fill(0)
+
+        def over(step, pieces):
+            def task(i):
+                scratch = self._scratch.take()
+                result = step(i, scratch)
+                self._scratch.give(scratch)
+                return result
+
+            return parallel.run(task, pieces, self.n_threads)
+
+        losses = []
+        for first in range(0, n, rows.block):
+            count = min(rows.block, n - first)
+            row_pieces = -(-count // 12)
+
+            def rows_of(i, count=count):
+                return 12 * i, min(12 * (i + 1), count)
+
+            def classes_of(i):
+                return class_step * i, min(class_step * (i + 1), K)
+
+            def compute_logits(i, scratch, count=count):
+                rows.block_logits(x, count, weights, z, *classes_of(i), scratch)
+                if direction is not None:
+                    rows.block_logits(x, count, direction, a, *classes_of(i), scratch)
+
+            def softmax(i, scratch, first=first, rows_of=rows_of):
+                if direction is not None:
+                    return rows.block_hessian(first, *rows_of(i), z, a, scratch)
+                return rows.block_loss(first, *rows_of(i), z, gradient is not None, scratch, row_losses)
+
+            def add_gradient(i, scratch, count=count):
+                rows.block_gradient(x, count, a, gradient, *classes_of(i), scratch)
+
+            rows.open_block(first, 0, count, x)
+            over(compute_logits, class_pieces)
+            losses += over(softmax, row_pieces)
+            if gradient is not None:
+                over(add_gradient, class_pieces)
+        if out is not None:
+            self._finish([gradient], theta, out)
+            if gradient is not out:
+                self._parts.give(gradient)
+        return losses
+
+    def _finish(self, parts, theta, out):
+        """out = the parts added up in order, scaled, and the penalty's gradient."""
+        d1, K = self.shape
+        pieces = min(self.n_threads, max(1, d1 * K * len(parts) // 500_000))
+
+        def piece(i):
+            self._rows.unpack(parts, self._scale, self.l2, theta, out, d1 * i // pieces, d1 * (i + 1) // pieces)
+
+        parallel.run(piece, pieces, self.n_threads)
+        if not self.fit_intercept:
+            out[-1] = 0
 
     def _pack(self, theta):
         rows = self._rows
@@ -202,7 +274,7 @@ class Objective:
         )
         return weights
 
-    def _unpack_done(self, theta, weights):
+    def _unpack_done(self, weights):
         if not self._rows.uses_theta:
             self._weights.give(weights)
 
@@ -215,22 +287,25 @@ def bind(X, K, *targets):
 
 
 def work(X, K):
-    """Multiplications of one product of X with K columns."""
-    return (X.size if isinstance(X, np.ndarray) else X.nnz + X.shape[0]) * K
+    """Cost of a product of X with K columns, in multiplications of the dense one: reading X, or finding one's way in a
+    sparse row, counts for some more columns."""
+    if isinstance(X, np.ndarray):
+        return X.size * (K + 8)
+    return (X.nnz + X.shape[0]) * (2 * K + 16)
 
 
-def row_ranges(X, rows):
-    """Bounds of the ranges of rows whose gradients are summed apart: by shape alone, never by the number of threads."""
+def gradient_parts(X, rows):
+    """In how many ranges the rows' gradients are summed: by shape alone, never by the number of threads."""
     total = work(X, rows.K)
-    memory = max(PARTS_MEMORY, total // rows.K * X.dtype.itemsize)
+    size = rows.weights_size
     parts = min(
         total // MIN_PIECE,
         MAX_PARTS,
-        memory // (rows.weights_size * X.dtype.itemsize),
-        max(2, total // (24 * rows.weights_size)),  # adding up the parts stays a small share
+        max(PARTS_MEMORY, X.size * X.dtype.itemsize) // (size * X.dtype.itemsize),
+        max(2, total // (24 * size)),  # adding up the parts stays a small share
         -(-rows.n // rows.block),
     )
-    return split(X, max(1, int(parts)), rows.block)
+    return max(1, int(parts))
 
 
 def split(X, parts, block):

@@ -18,8 +18,10 @@ cdef class LinearSoftmax:
     row_weight : float64 (n,) or None
     class_weight : float64 (n_classes,) or None
     smoothing : float
+    shared : bool
+        Blocks will be taken in steps, their buffers shared by all threads: larger blocks.
     """
-    cdef readonly Py_ssize_t n, d, K, weights_size, scratch_size, block
+    cdef readonly Py_ssize_t n, d, K, weights_size, scratch_size, x_size, z_size, block, panel
     cdef readonly bint is_double, uses_theta
     cdef object keep
     cdef Rows rows
@@ -27,7 +29,8 @@ cdef class LinearSoftmax:
     cdef Targets targets
     cdef bint binary
 
-    def __init__(self, X, K, target=None, n_classes=0, row_weight=None, class_weight=None, smoothing=0.0):
+    def __init__(self, X, K, target=None, n_classes=0, row_weight=None, class_weight=None, smoothing=0.0,
+                 shared=False):
         cdef Py_ssize_t itemsize, index_size, size
         if isinstance(X, tuple):
             data, indices, indptr, self.n, self.d = X
@@ -50,10 +53,13 @@ cdef class LinearSoftmax:
         self.rows.n = self.n
         self.rows.d = self.d
         self.binary = K == 1
-        self.layout = plan(&self.rows, K, FX_LANES_F64 if self.is_double else FX_LANES_F32, itemsize)
+        self.layout = plan(&self.rows, K, FX_LANES_F64 if self.is_double else FX_LANES_F32, itemsize, shared)
         self.uses_theta = self.layout.scheme == CLASSES
         self.weights_size = self.layout.weights_size
+        self.x_size = self.layout.x_size
+        self.z_size = self.layout.z_size
         self.block = self.layout.block
+        self.panel = 4 * (FX_LANES_F64 if self.is_double else FX_LANES_F32)
 
         self.targets.n_classes = n_classes
         self.targets.smoothing = smoothing
@@ -66,6 +72,8 @@ cdef class LinearSoftmax:
                 self.targets.soft = address(target, self.n * n_classes * itemsize, False)
         self.targets.row_weight = NULL if row_weight is None else <const double*>address(row_weight, self.n * 8, False)
         self.targets.class_weight = NULL if class_weight is None else <const double*>address(class_weight, n_classes * 8, False)
+        if shared:
+            self.layout.x_size = self.layout.z_size = 0  # not part of a thread's scratch
         size = self.layout.x_size + self.layout.panel_size + 2 * self.layout.z_size + 5 * AUX_ROWS + n_classes
         self.scratch_size = size + 8 * 16  # each part begins on a cache line
         self.keep = (X, target, row_weight, class_weight)
@@ -116,8 +124,7 @@ cdef class LinearSoftmax:
         cdef char* l = NULL if row_loss is None else self.buffer(row_loss, self.n, True)
         cdef double total
         check_range(first, stop, self.n)
-        if self.targets.codes == NULL and self.targets.soft == NULL:
-            raise ValueError("no target was given")
+        self.check_target()
         with nogil:
             if self.is_double:
                 total = loss_range(self, first, stop, <double*>w, <double*>g, <double*>l, <double*>s)
@@ -132,8 +139,7 @@ cdef class LinearSoftmax:
         cdef char* s = self.buffer(scratch, self.scratch_size, True)
         cdef char* g = self.buffer(gradient, self.weights_size, True)
         check_range(first, stop, self.n)
-        if self.targets.codes == NULL and self.targets.soft == NULL:
-            raise ValueError("no target was given")
+        self.check_target()
         with nogil:
             if self.is_double:
                 hessp_range(self, first, stop, <double*>w, <double*>v, <double*>g, <double*>s)
@@ -151,6 +157,88 @@ cdef class LinearSoftmax:
                 predict_range(self, first, stop, <double*>w, <double*>o, kind, <double*>s)
             else:
                 predict_range(self, first, stop, <float*>w, <float*>o, kind, <float*>s)
+
+    # A block in four steps, each over a range of its rows or of its classes, for models so wide that threads share one
+    # gradient and split the classes (layouts with uses_theta). x: x_size entries; z and a: z_size; row 0 of each belongs
+    # to row `first` of X.
+
+    def open_block(self, Py_ssize_t first, Py_ssize_t start, Py_ssize_t stop, x):
+        """Copy rows start..stop of the block that begins at row `first`."""
+        cdef char* xp = self.buffer(x, self.x_size, True)
+        self.check_block(first, start, stop)
+        with nogil:
+            if self.is_double:
+                copy_rows(&self.rows, &self.layout, first + start, stop - start, <double*>xp + start * self.layout.ldx)
+            else:
+                copy_rows(&self.rows, &self.layout, first + start, stop - start, <float*>xp + start * self.layout.ldx)
+
+    def block_logits(self, x, Py_ssize_t rows, weights, z, Py_ssize_t k0, Py_ssize_t k1, scratch):
+        """z[:, k0:k1] = x W; k0 a multiple of `panel`."""
+        cdef char* xp = self.buffer(x, self.x_size, False)
+        cdef char* w = self.buffer(weights, self.weights_size, False)
+        cdef char* zp = self.buffer(z, self.z_size, True)
+        cdef char* s = self.buffer(scratch, self.scratch_size, True)
+        self.check_block(0, 0, rows)
+        check_range(k0, k1, self.K)
+        with nogil:
+            if self.is_double:
+                classes_logits(&self.layout, <double*>xp, rows, <double*>w, k0, k1, <double*>zp, <double*>s)
+            else:
+                classes_logits(&self.layout, <float*>xp, rows, <float*>w, k0, k1, <float*>zp, <float*>s)
+
+    def block_loss(self, Py_ssize_t first, Py_ssize_t start, Py_ssize_t stop, z, bint gradient, scratch, row_loss=None):
+        """Sum of s_i loss_i of rows start..stop of the block; with `gradient` their z becomes dL/dz."""
+        cdef char* zp = self.buffer(z, self.z_size, True)
+        cdef char* s = self.buffer(scratch, self.scratch_size, True)
+        cdef char* l = NULL if row_loss is None else self.buffer(row_loss, self.n, True)
+        cdef double total
+        self.check_block(first, start, stop)
+        self.check_target()
+        with nogil:
+            if self.is_double:
+                total = block_loss(self, first, start, stop, <double*>zp, gradient, <double*>s, <double*>l)
+            else:
+                total = block_loss(self, first, start, stop, <float*>zp, gradient, <float*>s, <float*>l)
+        return total
+
+    def block_hessian(self, Py_ssize_t first, Py_ssize_t start, Py_ssize_t stop, z, a, scratch):
+        """Rows start..stop of a (logits of a direction) become the Hessian with respect to the logits z times a."""
+        cdef char* zp = self.buffer(z, self.z_size, True)
+        cdef char* ap = self.buffer(a, self.z_size, True)
+        cdef char* s = self.buffer(scratch, self.scratch_size, True)
+        self.check_block(first, start, stop)
+        self.check_target()
+        with nogil:
+            if self.is_double:
+                block_hessian(self, first, start, stop, <double*>zp, <double*>ap, <double*>s)
+            else:
+                block_hessian(self, first, start, stop, <float*>zp, <float*>ap, <float*>s)
+
+    def block_gradient(self, x, Py_ssize_t rows, q, gradient, Py_ssize_t k0, Py_ssize_t k1, scratch):
+        """gradient[:, k0:k1] += x^T q."""
+        cdef char* xp = self.buffer(x, self.x_size, False)
+        cdef char* qp = self.buffer(q, self.z_size, False)
+        cdef char* g = self.buffer(gradient, self.weights_size, True)
+        cdef char* s = self.buffer(scratch, self.scratch_size, True)
+        self.check_block(0, 0, rows)
+        check_range(k0, k1, self.K)
+        with nogil:
+            if self.is_double:
+                classes_gradient(&self.layout, <double*>xp, rows, <double*>qp, k0, k1, <double*>g, <double*>s)
+            else:
+                classes_gradient(&self.layout, <float*>xp, rows, <float*>qp, k0, k1, <float*>g, <float*>s)
+
+    cdef int check_block(self, Py_ssize_t first, Py_ssize_t start, Py_ssize_t stop) except -1:
+        if not self.uses_theta:
+            raise ValueError("blocks are taken in steps only where the layout has uses_theta")
+        check_range(start, stop, self.block)
+        check_range(first, first + stop, self.n)
+        return 0
+
+    cdef int check_target(self) except -1:
+        if self.targets.codes == NULL and self.targets.soft == NULL:
+            raise ValueError("no target was given")
+        return 0
 
     cdef char* buffer(self, array, Py_ssize_t size, bint writable) except? NULL:
         return <char*>address(array, size * (8 if self.is_double else 4), writable)
@@ -191,11 +279,11 @@ cdef inline real* carve(real** at, Py_ssize_t size) noexcept nogil:
 
 cdef Scratch scratch_parts(const Layout* p, real* scratch) noexcept nogil:
     cdef Scratch s
-    cdef real* at = <real*>(<size_t>scratch // sizeof(real) * sizeof(real))
+    cdef real* at = scratch
+    s.panel = carve(&at, p.panel_size)
     s.x = carve(&at, p.x_size)
     s.z = carve(&at, p.z_size)
     s.a = carve(&at, p.z_size)
-    s.panel = carve(&at, p.panel_size)
     s.aux.m = carve(&at, AUX_ROWS)
     s.aux.rest = carve(&at, AUX_ROWS)
     s.aux.log_total = carve(&at, AUX_ROWS)
@@ -226,6 +314,22 @@ cdef double loss_range(LinearSoftmax self, Py_ssize_t first, Py_ssize_t stop, co
         if g:
             gradient(&self.rows, p, i, rows, x, z, g, <real*>s.panel)
     return total
+
+
+cdef double block_loss(LinearSoftmax self, Py_ssize_t first, Py_ssize_t start, Py_ssize_t stop, real* z, bint want_gradient,
+                       real* scratch, real* row_loss) noexcept nogil:
+    cdef const Layout* p = &self.layout
+    cdef Scratch s = scratch_parts(p, scratch)
+    z += start * p.ldz
+    return loss_rows(&self.targets, first + start, z, z if want_gradient else NULL, p.ldz, 1, stop - start, p.K, 1.0,
+                     row_loss + first + start if row_loss else NULL, &s.aux)
+
+
+cdef void block_hessian(LinearSoftmax self, Py_ssize_t first, Py_ssize_t start, Py_ssize_t stop, real* z, real* a,
+                        real* scratch) noexcept nogil:
+    cdef const Layout* p = &self.layout
+    cdef Scratch s = scratch_parts(p, scratch)
+    hessian_rows(&self.targets, first + start, z + start * p.ldz, a + start * p.ldz, p.ldz, 1, stop - start, p.K, &s.aux)
 
 
 cdef void hessp_range(LinearSoftmax self, Py_ssize_t first, Py_ssize_t stop, const real* w, const real* v, real* g,

@@ -51,7 +51,7 @@ cdef struct Layout:
     Py_ssize_t panel_size
 
 
-cdef Layout plan(const Rows* X, Py_ssize_t K, Py_ssize_t L, Py_ssize_t itemsize) noexcept nogil:
+cdef Layout plan(const Rows* X, Py_ssize_t K, Py_ssize_t L, Py_ssize_t itemsize, bint shared) noexcept nogil:
     """The layout for this storage, shape and register width L. Never depends on the number of threads."""
     cdef Layout p
     cdef Py_ssize_t d = X.d, n = X.n if X.n > 0 else 1
@@ -84,7 +84,7 @@ cdef Layout plan(const Rows* X, Py_ssize_t K, Py_ssize_t L, Py_ssize_t itemsize)
         p.ldx = round_up(d + 1, L) + L  # not a multiple of a page: rows of a block would share cache sets
         p.ldw = K
         p.weights_size = (d + 1) * K
-        p.block = clamp(1048576 // (K * itemsize) // 24 * 24, 48, 192)
+        p.block = 192 if shared else clamp(1048576 // (K * itemsize) // 24 * 24, 48, 192)
         p.panel_size = 4 * L * (CONTRACTION + 12)
     p.block = round_up(clamp(p.block, 1, n), 16)
     if p.rows_in_lanes:
