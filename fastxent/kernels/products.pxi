@@ -21,7 +21,7 @@ ctypedef enum Scheme:
 
 cdef enum:
     CONTRACTION = 128      # features of a panel of CLASSES: with 4 registers of classes it fills the first-level cache
-    FEW_CLASSES = 24       # up to here FEATURES beats CLASSES
+    FEW_CLASSES = 12       # up to here FEATURES beats CLASSES; up to twice that where CLASSES would pad by a third
     FEW_LANES = 16         # up to here a sparse block is turned so that rows stand in lanes
 
 cdef struct Rows:
@@ -67,7 +67,7 @@ cdef Layout plan(const Rows* X, Py_ssize_t K, Py_ssize_t L, Py_ssize_t itemsize,
         p.weights_size = (d + 1) * p.ldw + L
         p.block = clamp(32768 // (p.ldw * itemsize), 16, 256)
         p.panel_size = round_up(K, L)
-    elif K <= FEW_CLASSES:
+    elif K <= FEW_CLASSES or (K <= 2 * FEW_CLASSES and 4 * K <= 3 * round_up(K, L)):
         p.scheme = FEATURES
         p.rows_in_lanes = True
         p.copy_rows = X.col_stride != 1 or d < L
@@ -196,7 +196,7 @@ cdef void features_logits(const Layout* p, const real* x, Py_ssize_t ldx, Py_ssi
             while k < K:
                 classes = FX_DOT_CLASSES if K - k >= FX_DOT_CLASSES else <int>(K - k)
                 dot_tile(classes, stop - t, p.tail - t * L if stop == T and p.tail >= 0 else -1, row,
-                         w + k * p.ldw + t * L, p.ldw, z + k * p.ldz + i, p.ldz)
+                         FX_DOT_ROWS * ldx if k == 0 else 0, w + k * p.ldw + t * L, p.ldw, z + k * p.ldz + i, p.ldz)
                 k += classes
         t = stop
 

@@ -39,10 +39,10 @@ cdef extern from "simd.h" nogil:
                         const double* b, Py_ssize_t bs, double* c, Py_ssize_t ldc)
     void outer_tile_f32(int rows, int vecs, Py_ssize_t T, const float* a, Py_ssize_t rs, Py_ssize_t cs,
                         const float* b, Py_ssize_t bs, float* c, Py_ssize_t ldc)
-    void dot_tile_f64(int classes, Py_ssize_t T, Py_ssize_t tail, const double** x, const double* w, Py_ssize_t ldw,
-                      double* z, Py_ssize_t ldz)
-    void dot_tile_f32(int classes, Py_ssize_t T, Py_ssize_t tail, const float** x, const float* w, Py_ssize_t ldw,
-                      float* z, Py_ssize_t ldz)
+    void dot_tile_f64(int classes, Py_ssize_t T, Py_ssize_t tail, const double** x, Py_ssize_t ahead, const double* w,
+                      Py_ssize_t ldw, double* z, Py_ssize_t ldz)
+    void dot_tile_f32(int classes, Py_ssize_t T, Py_ssize_t tail, const float** x, Py_ssize_t ahead, const float* w,
+                      Py_ssize_t ldw, float* z, Py_ssize_t ldz)
 
     void csr_dot_tile_f64_i32(int vecs, Py_ssize_t nnz, const double* x, const int32_t* j, const double* w, Py_ssize_t ld, double* z)
     void csr_dot_tile_f64_i64(int vecs, Py_ssize_t nnz, const double* x, const int64_t* j, const double* w, Py_ssize_t ld, double* z)
@@ -128,12 +128,12 @@ cdef inline void outer_tile(int rows, int vecs, Py_ssize_t T, const real* a, Py_
         outer_tile_f32(rows, vecs, T, a, rs, cs, b, bs, c, ldc)
 
 
-cdef inline void dot_tile(int classes, Py_ssize_t T, Py_ssize_t tail, const real** x, const real* w, Py_ssize_t ldw,
-                          real* z, Py_ssize_t ldz) noexcept nogil:
+cdef inline void dot_tile(int classes, Py_ssize_t T, Py_ssize_t tail, const real** x, Py_ssize_t ahead, const real* w,
+                          Py_ssize_t ldw, real* z, Py_ssize_t ldz) noexcept nogil:
     if real is double:
-        dot_tile_f64(classes, T, tail, x, w, ldw, z, ldz)
+        dot_tile_f64(classes, T, tail, x, ahead, w, ldw, z, ldz)
     else:
-        dot_tile_f32(classes, T, tail, x, w, ldw, z, ldz)
+        dot_tile_f32(classes, T, tail, x, ahead, w, ldw, z, ldz)
 
 
 cdef inline void csr_dot_tile(int vecs, Py_ssize_t nnz, const real* x, const index* j, const real* w, Py_ssize_t ld,

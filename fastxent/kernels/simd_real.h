@@ -327,7 +327,8 @@ FX_LOCAL void FX(outer_tile)(int rows, int vecs, ptrdiff_t T, const REAL *a, ptr
 #undef OUTER
 
 /* dot: z[k * ldz + r] += <x_r, w_k>   r < FX_DOT_ROWS, k < classes; features in lanes.
-   The last, partial vector of a row is read from its end (x + tail), and w has zeros in the lanes already counted. */
+   The last, partial vector of a row is read from its end (x + tail), and w has zeros in the lanes already counted.
+   ahead: distance to rows that are fetched meanwhile, or 0 (the hardware loses the thread of short pieces of rows). */
 #if LANES > 1 && defined(FX_SHUFFLE)
 #if LANES == 2
 #define PAIR1A 0, 2
@@ -381,8 +382,8 @@ FX_INLINE void FX(add_row_sums)(FX(vec) acc[FX_DOT_ROWS], REAL *z)
 #endif
 }
 
-FX_INLINE void FX(dot)(const int classes, ptrdiff_t T, ptrdiff_t tail, const REAL *const *x, const REAL *w, ptrdiff_t ldw,
-                       REAL *z, ptrdiff_t ldz)
+FX_INLINE void FX(dot)(const int classes, ptrdiff_t T, ptrdiff_t tail, const REAL *const *x, ptrdiff_t ahead, const REAL *w,
+                       ptrdiff_t ldw, REAL *z, ptrdiff_t ldz)
 {
     FX(vec) acc[FX_DOT_CLASSES][FX_DOT_ROWS];
     const REAL *row[FX_DOT_ROWS];
@@ -399,6 +400,7 @@ FX_INLINE void FX(dot)(const int classes, ptrdiff_t T, ptrdiff_t tail, const REA
         FX_UNROLL
         for (int r = 0; r < FX_DOT_ROWS; r++) {
             FX(vec) xr = FX(load)(row[r] + t * LANES);
+            if (ahead) FX_PREFETCH(row[r] + t * LANES + ahead);
             FX_UNROLL
             for (int k = 0; k < classes; k++) acc[k][r] += xr * wk[k];
         }
@@ -415,13 +417,16 @@ FX_INLINE void FX(dot)(const int classes, ptrdiff_t T, ptrdiff_t tail, const REA
     for (int k = 0; k < classes; k++) FX(add_row_sums)(acc[k], z + k * ldz);
 }
 
-FX_LOCAL void FX(dot_tile)(int classes, ptrdiff_t T, ptrdiff_t tail, const REAL *const *x, const REAL *w, ptrdiff_t ldw,
-                           REAL *z, ptrdiff_t ldz)
+FX_LOCAL void FX(dot_tile)(int classes, ptrdiff_t T, ptrdiff_t tail, const REAL *const *x, ptrdiff_t ahead, const REAL *w,
+                           ptrdiff_t ldw, REAL *z, ptrdiff_t ldz)
 {
-    switch (classes) {
-    case 1: FX(dot)(1, T, tail, x, w, ldw, z, ldz); break;
-    case 2: FX(dot)(2, T, tail, x, w, ldw, z, ldz); break;
-    case 3: FX(dot)(3, T, tail, x, w, ldw, z, ldz); break;
+    switch (ahead ? -classes : classes) {
+    case 1: FX(dot)(1, T, tail, x, 0, w, ldw, z, ldz); break;
+    case 2: FX(dot)(2, T, tail, x, 0, w, ldw, z, ldz); break;
+    case 3: FX(dot)(3, T, tail, x, 0, w, ldw, z, ldz); break;
+    case -1: FX(dot)(1, T, tail, x, ahead, w, ldw, z, ldz); break;
+    case -2: FX(dot)(2, T, tail, x, ahead, w, ldw, z, ldz); break;
+    case -3: FX(dot)(3, T, tail, x, ahead, w, ldw, z, ldz); break;
     }
 }
 #undef PAIR
