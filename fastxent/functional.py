@@ -381,8 +381,8 @@ def linear_cross_entropy(
         check_reduction(reduction), l2, n_threads,
     )  # fmt: skip
     if reduction != "none":
-        return check_finite_result(objective.value(theta), objective.X)
-    return _weighted(check_finite_result(objective.row_losses(theta), objective.X), s)
+        return check_finite_result(objective.value(theta), objective.X, theta)
+    return _weighted(check_finite_result(objective.row_losses(theta), objective.X, theta), s)
 
 
 def linear_cross_entropy_and_grad(
@@ -437,8 +437,8 @@ def linear_cross_entropy_and_grad(
         check_reduction(reduction, ("mean", "sum")), l2, n_threads,
     )  # fmt: skip
     loss, grad = objective.value_and_grad(theta)
-    check_finite_result(loss, objective.X)
-    check_finite_result(grad, objective.X)
+    check_finite_result(loss, objective.X, theta)
+    check_finite_result(grad, objective.X, theta)
     return loss, *_split(grad, objective.binary)
 
 
@@ -495,7 +495,7 @@ def linear_cross_entropy_hessp(
     direction, binary = check_coef(direction_coef, direction_intercept, theta.shape[0] - 1, theta.dtype, names=names)
     if direction.shape != theta.shape or binary != objective.binary:
         raise ValueError(f"direction_coef must have the shape of coef, {np.shape(coef)}; got {np.shape(direction_coef)}.")
-    product = check_finite_result(objective.hessp(theta, direction), objective.X)
+    product = check_finite_result(objective.hessp(theta, direction), objective.X, theta)
     return _split(product, binary)
 
 

@@ -96,7 +96,7 @@ def linear_cross_entropy(
     """The cross-entropy of the logits X coef^T + intercept, plus (l2 / 2) ||coef||^2."""
     arguments = target, sample_weight, class_weight, label_smoothing, ignore_index, reduction
     rows = _visit(_linear_logits(X, coef, intercept), *arguments)
-    return _loss(*rows, reduction) + 0.5 * l2 * float(np.sum(np.square(coef, dtype=np.float64)))
+    return _loss(*rows, reduction) + _penalty(coef, l2)
 
 
 def linear_cross_entropy_and_grad(
@@ -118,7 +118,7 @@ def linear_cross_entropy_and_grad(
     coef = np.asarray(coef, dtype=np.float64)
     rows = _visit(_linear_logits(X, coef, intercept), *arguments)
     grad_coef, grad_intercept = _back(X, _gradient(*rows), coef)
-    return _loss(*rows, reduction) + 0.5 * l2 * float(np.sum(coef**2)), grad_coef + l2 * coef, grad_intercept
+    return _loss(*rows, reduction) + _penalty(coef, l2), grad_coef + l2 * coef, grad_intercept
 
 
 def linear_cross_entropy_hessp(
@@ -221,6 +221,10 @@ def _back(X, residuals, coef):
     if coef.ndim == 1:
         return X.T @ residuals[:, 1], float(residuals[:, 1].sum())
     return (X.T @ residuals).T, residuals.sum(axis=0)
+
+
+def _penalty(coef, l2):
+    return 0.5 * l2 * float(np.sum(np.square(coef, dtype=np.float64))) if l2 else 0.0
 
 
 def _float64(X):

@@ -511,17 +511,23 @@ def check_n_threads(n_threads):
 # Results ---------------------------------------------------------------------------------------------------------------
 
 
-def check_finite_result(value, X):
-    """Pass on a finite result; name the scale of the features when logits or their sums went out of range.
+def check_finite_result(value, X, theta=None):
+    """Pass on a finite result; name the scale of the features (and parameters) when something went out of range.
 
-    Finite features and coefficients give infinite or NaN results only by overflow, so it is their size that is at fault.
+    Finite features and parameters give infinite or NaN results only by overflow, so it is their size that is at fault.
     """
     with np.errstate(over="ignore", invalid="ignore"):
         if np.isfinite(value).all():
             return value
     stored = X.data if sp.issparse(X) else X
-    largest = max(abs(float(stored.max())), abs(float(stored.min()))) if stored.size else 0.0
+    sizes = f"the largest feature in absolute value is {_largest(stored):.3g}"
+    if theta is not None:
+        sizes += f", the largest parameter {_largest(theta):.3g}"
     raise ValueError(
-        f"The features times the coefficients are beyond the range of {stored.dtype.name}: the largest feature in "
-        f"absolute value is {largest:.3g}. Scale the features (for instance to unit variance) or the coefficients."
+        f"The linear model went beyond the range of {stored.dtype.name}: {sizes}. Scale the features, for instance to "
+        "unit variance (sklearn.preprocessing.MaxAbsScaler keeps sparse data sparse)."
     )
+
+
+def _largest(values):
+    return max(abs(float(values.max())), abs(float(values.min()))) if values.size else 0.0
