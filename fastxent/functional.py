@@ -1,8 +1,8 @@
 r"""Softmax, cross-entropy and their gradients: NumPy in, NumPy out.
 
-Notation. Row :math:`i` has logits :math:`z_i` with :math:`K` entries, a label :math:`y_i` or a row :math:`t_i` of soft
-labels, and a weight :math:`s_i \ge 0`. In the linear functions :math:`z_i = W x_i + b`, with ``coef`` :math:`W` of shape
-(K, d) and ``intercept`` :math:`b`. Then
+Notation. Row :math:`i` has logits :math:`z_i` with :math:`K` entries, a label :math:`y_i` or a row
+:math:`t_i` of soft labels, and a weight :math:`s_i \ge 0`. In the linear functions :math:`z_i = W x_i + b`,
+with ``coef`` :math:`W` of shape (K, d) and ``intercept`` :math:`b`. Then
 
 .. math::
 
@@ -13,37 +13,40 @@ labels, and a weight :math:`s_i \ge 0`. In the linear functions :math:`z_i = W x
 
 .. math::
 
-    \ell_i = (1 - \varepsilon)\, w_{y_i} \mathrm{nll}_{i y_i} + \frac{\varepsilon}{K} \sum_k w_k \mathrm{nll}_{ik}
-    \quad\text{or}\quad
+    \ell_i = (1 - \varepsilon)\, w_{y_i} \mathrm{nll}_{i y_i}
+    + \frac{\varepsilon}{K} \sum_k w_k \mathrm{nll}_{ik} \quad\text{or}\quad
     \ell_i = \sum_k w_k \Bigl((1 - \varepsilon)\, t_{ik} + \frac{\varepsilon}{K}\Bigr) \mathrm{nll}_{ik}
 
-for soft labels. Both are :math:`\sum_k \tau_{ik} \mathrm{nll}_{ik}` for effective targets :math:`\tau_i` with the sum
-:math:`T_i`, so that :math:`\partial \ell_i / \partial z_{ik} = T_i p_{ik} - \tau_{ik}`.
+for soft labels. Both are :math:`\sum_k \tau_{ik} \mathrm{nll}_{ik}` for effective targets :math:`\tau_i` with
+the sum :math:`T_i`, so that :math:`\partial \ell_i / \partial z_{ik} = T_i p_{ik} - \tau_{ik}`.
 
 *Reduction.* ``"sum"`` is :math:`\sum_i s_i \ell_i`. ``"mean"`` divides it by :math:`S`, which is
-:math:`\sum_i s_i w_{y_i}` over the rows kept, or :math:`\sum_i s_i` for soft labels; it is 0.0 where :math:`S = 0`.
-``"none"`` gives the array of the :math:`s_i \ell_i`. A row that is ignored or weighs nothing has zero loss and zero
-gradient whatever its logits. These are the conventions of PyTorch's ``cross_entropy``, with row weights added.
+:math:`\sum_i s_i w_{y_i}` over the rows kept, or :math:`\sum_i s_i` for soft labels; it is 0.0
+where :math:`S = 0`. ``"none"`` gives the array of the :math:`s_i \ell_i`. A row that is ignored or weighs
+nothing has zero loss and zero gradient whatever its logits. These are the conventions of PyTorch's
+``cross_entropy``, with row weights added.
 
-*Derivatives of the linear functions*, with :math:`r_i` the gradient with respect to :math:`z_i`, scaled as the loss is:
+*Derivatives of the linear functions*, with :math:`r_i` the gradient with respect to :math:`z_i`, scaled as
+the loss is:
 
 .. math::
 
     \nabla_W = \sum_i r_i x_i^\top + l_2 W, \qquad \nabla_b = \sum_i r_i, \qquad
     H[V, v]: \; r_i = s_i T_i \, p_i \odot (a_i - \langle p_i, a_i \rangle), \quad a_i = V x_i + v .
 
-*Binary logistic regression.* ``coef`` of shape (d,) means one logit :math:`z_i` a row, the log-odds of class 1: the same as
-two classes with logits :math:`(0, z_i)`, so :math:`p_{i1} = \sigma(z_i)`. Labels are 0 and 1, soft labels are rows of
-two, class weights are two. The gradient is with respect to that one column.
+*Binary logistic regression.* ``coef`` of shape (d,) means one logit :math:`z_i` a row, the log-odds of class
+1: the same as two classes with logits :math:`(0, z_i)`, so :math:`p_{i1} = \sigma(z_i)`. Labels are 0 and 1,
+soft labels are rows of two, class weights are two. The gradient is with respect to that one column.
 
-*Accuracy.* The largest term is held out of the sum: with :math:`m_i = \max_k z_{ik}` and :math:`\rho_i` the sum of
-:math:`e^{z_{ik} - m_i}` over all other classes, :math:`\mathrm{nll}_{ik} = \log(1 + \rho_i) + (m_i - z_{ik})` through
-``log1p``, and the gradient of a class that is certain is minus the sum of the other probabilities. A loss of 1e-18 is thus
-computed to full precision, where subtracting rounded numbers gives 0.
+*Accuracy.* The largest term is held out of the sum: with :math:`m_i = \max_k z_{ik}` and :math:`\rho_i` the
+sum of :math:`e^{z_{ik} - m_i}` over all other classes, :math:`\mathrm{nll}_{ik} = \log(1 + \rho_i) + (m_i -
+z_{ik})` through ``log1p``, and the gradient of a class that is certain is minus the sum of the other
+probabilities. A loss of 1e-18 is thus computed to full precision, where subtracting rounded numbers gives 0.
 
-*Types.* float32 input gives float32 arrays, everything else float64; sums over rows are always in float64, and losses are
-Python floats. Results are the same bits for every ``n_threads``. Bad input raises a ``TypeError`` or ``ValueError``
-before anything is computed.
+*Types.* float32 input gives float32 arrays, everything else float64; sums over rows are always in float64,
+and losses are Python floats. Results are the same bits for every ``n_threads``. Bad input raises a
+``TypeError`` or ``ValueError`` before anything is computed; features so large that the linear model overflows
+raise a ``ValueError`` that names their scale.
 """
 
 import numpy as np
@@ -116,8 +119,8 @@ def softmax(logits, *, out=None, n_threads=None):
     Parameters
     ----------
     logits : array-like of shape (n, K) or (K,)
-        -inf masks a class, whose probability is then exactly zero. A row with NaN, with inf, or with nothing but -inf has
-        no softmax and gives NaN throughout.
+        -inf masks a class, whose probability is then exactly zero. A row with NaN, with inf, or with nothing
+        but -inf has no softmax and gives NaN throughout.
     out : ndarray of the shape of ``logits``, optional
         Where to write: C-contiguous and of the result's dtype. It may be ``logits`` itself.
     n_threads : int, optional
@@ -201,7 +204,7 @@ def sigmoid(logits, *, out=None, n_threads=None):
     """
     logits = as_native(logits, "logits")
     n_threads = check_n_threads(n_threads)
-    result = np.empty(logits.shape, logits.dtype) if out is None else check_out(out, logits.shape, logits.dtype)
+    result = _result(out, logits.shape, logits.dtype)
     if logits.size:
         # The entries are independent: a table is taken as it is, any other shape as one long row.
         shape = logits.shape if logits.ndim == 2 else (1, logits.size)
@@ -228,8 +231,8 @@ def cross_entropy(
     Parameters
     ----------
     logits : array-like of shape (n, K)
-        NaN and infinity are allowed and give what the formulas give: -inf for the row's own class is an infinite loss, a
-        row with NaN, with inf or with nothing but -inf a NaN one.
+        NaN and infinity are allowed and give what the formulas give: -inf for the row's own class is an
+        infinite loss, a row with NaN, with inf or with nothing but -inf a NaN one.
     target : array-like of shape (n,) or (n, K)
         Integer codes in 0..K-1, or soft labels: rows that are not negative and sum to 1.
     sample_weight : array-like of shape (n,), optional
@@ -239,8 +242,8 @@ def cross_entropy(
     label_smoothing : float in [0, 1]
         How much of each target is spread evenly over all classes.
     ignore_index : int, optional
-        Rows with this code do not count: neither in the sum nor in the mean's divisor. Soft labels have no codes: with them
-        it is without effect.
+        Rows with this code do not count: neither in the sum nor in the mean's divisor. Soft labels have no
+        codes: with them it is without effect.
     reduction : {"mean", "sum", "none"}
         What is returned: the weighted mean, the weighted sum, or the weighted loss of each row.
     n_threads : int, optional
@@ -265,12 +268,12 @@ def cross_entropy(
     >>> round(cross_entropy([[0.23, 1.15], [5.0, 9.0]], [0, -100], ignore_index=-100), 4)
     1.2554
     """
-    logits, target, s, w, smoothing = _check_logit_rows(
-        logits, target, sample_weight, class_weight, label_smoothing, ignore_index
-    )
+    weighting = sample_weight, class_weight, label_smoothing, ignore_index
+    logits, target, s, w, smoothing = _check_logit_rows(logits, target, *weighting)
+    n_threads = check_n_threads(n_threads)
     by_row = check_reduction(reduction) == "none"
     row_loss = np.empty(logits.shape[0], logits.dtype) if by_row else None
-    total = kernels.cross_entropy_rows(logits, target, s, w, smoothing, row_loss, None, 1.0, check_n_threads(n_threads))
+    total = kernels.cross_entropy_rows(logits, target, s, w, smoothing, row_loss, None, 1.0, n_threads)
     return _weighted(row_loss, s) if by_row else _scaled(total, _scale(logits, target, s, w, reduction))
 
 
@@ -310,16 +313,14 @@ def cross_entropy_and_grad(
     >>> grad.round(6)
     array([[-0.715042,  0.715042]])
     """
-    logits, target, s, w, smoothing = _check_logit_rows(
-        logits, target, sample_weight, class_weight, label_smoothing, ignore_index
-    )
+    weighting = sample_weight, class_weight, label_smoothing, ignore_index
+    logits, target, s, w, smoothing = _check_logit_rows(logits, target, *weighting)
+    n_threads = check_n_threads(n_threads)
     by_row = check_reduction(reduction) == "none"
     row_loss = np.empty(logits.shape[0], logits.dtype) if by_row else None
     grad = np.empty(logits.shape, logits.dtype)
     scale = _scale(logits, target, s, w, reduction)
-    total = kernels.cross_entropy_rows(
-        logits, target, s, w, smoothing, row_loss, grad, scale, check_n_threads(n_threads)
-    )
+    total = kernels.cross_entropy_rows(logits, target, s, w, smoothing, row_loss, grad, scale, n_threads)
     return (_weighted(row_loss, s) if by_row else _scaled(total, scale)), grad
 
 
@@ -345,11 +346,11 @@ def linear_cross_entropy(
     Parameters
     ----------
     X : array-like or sparse array of shape (n, d)
-        Dense in C or Fortran order, or CSR with int32 or int64 indices, of float32 or float64, are used in place; anything
-        else numeric is converted. Duplicate entries of a sparse matrix add up.
+        Dense in C or Fortran order, or CSR with int32 or int64 indices, of float32 or float64, are used in
+        place; anything else numeric is converted. Duplicate entries of a sparse matrix add up.
     target : array-like of shape (n,) or (n, K)
-        Integer codes in 0..K-1, or soft labels: rows that are not negative and sum to 1. In the binary case the codes are
-        0 and 1 and soft labels have the shape (n, 2).
+        Integer codes in 0..K-1, or soft labels: rows that are not negative and sum to 1. In the binary case
+        the codes are 0 and 1 and soft labels have the shape (n, 2).
     coef : array-like of shape (K, d), or (d,) for binary logistic regression
         In any memory order; Fortran order is that of the kernels.
     intercept : array-like of shape (K,), or a number for binary, optional
@@ -366,8 +367,8 @@ def linear_cross_entropy(
     Raises
     ------
     TypeError, ValueError
-        An argument is of the wrong kind, shape or range, or the features are so large that the logits overflow; the message
-        names the first bad entry, or the scale.
+        An argument is of the wrong kind, shape or range, or the features are so large that the logits
+        overflow; the message names the first bad entry, or the scale.
 
     Examples
     --------
@@ -376,10 +377,9 @@ def linear_cross_entropy(
     >>> round(linear_cross_entropy(X, [0], coef=[[0.1, 0.1], [0.5, 0.5]]), 4)
     1.2554
     """
-    objective, theta, s = _linear(
-        X, target, coef, intercept, sample_weight, class_weight, label_smoothing, ignore_index,
-        check_reduction(reduction), l2, n_threads,
-    )  # fmt: skip
+    check_reduction(reduction)
+    weighting = sample_weight, class_weight, label_smoothing, ignore_index, reduction
+    objective, theta, s = _linear(X, target, coef, intercept, *weighting, l2, n_threads)
     if reduction != "none":
         return check_finite_result(objective.value(theta), objective.X, theta)
     return _weighted(check_finite_result(objective.row_losses(theta), objective.X, theta), s)
@@ -432,10 +432,9 @@ def linear_cross_entropy_and_grad(
     >>> grad_intercept.round(4)
     array([-0.715,  0.715])
     """
-    objective, theta, _ = _linear(
-        X, target, coef, intercept, sample_weight, class_weight, label_smoothing, ignore_index,
-        check_reduction(reduction, ("mean", "sum")), l2, n_threads,
-    )  # fmt: skip
+    check_reduction(reduction, ("mean", "sum"))
+    weighting = sample_weight, class_weight, label_smoothing, ignore_index, reduction
+    objective, theta, _ = _linear(X, target, coef, intercept, *weighting, l2, n_threads)
     loss, grad = objective.value_and_grad(theta)
     check_finite_result(loss, objective.X, theta)
     check_finite_result(grad, objective.X, theta)
@@ -481,20 +480,18 @@ def linear_cross_entropy_hessp(
     Examples
     --------
     >>> from fastxent import linear_cross_entropy_hessp
-    >>> product_coef, product_intercept = linear_cross_entropy_hessp(
-    ...     [[1.0, 2.0]], [1], coef=[0.0, 0.0], intercept=0.0, direction_coef=[1.0, 0.0], direction_intercept=0.0
-    ... )
-    >>> product_coef, product_intercept
+    >>> X, target, coef, direction = [[1.0, 2.0]], [1], [0.0, 0.0], [1.0, 0.0]
+    >>> linear_cross_entropy_hessp(X, target, coef, 0.0, direction, 0.0)
     (array([0.25, 0.5 ]), 0.25)
     """
-    objective, theta, _ = _linear(
-        X, target, coef, intercept, sample_weight, class_weight, label_smoothing, ignore_index,
-        check_reduction(reduction, ("mean", "sum")), l2, n_threads,
-    )  # fmt: skip
-    names = ("direction_coef", "direction_intercept")
-    direction, binary = check_coef(direction_coef, direction_intercept, theta.shape[0] - 1, theta.dtype, names=names)
+    check_reduction(reduction, ("mean", "sum"))
+    weighting = sample_weight, class_weight, label_smoothing, ignore_index, reduction
+    objective, theta, _ = _linear(X, target, coef, intercept, *weighting, l2, n_threads)
+    d, names = theta.shape[0] - 1, ("direction_coef", "direction_intercept")
+    direction, binary = check_coef(direction_coef, direction_intercept, d, theta.dtype, names=names)
     if direction.shape != theta.shape or binary != objective.binary:
-        raise ValueError(f"direction_coef must have the shape of coef, {np.shape(coef)}; got {np.shape(direction_coef)}.")
+        got, wanted = np.shape(direction_coef), np.shape(coef)
+        raise ValueError(f"direction_coef must have the shape of coef, {wanted}; got {got}.")
     product = check_finite_result(objective.hessp(theta, direction), objective.X, theta)
     return _split(product, binary)
 
@@ -504,10 +501,14 @@ def _rowwise(logits, out, kind, n_threads):
     n_threads = check_n_threads(n_threads)
     if kind == "logsumexp":
         shape = shape[:-1]
-    result = np.empty(shape, rows.dtype) if out is None else check_out(out, shape, rows.dtype)
+    result = _result(out, shape, rows.dtype)
     rows = _apart(rows, result)
     kernels.softmax_rows(rows, result.reshape(rows.shape[: 1 if kind == "logsumexp" else 2]), kind, n_threads)
     return out if out is not None else result[()]
+
+
+def _result(out, shape, dtype):
+    return np.empty(shape, dtype) if out is None else check_out(out, shape, dtype)
 
 
 def _apart(source, result):
@@ -523,7 +524,8 @@ def _check_logit_rows(logits, target, sample_weight, class_weight, label_smoothi
     logits, (n, n_classes) = check_logits(logits, vector=False)
     target, ignored = check_target(target, n, n_classes, ignore_index, logits.dtype)
     s = row_weights(check_sample_weight(sample_weight, n), ignored)
-    return logits, target, s, check_class_weight(class_weight, n_classes), check_label_smoothing(label_smoothing)
+    w = check_class_weight(class_weight, n_classes)
+    return logits, target, s, w, check_label_smoothing(label_smoothing)
 
 
 def _scale(logits, target, s, w, reduction):
@@ -548,10 +550,9 @@ def _weighted(row_loss, s):
     return row_loss
 
 
-def _linear(
-    X, target, coef, intercept, sample_weight, class_weight, label_smoothing, ignore_index, reduction, l2, n_threads
-):
+def _linear(X, target, coef, intercept, *arguments):
     """The objective, its parameters, and the row weights that are left to multiply row losses with."""
+    sample_weight, class_weight, label_smoothing, ignore_index, reduction, l2, n_threads = arguments
     X = check_rows(X)
     n, d = X.shape
     theta, binary = check_coef(coef, intercept, d, None if X.dtype == np.float32 else np.float64)

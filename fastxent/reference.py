@@ -1,7 +1,8 @@
-"""The functional API in plain NumPy: the same names and arguments as :mod:`fastxent.functional`, written to be read.
+"""The functional API in plain NumPy: the same names and arguments as the kernels', written to be read.
 
-Everything is computed in float64, all rows at once, and n x K arrays are made freely. This is what the kernels are
-tested against and measured against. Input is not checked: that is the work of :mod:`fastxent.validation`.
+Everything is computed in float64, all rows at once, and n x K arrays are made freely. This is what the
+kernels are tested against and measured against. Input is not checked: that is the work of
+:mod:`fastxent.validation`.
 
 Two identities carry the whole file. With m the largest logit of a row, c its position,
 rest = sum_{k != c} exp(z_k - m) and t the row's effective targets (smoothed, class-weighted) with sum T::
@@ -9,8 +10,8 @@ rest = sum_{k != c} exp(z_k - m) and t the row's effective targets (smoothed, cl
     loss      = T log1p(rest) + sum_k t_k (m - z_k)
     dloss/dz  = T p - t,   but for the largest logit  (T - t_c) - T rest / (1 + rest)   where t_c > T / 2
 
-Keeping the maximum out of the sum makes both exact to the last digits where softmax rounds to one: logits (40, 0) and
-label 0 give 4.248354255291589e-18. Binary logistic regression is the same with the logits (0, z).
+Keeping the maximum out of the sum makes both exact to the last digits where softmax rounds to one: logits
+(40, 0) and label 0 give 4.248354255291589e-18. Binary logistic regression is the same with the logits (0, z).
 """
 
 from collections.abc import Mapping
@@ -137,7 +138,7 @@ def linear_cross_entropy_hessp(
     l2=0.0,
     n_threads=None,
 ):
-    """The Hessian of linear_cross_entropy times a direction: X^T diag(s T) (p * (a - <p, a>)), a the direction's logits."""
+    """The Hessian times a direction: X^T diag(s T) (p * (a - <p, a>)), where a are the direction's logits."""
     coef, direction = np.asarray(coef, dtype=np.float64), np.asarray(direction_coef, dtype=np.float64)
     p = softmax(_linear_logits(X, coef, intercept))
     a = _linear_logits(X, direction, direction_intercept)
@@ -156,7 +157,9 @@ def _visit(logits, *arguments):
 
 
 def _loss(t, total, s, scale, shifted, rest, reduction):
-    gaps = np.multiply(t, -shifted, where=t > 0, out=np.zeros_like(t))  # 0 * inf is 0 here: a class without target
+    gaps = np.multiply(
+        t, -shifted, where=t > 0, out=np.zeros_like(t)
+    )  # 0 * inf is 0 here: a class without target
     losses = s * (total * np.log1p(rest) + gaps.sum(axis=1, keepdims=True))[:, 0]
     if reduction == "none":
         return losses
@@ -181,8 +184,10 @@ def _split_maximum(logits):
     return shifted, others.sum(axis=-1, keepdims=True)
 
 
-def _targets_and_weights(n_classes, target, sample_weight, class_weight, label_smoothing, ignore_index, reduction):
-    """Effective targets (n, K), row weights (n,) with zero for ignored rows, and the factor of the reduction."""
+def _targets_and_weights(
+    n_classes, target, sample_weight, class_weight, label_smoothing, ignore_index, reduction
+):
+    """Effective targets (n, K), row weights (n,), zero for ignored rows, and the factor of the reduction."""
     target = np.asarray(target)
     n = target.shape[0]
     s = np.ones(n) if sample_weight is None else np.asarray(sample_weight, dtype=np.float64)

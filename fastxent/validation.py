@@ -1,13 +1,13 @@
 """The trust boundary: the only place that refuses input.
 
-Everything below this file (objective, solvers, kernels) trusts its arguments; the kernels in particular run without
-bounds checks, so a label, a column index or a row pointer that gets past this file wrongly is a read outside an array.
-Each function takes what a person may pass and returns what the kernels expect, without a copy when nothing has to
-change, or raises a ``TypeError`` (wrong kind of thing) or a ``ValueError`` (right kind, wrong value) that names the
-argument, the first bad position and value, and what to do.
+Everything below this file (objective, solvers, kernels) trusts its arguments; the kernels in particular run
+without bounds checks, so a label, a column index or a row pointer that gets past this file wrongly is a read
+outside an array. Each function takes what a person may pass and returns what the kernels expect, without a
+copy when nothing has to change, or raises a ``TypeError`` (wrong kind of thing) or a ``ValueError`` (right
+kind, wrong value) that names the argument, the first bad position and value, and what to do.
 
-Arrays are copied when they are not float32 or float64, byte-swapped, unaligned, or neither C- nor F-contiguous. Read-only
-and memory-mapped arrays are used in place.
+Arrays are copied when they are not float32 or float64, byte-swapped, unaligned, or neither C- nor
+F-contiguous. Read-only and memory-mapped arrays are used in place.
 """
 
 import math
@@ -22,7 +22,7 @@ _NUMERIC_KINDS = "biuf"
 _SEARCH_BLOCK = 1 << 20
 
 
-# Arrays of features ----------------------------------------------------------------------------------------------------
+# Arrays of features -----------------------------------------------------------------------------------------
 
 
 def check_rows(X, *, name="X", dtype=None):
@@ -37,9 +37,8 @@ def check_rows(X, *, name="X", dtype=None):
     dtype : {None, np.float32, np.float64}
         None keeps float32 as it is and makes everything else float64.
 
-    Returns
-    -------
-    ndarray, C- or F-contiguous, or scipy.sparse.csr_array whose ``indices`` and ``indptr`` are both int32 or both int64
+    Returns ------- ndarray, C- or F-contiguous, or scipy.sparse.csr_array whose ``indices`` and ``indptr``
+    are both int32 or both int64
         Unsorted and duplicate entries and explicit zeros of a sparse matrix are kept.
 
     Raises
@@ -47,14 +46,18 @@ def check_rows(X, *, name="X", dtype=None):
     TypeError
         The dtype is complex, object, string or any other that is not a real number.
     ValueError
-        Not two-dimensional, no rows, no columns, NaN or infinite values, or a sparse structure that points outside of
-        its arrays.
+        Not two-dimensional, no rows, no columns, NaN or infinite values, or a sparse structure that points
+        outside of its arrays.
     """
     if sp.issparse(X):
         return _check_sparse(X, name, dtype)
     X = as_native(X, name, dtype)
     if X.ndim != 2:
-        hint = f" A single row is {name}.reshape(1, -1), a single feature {name}.reshape(-1, 1)." if X.ndim == 1 else ""
+        hint = (
+            f" A single row is {name}.reshape(1, -1), a single feature {name}.reshape(-1, 1)."
+            if X.ndim == 1
+            else ""
+        )
         raise ValueError(f"{name} must be two-dimensional, (rows, features); got shape {X.shape}.{hint}")
     _check_not_empty(X.shape, name)
     if not (X.flags.c_contiguous or X.flags.f_contiguous):
@@ -64,17 +67,20 @@ def check_rows(X, *, name="X", dtype=None):
 
 
 def as_native(values, name, dtype=None):
-    """An aligned ndarray of float32 or float64 in the machine's byte order, from anything real and array-like."""
+    """An aligned float32 or float64 ndarray in native byte order, from anything real and array-like."""
     if not isinstance(values, np.ndarray) or type(values) is not np.ndarray:
         values = _plain_array(values, name)
     if values.dtype.kind not in _NUMERIC_KINDS:
         raise TypeError(
-            f"{name} must hold real numbers; got dtype {values.dtype}. Convert it first, e.g. {name}.astype(float)."
+            f"{name} must hold real numbers; got dtype {values.dtype}. "
+            f"Convert it first, e.g. {name}.astype(float)."
         )
     if dtype is None:
         dtype = np.float32 if values.dtype.type is np.float32 else np.float64
     if values.dtype != dtype or not values.flags.aligned:
-        with np.errstate(over="ignore"):  # a long double past the range becomes inf, which is refused where it matters
+        with np.errstate(
+            over="ignore"
+        ):  # a long double past the range becomes inf, which is refused where it matters
             values = np.array(values, dtype=dtype)
     return values
 
@@ -87,15 +93,18 @@ def _plain_array(values, name):
     try:
         return np.asarray(values)
     except ValueError as error:
-        raise ValueError(f"{name} cannot be made into an array, its rows may differ in length: {error}") from error
+        raise ValueError(
+            f"{name} cannot be made into an array, its rows may differ in length: {error}"
+        ) from error
 
 
 def check_finite(values, name):
     """Refuse NaN and infinity, naming the first. One pass over the array when all is well."""
-    # A sum meets every entry and is finite only if they all are; being overflown by finite ones, it may also be
-    # infinite without cause: only the slow search decides.
+    # A sum of squares is the fastest look at every entry. It is finite only if they all are; as large finite
+    # ones overflow it, too, only the slow search decides.
     with np.errstate(over="ignore", invalid="ignore"):
-        if math.isfinite(np.add.reduce(values, axis=None)):
+        flat = values.ravel(order="K")
+        if math.isfinite(np.dot(flat, flat)):
             return
     position = _first_nonfinite(values)
     if position is not None:
@@ -127,12 +136,14 @@ def _check_not_empty(shape, name):
         raise ValueError(f"{name} has no columns (shape {shape}); at least one is needed.")
 
 
-# Sparse structure ------------------------------------------------------------------------------------------------------
+# Sparse structure -------------------------------------------------------------------------------------------
 
 
 def _check_sparse(X, name, dtype):
     if X.ndim != 2:
-        raise ValueError(f"{name} must be two-dimensional, (rows, features); got a sparse array of shape {X.shape}.")
+        raise ValueError(
+            f"{name} must be two-dimensional, (rows, features); got a sparse array of shape {X.shape}."
+        )
     _check_not_empty(X.shape, name)
     if X.dtype.kind not in _NUMERIC_KINDS:
         raise TypeError(f"{name} must hold real numbers; got a sparse array of dtype {X.dtype}.")
@@ -150,7 +161,7 @@ def _check_sparse(X, name, dtype):
     unchanged = data is X.data and indices is X.indices and indptr is X.indptr
     if unchanged and isinstance(X, sp.csr_array):
         return X
-    # SciPy's constructor would narrow int64 indices to int32, by a copy: set the arrays on an empty shell instead.
+    # SciPy's constructor would narrow int64 indices to int32, by a copy: set the arrays on an empty shell.
     checked = sp.csr_array((n, d), dtype=data.dtype)
     checked.data, checked.indices, checked.indptr = data, indices, indptr
     return checked
@@ -172,15 +183,20 @@ def _to_csr(X, name):
         for axis, coordinate in enumerate(X.coords):
             coordinate = _index_array(coordinate, f"{name}.coords[{axis}]")
             if coordinate.shape != X.data.shape:
-                raise ValueError(f"{name}.coords[{axis}] has {coordinate.size} entries for {X.data.size} values.")
+                raise ValueError(
+                    f"{name}.coords[{axis}] has {coordinate.size} entries for {X.data.size} values."
+                )
             _check_bounds(coordinate, X.shape[axis], f"{name}.coords[{axis}]", ("row", "column")[axis])
-    if X.dtype.type not in (np.float32, np.float64):  # SciPy's conversions know neither float16 nor other byte orders
+    if X.dtype.type not in (
+        np.float32,
+        np.float64,
+    ):  # SciPy's conversions know neither float16 nor other byte orders
         X = X.astype(np.float64)
     return X.tocsr()
 
 
 def _check_compressed(indptr, indices, data, n_major, n_minor, name, what):
-    """indptr and indices in one integer dtype, and the number of entries they hold; refused if they point outside."""
+    """indptr and indices in one dtype, and how many entries they hold; refused if they point outside."""
     pointer, index = _index_array(indptr, f"{name}.indptr"), _index_array(indices, f"{name}.indices")
     if pointer.shape[0] != n_major + 1:
         raise ValueError(f"{name}.indptr must have {n_major + 1} entries; got {pointer.shape[0]}. {_REBUILD}")
@@ -190,7 +206,8 @@ def _check_compressed(indptr, indices, data, n_major, n_minor, name, what):
     if falls.any():
         i = int(np.argmax(falls))
         raise ValueError(
-            f"{name}.indptr must not decrease; {name}.indptr[{i + 1}] is {pointer[i + 1]} after {pointer[i]}. {_REBUILD}"
+            f"{name}.indptr must not decrease; {name}.indptr[{i + 1}] is {pointer[i + 1]} "
+            f"after {pointer[i]}. {_REBUILD}"
         )
     stored = int(pointer[-1])
     if stored > min(index.shape[0], data.shape[0]):
@@ -211,9 +228,13 @@ def _index_array(values, name):
     """A one-dimensional contiguous int32 or int64 array."""
     values = np.asarray(values)
     if values.ndim != 1 or values.dtype.kind not in "iu":
-        raise ValueError(f"{name} must be a one-dimensional integer array; got {values.dtype}, shape {values.shape}.")
+        raise ValueError(
+            f"{name} must be a one-dimensional integer array; got {values.dtype}, shape {values.shape}."
+        )
     dtype = np.int32 if values.dtype.itemsize <= 4 and values.dtype.type is not np.uint32 else np.int64
-    return np.require(values, dtype=dtype, requirements=["C", "A"])
+    if values.dtype == dtype and values.flags.c_contiguous and values.flags.aligned:
+        return values
+    return np.array(values, dtype=dtype)
 
 
 def _check_bounds(indices, stop, name, what):
@@ -224,7 +245,7 @@ def _check_bounds(indices, stop, name, what):
         raise ValueError(f"{name}[{i}] is {indices[i]}; a {what} index must lie in 0..{stop - 1}. {_REBUILD}")
 
 
-# Logits ----------------------------------------------------------------------------------------------------------------
+# Logits -----------------------------------------------------------------------------------------------------
 
 
 def check_logits(logits, *, vector=True):
@@ -254,19 +275,20 @@ def check_logits(logits, *, vector=True):
 
 
 def check_out(out, shape, dtype):
-    """The caller's own result array, which must be exactly what a kernel writes: nothing is converted behind its back."""
+    """The caller's own result array, which must be exactly what a kernel writes."""
     if not isinstance(out, np.ndarray):
         raise TypeError(f"out must be a NumPy array; got {type(out).__name__}.")
     if out.shape != shape or out.dtype != dtype:
         raise ValueError(
-            f"out must have shape {shape} and dtype {np.dtype(dtype).name}; got {out.shape}, {out.dtype.name}."
+            f"out must have shape {shape} and dtype {np.dtype(dtype).name}; "
+            f"got {out.shape}, {out.dtype.name}."
         )
     if not (out.flags.c_contiguous and out.flags.aligned and out.flags.writeable and out.dtype.isnative):
         raise ValueError("out must be C-contiguous, aligned, writeable and in native byte order.")
     return out
 
 
-# Targets ---------------------------------------------------------------------------------------------------------------
+# Targets ----------------------------------------------------------------------------------------------------
 
 
 def check_target(target, n_rows, n_classes, ignore_index=None, dtype=np.float64):
@@ -275,8 +297,9 @@ def check_target(target, n_rows, n_classes, ignore_index=None, dtype=np.float64)
     Parameters
     ----------
     target : array-like
-        Integer (or bool) codes of shape (n_rows,), each in 0..n_classes-1 or equal to ``ignore_index``; or soft labels
-        of shape (n_rows, n_classes), whose rows are finite, not negative, and sum to 1 up to rounding.
+        Integer (or bool) codes of shape (n_rows,), each in 0..n_classes-1 or equal to ``ignore_index``; or
+        soft labels of shape (n_rows, n_classes), whose rows are finite, not negative, and sum to 1 up to
+        rounding.
     ignore_index : int or None
         The code of rows that do not count. Soft labels have no codes: there it is without effect.
     dtype : np.float32 or np.float64
@@ -300,14 +323,16 @@ def check_target(target, n_rows, n_classes, ignore_index=None, dtype=np.float64)
         )
     if target.ndim not in (1, 2) or target.shape[0] != n_rows:
         raise ValueError(
-            f"target must have shape ({n_rows},), or ({n_rows}, {n_classes}) for soft labels; got {target.shape}."
+            f"target must have shape ({n_rows},), or ({n_rows}, {n_classes}) for soft labels; "
+            f"got {target.shape}."
         )
     if target.ndim == 2:
         return _check_soft(target, n_classes, dtype), None
     if target.dtype.kind == "f":
         raise TypeError(
-            f"target of shape (n,) must hold integer codes; got continuous values ({target.dtype}, target[0] is "
-            f"{target[0]}). Use target.astype(int) if they are whole numbers, or soft labels of shape (n, K)."
+            f"target of shape (n,) must hold integer codes; got continuous values ({target.dtype}, "
+            f"target[0] is {target[0]}). Use target.astype(int) if they are whole numbers, "
+            "or soft labels of shape (n, K)."
         )
     codes = np.ascontiguousarray(target, dtype=np.intp)
     ignored = None
@@ -322,7 +347,11 @@ def check_target(target, n_rows, n_classes, ignore_index=None, dtype=np.float64)
         i = int(np.argmax(unsigned >= n_classes))
         raise ValueError(
             f"target[{i}] is {target[i]}; codes must lie in 0..{n_classes - 1}"
-            + (" (or equal ignore_index)." if ignore_index is not None else ". Rows to leave out: ignore_index.")
+            + (
+                " (or equal ignore_index)."
+                if ignore_index is not None
+                else ". Rows to leave out: ignore_index."
+            )
         )
     return codes, ignored
 
@@ -330,7 +359,9 @@ def check_target(target, n_rows, n_classes, ignore_index=None, dtype=np.float64)
 def _check_soft(target, n_classes, dtype):
     if target.shape[1] != n_classes:
         hint = " A column of codes is target.ravel()." if target.shape[1] == 1 else ""
-        raise ValueError(f"soft labels must have {n_classes} columns, one a class; got shape {target.shape}.{hint}")
+        raise ValueError(
+            f"soft labels must have {n_classes} columns, one a class; got shape {target.shape}.{hint}"
+        )
     rounding = np.finfo(target.dtype).eps if target.dtype.kind == "f" else 0.0
     soft = np.ascontiguousarray(as_native(target, "target", dtype))
     check_finite(soft, "target")
@@ -342,12 +373,13 @@ def _check_soft(target, n_classes, dtype):
     if wrong.any():
         i = int(np.argmax(wrong))
         raise ValueError(
-            f"each row of soft labels must sum to 1; row {i} of target sums to {sums[i]:.6g}. Divide rows by their sums."
+            f"each row of soft labels must sum to 1; row {i} of target sums to {sums[i]:.6g}. "
+            "Divide rows by their sums."
         )
     return soft
 
 
-# Weights and the small arguments ---------------------------------------------------------------------------------------
+# Weights and the small arguments ----------------------------------------------------------------------------
 
 
 def check_sample_weight(sample_weight, n_rows, *, all_zero=True):
@@ -427,8 +459,8 @@ def check_coef(coef, intercept, n_features, dtype=None, *, names=("coef", "inter
         )
     if not binary and coef.shape[0] == 1:
         raise ValueError(
-            f"{name} has shape {coef.shape}: a softmax over one class is always 1. For binary logistic regression "
-            f"pass shape ({n_features},), e.g. {name}[0]."
+            f"{name} has shape {coef.shape}: a softmax over one class is always 1. For binary logistic "
+            f"regression pass shape ({n_features},), e.g. {name}[0]."
         )
     check_finite(coef, name)
     theta = np.empty((n_features + 1, 1 if binary else coef.shape[0]), dtype=coef.dtype)
@@ -439,7 +471,9 @@ def check_coef(coef, intercept, n_features, dtype=None, *, names=("coef", "inter
         intercept = as_native(intercept, intercept_name, coef.dtype)
         if intercept.shape != theta[-1].shape and not (binary and intercept.ndim == 0):
             wanted = "be a number" if binary else f"have shape ({theta.shape[1]},)"
-            raise ValueError(f"{intercept_name} must {wanted} to go with {name}; got shape {intercept.shape}.")
+            raise ValueError(
+                f"{intercept_name} must {wanted} to go with {name}; got shape {intercept.shape}."
+            )
         check_finite(np.atleast_1d(intercept), intercept_name)
         theta[-1] = intercept
     return theta, binary
@@ -497,7 +531,7 @@ def check_l2(l2, reduction="mean"):
 
 
 def check_n_threads(n_threads):
-    """A number of threads: None (the package's choice), or an int >= 1; -1 is every core this process may use."""
+    """None (the package's choice), or a number of threads >= 1; -1 is every core this process may use."""
     if n_threads is None:
         return None
     value = check_integer(n_threads, "n_threads")
@@ -508,24 +542,24 @@ def check_n_threads(n_threads):
     return value
 
 
-# Results ---------------------------------------------------------------------------------------------------------------
+# Results ----------------------------------------------------------------------------------------------------
 
 
 def check_finite_result(value, X, theta=None):
-    """Pass on a finite result; name the scale of the features (and parameters) when something went out of range.
+    """Pass on a finite result; name the scale of features and parameters when something overflowed.
 
-    Finite features and parameters give infinite or NaN results only by overflow, so it is their size that is at fault.
+    Finite features and parameters give infinite or NaN results only by overflow, so it is their size that is
+    at fault.
     """
-    with np.errstate(over="ignore", invalid="ignore"):
-        if np.isfinite(value).all():
-            return value
+    if np.isfinite(value).all():
+        return value
     stored = X.data if sp.issparse(X) else X
     sizes = f"the largest feature in absolute value is {_largest(stored):.3g}"
     if theta is not None:
         sizes += f", the largest parameter {_largest(theta):.3g}"
     raise ValueError(
-        f"The linear model went beyond the range of {stored.dtype.name}: {sizes}. Scale the features, for instance to "
-        "unit variance (sklearn.preprocessing.MaxAbsScaler keeps sparse data sparse)."
+        f"The linear model went beyond the range of {stored.dtype.name}: {sizes}. Scale the features, "
+        "for instance to unit variance (sklearn.preprocessing.MaxAbsScaler keeps sparse data sparse)."
     )
 
 

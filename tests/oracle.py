@@ -31,7 +31,7 @@ def exact_row_loss(logits, target):
 
 
 def exact_row_grad(logits, label):
-    """softmax minus the one-hot label; the label's entry as minus the sum of the others, which does not cancel."""
+    """softmax minus the one-hot label, whose entry is minus the sum of the others: this does not cancel."""
     with mpmath.workdps(_DIGITS):
         _, p, _ = exact_row(logits)
         others = mpmath.fsum(value for k, value in enumerate(p) if k != label)
@@ -49,9 +49,11 @@ def row_bound(logits, dtype):
 
 
 def error_in_roundoffs(got, exact, dtype, scale=None):
-    """|got - exact| in units of u times the exact value (or times ``scale``); what underflow alone explains is forgiven."""
+    """|got - exact| in units of u |exact| (or u ``scale``), less what underflow alone explains."""
     with mpmath.workdps(_DIGITS):
-        error = abs(mpmath.mpf(float(got)) - exact) - 16 * mpmath.mpf(float(np.finfo(dtype).smallest_subnormal))
+        error = abs(mpmath.mpf(float(got)) - exact) - 16 * mpmath.mpf(
+            float(np.finfo(dtype).smallest_subnormal)
+        )
         if error <= 0:
             return 0.0
         size = abs(exact) if scale is None else mpmath.mpf(scale)

@@ -1,4 +1,4 @@
-"""The functional API: both implementations against mpmath and calculus, and the real one against its plain twin."""
+"""The functional API: both implementations against mpmath and calculus, the real one against its twin."""
 
 import inspect
 import itertools
@@ -18,15 +18,18 @@ DTYPES = [np.float32, np.float64]
 
 def test_the_twin_has_the_same_names_and_signatures():
     for name in functional.__all__:
-        theirs, ours = inspect.signature(getattr(reference, name)), inspect.signature(getattr(functional, name))
+        theirs, ours = (
+            inspect.signature(getattr(reference, name)),
+            inspect.signature(getattr(functional, name)),
+        )
         assert theirs == ours, name
 
 
-# Accuracy, against 50 digits -------------------------------------------------------------------------------------------
+# Accuracy, against 50 digits --------------------------------------------------------------------------------
 
 
 def accuracy_rows(dtype):
-    """Rows of many sizes and spreads: flat, tied, certain (losses far below u), underflowing, and partly masked."""
+    """Rows of many sizes and spreads: flat, tied, certain (losses far below u), underflowing, masked."""
     rng = np.random.default_rng(7)
     for K in (2, 3, 7, 16, 33, 200):
         for spread in (1e-3, 1.0, 8.0, 40.0):
@@ -45,7 +48,9 @@ def accuracy_rows(dtype):
 def assert_within(worst, name, got, exact, z, dtype, scale=None):
     error, bound = error_in_roundoffs(got, exact, dtype, scale), row_bound(z, dtype) / unit_roundoff(dtype)
     worst[name] = max(worst.get(name, (0.0, 0.0)), (error / bound, error))
-    assert error <= bound, f"{name}: {got!r} for {exact}, {error:.1f} u where {bound:.1f} u are allowed, row {z[:8]}"
+    assert error <= bound, (
+        f"{name}: {got!r} for {exact}, {error:.1f} u where {bound:.1f} u are allowed, row {z[:8]}"
+    )
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -53,8 +58,8 @@ def test_accuracy(api, dtype):
     worst = {}
     for z in accuracy_rows(dtype):
         lse, p, log_p = exact_row(z)
-        # The maximum and the logarithm may cancel (three logits of -log 3 have the logsumexp 0): no float64 formula keeps
-        # relative precision there, so the larger of the two is the scale.
+        # The maximum and the logarithm may cancel: three logits of -log 3 have the logsumexp 0. No float64
+        # formula keeps relative precision there, so the larger of the two is the scale.
         scale = max(abs(float(lse)), abs(float(z.max())))
         assert_within(worst, "logsumexp", api.logsumexp(z), lse, z, dtype, scale)
         for got, exact in zip(api.softmax(z), p, strict=True):
@@ -103,7 +108,7 @@ def test_losses_below_machine_epsilon_keep_every_digit(api):
         assert error_in_roundoffs(binary, exact_row_loss(z[:2], [1, 0]), np.float64) <= gap + 9
 
 
-# What logits may hold --------------------------------------------------------------------------------------------------
+# What logits may hold ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -112,22 +117,29 @@ def test_rows_without_a_finite_maximum(api, dtype, K):
     rows = np.zeros((4, K), dtype=dtype)
     rows[0], rows[1, K // 2], rows[2, K - 1] = -np.inf, np.inf, np.nan
     lse = api.logsumexp(rows)
-    assert lse[0] == -np.inf and lse[1] == np.inf and np.isnan(lse[2])
+    assert lse[0] == -np.inf
+    assert lse[1] == np.inf
+    assert np.isnan(lse[2])
     assert lse[3] == pytest.approx(np.log(K), rel=1e-6)
     for result in (api.softmax(rows), api.log_softmax(rows)):
-        assert np.isnan(result[:3]).all() and np.isfinite(result[3]).all()
+        assert np.isnan(result[:3]).all()
+        assert np.isfinite(result[3]).all()
     loss, grad = api.cross_entropy_and_grad(rows, [0, 0, 0, 0], reduction="none")
-    assert np.isnan(loss[:3]).all() and np.isnan(grad[:3]).all() and np.isfinite(grad[3]).all()
+    assert np.isnan(loss[:3]).all()
+    assert np.isnan(grad[:3]).all()
+    assert np.isfinite(grad[3]).all()
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_masked_classes_are_exact_zeros(api, dtype):
     z = np.array([[1.0, -np.inf, 0.5, -np.inf]], dtype=dtype)
     p, log_p = api.softmax(z), api.log_softmax(z)
-    assert p[0, 1] == p[0, 3] == 0 and log_p[0, 1] == log_p[0, 3] == -np.inf
+    assert p[0, 1] == p[0, 3] == 0
+    assert log_p[0, 1] == log_p[0, 3] == -np.inf
     np.testing.assert_allclose(p[:, [0, 2]], api.softmax(z[:, [0, 2]]), rtol=1e-6)
     loss, grad = api.cross_entropy_and_grad(z, [0])
-    assert grad[0, 1] == grad[0, 3] == 0 and loss == pytest.approx(-float(log_p[0, 0]), rel=1e-6)
+    assert grad[0, 1] == grad[0, 3] == 0
+    assert loss == pytest.approx(-float(log_p[0, 0]), rel=1e-6)
     assert api.cross_entropy(z, [1]) == np.inf
     soft = np.array([[0.25, 0, 0.75, 0]], dtype=dtype)  # a masked class without target costs nothing
     assert np.isfinite(api.cross_entropy(z, soft))
@@ -151,14 +163,17 @@ def test_nothing_counts(api, reduction):
     for arguments in (([7, 7], {"ignore_index": 7}), ([0, 1], {"sample_weight": [0.0, 0.0]})):
         target, weighting = arguments
         loss, grad = api.cross_entropy_and_grad(z, target, reduction=reduction, **weighting)
-        assert loss == 0.0 and not grad.any()
-        loss, grad, grad_b = api.linear_cross_entropy_and_grad(X, target, W, l2=0.5, reduction=reduction, **weighting)
+        assert loss == 0.0
+        assert not grad.any()
+        loss, grad, grad_b = api.linear_cross_entropy_and_grad(
+            X, target, W, l2=0.5, reduction=reduction, **weighting
+        )
         assert loss == pytest.approx(0.25 * np.sum(W**2), rel=1e-14)
         np.testing.assert_allclose(grad, 0.5 * W, rtol=1e-14)
         assert not grad_b.any()
 
 
-# The pair, over every dtype, layout and combination of arguments -------------------------------------------------------
+# The pair, over every dtype, layout and combination of arguments --------------------------------------------
 
 LAYOUTS = {
     "C": np.ascontiguousarray,
@@ -239,7 +254,9 @@ def test_linear_pair(dtype, layout, soft, kind):
     for target, weighting in combinations(rng, n, n_classes, soft):
         l2 = 0.0 if weighting["reduction"] == "none" else 0.7
         ours = functional.linear_cross_entropy(data, target, coef, b, l2=l2, **weighting)
-        assert_pair(ours, reference.linear_cross_entropy(data, target, coef, b, l2=l2, **weighting), dtype, weighting)
+        assert_pair(
+            ours, reference.linear_cross_entropy(data, target, coef, b, l2=l2, **weighting), dtype, weighting
+        )
         if weighting["reduction"] == "none":
             assert ours.dtype == dtype
             continue
@@ -250,7 +267,9 @@ def test_linear_pair(dtype, layout, soft, kind):
         for mine, plain in zip(result, theirs, strict=True):
             assert_pair(mine, plain, dtype, weighting)
         theirs = reference.linear_cross_entropy_hessp(data, target, coef, b, direction, v, l2=l2, **weighting)
-        result = functional.linear_cross_entropy_hessp(data, target, coef, b, direction, v, l2=l2, **weighting)
+        result = functional.linear_cross_entropy_hessp(
+            data, target, coef, b, direction, v, l2=l2, **weighting
+        )
         for mine, plain in zip(result, theirs, strict=True):
             assert_pair(mine, plain, dtype, weighting)
 
@@ -301,7 +320,11 @@ def same_values(values):
 
 def test_every_kind_of_feature_array_gives_the_same_result(tmp_path):
     rng = np.random.default_rng(5)
-    X, y, W = rng.normal(size=(9, 4)) * (rng.random((9, 4)) < 0.7), rng.integers(3, size=9), rng.normal(size=(3, 4))
+    X, y, W = (
+        rng.normal(size=(9, 4)) * (rng.random((9, 4)) < 0.7),
+        rng.integers(3, size=9),
+        rng.normal(size=(3, 4)),
+    )
     expected = functional.linear_cross_entropy_and_grad(X, y, W)
     mapped = np.memmap(tmp_path / "X", dtype=np.float64, mode="w+", shape=X.shape)
     mapped[:] = X
@@ -336,7 +359,7 @@ def test_mixed_precision_takes_the_wider():
         assert grad_coef.dtype == grad_intercept.dtype == dtype
 
 
-# out= ------------------------------------------------------------------------------------------------------------------
+# out= -------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", ["logsumexp", "softmax", "log_softmax", "sigmoid"])
@@ -352,7 +375,8 @@ def test_out(api, name):
         function(store, out=store.reshape(-1)[:4])  # overlapping, not the same
         np.testing.assert_array_equal(store.reshape(-1)[:4], expected)
         out = np.empty(())
-        assert function(z[0], out=out) is out and out == expected[0]
+        assert function(z[0], out=out) is out
+        assert out == expected[0]
     else:
         store = z.copy()
         assert function(store, out=store) is store
@@ -362,7 +386,7 @@ def test_out(api, name):
         np.testing.assert_array_equal(store[1:], expected)
 
 
-# Derivatives, by five points -------------------------------------------------------------------------------------------
+# Derivatives, by five points --------------------------------------------------------------------------------
 
 
 def five_points(f, h=2e-3):
@@ -412,11 +436,13 @@ def test_logit_gradient_by_five_points(api, reduction):
         assert five_points(value) == pytest.approx(np.sum(grad * direction), rel=1e-8, abs=1e-8), weighting
 
 
-# Properties ------------------------------------------------------------------------------------------------------------
+# Properties -------------------------------------------------------------------------------------------------
 
 quick = settings(max_examples=40, deadline=None, derandomize=True)
 logit_tables = arrays(
-    np.float64, st.tuples(st.integers(1, 6), st.integers(2, 6)), elements=st.floats(-60, 60, allow_subnormal=False)
+    np.float64,
+    st.tuples(st.integers(1, 6), st.integers(2, 6)),
+    elements=st.floats(-60, 60, allow_subnormal=False),
 )
 implementations = pytest.mark.parametrize("module", [reference, functional], ids=["reference", "functional"])
 
@@ -446,7 +472,8 @@ def test_integer_weights_are_repeated_rows(module, logits, data, reduction):
     counts = data.draw(arrays(np.int64, n, elements=st.integers(0, 3)))
     weighted, grad = module.cross_entropy_and_grad(logits, target, sample_weight=counts, reduction=reduction)
     if not counts.any():
-        assert weighted == 0.0 and not grad.any()
+        assert weighted == 0.0
+        assert not grad.any()
         return
     repeated, long_grad = module.cross_entropy_and_grad(
         np.repeat(logits, counts, axis=0), np.repeat(target, counts), reduction=reduction
@@ -475,7 +502,7 @@ def test_a_row_without_weight_is_no_row(module, seed, sparse, binary):
         np.testing.assert_array_equal(first, second)
 
 
-# What is particular to the functional API ------------------------------------------------------------------------------
+# What is particular to the functional API -------------------------------------------------------------------
 
 
 def test_binary_is_two_classes_with_one_column():
@@ -483,8 +510,11 @@ def test_binary_is_two_classes_with_one_column():
     X, w, y = rng.normal(size=(10, 3)), rng.normal(size=3), rng.integers(2, size=10)
     loss, grad, grad_b = functional.linear_cross_entropy_and_grad(X, y, w, 0.4, class_weight={1: 2.5})
     two = np.stack([np.zeros(3), w])
-    loss2, grad2, grad_b2 = functional.linear_cross_entropy_and_grad(X, y, two, [0.0, 0.4], class_weight=[1.0, 2.5])
-    assert loss == pytest.approx(loss2, rel=1e-13) and type(grad_b) is float
+    loss2, grad2, grad_b2 = functional.linear_cross_entropy_and_grad(
+        X, y, two, [0.0, 0.4], class_weight=[1.0, 2.5]
+    )
+    assert loss == pytest.approx(loss2, rel=1e-13)
+    assert type(grad_b) is float
     np.testing.assert_allclose(grad, grad2[1], rtol=1e-12)
     assert grad_b == pytest.approx(grad_b2[1], rel=1e-12)
 
@@ -518,7 +548,8 @@ def test_features_of_extreme_scale(layout, power):
     X = LAYOUTS[layout](np.array([[1.0, -2.0], [0.5, 3.0], [-1.0, 1.0]]) * 10.0**power)
     for W in (np.array([[1.0, 2.0], [3.0, -1.0]]), np.array([1.0, 2.0])):
         loss, grad, _ = functional.linear_cross_entropy_and_grad(X, [0, 1, 0], W)
-        assert np.isfinite(loss) and np.isfinite(grad).all()
+        assert np.isfinite(loss)
+        assert np.isfinite(grad).all()
         with np.errstate(over="ignore"):
             large = W * 1e200
         if power < 0:
@@ -537,4 +568,5 @@ def test_a_huge_sum_is_the_fault_of_the_scale_and_says_so():
 
 def test_more_classes_than_rows():
     loss, grad = functional.cross_entropy_and_grad(np.zeros((1, 5000)), [4999])
-    assert loss == pytest.approx(np.log(5000), rel=1e-15) and grad.shape == (1, 5000)
+    assert loss == pytest.approx(np.log(5000), rel=1e-15)
+    assert grad.shape == (1, 5000)

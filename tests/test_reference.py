@@ -1,4 +1,4 @@
-"""The plain twin itself, against the definitions written out as loops (test_functional.py runs both implementations)."""
+"""The plain twin itself, against the definitions written out as loops. test_functional.py runs both."""
 
 import itertools
 import math
@@ -22,13 +22,17 @@ def loss_by_definition(logits, target, s, w, smoothing, ignored, reduction):
         nll = [-float(value) for value in exact_row(logits[i])[2]]
         if target.ndim == 1:
             own = w[target[i]] * nll[target[i]]
-            losses.append(s[i] * ((1 - smoothing) * own + smoothing / K * sum(w[k] * nll[k] for k in range(K))))
+            losses.append(
+                s[i] * ((1 - smoothing) * own + smoothing / K * sum(w[k] * nll[k] for k in range(K)))
+            )
             counted += s[i] * w[target[i]]
         else:
             t = [(1 - smoothing) * target[i, k] + smoothing / K for k in range(K)]
             losses.append(s[i] * sum(w[k] * t[k] * nll[k] for k in range(K)))
             counted += s[i]
-    return {"none": np.array(losses), "sum": math.fsum(losses), "mean": math.fsum(losses) / counted}[reduction]
+    return {"none": np.array(losses), "sum": math.fsum(losses), "mean": math.fsum(losses) / counted}[
+        reduction
+    ]
 
 
 @pytest.mark.parametrize("soft", [False, True], ids=["int", "soft"])
@@ -40,7 +44,13 @@ def test_every_combination_means_what_the_definition_says(soft):
         [None, rng.random(7)], [None, rng.random(4)], [0.0, 0.2, 1.0], ["mean", "sum", "none"]
     ):
         got = reference.cross_entropy(
-            logits, target, sample_weight=s, class_weight=w, label_smoothing=smoothing, ignore_index=-5, reduction=reduction
+            logits,
+            target,
+            sample_weight=s,
+            class_weight=w,
+            label_smoothing=smoothing,
+            ignore_index=-5,
+            reduction=reduction,
         )
         expected = loss_by_definition(logits, target, s, w, smoothing, -5, reduction)
         np.testing.assert_allclose(got, expected, rtol=1e-13, err_msg=f"{s}, {w}, {smoothing}, {reduction}")
@@ -61,7 +71,11 @@ def test_everything_is_float64():
 
 
 def test_hessian_of_one_row_by_its_definition():
-    x, W, V = np.array([[1.0, -2.0]]), np.array([[0.3, 0.1], [0.0, -0.2], [0.5, 0.4]]), np.arange(6.0).reshape(3, 2)
+    x, W, V = (
+        np.array([[1.0, -2.0]]),
+        np.array([[0.3, 0.1], [0.0, -0.2], [0.5, 0.4]]),
+        np.arange(6.0).reshape(3, 2),
+    )
     b, v = np.array([0.1, 0.0, -0.3]), np.array([1.0, 2.0, -1.0])
     p = reference.softmax(x @ W.T + b)[0]
     hessian = np.kron(np.diag(p) - np.outer(p, p), np.outer([1.0, -2.0, 1.0], [1.0, -2.0, 1.0]))
@@ -74,6 +88,8 @@ def test_hessian_of_one_row_by_its_definition():
 def test_a_binary_hessian_is_the_curvature_of_the_sigmoid():
     X, w = np.array([[1.0, 2.0], [0.5, -1.0]]), np.array([0.3, -0.6])
     p = reference.sigmoid(X @ w + 0.2)
-    got, got_intercept = reference.linear_cross_entropy_hessp(X, [0, 1], w, 0.2, [1.0, 1.0], 0.0, reduction="sum")
+    got, got_intercept = reference.linear_cross_entropy_hessp(
+        X, [0, 1], w, 0.2, [1.0, 1.0], 0.0, reduction="sum"
+    )
     np.testing.assert_allclose(got, X.T @ (p * (1 - p) * X.sum(axis=1)), rtol=1e-13)
     assert got_intercept == pytest.approx(np.sum(p * (1 - p) * X.sum(axis=1)), rel=1e-13)
