@@ -274,7 +274,7 @@ def cross_entropy(
     by_row = check_reduction(reduction) == "none"
     row_loss = np.empty(logits.shape[0], logits.dtype) if by_row else None
     total = kernels.cross_entropy_rows(logits, target, s, w, smoothing, row_loss, None, 1.0, n_threads)
-    return _weighted(row_loss, s) if by_row else _scaled(total, _scale(logits, target, s, w, reduction))
+    return row_loss if by_row else _scaled(total, _scale(logits, target, s, w, reduction))
 
 
 def cross_entropy_and_grad(
@@ -321,7 +321,7 @@ def cross_entropy_and_grad(
     grad = np.empty(logits.shape, logits.dtype)
     scale = _scale(logits, target, s, w, reduction)
     total = kernels.cross_entropy_rows(logits, target, s, w, smoothing, row_loss, grad, scale, n_threads)
-    return (_weighted(row_loss, s) if by_row else _scaled(total, scale)), grad
+    return row_loss if by_row else _scaled(total, scale), grad
 
 
 def linear_cross_entropy(
@@ -379,10 +379,10 @@ def linear_cross_entropy(
     """
     check_reduction(reduction)
     weighting = sample_weight, class_weight, label_smoothing, ignore_index, reduction
-    objective, theta, s = _linear(X, target, coef, intercept, *weighting, l2, n_threads)
+    objective, theta = _linear(X, target, coef, intercept, *weighting, l2, n_threads)
     if reduction != "none":
         return check_finite_result(objective.value(theta), objective.X, theta)
-    return _weighted(check_finite_result(objective.row_losses(theta), objective.X, theta), s)
+    return check_finite_result(objective.row_losses(theta), objective.X, theta)
 
 
 def linear_cross_entropy_and_grad(
@@ -434,7 +434,7 @@ def linear_cross_entropy_and_grad(
     """
     check_reduction(reduction, ("mean", "sum"))
     weighting = sample_weight, class_weight, label_smoothing, ignore_index, reduction
-    objective, theta, _ = _linear(X, target, coef, intercept, *weighting, l2, n_threads)
+    objective, theta = _linear(X, target, coef, intercept, *weighting, l2, n_threads)
     loss, grad = objective.value_and_grad(theta)
     check_finite_result(loss, objective.X, theta)
     check_finite_result(grad, objective.X, theta)
@@ -486,7 +486,7 @@ def linear_cross_entropy_hessp(
     """
     check_reduction(reduction, ("mean", "sum"))
     weighting = sample_weight, class_weight, label_smoothing, ignore_index, reduction
-    objective, theta, _ = _linear(X, target, coef, intercept, *weighting, l2, n_threads)
+    objective, theta = _linear(X, target, coef, intercept, *weighting, l2, n_threads)
     d, names = theta.shape[0] - 1, ("direction_coef", "direction_intercept")
     direction, binary = check_coef(direction_coef, direction_intercept, d, theta.dtype, names=names)
     if direction.shape != theta.shape or binary != objective.binary:
@@ -543,28 +543,20 @@ def _scaled(total, scale):
     return float(total * scale) if scale else 0.0
 
 
-def _weighted(row_loss, s):
-    """Row losses times row weights, where rows that weigh nothing have the loss 0 already."""
-    if s is not None:
-        row_loss *= s
-    return row_loss
-
-
 def _linear(X, target, coef, intercept, *arguments):
-    """The objective, its parameters, and the row weights that are left to multiply row losses with."""
+    """The objective over checked data, and its parameters."""
     sample_weight, class_weight, label_smoothing, ignore_index, reduction, l2, n_threads = arguments
     X = check_rows(X)
     n, d = X.shape
     theta, binary = check_coef(coef, intercept, d, None if X.dtype == np.float32 else np.float64)
     n_classes = 2 if binary else theta.shape[1]
     target, ignored = check_target(target, n, n_classes, ignore_index, X.dtype)
-    s = row_weights(check_sample_weight(sample_weight, n), ignored)
     objective = Objective(
         X,
         target,
         binary=binary,
         n_classes=n_classes,
-        sample_weight=s,
+        sample_weight=row_weights(check_sample_weight(sample_weight, n), ignored),
         class_weight=check_class_weight(class_weight, n_classes),
         label_smoothing=check_label_smoothing(label_smoothing),
         fit_intercept=True,
@@ -572,7 +564,7 @@ def _linear(X, target, coef, intercept, *arguments):
         reduction="sum" if reduction == "none" else reduction,
         n_threads=check_n_threads(n_threads),
     )
-    return objective, theta, s
+    return objective, theta
 
 
 def _split(theta, binary):
