@@ -170,8 +170,8 @@ def log_softmax(logits, *, out=None, n_threads=None):
     Examples
     --------
     >>> from fastxent import log_softmax
-    >>> print(log_softmax([40.0, 0.0])[0])
-    -4.248354255291589e-18
+    >>> print(f"{log_softmax([40.0, 0.0])[0]:.12e}")
+    -4.248354255292e-18
     """
     return _rowwise(logits, out, "log_softmax", n_threads)
 
@@ -263,8 +263,8 @@ def cross_entropy(
     >>> from fastxent import cross_entropy
     >>> round(cross_entropy([[0.23, 1.15]], [0]), 4)
     1.2554
-    >>> cross_entropy([[40.0, 0.0]], [0])
-    4.248354255291589e-18
+    >>> print(f"{cross_entropy([[40.0, 0.0]], [0]):.12e}")
+    4.248354255292e-18
     >>> round(cross_entropy([[0.23, 1.15], [5.0, 9.0]], [0, -100], ignore_index=-100), 4)
     1.2554
     """

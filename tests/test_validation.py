@@ -58,6 +58,24 @@ def test_other_numbers_become_float64(dtype):
     np.testing.assert_array_equal(sparse.toarray(), [[1, 0, 0], [0, 1, 0]])
 
 
+def test_a_dtype_can_be_asked_for():
+    for rows in (X.astype(np.float32), sp.csr_array(X.astype(np.float32))):
+        assert v.check_rows(rows, dtype=np.float64).dtype == np.float64
+    assert v.check_rows(X, dtype=np.float32).dtype == np.float32
+    with pytest.raises(ValueError, match=r"X\[0, 0\] is inf"):  # beyond the range of float32
+        v.check_rows(np.array([[1e300]]), dtype=np.float32)
+
+
+def test_whatever_turns_into_an_array_is_taken():
+    class Table:
+        def __array__(self, dtype=None, copy=None):
+            return X
+
+    assert v.check_rows(Table()) is X
+    assert v.check_rows(X.tolist()).tolist() == X.tolist()
+    assert type(v.check_rows(np.matrix(X))) is np.ndarray
+
+
 def test_byte_swapped_float32_stays_float32():
     checked = v.check_rows(X.astype(">f4"))
     assert checked.dtype == np.float32
