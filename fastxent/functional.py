@@ -51,7 +51,7 @@ raise a ``ValueError`` that names their scale.
 
 import numpy as np
 
-from . import kernels
+from . import rowwise
 from .objective import Objective
 from .validation import (
     as_native,
@@ -206,10 +206,8 @@ def sigmoid(logits, *, out=None, n_threads=None):
     n_threads = check_n_threads(n_threads)
     result = _result(out, logits.shape, logits.dtype)
     if logits.size:
-        # The entries are independent: a table is taken as it is, any other shape as one long row.
-        shape = logits.shape if logits.ndim == 2 else (1, logits.size)
-        flat = _apart(np.ascontiguousarray(logits), result).reshape(shape)
-        kernels.softmax_rows(flat, result.reshape(shape), "sigmoid", n_threads)
+        column = _apart(np.ascontiguousarray(logits), result).reshape(-1, 1)  # each entry stands for itself
+        rowwise.softmax_rows(column, result.reshape(-1, 1), "sigmoid", n_threads)
     return out if out is not None else result[()]
 
 
@@ -273,7 +271,7 @@ def cross_entropy(
     n_threads = check_n_threads(n_threads)
     by_row = check_reduction(reduction) == "none"
     row_loss = np.empty(logits.shape[0], logits.dtype) if by_row else None
-    total = kernels.cross_entropy_rows(logits, target, s, w, smoothing, row_loss, None, 1.0, n_threads)
+    total = rowwise.cross_entropy_rows(logits, target, s, w, smoothing, row_loss, None, 1.0, n_threads)
     return row_loss if by_row else _scaled(total, _scale(logits, target, s, w, reduction))
 
 
@@ -320,7 +318,7 @@ def cross_entropy_and_grad(
     row_loss = np.empty(logits.shape[0], logits.dtype) if by_row else None
     grad = np.empty(logits.shape, logits.dtype)
     scale = _scale(logits, target, s, w, reduction)
-    total = kernels.cross_entropy_rows(logits, target, s, w, smoothing, row_loss, grad, scale, n_threads)
+    total = rowwise.cross_entropy_rows(logits, target, s, w, smoothing, row_loss, grad, scale, n_threads)
     return row_loss if by_row else _scaled(total, scale), grad
 
 
@@ -503,7 +501,7 @@ def _rowwise(logits, out, kind, n_threads):
         shape = shape[:-1]
     result = _result(out, shape, rows.dtype)
     rows = _apart(rows, result)
-    kernels.softmax_rows(rows, result.reshape(rows.shape[: 1 if kind == "logsumexp" else 2]), kind, n_threads)
+    rowwise.softmax_rows(rows, result.reshape(rows.shape[: 1 if kind == "logsumexp" else 2]), kind, n_threads)
     return out if out is not None else result[()]
 
 
