@@ -144,6 +144,9 @@ def linear_cross_entropy_hessp(
     a = _linear_logits(X, direction, direction_intercept)
     arguments = target, sample_weight, class_weight, label_smoothing, ignore_index, reduction
     t, s, scale = _targets_and_weights(p.shape[1], *arguments)
+    a = a - np.take_along_axis(
+        a, p.argmax(axis=1)[:, None], axis=1
+    )  # free, and what is certain cancels no more
     curvature = p * (a - np.sum(p * a, axis=1, keepdims=True))
     product_coef, product_intercept = _back(X, (scale * s * t.sum(axis=1))[:, None] * curvature, coef)
     return product_coef + l2 * direction, product_intercept

@@ -100,12 +100,6 @@ def _plain_array(values, name):
 
 def check_finite(values, name):
     """Refuse NaN and infinity, naming the first. One pass over the array when all is well."""
-    # A sum of squares is the fastest look at every entry. It is finite only if they all are; as large finite
-    # ones overflow it, too, only the slow search decides.
-    with np.errstate(over="ignore", invalid="ignore"):
-        flat = values.ravel(order="K")
-        if math.isfinite(np.dot(flat, flat)):
-            return
     position = _first_nonfinite(values)
     if position is not None:
         raise ValueError(
@@ -116,6 +110,12 @@ def check_finite(values, name):
 
 def _first_nonfinite(values):
     """The index of the first entry, in row order, that is NaN or infinite, or None."""
+    # A sum of squares is the fastest look at every entry. It is finite only if they all are; as large finite
+    # ones overflow it, too, only the search decides.
+    flat = values.ravel(order="K")
+    with np.errstate(over="ignore", invalid="ignore"):
+        if math.isfinite(np.dot(flat, flat)):
+            return None
     step = max(1, _SEARCH_BLOCK // max(1, math.prod(values.shape[1:])))
     for start in range(0, values.shape[0], step):
         bad = ~np.isfinite(values[start : start + step])
@@ -551,7 +551,7 @@ def check_finite_result(value, X, theta=None):
     Finite features and parameters give infinite or NaN results only by overflow, so it is their size that is
     at fault.
     """
-    if np.isfinite(value).all():
+    if math.isfinite(value) if isinstance(value, float) else _first_nonfinite(value) is None:
         return value
     stored = X.data if sp.issparse(X) else X
     sizes = f"the largest feature in absolute value is {_largest(stored):.3g}"

@@ -85,6 +85,13 @@ def test_hessian_of_one_row_by_its_definition():
     np.testing.assert_allclose(got_intercept, expected[:, 2], rtol=1e-13)
 
 
+def test_the_hessian_of_a_certain_row_keeps_its_digits():
+    W, V = np.array([[40.0], [0.0], [0.0]]), np.array([[1.0], [3.0], [3.0]])
+    got, _ = reference.linear_cross_entropy_hessp(np.ones((1, 1)), [0], W, None, V, None)
+    p = reference.softmax(W[:, 0])
+    np.testing.assert_allclose(got[:, 0], [-4 * p[1], 2 * p[1], 2 * p[1]], rtol=1e-15)
+
+
 def test_a_binary_hessian_is_the_curvature_of_the_sigmoid():
     X, w = np.array([[1.0, 2.0], [0.5, -1.0]]), np.array([0.3, -0.6])
     p = reference.sigmoid(X @ w + 0.2)
