@@ -140,10 +140,11 @@ def linear_cross_entropy_hessp(
 ):
     """The Hessian times a direction: X^T diag(s T) (p * (a - <p, a>)), where a are the direction's logits."""
     coef, direction = np.asarray(coef, dtype=np.float64), np.asarray(direction_coef, dtype=np.float64)
-    p = softmax(_linear_logits(X, coef, intercept))
-    a = _linear_logits(X, direction, direction_intercept)
     arguments = target, sample_weight, class_weight, label_smoothing, ignore_index, reduction
-    t, s, scale = _targets_and_weights(p.shape[1], *arguments)
+    t, s, scale = _targets_and_weights(2 if coef.ndim == 1 else coef.shape[0], *arguments)
+    counts = s[:, None] != 0  # rows that do not count may overflow
+    p = softmax(np.where(counts, _linear_logits(X, coef, intercept), 0.0))
+    a = np.where(counts, _linear_logits(X, direction, direction_intercept), 0.0)
     a = a - np.take_along_axis(
         a, p.argmax(axis=1)[:, None], axis=1
     )  # free, and what is certain cancels no more

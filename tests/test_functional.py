@@ -157,6 +157,31 @@ def test_rows_that_do_not_count_may_hold_anything(api):
         np.testing.assert_array_equal(api.cross_entropy(z, target, reduction="none", **weighting)[1:], 0)
 
 
+@pytest.mark.parametrize("shape", [(2,), (2, 2), (3, 2), (50, 2)])
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_rows_that_do_not_count_may_overflow(api, shape, smoothing):
+    X = np.array([[1.0, -2.0], [1e300, 1e300], [-1e300, 1e300], [0.5, 1.0]])
+    W = np.linspace(-1, 1, 2 * shape[0])[: np.prod(shape)].reshape(shape)
+    W[..., 0] *= 1e30
+    X[:, 0] *= np.array([1e-30, 1, 1, 1e-30])
+    arguments = {"sample_weight": [1.0, 0.0, 0.0, 2.0], "label_smoothing": smoothing}
+    kept = {"sample_weight": [1.0, 2.0], "label_smoothing": smoothing}
+    with np.errstate(over="ignore", invalid="ignore"):  # the plain twin computes the logits of such rows, too
+        pairs = [
+            (
+                api.linear_cross_entropy_and_grad(X, [0, 1, 0, 1], W, **arguments),
+                api.linear_cross_entropy_and_grad(X[[0, 3]], [0, 1], W, **kept),
+            ),
+            (
+                api.linear_cross_entropy_hessp(X, [0, 1, 0, 1], W, None, W, None, **arguments),
+                api.linear_cross_entropy_hessp(X[[0, 3]], [0, 1], W, None, W, None, **kept),
+            ),
+        ]
+    for weighted, removed in pairs:
+        for first, second in zip(weighted, removed, strict=True):
+            np.testing.assert_allclose(first, second, rtol=1e-12, atol=1e-14)
+
+
 @pytest.mark.parametrize("reduction", ["mean", "sum"])
 def test_nothing_counts(api, reduction):
     z, X, W = np.array([[1.0, 2.0], [3.0, 1.0]]), np.eye(2), np.array([[1.0, 2.0], [0.5, 0.0]])
