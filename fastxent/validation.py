@@ -334,7 +334,7 @@ def check_target(target, n_rows, n_classes, ignore_index=None, dtype=np.float64)
             f"target[0] is {target[0]}). Use target.astype(int) if they are whole numbers, "
             "or soft labels of shape (n, K)."
         )
-    codes = np.ascontiguousarray(target, dtype=np.intp)
+    codes = np.require(target, dtype=np.intp, requirements=["C", "A"])
     ignored = None
     if ignore_index is not None:
         ignored = codes == ignore_index

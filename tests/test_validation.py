@@ -366,6 +366,36 @@ def test_codes_of_any_integer_dtype(dtype):
     assert v.check_target(same, 2, 2)[0] is same
 
 
+def test_whatever_lies_unaligned_is_moved():
+    """Kernels read by pointers of the item's type, which the compiler takes to be aligned."""
+
+    def unaligned(values):
+        values = np.asarray(values)
+        moved = np.empty(values.nbytes + 1, dtype=np.uint8)[1:].view(values.dtype).reshape(values.shape)
+        moved[...] = values
+        assert not moved.flags.aligned
+        return moved
+
+    sparse = csr([1.0, 2.0], [0, 2], [0, 1, 2], (2, 3))
+    sparse.data, sparse.indices, sparse.indptr = map(unaligned, (sparse.data, sparse.indices, sparse.indptr))
+    checked = v.check_rows(sparse)
+    arrays = [
+        checked.data,
+        checked.indices,
+        checked.indptr,
+        v.check_rows(unaligned(X)),
+        v.check_logits(unaligned(X))[0],
+        v.check_target(unaligned(np.array([0, 1], dtype=np.intp)), 2, 2)[0],
+        v.check_target(unaligned(np.eye(2)), 2, 2)[0],
+        v.check_sample_weight(unaligned([1.0, 2.0]), 2),
+        v.check_class_weight(unaligned([1.0, 2.0]), 2),
+        v.check_coef(unaligned(X), unaligned([1.0, 2.0]), 3)[0],
+    ]
+    for array in arrays:
+        assert array.flags.aligned
+        assert array.flags.c_contiguous
+
+
 @pytest.mark.parametrize("ignore_index", [-100, 0, 1, 7])
 def test_ignored_codes(ignore_index):
     codes, ignored = v.check_target([0, 1, ignore_index], 3, 2, ignore_index)
