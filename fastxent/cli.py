@@ -1,0 +1,75 @@
+"""The command line: ``python -m fastxent demo`` and ``python -m fastxent info``."""
+
+import argparse
+import os
+import platform
+
+import fastxent
+
+
+def main(argv=None):
+    """Run one command and return its exit code; ``argv`` is ``sys.argv[1:]`` unless given."""
+    parser = argparse.ArgumentParser(prog="python -m fastxent", description=fastxent.__doc__)
+    commands = parser.add_subparsers(metavar="command", required=True)
+
+    demo = commands.add_parser("demo", help="train on real data that this machine has, beside scikit-learn")
+    demo.add_argument(
+        "--output",
+        default="fastxent-demo.png",
+        metavar="FILE",
+        help="where to draw the training curves (default: %(default)s)",
+    )
+    demo.add_argument(
+        "--repeats",
+        type=_positive,
+        default=3,
+        metavar="N",
+        help="fits of each model; the median time is shown (default: %(default)s)",
+    )
+    demo.set_defaults(run=_demo)
+
+    info = commands.add_parser("info", help="version, instruction-set level, processors")
+    info.set_defaults(run=_info)
+
+    arguments = parser.parse_args(argv)
+    return arguments.run(arguments)
+
+
+def _positive(text):
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"must be at least 1, got {number}")
+    return number
+
+
+def _demo(arguments):
+    from fastxent.demo import run  # brings scikit-learn
+
+    run(arguments.output, arguments.repeats)
+    return 0
+
+
+def _info(arguments):
+    for name, value in describe().items():
+        print(f"{name:13}{value}")
+    return 0
+
+
+def describe():
+    """Return what a bug report should say about this installation, as a dict of strings."""
+    from fastxent import kernels
+
+    return {
+        "fastxent": fastxent.__version__,
+        "kernels": f"{kernels.level} (of {', '.join(kernels.available())})",
+        "processors": f"{processors()} usable of {os.cpu_count()}",
+        "Python": f"{platform.python_version()} on {platform.system()} {platform.machine()}",
+    }
+
+
+def processors():
+    """Return how many processors this process may use: what ``n_threads=None`` starts from."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # only Linux tells
+        return os.cpu_count() or 1

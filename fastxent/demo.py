@@ -1,0 +1,225 @@
+"""Trains on real data that every machine has, beside scikit-learn: ``python -m fastxent demo``.
+
+Two problems. Dense: the handwritten digits that scikit-learn ships. Sparse: paragraphs from the docstrings of
+the running Python's own standard library, where the class is the module that a paragraph comes from.
+"""
+
+import ast
+import statistics
+import sys
+import sysconfig
+import time
+import warnings
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import scipy.sparse
+import sklearn
+import sklearn.linear_model
+from sklearn.datasets import load_digits
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.metrics import accuracy_score, log_loss
+from sklearn.model_selection import train_test_split
+
+import fastxent
+from fastxent import cli
+
+TOL = 1e-5
+N_MODULES = 30  # classes of the text problem: the modules with most paragraphs
+FEWEST_WORDS = 5  # a shorter paragraph says nothing about its module
+TESTS = {"test", "tests", "idle_test"}  # folders that say little about the module they test
+
+
+@dataclass
+class Problem:
+    """A data set, split, with the regularisation strength that both models get."""
+
+    name: str
+    about: str
+    X_train: object
+    X_test: object
+    y_train: np.ndarray
+    y_test: np.ndarray
+    C: float
+
+
+@dataclass
+class Row:
+    """One line of the table, and the fitted model that it speaks of."""
+
+    model: object
+    n_iter: int
+    objective: float
+    log_loss: float
+    accuracy: float
+    seconds: float
+
+
+def digits():
+    """Return the dense problem: 8 x 8 grey images of handwritten digits, pixels scaled to 0..1."""
+    images = load_digits()
+    return Problem(
+        "digits", "8 x 8 images of handwritten digits", *_split(images.data / 16.0, images.target), C=1.0
+    )
+
+
+def docstrings(n_modules=N_MODULES):
+    """Return the sparse problem: tf-idf of docstring paragraphs; the class is the module they come from."""
+    paragraphs = stdlib_paragraphs()
+    largest = dict(Counter(paragraphs.values()).most_common(n_modules))
+    texts = [text for text, module in paragraphs.items() if module in largest]
+    labels = np.array([paragraphs[text] for text in texts])
+    train_texts, test_texts, y_train, y_test = _split(texts, labels)
+    tfidf = TfidfVectorizer(sublinear_tf=True, min_df=2)
+    X_train, X_test = tfidf.fit_transform(train_texts), tfidf.transform(test_texts)
+    return Problem(
+        "docstrings",
+        "which standard-library module is this paragraph from?",
+        X_train,
+        X_test,
+        y_train,
+        y_test,
+        C=10.0,
+    )
+
+
+def stdlib_paragraphs():
+    """Return {paragraph: module} from the docstrings in the standard library's sources: read, never imported.
+
+    A paragraph that several modules share is left out: nobody could tell where it comes from.
+    """
+    root = Path(sysconfig.get_path("stdlib"))
+    home = {}
+    for module in sorted(sys.stdlib_module_names):
+        for file in [root / f"{module}.py", *sorted((root / module).rglob("*.py"))]:
+            if file.is_file() and not TESTS & set(file.relative_to(root).parts):
+                for paragraph in _paragraphs(file):
+                    home[paragraph] = module if home.get(paragraph, module) == module else None
+    home = {paragraph: module for paragraph, module in home.items() if module is not None}
+    if not home:
+        raise RuntimeError(
+            f"no docstrings found below {root}: this Python comes without its library's sources"
+        )
+    return home
+
+
+def _paragraphs(file):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # old escapes in strings are not our business
+        try:
+            tree = ast.parse(file.read_bytes())
+        except SyntaxError:  # lib2to3 and others keep broken files on purpose
+            return
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
+            for paragraph in (ast.get_docstring(node) or "").split("\n\n"):
+                words = paragraph.split()
+                if len(words) >= FEWEST_WORDS:
+                    yield " ".join(words)
+
+
+def _split(X, y):
+    return train_test_split(X, y, test_size=0.25, stratify=y, random_state=0)
+
+
+def compare(problem, repeats=3):
+    """Fit both models ``repeats`` times in turn on the same data with the same C and tol; return {name: Row}.
+
+    The objective of both is measured by the same function: mean cross-entropy + ||W||^2 / (2 C n).
+    """
+    settings = {"C": problem.C, "tol": TOL, "max_iter": 2000}
+    models = {
+        "fastxent": fastxent.LogisticRegression(**settings),
+        "scikit-learn": sklearn.linear_model.LogisticRegression(**settings),
+    }
+    seconds = {name: [] for name in models}
+    for _ in range(repeats):
+        for name, model in models.items():
+            start = time.perf_counter()
+            model.fit(problem.X_train, problem.y_train)
+            seconds[name].append(time.perf_counter() - start)
+    return {name: _row(problem, model, statistics.median(seconds[name])) for name, model in models.items()}
+
+
+def _row(problem, model, seconds):
+    proba = model.predict_proba(problem.X_test)
+    return Row(
+        model=model,
+        n_iter=int(np.max(model.n_iter_)),
+        objective=fastxent.linear_cross_entropy(
+            problem.X_train,
+            np.searchsorted(model.classes_, problem.y_train),
+            model.coef_,
+            model.intercept_,
+            l2=1.0 / (problem.C * len(problem.y_train)),
+        ),
+        log_loss=log_loss(problem.y_test, proba, labels=model.classes_),
+        accuracy=accuracy_score(problem.y_test, model.classes_[proba.argmax(axis=1)]),
+        seconds=seconds,
+    )
+
+
+def table(problem, rows):
+    """Return the comparison as text."""
+    X = problem.X_train
+    storage = f"sparse, {X.nnz / X.shape[0]:.0f} entries a row" if scipy.sparse.issparse(X) else "dense"
+    n_classes = len(rows["fastxent"].model.classes_)
+    lines = [
+        f"{problem.name}: {problem.about}",
+        f"  {X.shape[0]:,} rows to train on and {len(problem.y_test):,} held out, {X.shape[1]:,} features"
+        f" ({storage}), {n_classes} classes, C = {problem.C:g}",
+        "",
+        f"  {'':14}{'iterations':>10}{'objective':>14}{'held-out loss':>15}{'accuracy':>10}{'seconds':>10}",
+    ]
+    for name, row in rows.items():
+        lines.append(
+            f"  {name:14}{row.n_iter:>10}{row.objective:>14.8f}{row.log_loss:>15.6f}{row.accuracy:>10.2%}"
+            f"{row.seconds:>10.3f}"
+        )
+    ratio = rows["scikit-learn"].seconds / rows["fastxent"].seconds
+    speed = f"{ratio:.1f} times the speed of scikit-learn" if ratio >= 1 else f"{1 / ratio:.1f} times slower"
+    return "\n".join([*lines, f"  {speed}", ""])
+
+
+def draw(results, output):
+    """Draw the training curve of each (problem, rows) of ``results`` into a file; needs matplotlib."""
+    from matplotlib.figure import Figure  # no pyplot: no window system, no global state
+
+    figure = Figure(figsize=(10, 4), layout="constrained")
+    for axes, (problem, rows) in zip(
+        figure.subplots(1, len(results), squeeze=False)[0], results, strict=True
+    ):
+        history = rows["fastxent"].model.history_
+        axes.plot(history["epoch"], history["loss"], label="fastxent")
+        peer = rows["scikit-learn"]
+        axes.axhline(peer.objective, color="grey", linestyle=":", label=f"scikit-learn after {peer.n_iter}")
+        axes.set(title=problem.name, xlabel="iteration", ylabel="objective")
+        axes.legend()
+    figure.savefig(output, dpi=150)
+
+
+def run(output="fastxent-demo.png", repeats=3, problems=(digits, docstrings)):
+    """Print the comparison on each problem and draw the training curves into ``output``."""
+    about = cli.describe()
+    print(
+        f"fastxent {about['fastxent']}, kernels {about['kernels']}; scikit-learn {sklearn.__version__}; "
+        f"Python {about['Python']}; processors: {about['processors']}"
+    )
+    print(f"Both models: same C, tol = {TOL:g}; seconds are the median of {repeats} fits.\n")
+    results = []
+    for make in problems:
+        problem = make()
+        results.append((problem, compare(problem, repeats)))
+        print(table(*results[-1]), flush=True)
+    try:
+        draw(results, output)
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] != "matplotlib":
+            raise
+        print(
+            'No picture of the training curves: matplotlib is not installed (pip install "fastxent[plot]").'
+        )
+    else:
+        print(f"Training curves: {Path(output).resolve()}")

@@ -1,0 +1,379 @@
+# The two products of a block of rows: logits Z = X W + b, and gradient G += X^T Q, b included. This is the seam: what is
+# above it sees rows, logits and gradients, never storage, tiles or padding.
+#
+# One Layout, fixed by storage, shape and dtype, says how weights and gradient stand while the kernels run:
+#   FEATURES  dense, few classes   weights (K, ldw): a row of features per class, intercepts (K) behind them.
+#                                  Logits by the dot tile, gradient by the outer tile over features: X is read from
+#                                  memory once, in place, for both, and no lane is wasted on padding classes.
+#   CLASSES   dense, many classes  weights and gradient as the caller has them, (d + 1, K). X is copied by blocks, with a
+#                                  column of ones; panels of classes are copied as they are used.
+#   SPARSE    CSR                  weights (d + 1, ldw): classes contiguous, padded to whole registers.
+
+ctypedef enum Storage:
+    DENSE
+    CSR32
+    CSR64
+
+ctypedef enum Scheme:
+    FEATURES
+    CLASSES
+    SPARSE
+
+cdef enum:
+    CONTRACTION = 128      # features of a panel of CLASSES: with 4 registers of classes it fills the first-level cache
+    FEW_CLASSES = 24       # up to here FEATURES beats CLASSES
+    FEW_LANES = 16         # up to here a sparse block is turned so that rows stand in lanes
+
+cdef struct Rows:
+    Storage storage
+    Py_ssize_t n
+    Py_ssize_t d
+    const char* values             # dense entries, or the CSR data
+    Py_ssize_t row_stride          # dense, in entries
+    Py_ssize_t col_stride
+    const char* indices
+    const char* indptr
+
+cdef struct Layout:
+    Scheme scheme
+    Py_ssize_t K                   # columns of logits
+    Py_ssize_t d
+    bint copy_rows                 # X is copied to scratch by blocks
+    Py_ssize_t ldx                 # row length of that copy
+    Py_ssize_t ldw                 # row length of weights and gradient
+    Py_ssize_t tail                # FEATURES: where a row's last, partial register is read from, or -1
+    Py_ssize_t block               # rows of a block
+    bint rows_in_lanes
+    Py_ssize_t ldz
+    Py_ssize_t weights_size        # entries
+    Py_ssize_t z_size
+    Py_ssize_t x_size
+    Py_ssize_t panel_size
+
+
+cdef Layout plan(const Rows* X, Py_ssize_t K, Py_ssize_t L, Py_ssize_t itemsize, bint shared) noexcept nogil:
+    """The layout for this storage, shape and register width L. Never depends on the number of threads."""
+    cdef Layout p
+    cdef Py_ssize_t d = X.d, n = X.n if X.n > 0 else 1
+    p.K = K
+    p.d = d
+    p.tail = -1
+    p.copy_rows = False
+    p.ldx = p.x_size = p.panel_size = 0
+    if X.storage != DENSE:
+        p.scheme = SPARSE
+        p.rows_in_lanes = K <= FEW_LANES
+        p.ldw = K if 2 * K <= L else round_up(K, L)
+        p.weights_size = (d + 1) * p.ldw + L
+        p.block = clamp(32768 // (p.ldw * itemsize), 16, 256)
+        p.panel_size = round_up(K, L)
+    elif K <= FEW_CLASSES:
+        p.scheme = FEATURES
+        p.rows_in_lanes = True
+        p.copy_rows = X.col_stride != 1 or d < L
+        p.ldx = round_up(d, L) if p.copy_rows else X.row_stride
+        p.ldw = round_up(d, L)
+        if not p.copy_rows and d % L:
+            p.tail = d - L
+        p.weights_size = K * p.ldw + K
+        p.block = clamp(524288 // (p.ldw * itemsize), 32, 256)
+    else:
+        p.scheme = CLASSES
+        p.rows_in_lanes = False
+        p.copy_rows = True
+        p.ldx = round_up(d + 1, L) + L  # not a multiple of a page: rows of a block would share cache sets
+        p.ldw = K
+        p.weights_size = (d + 1) * K
+        p.block = 192 if shared else clamp(1048576 // (K * itemsize) // 24 * 24, 48, 192)
+        p.panel_size = 4 * L * (CONTRACTION + 12)
+    p.block = round_up(clamp(p.block, 1, n), 16)
+    if p.rows_in_lanes:
+        p.ldz = p.block
+        p.z_size = K * p.ldz
+    else:
+        p.ldz = round_up(K, L) + L
+        p.z_size = p.block * p.ldz
+    if p.copy_rows:
+        p.x_size = p.block * p.ldx
+    return p
+
+
+# ---- weights in and gradient out ---------------------------------------------------------------------------------------
+
+cdef inline void place(const Layout* p, Py_ssize_t j, Py_ssize_t L, Py_ssize_t* base, Py_ssize_t* step) noexcept nogil:
+    """Where theta[j, k] stands in the layout: base + k * step."""
+    base[0] = j * p.ldw
+    step[0] = 1
+    if p.scheme == FEATURES:
+        step[0] = p.ldw
+        base[0] = j
+        if j == p.d:
+            base[0] = p.K * p.ldw
+            step[0] = 1
+        elif p.tail >= 0 and j >= p.ldw - L:
+            base[0] = p.ldw - L + j - p.tail  # the last register begins with feature `tail`
+
+
+cdef void pack(const Layout* p, const source* theta, real* w, Py_ssize_t first, Py_ssize_t stop) noexcept nogil:
+    """Rows first..stop of theta (d + 1, K) into the layout's weights; padding is left as it is (zero)."""
+    cdef Py_ssize_t j, k, base, step, K = p.K
+    for j in range(first, stop):
+        place(p, j, lanes(w), &base, &step)
+        if step == 1:
+            for k in range(K):
+                w[base + k] = <real>theta[j * K + k]
+        else:
+            for k in range(K):
+                w[base + k * step] = <real>theta[j * K + k]
+
+
+cdef void unpack(const Layout* p, const real** parts, Py_ssize_t n_parts, double scale, double l2, const source* theta,
+                 source* out, Py_ssize_t first, Py_ssize_t stop) noexcept nogil:
+    """out = scale * (sum of the partial gradients, in order, in double) + l2 * theta, for rows first..stop of theta."""
+    cdef Py_ssize_t j, k, k0, width, part, base, step, K = p.K
+    cdef double total[64]
+    cdef double ridge
+    cdef const real* g
+    for j in range(first, stop):
+        place(p, j, lanes(parts[0]), &base, &step)
+        ridge = l2 if j < p.d else 0.0
+        for k0 in range(0, K, 64):
+            width = clamp(K - k0, 0, 64)
+            for k in range(width):
+                total[k] = 0
+            for part in range(n_parts):
+                g = parts[part] + base + k0 * step
+                if step == 1:
+                    for k in range(width):
+                        total[k] += g[k]
+                else:
+                    for k in range(width):
+                        total[k] += g[k * step]
+            for k in range(width):
+                out[j * K + k0 + k] = <source>(scale * total[k] + (ridge * theta[j * K + k0 + k] if ridge != 0 else 0.0))
+
+
+# ---- rows of X ---------------------------------------------------------------------------------------------------------
+
+cdef void copy_rows(const Rows* X, const Layout* p, Py_ssize_t first, Py_ssize_t rows, real* x) noexcept nogil:
+    """Rows of dense X, any strides, into x (rows, ldx); behind them a one (CLASSES: the intercept's feature) and zeros."""
+    cdef const real* source = <const real*>X.values + first * X.row_stride
+    cdef Py_ssize_t i, j, j0, stop, d = X.d
+    if X.col_stride == 1:
+        for i in range(rows):
+            memcpy(x + i * p.ldx, source + i * X.row_stride, d * sizeof(real))
+    else:
+        for j0 in range(0, d, 8):  # 8 columns at a time: whole cache lines are written
+            stop = j0 + 8 if j0 + 8 < d else d
+            for i in range(rows):
+                for j in range(j0, stop):
+                    x[i * p.ldx + j] = source[i * X.row_stride + j * X.col_stride]
+    for i in range(rows):
+        for j in range(d, p.ldx):
+            x[i * p.ldx + j] = 1 if j == d and p.scheme == CLASSES else 0
+
+
+# ---- FEATURES ----------------------------------------------------------------------------------------------------------
+
+cdef void features_logits(const Layout* p, const real* x, Py_ssize_t ldx, Py_ssize_t rows, const real* w, real* z) noexcept nogil:
+    cdef Py_ssize_t L = lanes(w), K = p.K, group, i, k, r, t, stop, T = p.ldw // L
+    cdef Py_ssize_t chunk = clamp(24576 // (K * L * sizeof(real)), 8, T)
+    cdef int classes
+    cdef const real* row[FX_DOT_ROWS]
+    for k in range(K):
+        for i in range(p.ldz):
+            z[k * p.ldz + i] = w[K * p.ldw + k]
+    if p.tail >= 0:
+        T -= 1
+    t = 0
+    while t < T:
+        stop = t + chunk if t + chunk < T else T
+        for group in range(steps(rows, FX_DOT_ROWS)):
+            i = group * FX_DOT_ROWS
+            for r in range(FX_DOT_ROWS):
+                row[r] = x + (i + r if i + r < rows else rows - 1) * ldx + t * L
+            k = 0
+            while k < K:
+                classes = FX_DOT_CLASSES if K - k >= FX_DOT_CLASSES else <int>(K - k)
+                dot_tile(classes, stop - t, p.tail - t * L if stop == T and p.tail >= 0 else -1, row,
+                         w + k * p.ldw + t * L, p.ldw, z + k * p.ldz + i, p.ldz)
+                k += classes
+        t = stop
+
+
+cdef void features_gradient(const Layout* p, const real* x, Py_ssize_t ldx, Py_ssize_t rows, const real* q, real* g) noexcept nogil:
+    cdef Py_ssize_t L = lanes(q), K = p.K, k, i, f = 0, T = p.ldw // L, groups, step
+    cdef Py_ssize_t widest = FX_TILE // 6 if FX_TILE == 24 else 3
+    cdef int vecs, classes
+    cdef double total
+    if p.tail >= 0:
+        T -= 1
+    while f <= T:
+        if f < T:
+            vecs = <int>(widest if T - f >= widest else T - f)
+        elif p.tail >= 0:
+            vecs = 1
+        else:
+            break
+        groups = steps(K, FX_TILE // widest)
+        step = steps(K, groups)  # classes spread evenly over the tiles
+        k = 0
+        while k < K:
+            classes = <int>(step if K - k >= step else K - k)
+            outer_tile(classes, vecs, rows, q + k * p.ldz, p.ldz, 1, x + (f * L if f < T else p.tail), ldx,
+                       g + k * p.ldw + f * L, p.ldw)
+            k += classes
+        f += vecs
+    for k in range(K):
+        total = 0
+        for i in range(rows):
+            total += q[k * p.ldz + i]
+        g[K * p.ldw + k] += <real>total
+
+
+# ---- CLASSES -----------------------------------------------------------------------------------------------------------
+
+cdef inline int widest_panel(Py_ssize_t vecs) noexcept nogil:
+    return <int>clamp(vecs, 1, 4 if FX_TILE == 24 else 3)
+
+
+cdef inline int tile_rows(int vecs) noexcept nogil:
+    return <int>clamp(FX_TILE // vecs, 1, 12)
+
+
+cdef void classes_logits(const Layout* p, const real* x, Py_ssize_t rows, const real* w, Py_ssize_t first, Py_ssize_t stop,
+                         real* z, real* panel) noexcept nogil:
+    """Logits of classes first..stop (first a multiple of the register width)."""
+    cdef Py_ssize_t L = lanes(w), K = p.K, d1 = p.d + 1, k = first, j, j0, j1, i, chunk, group, width, l
+    cdef int vecs, step
+    for i in range(rows):
+        memset(z + i * p.ldz + first, 0, ((round_up(stop, L) - first)) * sizeof(real))
+    while k < stop:
+        vecs = widest_panel(steps(stop - k, L))
+        width = vecs * L if stop - k >= vecs * L else stop - k
+        step = tile_rows(vecs)
+        for chunk in range(steps(d1, CONTRACTION)):
+            j0 = chunk * CONTRACTION
+            j1 = j0 + clamp(d1 - j0, 0, CONTRACTION)
+            for j in range(j0, j1):
+                memcpy(panel + (j - j0) * vecs * L, w + j * K + k, width * sizeof(real))
+                for l in range(width, vecs * L):
+                    panel[(j - j0) * vecs * L + l] = 0
+            for group in range(steps(rows, step)):
+                i = group * step
+                outer_tile(step if rows - i >= step else <int>(rows - i), vecs, j1 - j0, x + i * p.ldx + j0, p.ldx, 1,
+                           panel, vecs * L, z + i * p.ldz + k, p.ldz)
+        k += width
+
+
+cdef void classes_gradient(const Layout* p, const real* x, Py_ssize_t rows, const real* q, Py_ssize_t first, Py_ssize_t stop,
+                           real* g, real* panel) noexcept nogil:
+    cdef Py_ssize_t L = lanes(q), K = p.K, d1 = p.d + 1, k = first, j, r, l, group, width
+    cdef int vecs, step, count
+    while k < stop:
+        vecs = widest_panel(steps(stop - k, L))
+        width = vecs * L if stop - k >= vecs * L else stop - k
+        step = tile_rows(vecs)
+        for group in range(steps(d1, step)):
+            j = group * step
+            count = step if d1 - j >= step else <int>(d1 - j)
+            if width == vecs * L:
+                outer_tile(count, vecs, rows, x + j, 1, p.ldx, q + k, p.ldz, g + j * K + k, K)
+            else:  # the last panel must not touch the next row's first classes
+                memset(panel, 0, count * vecs * L * sizeof(real))
+                outer_tile(count, vecs, rows, x + j, 1, p.ldx, q + k, p.ldz, panel, vecs * L)
+                for r in range(count):
+                    for l in range(width):
+                        g[(j + r) * K + k + l] += panel[r * vecs * L + l]
+        k += width
+
+
+# ---- SPARSE ------------------------------------------------------------------------------------------------------------
+
+cdef void sparse_logits(const Rows* X, const Layout* p, const index* unused, Py_ssize_t first, Py_ssize_t rows,
+                        const real* w, real* z, real* one_row) noexcept nogil:
+    cdef const real* x = <const real*>X.values
+    cdef const index* j = <const index*>X.indices
+    cdef const index* indptr = <const index*>X.indptr
+    cdef const real* bias = w + p.d * p.ldw
+    cdef Py_ssize_t L = lanes(w), K = p.K, i, k, chunk, at, nnz
+    cdef int vecs
+    cdef real* row
+    for i in range(rows):
+        at, nnz = indptr[first + i], indptr[first + i + 1] - indptr[first + i]
+        if K == 1:
+            z[i] = bias[0] + csr_dot_one(nnz, x + at, j + at, w)
+            continue
+        row = one_row if p.rows_in_lanes else z + i * p.ldz
+        memcpy(row, bias, round_up(K, L) * sizeof(real))
+        for chunk in range(steps(K, 8 * L)):
+            k = chunk * 8 * L
+            vecs = <int>clamp(steps(K - k, L), 1, 8)
+            csr_dot_tile(vecs, nnz, x + at, j + at, w + k, p.ldw, row + k)
+        if p.rows_in_lanes:
+            for k in range(K):
+                z[i + k * p.ldz] = row[k]
+
+
+cdef void sparse_gradient(const Rows* X, const Layout* p, const index* unused, Py_ssize_t first, Py_ssize_t rows,
+                          const real* q, real* g, real* one_row) noexcept nogil:
+    cdef const real* x = <const real*>X.values
+    cdef const index* j = <const index*>X.indices
+    cdef const index* indptr = <const index*>X.indptr
+    cdef real* bias = g + p.d * p.ldw
+    cdef Py_ssize_t L = lanes(q), K = p.K, i, k, chunk, at, nnz
+    cdef int vecs
+    cdef const real* row
+    memset(one_row, 0, round_up(K, L) * sizeof(real))
+    for i in range(rows):
+        at, nnz = indptr[first + i], indptr[first + i + 1] - indptr[first + i]
+        if K == 1:
+            csr_add_one(nnz, x + at, j + at, q[i], g)
+            bias[0] += q[i]
+            continue
+        row = one_row if p.rows_in_lanes else q + i * p.ldz
+        if p.rows_in_lanes:
+            for k in range(K):
+                one_row[k] = q[i + k * p.ldz]
+        for chunk in range(steps(K, 8 * L)):
+            k = chunk * 8 * L
+            vecs = <int>clamp(steps(K - k, L), 1, 8)
+            csr_add_tile(vecs, nnz, x + at, j + at, row + k, g + k, p.ldw)
+        for k in range(K):
+            bias[k] += row[k]
+
+
+# ---- the seam ----------------------------------------------------------------------------------------------------------
+
+cdef const real* open_rows(const Rows* X, const Layout* p, Py_ssize_t first, Py_ssize_t rows, real* x) noexcept nogil:
+    """The block's dense rows, ldx apart: in place where the tiles can read them so, else copied to x."""
+    if not p.copy_rows:
+        return <const real*>X.values + first * X.row_stride
+    copy_rows(X, p, first, rows, x)
+    return x
+
+
+cdef void logits(const Rows* X, const Layout* p, Py_ssize_t first, Py_ssize_t rows, const real* x, const real* w, real* z,
+                 real* panel) noexcept nogil:
+    """z = the block's logits. x: what open_rows gave."""
+    if p.scheme == FEATURES:
+        features_logits(p, x, p.ldx, rows, w, z)
+    elif p.scheme == CLASSES:
+        classes_logits(p, x, rows, w, 0, p.K, z, panel)
+    elif X.storage == CSR32:
+        sparse_logits(X, p, <const int32_t*>NULL, first, rows, w, z, panel)
+    else:
+        sparse_logits(X, p, <const int64_t*>NULL, first, rows, w, z, panel)
+
+
+cdef void gradient(const Rows* X, const Layout* p, Py_ssize_t first, Py_ssize_t rows, const real* x, const real* q, real* g,
+                   real* panel) noexcept nogil:
+    """g += the block's gradient, given q = dL/dz."""
+    if p.scheme == FEATURES:
+        features_gradient(p, x, p.ldx, rows, q, g)
+    elif p.scheme == CLASSES:
+        classes_gradient(p, x, rows, q, 0, p.K, g, panel)
+    elif X.storage == CSR32:
+        sparse_gradient(X, p, <const int32_t*>NULL, first, rows, q, g, panel)
+    else:
+        sparse_gradient(X, p, <const int64_t*>NULL, first, rows, q, g, panel)

@@ -1,0 +1,120 @@
+/* Vector registers for the kernels: exp, log1p, maximum and exponential sum, and the two register tiles of the products.
+
+   Everything here is a leaf: no allocation, no branch on data that a caller could avoid, no libm call inside a loop.
+   Blocking, loops over blocks and the model itself are Cython (products.pxi, softmax.pxi, loops.pxi).
+
+   GCC and Clang: vector extensions, as wide as the instruction set of this clone (64, 32 or 16 bytes), with a handful of
+   intrinsics where the language has no word for an operation. Other compilers: the same source with one lane.
+   The body stands once, in simd_real.h, and is included for double and for float. */
+#ifndef FASTXENT_SIMD_H
+#define FASTXENT_SIMD_H
+
+#include <math.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#if defined(__GNUC__) || defined(__clang__)
+#define FX_INLINE static inline __attribute__((always_inline, unused))
+#define FX_LOCAL static __attribute__((noinline, unused))
+#define FX_UNROLL _Pragma("GCC unroll 16")
+#define FX_PREFETCH(p) __builtin_prefetch(p)
+#if defined(__AVX512F__) && defined(__AVX512DQ__)
+#define FX_BYTES 64
+#include <immintrin.h>
+#elif defined(__AVX2__)
+#define FX_BYTES 32
+#include <immintrin.h>
+#else
+#define FX_BYTES 16
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
+#endif
+#if defined(__has_builtin)
+#if __has_builtin(__builtin_shufflevector)
+#define FX_SHUFFLE 1
+#endif
+#endif
+#else
+#define FX_INLINE static inline
+#define FX_LOCAL static
+#define FX_UNROLL
+#define FX_PREFETCH(p) ((void)0)
+#endif
+
+/* Registers a product tile may fill with sums, of 32 (AVX-512, NEON) or 16; and the rows of the dot tile. */
+#if defined(FX_BYTES) && (FX_BYTES == 64 || defined(__aarch64__))
+#define FX_TILE 24
+#else
+#define FX_TILE 12
+#endif
+#if defined(FX_BYTES) && FX_BYTES == 64
+#define FX_DOT_ROWS 8
+#else
+#define FX_DOT_ROWS 4
+#endif
+#define FX_DOT_CLASSES 3
+#ifdef FX_BYTES
+enum { FX_LANES_F64 = FX_BYTES / 8, FX_LANES_F32 = FX_BYTES / 4 };
+#else
+enum { FX_LANES_F64 = 1, FX_LANES_F32 = 1 };
+#endif
+
+#define FX_CAT_(a, b) a##_##b
+#define FX_CAT(a, b) FX_CAT_(a, b)
+
+#define REAL double
+#define INT int64_t
+#define UINT uint64_t
+#define FX(name) FX_CAT(name, f64)
+#define FX_F64 1
+#ifdef FX_BYTES
+#define LANES (FX_BYTES / 8)
+#else
+#define LANES 1
+#endif
+#define MANTISSA 52
+#define BIAS 1023
+#define SHIFT_MAGIC 0x1.8p52
+#define INT_MAGIC 0x1p52
+#define LOG2E 1.4426950408889634074
+#define LN2_HI 0x1.62e42fefa0000p-1 /* 40 bits: times any exponent it is exact */
+#define LN2_LO 0x1.cf79abc9e3b39p-40
+#define EXP_LOW (-746.0) /* exp rounds to zero below */
+#define HALF_SQRT2 0x1.6a09e667f3bcdp-1
+#define EXP_DEGREE 9
+#define EXP_COEFS                                                                                                     \
+    {0x1.000000000000ap-1,  0x1.55555555554fap-3,  0x1.555555555087dp-5,  0x1.1111111127bdcp-7,  0x1.6c16c1842a0c6p-10, \
+     0x1.a01a012a5a426p-13, 0x1.a0199a0c7024cp-16, 0x1.71df254da5e75p-19, 0x1.28ad72ca3080ap-22, 0x1.ad7f74af4889dp-26}
+#define LOG_DEGREE 6
+#define LOG_COEFS                                                                                               \
+    {0.66666666666667348572, 0.39999999999411297753, 0.28571428743223506392, 0.22222198479551792581, \
+     0.18183569571879560872, 0.15313907197703526403, 0.14797470964329726096}
+#include "simd_real.h"
+
+#define REAL float
+#define INT int32_t
+#define UINT uint32_t
+#define FX(name) FX_CAT(name, f32)
+#ifdef FX_BYTES
+#define LANES (FX_BYTES / 4)
+#else
+#define LANES 1
+#endif
+#define MANTISSA 23
+#define BIAS 127
+#define SHIFT_MAGIC 0x1.8p23f
+#define INT_MAGIC 0x1p23f
+#define LOG2E 1.44269504f
+#define LN2_HI 0x1.62e4p-1f /* 15 bits */
+#define LN2_LO 0x1.7f7d1cp-20f
+#define EXP_LOW (-104.0f)
+#define HALF_SQRT2 0x1.6a09e6p-1f
+#define EXP_DEGREE 4
+#define EXP_COEFS {0.49999993447481668616f, 0.16666520631426872643f, 0.041668388126706887768f, 0.0083687169176898929334f, 0.0013814594191767800645f}
+#define LOG_DEGREE 3
+#define LOG_COEFS {0.66666665641504094899f, 0.40000336181419422554f, 0.28537240362331620846f, 0.23583534892785073949f}
+#include "simd_real.h"
+
+#endif

@@ -1,0 +1,195 @@
+# The leaves of simd.h, one fused name each.
+
+ctypedef fused real:
+    double
+    float
+
+ctypedef fused source:     # the dtype of parameters, which may differ from that of the data
+    double
+    float
+
+ctypedef fused index:
+    int32_t
+    int64_t
+
+cdef extern from "simd.h" nogil:
+    enum: FX_TILE
+    enum: FX_DOT_ROWS
+    enum: FX_DOT_CLASSES
+    enum: FX_LANES_F64
+    enum: FX_LANES_F32
+    void FX_PREFETCH(const void* p)
+
+    void exp_array_f64(const double* x, double* y, Py_ssize_t n)
+    void exp_array_f32(const float* x, float* y, Py_ssize_t n)
+    void log1p_array_f64(double* x, Py_ssize_t n)
+    void log1p_array_f32(float* x, Py_ssize_t n)
+    void max_lanes_f64(const double* z, Py_ssize_t stride, Py_ssize_t K, double* m)
+    void max_lanes_f32(const float* z, Py_ssize_t stride, Py_ssize_t K, float* m)
+    void exp_lanes_f64(const double* z, double* e, Py_ssize_t stride, Py_ssize_t K, const double* m, double* rest)
+    void exp_lanes_f32(const float* z, float* e, Py_ssize_t stride, Py_ssize_t K, const float* m, float* rest)
+    double max_row_f64(const double* z, Py_ssize_t K)
+    float max_row_f32(const float* z, Py_ssize_t K)
+    double exp_row_f64(const double* z, double* e, Py_ssize_t K, double m)
+    float exp_row_f32(const float* z, float* e, Py_ssize_t K, float m)
+    double dot_row_f64(const double* p, const double* a, Py_ssize_t K)
+    float dot_row_f32(const float* p, const float* a, Py_ssize_t K)
+
+    void outer_tile_f64(int rows, int vecs, Py_ssize_t T, const double* a, Py_ssize_t rs, Py_ssize_t cs,
+                        const double* b, Py_ssize_t bs, double* c, Py_ssize_t ldc)
+    void outer_tile_f32(int rows, int vecs, Py_ssize_t T, const float* a, Py_ssize_t rs, Py_ssize_t cs,
+                        const float* b, Py_ssize_t bs, float* c, Py_ssize_t ldc)
+    void dot_tile_f64(int classes, Py_ssize_t T, Py_ssize_t tail, const double** x, const double* w, Py_ssize_t ldw,
+                      double* z, Py_ssize_t ldz)
+    void dot_tile_f32(int classes, Py_ssize_t T, Py_ssize_t tail, const float** x, const float* w, Py_ssize_t ldw,
+                      float* z, Py_ssize_t ldz)
+
+    void csr_dot_tile_f64_i32(int vecs, Py_ssize_t nnz, const double* x, const int32_t* j, const double* w, Py_ssize_t ld, double* z)
+    void csr_dot_tile_f64_i64(int vecs, Py_ssize_t nnz, const double* x, const int64_t* j, const double* w, Py_ssize_t ld, double* z)
+    void csr_dot_tile_f32_i32(int vecs, Py_ssize_t nnz, const float* x, const int32_t* j, const float* w, Py_ssize_t ld, float* z)
+    void csr_dot_tile_f32_i64(int vecs, Py_ssize_t nnz, const float* x, const int64_t* j, const float* w, Py_ssize_t ld, float* z)
+    void csr_add_tile_f64_i32(int vecs, Py_ssize_t nnz, const double* x, const int32_t* j, const double* q, double* g, Py_ssize_t ld)
+    void csr_add_tile_f64_i64(int vecs, Py_ssize_t nnz, const double* x, const int64_t* j, const double* q, double* g, Py_ssize_t ld)
+    void csr_add_tile_f32_i32(int vecs, Py_ssize_t nnz, const float* x, const int32_t* j, const float* q, float* g, Py_ssize_t ld)
+    void csr_add_tile_f32_i64(int vecs, Py_ssize_t nnz, const float* x, const int64_t* j, const float* q, float* g, Py_ssize_t ld)
+    double csr_dot_one_f64_i32(Py_ssize_t nnz, const double* x, const int32_t* j, const double* w)
+    double csr_dot_one_f64_i64(Py_ssize_t nnz, const double* x, const int64_t* j, const double* w)
+    float csr_dot_one_f32_i32(Py_ssize_t nnz, const float* x, const int32_t* j, const float* w)
+    float csr_dot_one_f32_i64(Py_ssize_t nnz, const float* x, const int64_t* j, const float* w)
+    void csr_add_one_f64_i32(Py_ssize_t nnz, const double* x, const int32_t* j, double q, double* g)
+    void csr_add_one_f64_i64(Py_ssize_t nnz, const double* x, const int64_t* j, double q, double* g)
+    void csr_add_one_f32_i32(Py_ssize_t nnz, const float* x, const int32_t* j, float q, float* g)
+    void csr_add_one_f32_i64(Py_ssize_t nnz, const float* x, const int64_t* j, float q, float* g)
+
+
+cdef inline Py_ssize_t lanes(const real* unused) noexcept nogil:
+    """Numbers of this dtype in a vector register."""
+    if real is double:
+        return FX_LANES_F64
+    else:
+        return FX_LANES_F32
+
+
+cdef inline void exp_array(const real* x, real* y, Py_ssize_t n) noexcept nogil:
+    if real is double:
+        exp_array_f64(x, y, n)
+    else:
+        exp_array_f32(x, y, n)
+
+
+cdef inline void log1p_array(real* x, Py_ssize_t n) noexcept nogil:
+    if real is double:
+        log1p_array_f64(x, n)
+    else:
+        log1p_array_f32(x, n)
+
+
+cdef inline void max_lanes(const real* z, Py_ssize_t stride, Py_ssize_t K, real* m) noexcept nogil:
+    if real is double:
+        max_lanes_f64(z, stride, K, m)
+    else:
+        max_lanes_f32(z, stride, K, m)
+
+
+cdef inline void exp_lanes(const real* z, real* e, Py_ssize_t stride, Py_ssize_t K, const real* m,
+                           real* rest) noexcept nogil:
+    if real is double:
+        exp_lanes_f64(z, e, stride, K, m, rest)
+    else:
+        exp_lanes_f32(z, e, stride, K, m, rest)
+
+
+cdef inline real max_row(const real* z, Py_ssize_t K) noexcept nogil:
+    if real is double:
+        return max_row_f64(z, K)
+    else:
+        return max_row_f32(z, K)
+
+
+cdef inline real exp_row(const real* z, real* e, Py_ssize_t K, real m) noexcept nogil:
+    if real is double:
+        return exp_row_f64(z, e, K, m)
+    else:
+        return exp_row_f32(z, e, K, m)
+
+
+cdef inline real dot_row(const real* p, const real* a, Py_ssize_t K) noexcept nogil:
+    if real is double:
+        return dot_row_f64(p, a, K)
+    else:
+        return dot_row_f32(p, a, K)
+
+
+cdef inline void outer_tile(int rows, int vecs, Py_ssize_t T, const real* a, Py_ssize_t rs, Py_ssize_t cs,
+                            const real* b, Py_ssize_t bs, real* c, Py_ssize_t ldc) noexcept nogil:
+    if real is double:
+        outer_tile_f64(rows, vecs, T, a, rs, cs, b, bs, c, ldc)
+    else:
+        outer_tile_f32(rows, vecs, T, a, rs, cs, b, bs, c, ldc)
+
+
+cdef inline void dot_tile(int classes, Py_ssize_t T, Py_ssize_t tail, const real** x, const real* w, Py_ssize_t ldw,
+                          real* z, Py_ssize_t ldz) noexcept nogil:
+    if real is double:
+        dot_tile_f64(classes, T, tail, x, w, ldw, z, ldz)
+    else:
+        dot_tile_f32(classes, T, tail, x, w, ldw, z, ldz)
+
+
+cdef inline void csr_dot_tile(int vecs, Py_ssize_t nnz, const real* x, const index* j, const real* w, Py_ssize_t ld,
+                              real* z) noexcept nogil:
+    if real is double and index is int32_t:
+        csr_dot_tile_f64_i32(vecs, nnz, x, j, w, ld, z)
+    elif real is double:
+        csr_dot_tile_f64_i64(vecs, nnz, x, j, w, ld, z)
+    elif index is int32_t:
+        csr_dot_tile_f32_i32(vecs, nnz, x, j, w, ld, z)
+    else:
+        csr_dot_tile_f32_i64(vecs, nnz, x, j, w, ld, z)
+
+
+cdef inline void csr_add_tile(int vecs, Py_ssize_t nnz, const real* x, const index* j, const real* q, real* g,
+                              Py_ssize_t ld) noexcept nogil:
+    if real is double and index is int32_t:
+        csr_add_tile_f64_i32(vecs, nnz, x, j, q, g, ld)
+    elif real is double:
+        csr_add_tile_f64_i64(vecs, nnz, x, j, q, g, ld)
+    elif index is int32_t:
+        csr_add_tile_f32_i32(vecs, nnz, x, j, q, g, ld)
+    else:
+        csr_add_tile_f32_i64(vecs, nnz, x, j, q, g, ld)
+
+
+cdef inline real csr_dot_one(Py_ssize_t nnz, const real* x, const index* j, const real* w) noexcept nogil:
+    if real is double and index is int32_t:
+        return csr_dot_one_f64_i32(nnz, x, j, w)
+    elif real is double:
+        return csr_dot_one_f64_i64(nnz, x, j, w)
+    elif index is int32_t:
+        return csr_dot_one_f32_i32(nnz, x, j, w)
+    else:
+        return csr_dot_one_f32_i64(nnz, x, j, w)
+
+
+cdef inline void csr_add_one(Py_ssize_t nnz, const real* x, const index* j, real q, real* g) noexcept nogil:
+    if real is double and index is int32_t:
+        csr_add_one_f64_i32(nnz, x, j, q, g)
+    elif real is double:
+        csr_add_one_f64_i64(nnz, x, j, q, g)
+    elif index is int32_t:
+        csr_add_one_f32_i32(nnz, x, j, q, g)
+    else:
+        csr_add_one_f32_i64(nnz, x, j, q, g)
+
+
+cdef inline Py_ssize_t steps(Py_ssize_t n, Py_ssize_t step) noexcept nogil:
+    """How many steps cover n, the last one perhaps partly."""
+    return (n + step - 1) // step
+
+
+cdef inline Py_ssize_t round_up(Py_ssize_t n, Py_ssize_t step) noexcept nogil:
+    return steps(n, step) * step
+
+
+cdef inline Py_ssize_t clamp(Py_ssize_t n, Py_ssize_t low, Py_ssize_t high) noexcept nogil:
+    return low if n < low else high if n > high else n

@@ -1,0 +1,464 @@
+/* The body of simd.h for one REAL. Included twice, once for each dtype; see simd.h. */
+
+/* ---- registers ----------------------------------------------------------------------------------------------------- */
+#ifdef FX_BYTES
+typedef REAL FX(vec) __attribute__((vector_size(FX_BYTES)));
+typedef INT FX(ivec) __attribute__((vector_size(FX_BYTES)));
+typedef REAL FX(uvec) __attribute__((vector_size(FX_BYTES), aligned(sizeof(REAL)), may_alias));
+FX_INLINE FX(ivec) FX(bits)(FX(vec) x) { return (FX(ivec))x; }
+FX_INLINE FX(vec) FX(from_bits)(FX(ivec) x) { return (FX(vec))x; }
+FX_INLINE FX(vec) FX(load)(const REAL *p) { return *(const FX(uvec) *)p; }
+FX_INLINE void FX(store)(REAL *p, FX(vec) x) { *(FX(uvec) *)p = x; }
+FX_INLINE FX(vec) FX(splat)(REAL x) { return x - (FX(vec)){0}; }
+typedef UINT FX(bitvec) __attribute__((vector_size(FX_BYTES)));
+FX_INLINE FX(ivec) FX(shift_right)(FX(ivec) i) { return (FX(ivec))((FX(bitvec))i >> MANTISSA); }
+#else
+typedef REAL FX(vec);
+typedef INT FX(ivec);
+FX_INLINE FX(ivec) FX(bits)(FX(vec) x) { FX(ivec) i; memcpy(&i, &x, sizeof x); return i; }
+FX_INLINE FX(vec) FX(from_bits)(FX(ivec) i) { FX(vec) x; memcpy(&x, &i, sizeof x); return x; }
+FX_INLINE FX(vec) FX(load)(const REAL *p) { return *p; }
+FX_INLINE void FX(store)(REAL *p, FX(vec) x) { *p = x; }
+FX_INLINE FX(vec) FX(splat)(REAL x) { return x; }
+FX_INLINE FX(ivec) FX(shift_right)(FX(ivec) i) { return (FX(ivec))((UINT)i >> MANTISSA); }
+#endif
+
+/* The first `width` lanes from memory, the others `fill`; and the first `width` lanes back. */
+FX_INLINE FX(vec) FX(load_part)(const REAL *p, ptrdiff_t width, REAL fill)
+{
+#if defined(FX_BYTES) && FX_BYTES == 64 && defined(FX_F64)
+    return (FX(vec))_mm512_mask_loadu_pd(_mm512_set1_pd(fill), (__mmask8)((1u << width) - 1), p);
+#elif defined(FX_BYTES) && FX_BYTES == 64
+    return (FX(vec))_mm512_mask_loadu_ps(_mm512_set1_ps(fill), (__mmask16)((1u << width) - 1), p);
+#else
+    REAL part[LANES];
+    for (ptrdiff_t l = 0; l < LANES; l++) part[l] = l < width ? p[l] : fill;
+    return FX(load)(part);
+#endif
+}
+
+FX_INLINE void FX(store_part)(REAL *p, FX(vec) x, ptrdiff_t width)
+{
+#if defined(FX_BYTES) && FX_BYTES == 64 && defined(FX_F64)
+    _mm512_mask_storeu_pd(p, (__mmask8)((1u << width) - 1), (__m512d)x);
+#elif defined(FX_BYTES) && FX_BYTES == 64
+    _mm512_mask_storeu_ps(p, (__mmask16)((1u << width) - 1), (__m512)x);
+#else
+    REAL part[LANES];
+    FX(store)(part, x);
+    for (ptrdiff_t l = 0; l < width; l++) p[l] = part[l];
+#endif
+}
+
+/* a > b ? a : b, so b where a is NaN */
+FX_INLINE FX(vec) FX(max)(FX(vec) a, FX(vec) b)
+{
+#if defined(FX_BYTES) && FX_BYTES == 64 && defined(FX_F64)
+    return (FX(vec))_mm512_max_pd((__m512d)a, (__m512d)b);
+#elif defined(FX_BYTES) && FX_BYTES == 64
+    return (FX(vec))_mm512_max_ps((__m512)a, (__m512)b);
+#elif defined(FX_BYTES) && FX_BYTES == 32 && defined(FX_F64)
+    return (FX(vec))_mm256_max_pd((__m256d)a, (__m256d)b);
+#elif defined(FX_BYTES) && FX_BYTES == 32
+    return (FX(vec))_mm256_max_ps((__m256)a, (__m256)b);
+#elif defined(__SSE2__) && defined(FX_F64)
+    return (FX(vec))_mm_max_pd((__m128d)a, (__m128d)b);
+#elif defined(__SSE2__)
+    return (FX(vec))_mm_max_ps((__m128)a, (__m128)b);
+#elif defined(FX_BYTES)
+    FX(ivec) take = (FX(ivec))(a > b);
+    return (FX(vec))(((FX(ivec))a & take) | ((FX(ivec))b & ~take));
+#else
+    return a > b ? a : b;
+#endif
+}
+
+/* e where x != 0, else 0 with 1 added to *ties: separates the row's maximum, where x = z - m is 0, from the rest. */
+FX_INLINE FX(vec) FX(below_top)(FX(vec) x, FX(vec) e, FX(vec) *ties)
+{
+#ifdef FX_BYTES
+    FX(ivec) top = (FX(ivec))(x == 0);
+    *ties += (FX(vec))(top & (FX(ivec))FX(splat)(1));
+    return (FX(vec))((FX(ivec))e & ~top);
+#else
+    if (x == 0) { *ties += 1; return 0; }
+    return e;
+#endif
+}
+
+FX_INLINE REAL FX(hsum)(FX(vec) x)
+{
+    REAL part[LANES], s;
+    FX(store)(part, x);
+    for (ptrdiff_t step = LANES / 2; step > 0; step /= 2)
+        for (ptrdiff_t i = 0; i < step; i++) part[i] += part[i + step];
+    s = part[0];
+    return s;
+}
+
+FX_INLINE REAL FX(hmax)(FX(vec) x)
+{
+    REAL part[LANES];
+    FX(store)(part, x);
+    for (ptrdiff_t step = LANES / 2; step > 0; step /= 2)
+        for (ptrdiff_t i = 0; i < step; i++) part[i] = part[i] > part[i + step] ? part[i] : part[i + step];
+    return part[0];
+}
+
+/* 2^n for whole n in [-BIAS + 1, BIAS]: the sum's low bits are the biased exponent. */
+FX_INLINE FX(vec) FX(pow2)(FX(vec) n)
+{
+    return FX(from_bits)(FX(bits)(n + (SHIFT_MAGIC + BIAS)) << MANTISSA);
+}
+
+/* ---- exp and log1p --------------------------------------------------------------------------------------------------
+   exp(x) for x <= 0 (NaN stays NaN): x = n ln 2 + r in two exact steps, exp(r) = 1 + (r + r^2 Q(r)) with Q minimax on
+   |r| <= ln(2)/2 (own fit: 4e-18 for double, 3e-9 for float), times 2^n in two factors so that results below the normal
+   range round once. Error below 1.3 ulp with or without fused multiply-add; exp(0) = 1. */
+FX_INLINE FX(vec) FX(exp)(FX(vec) x)
+{
+    static const REAL q[EXP_DEGREE + 1] = EXP_COEFS;
+    FX(vec) n, r, p;
+    x = FX(max)(FX(splat)(EXP_LOW), x); /* keeps NaN */
+    n = (x * LOG2E + SHIFT_MAGIC) - SHIFT_MAGIC;
+    r = x - n * LN2_HI;
+    r = r - n * LN2_LO;
+    p = FX(splat)(q[EXP_DEGREE]);
+    FX_UNROLL
+    for (int i = EXP_DEGREE - 1; i >= 0; i--) p = p * r + q[i];
+    p = 1 + (r + (r * r) * p);
+#if defined(FX_BYTES) && FX_BYTES == 64 && defined(FX_F64)
+    return (FX(vec))_mm512_scalef_pd((__m512d)p, (__m512d)n);
+#elif defined(FX_BYTES) && FX_BYTES == 64
+    return (FX(vec))_mm512_scalef_ps((__m512)p, (__m512)n);
+#else
+    {
+        FX(vec) normal = FX(max)(n, FX(splat)(1 - BIAS));
+        return p * FX(pow2)(normal) * FX(pow2)(n - normal);
+    }
+#endif
+}
+
+/* log(1 + x) for x >= 0: u = 1 + x = 2^k (1 + f), log(1 + f) = 2 atanh(s), s = f / (2 + f), and the part of x that was
+   rounded off in u comes back as c / u. Error below 1 ulp; log1p(tiny) = tiny. */
+FX_INLINE FX(vec) FX(log1p)(FX(vec) x)
+{
+    static const REAL q[LOG_DEGREE + 1] = LOG_COEFS;
+    FX(vec) u = 1 + x, f, k, s, z, p, half, big, small, c;
+    FX(ivec) i = FX(bits)(u) - FX(bits)(FX(splat)(HALF_SQRT2));
+    FX(ivec) e = FX(shift_right)(i); /* u >= 1, so i is not negative */
+    f = FX(from_bits)(FX(bits)(u) - (e << MANTISSA)) - 1;
+    k = FX(from_bits)(e + FX(bits)(FX(splat)(INT_MAGIC))) - INT_MAGIC;
+    big = FX(max)(x, FX(splat)(1));
+    small = -FX(max)(-x, FX(splat)(-1));
+    c = (small - (u - big)) / u;
+    s = f / (2 + f);
+    z = s * s;
+    p = FX(splat)(q[LOG_DEGREE]);
+    FX_UNROLL
+    for (int j = LOG_DEGREE - 1; j >= 0; j--) p = p * z + q[j];
+    p = p * z;
+    half = (f * f) * (REAL)0.5;
+    return k * LN2_HI + (f - (half - (s * (half + p) + (k * LN2_LO + c))));
+}
+
+FX_LOCAL void FX(log1p_array)(REAL *x, ptrdiff_t n)
+{
+    for (ptrdiff_t i = 0; i < n; i += LANES) {
+        ptrdiff_t width = n - i < LANES ? n - i : LANES;
+        FX(store_part)(x + i, FX(log1p)(FX(load_part)(x + i, width, 0)), width);
+    }
+}
+
+FX_LOCAL void FX(exp_array)(const REAL *x, REAL *y, ptrdiff_t n)
+{
+    for (ptrdiff_t i = 0; i < n; i += LANES) {
+        ptrdiff_t width = n - i < LANES ? n - i : LANES;
+        FX(store_part)(y + i, FX(exp)(FX(load_part)(x + i, width, 0)), width);
+    }
+}
+
+/* ---- the softmax of a group of rows ----------------------------------------------------------------------------------
+   One body, two layouts. Rows in lanes: LANES rows at once, class k at z + k * stride, nothing horizontal. Classes in
+   lanes: one row, `count` whole vectors and a partial one, reduced at the end.
+   The sum leaves out the maximum (every entry equal to it counts exactly 1, and one of them is taken off): rest =
+   sum_{k != argmax} exp(z_k - m), so that log1p(rest) and rest / (1 + rest) keep all digits when rest is tiny.
+   Partial sums of 16 vectors by 4 accumulators, chunks by compensated summation: the error does not grow with K. */
+FX_INLINE FX(vec) FX(max_over)(const REAL *z, ptrdiff_t stride, ptrdiff_t count, FX(vec) m)
+{
+    FX(vec) m0 = m, m1 = m, m2 = m, m3 = m;
+    ptrdiff_t k = 0;
+    for (; k + 4 <= count; k += 4, z += 4 * stride) {
+        m0 = FX(max)(m0, FX(load)(z));
+        m1 = FX(max)(m1, FX(load)(z + stride));
+        m2 = FX(max)(m2, FX(load)(z + 2 * stride));
+        m3 = FX(max)(m3, FX(load)(z + 3 * stride));
+    }
+    for (; k < count; k++, z += stride) m0 = FX(max)(m0, FX(load)(z));
+    return FX(max)(FX(max)(m0, m1), FX(max)(m2, m3));
+}
+
+FX_INLINE FX(vec) FX(exp_over)(const REAL *z, REAL *e, ptrdiff_t stride, ptrdiff_t count, FX(vec) m, FX(vec) *ties)
+{
+    FX(vec) sum = FX(splat)(0), lost = sum;
+    for (ptrdiff_t k = 0; k < count;) {
+        FX(vec) part[4] = {FX(splat)(0), FX(splat)(0), FX(splat)(0), FX(splat)(0)}, term, next;
+        ptrdiff_t stop = k + 16 < count ? k + 16 : count;
+        for (; k + 4 <= stop; k += 4) {
+            FX_UNROLL
+            for (int j = 0; j < 4; j++) {
+                FX(vec) x = FX(load)(z + (k + j) * stride) - m, y = FX(exp)(x);
+                if (e) FX(store)(e + (k + j) * stride, y);
+                part[j] += FX(below_top)(x, y, ties);
+            }
+        }
+        for (; k < stop; k++) {
+            FX(vec) x = FX(load)(z + k * stride) - m, y = FX(exp)(x);
+            if (e) FX(store)(e + k * stride, y);
+            part[0] += FX(below_top)(x, y, ties);
+        }
+        term = ((part[0] + part[1]) + (part[2] + part[3])) - lost;
+        next = sum + term;
+        lost = (next - sum) - term;
+        sum = next;
+    }
+    return sum;
+}
+
+/* Rows in lanes: the maximum of each of LANES rows, and the sum without it; z becomes exp(z - m) when e is given. */
+FX_LOCAL void FX(max_lanes)(const REAL *z, ptrdiff_t stride, ptrdiff_t K, REAL *m)
+{
+    FX(store)(m, FX(max_over)(z + stride, stride, K - 1, FX(load)(z)));
+}
+
+FX_LOCAL void FX(exp_lanes)(const REAL *z, REAL *e, ptrdiff_t stride, ptrdiff_t K, const REAL *m, REAL *rest)
+{
+    FX(vec) ties = FX(splat)(0), sum;
+    if (e) sum = FX(exp_over)(z, e, stride, K, FX(load)(m), &ties);
+    else sum = FX(exp_over)(z, NULL, stride, K, FX(load)(m), &ties);
+    FX(store)(rest, sum + (ties - 1));
+}
+
+/* Classes in lanes: the same for one row of K. */
+FX_LOCAL REAL FX(max_row)(const REAL *z, ptrdiff_t K)
+{
+    ptrdiff_t count = K / LANES, tail = K - count * LANES;
+    FX(vec) m = FX(splat)(-INFINITY);
+    if (tail) m = FX(load_part)(z + count * LANES, tail, -INFINITY);
+    return FX(hmax)(FX(max_over)(z, LANES, count, m));
+}
+
+FX_LOCAL REAL FX(exp_row)(const REAL *z, REAL *e, ptrdiff_t K, REAL max)
+{
+    ptrdiff_t count = K / LANES, tail = K - count * LANES;
+    FX(vec) m = FX(splat)(max), ties = FX(splat)(0), sum;
+    if (e) sum = FX(exp_over)(z, e, LANES, count, m, &ties);
+    else sum = FX(exp_over)(z, NULL, LANES, count, m, &ties);
+    if (tail) {
+        FX(vec) x = FX(load_part)(z + count * LANES, tail, -INFINITY) - m, y = FX(exp)(x);
+        if (e) FX(store_part)(e + count * LANES, y, tail);
+        sum += FX(below_top)(x, y, &ties);
+    }
+    return FX(hsum)(sum) + (FX(hsum)(ties) - 1);
+}
+
+FX_LOCAL REAL FX(dot_row)(const REAL *p, const REAL *a, ptrdiff_t K)
+{
+    FX(vec) s0 = FX(splat)(0), s1 = s0;
+    ptrdiff_t k = 0;
+    for (; k + 2 * LANES <= K; k += 2 * LANES) {
+        s0 += FX(load)(p + k) * FX(load)(a + k);
+        s1 += FX(load)(p + k + LANES) * FX(load)(a + k + LANES);
+    }
+    for (; k < K; k += LANES) {
+        ptrdiff_t width = K - k < LANES ? K - k : LANES;
+        s0 += FX(load_part)(p + k, width, 0) * FX(load_part)(a + k, width, 0);
+    }
+    return FX(hsum)(s0 + s1);
+}
+
+/* ---- tiles of the products -------------------------------------------------------------------------------------------
+   outer: c[r, v] += sum_t a[r * rs + t * cs] * b[t * bs + v]   r < rows, v < vecs * LANES
+   The broadcast operand has two strides, so one tile serves logits (a = X, b = W), the gradient by classes
+   (a = X transposed, b = Q) and the gradient by features (a = Q transposed, b = X). */
+FX_INLINE void FX(outer)(const int rows, const int vecs, ptrdiff_t T, const REAL *a, ptrdiff_t rs, ptrdiff_t cs,
+                         const REAL *b, ptrdiff_t bs, REAL *c, ptrdiff_t ldc)
+{
+    FX(vec) acc[12][4];
+    FX_UNROLL
+    for (int r = 0; r < rows; r++)
+        FX_UNROLL
+        for (int v = 0; v < vecs; v++) acc[r][v] = FX(splat)(0);
+    for (ptrdiff_t t = 0; t < T; t++, a += cs, b += bs) {
+        FX(vec) bv[4];
+        FX_UNROLL
+        for (int v = 0; v < vecs; v++) bv[v] = FX(load)(b + v * LANES);
+        FX_UNROLL
+        for (int r = 0; r < rows; r++) {
+            FX(vec) ar = FX(splat)(a[r * rs]);
+            FX_UNROLL
+            for (int v = 0; v < vecs; v++) acc[r][v] += ar * bv[v];
+        }
+    }
+    FX_UNROLL
+    for (int r = 0; r < rows; r++)
+        FX_UNROLL
+        for (int v = 0; v < vecs; v++)
+            FX(store)(c + r * ldc + v * LANES, FX(load)(c + r * ldc + v * LANES) + acc[r][v]);
+}
+
+#define OUTER(R, V)                                                                                                  \
+    case 16 * V + R: FX(outer)(R, V, T, a, rs, cs, b, bs, c, ldc); break;
+FX_LOCAL void FX(outer_tile)(int rows, int vecs, ptrdiff_t T, const REAL *a, ptrdiff_t rs, ptrdiff_t cs,
+                             const REAL *b, ptrdiff_t bs, REAL *c, ptrdiff_t ldc)
+{
+    switch (16 * vecs + rows) {
+        OUTER(1, 1) OUTER(2, 1) OUTER(3, 1) OUTER(4, 1) OUTER(5, 1) OUTER(6, 1)
+        OUTER(7, 1) OUTER(8, 1) OUTER(9, 1) OUTER(10, 1) OUTER(11, 1) OUTER(12, 1)
+        OUTER(1, 2) OUTER(2, 2) OUTER(3, 2) OUTER(4, 2) OUTER(5, 2) OUTER(6, 2)
+        OUTER(1, 3) OUTER(2, 3) OUTER(3, 3) OUTER(4, 3)
+#if FX_TILE == 24
+        OUTER(7, 2) OUTER(8, 2) OUTER(9, 2) OUTER(10, 2) OUTER(11, 2) OUTER(12, 2)
+        OUTER(5, 3) OUTER(6, 3) OUTER(7, 3) OUTER(8, 3)
+        OUTER(1, 4) OUTER(2, 4) OUTER(3, 4) OUTER(4, 4) OUTER(5, 4) OUTER(6, 4)
+#endif
+    }
+}
+#undef OUTER
+
+/* dot: z[k * ldz + r] += <x_r, w_k>   r < FX_DOT_ROWS, k < classes; features in lanes.
+   The last, partial vector of a row is read from its end (x + tail), and w has zeros in the lanes already counted. */
+#if LANES > 1 && defined(FX_SHUFFLE)
+#if LANES == 2
+#define PAIR1A 0, 2
+#define PAIR1B 1, 3
+#elif LANES == 4
+#define PAIR1A 0, 4, 2, 6
+#define PAIR1B 1, 5, 3, 7
+#define PAIR2A 0, 1, 4, 5
+#define PAIR2B 2, 3, 6, 7
+#elif LANES == 8
+#define PAIR1A 0, 8, 2, 10, 4, 12, 6, 14
+#define PAIR1B 1, 9, 3, 11, 5, 13, 7, 15
+#define PAIR2A 0, 1, 8, 9, 4, 5, 12, 13
+#define PAIR2B 2, 3, 10, 11, 6, 7, 14, 15
+#define PAIR4A 0, 1, 2, 3, 8, 9, 10, 11
+#define PAIR4B 4, 5, 6, 7, 12, 13, 14, 15
+#else
+#define PAIR1A 0, 16, 2, 18, 4, 20, 6, 22, 8, 24, 10, 26, 12, 28, 14, 30
+#define PAIR1B 1, 17, 3, 19, 5, 21, 7, 23, 9, 25, 11, 27, 13, 29, 15, 31
+#define PAIR2A 0, 1, 16, 17, 4, 5, 20, 21, 8, 9, 24, 25, 12, 13, 28, 29
+#define PAIR2B 2, 3, 18, 19, 6, 7, 22, 23, 10, 11, 26, 27, 14, 15, 30, 31
+#define PAIR4A 0, 1, 2, 3, 16, 17, 18, 19, 8, 9, 10, 11, 24, 25, 26, 27
+#define PAIR4B 4, 5, 6, 7, 20, 21, 22, 23, 12, 13, 14, 15, 28, 29, 30, 31
+#endif
+#define PAIR(x, y, ...) __builtin_shufflevector(x, y, __VA_ARGS__)
+#define PAIR1(x, y) (PAIR(x, y, PAIR1A) + PAIR(x, y, PAIR1B))
+#define PAIR2(x, y) (PAIR(x, y, PAIR2A) + PAIR(x, y, PAIR2B))
+#define PAIR4(x, y) (PAIR(x, y, PAIR4A) + PAIR(x, y, PAIR4B))
+#endif
+
+/* z[r] += the sum of the lanes of acc[r]: pairs of registers are added crosswise, so that the sums of several rows end up
+   side by side. */
+FX_INLINE void FX(add_row_sums)(FX(vec) acc[FX_DOT_ROWS], REAL *z)
+{
+#if defined(PAIR) && FX_DOT_ROWS == 8
+    REAL part[LANES];
+    FX(store)(part, PAIR4(PAIR2(PAIR1(acc[0], acc[1]), PAIR1(acc[2], acc[3])),
+                          PAIR2(PAIR1(acc[4], acc[5]), PAIR1(acc[6], acc[7]))));
+    for (int r = 0; r < 8; r++) z[r] += LANES == 16 ? part[r] + part[(r + 8) % LANES] : part[r];
+#elif defined(PAIR2A)
+    REAL part[LANES];
+    FX(store)(part, PAIR2(PAIR1(acc[0], acc[1]), PAIR1(acc[2], acc[3])));
+    for (int r = 0; r < 4; r++) z[r] += LANES == 8 ? part[r] + part[(r + 4) % LANES] : part[r];
+#elif defined(PAIR)
+    REAL part[4];
+    FX(store)(part, PAIR1(acc[0], acc[1]));
+    FX(store)(part + 2, PAIR1(acc[2], acc[3]));
+    for (int r = 0; r < 4; r++) z[r] += part[r];
+#else
+    for (int r = 0; r < FX_DOT_ROWS; r++) z[r] += FX(hsum)(acc[r]);
+#endif
+}
+
+FX_INLINE void FX(dot)(const int classes, ptrdiff_t T, ptrdiff_t tail, const REAL *const *x, const REAL *w, ptrdiff_t ldw,
+                       REAL *z, ptrdiff_t ldz)
+{
+    FX(vec) acc[FX_DOT_CLASSES][FX_DOT_ROWS];
+    const REAL *row[FX_DOT_ROWS];
+    FX_UNROLL
+    for (int r = 0; r < FX_DOT_ROWS; r++) row[r] = x[r];
+    FX_UNROLL
+    for (int k = 0; k < classes; k++)
+        FX_UNROLL
+        for (int r = 0; r < FX_DOT_ROWS; r++) acc[k][r] = FX(splat)(0);
+    for (ptrdiff_t t = 0; t < T; t++) {
+        FX(vec) wk[FX_DOT_CLASSES];
+        FX_UNROLL
+        for (int k = 0; k < classes; k++) wk[k] = FX(load)(w + k * ldw + t * LANES);
+        FX_UNROLL
+        for (int r = 0; r < FX_DOT_ROWS; r++) {
+            FX(vec) xr = FX(load)(row[r] + t * LANES);
+            FX_UNROLL
+            for (int k = 0; k < classes; k++) acc[k][r] += xr * wk[k];
+        }
+    }
+    if (tail >= 0) {
+        FX_UNROLL
+        for (int r = 0; r < FX_DOT_ROWS; r++) {
+            FX(vec) xr = FX(load)(row[r] + tail);
+            FX_UNROLL
+            for (int k = 0; k < classes; k++) acc[k][r] += xr * FX(load)(w + k * ldw + T * LANES);
+        }
+    }
+    FX_UNROLL
+    for (int k = 0; k < classes; k++) FX(add_row_sums)(acc[k], z + k * ldz);
+}
+
+FX_LOCAL void FX(dot_tile)(int classes, ptrdiff_t T, ptrdiff_t tail, const REAL *const *x, const REAL *w, ptrdiff_t ldw,
+                           REAL *z, ptrdiff_t ldz)
+{
+    switch (classes) {
+    case 1: FX(dot)(1, T, tail, x, w, ldw, z, ldz); break;
+    case 2: FX(dot)(2, T, tail, x, w, ldw, z, ldz); break;
+    case 3: FX(dot)(3, T, tail, x, w, ldw, z, ldz); break;
+    }
+}
+#undef PAIR
+#undef PAIR1
+#undef PAIR2
+#undef PAIR4
+#undef PAIR1A
+#undef PAIR1B
+#undef PAIR2A
+#undef PAIR2B
+#undef PAIR4A
+#undef PAIR4B
+
+/* ---- tiles of a CSR row ---------------------------------------------------------------------------------------------- */
+#define INDEX int32_t
+#define FXI(name) FX_CAT(FX(name), i32)
+#include "simd_csr.h"
+#define INDEX int64_t
+#define FXI(name) FX_CAT(FX(name), i64)
+#include "simd_csr.h"
+
+#undef REAL
+#undef INT
+#undef UINT
+#undef FX
+#undef FX_F64
+#undef LANES
+#undef MANTISSA
+#undef BIAS
+#undef SHIFT_MAGIC
+#undef INT_MAGIC
+#undef LOG2E
+#undef LN2_HI
+#undef LN2_LO
+#undef EXP_LOW
+#undef HALF_SQRT2
+#undef EXP_DEGREE
+#undef EXP_COEFS
+#undef LOG_DEGREE
+#undef LOG_COEFS

@@ -1,0 +1,338 @@
+# Softmax, loss and gradient of a block of logits: the mathematics of a row, once.
+#
+#   m = max z      rest = sum_{k != argmax} exp(z_k - m)      total = 1 + rest      p = exp(z - m) / total
+#   targets t >= 0, T = sum t:    loss = T log1p(rest) + sum_k t_k (m - z_k)                 no term is negative
+#   gradient:                     T p_k - t_k,  and for the argmax when 2 t_k > T:  (T - t_k) - T rest / total
+#   binary, one logit, a = weight of class 1, b = weight of class 0, e = exp(-|z|):
+#                                 loss = a softplus(-z) + b softplus(z)         gradient = b sigmoid(z) - a sigmoid(-z)
+#   Hessian of the loss times a:  T p (a - <p, a>)        binary: (a + b) sigmoid(z) sigmoid(-z) a
+#
+# Splitting the maximum off the sum costs nothing and keeps every digit of tiny losses. Probabilities are divided by the
+# sum, never exp(z - lse), which loses digits (Blanchard, Higham, Higham, IMA J. Numer. Anal. 41, 2021).
+#
+# A block's logits stand in one of two layouts, entry (i, k) at z[i * rs + k * cs]:
+#   rows in lanes (rs = 1)      few classes: a register holds one class of many rows, nothing is summed across lanes
+#   classes in lanes (cs = 1)   many classes: a register holds many classes of one row
+
+cdef struct Targets:
+    const Py_ssize_t* codes        # labels 0..K-1 (binary: 0 or 1), or NULL
+    const char* soft               # else probabilities, (n, n_classes) in the dtype of the logits, C order
+    const double* row_weight       # s_i, for unsmoothed codes times w_{y_i}; NULL means 1
+    const double* class_weight     # w_k, or NULL; not used for unsmoothed codes
+    double smoothing
+    Py_ssize_t n_classes
+
+# Per-row numbers of a block, `block` entries each, and one row of targets.
+cdef struct Aux:
+    void* m
+    void* rest
+    void* log_total
+    void* linear                   # sum_k t_k (m - z_k); first the logit of the label
+    void* mass                     # T
+    void* t
+
+
+cdef inline double weight_of(const Targets* target, Py_ssize_t i) noexcept nogil:
+    return target.row_weight[i] if target.row_weight else 1.0
+
+
+cdef inline bint is_plain(const Targets* target) noexcept nogil:
+    """Labels without smoothing: the common case, whose gradient differs from p in one entry."""
+    return target.codes != NULL and target.smoothing == 0.0
+
+
+cdef double target_row(const Targets* target, Py_ssize_t i, real* t) noexcept nogil:
+    """Effective targets t_k = w_k ((1 - smoothing) t_ik + smoothing / K) of row i; returns their sum."""
+    cdef Py_ssize_t k, K = target.n_classes
+    cdef double even = target.smoothing / K, own = 1.0 - target.smoothing, mass = 0.0
+    cdef const real* soft = <const real*>target.soft
+    if target.codes:
+        for k in range(K):
+            t[k] = <real>even
+        t[target.codes[i]] = <real>(even + own)
+    else:
+        for k in range(K):
+            t[k] = <real>(own * soft[i * K + k] + even)
+    if target.class_weight:
+        for k in range(K):
+            t[k] = <real>(t[k] * target.class_weight[k])
+    for k in range(K):
+        mass += t[k]
+    return mass
+
+
+cdef void normaliser(const real* z, real* e, Py_ssize_t rs, Py_ssize_t cs, Py_ssize_t rows, Py_ssize_t K,
+                     const real* m, real* rest) noexcept nogil:
+    """rest of each row given its maximum; exp(z - m) into e unless NULL. Rows in lanes come in whole registers."""
+    cdef Py_ssize_t i, group
+    if rs == 1:
+        for group in range(steps(rows, lanes(z))):
+            i = group * lanes(z)
+            exp_lanes(z + i, e + i if e else NULL, cs, K, m + i, rest + i)
+    else:
+        for i in range(rows):
+            rest[i] = exp_row(z + i * rs, e + i * rs if e else NULL, K, m[i])
+
+
+cdef void maxima(const real* z, Py_ssize_t rs, Py_ssize_t cs, Py_ssize_t rows, Py_ssize_t K, real* m) noexcept nogil:
+    cdef Py_ssize_t i, group
+    if rs == 1:
+        for group in range(steps(rows, lanes(z))):
+            i = group * lanes(z)
+            max_lanes(z + i, cs, K, m + i)
+    else:
+        for i in range(rows):
+            m[i] = max_row(z + i * rs, K)
+
+
+cdef void scale_rows(real* e, Py_ssize_t rs, Py_ssize_t cs, Py_ssize_t rows, Py_ssize_t K, const real* factor) noexcept nogil:
+    """e_ik *= factor_i, and exact zeros where the factor is zero, whatever e holds."""
+    cdef Py_ssize_t i, k
+    cdef real f
+    cdef real* row
+    if rs == 1:
+        for k in range(K):
+            row = e + k * cs
+            for i in range(rows):
+                row[i] = row[i] * factor[i] if factor[i] != 0 else 0
+    else:
+        for i in range(rows):
+            row = e + i * rs
+            f = factor[i]
+            if f == 0:
+                memset(row, 0, K * sizeof(real))
+            else:
+                for k in range(K):
+                    row[k] = row[k] * f
+
+
+cdef double loss_rows(const Targets* target, Py_ssize_t first, const real* z, real* q, Py_ssize_t rs, Py_ssize_t cs,
+                      Py_ssize_t rows, Py_ssize_t K, double scale, real* row_loss, const Aux* aux) noexcept nogil:
+    """Sum of s_i loss_i over the block (rows first, first + 1, ... of the targets).
+
+    q: s_i * scale * gradient with respect to the logits, in the layout of z (it may be z), or NULL.
+    row_loss: s_i loss_i of each row, or NULL.
+    """
+    cdef real* m = <real*>aux.m
+    cdef real* rest = <real*>aux.rest
+    cdef real* log_total = <real*>aux.log_total
+    cdef real* linear = <real*>aux.linear
+    cdef real* mass = <real*>aux.mass
+    cdef real* t = <real*>aux.t
+    cdef bint plain = is_plain(target)
+    cdef Py_ssize_t i, k, at
+    cdef double s, loss, total = 0.0
+    cdef real zk, factor, tk
+
+    maxima(z, rs, cs, rows, K, m)
+    if plain:
+        for i in range(rows):
+            linear[i] = z[i * rs + target.codes[first + i] * cs]
+    else:
+        for i in range(rows):
+            mass[i] = <real>target_row(target, first + i, t)
+            linear[i] = 0
+            for k in range(K):
+                if t[k] != 0:  # a masked class (-inf) without a target adds nothing
+                    linear[i] += t[k] * (m[i] - z[i * rs + k * cs])
+    normaliser(z, q, rs, cs, rows, K, m, rest)
+    memcpy(log_total, rest, rows * sizeof(real))
+    log1p_array(log_total, rows)
+
+    for i in range(rows):
+        s = weight_of(target, first + i)
+        loss = 0.0
+        if s != 0:
+            if plain:
+                loss = s * (log_total[i] + (m[i] - linear[i]))
+            else:
+                loss = s * (mass[i] * log_total[i] + linear[i])
+        total += loss
+        if row_loss:
+            row_loss[i] = <real>loss
+    if not q:
+        return total
+
+    # From exp(z - m) to the gradient: log_total becomes the factor of row i.
+    for i in range(rows):
+        log_total[i] = <real>(weight_of(target, first + i) * scale) / (1 + rest[i])
+    if plain:
+        scale_rows(q, rs, cs, rows, K, log_total)
+        for i in range(rows):
+            s = weight_of(target, first + i)
+            if s != 0:
+                at = i * rs + target.codes[first + i] * cs
+                if linear[i] == m[i]:
+                    q[at] = -rest[i] * log_total[i]
+                else:
+                    q[at] = q[at] - <real>(s * scale)
+        return total
+    for i in range(rows):
+        s = weight_of(target, first + i)
+        target_row(target, first + i, t)
+        factor = <real>(s * scale)
+        for k in range(K):
+            at = i * rs + k * cs
+            if s == 0:
+                q[at] = 0
+                continue
+            zk, tk = q[at], t[k]
+            if zk == 1 and 2 * tk > mass[i]:
+                q[at] = factor * ((mass[i] - tk) - mass[i] * (rest[i] / (1 + rest[i])))
+            else:
+                q[at] = factor * (mass[i] * (zk / (1 + rest[i])) - tk)
+    return total
+
+
+cdef inline void binary_weights(const Targets* target, Py_ssize_t i, real* t, double* one, double* zero) noexcept nogil:
+    """Weights a of class 1 and b of class 0 in row i, the row's own weight included."""
+    cdef double s = weight_of(target, i)
+    if is_plain(target):
+        one[0] = s * target.codes[i]
+        zero[0] = s - one[0]
+    else:
+        target_row(target, i, t)
+        one[0] = s * t[1]
+        zero[0] = s * t[0]
+
+
+cdef double binary_rows(const Targets* target, Py_ssize_t first, const real* z, real* q, Py_ssize_t rows, double scale,
+                        real* row_loss, const Aux* aux) noexcept nogil:
+    """loss_rows for one column of logits and two classes; q may be z."""
+    cdef real* e = <real*>aux.rest
+    cdef real* log_total = <real*>aux.log_total
+    cdef real* t = <real*>aux.t
+    cdef Py_ssize_t i
+    cdef double a, b, loss, total = 0.0
+    cdef real zi, small, large
+    for i in range(rows):
+        e[i] = z[i] if z[i] < 0 else -z[i]
+    exp_array(e, e, rows)
+    memcpy(log_total, e, rows * sizeof(real))
+    log1p_array(log_total, rows)
+    for i in range(rows):
+        binary_weights(target, first + i, t, &a, &b)
+        zi = z[i]
+        loss = 0.0
+        if a != 0:
+            loss += a * (log_total[i] + (-zi if zi < 0 else 0))
+        if b != 0:
+            loss += b * (log_total[i] + (zi if zi > 0 else 0))
+        total += loss
+        if row_loss:
+            row_loss[i] = <real>loss
+        if q:
+            large = 1 / (1 + e[i])
+            small = e[i] * large
+            if zi < 0:
+                large, small = small, large
+            # large = sigmoid(z), small = sigmoid(-z)
+            q[i] = <real>(scale * ((b * large if b != 0 else 0) - (a * small if a != 0 else 0)))
+    return total
+
+
+cdef void hessian_rows(const Targets* target, Py_ssize_t first, real* z, real* a, Py_ssize_t rs, Py_ssize_t cs,
+                       Py_ssize_t rows, Py_ssize_t K, const Aux* aux) noexcept nogil:
+    """a becomes s T p (a - <p, a>) with p the softmax of z; z is overwritten."""
+    cdef real* m = <real*>aux.m
+    cdef real* rest = <real*>aux.rest
+    cdef real* factor = <real*>aux.log_total
+    cdef real* mean = <real*>aux.linear
+    cdef real* t = <real*>aux.t
+    cdef Py_ssize_t i, k
+    cdef double s
+    cdef real* p
+    cdef real* v
+    maxima(z, rs, cs, rows, K, m)
+    normaliser(z, z, rs, cs, rows, K, m, rest)
+    for i in range(rows):
+        s = weight_of(target, first + i)
+        if s != 0 and not is_plain(target):
+            s *= target_row(target, first + i, t)
+        rest[i] = 1 / (1 + rest[i])
+        factor[i] = <real>s
+    scale_rows(z, rs, cs, rows, K, rest)
+    if rs == 1:
+        memset(mean, 0, rows * sizeof(real))
+        for k in range(K):
+            p, v = z + k * cs, a + k * cs
+            for i in range(rows):
+                mean[i] += p[i] * v[i]
+        for k in range(K):
+            p, v = z + k * cs, a + k * cs
+            for i in range(rows):
+                v[i] = factor[i] * (p[i] * (v[i] - mean[i]))
+    else:
+        for i in range(rows):
+            p, v = z + i * rs, a + i * rs
+            mean[i] = dot_row(p, v, K)
+            for k in range(K):
+                v[k] = factor[i] * (p[k] * (v[k] - mean[i]))
+
+
+cdef void binary_hessian_rows(const Targets* target, Py_ssize_t first, const real* z, real* v, Py_ssize_t rows,
+                              const Aux* aux) noexcept nogil:
+    cdef real* e = <real*>aux.rest
+    cdef Py_ssize_t i
+    cdef double a, b
+    for i in range(rows):
+        e[i] = z[i] if z[i] < 0 else -z[i]
+    exp_array(e, e, rows)
+    for i in range(rows):
+        binary_weights(target, first + i, <real*>aux.t, &a, &b)
+        v[i] = <real>(a + b) * (e[i] / ((1 + e[i]) * (1 + e[i]))) * v[i]
+
+
+ctypedef enum Output:
+    LOGITS
+    SOFTMAX
+    LOG_SOFTMAX
+    LOGSUMEXP
+    SIGMOID
+
+KINDS = {"logits": LOGITS, "softmax": SOFTMAX, "log_softmax": LOG_SOFTMAX, "logsumexp": LOGSUMEXP, "sigmoid": SIGMOID}
+
+
+cdef void output_rows(Output kind, const real* z, real* out, Py_ssize_t rs, Py_ssize_t cs, Py_ssize_t rows, Py_ssize_t K,
+                      real* lse, const Aux* aux) noexcept nogil:
+    """The chosen function of each row of z into out (same layout, may be z), or into lse[i] for LOGSUMEXP."""
+    cdef real* m = <real*>aux.m
+    cdef real* rest = <real*>aux.rest
+    cdef real* log_total = <real*>aux.log_total
+    cdef Py_ssize_t i, k
+    maxima(z, rs, cs, rows, K, m)
+    normaliser(z, out if kind == SOFTMAX else NULL, rs, cs, rows, K, m, rest)
+    if kind == SOFTMAX:
+        for i in range(rows):
+            rest[i] = 1 / (1 + rest[i])
+        scale_rows(out, rs, cs, rows, K, rest)
+        return
+    memcpy(log_total, rest, rows * sizeof(real))
+    log1p_array(log_total, rows)
+    if kind == LOG_SOFTMAX:
+        if rs == 1:
+            for k in range(K):
+                for i in range(rows):
+                    out[i + k * cs] = (z[i + k * cs] - m[i]) - log_total[i]
+        else:
+            for i in range(rows):
+                for k in range(K):
+                    out[i * rs + k] = (z[i * rs + k] - m[i]) - log_total[i]
+        return
+    for i in range(rows):
+        lse[i] = m[i] + log_total[i]
+        if lse[i] != lse[i]:  # an infinite maximum, or a NaN in the row
+            lse[i] = m[i]
+            for k in range(K):
+                if z[i * rs + k * cs] != z[i * rs + k * cs]:
+                    lse[i] = z[i * rs + k * cs]
+
+
+cdef void sigmoid_rows(const real* z, real* out, Py_ssize_t n, real* e) noexcept nogil:
+    """Elementwise; e: scratch of n."""
+    cdef Py_ssize_t i
+    for i in range(n):
+        e[i] = z[i] if z[i] < 0 else -z[i]
+    exp_array(e, e, n)
+    for i in range(n):
+        out[i] = (1 if z[i] >= 0 else e[i]) / (1 + e[i])

@@ -1,0 +1,330 @@
+"""The objective: data, weights and penalty as the one thing that solvers see.
+
+    F(W, b) = (1/S) sum_i s_i w_{y_i} loss_i + (l2/2) ||W||^2        S = sum_i s_i w_{y_i}
+
+This is the implementation over local arrays. Whatever has the same attributes and methods (over batches streamed from
+disk, over the partitions of a cluster) runs under the same solvers.
+"""
+
+import numpy as np
+
+from . import kernels, parallel
+
+# In multiplications, see `work`. A piece below the first is not worth a thread of its own; one call of a kernel stays
+# below the second (some tens of milliseconds), so that Ctrl-C is heard.
+MIN_PIECE = 2_000_000
+MAX_CALL = 400_000_000
+# Gradients of ranges of rows are summed apart and then added up: no more of them than this, in number and in bytes.
+MAX_PARTS = 32
+PARTS_MEMORY = 1 << 26
+
+
+class Objective:
+    """Mean (or sum of) weighted cross-entropy of a linear softmax model, plus an L2 penalty.
+
+    Input is trusted: `validation` has been through it.
+
+    Parameters
+    ----------
+    X : ndarray (n, d), float32 or float64, C- or F-contiguous; or CSR with int32 or int64 indices
+    target : ndarray
+        intp codes (n,) in 0..n_classes-1, or soft labels (n, n_classes) in the dtype of X, C order.
+    n_classes : int, optional
+        Default: the columns of soft labels, or the largest code + 1.
+    binary : bool
+        One column of logits for two classes: p(class 1) = sigmoid(z).
+    sample_weight : float64 (n,), optional
+        Rows of weight 0 are skipped, whatever their logits.
+    class_weight : float64 (n_classes,), optional
+    label_smoothing : float in [0, 1]
+    fit_intercept : bool
+        Without it the last row of theta counts as zero, and so does its gradient.
+    l2, l1 : float
+        The L1 term is not part of this (smooth) function; solvers read it from here.
+    reduction : {"mean", "sum"}
+    n_threads : int, optional
+
+    Attributes
+    ----------
+    shape : (d + 1, K)
+        Shape of theta: feature-major, the intercept last.
+    total_weight : float
+        S above; for soft labels sum_i s_i.
+    passes : float
+        Passes over the data so far: 1 for a value with or without gradient, 1.5 for a Hessian product.
+    """
+
+    def __init__(
+        self,
+        X,
+        target,
+        *,
+        n_classes=None,
+        binary=False,
+        sample_weight=None,
+        class_weight=None,
+        label_smoothing=0.0,
+        fit_intercept=True,
+        l2=0.0,
+        l1=0.0,
+        reduction="mean",
+        n_threads=None,
+    ):
+        hard = target.ndim == 1
+        if n_classes is None:
+            n_classes = 2 if binary else target.shape[1] if not hard else int(target.max()) + 1
+        self.X = X
+        self.dtype = X.dtype
+        self.n_rows, self.n_features = X.shape
+        self.n_classes = n_classes
+        self.binary = binary
+        self.K = 1 if binary else n_classes
+        self.shape = (self.n_features + 1, self.K)
+        self.fit_intercept = fit_intercept
+        self.l2 = l2
+        self.l1 = l1
+        self.passes = 0.0
+        self.n_threads = n_threads or parallel.available_threads()
+
+        weight, mass = sample_weight, sample_weight
+        if hard and class_weight is not None:
+            mass = class_weight[target] if weight is None else weight * class_weight[target]
+            if label_smoothing == 0:
+                weight, class_weight = mass, None
+        self.total_weight = float(self.n_rows if mass is None else np.sum(mass))
+        self._scale = 1.0
+        if reduction == "mean":
+            self._scale = 1.0 / self.total_weight if self.total_weight > 0 else 0.0
+        self._rows = bind(X, self.K, target, n_classes, weight, class_weight, label_smoothing)
+        parts = gradient_parts(X, self._rows)
+        self._bounds = split(X, parts, self._rows.block)
+        # So wide a model that threads would need too many gradients: they share one, and split its classes.
+        self._shared = self._rows.uses_theta and parts < 4 and work(X, self.K) >= 8 * MIN_PIECE
+        if self._shared:
+            self._rows = bind(X, self.K, target, n_classes, weight, class_weight, label_smoothing, True)
+        self._weights = parallel.Buffers(self._rows.weights_size, self.dtype)
+        self._parts = parallel.Buffers(self._rows.weights_size, self.dtype)
+        self._scratch = parallel.Buffers(self._rows.scratch_size, self.dtype)
+
+    def initial(self):
+        """Return theta = 0."""
+        return np.zeros(self.shape)
+
+    def value(self, theta):
+        """Return F(theta)."""
+        return self._penalised(theta, self._evaluate(theta, None))
+
+    def value_and_grad(self, theta, out=None):
+        """Return F(theta) and its gradient, an array like theta."""
+        out = np.empty_like(theta) if out is None else out
+        return self._penalised(theta, self._evaluate(theta, out)), out
+
+    def hessp(self, theta, v, out=None):
+        """Return the Hessian at theta times v, an array like theta."""
+        out = np.empty_like(v) if out is None else out
+        rows, call = self._rows, call_ranges(self._rows, self.X)
+        weights, direction = self._pack(theta), self._pack(v)
+
+        def part(first, stop, scratch, gradient):
+            for a, b in call(first, stop):
+                rows.hessp(weights, direction, scratch, a, b, gradient)
+
+        if self._shared:
+            self._over_classes(weights, direction, v, out)
+        else:
+            self._over_parts(part, v, out)
+        self._unpack_done(weights)
+        self._unpack_done(direction)
+        self.passes += 1.5
+        return out
+
+    def row_losses(self, theta):
+        """Return s_i loss_i of every row, in the dtype of the data."""
+        losses = np.empty(self.n_rows, self.dtype)
+        self._evaluate(theta, None, losses)
+        return losses
+
+    def _penalised(self, theta, loss):
+        if self.l2 == 0:
+            return loss * self._scale
+        W = theta[:-1]
+        return loss * self._scale + 0.5 * self.l2 * float(np.einsum("jk,jk->", W, W, dtype=np.float64))
+
+    def _evaluate(self, theta, out, row_losses=None):
+        """Return sum s_i loss_i; out, unless None, becomes the gradient of F."""
+        rows, call = self._rows, call_ranges(self._rows, self.X)
+        weights = self._pack(theta)
+
+        def part(first, stop, scratch, gradient):
+            return sum(rows.loss(weights, scratch, a, b, gradient, row_losses) for a, b in call(first, stop))
+
+        if self._shared:
+            losses = self._over_classes(weights, None, theta, out, row_losses)
+        else:
+            losses = self._over_parts(part, theta, out)
+        self._unpack_done(weights)
+        self.passes += 1
+        return sum(losses)
+
+    def _over_parts(self, part, theta, out):
+        """Run part(first, stop, scratch, gradient) over the fixed ranges; add up their gradients, in order, into out."""
+        rows, bounds = self._rows, self._bounds
+        parts = [None] * (len(bounds) - 1)
+
+        def task(i):
+            scratch = self._scratch.take()
+            if out is not None:
+                parts[i] = self._parts.take()
+                parts[i].fill(0)
+            result = part(bounds[i], bounds[i + 1], scratch, parts[i])
+            self._scratch.give(scratch)
+            return result
+
+        results = parallel.run(task, len(parts), self.n_threads)
+        if out is not None:
+            self._finish(parts, theta, out)
+            for gradient in parts:
+                self._parts.give(gradient)
+        return results
+
+    def _over_classes(self, weights, direction, theta, out, row_losses=None):
+        """The same for a shared gradient: block after block, whose rows and whose classes the threads divide."""
+        rows, n, K = self._rows, self.n_rows, self.K
+        x, z = parallel.zeros(rows.x_size, self.dtype), parallel.zeros(rows.z_size, self.dtype)
+        a = z if direction is None else parallel.zeros(rows.z_size, self.dtype)
+        class_step = max(1, K // (32 * rows.panel)) * rows.panel
+        class_pieces = -(-K // class_step)
+        gradient = None
+        if out is not None:
+            gradient = out if out.dtype == self.dtype and out.flags.c_contiguous else self._parts.take()
+            gradient.fill(0)
+
+        def over(step, pieces):
+            def task(i):
+                scratch = self._scratch.take()
+                result = step(i, scratch)
+                self._scratch.give(scratch)
+                return result
+
+            return parallel.run(task, pieces, self.n_threads)
+
+        losses = []
+        for first in range(0, n, rows.block):
+            count = min(rows.block, n - first)
+            row_pieces = -(-count // 12)
+
+            def rows_of(i, count=count):
+                return 12 * i, min(12 * (i + 1), count)
+
+            def classes_of(i):
+                return class_step * i, min(class_step * (i + 1), K)
+
+            def compute_logits(i, scratch, count=count):
+                rows.block_logits(x, count, weights, z, *classes_of(i), scratch)
+                if direction is not None:
+                    rows.block_logits(x, count, direction, a, *classes_of(i), scratch)
+
+            def softmax(i, scratch, first=first, rows_of=rows_of):
+                if direction is not None:
+                    return rows.block_hessian(first, *rows_of(i), z, a, scratch)
+                return rows.block_loss(first, *rows_of(i), z, gradient is not None, scratch, row_losses)
+
+            def add_gradient(i, scratch, count=count):
+                rows.block_gradient(x, count, a, gradient, *classes_of(i), scratch)
+
+            rows.open_block(first, 0, count, x)
+            over(compute_logits, class_pieces)
+            losses += over(softmax, row_pieces)
+            if gradient is not None:
+                over(add_gradient, class_pieces)
+        if out is not None:
+            self._finish([gradient], theta, out)
+            if gradient is not out:
+                self._parts.give(gradient)
+        return losses
+
+    def _finish(self, parts, theta, out):
+        """out = the parts added up in order, scaled, and the penalty's gradient."""
+        d1, K = self.shape
+        pieces = min(self.n_threads, max(1, d1 * K * len(parts) // 500_000))
+
+        def piece(i):
+            self._rows.unpack(parts, self._scale, self.l2, theta, out, d1 * i // pieces, d1 * (i + 1) // pieces)
+
+        parallel.run(piece, pieces, self.n_threads)
+        if not self.fit_intercept:
+            out[-1] = 0
+
+    def _pack(self, theta):
+        rows = self._rows
+        if rows.uses_theta:
+            if self.fit_intercept:
+                return np.ascontiguousarray(theta, self.dtype)
+            theta = np.array(theta, self.dtype, order="C")
+            theta[-1] = 0
+            return theta
+        weights = self._weights.take()
+        d1, K = self.shape
+        if not self.fit_intercept and theta[-1].any():
+            theta = theta.copy()
+            theta[-1] = 0
+        pieces = min(self.n_threads, max(1, d1 * K // 500_000))
+        parallel.run(
+            lambda i: rows.pack(theta, weights, d1 * i // pieces, d1 * (i + 1) // pieces), pieces, self.n_threads
+        )
+        return weights
+
+    def _unpack_done(self, weights):
+        if not self._rows.uses_theta:
+            self._weights.give(weights)
+
+
+def bind(X, K, *targets):
+    """Return the kernels' view of X (ndarray or CSR) with K columns of logits."""
+    if isinstance(X, np.ndarray):
+        return kernels.LinearSoftmax(X, K, *targets)
+    return kernels.LinearSoftmax((X.data, X.indices, X.indptr, *X.shape), K, *targets)
+
+
+def work(X, K):
+    """Cost of a product of X with K columns, in multiplications of the dense one: reading X, or finding one's way in a
+    sparse row, counts for some more columns."""
+    if isinstance(X, np.ndarray):
+        return X.size * (K + 8)
+    return (X.nnz + X.shape[0]) * (2 * K + 16)
+
+
+def gradient_parts(X, rows):
+    """In how many ranges the rows' gradients are summed: by shape alone, never by the number of threads."""
+    total = work(X, rows.K)
+    size = rows.weights_size
+    parts = min(
+        total // MIN_PIECE,
+        MAX_PARTS,
+        max(PARTS_MEMORY, X.size * X.dtype.itemsize) // (size * X.dtype.itemsize),
+        max(2, total // (24 * size)),  # adding up the parts stays a small share
+        -(-rows.n // rows.block),
+    )
+    return max(1, int(parts))
+
+
+def split(X, parts, block):
+    """Bounds of `parts` ranges of rows of about equal work, multiples of the block."""
+    n = X.shape[0]
+    if isinstance(X, np.ndarray):
+        bounds = [n * i // parts for i in range(parts)]
+    else:
+        work_before = X.indptr + np.arange(n + 1, dtype=X.indptr.dtype)
+        bounds = np.searchsorted(work_before, work_before[-1] * np.arange(parts) / parts).tolist()
+    return [i // block * block for i in bounds] + [n]
+
+
+def call_ranges(rows, X):
+    """Return f(first, stop) -> the ranges of rows that one call of a kernel gets."""
+    per_row = max(1, work(X, rows.K) // rows.n)
+    step = max(1, MAX_CALL // (per_row * rows.block)) * rows.block
+
+    def ranges(first, stop):
+        return ((i, min(i + step, stop)) for i in range(first, stop, step))
+
+    return ranges

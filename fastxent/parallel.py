@@ -1,0 +1,115 @@
+"""Threads: who runs which piece of work, and the buffers they run it in.
+
+Kernels release the GIL, so a pool of Python threads is all it takes; it is made at first use, made anew in a forked
+child, and left alone when the work is too small to pay for a hand-over (some 50 microseconds). What the pieces are never
+depends on the number of threads, and results are combined in the order of the pieces: every number of threads gives the
+same bits.
+"""
+
+import itertools
+import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+
+CACHE_LINE = 64
+
+_pool = None
+_pool_lock = threading.Lock()
+
+
+def available_threads():
+    """Return the number of threads that ``n_threads=None`` stands for.
+
+    The processors this process may run on, or less where ``FASTXENT_NUM_THREADS`` or ``OMP_NUM_THREADS`` (which
+    joblib's workers set so that nested parallelism does not multiply) asks for less.
+    """
+    limits = [len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1]
+    for name in ("FASTXENT_NUM_THREADS", "OMP_NUM_THREADS"):
+        value = os.environ.get(name, "").split(",")[0].strip()
+        if value.isdigit() and int(value) > 0:
+            limits.append(int(value))
+    return min(limits)
+
+
+def _executor():
+    global _pool
+    with _pool_lock:
+        if _pool is None:
+            # Threads start as they are needed; the limit only bounds what many callers at once can ask for.
+            _pool = ThreadPoolExecutor(max_workers=64, thread_name_prefix="fastxent")
+        return _pool
+
+
+def _forget_pool():
+    """A forked child has the pool's object but none of its threads."""
+    global _pool, _pool_lock
+    _pool = None
+    _pool_lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_pool)
+
+
+def run(task, count, n_threads):
+    """Return ``[task(0), ..., task(count - 1)]``, computed by at most n_threads threads, the caller's among them.
+
+    Pieces are taken in order by whoever is free. An exception, Ctrl-C in the caller's thread included, stops the
+    taking of further pieces, and is raised when those under way have ended.
+    """
+    if n_threads == 1 or count == 1:
+        return [task(i) for i in range(count)]
+    results = [None] * count
+    pieces = itertools.count()  # next() is atomic
+    stopped = False
+
+    def work():
+        nonlocal stopped
+        try:
+            while not stopped and (i := next(pieces)) < count:
+                results[i] = task(i)
+        except BaseException:
+            stopped = True
+            raise
+
+    helpers = [_executor().submit(work) for _ in range(min(n_threads, count) - 1)]
+    try:
+        work()
+    finally:
+        # All pieces are taken: a helper that has not started has nothing to do, the others are finishing their last.
+        for helper in helpers:
+            if not helper.cancel():
+                helper.exception()
+    for helper in helpers:
+        if not helper.cancelled():
+            helper.result()
+    return results
+
+
+def zeros(size, dtype):
+    """Return a zeroed 1-d array that begins on a cache line."""
+    dtype = np.dtype(dtype)
+    spare = CACHE_LINE // dtype.itemsize
+    raw = np.zeros(size + spare, dtype)
+    skip = -raw.ctypes.data % CACHE_LINE // dtype.itemsize
+    return raw[skip : skip + size]
+
+
+class Buffers:
+    """A stock of equal work arrays: taken, used, given back; it grows to as many as were ever in use at once."""
+
+    def __init__(self, size, dtype):
+        self.size = size
+        self.dtype = dtype
+        self._free = []
+
+    def take(self):
+        try:
+            return self._free.pop()
+        except IndexError:
+            return zeros(self.size, self.dtype)
+
+    def give(self, buffer):
+        self._free.append(buffer)

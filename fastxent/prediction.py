@@ -1,0 +1,47 @@
+"""Logits, probabilities and log-probabilities of a linear softmax model."""
+
+import numpy as np
+
+from . import kernels, parallel
+from .objective import MIN_PIECE, bind, call_ranges, split, work
+
+_KINDS = {"logits": "logits", "proba": "softmax", "log_proba": "log_softmax"}
+
+
+def predict(X, theta, output, n_threads=None):
+    """Evaluate the model theta at the rows of X. Input is trusted.
+
+    Parameters
+    ----------
+    X : ndarray (n, d), float32 or float64, C- or F-contiguous; or CSR with int32 or int64 indices
+    theta : ndarray (d + 1, K), float32 or float64, C order
+        K = 1 is a binary logistic model.
+    output : {"logits", "proba", "log_proba"}
+    n_threads : int, optional
+
+    Returns
+    -------
+    ndarray (n, K) in the dtype of X; of a binary model logits (n,), and (n, 2) otherwise.
+    """
+    n_threads = n_threads or parallel.available_threads()
+    n, K = X.shape[0], theta.shape[1]
+    rows = bind(X, K)
+    if rows.uses_theta:
+        weights = np.ascontiguousarray(theta, X.dtype)
+    else:
+        weights = parallel.zeros(rows.weights_size, X.dtype)
+        rows.pack(theta, weights, 0, theta.shape[0])
+    scratch = parallel.Buffers(rows.scratch_size, X.dtype)
+    out = np.empty((n, 2 if K == 1 and output != "logits" else K), X.dtype)
+    parts = int(min(max(1, 2 * work(X, K) // MIN_PIECE), 8 * n_threads, -(-n // rows.block)))
+    bounds = split(X, parts, rows.block)  # rows are independent: here the split may follow the threads
+    call = call_ranges(rows, X)
+
+    def task(i):
+        buffer = scratch.take()
+        for first, stop in call(bounds[i], bounds[i + 1]):
+            rows.predict(weights, buffer, first, stop, out, kernels.KINDS[_KINDS[output]])
+        scratch.give(buffer)
+
+    parallel.run(task, parts, n_threads)
+    return out[:, 0] if K == 1 and output == "logits" else out

@@ -1,0 +1,54 @@
+"""Functions of the rows of an array of logits, spread over threads."""
+
+from . import kernels, parallel
+
+# Logits of one piece of work: worth a hand-over to another thread, and a whole number of the kernels' blocks of rows.
+MIN_PIECE = 200_000
+BLOCK = 64
+MAX_PIECE = 10_000_000
+
+
+def softmax_rows(logits, out, kind, n_threads=None):
+    """Write softmax, log_softmax, logsumexp (out: (n,)) or sigmoid of the rows of logits (n, K), C order, into out."""
+    n, K = logits.shape
+
+    def call(first, stop, scratch):
+        kernels.output_logits(logits, out, kernels.KINDS[kind], K, first, stop, scratch)
+
+    _over_rows(call, logits, n_threads)
+
+
+def cross_entropy_rows(
+    logits, target, row_weight, class_weight, label_smoothing, row_loss, grad, scale=1.0, n_threads=None
+):
+    """Return sum_i s_i loss_i of logits (n, K).
+
+    row_loss (n,), unless None, becomes s_i loss_i; grad (n, K), unless None, s_i * scale * dloss_i/dlogits. The target is
+    intp codes (n,) or soft labels (n, K) in the dtype of the logits; rows of weight 0 get exact zeros.
+    """
+    n, K = logits.shape
+    if target.ndim == 1 and class_weight is not None and label_smoothing == 0:
+        own = class_weight[target]
+        row_weight, class_weight = own if row_weight is None else row_weight * own, None
+
+    def call(first, stop, scratch):
+        return kernels.loss_logits(
+            logits, target, K, row_weight, class_weight, label_smoothing, first, stop, scratch, row_loss, grad, scale
+        )
+
+    return sum(_over_rows(call, logits, n_threads))
+
+
+def _over_rows(call, logits, n_threads):
+    """Return call(first, stop, scratch) over fixed ranges of rows, in order."""
+    n, K = logits.shape
+    step = max(BLOCK, min(max(MIN_PIECE, logits.size // 32), MAX_PIECE) // K // BLOCK * BLOCK)
+    scratch = parallel.Buffers(kernels.logits_scratch_size(K), logits.dtype)
+
+    def task(i):
+        buffer = scratch.take()
+        result = call(i * step, min((i + 1) * step, n), buffer)
+        scratch.give(buffer)
+        return result
+
+    return parallel.run(task, -(-n // step), n_threads or parallel.available_threads())
