@@ -1,12 +1,6 @@
 """Fixtures shared by all tests."""
 
-import sys
-from pathlib import Path
-
 import pytest
-
-# Tests import their oracle by name, whatever pytest's import mode.
-sys.path.insert(0, str(Path(__file__).parent))
 
 
 @pytest.fixture(params=["reference", "functional"])

@@ -9,9 +9,9 @@ import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from oracle import error_in_roundoffs, exact_row, exact_row_grad, exact_row_loss, row_bound, unit_roundoff
 
 from fastxent import functional, reference
+from oracle import error_in_roundoffs, exact_row, exact_row_grad, exact_row_loss, row_bound, unit_roundoff
 
 DTYPES = [np.float32, np.float64]
 

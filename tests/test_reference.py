@@ -5,9 +5,9 @@ import math
 
 import numpy as np
 import pytest
-from oracle import exact_row
 
 from fastxent import reference
+from oracle import exact_row
 
 
 def loss_by_definition(logits, target, s, w, smoothing, ignored, reduction):
