@@ -581,6 +581,26 @@ def test_the_same_bits_for_any_number_of_threads(n_threads):
     np.testing.assert_array_equal(functional.softmax(X), functional.softmax(X, n_threads=n_threads))
 
 
+@pytest.mark.parametrize("n_threads", [1, 2, 3, 7])
+@pytest.mark.parametrize("wrap", [np.asarray, sp.csr_array], ids=["dense", "csr"])
+def test_the_same_bits_for_a_model_larger_than_its_data(n_threads, wrap):
+    rng = np.random.default_rng(6)
+    X, W, y = rng.normal(size=(70, 300)), rng.normal(size=(3000, 300)), rng.integers(3000, size=70)
+    data, b = wrap(X * (X > 1)), np.zeros(3000)
+    for function, arguments in (
+        (functional.linear_cross_entropy_and_grad, (data, y, W, b)),
+        (functional.linear_cross_entropy_hessp, (data, y, W, b, W, b)),
+    ):
+        for first, second in zip(
+            function(*arguments), function(*arguments, n_threads=n_threads), strict=True
+        ):
+            np.testing.assert_array_equal(first, second)
+    np.testing.assert_array_equal(
+        functional.linear_cross_entropy(data, y, W, reduction="none"),
+        functional.linear_cross_entropy(data, y, W, reduction="none", n_threads=n_threads),
+    )
+
+
 @pytest.mark.parametrize("power", [-300, -150, 150, 300])
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_features_of_extreme_scale(layout, power):
