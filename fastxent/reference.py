@@ -1,0 +1,247 @@
+"""The functional API in plain NumPy: the same names and arguments as the kernels', written to be read.
+
+Everything is computed in float64, all rows at once, and n x K arrays are made freely. This is what the
+kernels are tested against and measured against. Input is not checked: that is the work of
+:mod:`fastxent.validation`.
+
+Two identities carry the whole file. With m the largest logit of a row, c its position,
+rest = sum_{k != c} exp(z_k - m) and t the row's effective targets (smoothed, class-weighted) with sum T::
+
+    loss      = T log1p(rest) + sum_k t_k (m - z_k)
+    dloss/dz  = T p - t,   but for the largest logit  (T - t_c) - T rest / (1 + rest)   where t_c > T / 2
+
+Keeping the maximum out of the sum makes both exact to the last digits where softmax rounds to one: logits
+(40, 0) and label 0 give 4.248354255291589e-18. Binary logistic regression is the same with the logits (0, z).
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+from scipy.sparse import issparse
+
+
+def logsumexp(logits, *, out=None, n_threads=None):
+    """log(sum_k exp(z_k)) of each row."""
+    logits = np.asarray(logits, dtype=np.float64)
+    m = logits.max(axis=-1)
+    _, rest = _split_maximum(logits)
+    return _into(out, np.where(np.isfinite(m), m + np.log1p(rest[..., 0]), m)[()])
+
+
+def softmax(logits, *, out=None, n_threads=None):
+    """exp(z_k) / sum_j exp(z_j) of each row."""
+    shifted, rest = _split_maximum(np.asarray(logits, dtype=np.float64))
+    return _into(out, np.exp(shifted) / (1.0 + rest))
+
+
+def log_softmax(logits, *, out=None, n_threads=None):
+    """The logarithm of softmax, without passing through it."""
+    shifted, rest = _split_maximum(np.asarray(logits, dtype=np.float64))
+    return _into(out, shifted - np.log1p(rest))
+
+
+def sigmoid(logits, *, out=None, n_threads=None):
+    """1 / (1 + exp(-z)) of each entry."""
+    logits = np.asarray(logits, dtype=np.float64)
+    e = np.exp(-np.abs(logits))
+    return _into(out, np.where(logits < 0, e, 1.0) / (1.0 + e))
+
+
+def cross_entropy(
+    logits,
+    target,
+    *,
+    sample_weight=None,
+    class_weight=None,
+    label_smoothing=0.0,
+    ignore_index=None,
+    reduction="mean",
+    n_threads=None,
+):
+    """Cross-entropy of each row's softmax against its target, reduced over rows."""
+    arguments = target, sample_weight, class_weight, label_smoothing, ignore_index, reduction
+    return _loss(*_visit(np.asarray(logits, dtype=np.float64), *arguments), reduction)
+
+
+def cross_entropy_and_grad(
+    logits,
+    target,
+    *,
+    sample_weight=None,
+    class_weight=None,
+    label_smoothing=0.0,
+    ignore_index=None,
+    reduction="mean",
+    n_threads=None,
+):
+    """The cross-entropy and its gradient with respect to the logits, (n, K)."""
+    arguments = target, sample_weight, class_weight, label_smoothing, ignore_index, reduction
+    rows = _visit(np.asarray(logits, dtype=np.float64), *arguments)
+    return _loss(*rows, reduction), _gradient(*rows)
+
+
+def linear_cross_entropy(
+    X,
+    target,
+    coef,
+    intercept=None,
+    *,
+    sample_weight=None,
+    class_weight=None,
+    label_smoothing=0.0,
+    ignore_index=None,
+    reduction="mean",
+    l2=0.0,
+    n_threads=None,
+):
+    """The cross-entropy of the logits X coef^T + intercept, plus (l2 / 2) ||coef||^2."""
+    arguments = target, sample_weight, class_weight, label_smoothing, ignore_index, reduction
+    rows = _visit(_linear_logits(X, coef, intercept), *arguments)
+    return _loss(*rows, reduction) + _penalty(coef, l2)
+
+
+def linear_cross_entropy_and_grad(
+    X,
+    target,
+    coef,
+    intercept=None,
+    *,
+    sample_weight=None,
+    class_weight=None,
+    label_smoothing=0.0,
+    ignore_index=None,
+    reduction="mean",
+    l2=0.0,
+    n_threads=None,
+):
+    """The same, and its gradients with respect to coef and intercept."""
+    arguments = target, sample_weight, class_weight, label_smoothing, ignore_index, reduction
+    coef = np.asarray(coef, dtype=np.float64)
+    rows = _visit(_linear_logits(X, coef, intercept), *arguments)
+    grad_coef, grad_intercept = _back(X, _gradient(*rows), coef)
+    return _loss(*rows, reduction) + _penalty(coef, l2), grad_coef + l2 * coef, grad_intercept
+
+
+def linear_cross_entropy_hessp(
+    X,
+    target,
+    coef,
+    intercept,
+    direction_coef,
+    direction_intercept,
+    *,
+    sample_weight=None,
+    class_weight=None,
+    label_smoothing=0.0,
+    ignore_index=None,
+    reduction="mean",
+    l2=0.0,
+    n_threads=None,
+):
+    """The Hessian times a direction: X^T diag(s T) (p * (a - <p, a>)), where a are the direction's logits."""
+    coef, direction = np.asarray(coef, dtype=np.float64), np.asarray(direction_coef, dtype=np.float64)
+    arguments = target, sample_weight, class_weight, label_smoothing, ignore_index, reduction
+    t, s, scale = _targets_and_weights(2 if coef.ndim == 1 else coef.shape[0], *arguments)
+    counts = s[:, None] != 0  # rows that do not count may overflow
+    p = softmax(np.where(counts, _linear_logits(X, coef, intercept), 0.0))
+    a = np.where(counts, _linear_logits(X, direction, direction_intercept), 0.0)
+    a = a - np.take_along_axis(
+        a, p.argmax(axis=1)[:, None], axis=1
+    )  # free, and what is certain cancels no more
+    curvature = p * (a - np.sum(p * a, axis=1, keepdims=True))
+    product_coef, product_intercept = _back(X, (scale * s * t.sum(axis=1))[:, None] * curvature, coef)
+    return product_coef + l2 * direction, product_intercept
+
+
+def _visit(logits, *arguments):
+    """What loss and gradient share: targets, their sums, weights, scale, and the row's split softmax."""
+    t, s, scale = _targets_and_weights(logits.shape[1], *arguments)
+    logits = np.where(s[:, None] != 0, logits, 0.0)  # rows that do not count may hold anything
+    return t, t.sum(axis=1, keepdims=True), s, scale, *_split_maximum(logits)
+
+
+def _loss(t, total, s, scale, shifted, rest, reduction):
+    gaps = np.multiply(
+        t, -shifted, where=t > 0, out=np.zeros_like(t)
+    )  # 0 * inf is 0 here: a class without target
+    losses = s * (total * np.log1p(rest) + gaps.sum(axis=1, keepdims=True))[:, 0]
+    if reduction == "none":
+        return losses
+    return float(scale * losses.sum()) if scale else 0.0
+
+
+def _gradient(t, total, s, scale, shifted, rest):
+    grad = np.where(
+        (shifted == 0) & (2 * t > total),
+        (total - t) - total * (rest / (1.0 + rest)),
+        total * (np.exp(shifted) / (1.0 + rest)) - t,
+    )
+    return (scale * s)[:, None] * grad
+
+
+def _split_maximum(logits):
+    """z - m, and the sum of exp(z - m) over all classes but the largest; NaN where m is not finite."""
+    m = logits.max(axis=-1, keepdims=True)
+    shifted = np.subtract(logits, m, where=np.isfinite(m), out=np.full_like(logits, np.nan))
+    others = np.exp(shifted)
+    np.put_along_axis(others, logits.argmax(axis=-1)[..., None], 0.0, axis=-1)
+    return shifted, others.sum(axis=-1, keepdims=True)
+
+
+def _targets_and_weights(
+    n_classes, target, sample_weight, class_weight, label_smoothing, ignore_index, reduction
+):
+    """Effective targets (n, K), row weights (n,), zero for ignored rows, and the factor of the reduction."""
+    target = np.asarray(target)
+    n = target.shape[0]
+    s = np.ones(n) if sample_weight is None else np.asarray(sample_weight, dtype=np.float64)
+    w = np.ones(n_classes)
+    if isinstance(class_weight, Mapping):
+        w[list(class_weight)] = list(class_weight.values())
+    elif class_weight is not None:
+        w = np.asarray(class_weight, dtype=np.float64)
+    if target.ndim == 1:
+        if ignore_index is not None:
+            s = np.where(target == ignore_index, 0.0, s)
+            target = np.where(target == ignore_index, 0, target)
+        labels = target.astype(int)
+        counted = np.sum(s * w[labels])
+        target = np.zeros((n, n_classes))
+        target[np.arange(n), labels] = 1.0
+    else:
+        counted = np.sum(s)
+    t = w * ((1.0 - label_smoothing) * target + label_smoothing / n_classes)
+    if reduction != "mean":
+        return t, s, 1.0
+    return t, s, 1.0 / counted if counted > 0 else 0.0
+
+
+def _linear_logits(X, coef, intercept):
+    """(n, K) logits; for coef of shape (d,), the two columns 0 and z of binary logistic regression."""
+    z = _float64(X) @ np.asarray(coef, dtype=np.float64).T
+    if intercept is not None:
+        z = z + np.asarray(intercept, dtype=np.float64)
+    return z if z.ndim == 2 else np.column_stack([np.zeros_like(z), z])
+
+
+def _back(X, residuals, coef):
+    """X^T residuals as (K, d) and the sums of residuals; for binary, of the second class alone."""
+    X = _float64(X)
+    if coef.ndim == 1:
+        return X.T @ residuals[:, 1], float(residuals[:, 1].sum())
+    return (X.T @ residuals).T, residuals.sum(axis=0)
+
+
+def _penalty(coef, l2):
+    return 0.5 * l2 * float(np.sum(np.square(coef, dtype=np.float64))) if l2 else 0.0
+
+
+def _float64(X):
+    return X.astype(np.float64, copy=False) if issparse(X) else np.asarray(X, dtype=np.float64)
+
+
+def _into(out, result):
+    if out is None:
+        return result
+    out[...] = result
+    return out
