@@ -155,7 +155,8 @@ cdef double loss_rows(const Targets* target, Py_ssize_t first, const real* z, re
 
     # From exp(z - m) to the gradient: log_total becomes the factor of row i.
     for i in range(rows):
-        log_total[i] = <real>(weight_of(target, first + i) * scale) / (1 + rest[i])
+        s = weight_of(target, first + i)
+        log_total[i] = <real>(s * scale) / (1 + rest[i]) if s != 0 else 0
     if plain:
         scale_rows(q, rs, cs, rows, K, log_total)
         for i in range(rows):
@@ -251,23 +252,37 @@ cdef void hessian_rows(const Targets* target, Py_ssize_t first, real* z, real* a
             s *= target_row(target, first + i, t)
         rest[i] = 1 / (1 + rest[i])
         factor[i] = <real>s
+    # a counted from its value at the largest logit, where z is now 1: what is certain cancels no more.
+    if rs == 1:
+        for k in range(K):
+            p, v = z + k * cs, a + k * cs
+            for i in range(rows):
+                m[i] = v[i] if p[i] == 1 else m[i]
+    else:
+        for i in range(rows):
+            p, v = z + i * rs, a + i * rs
+            for k in range(K):
+                m[i] = v[k] if p[k] == 1 else m[i]
     scale_rows(z, rs, cs, rows, K, rest)
     if rs == 1:
         memset(mean, 0, rows * sizeof(real))
         for k in range(K):
             p, v = z + k * cs, a + k * cs
             for i in range(rows):
+                v[i] -= m[i]
                 mean[i] += p[i] * v[i]
         for k in range(K):
             p, v = z + k * cs, a + k * cs
             for i in range(rows):
-                v[i] = factor[i] * (p[i] * (v[i] - mean[i]))
+                v[i] = factor[i] * (p[i] * (v[i] - mean[i])) if factor[i] != 0 else 0
     else:
         for i in range(rows):
             p, v = z + i * rs, a + i * rs
+            for k in range(K):
+                v[k] -= m[i]
             mean[i] = dot_row(p, v, K)
             for k in range(K):
-                v[k] = factor[i] * (p[k] * (v[k] - mean[i]))
+                v[k] = factor[i] * (p[k] * (v[k] - mean[i])) if factor[i] != 0 else 0
 
 
 cdef void binary_hessian_rows(const Targets* target, Py_ssize_t first, const real* z, real* v, Py_ssize_t rows,
@@ -280,7 +295,7 @@ cdef void binary_hessian_rows(const Targets* target, Py_ssize_t first, const rea
     exp_array(e, e, rows)
     for i in range(rows):
         binary_weights(target, first + i, <real*>aux.t, &a, &b)
-        v[i] = <real>(a + b) * (e[i] / ((1 + e[i]) * (1 + e[i]))) * v[i]
+        v[i] = <real>(a + b) * (e[i] / ((1 + e[i]) * (1 + e[i]))) * v[i] if a + b != 0 else 0
 
 
 ctypedef enum Output:
