@@ -33,6 +33,7 @@ def build(command, *arguments, cwd=ROOT, **environment):
         (r"\bprange\b|cimport openmp|-fopenmp|#pragma omp", "OpenMP hangs after fork"),
         (r"parallel=True", "Numba's threading layers hang after fork"),
         (r"\bwith gil\b|\bobjmode\b|\bjitclass\b", "kernels run without the interpreter"),
+        (r"\b(m|c|re)alloc\(", "kernels get their memory from the caller"),
         (r"#\s*cython:|#\s*distutils:", "directives and flags stand in setup.py alone"),
     ],
 )
