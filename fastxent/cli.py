@@ -3,6 +3,7 @@
 import argparse
 import os
 import platform
+from pathlib import Path
 
 import fastxent
 
@@ -15,6 +16,7 @@ def main(argv=None):
     demo = commands.add_parser("demo", help="train on real data that this machine has, beside scikit-learn")
     demo.add_argument(
         "--output",
+        type=_writable,
         default="fastxent-demo.png",
         metavar="FILE",
         help="where to draw the training curves (default: %(default)s)",
@@ -33,6 +35,14 @@ def main(argv=None):
 
     arguments = parser.parse_args(argv)
     return arguments.run(arguments)
+
+
+def _writable(text):
+    """Refuse a path that cannot be written before the training, not after it."""
+    folder = Path(text).absolute().parent
+    if not os.access(folder, os.W_OK):
+        raise argparse.ArgumentTypeError(f"there is no folder {folder} that can be written to")
+    return text
 
 
 def _positive(text):

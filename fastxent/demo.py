@@ -28,6 +28,7 @@ from fastxent import cli
 
 TOL = 1e-5
 N_MODULES = 30  # classes of the text problem: the modules with most paragraphs
+SMALLEST_GAP = 1e-8  # bottom of the logarithmic axis: the lowest objective itself is drawn here
 FEWEST_WORDS = 5  # a shorter paragraph says nothing about its module
 TESTS = {"test", "tests", "idle_test"}  # folders that say little about the module they test
 
@@ -187,16 +188,24 @@ def draw(results, output):
     """Draw the training curve of each (problem, rows) of ``results`` into a file; needs matplotlib."""
     from matplotlib.figure import Figure  # no pyplot: no window system, no global state
 
-    figure = Figure(figsize=(10, 4), layout="constrained")
-    for axes, (problem, rows) in zip(
-        figure.subplots(1, len(results), squeeze=False)[0], results, strict=True
+    figure = Figure(figsize=(5 * len(results), 7), layout="constrained")
+    for (curve, gap), (problem, rows) in zip(
+        figure.subplots(2, len(results), squeeze=False).T, results, strict=True
     ):
-        history = rows["fastxent"].model.history_
-        axes.plot(history["epoch"], history["loss"], label="fastxent")
-        peer = rows["scikit-learn"]
-        axes.axhline(peer.objective, color="grey", linestyle=":", label=f"scikit-learn after {peer.n_iter}")
-        axes.set(title=problem.name, xlabel="iteration", ylabel="objective")
-        axes.legend()
+        history, peer = rows["fastxent"].model.history_, rows["scikit-learn"]
+        curve.plot(history["epoch"], history["loss"], label="fastxent")
+        curve.axhline(peer.objective, color="grey", linestyle=":", label=f"scikit-learn after {peer.n_iter}")
+        curve.set(title=problem.name, xlabel="iteration", ylabel="objective")
+        curve.legend()
+
+        loss = np.asarray(history["loss"])
+        lowest = min(loss.min(), peer.objective)
+        gap.plot(history["seconds"], np.maximum(loss - lowest, SMALLEST_GAP), label="fastxent")
+        gap.plot(
+            peer.seconds, max(peer.objective - lowest, SMALLEST_GAP), "o", color="grey", label="scikit-learn"
+        )
+        gap.set(xlabel="seconds", ylabel="objective above the lowest found", yscale="log")
+        gap.legend()
     figure.savefig(output, dpi=150)
 
 

@@ -28,7 +28,16 @@ def test_processors_is_what_this_process_may_use():
     assert cli.processors() >= 1
 
 
-@pytest.mark.parametrize("argv", [[], ["dmeo"], ["demo", "--repeats", "0"], ["demo", "--repeats", "x"]])
+@pytest.mark.parametrize(
+    "argv",
+    [
+        [],
+        ["dmeo"],
+        ["demo", "--repeats", "0"],
+        ["demo", "--repeats", "x"],
+        ["demo", "--output", "no/such/folder/x.png"],
+    ],
+)
 def test_bad_command_lines_exit_with_usage(argv, capsys):
     with pytest.raises(SystemExit, match="2"):
         cli.main(argv)
