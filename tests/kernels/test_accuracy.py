@@ -22,8 +22,25 @@ from oracle import exact_row, unit_roundoff
 DTYPES = {"float32": np.float32, "float64": np.float64}
 EXP = {"float32": 2.0, "float64": 1.5}  # ulp, the promise
 
-# (quantity, dtype): worst error at baseline, v3, v4. exp in ulp, sigmoid in u, the others as shares of their bound.
-RATCHET = {}
+# (quantity, dtype): worst error at baseline, v3, v4; exp in ulp, the others in u = ulp/2 of numbers just below a power of 2.
+RATCHET = {
+    ("exp", "float32"): (1.00, 1.00, 1.00),
+    ("exp", "float64"): (1.00, 1.00, 1.00),
+    ("gradient", "float32"): (3.20, 2.60, 3.20),
+    ("gradient", "float64"): (4.00, 3.85, 4.00),
+    ("log_softmax", "float32"): (2.10, 2.10, 2.10),
+    ("log_softmax", "float64"): (3.55, 2.50, 2.05),
+    ("logsumexp", "float32"): (1.00, 1.00, 1.00),
+    ("logsumexp", "float64"): (1.80, 1.80, 1.80),
+    ("loss", "float32"): (2.10, 2.10, 2.10),
+    ("loss", "float64"): (1.90, 1.90, 1.90),
+    ("sigmoid", "float32"): (1.60, 1.60, 1.60),
+    ("sigmoid", "float64"): (2.40, 2.40, 2.40),
+    ("soft loss", "float32"): (1.85, 1.85, 1.85),
+    ("soft loss", "float64"): (3.55, 4.15, 4.15),
+    ("softmax", "float32"): (3.20, 2.60, 3.20),
+    ("softmax", "float64"): (4.00, 3.85, 4.00),
+}
 
 
 def evenly(n, low, high):
@@ -127,7 +144,11 @@ def test_exp_of_zero_is_one(level, dtype):
 
 @functools.cache
 def rows(dtype):
-    """Rows of logits by K, and the exact softmax, log_softmax, logsumexp of each."""
+    """Rows of logits by K, and the exact softmax, log_softmax, logsumexp of each.
+
+    Each row comes twice, the second time rounded to multiples of 2^-7: there z - m is exact, and what is left of the
+    error is that of the kernels. In the others most of it is the rounding of z - m, which nobody can avoid.
+    """
     tables = {}
     for K in (2, 3, 7, 10, 16, 17, 40, 200):
         table = [evenly(K, -spread, spread) * (-1) ** i for i, spread in enumerate((0.01, 0.3, 1, 3, 9, 20, 40))]
@@ -139,17 +160,17 @@ def rows(dtype):
         row = evenly(K, -2, 2)  # some masked
         row[1 : K // 2] = -np.inf
         table.append(row)
-        z = np.array(table).astype(dtype)
+        z = np.concatenate([table, np.round(np.array(table) * 128) / 128]).astype(dtype)
         lse, p, log_p = zip(*map(exact_row, z), strict=True)
         tables[K] = z, lse, p, log_p
-    z = np.array([[0, -80, -95, -103], [1000, 1000.25, 999, -3e4]], dtype)
+    z = np.array([[0, -80, -95, -103], [1000, 1000.25, 999, -3e4]] * 2, dtype)
     tables[4] = z, *zip(*map(exact_row, z), strict=True)
     return tables
 
 
 @functools.cache
 def exact_values(dtype, quantity):
-    """(K, logits, target, exact values, bounds in u, scales) of every table."""
+    """(K, logits, target, exact values, bounds in u, scales, which are finite) of every table."""
     result = []
     for K, (z, lse, p, log_p) in rows(dtype).items():
         n = len(z)
@@ -202,10 +223,10 @@ def test_within_the_promise(level, dtype, quantity):
             if quantity != "gradient":
                 assert (got >= 0).all()
         errors = exact.errors(np.ravel(got)[here], scale)
-        share = errors / bound
-        at = share.argmax()
-        assert share[at] <= 1, f"{quantity}, K={K}: {np.ravel(got)[here][at]!r} is wrong by {errors[at]:.1f} u"
-        worst = max(worst, share[at])
+        at = (errors / bound).argmax()
+        assert errors[at] <= bound[at], f"{quantity}, K={K}: {np.ravel(got)[here][at]!r} is wrong by {errors[at]:.1f} u"
+        rounded = np.arange(here.size)[here] >= here.size // 2
+        worst = max(worst, errors[rounded].max())
     hold(quantity, dtype, level, worst)
 
 

@@ -236,6 +236,21 @@ def test_masks_infinities_and_nan_stay_in_their_rows(level, dtype):
         assert output(bad, "log_softmax")[69, K // 2] == -np.inf
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_target_on_a_masked_class_costs_infinity(level, dtype):
+    """Wherever it stands among the chunks that sums are taken by."""
+    for K in (3, 16, 17, 33, 130):
+        for masked in range(K):
+            z = np.zeros((1, K), dtype)
+            z[0, masked] = -np.inf
+            for target in (np.array([masked]), np.full((1, K), 1 / K, dtype)):
+                total, losses, _ = loss(z, target)
+                assert total == losses[0] == np.inf
+            without = np.full((1, K), 1 / (K - 1), dtype)
+            without[0, masked] = 0
+            assert loss(z, without)[0] == pytest.approx(np.log(K - 1), rel=1e-6)
+
+
 # Sizes: a wrong buffer is refused ---------------------------------------------------------------------------
 
 
