@@ -87,6 +87,44 @@ def test_an_exception_of_another_thread_is_raised_when_all_pieces_under_way_have
     assert 1 <= len(done) <= 2
 
 
+def test_a_long_piece_is_given_up_at_its_next_stopping_point():
+    """Else Ctrl-C would wait for the pieces of all other threads, a 32nd of an evaluation each."""
+    caller, endless = threading.current_thread(), threading.Event()
+
+    def task(i):
+        if threading.current_thread() is caller:
+            assert endless.wait(10)
+            raise KeyboardInterrupt
+        endless.set()
+        for _ in range(10_000):
+            parallel.stopping_point()
+            time.sleep(0.001)
+        pytest.fail("nobody stopped this piece")
+
+    start = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        parallel.run(task, 4, 3)
+    assert time.monotonic() - start < 5
+    parallel.stopping_point()  # of no run
+
+
+def test_the_exception_of_another_thread_stops_the_caller_and_is_what_is_raised():
+    caller, endless = threading.current_thread(), threading.Event()
+
+    def task(i):
+        if threading.current_thread() is not caller:
+            assert endless.wait(10)
+            raise ZeroDivisionError("in a helper")
+        endless.set()
+        for _ in range(10_000):
+            parallel.stopping_point()
+            time.sleep(0.001)
+        pytest.fail("nobody stopped this piece")
+
+    with pytest.raises(ZeroDivisionError, match="in a helper"):
+        parallel.run(task, 4, 2)
+
+
 def test_one_piece_or_one_thread_runs_in_the_caller(monkeypatch):
     monkeypatch.setattr(parallel, "_executor", lambda: pytest.fail("no pool is needed"))
     here = threading.current_thread()
