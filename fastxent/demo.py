@@ -129,9 +129,9 @@ def _split(X, y):
 def compare(problem, repeats=3):
     """Fit each model ``repeats`` times in turn on the same data with the same C and tol; return {name: Row}.
 
-    One function measures the objective of all: mean cross-entropy + ||W||^2 / (2 C n). scikit-learn runs twice: as
-    it comes, and with its thread pools held to one thread, which on small problems, or beside other programs, is
-    often much faster. The better of the two is the one to beat.
+    One function measures the objective of all: mean cross-entropy + ||W||^2 / (2 C n). scikit-learn runs
+    twice: as it comes, and with its thread pools held to one thread, which is often much faster
+    on small problems or beside other programs. The better of the two is the one to beat.
     """
     settings = {"C": problem.C, "tol": TOL, "max_iter": 2000}
     entrants = {  # name: model, limit of the thread pools
