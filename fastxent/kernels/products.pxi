@@ -100,57 +100,100 @@ cdef Layout plan(const Rows* X, Py_ssize_t K, Py_ssize_t L, Py_ssize_t itemsize,
 
 # ---- weights in and gradient out ---------------------------------------------------------------------------------------
 
-cdef inline void place(const Layout* p, Py_ssize_t j, Py_ssize_t L, Py_ssize_t* base, Py_ssize_t* step) noexcept nogil:
-    """Where theta[j, k] stands in the layout: base + k * step."""
-    base[0] = j * p.ldw
-    step[0] = 1
+# A run: numbers that stand side by side in the layout, and in theta every `step`.
+cdef struct Run:
+    Py_ssize_t at                  # first place in the layout
+    Py_ssize_t theta               # first place in theta
+    Py_ssize_t step
+    Py_ssize_t count               # may be negative: an empty run
+    bint penalised
+
+
+cdef inline Py_ssize_t run_count(const Layout* p, Py_ssize_t first, Py_ssize_t stop) noexcept nogil:
+    return 3 * p.K if p.scheme == FEATURES else 2 if p.ldw == p.K else stop - first
+
+
+cdef Run run_of(const Layout* p, Py_ssize_t L, Py_ssize_t first, Py_ssize_t stop, Py_ssize_t r) noexcept nogil:
+    """Run r of those that hold rows first..stop of theta."""
+    cdef Run run
+    cdef Py_ssize_t k = r // 3, begin, whole = p.ldw - L if p.tail >= 0 else p.d
+    run.penalised = True
+    run.step = 1
     if p.scheme == FEATURES:
-        step[0] = p.ldw
-        base[0] = j
-        if j == p.d:
-            base[0] = p.K * p.ldw
-            step[0] = 1
-        elif p.tail >= 0 and j >= p.ldw - L:
-            base[0] = p.ldw - L + j - p.tail  # the last register begins with feature `tail`
+        run.step = p.K
+        if r % 3 == 0:  # features in whole registers
+            begin = first
+            run.at = k * p.ldw + begin
+            run.count = min(stop, whole) - begin
+        elif r % 3 == 1:  # the last register, which begins with feature `tail`
+            begin = max(first, whole)
+            run.at = k * p.ldw + p.ldw - L + begin - p.tail
+            run.count = min(stop, p.d) - begin if p.tail >= 0 else 0
+        else:
+            begin = p.d
+            run.at = p.K * p.ldw + k
+            run.count = stop - p.d
+            run.penalised = False
+        run.theta = begin * p.K + k
+    elif p.ldw == p.K:
+        begin = first if r == 0 else p.d
+        run.at = run.theta = begin * p.K
+        run.count = (min(stop, p.d) - begin if r == 0 else stop - p.d) * p.K
+        run.penalised = r == 0
+    else:
+        begin = first + r
+        run.at = begin * p.ldw
+        run.theta = begin * p.K
+        run.count = p.K
+        run.penalised = begin < p.d
+    return run
 
 
 cdef void pack(const Layout* p, const source* theta, real* w, Py_ssize_t first, Py_ssize_t stop) noexcept nogil:
     """Rows first..stop of theta (d + 1, K) into the layout's weights; padding is left as it is (zero)."""
-    cdef Py_ssize_t j, k, base, step, K = p.K
-    for j in range(first, stop):
-        place(p, j, lanes(w), &base, &step)
-        if step == 1:
-            for k in range(K):
-                w[base + k] = <real>theta[j * K + k]
+    cdef Run run
+    cdef Py_ssize_t r, i
+    cdef const source* t
+    for r in range(run_count(p, first, stop)):
+        run = run_of(p, lanes(w), first, stop, r)
+        t = theta + run.theta
+        if run.step == 1:
+            for i in range(run.count):
+                w[run.at + i] = <real>t[i]
         else:
-            for k in range(K):
-                w[base + k * step] = <real>theta[j * K + k]
+            for i in range(run.count):
+                w[run.at + i] = <real>t[i * run.step]
 
 
 cdef void unpack(const Layout* p, const real** parts, Py_ssize_t n_parts, double scale, double l2, const source* theta,
                  source* out, Py_ssize_t first, Py_ssize_t stop) noexcept nogil:
     """out = scale * (sum of the partial gradients, in order, in double) + l2 * theta, for rows first..stop of theta."""
-    cdef Py_ssize_t j, k, k0, width, part, base, step, K = p.K
-    cdef double total[64]
+    cdef Run run
+    cdef Py_ssize_t r, i, begin, width, part, at
+    cdef double total[256]
     cdef double ridge
     cdef const real* g
-    for j in range(first, stop):
-        place(p, j, lanes(parts[0]), &base, &step)
-        ridge = l2 if j < p.d else 0.0
-        for k0 in range(0, K, 64):
-            width = clamp(K - k0, 0, 64)
-            for k in range(width):
-                total[k] = 0
+    for r in range(run_count(p, first, stop)):
+        run = run_of(p, lanes(parts[0]), first, stop, r)
+        ridge = l2 if run.penalised else 0.0
+        begin = 0
+        while begin < run.count:
+            width = min(run.count - begin, 256)
+            for i in range(width):
+                total[i] = 0
             for part in range(n_parts):
-                g = parts[part] + base + k0 * step
-                if step == 1:
-                    for k in range(width):
-                        total[k] += g[k]
-                else:
-                    for k in range(width):
-                        total[k] += g[k * step]
-            for k in range(width):
-                out[j * K + k0 + k] = <source>(scale * total[k] + (ridge * theta[j * K + k0 + k] if ridge != 0 else 0.0))
+                g = parts[part] + run.at + begin
+                for i in range(width):
+                    total[i] += g[i]
+            for i in range(width):
+                total[i] *= scale
+            at = run.theta + begin * run.step
+            if ridge != 0:
+                for i in range(width):
+                    total[i] += ridge * theta[at + i * run.step]
+            for i in range(width):
+                out[at + i * run.step] = <source>total[i]
+            begin += width
 
 
 # ---- rows of X ---------------------------------------------------------------------------------------------------------
