@@ -63,7 +63,13 @@ cdef Layout plan(const Rows* X, Py_ssize_t K, Py_ssize_t L, Py_ssize_t itemsize,
     if X.storage != DENSE:
         p.scheme = SPARSE
         p.rows_in_lanes = K <= FEW_LANES
-        p.ldw = K if 2 * K <= L else round_up(K, L)
+        # Whole registers read fastest, unless so much is padding that the weights would crowd the cache: then rows lie
+        # closer, and a register's surplus lanes read the next row, and add zeros to it.
+        p.ldw = round_up(K, L)
+        if 2 * K <= L:
+            p.ldw = K
+        elif 4 * K <= 3 * p.ldw:
+            p.ldw = round_up(K, L // 4)
         p.weights_size = (d + 1) * p.ldw + L
         p.block = clamp(32768 // (p.ldw * itemsize), 16, 256)
         p.panel_size = round_up(K, L)
