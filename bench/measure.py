@@ -1,0 +1,82 @@
+"""Time rivals against each other in one process, so that the machine's moods hit all of them alike.
+
+Rounds: in each, every rival runs in turn, for some tens of milliseconds. The first rival's time is the unit: ratios
+are taken within a round, and their median and quartiles are over the rounds.
+"""
+
+import contextlib
+import signal
+import time
+
+import numpy as np
+
+BURST_SECONDS = 0.03
+PAUSE_SECONDS = 0.004  # idle OpenMP and BLAS workers spin for some milliseconds: let them go to sleep
+FIRST_CALL_SECONDS = 120
+
+
+@contextlib.contextmanager
+def time_limit(seconds):
+    """Raise TimeoutError in the main thread after ``seconds`` (where the system has alarms)."""
+
+    def out_of_time(signum, frame):
+        raise TimeoutError(f"no result after {seconds} s")
+
+    previous = signal.signal(signal.SIGALRM, out_of_time)
+    signal.alarm(seconds)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, previous)
+
+
+def errors(result, reference):
+    """Return each array's largest deviation from the float64 reference, relative to the largest entry."""
+    deviations = (np.max(np.abs(ours - exact)) for ours, exact in zip(result, reference, strict=True))
+    return [float(d / np.max(np.abs(exact))) for d, exact in zip(deviations, reference, strict=True)]
+
+
+def prepare(rival, problem, n_threads, reference):
+    """Build a rival and call it once: return the call and its errors, or raise what went wrong."""
+    with time_limit(FIRST_CALL_SECONDS), rival.threads(n_threads):
+        call, unpack = rival.start(problem, n_threads)
+        found = errors(unpack(call()), reference)
+    if not max(found) < 0.01:
+        raise ArithmeticError(f"wrong by {max(found):.1g} of the largest entry")
+    return call, found
+
+
+def burst(call, seconds):
+    """Return the seconds of one call: the mean of as many as fit in a burst, after one that warms the caches."""
+    if seconds < BURST_SECONDS:
+        call()
+    repeats = max(1, round(BURST_SECONDS / seconds))
+    start = time.perf_counter()
+    for _ in range(repeats):
+        call()
+    return (time.perf_counter() - start) / repeats
+
+
+def race(calls, n_threads, budget, min_rounds=5, max_rounds=40):
+    """Run ``calls`` (dict of rival to call) in rounds for about ``budget`` seconds; return seconds (rounds, rivals)."""
+    names = list(calls)
+    estimate = {}
+    for rival in names:
+        with rival.threads(n_threads):
+            start = time.perf_counter()
+            calls[rival]()
+            estimate[rival] = time.perf_counter() - start
+    rounds = np.clip(budget / sum(max(BURST_SECONDS, seconds) for seconds in estimate.values()), min_rounds, max_rounds)
+    seconds = np.empty((int(rounds), len(names)))
+    for i, row in enumerate(seconds):
+        for j in np.roll(np.arange(len(names)), -i):  # nobody always runs after the same neighbour
+            time.sleep(PAUSE_SECONDS)
+            with names[j].threads(n_threads):
+                row[j] = estimate[names[j]] = burst(calls[names[j]], estimate[names[j]])
+    return seconds
+
+
+def quartiles(values):
+    """Return the quartiles as a list [lower, median, upper]."""
+    return [float(q) for q in np.percentile(values, [25, 50, 75])]

@@ -1,0 +1,28 @@
+"""The list of what is measured: a task is a name, the cases it runs on, and who competes."""
+
+from dataclasses import dataclass
+
+import hessian_product
+import logits
+import loss_gradient
+from cases import CASES
+
+
+@dataclass(frozen=True)
+class Task:
+    name: str
+    cases: list
+    rivals: list
+
+    def installed_rivals(self):
+        """Return the rivals that can run here."""
+        return [rival for rival in self.rivals if rival.installed()]
+
+
+TASKS = [
+    Task("loss + gradient", CASES, loss_gradient.RIVALS),
+    Task("Hessian product", [case for case in CASES if case.n_classes < 1000], hessian_product.RIVALS),
+    Task("class probabilities", CASES, logits.PROBABILITIES),
+    Task("softmax", logits.CASES, logits.SOFTMAX),
+    Task("logsumexp", logits.CASES, logits.LOGSUMEXP),
+]
