@@ -1,4 +1,4 @@
-"""The problems that are measured: a case makes a `Problem` when it is asked to, so that only one is in memory."""
+"""The problems that are measured: a case makes a `Problem` when asked, so that only one is in memory."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ F32, F64 = np.float32, np.float64
 
 @dataclass
 class Problem:
-    """Rows X (n, d), labels y (n,), and the point theta (d + 1, K) where the loss is evaluated (intercept last).
+    """Rows X (n, d), labels y (n,), and theta (d + 1, K), where the loss is evaluated (intercept last).
 
     K is the number of classes, or 1 for binary logistic regression.
     """
@@ -39,7 +39,7 @@ class Problem:
 
     def in_float64(self):
         """Return the same problem in float64: the yardstick of everybody's errors."""
-        same = Problem(self.X.astype(F64), self.y, self.theta.astype(F64), self.n_classes)
+        same = Problem(self.X.astype(F64, copy=False), self.y, self.theta.astype(F64), self.n_classes)
         same.direction = self.direction.astype(F64)
         return same
 
@@ -49,7 +49,6 @@ class Case:
     """A named problem; ``make(dtype)`` returns X, and y or None for labels drawn from the model itself."""
 
     name: str
-    kind: str
     n_classes: int
     make: Callable
     binary: bool = False
@@ -66,14 +65,16 @@ class Case:
 
 
 def point(X, n_columns):
-    """Return random weights (d + 1, n_columns) that give logits of standard deviation one, as half-way in a training."""
+    """Return random weights (d + 1, n_columns) with logits of standard deviation one, as in mid-training."""
     squares = X.multiply(X).sum() if sp.issparse(X) else np.einsum("ij,ij->", X, X, dtype=F64)
-    theta = np.random.default_rng(1).standard_normal((X.shape[1] + 1, n_columns)) / np.sqrt(squares / X.shape[0])
+    theta = np.random.default_rng(1).standard_normal((X.shape[1] + 1, n_columns)) / np.sqrt(
+        squares / X.shape[0]
+    )
     return theta.astype(X.dtype)
 
 
 def drawn_labels(X, theta):
-    """Draw each row's label from the model's own probabilities (the Gumbel-max trick; logistic noise for binary)."""
+    """Draw each row's label from the model's own probabilities (by Gumbel noise; logistic if binary)."""
     rng = np.random.default_rng(3)
     logits = X @ theta[:-1] + theta[-1]
     if theta.shape[1] == 1:
@@ -94,19 +95,19 @@ def glosses(units):
 
 
 CASES = [
-    Case("Fashion-MNIST 60,000 x 784, 10 classes", "dense", 10, data.fashion, quick=True),
-    Case("made 581,012 x 54, 7 classes", "dense", 7, dense(581_012, 54)),
-    Case("made 20,000 x 512, 1,000 classes", "dense", 1000, dense(20_000, 512)),
-    Case("made 2,048 x 512, 32,000 classes", "dense", 32_000, dense(2_048, 512), dtypes=(F32,)),
-    Case("made 60,000 x 784, binary", "dense", 2, dense(60_000, 784), binary=True),
-    Case("made 20,000 x 100, 50 classes", "dense", 50, dense(20_000, 100), quick=True),
-    Case("made 20,000 x 16, 26 classes", "small", 26, dense(20_000, 16), quick=True),
-    Case("made 5,000 x 784, 10 classes", "small", 10, dense(5_000, 784)),
-    Case("made 1,797 x 64, 10 classes", "small", 10, dense(1_797, 64), quick=True),
-    Case("made 150 x 4, 3 classes", "small", 3, dense(150, 4), quick=True),
-    Case("WordNet glosses, words, 45 classes", "sparse", 45, glosses("words"), quick=True),
-    Case("WordNet glosses, character n-grams, 45 classes", "sparse", 45, glosses("characters")),
-    Case("made text 64,000 x 40,000, 57 classes", "sparse", 57, sparse(64_000, 40_000, 42)),
-    Case("made text 100,000 x 47,000, 50 classes", "sparse", 50, sparse(100_000, 47_000, 75)),
-    Case("made text 100,000 x 47,000, binary", "sparse", 2, sparse(100_000, 47_000, 75), binary=True, quick=True),
+    Case("Fashion-MNIST 60,000 x 784, 10 classes", 10, data.fashion, quick=True),
+    Case("made 581,012 x 54, 7 classes", 7, dense(581_012, 54)),
+    Case("made 20,000 x 512, 1,000 classes", 1000, dense(20_000, 512)),
+    Case("made 2,048 x 512, 32,000 classes", 32_000, dense(2_048, 512), dtypes=(F32,)),
+    Case("made 60,000 x 784, binary", 2, dense(60_000, 784), binary=True),
+    Case("made 20,000 x 100, 50 classes", 50, dense(20_000, 100)),
+    Case("made 20,000 x 16, 26 classes", 26, dense(20_000, 16), quick=True),
+    Case("made 5,000 x 784, 10 classes", 10, dense(5_000, 784)),
+    Case("made 1,797 x 64, 10 classes", 10, dense(1_797, 64), quick=True),
+    Case("made 150 x 4, 3 classes", 3, dense(150, 4), quick=True),
+    Case("WordNet glosses, words, 45 classes", 45, glosses("words"), quick=True),
+    Case("WordNet glosses, character n-grams, 45 classes", 45, glosses("characters")),
+    Case("made text 64,000 x 40,000, 57 classes", 57, sparse(64_000, 40_000, 42)),
+    Case("made text 100,000 x 47,000, 50 classes", 50, sparse(100_000, 47_000, 75)),
+    Case("made text 100,000 x 47,000, binary", 2, sparse(100_000, 47_000, 75), binary=True, quick=True),
 ]

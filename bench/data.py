@@ -1,7 +1,7 @@
 """Where the benchmarks' rows come from: two real data sets, and made ones with the same statistics.
 
-Real data is looked for in the folder named by the environment variable FASTXENT_DATA, then in ``shared/data`` beside
-the project, then where the Debian packages ``dataset-fashion-mnist`` and ``wordnet-base`` put it.
+Real data is looked for in the folder named by the environment variable FASTXENT_DATA, then in
+``shared/data`` beside the project, then where the Debian packages ``dataset-fashion-mnist`` and ``wordnet-base`` put it.
 """
 
 import gzip
@@ -31,14 +31,14 @@ def find(file_name):
 
 
 def cache_folder():
-    """Return the folder that keeps tokenised text between runs (environment variable FASTXENT_BENCH_CACHE)."""
+    """Return the folder that keeps tokenised text between runs (variable FASTXENT_BENCH_CACHE)."""
     default = Path(tempfile.gettempdir()) / "fastxent-bench"
     folder = Path(os.environ.get("FASTXENT_BENCH_CACHE", default))
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 
 
-# ---------------------------------------------------------------------------------------------- Fashion-MNIST
+# -------------------------------------------------------------------------------- Fashion-MNIST
 
 
 def fashion(dtype, part="train"):
@@ -52,8 +52,9 @@ def fashion(dtype, part="train"):
         labels = read_idx(f"{prefix}-labels-idx1-ubyte.gz", header=8)
     else:
         raise DataNotFound(
-            "Fashion-MNIST was not found. Either `apt-get install dataset-fashion-mnist`, or set FASTXENT_DATA to a "
-            "folder with fashion_mnist.npz: arrays X_train (60000, 784), y_train, X_test (10000, 784), y_test, "
+            "Fashion-MNIST was not found. Either `apt-get install dataset-fashion-mnist`, or set "
+            "FASTXENT_DATA to a folder with fashion_mnist.npz: arrays X_train (60000, 784), y_train, "
+            "X_test (10000, 784), y_test, "
             'as from sklearn.datasets.fetch_openml("Fashion-MNIST").'
         )
     return pixels.astype(dtype) / dtype(255), labels.astype(np.intp)
@@ -65,7 +66,7 @@ def read_idx(path, header):
         return np.frombuffer(file.read(), dtype=np.uint8, offset=header)
 
 
-# --------------------------------------------------------------------------------------------- WordNet glosses
+# ------------------------------------------------------------------------------ WordNet glosses
 
 
 def glosses(dtype, units="words", part="train"):
@@ -102,7 +103,7 @@ def read_glosses():
         with gzip.open(path, "rt", encoding="utf-8") as file:
             pairs = [line.rstrip("\n").split("\t", 1) for line in file]
     elif WORDNET_DEBIAN.is_dir():
-        # A line of data.noun: "00001740 03 n 01 entity ... | that which is perceived": the second word is the class.
+        # "00001740 03 n 01 entity ... | that which is perceived": the second word is the class.
         lines = [
             line
             for speech in ("noun", "verb", "adj", "adv")
@@ -113,14 +114,14 @@ def read_glosses():
         pairs = [(lines[i].split(" ", 2)[1], lines[i].split(" | ", 1)[1].strip()) for i in order]
     else:
         raise DataNotFound(
-            "WordNet's glosses were not found. Either `apt-get install wordnet-base`, or set FASTXENT_DATA to a "
-            "folder with wordnet_glosses.tsv.gz: 117,659 shuffled lines, label, tab, gloss."
+            "WordNet's glosses were not found. Either `apt-get install wordnet-base`, or set FASTXENT_DATA "
+            "to a folder with wordnet_glosses.tsv.gz: 117,659 shuffled lines, label, tab, gloss."
         )
     labels, texts = zip(*pairs, strict=True)
     return np.array(labels), list(texts)
 
 
-# ---------------------------------------------------------------------------------------------------- made data
+# ------------------------------------------------------------------------------------ made data
 
 
 def made_dense(n_rows, n_features, dtype, seed=0):
@@ -131,7 +132,8 @@ def made_dense(n_rows, n_features, dtype, seed=0):
 def made_sparse(n_rows, n_features, nnz_per_row, dtype, seed=0):
     """Return CSR rows of unit length whose columns follow Zipf's law, like the words of a text.
 
-    Word frequencies fall as 1 / (rank + 10), and ranks are scattered over the columns as in an alphabetical vocabulary.
+    Word frequencies fall as 1 / (rank + 10), and ranks are scattered over the columns, as in an
+    alphabetical vocabulary.
     """
     rng = np.random.default_rng(seed)
     cumulative = np.cumsum(1.0 / (np.arange(n_features) + 10.0))

@@ -1,6 +1,6 @@
 """The task of second-order solvers: the Hessian of the mean cross-entropy times a direction (d + 1, K).
 
-NumPy and scikit-learn keep the n x K probabilities from one product to the next, as their users do; fastxent need not.
+NumPy and scikit-learn keep the n x K probabilities from one product to the next, as their users do.
 """
 
 import numpy as np
@@ -11,7 +11,9 @@ from rivals import OURS, Rival, settings_of_scikit_learn
 def with_fastxent(problem, threads):
     from fastxent.objective import Objective
 
-    objective = Objective(problem.X, problem.y, n_classes=problem.n_classes, binary=problem.binary, n_threads=threads)
+    objective = Objective(
+        problem.X, problem.y, n_classes=problem.n_classes, binary=problem.binary, n_threads=threads
+    )
     return lambda: objective.hessp(problem.theta, problem.direction), lambda product: [product]
 
 
@@ -43,13 +45,15 @@ def with_scikit_learn(problem, threads):
     from sklearn._loss.loss import HalfBinomialLoss, HalfMultinomialLoss
     from sklearn.linear_model._linear_loss import LinearModelLoss
 
-    kind = HalfBinomialLoss() if problem.binary else HalfMultinomialLoss(n_classes=problem.n_classes)
-    loss = LinearModelLoss(base_loss=kind, fit_intercept=True)
+    of_rows = HalfBinomialLoss() if problem.binary else HalfMultinomialLoss(n_classes=problem.n_classes)
+    loss = LinearModelLoss(base_loss=of_rows, fit_intercept=True)
     coef = problem.theta[:, 0].copy() if problem.binary else problem.theta.T
     y = problem.y.astype(problem.X.dtype)
     _, product = loss.gradient_hessian_product(coef, problem.X, y, n_threads=threads)
-    direction = problem.direction.ravel()
-    return lambda: product(direction), lambda result: [result.reshape(problem.theta.shape)]
+    direction = (
+        problem.direction.ravel()
+    )  # of the transpose in Fortran order, as scikit-learn's solvers hold it
+    return lambda: product(direction), lambda result: [result.reshape(-1, 1) if problem.binary else result.T]
 
 
 RIVALS = [

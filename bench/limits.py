@@ -1,4 +1,4 @@
-"""What this machine can do at best, to see how far everybody is from it: `python bench/limits.py` prints it."""
+"""What this machine can do at best, to see how far everybody is from it: `python bench/limits.py`."""
 
 import os
 import time
@@ -44,7 +44,9 @@ def exp_rate(dtype, n_threads, size=2**13, repeats=2_000):
             np.exp(values, out=out)
 
     with ThreadPoolExecutor(n_threads) as pool:
-        return n_threads * size * repeats / best_seconds(lambda: list(pool.map(work, range(n_threads))), 3) / 1e9
+        return (
+            n_threads * size * repeats / best_seconds(lambda: list(pool.map(work, range(n_threads))), 3) / 1e9
+        )
 
 
 def measure_limits(threads):
@@ -54,7 +56,10 @@ def measure_limits(threads):
         n: {
             "read GB/s": read_bandwidth(n),
             **{f"product GFLOP/s {np.dtype(t)}": product_rate(t, n) for t in (np.float64, np.float32)},
-            **{f"10-column product GFLOP/s {np.dtype(t)}": product_rate(t, n, tall) for t in (np.float64, np.float32)},
+            **{
+                f"10-column product GFLOP/s {np.dtype(t)}": product_rate(t, n, tall)
+                for t in (np.float64, np.float32)
+            },
             **{f"exp G/s {np.dtype(t)}": exp_rate(t, n) for t in (np.float64, np.float32)},
         }
         for n in threads
@@ -62,11 +67,12 @@ def measure_limits(threads):
 
 
 def least_seconds(problem, rates):
-    """Return the physical limit of one loss + gradient over dense rows: X read once, two products at full speed."""
+    """Return the least time of a loss + gradient over dense rows: X read once, two products at full speed."""
     n, d = problem.X.shape
     flops = 4 * n * d * problem.theta.shape[1]
     return max(
-        problem.X.nbytes / (rates["read GB/s"] * 1e9), flops / (rates[f"product GFLOP/s {problem.X.dtype}"] * 1e9)
+        problem.X.nbytes / (rates["read GB/s"] * 1e9),
+        flops / (rates[f"product GFLOP/s {problem.X.dtype}"] * 1e9),
     )
 
 

@@ -1,4 +1,4 @@
-"""The tasks that stop at the logits: softmax and logsumexp of given rows, and class probabilities of a model."""
+"""Tasks that stop at the logits: softmax and logsumexp of given rows, class probabilities of a model."""
 
 import numpy as np
 
@@ -7,10 +7,11 @@ from rivals import OURS, Rival, settings_of_scikit_learn
 
 # For softmax and logsumexp the rows of X are the logits themselves.
 CASES = [
-    Case("1,000,000 x 10", "logits", 2, dense(1_000_000, 10), quick=True),
-    Case("20,000 x 1,000", "logits", 2, dense(20_000, 1_000)),
-    Case("1,000 x 32,000", "logits", 2, dense(1_000, 32_000), dtypes=(F32,)),
-    Case("150 x 3", "logits", 2, dense(150, 3), quick=True),
+    Case("1,000,000 x 10", 2, dense(1_000_000, 10)),
+    Case("100,000 x 10", 2, dense(100_000, 10), quick=True),
+    Case("20,000 x 1,000", 2, dense(20_000, 1_000)),
+    Case("1,000 x 32,000", 2, dense(1_000, 32_000), dtypes=(F32,)),
+    Case("150 x 3", 2, dense(150, 3), quick=True),
 ]
 
 

@@ -1,6 +1,6 @@
 """The main task: the mean cross-entropy of a linear softmax model and its full gradient, from X, y, theta.
 
-Everybody returns the loss and a gradient (d + 1, K). No penalty, no weights: the part that all libraries share.
+Everybody returns the loss and a gradient (d + 1, K). No penalty, no weights: what all libraries share.
 """
 
 import numpy as np
@@ -11,7 +11,9 @@ from rivals import OURS, Rival, settings_of_scikit_learn
 def with_fastxent_objective(problem, threads):
     from fastxent.objective import Objective
 
-    objective = Objective(problem.X, problem.y, n_classes=problem.n_classes, binary=problem.binary, n_threads=threads)
+    objective = Objective(
+        problem.X, problem.y, n_classes=problem.n_classes, binary=problem.binary, n_threads=threads
+    )
     return lambda: objective.value_and_grad(problem.theta), list
 
 
@@ -22,7 +24,10 @@ def with_fastxent_function(problem, threads):
     if problem.binary:
         coef, intercept = np.ascontiguousarray(theta[:-1, 0]), theta[-1, 0]
     else:
-        coef, intercept = theta[:-1].T, theta[-1]  # the transpose of a C-ordered array: the kernels' own layout
+        coef, intercept = (
+            theta[:-1].T,
+            theta[-1],
+        )  # the transpose of a C-ordered array: the kernels' own layout
 
     def call():
         return fastxent.linear_cross_entropy_and_grad(X, y, coef, intercept, n_threads=threads)
@@ -76,8 +81,8 @@ def with_scikit_learn(problem, threads):
     from sklearn._loss.loss import HalfBinomialLoss, HalfMultinomialLoss
     from sklearn.linear_model._linear_loss import LinearModelLoss
 
-    kind = HalfBinomialLoss() if problem.binary else HalfMultinomialLoss(n_classes=problem.n_classes)
-    loss = LinearModelLoss(base_loss=kind, fit_intercept=True)
+    of_rows = HalfBinomialLoss() if problem.binary else HalfMultinomialLoss(n_classes=problem.n_classes)
+    loss = LinearModelLoss(base_loss=of_rows, fit_intercept=True)
     coef = problem.theta[:, 0].copy() if problem.binary else problem.theta.T
     y = problem.y.astype(problem.X.dtype)
 
@@ -88,7 +93,7 @@ def with_scikit_learn(problem, threads):
 
 
 def torch_tensors(problem):
-    """Return X, y and the parameters as a PyTorch user holds them: weights (K, d), or (d, K) for sparse rows."""
+    """Return X, y, weights and bias as a PyTorch user holds them: weights (K, d), or (d, K) if sparse."""
     import torch
 
     if problem.sparse:
@@ -137,7 +142,9 @@ def plain(X, y, weights, bias):
 def chunked(X, y, weights, bias):
     from torch.nn import LinearCrossEntropyOptions, functional
 
-    return functional.linear_cross_entropy(X, weights, y, linear_bias=bias, options=LinearCrossEntropyOptions())
+    return functional.linear_cross_entropy(
+        X, weights, y, linear_bias=bias, options=LinearCrossEntropyOptions()
+    )
 
 
 def is_dense(problem):

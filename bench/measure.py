@@ -1,7 +1,7 @@
 """Time rivals against each other in one process, so that the machine's moods hit all of them alike.
 
-Rounds: in each, every rival runs in turn, for some tens of milliseconds. The first rival's time is the unit: ratios
-are taken within a round, and their median and quartiles are over the rounds.
+In each round every rival runs in turn, for some tens of milliseconds. Ratios are taken within a round;
+their median and quartiles are over the rounds.
 """
 
 import contextlib
@@ -48,7 +48,7 @@ def prepare(rival, problem, n_threads, reference):
 
 
 def burst(call, seconds):
-    """Return the seconds of one call: the mean of as many as fit in a burst, after one that warms the caches."""
+    """Return seconds a call: the mean of as many as fit in a burst, after one that warms the caches."""
     if seconds < BURST_SECONDS:
         call()
     repeats = max(1, round(BURST_SECONDS / seconds))
@@ -58,8 +58,8 @@ def burst(call, seconds):
     return (time.perf_counter() - start) / repeats
 
 
-def race(calls, n_threads, budget, min_rounds=5, max_rounds=40):
-    """Run ``calls`` (dict of rival to call) in rounds for about ``budget`` seconds; return seconds (rounds, rivals)."""
+def race(calls, n_threads, budget, min_rounds=3, max_rounds=40):
+    """Run ``calls`` (rival to call) in rounds for about ``budget`` s; return seconds (rounds, rivals)."""
     names = list(calls)
     estimate = {}
     for rival in names:
@@ -67,7 +67,9 @@ def race(calls, n_threads, budget, min_rounds=5, max_rounds=40):
             start = time.perf_counter()
             calls[rival]()
             estimate[rival] = time.perf_counter() - start
-    rounds = np.clip(budget / sum(max(BURST_SECONDS, seconds) for seconds in estimate.values()), min_rounds, max_rounds)
+    rounds = np.clip(
+        budget / sum(max(BURST_SECONDS, seconds) for seconds in estimate.values()), min_rounds, max_rounds
+    )
     seconds = np.empty((int(rounds), len(names)))
     for i, row in enumerate(seconds):
         for j in np.roll(np.arange(len(names)), -i):  # nobody always runs after the same neighbour

@@ -1,7 +1,7 @@
-"""Peak extra memory of one call, seen from the kernel: allocations of C libraries count, which tracemalloc misses.
+"""Peak extra memory of one call, as the system sees it: what C libraries allocate counts too.
 
-Linux keeps each process's highest resident size and lets it be reset. Freed memory is first given back to the system,
-or a rival would be served from what another has left.
+Linux keeps each process's highest resident size and lets it be reset. Freed memory is first given back to
+the system, or a rival would be served from what another has left.
 """
 
 import ctypes

@@ -1,7 +1,8 @@
 """What competes: anybody who computes the same thing from the same problem, seen as a black box.
 
-A rival is built once for a problem and a number of threads (conversions that its user would do once are done there),
-and is then called again and again. Libraries are imported only while building, so that a missing one is no harm.
+A rival is built once for a problem and a number of threads (conversions that its user would do once are
+done there), and is then called again and again. Libraries are imported only while building, so that a
+missing one does no harm.
 """
 
 import contextlib
@@ -16,9 +17,10 @@ OURS = "fastxent"
 class Rival:
     """One way to compute a task.
 
-    ``build(problem, threads)`` returns ``call``, which takes nothing and returns the library's own result, and
-    ``unpack``, which turns that result into a list of arrays to compare (not timed). Rivals of the same name are
-    settings of one library: the best of them counts. ``blas`` and ``openmp`` hold these pools to one thread.
+    ``build(problem, threads)`` returns ``call``, which takes nothing and returns the library's own result,
+    and ``unpack``, which turns that result into a list of arrays to compare (not timed). Rivals of the same
+    name are settings of one library: the best of them counts. ``blas`` and ``openmp`` are the threads of these
+    pools where they are fixed.
     """
 
     name: str
@@ -60,7 +62,7 @@ class Rival:
 
 
 def settings_of_scikit_learn(name, module, build, **options):
-    """Return one rival per sensible setting of scikit-learn's two pools, which can get into each other's way."""
+    """Return one rival per setting of scikit-learn's two pools, which can get into each other's way."""
     return [
         Rival(name, module, build, setting="all pools", **options),
         Rival(name, module, build, setting="OpenMP one thread", openmp=1, **options),

@@ -1,4 +1,4 @@
-"""Measure everything and write the results: `make bench`, or `python bench/run.py --quick` (under two minutes).
+"""Measure everything and write the results: `make bench`, or `python bench/run.py --quick`.
 
 Writes results.json, and results.md for a person, to the folder given by --output (default bench_output).
 """
@@ -9,27 +9,32 @@ import json
 import os
 import platform
 import sys
+import time
 import warnings
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import numpy as np
 
-import memory
 from data import DataNotFound
 from limits import least_seconds, measure_limits
+from memory import can_measure as can_measure_memory
+from memory import peak_megabytes
 from measure import prepare, quartiles, race
 from rivals import OURS
 from start import in_fresh_processes
 from table import report
 from tasks import TASKS
-from training import TRAININGS, compare
+from training import TRAINERS, TRAININGS, compare
 
 PACKAGES = ("fastxent", "numpy", "scipy", "scikit-learn", "torch", "scikit-learn-intelex")
 
 
+STARTED = time.monotonic()
+
+
 def log(line):
-    print(line, file=sys.stderr, flush=True)
+    print(f"[{time.monotonic() - STARTED:5.0f} s] {line}", file=sys.stderr, flush=True)
 
 
 def processor():
@@ -51,41 +56,52 @@ def installed_versions():
     return found
 
 
-def compete(task, rivals, problem, n_threads, budget, with_memory):
+def compete(rivals, problem, reference, n_threads, budget, with_memory):
     """Race everybody on one problem; return a dict of name to a record of its best setting."""
-    task_rivals = [rival for rival in rivals if rival.suits(problem)]
-    exact_problem = problem.in_float64()
-    numpy_rival = next(rival for rival in task.rivals if rival.name == "NumPy")
-    call, unpack = numpy_rival.start(exact_problem, n_threads)
-    reference = unpack(call())
-    del exact_problem, call
-
-    calls, deviations, failures = {}, {}, {}
-    for rival in task_rivals:
+    calls, deviations, records = {}, {}, {}
+    for rival in rivals:
+        if not rival.suits(problem):
+            continue
         try:
             calls[rival], deviations[rival] = prepare(rival, problem, n_threads, reference)
         except Exception as fault:
-            failures[rival.name] = f"{type(fault).__name__}: {fault}".splitlines()[0][:200]
-            log(f"    {rival.label} is left out: {failures[rival.name]}")
-    seconds = race(calls, n_threads, budget)
-    medians = dict(zip(calls, np.median(seconds, axis=0), strict=True))
-    columns = {rival: column for rival, column in zip(calls, seconds.T, strict=True)}
+            records[rival.name] = {"failed": f"{type(fault).__name__}: {fault}".splitlines()[0][:200]}
+            log(f"    {rival.label} is left out: {records[rival.name]['failed']}")
+    seconds = dict(zip(calls, race(calls, n_threads, budget).T, strict=True))
     unit = next((rival for rival in calls if rival.name == OURS), next(iter(calls)))
-    del calls
-
-    records = {}
-    for rival in sorted(medians, key=medians.get):
-        if rival.name in records:
-            continue  # a slower setting of the same library
-        records[rival.name] = {
+    slow_to_fast = sorted(calls, key=lambda rival: np.median(seconds[rival]), reverse=True)
+    calls.clear()
+    best_settings = {rival.name: rival for rival in slow_to_fast}
+    for name, rival in best_settings.items():
+        records[name] = {
             "setting": rival.setting,
-            "seconds": quartiles(columns[rival]),
-            "ratio": quartiles(columns[rival] / columns[unit]),
+            "seconds": quartiles(seconds[rival]),
+            "ratio": quartiles(seconds[rival] / seconds[unit]),
             "errors": deviations[rival],
-            "extra_megabytes": memory.peak_megabytes(rival, problem, n_threads) if with_memory else None,
+            "extra_megabytes": peak_megabytes(rival, problem, n_threads) if with_memory else None,
         }
-    for name, fault in failures.items():
-        records.setdefault(name, {"failed": fault})
+    return records
+
+
+def races_on(case, dtype, tasks, threads, budget, limits):
+    """Make one problem and let every task's rivals (dict of task to list) race on it; return the records."""
+    problem = case.problem(dtype)
+    records = []
+    for task, rivals in tasks.items():
+        reference = task.reference(problem)
+        for n in threads:
+            log(f"{task.name} | {case.name} | {np.dtype(dtype)} | {n} thread{'s' if n > 1 else ''}")
+            with_memory = can_measure_memory() and n == threads[-1]
+            record = {
+                "task": task.name,
+                "case": case.name,
+                "dtype": str(np.dtype(dtype)),
+                "threads": n,
+                "rivals": compete(rivals, problem, reference, n, budget, with_memory),
+            }
+            if task is TASKS[0] and not problem.sparse:
+                record["limit_seconds"] = least_seconds(problem, limits[n])
+            records.append(record)
     return records
 
 
@@ -96,12 +112,24 @@ def wanted(name, patterns):
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="a subset, in under two minutes")
-    parser.add_argument("--case", action="append", metavar="TEXT", help="only cases whose name has TEXT (repeatable)")
-    parser.add_argument("--task", action="append", metavar="TEXT", help="only tasks whose name has TEXT (repeatable)")
-    parser.add_argument("--rival", action="append", metavar="TEXT", help="only rivals whose name has TEXT (repeatable)")
-    parser.add_argument("--threads", type=int, action="append", metavar="N", help="default: 1, and all processors")
-    parser.add_argument("--seconds", type=float, metavar="S", help="time for each race (default 4, or 0.6 with --quick)")
-    parser.add_argument("--no-compile", action="store_true", help="leave torch.compile out (it takes its time)")
+    parser.add_argument(
+        "--case", action="append", metavar="TEXT", help="only cases whose name has TEXT (repeatable)"
+    )
+    parser.add_argument(
+        "--task", action="append", metavar="TEXT", help="only tasks whose name has TEXT (repeatable)"
+    )
+    parser.add_argument(
+        "--rival", action="append", metavar="TEXT", help="only rivals whose name has TEXT (repeatable)"
+    )
+    parser.add_argument(
+        "--threads", type=int, action="append", metavar="N", help="default: 1, and all processors"
+    )
+    parser.add_argument(
+        "--seconds", type=float, metavar="S", help="time for each race (default 4, or 0.3 with --quick)"
+    )
+    parser.add_argument(
+        "--no-compile", action="store_true", help="leave torch.compile out (it takes its time)"
+    )
     parser.add_argument("--output", type=Path, default=Path("bench_output"), help="folder of the results")
     return parser.parse_args()
 
@@ -112,11 +140,14 @@ def main():
     threads = options.threads or sorted({1, os.cpu_count()})
     if options.quick and not options.threads:
         threads = threads[-1:]
-    budget = options.seconds or (0.6 if options.quick else 4.0)
+    budget = options.seconds or (0.3 if options.quick else 4.0)
 
     def competes(rival):
         slow = rival.name == "PyTorch compiled" and (options.no_compile or options.quick)
         return not slow and wanted(rival.name, options.rival)
+
+    def chosen(case):
+        return (case.quick or not options.quick) and wanted(case.name, options.case)
 
     results = {
         "machine": {"processor": processor(), "processors": os.cpu_count(), "system": platform.platform()},
@@ -129,46 +160,37 @@ def main():
     }
     log("the machine's limits")
     results["limits"] = measure_limits(threads)
-    for task in TASKS:
-        rivals = [rival for rival in task.installed_rivals() if competes(rival)]
-        cases = [case for case in task.cases if wanted(case.name, options.case) and (case.quick or not options.quick)]
-        if not (rivals and wanted(task.name, options.task)):
+    tasks = {
+        task: [rival for rival in task.installed_rivals() if competes(rival)]
+        for task in TASKS
+        if wanted(task.name, options.task)
+    }
+    for case in dict.fromkeys(case for task in TASKS for case in task.cases):
+        here = {task: rivals for task, rivals in tasks.items() if case in task.cases and rivals}
+        if not here or not chosen(case):
             continue
-        for case in cases:
+        try:
             for dtype in case.dtypes:
-                try:
-                    problem = case.problem(dtype)
-                except DataNotFound as fault:
-                    log(f"{case.name} is left out: {fault}")
-                    break
-                for n in threads:
-                    log(f"{task.name} | {case.name} | {np.dtype(dtype)} | {n} thread{'s' if n > 1 else ''}")
-                    with_memory = memory.can_measure() and n == threads[-1]
-                    records = compete(task, rivals, problem, n, budget, with_memory)
-                    race_record = {
-                        "task": task.name,
-                        "case": case.name,
-                        "kind": case.kind,
-                        "dtype": str(np.dtype(dtype)),
-                        "threads": n,
-                        "rivals": records,
-                    }
-                    if task.name == "loss + gradient" and not problem.sparse:
-                        race_record["limit_seconds"] = least_seconds(problem, results["limits"][n])
-                    results["races"].append(race_record)
-                del problem
+                results["races"] += races_on(case, dtype, here, threads, budget, results["limits"])
+        except DataNotFound as fault:
+            log(f"{case.name} is left out: {fault}")
+    trainers = [
+        trainer for trainer in TRAINERS if trainer.installed() and wanted(trainer.name, options.rival)
+    ]
+    if options.quick:  # with a threaded BLAS, scikit-learn's fits take too long on a busy machine
+        trainers = [trainer for trainer in trainers if trainer.setting != "all pools"]
     for training in TRAININGS:
-        if (training.quick or not options.quick) and wanted("training", options.task) and wanted(
-            training.name, options.case
-        ):
+        if wanted("training", options.task) and chosen(training):
             log(f"training | {training.name}")
             try:
-                results["trainings"] += compare(training, threads[-1], log)
+                results["trainings"] += compare(training, trainers, threads[-1], log)
             except DataNotFound as fault:
                 log(f"    left out: {fault}")
     if wanted("start", options.task):
         log("start of a fresh process")
-        rivals = [rival for rival in TASKS[0].installed_rivals() if competes(rival) and "linear" not in rival.name]
+        rivals = [
+            rival for rival in TASKS[0].installed_rivals() if competes(rival) and "linear" not in rival.name
+        ]
         results["start"] = in_fresh_processes(rivals, repeats=1 if options.quick else 3)
 
     options.output.mkdir(parents=True, exist_ok=True)

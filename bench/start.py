@@ -38,7 +38,9 @@ def in_fresh_processes(rivals, repeats=3):
     for name, module in {rival.name: rival.module for rival in rivals}.items():
         command = [sys.executable, __file__, name, module]
         runs = [
-            json.loads(subprocess.run(command, capture_output=True, text=True, check=True, timeout=300).stdout)
+            json.loads(
+                subprocess.run(command, capture_output=True, text=True, check=True, timeout=300).stdout
+            )
             for _ in range(repeats)
         ]
         found[name] = min(runs, key=lambda run: run["import"] + run["first"])

@@ -1,7 +1,7 @@
 """Turn results.json into tables for a person.
 
-`python bench/table.py bench_output/results.json` prints the whole report; with `--insert README.md` the main tables
-replace what stands there between the markers `<!-- bench:begin -->` and `<!-- bench:end -->`.
+`python bench/table.py bench_output/results.json` prints the whole report; with `--insert README.md` the
+main tables replace what stands there between the markers `<!-- bench:begin -->` and `<!-- bench:end -->`.
 """
 
 import argparse
@@ -38,9 +38,9 @@ def times_text(ratio):
 
 
 def markdown(header, rows):
-    """Return a Markdown table; numbers stand to the right."""
-    if not rows:
-        return ""
+    """Return a Markdown table without its empty columns; numbers stand to the right."""
+    kept = [i for i in range(len(header)) if i == 0 or any(row[i] != "–" for row in rows)]
+    header, *rows = ([line[i] for i in kept] for line in [header, *rows])
     lines = [header, ["---"] + ["---:"] * (len(header) - 1), *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
 
@@ -88,9 +88,11 @@ def race_row(race, families, details):
 
 
 def detail_cells(race, fastest, rivals):
-    """Return extra memory, deviation from the float64 reference, the functional form, and the distance to the limit."""
+    """Return extra memory, deviation from float64, the functional form's time, and distance to the limit."""
     shown = [record for name in (OURS, PLAIN) if "seconds" in (record := rivals.get(name, {}))]
-    memory = [significant(r["extra_megabytes"], 2) if r["extra_megabytes"] is not None else "–" for r in shown]
+    memory = [
+        significant(r["extra_megabytes"], 2) if r["extra_megabytes"] is not None else "–" for r in shown
+    ]
     deviation = [f"{r['errors'][-1]:.0e}" for r in shown]
     function = rivals.get(OUR_FUNCTION, {})
     limit = race.get("limit_seconds")
@@ -105,21 +107,40 @@ def detail_cells(race, fastest, rivals):
 def task_table(races, details):
     """Return the table of one task at one number of threads."""
     names = {name for race in races for name in race["rivals"]}
-    families = [prefix for prefix in (PLAIN, "SciPy", "scikit-learn", "PyTorch") if any(n.startswith(prefix) for n in names)]
+    families = [
+        prefix
+        for prefix in (PLAIN, "SciPy", "scikit-learn", "PyTorch")
+        if any(n.startswith(prefix) for n in names)
+    ]
     header = ["case", OURS, *families, "against the best peer (quartiles)"]
     if details:
-        header += [f"extra MB, {OURS} / {PLAIN}", f"deviation, {OURS} / {PLAIN}", "as a function", "over the limit"]
+        header += [
+            f"extra MB, {OURS} / {PLAIN}",
+            f"deviation, {OURS} / {PLAIN}",
+            "as a function",
+            "over the limit",
+        ]
     return markdown(header, [race_row(race, families, details) for race in races])
 
 
 def training_table(records):
-    """Return seconds and the objective reached, by problem and tolerance; only each trainer's faster setting."""
+    """Return seconds and the objective reached, by problem and tolerance; each trainer's faster setting."""
     fastest = {}
     for record in records:
         key = (record["training"], record["tol"], record["trainer"])
         if key not in fastest or record["seconds"] < fastest[key]["seconds"]:
             fastest[key] = record
-    header = ["training", "trainer", "tol", "time", "iterations", "F over the best", "gradient", "log loss", "accuracy"]
+    header = [
+        "training",
+        "trainer",
+        "tol",
+        "time",
+        "iterations",
+        "F over the best",
+        "largest gradient entry",
+        "log loss",
+        "accuracy",
+    ]
     rows = [
         [
             r["training"],
@@ -156,13 +177,14 @@ def machine_line(results):
 
 
 HOW_TO_READ = (
-    "Times are medians; \"2.5x\" means that the peer takes 2.5 times as long as fastxent in the same rounds of the same "
-    "process (median of the ratios; bold where the peer is faster). Every library runs with its best setting of threads.\n"
+    'Times are medians; "2.5x" means that the peer takes 2.5 times as long as fastxent in the same rounds of '
+    "the same process (median of the ratios; bold where the peer is faster). Every library runs with its best "
+    "setting of threads.\n"
 )
 HOW_TO_READ_DETAILS = (
-    "Extra MB is the growth of the process while it builds and computes. Deviation is the largest one from NumPy in "
-    "float64, relative to the largest entry of the gradient (or result). The limit is reading X once from memory or "
-    "two matrix products at the machine's full speed, whichever is longer.\n"
+    "Extra MB is the growth of the process while it builds and computes. Deviation is the largest one from "
+    "NumPy in float64, relative to the largest entry of the gradient (or result). The limit is reading X once "
+    "from memory or two matrix products at the machine's full speed, whichever is longer.\n"
 )
 
 
@@ -181,7 +203,10 @@ def report(results):
     if results["limits"]:
         first = next(iter(results["limits"].values()))
         rows = [[name] + [significant(rates[name]) for rates in results["limits"].values()] for name in first]
-        parts += ["## the machine\n", markdown(["", *(threads_text(int(n)) for n in results["limits"])], rows)]
+        parts += [
+            "## the machine\n",
+            markdown(["", *(threads_text(int(n)) for n in results["limits"])], rows),
+        ]
     failures = sorted(
         {f"{race['task']}, {race['case']}, {race['dtype']}: {name}: {record['failed']}"
          for race in results["races"] for name, record in race["rivals"].items() if "failed" in record}
@@ -214,7 +239,9 @@ def insert(text, path):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("results", type=Path)
-    parser.add_argument("--insert", type=Path, metavar="PAGE", help="put the main tables between the page's markers")
+    parser.add_argument(
+        "--insert", type=Path, metavar="PAGE", help="put the main tables between the page's markers"
+    )
     options = parser.parse_args()
     results = json.loads(options.results.read_text())
     if options.insert:

@@ -8,7 +8,7 @@ import loss_gradient
 from cases import CASES
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Task:
     name: str
     cases: list
@@ -17,6 +17,12 @@ class Task:
     def installed_rivals(self):
         """Return the rivals that can run here."""
         return [rival for rival in self.rivals if rival.installed()]
+
+    def reference(self, problem):
+        """Return the result that errors are measured against: plain NumPy in float64."""
+        plain = next(rival for rival in self.rivals if rival.name == "NumPy")
+        call, unpack = plain.start(problem.in_float64(), n_threads=None)
+        return unpack(call())
 
 
 TASKS = [
