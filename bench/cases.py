@@ -29,7 +29,7 @@ class Problem:
         return self.theta.shape[1] == 1
 
     @property
-    def sparse(self):
+    def made_text(self):
         return sp.issparse(self.X)
 
     @cached_property
@@ -52,6 +52,7 @@ class Case:
     n_classes: int
     make: Callable
     binary: bool = False
+    sparse: bool = False
     quick: bool = False
     dtypes: tuple = (F64, F32)
 
@@ -86,7 +87,7 @@ def dense(n_rows, n_features):
     return lambda dtype: (data.made_dense(n_rows, n_features, dtype), None)
 
 
-def sparse(n_rows, n_features, nnz_per_row):
+def made_text(n_rows, n_features, nnz_per_row):
     return lambda dtype: (data.made_sparse(n_rows, n_features, nnz_per_row, dtype), None)
 
 
@@ -105,9 +106,16 @@ CASES = [
     Case("made 5,000 x 784, 10 classes", 10, dense(5_000, 784)),
     Case("made 1,797 x 64, 10 classes", 10, dense(1_797, 64), quick=True),
     Case("made 150 x 4, 3 classes", 3, dense(150, 4), quick=True),
-    Case("WordNet glosses, words, 45 classes", 45, glosses("words"), quick=True),
-    Case("WordNet glosses, character n-grams, 45 classes", 45, glosses("characters")),
-    Case("made text 64,000 x 40,000, 57 classes", 57, sparse(64_000, 40_000, 42)),
-    Case("made text 100,000 x 47,000, 50 classes", 50, sparse(100_000, 47_000, 75)),
-    Case("made text 100,000 x 47,000, binary", 2, sparse(100_000, 47_000, 75), binary=True, quick=True),
+    Case("WordNet glosses, words, 45 classes", 45, glosses("words"), sparse=True, quick=True),
+    Case("WordNet glosses, character n-grams, 45 classes", 45, glosses("characters"), sparse=True),
+    Case("made text 64,000 x 40,000, 57 classes", 57, made_text(64_000, 40_000, 42), sparse=True),
+    Case("made text 100,000 x 47,000, 50 classes", 50, made_text(100_000, 47_000, 75), sparse=True),
+    Case(
+        "made text 100,000 x 47,000, binary",
+        2,
+        made_text(100_000, 47_000, 75),
+        sparse=True,
+        binary=True,
+        quick=True,
+    ),
 ]

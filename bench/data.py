@@ -1,7 +1,8 @@
 """Where the benchmarks' rows come from: two real data sets, and made ones with the same statistics.
 
 Real data is looked for in the folder named by the environment variable FASTXENT_DATA, then in
-``shared/data`` beside the project, then where the Debian packages ``dataset-fashion-mnist`` and ``wordnet-base`` put it.
+``shared/data`` beside the project, then where the Debian packages ``dataset-fashion-mnist`` and
+``wordnet-base`` put it.
 """
 
 import gzip

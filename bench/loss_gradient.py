@@ -147,12 +147,12 @@ def chunked(X, y, weights, bias):
     )
 
 
-def is_dense(problem):
-    return not problem.sparse
+def is_dense(case):
+    return not case.sparse
 
 
-def is_wide(problem):
-    return is_dense(problem) and problem.n_classes >= 100
+def is_wide(case):
+    return is_dense(case) and case.n_classes >= 100
 
 
 RIVALS = [

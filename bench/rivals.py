@@ -19,14 +19,14 @@ class Rival:
 
     ``build(problem, threads)`` returns ``call``, which takes nothing and returns the library's own result,
     and ``unpack``, which turns that result into a list of arrays to compare (not timed). Rivals of the same
-    name are settings of one library: the best of them counts. ``blas`` and ``openmp`` are the threads of these
-    pools where they are fixed.
+    name are settings of one library: the best of them counts. ``blas`` and ``openmp`` fix the threads of
+    these pools. ``suits(case)`` tells whether it can do a case.
     """
 
     name: str
     module: str
     build: Callable
-    suits: Callable = lambda problem: True
+    suits: Callable = lambda case: True
     setting: str = ""
     blas: int | None = None
     openmp: int | None = None

@@ -56,11 +56,11 @@ def installed_versions():
     return found
 
 
-def compete(rivals, problem, reference, n_threads, budget, with_memory):
+def compete(case, rivals, problem, reference, n_threads, budget, with_memory):
     """Race everybody on one problem; return a dict of name to a record of its best setting."""
     calls, deviations, records = {}, {}, {}
     for rival in rivals:
-        if not rival.suits(problem):
+        if not rival.suits(case):
             continue
         try:
             calls[rival], deviations[rival] = prepare(rival, problem, n_threads, reference)
@@ -97,7 +97,7 @@ def races_on(case, dtype, tasks, threads, budget, limits):
                 "case": case.name,
                 "dtype": str(np.dtype(dtype)),
                 "threads": n,
-                "rivals": compete(rivals, problem, reference, n, budget, with_memory),
+                "rivals": compete(case, rivals, problem, reference, n, budget, with_memory),
             }
             if task is TASKS[0] and not problem.sparse:
                 record["limit_seconds"] = least_seconds(problem, limits[n])

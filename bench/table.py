@@ -178,13 +178,13 @@ def machine_line(results):
 
 HOW_TO_READ = (
     'Times are medians; "2.5x" means that the peer takes 2.5 times as long as fastxent in the same rounds of '
-    "the same process (median of the ratios; bold where the peer is faster). Every library runs with its best "
-    "setting of threads.\n"
+    "the same process (median of the ratios; bold where the peer is faster). Every library runs with its "
+    "best setting of threads.\n"
 )
 HOW_TO_READ_DETAILS = (
     "Extra MB is the growth of the process while it builds and computes. Deviation is the largest one from "
-    "NumPy in float64, relative to the largest entry of the gradient (or result). The limit is reading X once "
-    "from memory or two matrix products at the machine's full speed, whichever is longer.\n"
+    "NumPy in float64, relative to the largest entry of the gradient (or result). The limit is reading X "
+    "once from memory or two matrix products at the machine's full speed, whichever is longer.\n"
 )
 
 

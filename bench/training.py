@@ -31,6 +31,7 @@ class Training:
     make: Callable
     C: float = 1.0
     dtype: type = F64
+    sparse: bool = False
     quick: bool = False
     tolerances: tuple = TOLERANCES
 
@@ -60,8 +61,8 @@ def nouns(part, dtype):
 TRAININGS = [
     Training("digits, 10 classes", 10, digits, quick=True),
     Training("Fashion-MNIST, 10 classes", 10, fashion, dtype=F32, tolerances=(1e-2, 1e-4)),
-    Training("WordNet glosses, 45 classes", 45, glosses, tolerances=(1e-2, 1e-4)),
-    Training("WordNet glosses, binary", 2, nouns, quick=True),
+    Training("WordNet glosses, 45 classes", 45, glosses, sparse=True, tolerances=(1e-2, 1e-4)),
+    Training("WordNet glosses, binary", 2, nouns, sparse=True, quick=True),
 ]
 
 
@@ -104,14 +105,6 @@ def with_cyanure(training, n_rows, tol, n_threads):
     )
 
 
-def is_text(training):
-    return training.name.startswith("WordNet")
-
-
-def is_dense(training):
-    return not is_text(training)
-
-
 # Here ``build(training, n_rows, tol, n_threads)`` returns an estimator.
 TRAINERS = [
     Rival(OURS, "fastxent", with_fastxent),
@@ -124,8 +117,18 @@ TRAINERS = [
         openmp=1,
         blas=1,
     ),
-    Rival("scikit-learn saga", "sklearn.linear_model", with_scikit_learn_saga, suits=is_text),
-    Rival("scikit-learn-intelex", "sklearnex.linear_model", with_intel_extension, suits=is_dense),
+    Rival(
+        "scikit-learn saga",
+        "sklearn.linear_model",
+        with_scikit_learn_saga,
+        suits=lambda training: training.sparse,
+    ),
+    Rival(
+        "scikit-learn-intelex",
+        "sklearnex.linear_model",
+        with_intel_extension,
+        suits=lambda training: not training.sparse,
+    ),
     Rival("Cyanure", "cyanure", with_cyanure),
 ]
 
