@@ -29,7 +29,7 @@ class Problem:
         return self.theta.shape[1] == 1
 
     @property
-    def made_text(self):
+    def sparse(self):
         return sp.issparse(self.X)
 
     @cached_property
