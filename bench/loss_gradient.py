@@ -160,7 +160,8 @@ RIVALS = [
     Rival("fastxent function", "fastxent", with_fastxent_function),
     Rival("NumPy", "numpy", with_numpy),
     *settings_of_scikit_learn("scikit-learn", "sklearn.linear_model", with_scikit_learn),
-    Rival("PyTorch", "torch", with_torch(plain)),
+    Rival("PyTorch", "torch", with_torch(plain), setting="all threads"),
+    Rival("PyTorch", "torch", with_torch(plain), setting="one thread", openmp=1),
     Rival("PyTorch compiled", "torch", with_torch(plain, compiled=True), suits=is_dense),
-    Rival("PyTorch linear_cross_entropy", "torch", with_torch(chunked), suits=is_wide),
+    Rival("PyTorch linear_cross_entropy", "torch", with_torch(chunked), suits=is_wide, starts=False),
 ]

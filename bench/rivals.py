@@ -30,10 +30,15 @@ class Rival:
     setting: str = ""
     blas: int | None = None
     openmp: int | None = None
+    starts: bool = True  # whether a fresh process of it is timed
 
     @property
     def label(self):
         return f"{self.name}, {self.setting}" if self.setting else self.name
+
+    def competes(self, case, n_threads):
+        """Whether it can do a case, and is not the same as another setting at this number of threads."""
+        return self.suits(case) and (n_threads > 1 or not (self.blas or self.openmp))
 
     def start(self, problem, n_threads):
         """Build with as many threads as this setting allows."""
@@ -57,7 +62,7 @@ class Rival:
             if self.module == "torch":
                 import torch
 
-                torch.set_num_threads(n_threads)
+                torch.set_num_threads(self.openmp or n_threads)
             yield
 
 

@@ -4,7 +4,6 @@ Writes results.json, and results.md for a person, to the folder given by --outpu
 """
 
 import argparse
-import fnmatch
 import json
 import os
 import platform
@@ -27,9 +26,7 @@ from table import report
 from tasks import TASKS
 from training import TRAINERS, TRAININGS, compare
 
-PACKAGES = ("fastxent", "numpy", "scipy", "scikit-learn", "torch", "scikit-learn-intelex")
-
-
+PACKAGES = ("fastxent", "numpy", "scipy", "scikit-learn", "scikit-learn-intelex", "torch", "cyanure")
 STARTED = time.monotonic()
 
 
@@ -60,13 +57,15 @@ def compete(case, rivals, problem, reference, n_threads, budget, with_memory):
     """Race everybody on one problem; return a dict of name to a record of its best setting."""
     calls, deviations, records = {}, {}, {}
     for rival in rivals:
-        if not rival.suits(case):
+        if not rival.competes(case, n_threads):
             continue
         try:
             calls[rival], deviations[rival] = prepare(rival, problem, n_threads, reference)
         except Exception as fault:
             records[rival.name] = {"failed": f"{type(fault).__name__}: {fault}".splitlines()[0][:200]}
             log(f"    {rival.label} is left out: {records[rival.name]['failed']}")
+    if not calls:
+        return records
     seconds = dict(zip(calls, race(calls, n_threads, budget).T, strict=True))
     unit = next((rival for rival in calls if rival.name == OURS), next(iter(calls)))
     slow_to_fast = sorted(calls, key=lambda rival: np.median(seconds[rival]), reverse=True)
@@ -106,30 +105,74 @@ def races_on(case, dtype, tasks, threads, budget, limits):
 
 
 def wanted(name, patterns):
-    return not patterns or any(fnmatch.fnmatch(name.lower(), f"*{pattern.lower()}*") for pattern in patterns)
+    """Whether a name has one of the words asked for (None: all are)."""
+    return not patterns or any(pattern.lower() in name.lower() for pattern in patterns)
+
+
+def run_races(options, threads, limits):
+    """Yield the records of each case's races."""
+    budget = options.seconds or (0.3 if options.quick else 2.5)
+    rivals = {task: chosen_rivals(options, task.rivals) for task in TASKS if wanted(task.name, options.task)}
+    for case in dict.fromkeys(case for task in TASKS for case in task.cases):
+        tasks = {task: rivals[task] for task in rivals if case in task.cases and rivals[task]}
+        if not (tasks and chosen_case(options, case)):
+            continue
+        try:
+            for dtype in case.dtypes:
+                yield races_on(case, dtype, tasks, threads, budget, limits)
+        except DataNotFound as fault:
+            log(f"{case.name} is left out: {fault}")
+
+
+def run_trainings(options, n_threads):
+    """Yield the records of each training."""
+    trainers = chosen_rivals(options, TRAINERS)
+    for training in TRAININGS:
+        if not (wanted("training", options.task) and chosen_case(options, training)):
+            continue
+        log(f"training | {training.name}")
+        try:
+            yield compare(training, trainers, n_threads, log)
+        except DataNotFound as fault:
+            log(f"    left out: {fault}")
+
+
+def chosen_case(options, case):
+    return (case.quick or not options.quick) and wanted(case.name, options.case)
+
+
+def chosen_rivals(options, rivals):
+    """Return the installed rivals that were asked for."""
+    # Compiling takes its time, and so do scikit-learn's fits with a threaded BLAS when the machine is busy.
+    slow = {"PyTorch compiled", "scikit-learn lbfgs, all pools"} if options.quick else set()
+    return [r for r in rivals if r.label not in slow and wanted(r.name, options.rival) and r.installed()]
+
+
+def run_start(options):
+    """Return the start-up times of one fresh process each."""
+    if not wanted("start", options.task):
+        return {}
+    log("start of a fresh process")
+    rivals = [rival for rival in chosen_rivals(options, TASKS[0].rivals) if rival.starts]
+    return in_fresh_processes(rivals, repeats=1 if options.quick else 3)
+
+
+def save(results, folder):
+    """Write results.json and results.md, again after every case: an interrupted run is not lost."""
+    folder.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(results, indent=1)
+    (folder / "results.json").write_text(text + "\n")
+    (folder / "results.md").write_text(report(json.loads(text)))
 
 
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="a subset, in under two minutes")
-    parser.add_argument(
-        "--case", action="append", metavar="TEXT", help="only cases whose name has TEXT (repeatable)"
-    )
-    parser.add_argument(
-        "--task", action="append", metavar="TEXT", help="only tasks whose name has TEXT (repeatable)"
-    )
-    parser.add_argument(
-        "--rival", action="append", metavar="TEXT", help="only rivals whose name has TEXT (repeatable)"
-    )
-    parser.add_argument(
-        "--threads", type=int, action="append", metavar="N", help="default: 1, and all processors"
-    )
-    parser.add_argument(
-        "--seconds", type=float, metavar="S", help="time for each race (default 4, or 0.3 with --quick)"
-    )
-    parser.add_argument(
-        "--no-compile", action="store_true", help="leave torch.compile out (it takes its time)"
-    )
+    for what in ("task", "case", "rival"):
+        help_text = f"only {what}s whose name has TEXT (repeatable)"
+        parser.add_argument(f"--{what}", action="append", metavar="TEXT", help=help_text)
+    parser.add_argument("--threads", type=int, action="append", metavar="N", help="default: 1 and all")
+    parser.add_argument("--seconds", type=float, metavar="S", help="for each race: 2.5, or 0.3 with --quick")
     parser.add_argument("--output", type=Path, default=Path("bench_output"), help="folder of the results")
     return parser.parse_args()
 
@@ -137,68 +180,26 @@ def arguments():
 def main():
     options = arguments()
     warnings.filterwarnings("ignore", module="torch")
-    threads = options.threads or sorted({1, os.cpu_count()})
-    if options.quick and not options.threads:
-        threads = threads[-1:]
-    budget = options.seconds or (0.3 if options.quick else 4.0)
-
-    def competes(rival):
-        slow = rival.name == "PyTorch compiled" and (options.no_compile or options.quick)
-        return not slow and wanted(rival.name, options.rival)
-
-    def chosen(case):
-        return (case.quick or not options.quick) and wanted(case.name, options.case)
-
+    threads = options.threads or sorted({1, os.cpu_count()})[-1 if options.quick else 0 :]
+    log("the machine's limits")
     results = {
         "machine": {"processor": processor(), "processors": os.cpu_count(), "system": platform.platform()},
         "versions": installed_versions(),
         "quick": options.quick,
-        "limits": {},
-        "start": {},
+        "limits": measure_limits(threads),
         "races": [],
         "trainings": [],
+        "start": {},
     }
-    log("the machine's limits")
-    results["limits"] = measure_limits(threads)
-    tasks = {
-        task: [rival for rival in task.installed_rivals() if competes(rival)]
-        for task in TASKS
-        if wanted(task.name, options.task)
-    }
-    for case in dict.fromkeys(case for task in TASKS for case in task.cases):
-        here = {task: rivals for task, rivals in tasks.items() if case in task.cases and rivals}
-        if not here or not chosen(case):
-            continue
-        try:
-            for dtype in case.dtypes:
-                results["races"] += races_on(case, dtype, here, threads, budget, results["limits"])
-        except DataNotFound as fault:
-            log(f"{case.name} is left out: {fault}")
-    trainers = [
-        trainer for trainer in TRAINERS if trainer.installed() and wanted(trainer.name, options.rival)
-    ]
-    if options.quick:  # with a threaded BLAS, scikit-learn's fits take too long on a busy machine
-        trainers = [trainer for trainer in trainers if trainer.setting != "all pools"]
-    for training in TRAININGS:
-        if wanted("training", options.task) and chosen(training):
-            log(f"training | {training.name}")
-            try:
-                results["trainings"] += compare(training, trainers, threads[-1], log)
-            except DataNotFound as fault:
-                log(f"    left out: {fault}")
-    if wanted("start", options.task):
-        log("start of a fresh process")
-        rivals = [
-            rival for rival in TASKS[0].installed_rivals() if competes(rival) and "linear" not in rival.name
-        ]
-        results["start"] = in_fresh_processes(rivals, repeats=1 if options.quick else 3)
-
-    options.output.mkdir(parents=True, exist_ok=True)
-    (options.output / "results.json").write_text(json.dumps(results, indent=1) + "\n")
-    # Read back, so that table.py makes the same report from the file.
-    text = report(json.loads((options.output / "results.json").read_text()))
-    (options.output / "results.md").write_text(text)
-    print(text)
+    for records in run_races(options, threads, results["limits"]):
+        results["races"] += records
+        save(results, options.output)
+    for records in run_trainings(options, threads[-1]):
+        results["trainings"] += records
+        save(results, options.output)
+    results["start"] = run_start(options)
+    save(results, options.output)
+    print((options.output / "results.md").read_text())
 
 
 if __name__ == "__main__":

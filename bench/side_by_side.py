@@ -24,8 +24,10 @@ def parameters(*task_names):
         if case.quick
         for dtype in case.dtypes
         for n_threads in sorted({1, os.cpu_count()})
-        for rival in task.installed_rivals()
-        if rival.suits(case) and rival.name != "PyTorch compiled"  # compiling takes its time
+        for rival in task.rivals
+        if rival.installed()
+        and rival.competes(case, n_threads)
+        and rival.name != "PyTorch compiled"  # compiling takes its time
     ]
 
 

@@ -53,7 +53,9 @@ def main():
         return
     from loss_gradient import RIVALS
 
-    for name, run in in_fresh_processes([rival for rival in RIVALS if rival.installed()]).items():
+    for name, run in in_fresh_processes(
+        [rival for rival in RIVALS if rival.installed() and rival.starts]
+    ).items():
         print(f"{name:30} import {run['import']:.2f} s   first result {run['first']:.3f} s")
 
 

@@ -14,10 +14,6 @@ class Task:
     cases: list
     rivals: list
 
-    def installed_rivals(self):
-        """Return the rivals that can run here."""
-        return [rival for rival in self.rivals if rival.installed()]
-
     def reference(self, problem):
         """Return the result that errors are measured against: plain NumPy in float64."""
         plain = next(rival for rival in self.rivals if rival.name == "NumPy")
