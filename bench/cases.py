@@ -116,6 +116,13 @@ CASES = [
         made_text(100_000, 47_000, 75),
         sparse=True,
         binary=True,
+    ),
+    Case(
+        "made text 20,000 x 20,000, binary",
+        2,
+        made_text(20_000, 20_000, 40),
+        binary=True,
+        sparse=True,
         quick=True,
     ),
 ]

@@ -59,24 +59,33 @@ def burst(call, seconds):
 
 
 def race(calls, n_threads, budget, min_rounds=3, max_rounds=40):
-    """Run ``calls`` (rival to call) in rounds for about ``budget`` s; return seconds (rounds, rivals)."""
-    names = list(calls)
-    estimate = {}
-    for rival in names:
-        with rival.threads(n_threads):
-            start = time.perf_counter()
-            calls[rival]()
-            estimate[rival] = time.perf_counter() - start
-    rounds = np.clip(
-        budget / sum(max(BURST_SECONDS, seconds) for seconds in estimate.values()), min_rounds, max_rounds
-    )
-    seconds = np.empty((int(rounds), len(names)))
+    """Run ``calls`` (rival to call) in rounds for about ``budget`` s; return rival to seconds (rounds,).
+
+    Of a library's settings only those take part that come near its best one in a first heat.
+    """
+    estimate = {rival: first_heat(rival, calls[rival], n_threads) for rival in calls}
+    runners = [
+        rival
+        for rival in calls
+        if estimate[rival] <= 1.5 * min(estimate[other] for other in calls if other.name == rival.name)
+    ]
+    rounds = np.clip(budget / sum(max(BURST_SECONDS, estimate[r]) for r in runners), min_rounds, max_rounds)
+    seconds = np.empty((int(rounds), len(runners)))
     for i, row in enumerate(seconds):
-        for j in np.roll(np.arange(len(names)), -i):  # nobody always runs after the same neighbour
+        for j in np.roll(np.arange(len(runners)), -i):  # nobody always runs after the same neighbour
             time.sleep(PAUSE_SECONDS)
-            with names[j].threads(n_threads):
-                row[j] = estimate[names[j]] = burst(calls[names[j]], estimate[names[j]])
-    return seconds
+            with runners[j].threads(n_threads):
+                row[j] = estimate[runners[j]] = burst(calls[runners[j]], estimate[runners[j]])
+    return dict(zip(runners, seconds.T, strict=True))
+
+
+def first_heat(rival, call, n_threads):
+    """Return the seconds of one call."""
+    time.sleep(PAUSE_SECONDS)
+    with rival.threads(n_threads):
+        start = time.perf_counter()
+        call()
+        return time.perf_counter() - start
 
 
 def quartiles(values):

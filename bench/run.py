@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from data import DataNotFound
-from limits import least_seconds, measure_limits
+from limits import better, least_work, measure_limits
 from measure import prepare, quartiles, race
 from memory import can_measure as can_measure_memory
 from memory import peak_megabytes
@@ -66,9 +66,9 @@ def compete(case, rivals, problem, reference, n_threads, budget, with_memory):
             log(f"    {rival.label} is left out: {records[rival.name]['failed']}")
     if not calls:
         return records
-    seconds = dict(zip(calls, race(calls, n_threads, budget).T, strict=True))
-    unit = next((rival for rival in calls if rival.name == OURS), next(iter(calls)))
-    slow_to_fast = sorted(calls, key=lambda rival: np.median(seconds[rival]), reverse=True)
+    seconds = race(calls, n_threads, budget)
+    unit = next((rival for rival in seconds if rival.name == OURS), next(iter(seconds)))
+    slow_to_fast = sorted(seconds, key=lambda rival: np.median(seconds[rival]), reverse=True)
     calls.clear()
     best_settings = {rival.name: rival for rival in slow_to_fast}
     for name, rival in best_settings.items():
@@ -82,7 +82,7 @@ def compete(case, rivals, problem, reference, n_threads, budget, with_memory):
     return records
 
 
-def races_on(case, dtype, tasks, threads, budget, limits):
+def races_on(case, dtype, tasks, threads, budget):
     """Make one problem and let every task's rivals (dict of task to list) race on it; return the records."""
     problem = case.problem(dtype)
     records = []
@@ -99,7 +99,7 @@ def races_on(case, dtype, tasks, threads, budget, limits):
                 "rivals": compete(case, rivals, problem, reference, n, budget, with_memory),
             }
             if task is TASKS[0] and not problem.sparse:
-                record["limit_seconds"] = least_seconds(problem, limits[n])
+                record["work"] = least_work(problem)
             records.append(record)
     return records
 
@@ -109,7 +109,7 @@ def wanted(name, patterns):
     return not patterns or any(pattern.lower() in name.lower() for pattern in patterns)
 
 
-def run_races(options, threads, limits):
+def run_races(options, threads):
     """Yield the records of each case's races."""
     budget = options.seconds or (0.3 if options.quick else 2.5)
     rivals = {task: chosen_rivals(options, task.rivals) for task in TASKS if wanted(task.name, options.task)}
@@ -119,7 +119,7 @@ def run_races(options, threads, limits):
             continue
         try:
             for dtype in case.dtypes:
-                yield races_on(case, dtype, tasks, threads, budget, limits)
+                yield races_on(case, dtype, tasks, threads, budget)
         except DataNotFound as fault:
             log(f"{case.name} is left out: {fault}")
 
@@ -191,13 +191,14 @@ def main():
         "trainings": [],
         "start": {},
     }
-    for records in run_races(options, threads, results["limits"]):
+    for records in run_races(options, threads):
         results["races"] += records
         save(results, options.output)
     for records in run_trainings(options, threads[-1]):
         results["trainings"] += records
         save(results, options.output)
     results["start"] = run_start(options)
+    results["limits"] = better(results["limits"], measure_limits(threads))
     save(results, options.output)
     print((options.output / "results.md").read_text())
 

@@ -9,6 +9,8 @@ import json
 import math
 from pathlib import Path
 
+from limits import least_seconds
+
 BEGIN, END = "<!-- bench:begin -->", "<!-- bench:end -->"
 OURS, PLAIN, OUR_FUNCTION = "fastxent", "NumPy", "fastxent function"
 MAIN_TASK = "loss + gradient"
@@ -68,7 +70,7 @@ def peer_cell(record, compared):
     return f"{text}, {times_text(record['ratio'][1])}" if compared else text
 
 
-def race_row(race, families, details):
+def race_row(race, families, rates=None):
     """Return one line of a task's table."""
     rivals = race["rivals"]
     ours = rivals.get(OURS, {})
@@ -82,12 +84,12 @@ def race_row(race, families, details):
         row.append(f"{times_text(middle)} ({low:.2f}–{high:.2f}), {best_name}")
     else:
         row.append(best_name or "–")
-    if details:
-        row += detail_cells(race, ours if ran else best, rivals)
+    if rates:
+        row += detail_cells(race, ours if ran else best, rivals, rates)
     return row
 
 
-def detail_cells(race, fastest, rivals):
+def detail_cells(race, fastest, rivals, rates):
     """Return extra memory, deviation from float64, the functional form's time, and distance to the limit."""
     shown = [record for name in (OURS, PLAIN) if "seconds" in (record := rivals.get(name, {}))]
     memory = [
@@ -95,7 +97,7 @@ def detail_cells(race, fastest, rivals):
     ]
     deviation = [f"{r['errors'][-1]:.0e}" for r in shown]
     function = rivals.get(OUR_FUNCTION, {})
-    limit = race.get("limit_seconds")
+    limit = least_seconds(race["work"], race["dtype"], rates) if "work" in race else None
     return [
         " / ".join(memory),
         " / ".join(deviation),
@@ -104,8 +106,8 @@ def detail_cells(race, fastest, rivals):
     ]
 
 
-def task_table(races, details):
-    """Return the table of one task at one number of threads."""
+def task_table(races, rates=None):
+    """Return the table of one task at one number of threads, with details if given the machine's rates."""
     names = {name for race in races for name in race["rivals"]}
     families = [
         prefix
@@ -113,14 +115,14 @@ def task_table(races, details):
         if any(n.startswith(prefix) for n in names)
     ]
     header = ["case", OURS, *families, "against the best peer (quartiles)"]
-    if details:
+    if rates:
         header += [
             f"extra MB, {OURS} / {PLAIN}",
             f"deviation, {OURS} / {PLAIN}",
             "as a function",
             "over the limit",
         ]
-    return markdown(header, [race_row(race, families, details) for race in races])
+    return markdown(header, [race_row(race, families, rates) for race in races])
 
 
 def training_table(records):
@@ -194,7 +196,7 @@ def report(results):
     if results["quick"]:
         parts.append("This was a quick run: few rounds, a subset of the cases.\n")
     for task, n, races in sections(results["races"]):
-        parts += [f"## {task}, {threads_text(n)}\n", task_table(races, details=True)]
+        parts += [f"## {task}, {threads_text(n)}\n", task_table(races, results["limits"][str(n)])]
     if results["trainings"]:
         parts += ["## training\n", training_table(results["trainings"])]
     if results["start"]:
@@ -221,7 +223,7 @@ def readme_tables(results):
     parts = []
     for task, n, races in sections(results["races"]):
         if task == MAIN_TASK and n == max(race["threads"] for race in results["races"]):
-            parts += [f"Loss + gradient, {threads_text(n)}. {HOW_TO_READ}", task_table(races, details=False)]
+            parts += [f"Loss + gradient, {threads_text(n)}. {HOW_TO_READ}", task_table(races)]
     if results["trainings"]:
         parts += ["Training to the same objective:\n", training_table(results["trainings"])]
     return "\n".join([*parts, f"Measured on {machine_line(results)}\n"])
