@@ -148,7 +148,8 @@ LOGSUMEXP = [
 ]
 PROBABILITIES = [
     Rival(OURS, "fastxent", probabilities_with_fastxent),
-    Rival("NumPy", "numpy", probabilities_with_numpy),
+    Rival("NumPy", "numpy", probabilities_with_numpy, setting="all threads"),
+    Rival("NumPy", "numpy", probabilities_with_numpy, setting="one thread", blas=1),
     *settings_of_scikit_learn("scikit-learn", "sklearn.linear_model", probabilities_with_scikit_learn),
     Rival("PyTorch", "torch", probabilities_with_torch, setting="all threads"),
     Rival("PyTorch", "torch", probabilities_with_torch, setting="one thread", openmp=1),

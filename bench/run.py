@@ -185,6 +185,7 @@ def main():
     results = {
         "machine": {"processor": processor(), "processors": os.cpu_count(), "system": platform.platform()},
         "versions": installed_versions(),
+        "load": os.getloadavg()[0],  # before we add to it
         "quick": options.quick,
         "limits": measure_limits(threads),
         "races": [],

@@ -14,6 +14,7 @@ from limits import least_seconds
 BEGIN, END = "<!-- bench:begin -->", "<!-- bench:end -->"
 OURS, PLAIN, OUR_FUNCTION = "fastxent", "NumPy", "fastxent function"
 MAIN_TASK = "loss + gradient"
+BUSY = 0.7  # load average of other work, above which figures are not worth publishing
 PRECISION = {"float32": "f32", "float64": "f64"}
 
 
@@ -195,6 +196,11 @@ def report(results):
     parts = ["# Benchmark results\n", machine_line(results) + "\n", HOW_TO_READ, HOW_TO_READ_DETAILS]
     if results["quick"]:
         parts.append("This was a quick run: few rounds, a subset of the cases.\n")
+    if results["load"] > BUSY:
+        parts.append(
+            f"**Not for publication: the machine was busy (load {results['load']:.1f} at the start). Threads "
+            "that wait for each other then cost the peers far more than they would on a quiet machine.**\n"
+        )
     for task, n, races in sections(results["races"]):
         parts += [f"## {task}, {threads_text(n)}\n", task_table(races, results["limits"][str(n)])]
     if results["trainings"]:
@@ -247,6 +253,10 @@ def main():
     options = parser.parse_args()
     results = json.loads(options.results.read_text())
     if options.insert:
+        if results["load"] > BUSY or results["quick"]:
+            raise SystemExit(
+                "these results are of a quick run or a busy machine: run `make bench` on a quiet one"
+            )
         insert(readme_tables(results), options.insert)
     else:
         print(report(results))
