@@ -57,7 +57,7 @@ def with_scikit_learn(problem, threads):
 
 
 RIVALS = [
-    Rival(OURS, "fastxent", with_fastxent),
+    Rival(OURS, "fastxent.objective", with_fastxent),
     Rival("NumPy", "numpy", with_numpy, setting="all threads"),
     Rival("NumPy", "numpy", with_numpy, setting="one thread", blas=1),
     *settings_of_scikit_learn("scikit-learn", "sklearn.linear_model", with_scikit_learn),

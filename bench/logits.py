@@ -133,21 +133,21 @@ def probabilities_with_torch(problem, threads):
 
 
 SOFTMAX = [
-    Rival(OURS, "fastxent", softmax_with_fastxent),
+    Rival(OURS, "fastxent.functional", softmax_with_fastxent),
     Rival("NumPy", "numpy", softmax_with_numpy),
     Rival("SciPy", "scipy.special", softmax_with_scipy),
     Rival("PyTorch", "torch", softmax_with_torch, setting="all threads"),
     Rival("PyTorch", "torch", softmax_with_torch, setting="one thread", openmp=1),
 ]
 LOGSUMEXP = [
-    Rival(OURS, "fastxent", logsumexp_with_fastxent),
+    Rival(OURS, "fastxent.functional", logsumexp_with_fastxent),
     Rival("NumPy", "numpy", logsumexp_with_numpy),
     Rival("SciPy", "scipy.special", logsumexp_with_scipy),
     Rival("PyTorch", "torch", logsumexp_with_torch, setting="all threads"),
     Rival("PyTorch", "torch", logsumexp_with_torch, setting="one thread", openmp=1),
 ]
 PROBABILITIES = [
-    Rival(OURS, "fastxent", probabilities_with_fastxent),
+    Rival(OURS, "fastxent.prediction", probabilities_with_fastxent),
     Rival("NumPy", "numpy", probabilities_with_numpy, setting="all threads"),
     Rival("NumPy", "numpy", probabilities_with_numpy, setting="one thread", blas=1),
     *settings_of_scikit_learn("scikit-learn", "sklearn.linear_model", probabilities_with_scikit_learn),

@@ -156,8 +156,8 @@ def is_wide(case):
 
 
 RIVALS = [
-    Rival(OURS, "fastxent", with_fastxent_objective),
-    Rival("fastxent function", "fastxent", with_fastxent_function),
+    Rival(OURS, "fastxent.objective", with_fastxent_objective),
+    Rival("fastxent function", "fastxent.functional", with_fastxent_function),
     Rival("NumPy", "numpy", with_numpy, setting="all threads"),
     Rival("NumPy", "numpy", with_numpy, setting="one thread", blas=1),
     *settings_of_scikit_learn("scikit-learn", "sklearn.linear_model", with_scikit_learn),

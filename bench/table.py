@@ -231,7 +231,10 @@ def readme_tables(results):
         if task == MAIN_TASK and n == max(race["threads"] for race in results["races"]):
             parts += [f"Loss + gradient, {threads_text(n)}. {HOW_TO_READ}", task_table(races)]
     if results["trainings"]:
-        parts += ["Training to the same objective:\n", training_table(results["trainings"])]
+        parts += [
+            "Training, and what was reached (F is the objective):\n",
+            training_table(results["trainings"]),
+        ]
     return "\n".join([*parts, f"Measured on {machine_line(results)}\n"])
 
 
