@@ -167,8 +167,8 @@ class Objective:
         return sum(losses)
 
     def _over_parts(self, part, theta, out):
-        """Run part(first, stop, scratch, gradient) over the fixed ranges; add up their gradients, in order, into out."""
-        rows, bounds = self._rows, self._bounds
+        """Run part(first, stop, scratch, gradient) over the fixed ranges; add up their gradients into out."""
+        bounds = self._bounds
         parts = [None] * (len(bounds) - 1)
 
         def task(i):
@@ -249,7 +249,9 @@ class Objective:
         pieces = min(self.n_threads, max(1, d1 * K * len(parts) // 500_000))
 
         def piece(i):
-            self._rows.unpack(parts, self._scale, self.l2, theta, out, d1 * i // pieces, d1 * (i + 1) // pieces)
+            self._rows.unpack(
+                parts, self._scale, self.l2, theta, out, d1 * i // pieces, d1 * (i + 1) // pieces
+            )
 
         parallel.run(piece, pieces, self.n_threads)
         if not self.fit_intercept:
@@ -270,7 +272,9 @@ class Objective:
             theta[-1] = 0
         pieces = min(self.n_threads, max(1, d1 * K // 500_000))
         parallel.run(
-            lambda i: rows.pack(theta, weights, d1 * i // pieces, d1 * (i + 1) // pieces), pieces, self.n_threads
+            lambda i: rows.pack(theta, weights, d1 * i // pieces, d1 * (i + 1) // pieces),
+            pieces,
+            self.n_threads,
         )
         return weights
 

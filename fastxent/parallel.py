@@ -1,9 +1,9 @@
 """Threads: who runs which piece of work, and the buffers they run it in.
 
-Kernels release the GIL, so a pool of Python threads is all it takes; it is made at first use, made anew in a forked
-child, and left alone when the work is too small to pay for a hand-over (some 50 microseconds). What the pieces are never
-depends on the number of threads, and results are combined in the order of the pieces: every number of threads gives the
-same bits.
+Kernels release the GIL, so a pool of Python threads is all it takes; it is made at first use, made anew in a
+forked child, and left alone when the work is too small to pay for a hand-over (some 50 microseconds). What
+the pieces are never depends on the number of threads, and results are combined in the order of the pieces:
+every number of threads gives the same bits.
 """
 
 import itertools

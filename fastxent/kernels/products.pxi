@@ -1,11 +1,12 @@
-# The two products of a block of rows: logits Z = X W + b, and gradient G += X^T Q, b included. This is the seam: what is
-# above it sees rows, logits and gradients, never storage, tiles or padding.
+# The two products of a block of rows: logits Z = X W + b, and gradient G += X^T Q, b included. This is the seam: what
+# is above it sees rows, logits and gradients, never storage, tiles or padding.
 #
 # One Layout, fixed by storage, shape and dtype, says how weights and gradient stand while the kernels run:
 #   FEATURES  dense, few classes   weights (K, ldw): a row of features per class, intercepts (K) behind them.
 #                                  Logits by the dot tile, gradient by the outer tile over features: X is read from
 #                                  memory once, in place, for both, and no lane is wasted on padding classes.
-#   CLASSES   dense, many classes  weights and gradient as the caller has them, (d + 1, K). X is copied by blocks, with a
+#   CLASSES   dense, many classes  weights and gradient as the caller has them, (d + 1, K). X is copied by blocks,
+# with a
 #                                  column of ones; panels of classes are copied as they are used.
 #   SPARSE    CSR                  weights (d + 1, ldw): classes contiguous, padded to whole registers.
 
@@ -104,7 +105,8 @@ cdef Layout plan(const Rows* X, Py_ssize_t K, Py_ssize_t L, Py_ssize_t itemsize,
     return p
 
 
-# ---- weights in and gradient out ---------------------------------------------------------------------------------------
+# ---- weights in and gradient out
+# ---------------------------------------------------------------------------------------
 
 # A run: numbers that stand side by side in the layout, and in theta every `step`.
 cdef struct Run:
@@ -202,10 +204,12 @@ cdef void unpack(const Layout* p, const real** parts, Py_ssize_t n_parts, double
             begin += width
 
 
-# ---- rows of X ---------------------------------------------------------------------------------------------------------
+# ---- rows of X
+# ---------------------------------------------------------------------------------------------------------
 
 cdef void copy_rows(const Rows* X, const Layout* p, Py_ssize_t first, Py_ssize_t rows, real* x) noexcept nogil:
-    """Rows of dense X, any strides, into x (rows, ldx); behind them a one (CLASSES: the intercept's feature) and zeros."""
+    """Rows of dense X, any strides, into x (rows,
+                                             ldx); behind them a one (CLASSES: the intercept's feature) and zeros."""
     cdef const real* source = <const real*>X.values + first * X.row_stride
     cdef Py_ssize_t i, j, j0, stop, d = X.d
     if X.col_stride == 1:
@@ -222,9 +226,11 @@ cdef void copy_rows(const Rows* X, const Layout* p, Py_ssize_t first, Py_ssize_t
             x[i * p.ldx + j] = 1 if j == d and p.scheme == CLASSES else 0
 
 
-# ---- FEATURES ----------------------------------------------------------------------------------------------------------
+# ---- FEATURES
+# ----------------------------------------------------------------------------------------------------------
 
-cdef void features_logits(const Layout* p, const real* x, Py_ssize_t ldx, Py_ssize_t rows, const real* w, real* z) noexcept nogil:
+cdef void features_logits(const Layout* p, const real* x, Py_ssize_t ldx, Py_ssize_t rows, const real* w,
+                          real* z) noexcept nogil:
     cdef Py_ssize_t L = lanes(w), K = p.K, group, i, k, r, t, stop, T = p.ldw // L
     cdef Py_ssize_t chunk = clamp(24576 // (K * L * sizeof(real)), 8, T)
     cdef int classes
@@ -250,7 +256,8 @@ cdef void features_logits(const Layout* p, const real* x, Py_ssize_t ldx, Py_ssi
         t = stop
 
 
-cdef void features_gradient(const Layout* p, const real* x, Py_ssize_t ldx, Py_ssize_t rows, const real* q, real* g) noexcept nogil:
+cdef void features_gradient(const Layout* p, const real* x, Py_ssize_t ldx, Py_ssize_t rows, const real* q,
+                            real* g) noexcept nogil:
     cdef Py_ssize_t L = lanes(q), K = p.K, k, i, f = 0, T = p.ldw // L, groups, step
     cdef Py_ssize_t widest = FX_TILE // 6 if FX_TILE == 24 else 3
     cdef int vecs, classes
@@ -280,7 +287,8 @@ cdef void features_gradient(const Layout* p, const real* x, Py_ssize_t ldx, Py_s
         g[K * p.ldw + k] += <real>total
 
 
-# ---- CLASSES -----------------------------------------------------------------------------------------------------------
+# ---- CLASSES
+# -----------------------------------------------------------------------------------------------------------
 
 cdef inline int widest_panel(Py_ssize_t vecs) noexcept nogil:
     return <int>clamp(vecs, 1, 4 if FX_TILE == 24 else 3)
@@ -290,7 +298,8 @@ cdef inline int tile_rows(int vecs) noexcept nogil:
     return <int>clamp(FX_TILE // vecs, 1, 12)
 
 
-cdef void classes_logits(const Layout* p, const real* x, Py_ssize_t rows, const real* w, Py_ssize_t first, Py_ssize_t stop,
+cdef void classes_logits(const Layout* p, const real* x, Py_ssize_t rows, const real* w, Py_ssize_t first,
+                         Py_ssize_t stop,
                          real* z, real* panel) noexcept nogil:
     """Logits of classes first..stop (first a multiple of the register width)."""
     cdef Py_ssize_t L = lanes(w), K = p.K, d1 = p.d + 1, k = first, j, j0, j1, i, chunk, group, width, l
@@ -315,7 +324,8 @@ cdef void classes_logits(const Layout* p, const real* x, Py_ssize_t rows, const 
         k += width
 
 
-cdef void classes_gradient(const Layout* p, const real* x, Py_ssize_t rows, const real* q, Py_ssize_t first, Py_ssize_t stop,
+cdef void classes_gradient(const Layout* p, const real* x, Py_ssize_t rows, const real* q, Py_ssize_t first,
+                           Py_ssize_t stop,
                            real* g, real* panel) noexcept nogil:
     cdef Py_ssize_t L = lanes(q), K = p.K, d1 = p.d + 1, k = first, j, r, l, group, width
     cdef int vecs, step, count
@@ -337,7 +347,8 @@ cdef void classes_gradient(const Layout* p, const real* x, Py_ssize_t rows, cons
         k += width
 
 
-# ---- SPARSE ------------------------------------------------------------------------------------------------------------
+# ---- SPARSE
+# ------------------------------------------------------------------------------------------------------------
 
 cdef void sparse_logits(const Rows* X, const Layout* p, const index* unused, Py_ssize_t first, Py_ssize_t rows,
                         const real* w, real* z, real* one_row) noexcept nogil:
@@ -392,7 +403,8 @@ cdef void sparse_gradient(const Rows* X, const Layout* p, const index* unused, P
             bias[k] += row[k]
 
 
-# ---- the seam ----------------------------------------------------------------------------------------------------------
+# ---- the seam
+# ----------------------------------------------------------------------------------------------------------
 
 cdef const real* open_rows(const Rows* X, const Layout* p, Py_ssize_t first, Py_ssize_t rows, real* x) noexcept nogil:
     """The block's dense rows, ldx apart: in place where the tiles can read them so, else copied to x."""
@@ -402,7 +414,8 @@ cdef const real* open_rows(const Rows* X, const Layout* p, Py_ssize_t first, Py_
     return x
 
 
-cdef void logits(const Rows* X, const Layout* p, Py_ssize_t first, Py_ssize_t rows, const real* x, const real* w, real* z,
+cdef void logits(const Rows* X, const Layout* p, Py_ssize_t first, Py_ssize_t rows, const real* x, const real* w,
+                 real* z,
                  real* panel) noexcept nogil:
     """z = the block's logits. x: what open_rows gave."""
     if p.scheme == FEATURES:
@@ -415,7 +428,8 @@ cdef void logits(const Rows* X, const Layout* p, Py_ssize_t first, Py_ssize_t ro
         sparse_logits(X, p, <const int64_t*>NULL, first, rows, w, z, panel)
 
 
-cdef void gradient(const Rows* X, const Layout* p, Py_ssize_t first, Py_ssize_t rows, const real* x, const real* q, real* g,
+cdef void gradient(const Rows* X, const Layout* p, Py_ssize_t first, Py_ssize_t rows, const real* x, const real* q,
+                   real* g,
                    real* panel) noexcept nogil:
     """g += the block's gradient, given q = dL/dz."""
     if p.scheme == FEATURES:
