@@ -152,8 +152,7 @@ cdef class LinearSoftmax:
                 hessp_range(self, first, stop, <float*>w, <float*>v, <float*>g, <float*>s)
 
     def predict(self, weights, scratch, Py_ssize_t first, Py_ssize_t stop, out, Output kind):
-        """out[first:stop] = logits, probabilities or log-probabilities: (n, K), or (n,
-                                                                                     2) of a binary model's two classes."""
+        """out[first:stop] = logits, probabilities or log-probabilities: (n, K), or (n, 2) of a binary model."""
         cdef char* w = self.buffer(weights, self.weights_size, False)
         cdef char* s = self.buffer(scratch, self.scratch_size, True)
         cdef char* o = self.buffer(out, self.n * (2 if self.binary and kind != LOGITS else self.K), True)
@@ -372,7 +371,8 @@ cdef void predict_range(LinearSoftmax self, Py_ssize_t first, Py_ssize_t stop, c
     cdef real* row
     cdef const real* x
     cdef real log_small
-    cdef Py_ssize_t b, i, r, k, rows, K = p.K, rs = 1 if p.rows_in_lanes else p.ldz, cs = p.ldz if p.rows_in_lanes else 1
+    cdef Py_ssize_t b, i, r, k, rows, K = p.K
+    cdef Py_ssize_t rs = 1 if p.rows_in_lanes else p.ldz, cs = p.ldz if p.rows_in_lanes else 1
     for b in range(steps(stop - first, p.block)):
         i = first + b * p.block
         rows = clamp(stop - i, 0, p.block)
@@ -404,7 +404,7 @@ cdef void predict_range(LinearSoftmax self, Py_ssize_t first, Py_ssize_t stop, c
                 memcpy(out + (i + r) * K, z + r * rs, K * sizeof(real))
 
 
-# ---- arrays of logits -----------------------------------------------------------------------------------------------
+# ---- arrays of logits ----------------------------------------------------------------------------------------------
 
 cdef void turn(const real* rows_of, Py_ssize_t rows, Py_ssize_t K, real* z, Py_ssize_t ldz) noexcept nogil:
     """(rows, K) in C order to rows in lanes."""

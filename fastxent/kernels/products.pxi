@@ -105,8 +105,7 @@ cdef Layout plan(const Rows* X, Py_ssize_t K, Py_ssize_t L, Py_ssize_t itemsize,
     return p
 
 
-# ---- weights in and gradient out
-# ---------------------------------------------------------------------------------------
+# ---- weights in and gradient out -----------------------------------------------------------------------------------
 
 # A run: numbers that stand side by side in the layout, and in theta every `step`.
 cdef struct Run:
@@ -204,8 +203,7 @@ cdef void unpack(const Layout* p, const real** parts, Py_ssize_t n_parts, double
             begin += width
 
 
-# ---- rows of X
-# ---------------------------------------------------------------------------------------------------------
+# ---- rows of X -----------------------------------------------------------------------------------------------------
 
 cdef void copy_rows(const Rows* X, const Layout* p, Py_ssize_t first, Py_ssize_t rows, real* x) noexcept nogil:
     """Rows of dense X, any strides, into x (rows,
@@ -226,8 +224,7 @@ cdef void copy_rows(const Rows* X, const Layout* p, Py_ssize_t first, Py_ssize_t
             x[i * p.ldx + j] = 1 if j == d and p.scheme == CLASSES else 0
 
 
-# ---- FEATURES
-# ----------------------------------------------------------------------------------------------------------
+# ---- FEATURES ------------------------------------------------------------------------------------------------------
 
 cdef void features_logits(const Layout* p, const real* x, Py_ssize_t ldx, Py_ssize_t rows, const real* w,
                           real* z) noexcept nogil:
@@ -287,8 +284,7 @@ cdef void features_gradient(const Layout* p, const real* x, Py_ssize_t ldx, Py_s
         g[K * p.ldw + k] += <real>total
 
 
-# ---- CLASSES
-# -----------------------------------------------------------------------------------------------------------
+# ---- CLASSES -------------------------------------------------------------------------------------------------------
 
 cdef inline int widest_panel(Py_ssize_t vecs) noexcept nogil:
     return <int>clamp(vecs, 1, 4 if FX_TILE == 24 else 3)
@@ -347,8 +343,7 @@ cdef void classes_gradient(const Layout* p, const real* x, Py_ssize_t rows, cons
         k += width
 
 
-# ---- SPARSE
-# ------------------------------------------------------------------------------------------------------------
+# ---- SPARSE --------------------------------------------------------------------------------------------------------
 
 cdef void sparse_logits(const Rows* X, const Layout* p, const index* unused, Py_ssize_t first, Py_ssize_t rows,
                         const real* w, real* z, real* one_row) noexcept nogil:
@@ -391,10 +386,12 @@ cdef void sparse_gradient(const Rows* X, const Layout* p, const index* unused, P
             csr_add_one(nnz, x + at, j + at, q[i], g)
             bias[0] += q[i]
             continue
-        row = one_row if p.rows_in_lanes else q + i * p.ldz
-        if p.rows_in_lanes:
+        if p.rows_in_lanes or p.ldw % L:  # a row in whole registers, with zeros behind it
+            row = one_row
             for k in range(K):
-                one_row[k] = q[i + k * p.ldz]
+                one_row[k] = q[i + k * p.ldz] if p.rows_in_lanes else q[i * p.ldz + k]
+        else:
+            row = q + i * p.ldz
         for chunk in range(steps(K, 8 * L)):
             k = chunk * 8 * L
             vecs = <int>clamp(steps(K - k, L), 1, 8)
@@ -403,8 +400,7 @@ cdef void sparse_gradient(const Rows* X, const Layout* p, const index* unused, P
             bias[k] += row[k]
 
 
-# ---- the seam
-# ----------------------------------------------------------------------------------------------------------
+# ---- the seam ------------------------------------------------------------------------------------------------------
 
 cdef const real* open_rows(const Rows* X, const Layout* p, Py_ssize_t first, Py_ssize_t rows, real* x) noexcept nogil:
     """The block's dense rows, ldx apart: in place where the tiles can read them so, else copied to x."""
@@ -429,8 +425,7 @@ cdef void logits(const Rows* X, const Layout* p, Py_ssize_t first, Py_ssize_t ro
 
 
 cdef void gradient(const Rows* X, const Layout* p, Py_ssize_t first, Py_ssize_t rows, const real* x, const real* q,
-                   real* g,
-                   real* panel) noexcept nogil:
+                   real* g, real* panel) noexcept nogil:
     """g += the block's gradient, given q = dL/dz."""
     if p.scheme == FEATURES:
         features_gradient(p, x, p.ldx, rows, q, g)
