@@ -63,4 +63,4 @@ def _over_rows(call, logits, n_threads):
         scratch.give(buffer)
         return result
 
-    return parallel.run(task, -(-n // step), n_threads or parallel.available_threads())
+    return parallel.run(task, -(-n // step), n_threads)
