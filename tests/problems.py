@@ -1,8 +1,8 @@
 """Linear problems in every storage, and how far rounding may carry their results; shared by tests.
 
-The bounds are those of the textbook (Higham, Accuracy and Stability of Numerical Algorithms, 2nd ed., chapters 2 to 4),
-to first order in u, for sums in any order. With gamma(m) = m u / (1 - m u), rho the spread of a row's logits, s its weight,
-t its effective targets, T their sum, p its softmax:
+The bounds are those of the textbook (Higham, Accuracy and Stability of Numerical Algorithms, 2nd ed., chapters 2
+to 4), to first order in u, for sums in any order. With gamma(m) = m u / (1 - m u), rho the spread of a row's logits,
+s its weight, t its effective targets, T their sum, p its softmax:
 
     logits     D = gamma(d + 3) (|X| |W| + |b|)          d + 1 products and their sum, W rounded to the dtype of X
     softmax    P = expm1(2 max_k D_k) + r u, relative    r = rho + 8 + ceil(log2 K), the promise of the design
@@ -77,11 +77,13 @@ def assert_close(got, expected, bound, what):
     """|got - expected| <= bound, entry by entry; returns the largest share of the bound that was used."""
     assert np.shape(got) == np.shape(expected), what
     error = np.abs(np.asarray(got, np.float64) - expected)
-    share = np.divide(error, bound, where=error > 0, out=np.zeros(np.shape(error)))
+    with np.errstate(divide="ignore"):
+        share = np.divide(error, bound, where=error != 0, out=np.zeros(np.shape(error)))  # NaN stays NaN, and fails
     worst = np.unravel_index(share.argmax(), share.shape)
+    given, right = np.asarray(got)[worst], np.asarray(expected)[worst]
     assert share.max() <= 1, (
-        f"{what}: {np.asarray(got)[worst]!r} at {tuple(map(int, worst))} where {np.asarray(expected)[worst]!r} is right, "
-        f"{share.max():.3g} times the error that rounding explains"
+        f"{what}: {given!r} at {tuple(map(int, worst))} where {right!r} is right, {share.max():.3g} times the error "
+        "that rounding explains"
     )
     return share.max()
 
@@ -93,7 +95,7 @@ class Expected:
     """
 
     def __init__(self, X, theta, target=None, *, fit_intercept=True, l2=0.0, **weighting):
-        n, d = X.shape
+        _n, d = X.shape
         K = max(2, theta.shape[1])
         self.X, self.theta, self.target, self.l2, self.weighting = X, theta, target, l2, weighting
         self.fit_intercept, self.binary, self.n_classes = fit_intercept, theta.shape[1] == 1, K
@@ -162,7 +164,12 @@ class Expected:
     def hessp(self, direction):
         """The Hessian times the direction, and its bound."""
         parts = reference.linear_cross_entropy_hessp(
-            self.X, self.target, *self._split(self.theta), *self._split(direction), l2=self.l2, **self.weighting
+            self.X,
+            self.target,
+            *self._split(self.theta),
+            *self._split(direction),
+            l2=self.l2,
+            **self.weighting,
         )
         s, mass, _ = self._targets()
         a, a_error = self._logits(direction)

@@ -194,6 +194,13 @@ def test_environment_limits_the_threads(monkeypatch, own, openmp, expected):
     assert parallel.available_threads() == expected
 
 
+def test_none_stands_for_the_available_threads(monkeypatch):
+    for available in (1, 3):
+        monkeypatch.setattr(parallel, "available_threads", lambda available=available: available)
+        where = parallel.run(lambda i: (time.sleep(0.002), threading.get_ident())[1], 30, None)
+        assert len(set(where)) == available
+
+
 def test_processors_are_counted_where_there_is_no_affinity(monkeypatch):
     monkeypatch.delattr(os, "sched_getaffinity", raising=False)
     for name in ("FASTXENT_NUM_THREADS", "OMP_NUM_THREADS"):

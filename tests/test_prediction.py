@@ -1,5 +1,7 @@
 """Prediction: every build, storage and shape against the reference; binary models; the same bits on any threads."""
 
+import functools
+
 import mpmath
 import numpy as np
 import pytest
@@ -21,24 +23,34 @@ def many_pieces(monkeypatch):
     monkeypatch.setattr(prediction, "MIN_PIECE", 1)
 
 
-@pytest.mark.parametrize("storage", storages)
-@pytest.mark.parametrize("dtype", DTYPES)
-def test_every_shape_within_rounding_of_the_reference(level, dtype, storage):
+@functools.cache
+def sweep(dtype, storage):
+    """All shapes, and what the reference says of them; rows and the dtype of theta are drawn for each."""
     rng = np.random.default_rng([storages.index(storage), np.dtype(dtype).itemsize])
-    worst = dict.fromkeys(OUTPUTS, 0.0)
+    problems = []
     for K in COLUMNS:
         for d in FEATURES:
             n = int(rng.choice([1, 5, 31, 64, 200, 530]))
             X = features(rng, n, d, dtype, sparse=storage.startswith("csr"))
             theta = theta_of(rng, d, K, rng.choice(DTYPES))
             expected = Expected(X, theta)
-            data = STORAGES[storage](X)
-            for output in OUTPUTS:
-                got = predict(data, theta, output, n_threads=int(rng.integers(1, 4)))
-                assert got.dtype == dtype
-                exact, bound = expected.output(output)
-                share = assert_close(got, exact, bound, f"{output} K={K} d={d} n={n} theta={theta.dtype}")
-                worst[output] = max(worst[output], share)
+            exact = {output: expected.output(output) for output in OUTPUTS}
+            problems.append((STORAGES[storage](X), theta, int(rng.integers(1, 4)), exact))
+    return problems
+
+
+@pytest.mark.parametrize("storage", storages)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_every_shape_within_rounding_of_the_reference(level, dtype, storage):
+    worst = dict.fromkeys(OUTPUTS, 0.0)
+    for X, theta, n_threads, exact in sweep(dtype, storage):
+        for output, (right, bound) in exact.items():
+            got = predict(X, theta, output, n_threads=n_threads)
+            assert got.dtype == dtype
+            share = assert_close(
+                got, right, bound, f"{output} {X.shape} {theta.shape[1]} theta={theta.dtype}"
+            )
+            worst[output] = max(worst[output], share)
     print({name: f"{share:.1%} of its bound" for name, share in worst.items()})
 
 
@@ -48,7 +60,10 @@ def test_every_shape_within_rounding_of_the_reference(level, dtype, storage):
 def test_the_same_bits_on_any_number_of_threads(level, dtype, K, storage, many_pieces):
     """Here the pieces follow the threads: a row must not depend on which piece it is in."""
     rng = np.random.default_rng(K)
-    X, theta = features(rng, 1777, 23, dtype, sparse=storage.startswith("csr")), theta_of(rng, 23, K, np.float64)
+    X, theta = (
+        features(rng, 1777, 23, dtype, sparse=storage.startswith("csr")),
+        theta_of(rng, 23, K, np.float64),
+    )
     data = STORAGES[storage](X)
     for output in OUTPUTS:
         alone = predict(data, theta, output, n_threads=1)
@@ -61,7 +76,10 @@ def test_the_same_bits_on_any_number_of_threads(level, dtype, K, storage, many_p
 def test_few_rows_at_a_time_or_all_at_once(level, K, storage):
     """A service that asks row by row gets what a batch gets, but for the order of sums."""
     rng = np.random.default_rng(K)
-    X, theta = features(rng, 40, 19, np.float64, sparse=storage.startswith("csr")), theta_of(rng, 19, K, np.float64)
+    X, theta = (
+        features(rng, 40, 19, np.float64, sparse=storage.startswith("csr")),
+        theta_of(rng, 19, K, np.float64),
+    )
     for output in OUTPUTS:
         whole = predict(STORAGES[storage](X), theta, output)
         rows = [predict(STORAGES[storage](X[i : i + 1]), theta, output) for i in range(40)]
@@ -99,7 +117,10 @@ def test_multinomial_log_probabilities_never_underflow(level, dtype):
             for got, value in zip(row, exact, strict=True):
                 # z - m is rounded once; where exp(z - m) is felt at all, that is (rho + 8 + ceil(log2 K)) u
                 rounding = mpmath.mpf(8 + 5 + min(2 * abs(float(x)), 150)) * u
-                assert abs(mpmath.mpf(float(got)) - value) <= rounding * abs(value) + np.finfo(dtype).smallest_normal
+                assert (
+                    abs(mpmath.mpf(float(got)) - value)
+                    <= rounding * abs(value) + np.finfo(dtype).smallest_normal
+                )
 
 
 @pytest.mark.parametrize("storage", storages)

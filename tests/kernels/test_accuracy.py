@@ -1,8 +1,8 @@
-"""How far the kernels are from 50 digits, at every level: within the promise of the design, and no worse than they were.
+"""How far the kernels are from 50 digits, at every level: within the design's promise, and no worse than they were.
 
-RATCHET holds the worst error allowed, just above what was measured: a change that loses accuracy fails here long before
-it breaks the promise. `pytest -rP tests/kernels/test_accuracy.py` prints what is reached; where that has become better,
-lower the numbers. They are those of x86-64; on other processors the promise alone is held.
+RATCHET holds the worst error allowed, just above what was measured: a change that loses accuracy fails here long
+before it breaks the promise. `pytest -rP tests/kernels/test_accuracy.py` prints what is reached; where that has become
+better, lower the numbers. They are those of x86-64; on other processors the promise alone is held.
 """
 
 import functools
@@ -54,7 +54,9 @@ class Exact:
     def __init__(self, values, dtype):
         smallest, bits = np.finfo(dtype).minexp - np.finfo(dtype).nmant, np.finfo(dtype).nmant
         self.u = unit_roundoff(dtype)
-        self.exponent = np.array([max(int(mpmath.frexp(v)[1]) - 1 - bits, smallest) if v else smallest for v in values])
+        self.exponent = np.array(
+            [max(int(mpmath.frexp(v)[1]) - 1 - bits, smallest) if v else smallest for v in values]
+        )
         with mpmath.workdps(50):
             units = [mpmath.ldexp(v, -int(e)) for v, e in zip(values, self.exponent, strict=True)]
             self.whole = np.array([float(mpmath.floor(unit)) for unit in units])
@@ -104,10 +106,16 @@ def exp_points(dtype):
     """Arguments where softmax([0, x]) is exp(x) to the last digit, and what it is: down to where nothing is left."""
     top, bottom, normal = (-45.0, -745.0, -708.0) if dtype == "float64" else (-18.0, -103.5, -87.0)
     points = np.concatenate(
-        [evenly(8000, bottom, top), evenly(3000, bottom, normal), [bottom, -1075 * math.log(2), -150 * math.log(2)]]
+        [
+            evenly(8000, bottom, top),
+            evenly(3000, bottom, normal),
+            [bottom, -1075 * math.log(2), -150 * math.log(2)],
+        ]
     )
     # Where the reduced argument is largest, the polynomial is worst: halfway between multiples of ln 2.
-    halfway = np.array([(k + 0.5) * math.log(2) for k in range(int(bottom / math.log(2)) + 2, int(top / math.log(2)))])
+    halfway = np.array(
+        [(k + 0.5) * math.log(2) for k in range(int(bottom / math.log(2)) + 2, int(top / math.log(2)))]
+    )
     x = np.concatenate([points, halfway, halfway + 1e-4, halfway - 1e-4]).astype(dtype)
     x = x[(x >= bottom) & (x <= top)]
     with mpmath.workdps(50):
@@ -151,7 +159,9 @@ def rows(dtype):
     """
     tables = {}
     for K in (2, 3, 7, 10, 16, 17, 40, 200):
-        table = [evenly(K, -spread, spread) * (-1) ** i for i, spread in enumerate((0.01, 0.3, 1, 3, 9, 20, 40))]
+        table = [
+            evenly(K, -spread, spread) * (-1) ** i for i, spread in enumerate((0.01, 0.3, 1, 3, 9, 20, 40))
+        ]
         table += [np.full(K, 3.7), np.full(K, -1e4)]  # flat
         for gap in (5.0, 17.0, 36.0, 45.0, 60.0, 85.0):  # certain: losses far below u
             row = evenly(K, -1, 1)
@@ -200,13 +210,17 @@ def exact_values(dtype, quantity):
             target = (target / target.sum(axis=1, keepdims=True)).astype(dtype)
             with mpmath.workdps(50):
                 values = [
-                    mpmath.fsum(-mpmath.mpf(float(t)) * v for t, v in zip(target[i], log_p[i], strict=True) if t > 0)
+                    mpmath.fsum(
+                        -mpmath.mpf(float(t)) * v for t, v in zip(target[i], log_p[i], strict=True) if t > 0
+                    )
                     for i in range(n)
                 ]
         values = [mpmath.mpf(v) for v in values]
         here = np.array([bool(mpmath.isfinite(v)) for v in values])
         kept = [v for v, finite in zip(values, here, strict=True) if finite]
-        result.append((K, z, target, Exact(kept, dtype), bound[here], None if scale is None else scale[here], here))
+        result.append(
+            (K, z, target, Exact(kept, dtype), bound[here], None if scale is None else scale[here], here)
+        )
     return result
 
 
@@ -224,7 +238,9 @@ def test_within_the_promise(level, dtype, quantity):
                 assert (got >= 0).all()
         errors = exact.errors(np.ravel(got)[here], scale)
         at = (errors / bound).argmax()
-        assert errors[at] <= bound[at], f"{quantity}, K={K}: {np.ravel(got)[here][at]!r} is wrong by {errors[at]:.1f} u"
+        assert errors[at] <= bound[at], (
+            f"{quantity}, K={K}: {np.ravel(got)[here][at]!r} is wrong by {errors[at]:.1f} u"
+        )
         rounded = np.arange(here.size)[here] >= here.size // 2
         worst = max(worst, errors[rounded].max())
     hold(quantity, dtype, level, worst)

@@ -1,10 +1,11 @@
 """The products of a block through LinearSoftmax itself: exact on whole numbers, inside their buffers, vectorised.
 
-Whole numbers times whole numbers have no rounding, and softmax of 2^m equal logits (the others far below) is 2^-m: then
-logits, gradient and Hessian product are exact, in any order of summation, and every bit can be asked for. All arrays lie
-between margins of NaN, so that reading past an end poisons the result, and writing past it shows.
+Whole numbers times whole numbers have no rounding, and softmax of 2^m equal logits (the others far below) is 2^-m:
+then logits, gradient and Hessian product are exact, in any order of summation, and every bit can be asked for. All
+arrays lie between margins of NaN, so that reading past an end poisons the result, and writing past it shows.
 """
 
+import itertools
 import re
 import shutil
 import subprocess
@@ -116,7 +117,7 @@ def test_products_are_exact_on_whole_numbers(level, dtype, storage):
             model = Model(X, K, storage, y, s)
             rows, what = model.rows, f"K={K} d={d} n={n} block={model.rows.block}"
             cuts = sorted({0, n, *rng.integers(n + 1, size=2).tolist()})
-            ranges = list(zip(cuts, cuts[1:], strict=False))
+            ranges = list(itertools.pairwise(cuts))
 
             W = whole_numbers(rng, (d + 1, K), -3, 3).astype(theta.dtype)
             weights, out = model.packed(W), guarded(np.full((n, K), np.nan, dtype))
@@ -376,8 +377,8 @@ HOT = [
     f"{name}_{dtype}{index}"
     for dtype in ("f64", "f32")
     for name, index in (
-        ("outer_tile", ""), ("dot_tile", ""), ("exp_row", ""), ("exp_lanes", ""), ("max_lanes", ""), ("log1p_array", ""),
-        ("csr_dot_tile", "_i32"), ("csr_add_tile", "_i64"),
+        ("outer_tile", ""), ("dot_tile", ""), ("exp_row", ""), ("exp_lanes", ""), ("max_lanes", ""),
+        ("log1p_array", ""), ("csr_dot_tile", "_i32"), ("csr_add_tile", "_i64"),
     )
 ]  # fmt: skip
 ARITHMETIC = re.compile(
@@ -401,4 +402,6 @@ def test_hot_loops_use_the_widest_registers(level, function):
     operations = ARITHMETIC.findall(listing)
     wide = operations.count(("p", {"baseline": "x", "v3": "y", "v4": "z"}[level]))
     assert wide >= 8, f"{function} has {wide} operations on whole registers"
-    assert wide > len(operations) / 2, f"{function}: {wide} of {len(operations)} operations on whole registers"
+    assert wide > len(operations) / 2, (
+        f"{function}: {wide} of {len(operations)} operations on whole registers"
+    )
