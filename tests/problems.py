@@ -78,7 +78,8 @@ def assert_close(got, expected, bound, what):
     assert np.shape(got) == np.shape(expected), what
     error = np.abs(np.asarray(got, np.float64) - expected)
     with np.errstate(divide="ignore"):
-        share = np.divide(error, bound, where=error != 0, out=np.zeros(np.shape(error)))  # NaN stays NaN, and fails
+        # NaN stays NaN, and fails
+        share = np.divide(error, bound, where=error != 0, out=np.zeros(np.shape(error)))
     worst = np.unravel_index(share.argmax(), share.shape)
     given, right = np.asarray(got)[worst], np.asarray(expected)[worst]
     assert share.max() <= 1, (

@@ -57,7 +57,7 @@ def sweep(dtype, storage):
     for K in COLUMNS:
         for d in FEATURES:
             X, target, arguments = random_problem(rng, K, d, dtype, storage)
-            theta_dtype = rng.choice(DTYPES)
+            theta_dtype = rng.choice(DTYPES, p=[0.3, 0.7])
             theta, direction = theta_of(rng, d, K, theta_dtype), theta_of(rng, d, K, theta_dtype)
             how = {
                 "n_threads": int(rng.integers(1, 4)),

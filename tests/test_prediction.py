@@ -32,7 +32,7 @@ def sweep(dtype, storage):
         for d in FEATURES:
             n = int(rng.choice([1, 5, 31, 64, 200, 530]))
             X = features(rng, n, d, dtype, sparse=storage.startswith("csr"))
-            theta = theta_of(rng, d, K, rng.choice(DTYPES))
+            theta = theta_of(rng, d, K, rng.choice(DTYPES, p=[0.3, 0.7]))
             expected = Expected(X, theta)
             exact = {output: expected.output(output) for output in OUTPUTS}
             problems.append((STORAGES[storage](X), theta, int(rng.integers(1, 4)), exact))
