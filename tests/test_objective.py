@@ -132,6 +132,29 @@ def test_the_same_bits_on_any_number_of_threads(level, dtype, kind, monkeypatch)
     assert all(result == results[0] for result in results)
 
 
+@pytest.mark.parametrize("storage", ["C", "csr32"])
+@pytest.mark.parametrize("K", [1, 3, 30])
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_later_hessian_products_at_a_point_cost_a_pass_and_change_no_bit(level, dtype, K, storage):
+    rng = np.random.default_rng(K)
+    n, d = 700, 11
+    X = STORAGES[storage](rng.normal(size=(n, d)).astype(dtype))
+    y = rng.integers(0, max(K, 2), n)
+    weight = rng.integers(0, 3, n).astype(float)
+    arguments = {"n_classes": max(K, 2), "binary": K == 1, "sample_weight": weight, "l2": 0.1}
+    model = Objective(X, y, **arguments)
+    theta, v = rng.normal(size=(2, *model.shape))
+    first, passes = model.hessp(theta, v), [model.passes]
+    for _ in range(2):
+        np.testing.assert_array_equal(model.hessp(theta, v), first)
+        passes.append(model.passes)
+    assert np.diff(passes).tolist() == [1.0, 1.0]
+    theta *= 0.5  # in place: the kept probabilities are of the old values
+    fresh = Objective(X, y, **arguments)
+    np.testing.assert_array_equal(model.hessp(theta, v), fresh.hessp(theta, v))
+    assert not np.array_equal(fresh.hessp(theta, v), first)
+
+
 def test_a_dense_matrix_and_its_csr_agree_in_shape_and_counters():
     X = np.eye(4)
     for data in (X, sp.csr_array(X)):
@@ -200,7 +223,10 @@ def test_data_may_be_read_only_and_mapped_from_a_file(level, storage, tmp_path):
 
 @pytest.mark.parametrize("kind", ["dense", "csr"])
 def test_logits_of_all_rows_are_never_stored(level, kind):
-    """A million rows and ten classes: 40 MB of logits, and no more than 2 MB are ever allocated."""
+    """A million rows and ten classes: 40 MB of logits, and no more than 2 MB are ever allocated.
+
+    Only repeated Hessian products at one theta keep probabilities, up to STORE_MEMORY bytes.
+    """
     n, d, K = 1_000_000, 4, 10
     ramp = np.arange(n * d, dtype=np.float32) % 7 - 3
     X = ramp.reshape(n, d)
@@ -215,7 +241,12 @@ def test_logits_of_all_rows_are_never_stored(level, kind):
         assert X.shape == (n, d) and X.indices.dtype == np.int32
     y, theta = np.arange(n) % K, np.zeros((d + 1, K))
     ours = Objective(X, y, n_threads=2)
-    for call in (ours.value_and_grad, ours.value, lambda theta: ours.hessp(theta, theta)):
+    elsewhere = itertools.count()
+    for call in (
+        ours.value_and_grad,
+        ours.value,
+        lambda theta: ours.hessp(theta + next(elsewhere), theta),
+    ):
         for _ in range(2):
             tracemalloc.start()
             call(theta)
