@@ -26,6 +26,7 @@ from sklearn.utils import metadata_routing
 from sklearn.utils._param_validation import Hidden, Interval, StrOptions
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
 from sklearn.utils.validation import _check_method_params, check_is_fitted
+from threadpoolctl import threadpool_limits
 
 from .. import parallel, solvers, validation
 from ..objective import MIN_PIECE, Objective, work
@@ -456,7 +457,9 @@ class _Paths:
                 raise
 
         try:
-            parallel.run(task, shape[0] * shape[1], outer)
+            # Small products between evaluations gain nothing from threads of BLAS, which only get in our way.
+            with threadpool_limits(1, user_api="blas"):
+                parallel.run(task, shape[0] * shape[1], outer)
         except BaseException:
             stop.set()
             raise
