@@ -14,7 +14,7 @@ a person's own function.
 import inspect
 import threading
 import warnings
-from numbers import Integral, Real
+from numbers import Integral
 
 import numpy as np
 from sklearn.base import _fit_context
@@ -332,21 +332,33 @@ class LogisticRegressionCV(LogisticRegression):
     # One fit ------------------------------------------------------------------------------------------
 
     def _solve(self, objective, theta0, C, l1_ratio, row_weight):
+        """The Result for one C and l1_ratio.
+
+        The start, an optimum for another C or of other rows, may lie within ``tol`` of this one already. Staying
+        there would make neighbours on the path one and the same, so the largest gradient entry has to fall to a
+        tenth of what it is.
+        """
         penalise(objective, C, l1_ratio)
 
         def after_iteration(theta, history):
             latest = np.array([history["loss"][-1], history["grad_norm"][-1]])
             validation.check_finite_result(latest, objective.X)
 
-        result = solvers.solve(
-            objective,
-            theta0,
-            solver=self.solver,
-            tol=self.tol,
-            max_iter=self.max_iter,
-            callback=after_iteration,
-            row_weight=row_weight,
-        )
+        def solve(tol):
+            return solvers.solve(
+                objective,
+                theta0,
+                solver=self.solver,
+                tol=tol,
+                max_iter=self.max_iter,
+                callback=after_iteration,
+                row_weight=row_weight,
+            )
+
+        result = solve(self.tol)
+        if result.converged and result.n_iter == 0 and result.grad_norm > 0:
+            nearer = solve(0.1 * result.grad_norm)
+            result = nearer if nearer.converged else result
         validation.check_finite_result(result.theta, objective.X)
         return result
 

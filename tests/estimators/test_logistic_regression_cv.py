@@ -77,8 +77,8 @@ def assert_same_learned(model, other, rtol=1e-6, atol=1e-8):
 
 @parametrize_with_checks(
     [
-        LogisticRegressionCV(Cs=3, cv=2),
-        LogisticRegressionCV(Cs=2, cv=2, l1_ratios=(0, 0.5), scoring="accuracy", refit=False),
+        LogisticRegressionCV(cv=3),  # one of the checks has three rows of each class
+        LogisticRegressionCV(Cs=[1, 10], cv=2, l1_ratios=(0, 0.5), scoring="accuracy", refit=False),
     ]
 )
 @pytest.mark.filterwarnings("ignore")
@@ -133,11 +133,12 @@ def test_weights_equal_theirs(data, fit_intercept, class_weight, weighted):
 
 def test_elastic_net_equals_theirs():
     X, y = problem(2, n=60)
-    how = {"l1_ratios": [0.0, 0.4, 1.0], "Cs": [0.1, 1.0], "cv": 2}
+    how = {"l1_ratios": [0.0, 0.4, 1.0], "Cs": [0.5, 5.0], "cv": 2}
     mine = ours(**how, **TIGHT).fit(X, y)
     other = theirs(**how, solver="saga").set_params(tol=1e-10, max_iter=5000).fit(X, y)
     assert_same_learned(mine, other, rtol=1e-5, atol=1e-6)
-    assert (mine.coefs_paths_[:, 2, 0] == 0).any()
+    weak = ours(l1_ratios=[1.0], Cs=[0.1], cv=2).fit(X, y)
+    assert (weak.coefs_paths_ == 0).any()
 
 
 def test_scores_are_those_of_single_fits(data):
@@ -170,7 +171,15 @@ def test_the_path_starts_where_it_was(data):
     assert path < 0.8 * single
 
 
-@pytest.mark.parametrize("penalty, ratio", [("l2", 0), ("l1", 1)])
+def test_neighbours_on_the_path_differ(data):
+    """Even where the optimum for one C is within tol of the next one's."""
+    X, y = data
+    model = ours(Cs=[1e3, 1e4, 1e5], tol=1e-2).fit(X, y)
+    assert (model.n_iter_ > 0).all()
+    assert (np.diff(model.coefs_paths_, axis=2) != 0).any(axis=(-2, -1)).all()
+
+
+@pytest.mark.parametrize(("penalty", "ratio"), [("l2", 0), ("l1", 1)])
 def test_deprecated_penalty(data, penalty, ratio):
     with pytest.warns(FutureWarning, match="'penalty' was deprecated"):
         old = ours(penalty=penalty, l1_ratios=None).fit(*data)
@@ -259,7 +268,7 @@ def test_one_hot_labels_equal_labels(data):
 
 
 def test_soft_labels_equal_weighted_rows():
-    X, y = problem(3, n=60)
+    X, _ = problem(3, n=60)
     soft = np.random.default_rng(0).dirichlet(np.ones(3), size=60)
     splits = [(np.arange(30), np.arange(30, 60)), (np.arange(30, 60), np.arange(30))]
     rows = [tuple(np.concatenate([part, part + 60, part + 120]) for part in split) for split in splits]
@@ -353,7 +362,7 @@ def test_metadata_reach_splitter_and_scorer(data):
 
 
 @pytest.mark.parametrize(
-    "arguments, text",
+    ("arguments", "text"),
     [
         ({"Cs": [1.0, -2.0]}, r"Cs must be positive; Cs\[1\] is -2.0"),
         ({"Cs": [1.0, np.nan]}, r"Cs\[1\] is nan"),
@@ -376,7 +385,7 @@ def test_refused(data, arguments, text):
     assert not hasattr(model, "classes_") and not hasattr(model, "n_features_in_")
 
 
-@pytest.mark.parametrize("rows, part", [(slice(0, 60), "training"), (slice(60, 120), "test")])
+@pytest.mark.parametrize(("rows", "part"), [(slice(0, 60), "training"), (slice(60, 120), "test")])
 def test_folds_of_weight_zero_are_refused(data, rows, part):
     X, y = data
     weight = np.ones(len(y))
@@ -400,8 +409,12 @@ def test_one_warning_for_all_fits(data):
 
 def test_no_penalty_on_separable_classes():
     X = np.linspace(-1, 1, 40)[:, None]
-    with pytest.warns(ConvergenceWarning, match=r"with C=inf and l1_ratio=0: The classes are separable"):
+    with (
+        pytest.warns(ConvergenceWarning, match=r"with C=inf and l1_ratio=0: The classes are separable"),
+        pytest.warns(ConvergenceWarning, match=r"^The classes are separable"),
+    ):
         model = ours(Cs=[1.0, np.inf]).fit(X, X[:, 0] > 0)
+    assert np.isposinf(model.C_) and not model.converged_
     assert np.isfinite(model.coef_).all() and np.isfinite(model.scores_).all()
 
 
