@@ -55,18 +55,22 @@ def penalties(model):
         notes.append("'l1_ratios=None' was deprecated in scikit-learn 1.8; use l1_ratios=(0,).")
     if ratios is not None:
         ratios = list(ratios)
-    if model.penalty == "deprecated":
-        kind = {(): "l2", (0,): "l2", (1,): "l1"}.get(tuple(set(ratios or ())), "elasticnet")
-    else:
-        kind = model.penalty
-        notes.append(
-            "'penalty' was deprecated in scikit-learn 1.8. Use l1_ratios=(0,) for 'l2', l1_ratios=(1,) for "
-            "'l1', and l1_ratios between them for 'elasticnet'."
-        )
-    if (kind == "elasticnet" and ratios is None) or ratios == [] or not all(map(_is_share, ratios or ())):
+    if (
+        ratios == []
+        or not all(map(_is_share, ratios or ()))
+        or (model.penalty, ratios) == ("elasticnet", None)
+    ):
         raise ValueError(
             "l1_ratios must be an array-like of numbers between 0 and 1, at least one; got "
             f"{model.l1_ratios!r}. (0,) is L2, (1,) is L1."
+        )
+    kind = model.penalty
+    if kind == "deprecated":
+        kind = {(): "l2", (0,): "l2", (1,): "l1"}.get(tuple(set(ratios or ())), "elasticnet")
+    else:
+        notes.append(
+            "'penalty' was deprecated in scikit-learn 1.8. Use l1_ratios=(0,) for 'l2', l1_ratios=(1,) for "
+            "'l1', and l1_ratios between them for 'elasticnet'."
         )
     _check_solver(model.solver, kind, model.dual)
     for text in notes:

@@ -132,7 +132,7 @@ class LogisticRegressionCV(LogisticRegression):
     >>> model.fit(X, y).C_
     10.0
     >>> model.scores_.mean(axis=0).round(2)
-    array([[-0.37, -0.13, -0.15]])
+    array([[-0.33, -0.07, -0.07]])
     """
 
     # `score` hands its sample_weight to the scorer; it is not a parameter of the estimator's own.

@@ -371,6 +371,7 @@ def test_metadata_reach_splitter_and_scorer(data):
         ({"l1_ratios": []}, "at least one"),
         ({"l1_ratios": (0.5, 2)}, re.escape("between 0 and 1, at least one; got (0.5, 2)")),
         ({"l1_ratios": ("much",)}, "between 0 and 1"),
+        ({"l1_ratios": [[0, 1]]}, "between 0 and 1"),
         ({"cv": []}, "No objects to concatenate|cv gave no folds"),
         ({"cv": [([0, 1], [])]}, "cv gave no test rows in fold 0"),
         ({"cv": [(range(60), range(60)), ([], [0, 1])]}, "cv gave no training rows in fold 1"),
