@@ -331,11 +331,13 @@ def split(X, parts, block):
 
 
 def call_ranges(rows, X):
-    """Return f(first, stop) -> the ranges of rows that one call of a kernel gets."""
+    """Return f(first, stop) -> the ranges of rows of one kernel call each; between them a piece can be stopped."""
     per_row = max(1, work(X, rows.K) // rows.n)
     step = max(1, MAX_CALL // (per_row * rows.block)) * rows.block
 
     def ranges(first, stop):
-        return ((i, min(i + step, stop)) for i in range(first, stop, step))
+        for i in range(first, stop, step):
+            parallel.stopping_point()
+            yield i, min(i + step, stop)
 
     return ranges

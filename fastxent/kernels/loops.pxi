@@ -443,10 +443,10 @@ def output_logits(z, out, Output kind, Py_ssize_t K, Py_ssize_t first, Py_ssize_
     """out[first:stop] = kind of the rows of z (n, K), C order; out: (n, K), or (n,) for LOGSUMEXP; it may be z."""
     cdef bint is_double = z.itemsize == 8
     cdef Py_ssize_t itemsize = z.itemsize
+    check_range(first, stop, len(z))
     cdef const char* zp = address(z, stop * K * itemsize, False)
     cdef char* op = <char*>address(out, stop * (1 if kind == LOGSUMEXP else K) * itemsize, True)
     cdef char* sp = <char*>address(scratch, logits_scratch_size(K) * itemsize, True)
-    check_range(first, stop, stop)
     with nogil:
         if is_double:
             output_range(<const double*>zp, <double*>op, kind, K, first, stop, <double*>sp)
@@ -486,6 +486,7 @@ def loss_logits(z, target, Py_ssize_t n_classes, row_weight, class_weight, doubl
     cdef bint is_double = itemsize == 8
     cdef Targets targets
     cdef double total
+    check_range(first, stop, len(z))
     targets.n_classes = n_classes
     targets.smoothing = smoothing
     targets.codes = NULL
@@ -500,7 +501,6 @@ def loss_logits(z, target, Py_ssize_t n_classes, row_weight, class_weight, doubl
     cdef char* sp = <char*>address(scratch, logits_scratch_size(K) * itemsize, True)
     cdef char* lp = NULL if row_loss is None else <char*>address(row_loss, stop * itemsize, True)
     cdef char* gp = NULL if gradient is None else <char*>address(gradient, stop * K * itemsize, True)
-    check_range(first, stop, stop)
     with nogil:
         if is_double:
             total = loss_logits_range(&targets, <const double*>zp, K, first, stop, <double*>lp, <double*>gp, scale,

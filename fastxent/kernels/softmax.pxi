@@ -41,10 +41,30 @@ cdef inline bint is_plain(const Targets* target) noexcept nogil:
     return target.codes != NULL and target.smoothing == 0.0
 
 
+# Targets of many classes are summed as exponentials are: plainly by 16, the partial sums with compensation, so that the
+# error does not grow with K.
+cdef enum:
+    CHUNK = 16
+
+cdef struct Sum:
+    double total
+    double lost
+
+
+cdef inline void add(Sum* sum, double term) noexcept nogil:
+    cdef double before = sum.total
+    term -= sum.lost
+    sum.total = before + term
+    sum.lost = (sum.total - before) - term
+    if sum.lost != sum.lost:  # an infinite term: a target on a masked class
+        sum.lost = 0.0
+
+
 cdef double target_row(const Targets* target, Py_ssize_t i, real* t) noexcept nogil:
     """Effective targets t_k = w_k ((1 - smoothing) t_ik + smoothing / K) of row i; returns their sum."""
-    cdef Py_ssize_t k, K = target.n_classes
-    cdef double even = target.smoothing / K, own = 1.0 - target.smoothing, mass = 0.0
+    cdef Py_ssize_t k, chunk, K = target.n_classes
+    cdef double even = target.smoothing / K, own = 1.0 - target.smoothing, part
+    cdef Sum mass = Sum(0.0, 0.0)
     cdef const real* soft = <const real*>target.soft
     if target.codes:
         for k in range(K):
@@ -56,9 +76,12 @@ cdef double target_row(const Targets* target, Py_ssize_t i, real* t) noexcept no
     if target.class_weight:
         for k in range(K):
             t[k] = <real>(t[k] * target.class_weight[k])
-    for k in range(K):
-        mass += t[k]
-    return mass
+    for chunk in range(steps(K, CHUNK)):
+        part = 0.0
+        for k in range(chunk * CHUNK, clamp((chunk + 1) * CHUNK, 0, K)):
+            part += t[k]
+        add(&mass, part)
+    return mass.total
 
 
 cdef void normaliser(const real* z, real* e, Py_ssize_t rs, Py_ssize_t cs, Py_ssize_t rows, Py_ssize_t K,
@@ -121,8 +144,9 @@ cdef double loss_rows(const Targets* target, Py_ssize_t first, const real* z, re
     cdef real* mass = <real*>aux.mass
     cdef real* t = <real*>aux.t
     cdef bint plain = is_plain(target)
-    cdef Py_ssize_t i, k, at
-    cdef double s, loss, total = 0.0
+    cdef Py_ssize_t i, k, chunk, at
+    cdef Sum gaps
+    cdef double s, part, loss, total = 0.0
     cdef real zk, factor, tk
 
     maxima(z, rs, cs, rows, K, m)
@@ -132,10 +156,14 @@ cdef double loss_rows(const Targets* target, Py_ssize_t first, const real* z, re
     else:
         for i in range(rows):
             mass[i] = <real>target_row(target, first + i, t)
-            linear[i] = 0
-            for k in range(K):
-                if t[k] != 0:  # a masked class (-inf) without a target adds nothing
-                    linear[i] += t[k] * (m[i] - z[i * rs + k * cs])
+            gaps = Sum(0.0, 0.0)
+            for chunk in range(steps(K, CHUNK)):
+                part = 0.0
+                for k in range(chunk * CHUNK, clamp((chunk + 1) * CHUNK, 0, K)):
+                    if t[k] != 0:  # a masked class (-inf) without a target adds nothing
+                        part += t[k] * (m[i] - z[i * rs + k * cs])
+                add(&gaps, part)
+            linear[i] = <real>gaps.total
     normaliser(z, q, rs, cs, rows, K, m, rest)
     memcpy(log_total, rest, rows * sizeof(real))
     log1p_array(log_total, rows)
