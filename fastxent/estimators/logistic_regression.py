@@ -294,9 +294,9 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifierMixin, SparseCoef
             weights = compute_class_weight(self.class_weight, classes=classes, y=classes)
         return validation.check_class_weight(weights, len(classes))
 
-    def _objective(self, X, target, n_classes, sample_weight, class_weight, n_threads, kind=Objective):
+    def _objective(self, X, target, n_classes, sample_weight, class_weight, n_threads):
         """The mean loss of the rows, without a penalty yet."""
-        objective = kind(
+        objective = Objective(
             X,
             target,
             n_classes=n_classes,

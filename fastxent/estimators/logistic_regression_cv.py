@@ -12,7 +12,6 @@ a person's own function.
 """
 
 import inspect
-import threading
 import warnings
 from numbers import Integral
 
@@ -29,7 +28,7 @@ from sklearn.utils.validation import _check_method_params, check_is_fitted
 from threadpoolctl import threadpool_limits
 
 from .. import parallel, solvers, validation
-from ..objective import MIN_PIECE, Objective, work
+from ..objective import MIN_PIECE, work
 from . import compatibility
 from .logistic_regression import (
     LogisticRegression,
@@ -42,8 +41,8 @@ from .logistic_regression import (
 
 LOG_LOSS = "neg_log_loss"
 
-# Work of one evaluation (see objective.work), some 30 ms, from which on it is divided among the threads itself.
-_LARGE = 32 * MIN_PIECE
+# Work of one evaluation (see objective.work), some milliseconds, from which on it is itself divided among the threads.
+_LARGE = 8 * MIN_PIECE
 
 
 class LogisticRegressionCV(LogisticRegression):
@@ -458,38 +457,25 @@ class _Paths:
         self.troubles = {}
         inside = work(self._X, K) >= _LARGE
         outer, inner = (1, self._n_threads) if inside else (self._n_threads, 1)
-        stop = threading.Event()
 
         def task(i):
             fold, share = divmod(i, len(self._shares))
-            try:
-                self._fit_one(fold, share, *folds[fold], score_weight, inner, stop)
-            except KeyboardInterrupt:
-                stop.set()
-                raise
+            self._fit_one(fold, share, *folds[fold], score_weight, inner)
 
-        try:
-            # Small products between evaluations gain nothing from threads of BLAS, which only get in our way.
-            with threadpool_limits(1, user_api="blas"):
-                parallel.run(task, shape[0] * shape[1], outer)
-        except BaseException:
-            stop.set()
-            raise
+        # Small products between evaluations gain nothing from threads of BLAS, which only get in our way.
+        with threadpool_limits(1, user_api="blas"):
+            parallel.run(task, shape[0] * shape[1], outer)
 
-    def _fit_one(self, fold, share, train, test, score_weight, n_threads, stop):
+    def _fit_one(self, fold, share, train, test, score_weight, n_threads):
         """One path, from the strongest penalty to the weakest."""
         model, n_classes = self._model, len(self._classes)
         X, target, weight = self._rows(train)
 
         def objective_of(X, target, sample_weight, class_weight, rows):
             try:
-                objective = model._objective(
-                    X, target, n_classes, sample_weight, class_weight, n_threads, kind=_Stoppable
-                )
+                return model._objective(X, target, n_classes, sample_weight, class_weight, n_threads)
             except ValueError as error:
                 raise ValueError(f"In the {rows} rows of fold {fold}: {error}") from None
-            objective.stop = stop
-            return objective
 
         objective = objective_of(X, target, weight, self._class_weight, "training")
         held_out = None
@@ -565,24 +551,6 @@ class _Paths:
             ConvergenceWarning,
             stacklevel=compatibility.CALLER,
         )
-
-
-class _Stoppable(Objective):
-    """An Objective that another thread can end the work on, by setting the event ``stop``."""
-
-    stop = None
-
-    def value_and_grad(self, theta, out=None):
-        self._go_on()
-        return super().value_and_grad(theta, out)
-
-    def hessp(self, theta, v, out=None):
-        self._go_on()
-        return super().hessp(theta, v, out)
-
-    def _go_on(self):
-        if self.stop.is_set():
-            raise KeyboardInterrupt
 
 
 def _knowing_classes(scorer, classes):

@@ -1,11 +1,12 @@
 """LogisticRegressionCV: scikit-learn's paths, scores and choice; its contract, and what it does beyond."""
 
-import _thread
+import contextlib
 import itertools
 import re
 import threading
 import time
 import warnings
+from signal import SIGINT, pthread_kill
 
 import numpy as np
 import pytest
@@ -21,6 +22,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from fastxent import LogisticRegression, LogisticRegressionCV
 from fastxent.estimators import logistic_regression_cv
+from fastxent.objective import Objective
 
 TIGHT = {"tol": 1e-11, "max_iter": 1000}
 CS = [0.01, 0.3, 10.0]
@@ -425,20 +427,38 @@ def test_verbose_prints_a_line_for_each_path(data, capsys):
     assert [line[:6] for line in lines] == ["fold 0"] * 2 + ["fold 1"] * 2
 
 
-def test_interrupt_ends_all_threads(monkeypatch):
+@pytest.mark.parametrize("busy", ["both", "the other"])
+def test_interrupt_ends_all_threads(busy, monkeypatch):
+    """Also when the caller's thread has nothing left to do but wait for the other one."""
     X, y = problem(3, n=2000, d=30)
     evaluations = []
-    evaluate = logistic_regression_cv._Stoppable.value_and_grad
-    monkeypatch.setattr(
-        logistic_regression_cv._Stoppable,
-        "value_and_grad",
-        lambda *arguments: (evaluations.append(time.perf_counter()), evaluate(*arguments))[1],
-    )
-    model = ours(Cs=np.logspace(-4, 4, 100_000), n_threads=2)
-    timer = threading.Timer(0.3, _thread.interrupt_main)
+    evaluate = Objective.value_and_grad
+
+    def counted(*arguments):
+        if busy == "the other" and threading.current_thread() is threading.main_thread():
+            raise Idle
+        evaluations.append(time.perf_counter())
+        return evaluate(*arguments)
+
+    class Idle(Exception):
+        pass
+
+    monkeypatch.setattr(Objective, "value_and_grad", counted)
+    fit_one = logistic_regression_cv._Paths._fit_one
+
+    def suppressed(*arguments):
+        with contextlib.suppress(Idle):
+            fit_one(*arguments)
+
+    monkeypatch.setattr(logistic_regression_cv._Paths, "_fit_one", suppressed)
+    model = ours(Cs=np.logspace(-4, 4, 20_000), cv=2, n_threads=2)
+    main = threading.main_thread().ident
+    timer = threading.Timer(0.4, lambda: sent.append(time.perf_counter()) or pthread_kill(main, SIGINT))
+    sent = []
     timer.start()
     with pytest.raises(KeyboardInterrupt):
         model.fit(X, y)
+    assert time.perf_counter() - sent[0] < 1.0  # 0.2 on a machine that is not busy
     timer.join()
     assert vars(model) == vars(clone(model)) | {"Cs": model.Cs, "l1_ratios": model.l1_ratios}
     time.sleep(0.2)
