@@ -436,6 +436,8 @@ def test_interrupt_ends_all_threads(busy, monkeypatch):
 
     def counted(*arguments):
         if busy == "the other" and threading.current_thread() is threading.main_thread():
+            while not evaluations:
+                time.sleep(0.001)
             raise Idle
         evaluations.append(time.perf_counter())
         return evaluate(*arguments)
