@@ -86,9 +86,13 @@ def run(task, count, n_threads):
         work()
     finally:
         # All pieces are taken: a helper that has not started has nothing to do, the others are finishing their last.
-        for helper in helpers:
-            if not helper.cancel():
-                helper.exception()
+        try:
+            for helper in helpers:
+                if not helper.cancel():
+                    helper.exception()
+        except BaseException:  # Ctrl-C while waiting
+            stopped.set()
+            raise
     for helper in helpers:
         if not helper.cancelled():
             helper.result()
