@@ -101,6 +101,8 @@ cdef class LinearSoftmax:
         cdef const char* address_of[64]
         cdef Py_ssize_t i, count = len(parts)
         cdef bint to_double = out.itemsize == 8
+        if theta.itemsize != out.itemsize:
+            raise ValueError(f"theta ({theta.dtype}) and out ({out.dtype}) must have one dtype")
         cdef Py_ssize_t size = (self.d + 1) * self.K * (8 if to_double else 4)
         cdef const char* t = address(theta, size, False)
         cdef char* o = <char*>address(out, size, True)
