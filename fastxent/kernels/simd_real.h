@@ -23,6 +23,23 @@ FX_INLINE FX(vec) FX(splat)(REAL x) { return x; }
 FX_INLINE FX(ivec) FX(shift_right)(FX(ivec) i) { return (FX(ivec))((UINT)i >> MANTISSA); }
 #endif
 
+/* Narrow registers, for rows that end between whole ones. */
+#ifdef FX_BYTES
+#define NARROW(T, N, L, S)                                                                                          \
+    typedef REAL FX(T) __attribute__((vector_size(N * sizeof(REAL))));                                              \
+    typedef REAL FX(u##T) __attribute__((vector_size(N * sizeof(REAL)), aligned(sizeof(REAL)), may_alias));         \
+    FX_INLINE FX(T) FX(L)(const REAL *p) { return *(const FX(u##T) *)p; }                                           \
+    FX_INLINE void FX(S)(REAL *p, FX(T) x) { *(FX(u##T) *)p = x; }
+#else
+#define NARROW(T, N, L, S)                                                                                          \
+    typedef REAL FX(T);                                                                                             \
+    FX_INLINE FX(T) FX(L)(const REAL *p) { return *p; }                                                             \
+    FX_INLINE void FX(S)(REAL *p, FX(T) x) { *p = x; }
+#endif
+NARROW(quad, 4, load4, store4)
+NARROW(oct, 8, load8, store8)
+#undef NARROW
+
 /* The first `width` lanes from memory, the others `fill`; and the first `width` lanes back. */
 FX_INLINE FX(vec) FX(load_part)(const REAL *p, ptrdiff_t width, REAL fill)
 {
