@@ -211,16 +211,20 @@ cdef void copy_rows(const Rows* X, const Layout* p, Py_ssize_t first, Py_ssize_t
     """Rows of dense X, any strides, into x (rows,
                                              ldx); behind them a one (CLASSES: the intercept's feature) and zeros."""
     cdef const real* source = <const real*>X.values + first * X.row_stride
-    cdef Py_ssize_t i, j, j0, stop, d = X.d
+    cdef Py_ssize_t i, j, group, L = lanes(x), d = X.d, whole = 0
     if X.col_stride == 1:
         for i in range(rows):
             memcpy(x + i * p.ldx, source + i * X.row_stride, d * sizeof(real))
     else:
-        for j0 in range(0, d, 8):  # 8 columns at a time: whole cache lines are written
-            stop = j0 + 8 if j0 + 8 < d else d
-            for i in range(rows):
-                for j in range(j0, stop):
-                    x[i * p.ldx + j] = source[i * X.row_stride + j * X.col_stride]
+        if X.row_stride == 1:
+            whole = rows // L * L
+        for group in range(d // L if whole else 0):
+            j = group * L
+            for i in range(whole // L):
+                turn_tile(source + i * L + j * X.col_stride, X.col_stride, x + i * L * p.ldx + j, p.ldx)
+        for i in range(rows):
+            for j in range(d // L * L if i < whole else 0, d):
+                x[i * p.ldx + j] = source[i * X.row_stride + j * X.col_stride]
     for i in range(rows):
         for j in range(d, p.ldx):
             x[i * p.ldx + j] = 1 if j == d and p.scheme == CLASSES else 0

@@ -39,6 +39,8 @@ cdef extern from "simd.h" nogil:
                         const double* b, Py_ssize_t bs, double* c, Py_ssize_t ldc)
     void outer_tile_f32(int rows, int vecs, Py_ssize_t T, const float* a, Py_ssize_t rs, Py_ssize_t cs,
                         const float* b, Py_ssize_t bs, float* c, Py_ssize_t ldc)
+    void turn_tile_f64(const double* a, Py_ssize_t as_, double* b, Py_ssize_t bs)
+    void turn_tile_f32(const float* a, Py_ssize_t as_, float* b, Py_ssize_t bs)
     void dot_tile_f64(int classes, Py_ssize_t T, Py_ssize_t tail, const double** x, Py_ssize_t ahead, const double* w,
                       Py_ssize_t ldw, double* z, Py_ssize_t ldz)
     void dot_tile_f32(int classes, Py_ssize_t T, Py_ssize_t tail, const float** x, Py_ssize_t ahead, const float* w,
@@ -134,6 +136,13 @@ cdef inline void outer_tile(int rows, int vecs, Py_ssize_t T, const real* a, Py_
         outer_tile_f64(rows, vecs, T, a, rs, cs, b, bs, c, ldc)
     else:
         outer_tile_f32(rows, vecs, T, a, rs, cs, b, bs, c, ldc)
+
+
+cdef inline void turn_tile(const real* a, Py_ssize_t a_stride, real* b, Py_ssize_t b_stride) noexcept nogil:
+    if real is double:
+        turn_tile_f64(a, a_stride, b, b_stride)
+    else:
+        turn_tile_f32(a, a_stride, b, b_stride)
 
 
 cdef inline void dot_tile(int classes, Py_ssize_t T, Py_ssize_t tail, const real** x, Py_ssize_t ahead, const real* w,
