@@ -25,6 +25,12 @@ _BLOCK = 1 << 20
 class Conditioned:
     """What a solver needs of an Objective, in the variables u.
 
+    Parameters
+    ----------
+    objective : Objective
+    row_weight : ndarray of shape (n,) or None
+        What each row weighs in the objective, so that rows weighted and rows repeated are conditioned alike.
+
     Attributes
     ----------
     l1 : ndarray of shape (d, 1)
@@ -33,9 +39,9 @@ class Conditioned:
         Counted by the objective.
     """
 
-    def __init__(self, objective):
+    def __init__(self, objective, row_weight=None):
         self._objective = objective
-        mean, deviation = column_moments(objective.X)
+        mean, deviation = column_moments(objective.X, row_weight)
         if not objective.fit_intercept:
             mean, deviation = np.zeros_like(mean), np.hypot(mean, deviation)
         # A column that is constant up to rounding says nothing beside the intercept: any scale will do.
@@ -87,28 +93,40 @@ class Conditioned:
         return grad
 
 
-def column_moments(X):
-    """Mean and standard deviation (float64) of each column of a dense or CSR matrix.
+def column_moments(X, row_weight=None):
+    """Weighted mean and standard deviation (float64) of each column of a dense or CSR matrix.
 
     The deviation is taken around the mean, so that a column far from zero keeps its digits.
     """
     n, d = X.shape
-    if not sp.issparse(X):
-        mean = X.mean(axis=0, dtype=np.float64)
-        square = np.zeros(d)
-        step = max(1, _BLOCK // d)
-        for start in range(0, n, step):
-            square += np.square(X[start : start + step] - mean).sum(axis=0)
-        return mean, np.sqrt(square / n)
+    weight = np.ones(n) if row_weight is None else row_weight
+    total = weight.sum()
+    mean, square = np.zeros(d), np.zeros(d)
+    if sp.issparse(X):
+        stored = np.zeros(d)
+        for columns, entries, weights in _entries(X, weight):
+            stored += np.bincount(columns, weights=weights, minlength=d)
+            mean += np.bincount(columns, weights=weights * entries, minlength=d)
+        mean /= total
+        for columns, entries, weights in _entries(X, weight):
+            square += np.bincount(columns, weights=weights * np.square(entries - mean[columns]), minlength=d)
+        square += np.maximum(total - stored, 0.0) * np.square(mean)
+    else:
+        blocks = [slice(start, start + max(1, _BLOCK // d)) for start in range(0, n, max(1, _BLOCK // d))]
+        for rows in blocks:
+            mean += weight[rows] @ X[rows]
+        mean /= total
+        for rows in blocks:
+            square += weight[rows] @ np.square(X[rows] - mean)
+    return mean, np.sqrt(square / total)
 
-    def sum_by_column(values):
-        total = np.zeros(d)
-        for start in range(0, X.data.shape[0], _BLOCK):
-            part = slice(start, start + _BLOCK)
-            total += np.bincount(X.indices[part], weights=values(part), minlength=d)
-        return total
 
-    mean = sum_by_column(lambda part: X.data[part]) / n
-    square = sum_by_column(lambda part: np.square(X.data[part] - mean[X.indices[part]]))
-    absent = np.maximum(n - sum_by_column(lambda part: None), 0)
-    return mean, np.sqrt((square + absent * np.square(mean)) / n)
+def _entries(X, weight):
+    """Columns, values and row weights of the stored entries of a CSR matrix, some rows at a time."""
+    ends = np.searchsorted(X.indptr, np.arange(_BLOCK, X.indptr[-1] + _BLOCK, _BLOCK), side="left")
+    start = 0
+    for end in np.unique(np.minimum(ends, X.shape[0])):
+        inside = slice(X.indptr[start], X.indptr[end])
+        counts = np.diff(X.indptr[start : end + 1])
+        yield X.indices[inside], X.data[inside], np.repeat(weight[start:end], counts)
+        start = end

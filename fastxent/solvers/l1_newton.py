@@ -32,7 +32,7 @@ _MAX_REMOVALS = 10
 _SHIFT = 1e-3
 
 
-def solve(objective, theta0, *, tol, max_iter, callback=None):
+def solve(objective, theta0, *, tol, max_iter, callback=None, row_weight=None):
     """Minimise an objective whose ``l1`` is positive, from ``theta0``.
 
     Parameters
@@ -45,13 +45,15 @@ def solve(objective, theta0, *, tol, max_iter, callback=None):
         Pairs of a proximal and a Newton step at most.
     callback : callable or None
         ``callback(theta, history)`` after every iteration; return True to stop.
+    row_weight : ndarray of shape (n,) or None
+        What each row weighs in the objective, for ``Conditioned``.
 
     Returns
     -------
     Result
         Its ``value`` includes the L1 term; weights that are zero at the optimum are exactly zero.
     """
-    problem = _L1Problem(objective)
+    problem = _L1Problem(objective, row_weight)
     u = problem.variables(theta0)
     record = Recorder(objective, callback)
     value, grad = problem.value_and_grad(u)

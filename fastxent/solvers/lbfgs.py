@@ -30,7 +30,7 @@ _LINE_SEARCH_STEPS = 50
 _OUT_OF_ITERATIONS = 1
 
 
-def solve(objective, theta0, *, tol, max_iter, callback=None):
+def solve(objective, theta0, *, tol, max_iter, callback=None, row_weight=None):
     """Minimise a smooth objective from ``theta0``; ``objective.l1`` must be zero.
 
     Parameters
@@ -43,12 +43,14 @@ def solve(objective, theta0, *, tol, max_iter, callback=None):
         Iterations at most; each is one evaluation of loss and gradient, rarely a few.
     callback : callable or None
         ``callback(theta, history)`` after every iteration; return True to stop.
+    row_weight : ndarray of shape (n,) or None
+        What each row weighs in the objective, for ``Conditioned``.
 
     Returns
     -------
     Result
     """
-    problem = Conditioned(objective)
+    problem = Conditioned(objective, row_weight)
     u = problem.variables(theta0)
     record = Recorder(objective, callback)
     value, grad = problem.value_and_grad(u)

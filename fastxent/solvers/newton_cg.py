@@ -26,7 +26,7 @@ _SUFFICIENT_DECREASE = 1e-4
 _ROUNDING = 64 * np.finfo(np.float64).eps
 
 
-def solve(objective, theta0, *, tol, max_iter, callback=None):
+def solve(objective, theta0, *, tol, max_iter, callback=None, row_weight=None):
     """Minimise a smooth objective from ``theta0``; ``objective.l1`` must be zero.
 
     Parameters
@@ -39,12 +39,14 @@ def solve(objective, theta0, *, tol, max_iter, callback=None):
         Newton steps at most; each costs some Hessian-vector products (5 to 50 as a rule, 500 at most).
     callback : callable or None
         ``callback(theta, history)`` after every iteration; return True to stop.
+    row_weight : ndarray of shape (n,) or None
+        What each row weighs in the objective, for ``Conditioned``.
 
     Returns
     -------
     Result
     """
-    problem = Conditioned(objective)
+    problem = Conditioned(objective, row_weight)
     u = problem.variables(theta0)
     record = Recorder(objective, callback)
     value, grad = problem.value_and_grad(u)
@@ -138,4 +140,4 @@ def line_search(point, value_and_grad, badness, *, value, slope, badness_there):
 
 def within_rounding(difference, value):
     """Whether a difference of two values of F may be rounding alone."""
-    return abs(difference) <= _ROUNDING * abs(value)
+    return bool(abs(difference) <= _ROUNDING * abs(value))

@@ -11,8 +11,8 @@ SCIKIT_LEARN_NAMES = {
     "newton-cg": "newton-cg",
     "newton-cholesky": "newton-cg",
     "liblinear": "newton-cg",
-    "sag": "lbfgs",
-    "saga": "lbfgs",
+    "sag": "auto",
+    "saga": "auto",
 }
 
 # Below this, L-BFGS tends to stop on an objective that is flat in double precision before its gradient is small enough.
@@ -31,10 +31,9 @@ def choose(objective, tol=1e-4):
     return "lbfgs" if tol >= _TIGHT else "newton-cg"
 
 
-def solve(objective, theta0, *, solver="auto", tol=1e-4, max_iter=100, callback=None):
+def solve(objective, theta0, *, solver="auto", tol=1e-4, max_iter=100, callback=None, row_weight=None):
     """Run the solver that a name stands for: "auto", or one of scikit-learn's. Returns its Result."""
-    if solver == "auto" or objective.l1 > 0:
+    name = SCIKIT_LEARN_NAMES.get(solver, "auto")
+    if name == "auto" or objective.l1 > 0:
         name = choose(objective, tol)
-    else:
-        name = SCIKIT_LEARN_NAMES[solver]
-    return SOLVERS[name](objective, theta0, tol=tol, max_iter=max_iter, callback=callback)
+    return SOLVERS[name](objective, theta0, tol=tol, max_iter=max_iter, callback=callback, row_weight=row_weight)
