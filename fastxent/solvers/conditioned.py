@@ -18,7 +18,6 @@ to centre, and the mean square takes the place of the variance.
 import numpy as np
 import scipy.sparse as sp
 
-_ROUNDING = 1e-14
 _BLOCK = 1 << 20
 
 
@@ -35,8 +34,8 @@ class Conditioned:
     ----------
     l1 : ndarray of shape (d, 1)
         The L1 penalty on each row of u[:-1] that equals ``theta_l1``, the one on W.
-    passes : float
-        Counted by the objective.
+    rounding : float
+        Differences of F smaller than this, relative to F, may be rounding: data in float32 are evaluated in float32.
     """
 
     def __init__(self, objective, row_weight=None):
@@ -45,7 +44,7 @@ class Conditioned:
         if not objective.fit_intercept:
             mean, deviation = np.zeros_like(mean), np.hypot(mean, deviation)
         # A column that is constant up to rounding says nothing beside the intercept: any scale will do.
-        flat = deviation <= _ROUNDING * np.abs(mean)
+        flat = deviation <= 64 * np.finfo(np.float64).eps * np.abs(mean)
         deviation[flat] = np.abs(mean[flat])
         classes = objective.n_classes
         root_q = np.sqrt((1 - 1 / classes) / classes)
@@ -56,10 +55,7 @@ class Conditioned:
         self.theta_l1 = objective.l1
         self.l1 = objective.l1 * self._scale[:-1]
         self.fit_intercept = objective.fit_intercept
-
-    @property
-    def passes(self):
-        return self._objective.passes
+        self.rounding = 16 * float(np.finfo(objective.dtype).eps)
 
     def theta(self, u):
         """T u: the parameters of the objective."""

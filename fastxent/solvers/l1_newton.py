@@ -24,7 +24,7 @@ are free than the rows can determine, and fades as the optimum is reached.
 import numpy as np
 
 from .conditioned import Conditioned
-from .newton_cg import line_search, newton_direction, within_rounding
+from .newton_cg import line_search, newton_direction
 from .result import AT_ROUNDING, NO_DESCENT, STOPPED_BY_CALLER, Recorder, out_of_iterations, small_gradient
 
 _MAX_DOUBLINGS = 60
@@ -64,6 +64,8 @@ def solve(objective, theta0, *, tol, max_iter, callback=None, row_weight=None):
             return record.result(theta, False, STOPPED_BY_CALLER)
         if grad_norm <= tol:
             return record.result(theta, True, small_gradient(grad_norm, tol))
+        if iteration > 0 and record.stalled(problem.rounding):
+            return record.result(theta, True, AT_ROUNDING)
         if iteration == max_iter:
             return record.result(theta, False, out_of_iterations(max_iter))
 
@@ -73,13 +75,11 @@ def solve(objective, theta0, *, tol, max_iter, callback=None, row_weight=None):
         stepped = _proximal_step(problem, u, value, grad, bound / 2)
         if stepped is None:
             return record.result(theta, False, NO_DESCENT)
-        before, (u, value, grad, bound) = u, stepped
+        u, value, grad, bound = stepped
         shift = _SHIFT * bound * min(1.0, (np.abs(least[:-1]) / problem.l1).max())
         lower = _newton_step(problem, u, value, grad, shift)
         if lower is not None:
             u, value, grad = lower
-        elif np.array_equal(u, before):
-            return record.result(theta, True, AT_ROUNDING)
 
 
 class _L1Problem(Conditioned):
@@ -117,7 +117,7 @@ def _proximal_step(problem, u, value, grad, bound):
         step = new - u
         new_value, new_grad = problem.value_and_grad(new)
         excess = new_value - problem.penalty(new) - smooth - np.vdot(grad, step) - 0.5 * bound * np.vdot(step, step)
-        if excess <= 0.0 or within_rounding(excess, smooth):
+        if excess <= problem.rounding * abs(smooth):
             return new, new_value, new_grad, bound
         bound *= 2.0
     return None
@@ -136,7 +136,7 @@ def _newton_step(problem, u, value, grad, shift):
         return None
 
     def direction(free, slope):
-        return newton_direction(lambda v: np.where(free, problem.hessp(u, v) + shift * v, 0.0), slope)
+        return newton_direction(lambda v: np.where(free, problem.hessp(u, v) + shift * v, 0.0), slope, problem.rounding)
 
     step = plain = direction(free, slope)
     for _ in range(_MAX_REMOVALS):
@@ -162,6 +162,7 @@ def _newton_step(problem, u, value, grad, shift):
         value=value,
         slope=np.vdot(slope, step),
         badness_there=problem.badness(u, grad),
+        rounding=problem.rounding,
     )
 
 

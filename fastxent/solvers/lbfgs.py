@@ -22,7 +22,7 @@ import numpy as np
 from scipy.optimize import minimize
 
 from .conditioned import Conditioned
-from .result import NO_DESCENT, STOPPED_BY_CALLER, Recorder, out_of_iterations, small_gradient
+from .result import AT_ROUNDING, NO_DESCENT, STOPPED_BY_CALLER, Recorder, out_of_iterations, small_gradient
 
 FLAT = "the objective no longer falls in double precision"
 _RELATIVE_FALL = 64 * np.finfo(np.float64).eps
@@ -104,4 +104,6 @@ def solve(objective, theta0, *, tol, max_iter, callback=None, row_weight=None):
         return record.result(theta, True, FLAT)
     if found.status == _OUT_OF_ITERATIONS:
         return record.result(theta, False, out_of_iterations(max_iter))
-    return record.result(theta, False, NO_DESCENT)
+    losses = record.history["loss"]
+    at_rounding = len(losses) > 1 and losses[-2] - losses[-1] <= problem.rounding * abs(losses[-1])
+    return record.result(theta, at_rounding, AT_ROUNDING if at_rounding else NO_DESCENT)

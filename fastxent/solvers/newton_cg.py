@@ -23,7 +23,6 @@ from .result import AT_ROUNDING, NO_DESCENT, STOPPED_BY_CALLER, Recorder, out_of
 _MAX_CG_STEPS = 500
 _MAX_HALVINGS = 40
 _SUFFICIENT_DECREASE = 1e-4
-_ROUNDING = 64 * np.finfo(np.float64).eps
 
 
 def solve(objective, theta0, *, tol, max_iter, callback=None, row_weight=None):
@@ -60,9 +59,11 @@ def solve(objective, theta0, *, tol, max_iter, callback=None, row_weight=None):
             return record.result(theta, False, STOPPED_BY_CALLER)
         if grad_norm <= tol:
             return record.result(theta, True, small_gradient(grad_norm, tol))
+        if iteration > 0 and record.stalled(problem.rounding):
+            return record.result(theta, True, AT_ROUNDING)
         if iteration == max_iter:
             return record.result(theta, False, out_of_iterations(max_iter))
-        step = newton_direction(lambda v, at=u: problem.hessp(at, v), grad)
+        step = newton_direction(lambda v, at=u: problem.hessp(at, v), grad, problem.rounding)
         slope = np.vdot(grad, step)
         lower = line_search(
             lambda t, at=u, along=step: at + t * along,
@@ -71,14 +72,15 @@ def solve(objective, theta0, *, tol, max_iter, callback=None, row_weight=None):
             value=value,
             slope=slope,
             badness_there=grad_norm,
+            rounding=problem.rounding,
         )
         if lower is None:
-            at_rounding = within_rounding(slope, value)
+            at_rounding = bool(abs(slope) <= problem.rounding * abs(value))
             return record.result(theta, at_rounding, AT_ROUNDING if at_rounding else NO_DESCENT)
         u, value, grad = lower
 
 
-def newton_direction(hessp, grad):
+def newton_direction(hessp, grad, rounding):
     """Solve H D = -G by conjugate gradients, as accurately as the size of G deserves.
 
     Where the curvature vanishes (along a direction in which F is flat), the direction reached so far is kept.
@@ -95,7 +97,7 @@ def newton_direction(hessp, grad):
         curvature = np.vdot(search, image)
         rayleigh = curvature / np.vdot(search, search)
         steepest = max(steepest, rayleigh)
-        if not rayleigh > _ROUNDING * steepest:
+        if not rayleigh > rounding * steepest:
             return residual if count == 0 else step
         length = square / curvature
         step += length * search
@@ -107,7 +109,7 @@ def newton_direction(hessp, grad):
     return step
 
 
-def line_search(point, value_and_grad, badness, *, value, slope, badness_there):
+def line_search(point, value_and_grad, badness, *, value, slope, badness_there, rounding):
     """Halve t from 1 until ``point(t)`` is low enough.
 
     Parameters
@@ -120,6 +122,8 @@ def line_search(point, value_and_grad, badness, *, value, slope, badness_there):
         ``badness(u, grad)``, how far from optimal the variables are: the larger the worse.
     value, slope, badness_there : float
         F, its derivative along ``point`` (negative, unless rounding rules), and the badness, at t = 0.
+    rounding : float
+        Relative accuracy of F.
 
     Returns
     -------
@@ -132,12 +136,9 @@ def line_search(point, value_and_grad, badness, *, value, slope, badness_there):
         if new_value < value and new_value <= value + _SUFFICIENT_DECREASE * t * slope:
             return u, new_value, grad
         # Too near the optimum for values to show a decrease, gradients still do.
-        if within_rounding(new_value - value, value) and badness(u, grad) <= 0.9 * badness_there:
+        if abs(new_value - value) <= rounding * abs(value) and badness(u, grad) <= 0.9 * badness_there:
             return u, new_value, grad
+        if t * abs(slope) <= 1e-3 * rounding * abs(value):
+            return None
         t *= 0.5
     return None
-
-
-def within_rounding(difference, value):
-    """Whether a difference of two values of F may be rounding alone."""
-    return bool(abs(difference) <= _ROUNDING * abs(value))

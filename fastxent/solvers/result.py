@@ -62,6 +62,11 @@ class Recorder:
         history["passes"].append(self._objective.passes - self._start_passes)
         return self._callback is not None and self._callback(theta, history) is True
 
+    def stalled(self, rounding):
+        """Whether the last iteration neither lowered F by more than rounding nor made the gradient much smaller."""
+        (before, after), (steep, less_steep) = (self.history[name][-2:] for name in ("loss", "grad_norm"))
+        return abs(before - after) <= rounding * abs(before) and less_steep > 0.9 * steep
+
     def result(self, theta, converged, reason):
         """The Result of a run that ended at the iteration recorded last."""
         history = self.history

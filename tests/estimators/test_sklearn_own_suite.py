@@ -66,7 +66,8 @@ def _tests(module):
         assert not left_out, f"{name} has no argument {list(left_out)}"
         if "LogisticRegression" in _names(test.__code__) or any(map(_has_our_class, marks)):
             test = types.FunctionType(test.__code__, test.__globals__, name, test.__defaults__, test.__closure__)
-            test.pytestmark = marks
+            # Before all others, so that a test's own mark can make errors of warnings again.
+            test.pytestmark = [pytest.mark.filterwarnings("ignore").mark, *marks]
             yield name, test
 
 
@@ -92,7 +93,7 @@ def _has_our_class(mark):
 
 
 _module = _suite()
-pytestmark = [_module.pytestmark, pytest.mark.filterwarnings("ignore")]
+pytestmark = _module.pytestmark
 
 globals().update(_tests(_module))
 
