@@ -12,10 +12,11 @@ except ImportError:  # before 1.9 there is nothing to support
 
 
 class IterationTasks:
-    """Reports each iteration as a task of the fit: begun with the parameters it starts from, ended with its own.
+    """Reports each iteration as a task of the fit: begun with the parameters it starts from, ended with its
+    own.
 
-    When the last iteration ends, a task for the next one has begun already; ``close`` ends it empty. That is the shape
-    scikit-learn's own estimator gives to the sequence.
+    When the last iteration ends, a task for the next one has begun already; ``close`` ends it empty. That is
+    the shape scikit-learn's own estimator gives to the sequence.
     """
 
     def __init__(self, context, estimator, attributes, **data):

@@ -43,17 +43,17 @@ def _uneven_columns(X):
     if size[large] <= _UNEVEN * size[small]:
         return ""
     return (
-        f" The columns of X differ in size by a factor of {size[large] / size[small]:.2g} (the largest entry of column "
-        f"{large} is {size[large]:.3g}, that of column {small} is {size[small]:.3g}): scale the data, for instance by "
-        "sklearn.preprocessing.StandardScaler or MaxAbsScaler."
+        f" The columns of X differ in size by a factor of {size[large] / size[small]:.2g} (the largest entry "
+        f"of column {large} is {size[large]:.3g}, that of column {small} is {size[small]:.3g}): scale the "
+        "data, for instance by sklearn.preprocessing.StandardScaler or MaxAbsScaler."
     )
 
 
 def is_separated(theta, X, codes, n_classes, sample_weight, *, fit_intercept, n_threads):
     """Whether ``theta`` gives every row of positive weight its own label with a probability above one half.
 
-    A loss below log 2 is just that. Then larger multiples of theta have ever smaller losses: without a penalty there is
-    no minimum.
+    A loss below log 2 is just that. Then larger multiples of theta have ever smaller losses: without a
+    penalty there is no minimum.
     """
     plain = Objective(
         X, codes, n_classes=n_classes, binary=n_classes == 2, fit_intercept=fit_intercept, n_threads=n_threads
@@ -67,14 +67,16 @@ def is_separated(theta, X, codes, n_classes, sample_weight, *, fit_intercept, n_
 def separable(theta):
     """The text of the warning for separable classes without a penalty."""
     return (
-        "The classes are separable: a linear rule tells the training rows apart without error, so without a penalty "
-        "(C=inf) the loss has no minimum and falls for ever while the coefficients grow. The fit stopped at a largest "
-        f"coefficient of {np.abs(theta[:-1]).max():.3g}; its probabilities are over-confident. Use a finite C."
+        "The classes are separable: a linear rule tells the training rows apart without error, so without a "
+        "penalty (C=inf) the loss has no minimum and falls for ever while the coefficients grow. The fit "
+        f"stopped at a largest coefficient of {np.abs(theta[:-1]).max():.3g}; its probabilities are "
+        "over-confident. Use a finite C."
     )
 
 
 def unusable_scale(X):
-    """None, or what to say about features so large or so small that double precision cannot do arithmetic on them."""
+    """None, or what to say about features so large or so small that double precision cannot do arithmetic on
+    them."""
     stored = X.data if sp.issparse(X) else X
     if stored.size == 0:
         return None
@@ -82,6 +84,6 @@ def unusable_scale(X):
     if largest == 0.0 or 1e-100 <= largest <= 1e100:
         return None
     return (
-        f"The largest entry of X is {largest:.3g} in absolute value, and products of such numbers leave the range of "
-        "double precision. Scale the features, for instance by sklearn.preprocessing.MaxAbsScaler."
+        f"The largest entry of X is {largest:.3g} in absolute value, and products of such numbers leave the "
+        "range of double precision. Scale the features, for instance by sklearn.preprocessing.MaxAbsScaler."
     )

@@ -19,7 +19,7 @@ from ..objective import Objective
 from ..prediction import predict
 from ..solvers.policy import SCIKIT_LEARN_NAMES
 from ..solvers.result import STOPPED_BY_CALLER
-from . import diagnosis
+from . import compatibility, diagnosis
 from .callbacks import CallbackSupportMixin, IterationTasks
 
 _DTYPES = (np.float64, np.float32)
@@ -28,16 +28,16 @@ _DTYPES = (np.float64, np.float32)
 class LogisticRegression(CallbackSupportMixin, LinearClassifierMixin, SparseCoefMixin, BaseEstimator):
     r"""Logistic regression by cross-entropy: multinomial, or binary for two classes.
 
-    A drop-in replacement for ``sklearn.linear_model.LogisticRegression``: the same arguments, the same objective, the
-    same attributes. With s_i the weight of row i (sample weight times class weight), S their sum, and p the softmax of
-    X W + b, fitting minimises
+    A drop-in replacement for ``sklearn.linear_model.LogisticRegression``: the same arguments, the same
+    objective, the same attributes. With s_i the weight of row i (sample weight times class weight), S their
+    sum, and p the softmax of X W + b, fitting minimises
 
     .. math::
         \frac{1}{S} \sum_i s_i \left(-\log p_{i, y_i}\right)
         + \frac{1 - \rho}{2 C S} \|W\|_2^2 + \frac{\rho}{C S} \|W\|_1,
 
-    where rho is ``l1_ratio``. The intercept b is never penalised. Two classes have one column of coefficients, that of
-    ``classes_[1]``, and p is its sigmoid.
+    where rho is ``l1_ratio``. The intercept b is never penalised. Two classes have one column of
+    coefficients, that of ``classes_[1]``, and p is its sigmoid.
 
     Parameters
     ----------
@@ -46,27 +46,28 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifierMixin, SparseCoef
     C : float, default=1.0
         Inverse strength of the penalty; ``np.inf`` is no penalty.
     l1_ratio : float, default=0.0
-        Share of L1 in the penalty: 0 is L2, 1 is L1, between them elastic net. Weights that L1 makes zero are exactly
-        zero.
+        Share of L1 in the penalty: 0 is L2, 1 is L1, between them elastic net. Weights that L1 makes zero are
+        exactly zero.
     dual : bool, default=False
         Without effect; allowed only where scikit-learn allows it (``solver='liblinear'``).
     tol : float, default=1e-4
-        Fitting stops when no entry of the gradient of the objective above (with L1: of its subgradient of least norm)
-        is larger in absolute value. All solvers share this meaning.
+        Fitting stops when no entry of the gradient of the objective above (with L1: of its subgradient of
+        least norm) is larger in absolute value. All solvers share this meaning.
     fit_intercept : bool, default=True
         Whether there is a b; else it is zero.
     intercept_scaling : float, default=1
         Without effect: no solver here penalises the intercept, not even under the name 'liblinear'.
     class_weight : dict, 'balanced' or None, default=None
-        Weights of classes, which multiply the sample weights. 'balanced' is n / (K count_k), in which count_k counts
-        sample weights.
+        Weights of classes, which multiply the sample weights. 'balanced' is n / (K count_k), in which count_k
+        counts sample weights.
     random_state : int, RandomState instance or None, default=None
         Without effect: no solver here draws random numbers.
     solver : {'auto', 'lbfgs', 'newton-cg', 'newton-cholesky', 'sag', 'saga', 'liblinear'}, default='auto'
-        'auto' is L-BFGS, truncated Newton for a ``tol`` below 1e-7, and a proximal Newton method where there is an L1
-        penalty. The other names are scikit-learn's, with its rules about which penalty each may have; all reach the
-        same optimum, by our solvers: 'lbfgs' by L-BFGS, 'newton-cg', 'newton-cholesky' and 'liblinear' by truncated
-        Newton, 'sag' and 'saga' as 'auto', and any of them by the proximal Newton method if there is an L1 penalty.
+        'auto' is L-BFGS, truncated Newton for a ``tol`` below 1e-7, and a proximal Newton method where there
+        is an L1 penalty. The other names are scikit-learn's, with its rules about which penalty each may
+        have; all reach the same optimum, by our solvers: 'lbfgs' by L-BFGS, 'newton-cg', 'newton-cholesky'
+        and 'liblinear' by truncated Newton, 'sag' and 'saga' as 'auto', and any of them by the proximal
+        Newton method if there is an L1 penalty.
     max_iter : int, default=100
         Iterations at most.
     verbose : int, default=0
@@ -76,8 +77,8 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifierMixin, SparseCoef
     n_jobs : None
         Deprecated and without effect, as in scikit-learn: use ``n_threads``.
     n_threads : int or None, default=None
-        Threads for evaluating the objective and for predicting; None lets the package choose, -1 is all cores. Results
-        are the same bit for bit whatever it is.
+        Threads for evaluating the objective and for predicting; None lets the package choose, -1 is all
+        cores. Results are the same bit for bit whatever it is.
 
     Attributes
     ----------
@@ -92,7 +93,8 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifierMixin, SparseCoef
         Whether the optimum was reached to the accuracy asked for. If not, a ``ConvergenceWarning`` said why.
     history_ : dict of ndarrays
         ``epoch`` (0 is the start), ``loss`` (the objective, penalty included), ``grad_norm`` (largest entry),
-        ``seconds``, ``passes`` over the data, and ``val_loss`` (mean cross-entropy) if there was an ``eval_set``.
+        ``seconds``, ``passes`` over the data, and ``val_loss`` (mean cross-entropy) if there was an
+        ``eval_set``.
     n_features_in_ : int
     feature_names_in_ : ndarray of shape (d,)
         Only if X had column names that are all strings.
@@ -171,10 +173,11 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifierMixin, SparseCoef
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n, d)
-            float32 stays float32; everything else becomes float64. No copy is made of float32 and float64 arrays that
-            are C- or F-contiguous, nor of CSR matrices of those.
+            float32 stays float32; everything else becomes float64. No copy is made of float32 and float64
+            arrays that are C- or F-contiguous, nor of CSR matrices of those.
         y : array-like of shape (n,), or (n, K) with K >= 2
-            Labels of any kind (int, bool, string ...), or soft labels: each row a distribution over K classes.
+            Labels of any kind (int, bool, string ...), or soft labels: each row a distribution over K
+            classes.
         sample_weight : array-like of shape (n,) or None
             Weights of rows, not negative. A weight of zero leaves the row out, an integer weight repeats it.
         eval_set : tuple (X, y) or None
@@ -187,15 +190,15 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifierMixin, SparseCoef
         Raises
         ------
         ValueError, TypeError
-            For input that cannot be used: NaN or infinity, wrong lengths, a sparse matrix with indices out of bounds,
-            continuous labels, a single class, features so large or small that arithmetic on them is impossible. The
-            estimator is left as it was, as it is by an interrupt.
+            For input that cannot be used: NaN or infinity, wrong lengths, a sparse matrix with indices out of
+            bounds, continuous labels, a single class, features so large or small that arithmetic on them is
+            impossible. The estimator is left as it was, as it is by an interrupt.
         """
         with _restored_on_failure(self):
             return self._fit(X, y, sample_weight, eval_set)
 
     def _fit(self, X, y, sample_weight, eval_set):
-        C, l1_ratio = self._penalty()
+        C, l1_ratio = compatibility.penalty(self)
         n_threads = validation.check_n_threads(self.n_threads)
         X, target, classes = self._check_training_data(X, y)
         n_classes = len(classes)
@@ -204,8 +207,12 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifierMixin, SparseCoef
         row_weight = _row_weight(target, sample_weight, class_weight)
         total = float(X.shape[0]) if row_weight is None else row_weight.sum()
         if not total > 0:
-            raise ValueError("The weights of all rows are zero once class_weight is taken in; one must be positive.")
-        strength = 1.0 / (C * total)  # scikit-learn's C is relative to a sum of losses, the objective is their mean
+            raise ValueError(
+                "The weights of all rows are zero once class_weight is taken in; one must be positive."
+            )
+        strength = 1.0 / (
+            C * total
+        )  # scikit-learn's C is relative to a sum of losses, the objective is their mean
         objective = Objective(
             X,
             target,
@@ -219,7 +226,9 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifierMixin, SparseCoef
             n_threads=n_threads,
         )
         theta0 = self._start(objective)
-        validation_loss = None if eval_set is None else self._validation_loss(eval_set, classes, X.dtype, n_threads)
+        validation_loss = (
+            None if eval_set is None else self._validation_loss(eval_set, classes, X.dtype, n_threads)
+        )
 
         def attributes(theta):
             theta = _centred(theta, objective).astype(X.dtype)
@@ -234,6 +243,7 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifierMixin, SparseCoef
         validation_losses = []
 
         def after_iteration(theta, history):
+            validation.check_finite_result((history["loss"][-1], history["grad_norm"][-1]), X)
             if validation_loss is not None:
                 validation_losses.append(validation_loss(theta))
             if self.verbose:
@@ -252,7 +262,6 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifierMixin, SparseCoef
         )
         tasks.close()
         validation.check_finite_result(result.theta, X)
-        validation.check_finite_result(result.value, X)
 
         vars(self).update(attributes(result.theta))
         self.n_iter_ = np.array([result.n_iter], dtype=np.int32)
@@ -264,59 +273,7 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifierMixin, SparseCoef
             context.call_on_fit_task_end(estimator=self, reconstruction_attributes={}, **data)
         return self
 
-    # What the arguments ask for ----------------------------------------------------------------------------------------
-
-    def _penalty(self):
-        """C and the share of L1, after scikit-learn's rules about ``penalty``, ``l1_ratio`` and ``solver``."""
-        C, l1_ratio = self.C, self.l1_ratio
-        if self.penalty == "deprecated":
-            if l1_ratio is None:
-                warnings.warn(
-                    "'l1_ratio=None' was deprecated in version 1.8 of scikit-learn; use l1_ratio=0.", FutureWarning
-                )
-                l1_ratio = 0.0
-            kind = {0: "l2", 1: "l1"}.get(l1_ratio, "elasticnet")
-            if C == np.inf:
-                kind = None
-        else:
-            kind = self.penalty
-            warnings.warn(
-                "'penalty' was deprecated in version 1.8 of scikit-learn. Use l1_ratio=0 for 'l2', l1_ratio=1 for 'l1', "
-                "an l1_ratio between them for 'elasticnet', and C=np.inf for None.",
-                FutureWarning,
-            )
-            if kind == "elasticnet" and l1_ratio is None:
-                raise ValueError("l1_ratio must be specified when penalty is elasticnet; give a number from 0 to 1.")
-            if kind != "elasticnet" and l1_ratio is not None and 0 < l1_ratio < 1:
-                warnings.warn(f"l1_ratio parameter is only used when penalty is 'elasticnet'. Got (penalty={kind})")
-            if (kind == "l2" and l1_ratio != 0) or (kind == "l1" and l1_ratio != 1):
-                warnings.warn(f"Inconsistent values: penalty={kind} with l1_ratio={l1_ratio}. Give l1_ratio only.")
-            if kind is None and C != 1.0:
-                warnings.warn("Setting penalty=None will ignore the C and l1_ratio parameters")
-            C = np.inf if kind is None else C
-            l1_ratio = l1_ratio if kind == "elasticnet" else float(kind == "l1")
-        if self.n_jobs is not None:
-            warnings.warn(f"'n_jobs' has no effect (got {self.n_jobs}). Use n_threads.", FutureWarning)
-        self._check_solver(kind)
-        return C, l1_ratio
-
-    def _check_solver(self, kind):
-        """Refuse what scikit-learn's solver of that name cannot do; 'auto' can do everything."""
-        solver = self.solver
-        if solver not in ("auto", "saga", "liblinear") and kind not in ("l2", None):
-            raise ValueError(
-                f"Solver {solver} supports only 'l2' or None penalties, got {kind} penalty. Use solver='auto'."
-            )
-        if solver != "liblinear" and self.dual:
-            raise ValueError(f"Solver {solver} supports only dual=False, got dual={self.dual}")
-        if solver == "liblinear" and kind == "elasticnet":
-            raise ValueError(f"Only 'saga' solver supports elasticnet penalty, got solver={solver}. Use solver='auto'.")
-        if solver == "liblinear" and kind is None:
-            raise ValueError(
-                "C=np.inf as well as penalty=None is not supported for the liblinear solver. Use solver='auto'."
-            )
-
-    # What comes in -----------------------------------------------------------------------------------------------------
+    # What comes in ------------------------------------------------------------------------------------
 
     def _check_training_data(self, X, y):
         """X as the kernels take it, codes or soft labels, and the classes."""
@@ -333,14 +290,10 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifierMixin, SparseCoef
             classes, target = np.unique(y, return_inverse=True)
         if len(classes) < 2:
             raise ValueError(
-                "This solver needs samples of at least 2 classes in the data, but the data contains only one class: "
-                f"{classes[0]!r}"
+                "This solver needs samples of at least 2 classes in the data, but the data contains only one "
+                f"class: {classes.tolist()[0]!r}"
             )
-        if self.solver == "liblinear" and len(classes) > 2:
-            raise ValueError(
-                "Only binary classification is supported. The 'liblinear' solver does not support multiclass classification (n_classes >= 3). Use solver='auto', "
-                "or wrap the estimator in a OneVsRestClassifier."
-            )
+        compatibility.check_n_classes(self.solver, len(classes))
         trouble = diagnosis.unusable_scale(X)
         if trouble is not None:
             raise ValueError(trouble)
@@ -366,8 +319,8 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifierMixin, SparseCoef
             wanted = (objective.K, objective.n_features)
             if self.coef_.shape != wanted:
                 raise ValueError(
-                    f"With warm_start, coef_ of shape {self.coef_.shape} is where fitting starts, but this data needs "
-                    f"shape {wanted}. Use warm_start=False, or clone the estimator."
+                    f"With warm_start, fitting starts from coef_, whose shape is {self.coef_.shape}; this "
+                    f"data needs {wanted}. Use warm_start=False, or clone the estimator."
                 )
             theta[...] = self._theta(np.float64)
         return theta
@@ -389,7 +342,8 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifierMixin, SparseCoef
             target = np.minimum(np.searchsorted(classes, y), len(classes) - 1)
             unknown = classes[target] != y
             if unknown.any():
-                raise ValueError(f"eval_set has the label {y[unknown][0]!r}, which the training labels do not have.")
+                label = y[unknown].tolist()[0]
+                raise ValueError(f"eval_set has the label {label!r}, which no row of the training data has.")
         target, _ = validation.check_target(target, X.shape[0], len(classes), dtype=dtype)
         return Objective(
             X,
@@ -400,18 +354,22 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifierMixin, SparseCoef
             n_threads=n_threads,
         ).value
 
-    # What came out -----------------------------------------------------------------------------------------------------
+    # What came out ------------------------------------------------------------------------------------
 
     def _judge(self, result, X, target, n_classes, sample_weight, strength, n_threads):
         """Whether the fit converged; warns if it did not."""
         if strength == 0.0 and target.ndim == 1:
             how = {"fit_intercept": self.fit_intercept, "n_threads": n_threads}
             if diagnosis.is_separated(result.theta, X, target, n_classes, sample_weight, **how):
-                warnings.warn(diagnosis.separable(result.theta), ConvergenceWarning, stacklevel=5)
+                warnings.warn(
+                    diagnosis.separable(result.theta), ConvergenceWarning, stacklevel=compatibility.CALLER
+                )
                 return False
         if not result.converged and result.reason != STOPPED_BY_CALLER:
-            text = diagnosis.not_converged(result, X, solver=self.solver, tol=self.tol, max_iter=self.max_iter)
-            warnings.warn(text, ConvergenceWarning, stacklevel=5)
+            text = diagnosis.not_converged(
+                result, X, solver=self.solver, tol=self.tol, max_iter=self.max_iter
+            )
+            warnings.warn(text, ConvergenceWarning, stacklevel=compatibility.CALLER)
         return result.converged
 
     def _theta(self, dtype):
@@ -430,7 +388,8 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifierMixin, SparseCoef
         return predict(X, self._theta(dtype), output, n_threads=validation.check_n_threads(self.n_threads))
 
     def decision_function(self, X):
-        """Logits X W + b: of shape (n, K), or (n,) for two classes, positive where ``classes_[1]`` is likelier."""
+        """Logits X W + b: of shape (n, K), or (n,) for two classes, positive where ``classes_[1]`` is
+        likelier."""
         return self._predict(X, "logits")
 
     def predict_proba(self, X):
@@ -499,8 +458,8 @@ def _row_weight(target, sample_weight, class_weight):
 def _centred(theta, objective):
     """Of the parameters with the same probabilities, those whose sum over classes is zero.
 
-    A softmax does not change when all classes gain the same column. L2 has its least norm at sum zero; L1 has not, so
-    there only the intercept moves.
+    A softmax does not change when all classes gain the same column. L2 has its least norm at sum zero; L1 has
+    not, so there only the intercept moves.
     """
     if objective.K == 1:
         return theta

@@ -1,7 +1,7 @@
 """An objective in variables that suit its columns, without touching them.
 
-Raw columns differ in size and lean on the intercept; both slow every method that takes steps along gradients. Centring
-and scaling a column is a change of variables, not of data:
+Raw columns differ in size and lean on the intercept; both slow every method that takes steps along gradients.
+Centring and scaling a column is a change of variables, not of data:
 
     theta = T u:    W_j = a_j u_j,                  b = a_b u_b - sum_j mean_j W_j
     G_u = T' G:     a_j (G_j - mean_j G_b),         a_b G_b
@@ -9,10 +9,10 @@ and scaling a column is a change of variables, not of data:
 
     1 / a_j^2 = q var_j + l2,    1 / a_b^2 = q,     q = (1/K)(1 - 1/K)
 
-which is the diagonal of the Hessian at W = 0 once the columns are centred (D. Böhning, "Multinomial logistic regression
-algorithm", Annals of the Institute of Statistical Mathematics 44, 1992, gives that Hessian). The optimum, and what ``tol``
-means, are untouched: only steps and conjugate directions are measured differently. Without an intercept there is nothing
-to centre, and the mean square takes the place of the variance.
+which is the diagonal of the Hessian at W = 0 once the columns are centred (D. Böhning, "Multinomial logistic
+regression algorithm", Annals of the Institute of Statistical Mathematics 44, 1992, gives that Hessian). The
+optimum, and what ``tol`` means, are untouched: only steps and conjugate directions are measured differently.
+Without an intercept there is nothing to centre, and the mean square takes the place of the variance.
 """
 
 import numpy as np
@@ -35,7 +35,8 @@ class Conditioned:
     l1 : ndarray of shape (d, 1)
         The L1 penalty on each row of u[:-1] that equals ``theta_l1``, the one on W.
     rounding : float
-        Differences of F smaller than this, relative to F, may be rounding: data in float32 are evaluated in float32.
+        Differences of F smaller than this, relative to F, may be rounding: data in float32 are evaluated in
+        float32.
     """
 
     def __init__(self, objective, row_weight=None):

@@ -1,12 +1,13 @@
 """L1 and elastic net: a proximal step chooses the face, a truncated Newton step moves inside it.
 
-    T. Chen, F. E. Curtis, D. P. Robinson, "A reduced-space algorithm for minimizing l1-regularized convex functions",
-    SIAM Journal on Optimization 27, 2017 (the two kinds of steps).
-    G. Andrew, J. Gao, "Scalable training of L1-regularized log-linear models", ICML 2007 (projection on the orthant).
-    D.-H. Li, M. Fukushima, L. Qi, N. Yamashita, "Regularized Newton methods for convex minimization problems with
-    singular solutions", Computational Optimization and Applications 28, 2004 (the shift mu).
+    T. Chen, F. E. Curtis, D. P. Robinson, "A reduced-space algorithm for minimizing l1-regularized convex
+    functions", SIAM Journal on Optimization 27, 2017 (the two kinds of steps). G. Andrew, J. Gao, "Scalable
+    training of L1-regularized log-linear models", ICML 2007 (projection on the orthant). D.-H. Li, M.
+    Fukushima, L. Qi, N. Yamashita, "Regularized Newton methods for convex minimization problems with singular
+    solutions", Computational Optimization and Applications 28, 2004 (the shift mu).
 
-F = f + sum_j l1_j |u_j| is smooth where no weight changes its sign, and at the optimum most weights are exactly zero.
+F = f + sum_j l1_j |u_j| is smooth where no weight changes its sign, and at the optimum most weights are
+exactly zero.
 
     repeat, in the variables u of conditioned.py
         S = subgradient of F of least norm; stop when max |S with respect to theta| <= tol
@@ -16,9 +17,9 @@ F = f + sum_j l1_j |u_j| is smooth where no weight changes its sign, and at the 
             while some u + D would change sign: send those weights to zero, and solve again for the others
         u <- u + t D,  a weight that would change sign stops at zero;   t = 1, 1/2, ... until F decreases
 
-The proximal step alone converges, and its length does not matter much: it has to say which weights leave zero. Once the
-face is right, what is left is Newton's method. mu = 1e-3 L min(1, max_j |S_j| / l1_j) keeps D bounded where more weights
-are free than the rows can determine, and fades as the optimum is reached.
+The proximal step alone converges, and its length does not matter much: it has to say which weights leave
+zero. Once the face is right, what is left is Newton's method. mu = 1e-3 L min(1, max_j |S_j| / l1_j) keeps D
+bounded where more weights are free than the rows can determine, and fades as the optimum is reached.
 """
 
 import numpy as np
@@ -116,7 +117,13 @@ def _proximal_step(problem, u, value, grad, bound):
         new[:-1] = _shrink(new[:-1], problem.l1 / bound)
         step = new - u
         new_value, new_grad = problem.value_and_grad(new)
-        excess = new_value - problem.penalty(new) - smooth - np.vdot(grad, step) - 0.5 * bound * np.vdot(step, step)
+        excess = (
+            new_value
+            - problem.penalty(new)
+            - smooth
+            - np.vdot(grad, step)
+            - 0.5 * bound * np.vdot(step, step)
+        )
         if excess <= problem.rounding * abs(smooth):
             return new, new_value, new_grad, bound
         bound *= 2.0
@@ -136,7 +143,9 @@ def _newton_step(problem, u, value, grad, shift):
         return None
 
     def direction(free, slope):
-        return newton_direction(lambda v: np.where(free, problem.hessp(u, v) + shift * v, 0.0), slope, problem.rounding)
+        return newton_direction(
+            lambda v: np.where(free, problem.hessp(u, v) + shift * v, 0.0), slope, problem.rounding
+        )
 
     step = plain = direction(free, slope)
     for _ in range(_MAX_REMOVALS):

@@ -11,11 +11,14 @@
 
 It stops when
 
-    max |G| <= tol                      the gradient being that of F with respect to theta: what scikit-learn's "lbfgs"
-                                        asks of the same objective, so that the same tol gives the same accuracy; or
+    max |G| <= tol                      the gradient being that of F with respect to theta: what
+    scikit-learn's "lbfgs"
+                                        asks of the same objective, so that the same tol gives the same
+                                        accuracy; or
     F_before - F <= 64 eps max(|F|, |F_before|, 1)
-                                        as there too: no more is to be had from this method in double precision, which
-                                        is not quite as much as a small gradient (``newton_cg`` gets further).
+                                        as there too: no more is to be had from this method in double
+                                        precision, which is not quite as much as a small gradient
+                                        (``newton_cg`` gets further).
 """
 
 import numpy as np

@@ -2,8 +2,9 @@
 
     R. S. Dembo, T. Steihaug, "Truncated-Newton algorithms for large-scale unconstrained optimization",
     Mathematical Programming 26, 1983.
-    W. W. Hager, H. Zhang, "A new conjugate gradient method with guaranteed descent and an efficient line search",
-    SIAM Journal on Optimization 16, 2005 (accepting a point by its gradient where values differ by rounding only).
+    W. W. Hager, H. Zhang, "A new conjugate gradient method with guaranteed descent and an efficient line
+    search", SIAM Journal on Optimization 16, 2005 (accepting a point by its gradient where values differ by
+    rounding only).
 
     repeat, in the variables u of conditioned.py
         G = gradient at u; stop when max |gradient with respect to theta| <= tol
@@ -11,8 +12,8 @@
         t = 1, 1/2, 1/4, ...  until F(u + t D) <= F(u) + 1e-4 t G.D
         u <- u + t D
 
-The forcing term falls with the gradient, so the last steps converge superlinearly. An iteration depends on u alone:
-stopping, and starting again from where it stopped, changes nothing.
+The forcing term falls with the gradient, so the last steps converge superlinearly. An iteration depends on u
+alone: stopping, and starting again from where it stopped, changes nothing.
 """
 
 import numpy as np
@@ -138,7 +139,7 @@ def line_search(point, value_and_grad, badness, *, value, slope, badness_there, 
         # Too near the optimum for values to show a decrease, gradients still do.
         if abs(new_value - value) <= rounding * abs(value) and badness(u, grad) <= 0.9 * badness_there:
             return u, new_value, grad
-        if t * abs(slope) <= 1e-3 * rounding * abs(value):
+        if t * abs(slope) <= rounding * abs(value):
             return None
         t *= 0.5
     return None

@@ -4,8 +4,8 @@ from . import l1_newton, lbfgs, newton_cg
 
 SOLVERS = {"lbfgs": lbfgs.solve, "newton-cg": newton_cg.solve, "l1-newton": l1_newton.solve}
 
-# Their namesakes in scikit-learn differ in what they can do; all of ours reach the same optimum of the same objective,
-# so the name picks the nearest relative. With an L1 penalty all of them mean "l1-newton".
+# Their namesakes in scikit-learn differ in what they can do; all of ours reach the same optimum of the same
+# objective, so the name picks the nearest relative. With an L1 penalty all of them mean "l1-newton".
 SCIKIT_LEARN_NAMES = {
     "lbfgs": "lbfgs",
     "newton-cg": "newton-cg",
@@ -15,7 +15,8 @@ SCIKIT_LEARN_NAMES = {
     "saga": "auto",
 }
 
-# Below this, L-BFGS tends to stop on an objective that is flat in double precision before its gradient is small enough.
+# Below this, L-BFGS tends to stop on an objective that is flat in double precision before its gradient is
+# small enough.
 _TIGHT = 1e-7
 
 
@@ -23,8 +24,8 @@ def choose(objective, tol=1e-4):
     """The name of our solver that suits an objective and the accuracy asked for.
 
     >>> from types import SimpleNamespace
-    >>> choose(SimpleNamespace(l1=0.0)), choose(SimpleNamespace(l1=0.0), tol=1e-10), choose(SimpleNamespace(l1=0.1))
-    ('lbfgs', 'newton-cg', 'l1-newton')
+    >>> choose(SimpleNamespace(l1=0.0)), choose(SimpleNamespace(l1=0.0), tol=1e-10),
+    choose(SimpleNamespace(l1=0.1)) ('lbfgs', 'newton-cg', 'l1-newton')
     """
     if objective.l1 > 0:
         return "l1-newton"
@@ -36,4 +37,6 @@ def solve(objective, theta0, *, solver="auto", tol=1e-4, max_iter=100, callback=
     name = SCIKIT_LEARN_NAMES.get(solver, "auto")
     if name == "auto" or objective.l1 > 0:
         name = choose(objective, tol)
-    return SOLVERS[name](objective, theta0, tol=tol, max_iter=max_iter, callback=callback, row_weight=row_weight)
+    return SOLVERS[name](
+        objective, theta0, tol=tol, max_iter=max_iter, callback=callback, row_weight=row_weight
+    )

@@ -17,8 +17,8 @@ class Result:
     value : float
         The penalised objective F(theta).
     grad_norm : float
-        The largest entry, in absolute value, of the gradient of F (with an L1 penalty: of the subgradient of least
-        norm). It is zero at the optimum and only there.
+        The largest entry, in absolute value, of the gradient of F (with an L1 penalty: of the subgradient of
+        least norm). It is zero at the optimum and only there.
     n_iter : int
         Iterations done.
     converged : bool
@@ -26,7 +26,8 @@ class Result:
     reason : str
         Why the solver stopped, for a person to read.
     history : dict of lists
-        ``epoch``, ``loss`` (F), ``grad_norm``, ``seconds``, ``passes``: one entry for the start, one per iteration.
+        ``epoch``, ``loss`` (F), ``grad_norm``, ``seconds``, ``passes``: one entry for the start, one per
+        iteration.
     """
 
     theta: np.ndarray
@@ -41,8 +42,8 @@ class Result:
 class Recorder:
     """Keeps the history of a run and asks the caller, after each iteration, whether to go on.
 
-    ``callback(theta, history)`` sees the current parameters, which it must not change, and the history up to them;
-    it ends the run by returning True.
+    ``callback(theta, history)`` sees the current parameters, which it must not change, and the history up to
+    them; it ends the run by returning True.
     """
 
     def __init__(self, objective, callback=None):
@@ -63,7 +64,8 @@ class Recorder:
         return self._callback is not None and self._callback(theta, history) is True
 
     def stalled(self, rounding):
-        """Whether the last iteration neither lowered F by more than rounding nor made the gradient much smaller."""
+        """Whether the last iteration neither lowered F by more than rounding nor made the gradient much
+        smaller."""
         (before, after), (steep, less_steep) = (self.history[name][-2:] for name in ("loss", "grad_norm"))
         return abs(before - after) <= rounding * abs(before) and less_steep > 0.9 * steep
 
@@ -71,7 +73,13 @@ class Recorder:
         """The Result of a run that ended at the iteration recorded last."""
         history = self.history
         return Result(
-            theta, history["loss"][-1], history["grad_norm"][-1], history["epoch"][-1], converged, reason, history
+            theta,
+            history["loss"][-1],
+            history["grad_norm"][-1],
+            history["epoch"][-1],
+            converged,
+            reason,
+            history,
         )
 
 

@@ -2,4 +2,6 @@
 
 
 def pytest_configure(config):
-    config.addinivalue_line("markers", "thread_unsafe: scikit-learn's mark for tests not to be run in several threads")
+    config.addinivalue_line(
+        "markers", "thread_unsafe: scikit-learn's mark for tests not to be run in several threads"
+    )
