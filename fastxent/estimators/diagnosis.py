@@ -75,8 +75,7 @@ def separable(theta):
 
 
 def unusable_scale(X):
-    """None, or what to say about features so large or so small that double precision cannot do arithmetic on
-    them."""
+    """What to say about features too large or too small for arithmetic in double precision; else None."""
     stored = X.data if sp.issparse(X) else X
     if stored.size == 0:
         return None

@@ -210,9 +210,7 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifierMixin, SparseCoef
             raise ValueError(
                 "The weights of all rows are zero once class_weight is taken in; one must be positive."
             )
-        strength = 1.0 / (
-            C * total
-        )  # scikit-learn's C is relative to a sum of losses, the objective is their mean
+        strength = 1.0 / (C * total)  # C is relative to the sum of losses, the objective is their mean
         objective = Objective(
             X,
             target,
@@ -323,6 +321,8 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifierMixin, SparseCoef
                     f"data needs {wanted}. Use warm_start=False, or clone the estimator."
                 )
             theta[...] = self._theta(np.float64)
+            if not self.fit_intercept:
+                theta[-1] = 0.0
         return theta
 
     def _validation_loss(self, eval_set, classes, dtype, n_threads):
@@ -338,12 +338,11 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifierMixin, SparseCoef
         if y.ndim == 2 and y.shape[1] > 1:
             target = y
         else:
-            y = y.ravel()
-            target = np.minimum(np.searchsorted(classes, y), len(classes) - 1)
-            unknown = classes[target] != y
-            if unknown.any():
-                label = y[unknown].tolist()[0]
+            unknown = y.ravel()[~np.isin(y.ravel(), classes)]
+            if unknown.size:
+                label = unknown.tolist()[0]
                 raise ValueError(f"eval_set has the label {label!r}, which no row of the training data has.")
+            target = np.searchsorted(classes, y.ravel())
         target, _ = validation.check_target(target, X.shape[0], len(classes), dtype=dtype)
         return Objective(
             X,
@@ -388,8 +387,7 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifierMixin, SparseCoef
         return predict(X, self._theta(dtype), output, n_threads=validation.check_n_threads(self.n_threads))
 
     def decision_function(self, X):
-        """Logits X W + b: of shape (n, K), or (n,) for two classes, positive where ``classes_[1]`` is
-        likelier."""
+        """Logits X W + b of shape (n, K); for two classes (n,), positive if ``classes_[1]`` is likelier."""
         return self._predict(X, "logits")
 
     def predict_proba(self, X):

@@ -1,10 +1,11 @@
 """L1 and elastic net: a proximal step chooses the face, a truncated Newton step moves inside it.
 
     T. Chen, F. E. Curtis, D. P. Robinson, "A reduced-space algorithm for minimizing l1-regularized convex
-    functions", SIAM Journal on Optimization 27, 2017 (the two kinds of steps). G. Andrew, J. Gao, "Scalable
-    training of L1-regularized log-linear models", ICML 2007 (projection on the orthant). D.-H. Li, M.
-    Fukushima, L. Qi, N. Yamashita, "Regularized Newton methods for convex minimization problems with singular
-    solutions", Computational Optimization and Applications 28, 2004 (the shift mu).
+    functions", SIAM Journal on Optimization 27, 2017 (the two kinds of steps).
+    G. Andrew, J. Gao, "Scalable training of L1-regularized log-linear models", ICML 2007 (projection on the
+    orthant).
+    D.-H. Li, M. Fukushima, L. Qi, N. Yamashita, "Regularized Newton methods for convex minimization problems
+    with singular solutions", Computational Optimization and Applications 28, 2004 (the shift mu).
 
 F = f + sum_j l1_j |u_j| is smooth where no weight changes its sign, and at the optimum most weights are
 exactly zero.
@@ -117,14 +118,8 @@ def _proximal_step(problem, u, value, grad, bound):
         new[:-1] = _shrink(new[:-1], problem.l1 / bound)
         step = new - u
         new_value, new_grad = problem.value_and_grad(new)
-        excess = (
-            new_value
-            - problem.penalty(new)
-            - smooth
-            - np.vdot(grad, step)
-            - 0.5 * bound * np.vdot(step, step)
-        )
-        if excess <= problem.rounding * abs(smooth):
+        model = smooth + np.vdot(grad, step) + 0.5 * bound * np.vdot(step, step)
+        if new_value - problem.penalty(new) <= model + problem.rounding * abs(smooth):
             return new, new_value, new_grad, bound
         bound *= 2.0
     return None

@@ -9,16 +9,11 @@
         D = -(inverse Hessian estimated from the last 10 pairs of steps and gradient changes) G
         u <- u + t D                    t from a line search that meets the strong Wolfe conditions
 
-It stops when
+    until  max |gradient with respect to theta| <= tol    or    F_before - F <= 64 eps max(|F|, |F_before|, 1)
 
-    max |G| <= tol                      the gradient being that of F with respect to theta: what
-    scikit-learn's "lbfgs"
-                                        asks of the same objective, so that the same tol gives the same
-                                        accuracy; or
-    F_before - F <= 64 eps max(|F|, |F_before|, 1)
-                                        as there too: no more is to be had from this method in double
-                                        precision, which is not quite as much as a small gradient
-                                        (``newton_cg`` gets further).
+Both are what scikit-learn's "lbfgs" asks of the same objective, so that the same tol gives the same accuracy.
+The second says that no more is to be had from this method in double precision; ``newton_cg`` gets a little
+further.
 """
 
 import numpy as np

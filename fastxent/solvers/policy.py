@@ -15,8 +15,7 @@ SCIKIT_LEARN_NAMES = {
     "saga": "auto",
 }
 
-# Below this, L-BFGS tends to stop on an objective that is flat in double precision before its gradient is
-# small enough.
+# Below this, L-BFGS tends to find the objective flat in double precision before its gradient is small enough.
 _TIGHT = 1e-7
 
 
@@ -24,8 +23,9 @@ def choose(objective, tol=1e-4):
     """The name of our solver that suits an objective and the accuracy asked for.
 
     >>> from types import SimpleNamespace
-    >>> choose(SimpleNamespace(l1=0.0)), choose(SimpleNamespace(l1=0.0), tol=1e-10),
-    choose(SimpleNamespace(l1=0.1)) ('lbfgs', 'newton-cg', 'l1-newton')
+    >>> smooth, lasso = SimpleNamespace(l1=0.0), SimpleNamespace(l1=0.1)
+    >>> choose(smooth), choose(smooth, tol=1e-10), choose(lasso)
+    ('lbfgs', 'newton-cg', 'l1-newton')
     """
     if objective.l1 > 0:
         return "l1-newton"

@@ -64,8 +64,7 @@ class Recorder:
         return self._callback is not None and self._callback(theta, history) is True
 
     def stalled(self, rounding):
-        """Whether the last iteration neither lowered F by more than rounding nor made the gradient much
-        smaller."""
+        """Whether the last iteration lowered F by no more than rounding and the gradient by little."""
         (before, after), (steep, less_steep) = (self.history[name][-2:] for name in ("loss", "grad_norm"))
         return abs(before - after) <= rounding * abs(before) and less_steep > 0.9 * steep
 
