@@ -106,6 +106,11 @@ class Objective:
         self._parts = parallel.Buffers(self._rows.weights_size, self.dtype)
         self._scratch = parallel.Buffers(self._rows.scratch_size, self.dtype)
 
+    @property
+    def rows(self):
+        """The kernels' view of X and its targets, for solvers that visit single rows."""
+        return self._rows
+
     def initial(self):
         """Return theta = 0."""
         return np.zeros(self.shape)
