@@ -7,11 +7,13 @@
 # Row i, all others fixed: the new distribution e maximises  H(e) + e z - (q/2) |e - a|^2  with a the old one and
 # q = c_i scale (|x_i|^2 + beta). With y = log e:   y_k + q e_k = z_k + q a_k + mu,  sum e = 1.  Newton's method in (y, mu):
 #   v_k = z_k + q a_k - y_k - q e_k      h_k = e_k / (1 + q e_k)      mu = -sum h v / sum h      y_k += (v_k + mu) / (1 + q e_k)
-# takes one exponential of the row an iteration and no logarithm, for y is what is kept of alpha. What the row gains is
+# takes one exponential of the row an iteration and no logarithm, for y is what is kept of alpha; where q is large it needs
+# a good start. What the row gains is
 #   KL(a, p) - KL(e, p) - (q/2) |e - a|^2        p = softmax(z), KL(a, p) the row's share of the duality gap.
 
 cdef enum:
     NEWTON_STEPS = 12
+    STIFF_STEPS = 30
     HALVINGS = 30
     LOG_ZERO = -80         # stands for log 0 in a distribution that is kept by its logarithms
     AHEAD = 4              # rows whose numbers are fetched ahead
@@ -187,11 +189,13 @@ cdef double ascend(Py_ssize_t K, const real* z, const real* a, bint fresh, doubl
     gain[0] = 0
     if gap <= enough and not fresh:
         return gap if gap > 0 else 0
-    # The first step is damped as if the larger of a and p were the curvature: from log a, or log p where there is none.
     for k in range(K):
         e[k] *= share
-        mu = 1 / (1 + q * (a[k] if a[k] > e[k] else e[k]))
-        h[k] = (z[k] - lse) + q * (a[k] - e[k]) * mu if fresh else la[k] + (z[k] - lse - la[k]) * mu
+    if q > 1:
+        start_stiff(K, z, a, e, lse, q, gap, u, h)
+    else:
+        for k in range(K):
+            h[k] = (z[k] - lse) + q * (a[k] - e[k]) / (1 + q * e[k])
     for iteration in range(NEWTON_STEPS):
         m = max_row(h, K)
         rest = exp_row(h, e, K, m)
@@ -234,6 +238,36 @@ cdef double ascend(Py_ssize_t K, const real* z, const real* a, bint fresh, doubl
             la[k] = <real>log(a[k]) if a[k] > 0 else LOG_ZERO
         gain[0] = 0
     return gap
+
+
+cdef void start_stiff(Py_ssize_t K, const real* z, const real* a, const real* p, real lse, real q, double gap, real* x,
+                      real* y) noexcept nogil:
+    """y = log e to about a percent, where Newton's method alone might not find it.
+
+    With w = q e and x_k = z_k + q a_k + log q:  w_k + log w_k = x_k + mu.  The sum of w grows with mu; it is to be q."""
+    cdef real low = 0, high = 0, log_q = <real>log(q), mu, total, slope, error
+    cdef Py_ssize_t k
+    cdef int iteration
+    for k in range(K):
+        x[k] = (z[k] - lse) + q * a[k] + log_q
+        error = q * (p[k] - a[k])
+        low = error if error < low else low
+        high = error if error > high else high
+    mu = <real>gap
+    for iteration in range(STIFF_STEPS):
+        if not low < mu < high:
+            mu = (low + high) / 2
+        total = omega_row(x, y, K, mu, &slope)
+        error = total - q
+        if fabs(error) < 0.03 * q:
+            break
+        if error > 0:
+            high = mu
+        else:
+            low = mu
+        mu -= <real>log(total / q) * total / slope if total > 0 else -1
+    for k in range(K):
+        y[k] = x[k] + mu - y[k] - log_q
 
 
 cdef inline double dot_row3(const real* a, const real* b, const real* c, Py_ssize_t K) noexcept nogil:

@@ -35,6 +35,9 @@ cdef extern from "simd.h" nogil:
     double dot_row_f64(const double* p, const double* a, Py_ssize_t K)
     float dot_row_f32(const float* p, const float* a, Py_ssize_t K)
 
+    double omega_row_f64(const double* x, double* w, Py_ssize_t K, double shift, double* slope)
+    float omega_row_f32(const float* x, float* w, Py_ssize_t K, float shift, float* slope)
+
     void outer_tile_f64(int rows, int vecs, Py_ssize_t T, const double* a, Py_ssize_t rs, Py_ssize_t cs,
                         const double* b, Py_ssize_t bs, double* c, Py_ssize_t ldc)
     void outer_tile_f32(int rows, int vecs, Py_ssize_t T, const float* a, Py_ssize_t rs, Py_ssize_t cs,
@@ -118,6 +121,13 @@ cdef inline real dot_row(const real* p, const real* a, Py_ssize_t K) noexcept no
         return dot_row_f64(p, a, K)
     else:
         return dot_row_f32(p, a, K)
+
+
+cdef inline real omega_row(const real* x, real* w, Py_ssize_t K, real shift, real* slope) noexcept nogil:
+    if real is double:
+        return omega_row_f64(x, w, K, shift, slope)
+    else:
+        return omega_row_f32(x, w, K, shift, slope)
 
 
 cdef inline void outer_tile(int rows, int vecs, Py_ssize_t T, const real* a, Py_ssize_t rs, Py_ssize_t cs,

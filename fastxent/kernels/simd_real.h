@@ -178,6 +178,26 @@ FX_LOCAL void FX(exp_array)(const REAL *x, REAL *y, ptrdiff_t n)
     }
 }
 
+/* The root w of w + log w = x (Wright's omega function) to about a percent: log1p(y) (1 - log1p(log1p(y)) / (2 + log1p(y)))
+   with y = exp(x) (R. Iacono, J. P. Boyd, "New approximations to the principal real-valued branch of the Lambert W-function",
+   Advances in Computational Mathematics 43, 2017). Returns sum_k w_k at x_k + shift, and in *slope its derivative. */
+FX_LOCAL REAL FX(omega_row)(const REAL *x, REAL *w, ptrdiff_t K, REAL shift, REAL *slope)
+{
+    FX(vec) sum = FX(splat)(0), rise = sum;
+    for (ptrdiff_t k = 0; k < K; k += LANES) {
+        ptrdiff_t width = K - k < LANES ? K - k : LANES;
+        FX(vec) y = FX(load_part)(x + k, width, -INFINITY) + shift;
+        FX(vec) top = FX(max)(y, FX(splat)(0)), low = y - 2 * top;
+        FX(vec) l = top + FX(log1p)(FX(exp)(low));
+        y = l * (1 - FX(log1p)(l) / (2 + l));
+        FX(store_part)(w + k, y, width);
+        sum += y;
+        rise += y / (1 + y);
+    }
+    *slope = FX(hsum)(rise);
+    return FX(hsum)(sum);
+}
+
 /* ---- the softmax of a group of rows ----------------------------------------------------------------------------------
    One body, two layouts. Rows in lanes: LANES rows at once, class k at z + k * stride, nothing horizontal. Classes in
    lanes: one row, `count` whole vectors and a partial one, reduced at the end.
