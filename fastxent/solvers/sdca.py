@@ -115,7 +115,7 @@ class _Ascent:
         n, K = objective.n_rows, objective.K
         self._square = _squared_norms(objective.X)
         size = self._square.mean()
-        self._beta = min(30.0 * K * objective.l2, 4.0 * size) if objective.fit_intercept else 0.0
+        self._beta = min(90.0 * K * objective.l2, 12.0 * size) if objective.fit_intercept else 0.0
         self._log_alpha = np.empty((n, K), objective.dtype)
         self._gap = np.full(n, np.inf)
         self._residual = np.zeros(K)

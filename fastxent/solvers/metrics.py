@@ -1,0 +1,168 @@
+"""Metrics: models of the Hessian whose inverse is cheap, for ``metric``.
+
+In the variables u of conditioned.py a row is a_i (d + 1 numbers, centred and scaled, the last one its intercept's),
+its probabilities are p_i, its share of the weights c_i, and
+
+    H = sum_i c_i  a_i a_i'  (x)  (diag p_i - p_i p_i')  +  penalty,         trace of the second factor: w_i = 1 - |p_i|^2
+
+Each builder is ``build(problem, u)`` and returns an object whose ``solve(R)`` is (model of H)^-1 R. The models:
+
+    diagonal   variances of the columns under the weights c_i w_i  (x)  sum_i c_i (diag p_i - p_i p_i')
+    gram       sum_i c_i w_i a_i a_i' / (K - 1), the same for every class; exact for two classes and where W = 0
+    nystrom    the same, of rank 50 and a multiple of the identity
+    full       H itself, where (d + 1) K is small
+
+all but the first from a sample of the rows; the penalty is always exact. Rows that are certain have no curvature: w_i is
+kept above a thousandth of its mean, or a few rows would make the model.
+
+    D. Böhning, "Multinomial logistic regression algorithm", Ann. Inst. Stat. Math. 44, 1992 (gram, at W = 0).
+    Z. Frangella, P. Rathore, S. Zhao, M. Udell, "PROMISE", JMLR 25, 2024 (sampled and sketched models, refreshed rarely).
+"""
+
+import numpy as np
+import scipy.linalg
+
+from ..prediction import predict
+from .conditioned import column_moments
+
+_LEAST_CURVATURE = 1e-3
+_JITTER = 1e-9
+_RANK = 50
+_GRAM_ROWS = 10  # rows of the sample, per column
+_FULL_ROWS = 2  # per unknown
+_SAMPLE_SIZE = 5e7  # entries of an explicit sample, at most
+_BLOCK = 1 << 22
+
+
+class Diagonal:
+    """Variance of each column (x) one matrix over the classes."""
+
+    def __init__(self, problem, u):
+        objective = problem.objective
+        weight, classes = _curvature(objective, problem.theta(u))
+        mean, deviation = column_moments(objective.X, weight)
+        if not objective.fit_intercept:
+            mean, deviation = np.zeros_like(mean), np.hypot(mean, deviation)
+        scale = problem.scale
+        self._shift = (mean - problem.mean)[:, np.newaxis] * scale[:-1] / scale[-1]
+        e, self._turn = np.linalg.eigh(classes)
+        e = np.maximum(e, _LEAST_CURVATURE * e.max())
+        columns = np.append(deviation, 1.0)[:, np.newaxis] * scale
+        self._inverse = 1.0 / (np.square(columns) * e + problem.penalty + _JITTER * e.max())
+
+    def solve(self, R):
+        R = R.copy()
+        R[:-1] -= self._shift * R[-1]
+        R = (R @ self._turn * self._inverse) @ self._turn.T
+        R[-1] -= (self._shift.T @ R[:-1])[0]
+        return R
+
+
+class Gram:
+    """One matrix over the columns, shared by the classes."""
+
+    def __init__(self, problem, u):
+        A, weight = _shared_sample(problem, u, _GRAM_ROWS * (problem.objective.n_features + 1))
+        C = (A * weight[:, np.newaxis]).T @ A
+        C[np.diag_indices_from(C)] += problem.penalty[:, 0] + _JITTER * np.trace(C) / len(C)
+        _leave_out_intercept(problem, C)
+        self._factor = scipy.linalg.cho_factor(C, lower=True, overwrite_a=True, check_finite=False)
+
+    def solve(self, R):
+        return scipy.linalg.cho_solve(self._factor, R, check_finite=False)
+
+
+class Nystrom:
+    """The same to rank 50; what lies beneath counts as a multiple of the identity."""
+
+    def __init__(self, problem, u):
+        A, weight = _shared_sample(problem, u, _GRAM_ROWS * (problem.objective.n_features + 1))
+        rank = min(_RANK, A.shape[1])
+        start = np.linalg.qr(np.random.default_rng(0).standard_normal((A.shape[1], rank)))[0]
+        sketch = A.T @ (weight[:, np.newaxis] * (A @ start))
+        shift = np.finfo(np.float64).eps * np.linalg.norm(sketch)
+        sketch += shift * start
+        core = scipy.linalg.cholesky(start.T @ sketch, lower=False)
+        basis, values, _ = np.linalg.svd(
+            scipy.linalg.solve_triangular(core, sketch.T, trans="T").T, full_matrices=False
+        )
+        values = np.maximum(np.square(values) - shift, 0.0)
+        ridge = float(problem.penalty.mean())
+        self._basis = basis
+        self._rest = 1.0 / (values[-1] + ridge)
+        self._gain = (1.0 / (values + ridge) - self._rest)[:, np.newaxis]
+
+    def solve(self, R):
+        return self._rest * R + self._basis @ (self._gain * (self._basis.T @ R))
+
+
+class Full:
+    """The Hessian over a sample of the rows."""
+
+    def __init__(self, problem, u):
+        K = problem.objective.K
+        A, mass, P = _sample(problem, u, _FULL_ROWS * u.size)
+        width = A.shape[1]
+        cross = (A[:, :, np.newaxis] * (np.sqrt(mass)[:, np.newaxis] * P)[:, np.newaxis, :]).reshape(len(A), -1)
+        H = -(cross.T @ cross)
+        blocks = H.reshape(width, K, width, K)
+        for k in range(K):
+            certain = 1.0 - P[:, k]
+            weight = mass * P[:, k] * np.maximum(1.0, _LEAST_CURVATURE / np.maximum(certain, _LEAST_CURVATURE))
+            blocks[:, k, :, k] += (A * weight[:, np.newaxis]).T @ A
+        H[np.diag_indices_from(H)] += np.repeat(problem.penalty[:, 0], K) + _JITTER * np.trace(H) / len(H)
+        if not problem.fit_intercept:
+            H[np.arange(-K, 0), np.arange(-K, 0)] = 1.0
+        self._factor = scipy.linalg.cho_factor(H, lower=True, overwrite_a=True, check_finite=False)
+
+    def solve(self, R):
+        return scipy.linalg.cho_solve(self._factor, R.ravel(), check_finite=False).reshape(R.shape)
+
+
+BUILDERS = {"diag": Diagonal, "gram": Gram, "nystrom": Nystrom, "full": Full}
+
+
+def _sample(problem, u, count):
+    """Rows a_i of a sample as one array, their shares c_i of the weights, and their probabilities P (two columns if binary)."""
+    objective = problem.objective
+    width = objective.n_features + 1
+    sample = objective.sample(int(min(count, max(_SAMPLE_SIZE // width, 2 * objective.K))))
+    A = np.empty((sample.n_rows, width))
+    A[:, :-1] = sample.X if isinstance(sample.X, np.ndarray) else sample.X.toarray()
+    A[:, :-1] -= problem.mean
+    A[:, :-1] *= problem.scale[:-1, 0]
+    A[:, -1] = problem.scale[-1, 0] if problem.fit_intercept else 0.0
+    mass = sample.row_masses()
+    P = np.asarray(predict(sample.X, problem.theta(u).astype(sample.dtype), "proba", sample.n_threads), np.float64)
+    return A, mass / mass.sum() * problem.total, P
+
+
+def _shared_sample(problem, u, count):
+    """Rows of a sample, and their weights in the shared model of the classes' curvature."""
+    A, mass, P = _sample(problem, u, count)
+    weight = mass * (1.0 - np.einsum("ik,ik->i", P, P))
+    weight = np.maximum(weight, _LEAST_CURVATURE * weight.mean() * (mass > 0))
+    K = problem.objective.K
+    return A, weight / 2.0 if K == 1 else weight / (K - 1)
+
+
+def _curvature(objective, theta):
+    """c_i w_i of all rows, and sum_i c_i (diag p_i - p_i p_i')."""
+    theta = theta.astype(objective.dtype)
+    mass = objective.row_masses()
+    mass *= (objective.total_weight > 0) / max(objective.total_weight, 1e-300)
+    K = objective.n_classes
+    weight, classes = np.empty(objective.n_rows), np.zeros((K, K))
+    for start in range(0, objective.n_rows, step := max(1, _BLOCK // K)):
+        rows = slice(start, start + step)
+        P = np.asarray(predict(objective.X[rows], theta, "proba", objective.n_threads), np.float64)
+        c = mass[rows]
+        weight[rows] = c * (1.0 - np.einsum("ik,ik->i", P, P))
+        classes += np.diag(c @ P) - (P * c[:, np.newaxis]).T @ P
+    weight = np.maximum(weight, _LEAST_CURVATURE * weight.mean() * (mass > 0))
+    return weight, classes if objective.K > 1 else classes[1:, 1:]
+
+
+def _leave_out_intercept(problem, C):
+    if not problem.fit_intercept:
+        C[-1, -1] = 1.0
