@@ -97,6 +97,7 @@ def _solve(objective, theta0, tol, max_iter, callback, row_weight, kind):
             return record.result(theta, True, "the gradient is zero")
         if iteration in _REFRESH:
             metric = build(problem, u)
+        if hasattr(metric, "inexact"): metric.move(u)
         D = _direction(metric, pairs, grad)
         slope = np.vdot(grad, D)
         if not slope < 0:
@@ -129,7 +130,7 @@ def _direction(metric, pairs, grad):
         shares.append(np.vdot(step, D) / curvature)
         D -= shares[-1] * change
     D = metric.solve(D)
-    if pairs:
+    if pairs and not hasattr(metric, "inexact"):
         _, change, curvature = pairs[-1]
         D *= curvature / np.vdot(change, metric.solve(change))
     for (step, change, curvature), share in zip(pairs, reversed(shares), strict=True):

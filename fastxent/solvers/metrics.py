@@ -22,6 +22,7 @@ kept above a thousandth of its mean, or a few rows would make the model.
 import numpy as np
 import scipy.linalg
 
+from ..objective import Objective
 from ..prediction import predict
 from .conditioned import column_moments
 
@@ -69,7 +70,7 @@ class Gram:
         self._factor = scipy.linalg.cho_factor(C, lower=True, overwrite_a=True, check_finite=False)
 
     def solve(self, R):
-        return scipy.linalg.cho_solve(self._factor, R, check_finite=False)
+        return _solve(self._factor, R)
 
 
 class Nystrom:
@@ -116,10 +117,71 @@ class Full:
         self._factor = scipy.linalg.cho_factor(H, lower=True, overwrite_a=True, check_finite=False)
 
     def solve(self, R):
-        return scipy.linalg.cho_solve(self._factor, R.ravel(), check_finite=False).reshape(R.shape)
+        return _solve(self._factor, R.reshape(-1, 1)).reshape(R.shape)
 
 
-BUILDERS = {"diag": Diagonal, "gram": Gram, "nystrom": Nystrom, "full": Full}
+class Sampled:
+    """The Hessian over a sample, always at the current u, by conjugate gradients that the shared model preconditions.
+
+    A share of that model is added: a sample says nothing of directions in which its own rows are certain.
+    """
+
+    inexact = True
+
+    def __init__(self, problem, u):
+        objective = problem.objective
+        A, mass, P = _sample(problem, u, _GRAM_ROWS * (objective.n_features + 1))
+        weight = _shared_weight(objective, mass, P)
+        C = (A * weight[:, np.newaxis]).T @ A
+        C[np.diag_indices_from(C)] += problem.penalty[:, 0] + _JITTER * np.trace(C) / len(C)
+        _leave_out_intercept(problem, C)
+        self._shared = C
+        self._factor = scipy.linalg.cho_factor(C, lower=True, check_finite=False)
+        self._width = np.ones((A.shape[1], 1))
+        self._width[-1] = problem.scale[-1]
+        self._penalty = problem.penalty
+        self._rows = Objective(
+            A[:, :-1].astype(np.float32),
+            np.zeros(len(A), np.intp),
+            n_classes=objective.n_classes,
+            binary=objective.binary,
+            sample_weight=mass,
+            fit_intercept=problem.fit_intercept,
+            n_threads=objective.n_threads,
+        )
+        self._counter = objective
+        self._share = len(A) / objective.n_rows * 0.75
+        self.move(u)
+
+    def move(self, u):
+        self._at = u * self._width
+
+    def _times(self, V):
+        self._counter.passes += self._share
+        H = self._rows.hessp(self._at, V * self._width) * self._width
+        return H + self._penalty * V + DAMP * (self._shared @ V)
+
+    def solve(self, R):
+        X = np.zeros_like(R)
+        residual = R.copy()
+        search = Z = _solve(self._factor, residual)
+        size = first = np.vdot(residual, Z)
+        for _ in range(CG):
+            image = self._times(search)
+            t = size / np.vdot(search, image)
+            X += t * search
+            residual -= t * image
+            Z = _solve(self._factor, residual)
+            size, before = np.vdot(residual, Z), size
+            if size <= ETA**2 * first:
+                break
+            search = Z + (size / before) * search
+        return X
+
+DAMP, CG, ETA = 0.02, 40, 0.3
+
+
+BUILDERS = {"sampled": Sampled, "diag": Diagonal, "gram": Gram, "nystrom": Nystrom, "full": Full}
 
 
 def _sample(problem, u, count):
@@ -137,13 +199,16 @@ def _sample(problem, u, count):
     return A, mass / mass.sum() * problem.total, P
 
 
-def _shared_sample(problem, u, count):
-    """Rows of a sample, and their weights in the shared model of the classes' curvature."""
-    A, mass, P = _sample(problem, u, count)
+def _shared_weight(objective, mass, P):
+    """Weights of rows in the shared model of the classes' curvature."""
     weight = mass * (1.0 - np.einsum("ik,ik->i", P, P))
     weight = np.maximum(weight, _LEAST_CURVATURE * weight.mean() * (mass > 0))
-    K = problem.objective.K
-    return A, weight / 2.0 if K == 1 else weight / (K - 1)
+    return weight / 2.0 if objective.K == 1 else weight / (objective.K - 1)
+
+
+def _shared_sample(problem, u, count):
+    A, mass, P = _sample(problem, u, count)
+    return A, _shared_weight(problem.objective, mass, P)
 
 
 def _curvature(objective, theta):
@@ -161,6 +226,10 @@ def _curvature(objective, theta):
         classes += np.diag(c @ P) - (P * c[:, np.newaxis]).T @ P
     weight = np.maximum(weight, _LEAST_CURVATURE * weight.mean() * (mass > 0))
     return weight, classes if objective.K > 1 else classes[1:, 1:]
+
+
+def _solve(factor, R):
+    return np.ascontiguousarray(scipy.linalg.cho_solve(factor, R, check_finite=False))
 
 
 def _leave_out_intercept(problem, C):
