@@ -241,7 +241,11 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifierMixin, SparseCoef
         validation_losses = []
 
         def after_iteration(theta, history):
+<<<<<<< HEAD
             validation.check_finite_result((history["loss"][-1], history["grad_norm"][-1]), X)
+=======
+            validation.check_finite_result(np.array([history["loss"][-1], history["grad_norm"][-1]]), X)
+>>>>>>> main
             if validation_loss is not None:
                 validation_losses.append(validation_loss(theta))
             if self.verbose:

@@ -6,7 +6,7 @@
 
     repeat, in the variables u of conditioned.py
         G = gradient at u
-        D = -(inverse Hessian estimated from the last 10 pairs of steps and gradient changes) G
+        D = -(inverse Hessian estimated from the last pairs of steps and gradient changes) G
         u <- u + t D                    t from a line search that meets the strong Wolfe conditions
 
     until  max |gradient with respect to theta| <= tol    or    F_before - F <= 64 eps max(|F|, |F_before|, 1)
@@ -25,6 +25,10 @@ from .result import AT_ROUNDING, NO_DESCENT, STOPPED_BY_CALLER, Recorder, out_of
 FLAT = "the objective no longer falls in double precision"
 _RELATIVE_FALL = 64 * np.finfo(np.float64).eps
 _LINE_SEARCH_STEPS = 50
+
+# Where there are many parameters, moving the stored pairs through memory costs more than the passes that they
+# save.
+_PAIRS, _FEW_PAIRS, _MANY_PARAMETERS = 10, 5, 200_000
 _OUT_OF_ITERATIONS = 1
 
 
@@ -86,6 +90,7 @@ def solve(objective, theta0, *, tol, max_iter, callback=None, row_weight=None):
         jac=True,
         callback=after_iteration,
         options={
+            "maxcor": _PAIRS if u.size <= _MANY_PARAMETERS else _FEW_PAIRS,
             "maxiter": max_iter,
             "maxfun": np.iinfo(np.int32).max,
             "maxls": _LINE_SEARCH_STEPS,
