@@ -51,7 +51,7 @@ def solve(objective, theta0, *, tol, max_iter, callback=None, row_weight=None, k
         ``callback(theta, history)`` after every iteration; return True to stop.
     row_weight : ndarray of shape (n,) or None
         What each row weighs in the objective, for ``Conditioned``.
-    kind : {"diag", "gram", "nystrom", "full"} or None
+    kind : {"diag", "gram", "nystrom", "full", "sampled"} or None
         The model of the Hessian; None lets ``choose`` decide.
 
     Returns
@@ -70,14 +70,17 @@ def choose(objective):
     >>> choose(SimpleNamespace(X=np.empty((20000, 16)), n_rows=20000, n_features=16, K=26, shape=(17, 26)))
     'full'
     >>> choose(SimpleNamespace(X=np.empty((60000, 784)), n_rows=60000, n_features=784, K=10, shape=(785, 10)))
-    'gram'
+    'sampled'
     """
     if not isinstance(objective.X, np.ndarray):
         return "diag"
     width, K = objective.shape
     if K > 1 and width * K <= 1000 and objective.n_rows >= 10 * width * K:
         return "full"
-    return "gram" if width <= 2000 else "nystrom"
+    if width > 2000:
+        return "nystrom"
+    # A sample of 10 rows a column has ten times as many equations as unknowns; it has to be a small part of the rows.
+    return "sampled" if K > 2 and objective.n_rows >= 50 * width else "gram"
 
 
 def _solve(objective, theta0, tol, max_iter, callback, row_weight, kind):
@@ -97,7 +100,8 @@ def _solve(objective, theta0, tol, max_iter, callback, row_weight, kind):
             return record.result(theta, True, "the gradient is zero")
         if iteration in _REFRESH:
             metric = build(problem, u)
-        if hasattr(metric, "inexact"): metric.move(u)
+        elif hasattr(metric, "move"):
+            metric.move(u)
         D = _direction(metric, pairs, grad)
         slope = np.vdot(grad, D)
         if not slope < 0:
@@ -130,7 +134,7 @@ def _direction(metric, pairs, grad):
         shares.append(np.vdot(step, D) / curvature)
         D -= shares[-1] * change
     D = metric.solve(D)
-    if pairs and not hasattr(metric, "inexact"):
+    if pairs and not hasattr(metric, "move"):
         _, change, curvature = pairs[-1]
         D *= curvature / np.vdot(change, metric.solve(change))
     for (step, change, curvature), share in zip(pairs, reversed(shares), strict=True):

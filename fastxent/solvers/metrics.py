@@ -5,16 +5,20 @@ its probabilities are p_i, its share of the weights c_i, and
 
     H = sum_i c_i  a_i a_i'  (x)  (diag p_i - p_i p_i')  +  penalty,         trace of the second factor: w_i = 1 - |p_i|^2
 
-Each builder is ``build(problem, u)`` and returns an object whose ``solve(R)`` is (model of H)^-1 R. The models:
+A metric is made by ``build(problem, u)``; its ``solve(R)`` is (model of H)^-1 R, and one that knows its own scale, and
+follows u between refreshes, has a ``move(u)``. The models:
 
     diagonal   variances of the columns under the weights c_i w_i  (x)  sum_i c_i (diag p_i - p_i p_i')
     gram       sum_i c_i w_i a_i a_i' / (K - 1), the same for every class; exact for two classes and where W = 0
     nystrom    the same, of rank 50 and a multiple of the identity
     full       H itself, where (d + 1) K is small
+    sampled    H itself where u is now, never formed: conjugate gradients begun from gram
 
 all but the first from a sample of the rows; the penalty is always exact. Rows that are certain have no curvature: w_i is
 kept above a thousandth of its mean, or a few rows would make the model.
 
+    R. H. Byrd, G. M. Chin, W. Neveitt, J. Nocedal, "On the use of stochastic Hessian information in optimization methods
+    for machine learning", SIAM Journal on Optimization 21, 2011 (sampled).
     D. Böhning, "Multinomial logistic regression algorithm", Ann. Inst. Stat. Math. 44, 1992 (gram, at W = 0).
     Z. Frangella, P. Rathore, S. Zhao, M. Udell, "PROMISE", JMLR 25, 2024 (sampled and sketched models, refreshed rarely).
 """
@@ -33,6 +37,8 @@ _GRAM_ROWS = 10  # rows of the sample, per column
 _FULL_ROWS = 2  # per unknown
 _SAMPLE_SIZE = 5e7  # entries of an explicit sample, at most
 _BLOCK = 1 << 22
+_CG_STEPS = 100
+_CG_REDUCTION = 0.3
 
 
 class Diagonal:
@@ -63,11 +69,8 @@ class Gram:
     """One matrix over the columns, shared by the classes."""
 
     def __init__(self, problem, u):
-        A, weight = _shared_sample(problem, u, _GRAM_ROWS * (problem.objective.n_features + 1))
-        C = (A * weight[:, np.newaxis]).T @ A
-        C[np.diag_indices_from(C)] += problem.penalty[:, 0] + _JITTER * np.trace(C) / len(C)
-        _leave_out_intercept(problem, C)
-        self._factor = scipy.linalg.cho_factor(C, lower=True, overwrite_a=True, check_finite=False)
+        A, mass, P = _sample(problem, u, _GRAM_ROWS * (problem.objective.n_features + 1))
+        self._factor = _shared_factor(problem, A, _shared_weight(problem.objective, mass, P))
 
     def solve(self, R):
         return _solve(self._factor, R)
@@ -77,7 +80,8 @@ class Nystrom:
     """The same to rank 50; what lies beneath counts as a multiple of the identity."""
 
     def __init__(self, problem, u):
-        A, weight = _shared_sample(problem, u, _GRAM_ROWS * (problem.objective.n_features + 1))
+        A, mass, P = _sample(problem, u, _GRAM_ROWS * (problem.objective.n_features + 1))
+        weight = _shared_weight(problem.objective, mass, P)
         rank = min(_RANK, A.shape[1])
         start = np.linalg.qr(np.random.default_rng(0).standard_normal((A.shape[1], rank)))[0]
         sketch = A.T @ (weight[:, np.newaxis] * (A @ start))
@@ -121,67 +125,62 @@ class Full:
 
 
 class Sampled:
-    """The Hessian over a sample, always at the current u, by conjugate gradients that the shared model preconditions.
-
-    A share of that model is added: a sample says nothing of directions in which its own rows are certain.
-    """
-
-    inexact = True
+    """The Hessian over a sample, wherever u is now, by conjugate gradients that the shared model preconditions."""
 
     def __init__(self, problem, u):
         objective = problem.objective
         A, mass, P = _sample(problem, u, _GRAM_ROWS * (objective.n_features + 1))
-        weight = _shared_weight(objective, mass, P)
-        C = (A * weight[:, np.newaxis]).T @ A
-        C[np.diag_indices_from(C)] += problem.penalty[:, 0] + _JITTER * np.trace(C) / len(C)
-        _leave_out_intercept(problem, C)
-        self._shared = C
-        self._factor = scipy.linalg.cho_factor(C, lower=True, check_finite=False)
+        self._shared = _shared_factor(problem, A, _shared_weight(objective, mass, P))
         self._width = np.ones((A.shape[1], 1))
         self._width[-1] = problem.scale[-1]
         self._penalty = problem.penalty
+        self._counter = objective
+        self._passes = len(A) / objective.n_rows  # of one product, whose rows are in single precision
+        # Labels do not enter a Hessian. Its errors do not enter the solution either: single precision will do.
         self._rows = Objective(
-            A[:, :-1].astype(np.float32),
+            A[:, :-1].astype(np.float32, order="C"),
             np.zeros(len(A), np.intp),
             n_classes=objective.n_classes,
             binary=objective.binary,
             sample_weight=mass,
-            fit_intercept=problem.fit_intercept,
+            fit_intercept=objective.fit_intercept,
             n_threads=objective.n_threads,
         )
-        self._counter = objective
-        self._share = len(A) / objective.n_rows * 0.75
         self.move(u)
 
     def move(self, u):
         self._at = u * self._width
 
     def _times(self, V):
-        self._counter.passes += self._share
-        H = self._rows.hessp(self._at, V * self._width) * self._width
-        return H + self._penalty * V + DAMP * (self._shared @ V)
+        self._counter.passes += self._passes
+        return self._rows.hessp(self._at, V * self._width) * self._width + self._penalty * V
 
     def solve(self, R):
         X = np.zeros_like(R)
         residual = R.copy()
-        search = Z = _solve(self._factor, residual)
+        search = Z = _solve(self._shared, residual)
         size = first = np.vdot(residual, Z)
-        for _ in range(CG):
+        for _ in range(_CG_STEPS):
             image = self._times(search)
-            t = size / np.vdot(search, image)
-            X += t * search
-            residual -= t * image
-            Z = _solve(self._factor, residual)
+            curvature = np.vdot(search, image)
+            if not curvature > 0:
+                break
+            X += (size / curvature) * search
+            residual -= (size / curvature) * image
+            Z = _solve(self._shared, residual)
             size, before = np.vdot(residual, Z), size
-            if size <= ETA**2 * first:
+            if size <= _CG_REDUCTION**2 * first:
                 break
             search = Z + (size / before) * search
-        return X
-
-DAMP, CG, ETA = 0.02, 40, 0.3
+        return X if X.any() else Z
 
 
-BUILDERS = {"sampled": Sampled, "diag": Diagonal, "gram": Gram, "nystrom": Nystrom, "full": Full}
+def full(problem, u):
+    """The Hessian over a sample; for two classes that is the shared model."""
+    return Gram(problem, u) if problem.objective.K == 1 else Full(problem, u)
+
+
+BUILDERS = {"diag": Diagonal, "gram": Gram, "nystrom": Nystrom, "full": full, "sampled": Sampled}
 
 
 def _sample(problem, u, count):
@@ -196,7 +195,7 @@ def _sample(problem, u, count):
     A[:, -1] = problem.scale[-1, 0] if problem.fit_intercept else 0.0
     mass = sample.row_masses()
     P = np.asarray(predict(sample.X, problem.theta(u).astype(sample.dtype), "proba", sample.n_threads), np.float64)
-    return A, mass / mass.sum() * problem.total, P
+    return A, mass / max(mass.sum(), np.finfo(float).tiny), P
 
 
 def _shared_weight(objective, mass, P):
@@ -206,9 +205,15 @@ def _shared_weight(objective, mass, P):
     return weight / 2.0 if objective.K == 1 else weight / (objective.K - 1)
 
 
-def _shared_sample(problem, u, count):
-    A, mass, P = _sample(problem, u, count)
-    return A, _shared_weight(problem.objective, mass, P)
+def _shared_factor(problem, A, weight):
+    """Cholesky factor of sum_i weight_i a_i a_i' + penalty."""
+    A *= np.sqrt(weight)[:, np.newaxis]
+    C = A.T @ A
+    A /= np.maximum(np.sqrt(weight), np.finfo(float).tiny)[:, np.newaxis]
+    C[np.diag_indices_from(C)] += problem.penalty[:, 0] + _JITTER * np.trace(C) / len(C)
+    if not problem.fit_intercept:
+        C[-1, -1] = 1.0
+    return scipy.linalg.cho_factor(C, lower=True, overwrite_a=True, check_finite=False)
 
 
 def _curvature(objective, theta):
@@ -230,8 +235,3 @@ def _curvature(objective, theta):
 
 def _solve(factor, R):
     return np.ascontiguousarray(scipy.linalg.cho_solve(factor, R, check_finite=False))
-
-
-def _leave_out_intercept(problem, C):
-    if not problem.fit_intercept:
-        C[-1, -1] = 1.0
