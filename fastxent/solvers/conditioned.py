@@ -55,7 +55,7 @@ class Conditioned:
         self._mean = mean[:, np.newaxis]
         self.mean, self.scale = mean, self._scale
         # The Hessian of the L2 penalty in u, one number for each row of u.
-        self.penalty = np.append(objective.l2 * np.square(self._scale[:-1]), [[0.0]], axis=0)
+        self.ridge = np.append(objective.l2 * np.square(self._scale[:-1]), [[0.0]], axis=0)
         self.theta_l1 = objective.l1
         self.l1 = objective.l1 * self._scale[:-1]
         self.fit_intercept = objective.fit_intercept

@@ -55,7 +55,7 @@ class Diagonal:
         e, self._turn = np.linalg.eigh(classes)
         e = np.maximum(e, _LEAST_CURVATURE * e.max())
         columns = np.append(deviation, 1.0)[:, np.newaxis] * scale
-        self._inverse = 1.0 / (np.square(columns) * e + problem.penalty + _JITTER * e.max())
+        self._inverse = 1.0 / (np.square(columns) * e + problem.ridge + _JITTER * e.max())
 
     def solve(self, R):
         R = R.copy()
@@ -92,7 +92,7 @@ class Nystrom:
             scipy.linalg.solve_triangular(core, sketch.T, trans="T").T, full_matrices=False
         )
         values = np.maximum(np.square(values) - shift, 0.0)
-        ridge = float(problem.penalty.mean())
+        ridge = float(problem.ridge.mean())
         self._basis = basis
         self._rest = 1.0 / (values[-1] + ridge)
         self._gain = (1.0 / (values + ridge) - self._rest)[:, np.newaxis]
@@ -115,7 +115,7 @@ class Full:
             certain = 1.0 - P[:, k]
             weight = mass * P[:, k] * np.maximum(1.0, _LEAST_CURVATURE / np.maximum(certain, _LEAST_CURVATURE))
             blocks[:, k, :, k] += (A * weight[:, np.newaxis]).T @ A
-        H[np.diag_indices_from(H)] += np.repeat(problem.penalty[:, 0], K) + _JITTER * np.trace(H) / len(H)
+        H[np.diag_indices_from(H)] += np.repeat(problem.ridge[:, 0], K) + _JITTER * np.trace(H) / len(H)
         if not problem.fit_intercept:
             H[np.arange(-K, 0), np.arange(-K, 0)] = 1.0
         self._factor = scipy.linalg.cho_factor(H, lower=True, overwrite_a=True, check_finite=False)
@@ -133,7 +133,7 @@ class Sampled:
         self._shared = _shared_factor(problem, A, _shared_weight(objective, mass, P))
         self._width = np.ones((A.shape[1], 1))
         self._width[-1] = problem.scale[-1]
-        self._penalty = problem.penalty
+        self._ridge = problem.ridge
         self._counter = objective
         self._passes = len(A) / objective.n_rows  # of one product, whose rows are in single precision
         # Labels do not enter a Hessian. Its errors do not enter the solution either: single precision will do.
@@ -153,7 +153,7 @@ class Sampled:
 
     def _times(self, V):
         self._counter.passes += self._passes
-        return self._rows.hessp(self._at, V * self._width) * self._width + self._penalty * V
+        return self._rows.hessp(self._at, V * self._width) * self._width + self._ridge * V
 
     def solve(self, R):
         X = np.zeros_like(R)
@@ -210,7 +210,7 @@ def _shared_factor(problem, A, weight):
     A *= np.sqrt(weight)[:, np.newaxis]
     C = A.T @ A
     A /= np.maximum(np.sqrt(weight), np.finfo(float).tiny)[:, np.newaxis]
-    C[np.diag_indices_from(C)] += problem.penalty[:, 0] + _JITTER * np.trace(C) / len(C)
+    C[np.diag_indices_from(C)] += problem.ridge[:, 0] + _JITTER * np.trace(C) / len(C)
     if not problem.fit_intercept:
         C[-1, -1] = 1.0
     return scipy.linalg.cho_factor(C, lower=True, overwrite_a=True, check_finite=False)
