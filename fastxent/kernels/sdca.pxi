@@ -214,7 +214,7 @@ cdef double ascend(Py_ssize_t K, const real* z, const real* a, bint fresh, doubl
             u[k] += mu
             la[k] *= u[k]
         moved = dot_row3(e, la, u, K)  # twice what Newton's step would gain
-        if not moved > 0.02 * gap or iteration == NEWTON_STEPS - 1:
+        if not moved * (1 + q) > 0.02 * gap or iteration == NEWTON_STEPS - 1:
             break
         for k in range(K):
             h[k] += la[k]

@@ -24,7 +24,7 @@ from threadpoolctl import threadpool_limits
 
 from .conditioned import Conditioned
 from .metrics import BUILDERS
-from .result import AT_ROUNDING, NO_DESCENT, STOPPED_BY_CALLER, Recorder, out_of_iterations
+from .result import AT_ROUNDING, NO_DESCENT, STOPPED_BY_CALLER, Recorder, attainable, out_of_iterations
 
 _MEMORY = 10
 _MEMORY_WIDE = 4
@@ -58,6 +58,7 @@ def solve(objective, theta0, *, tol, max_iter, callback=None, row_weight=None, k
     -------
     Result
     """
+    tol = max(tol, attainable(objective))
     with threadpool_limits(1, user_api="blas"):  # the same bits for any number of threads
         return _solve(objective, theta0, tol, max_iter, callback, row_weight, kind)
 

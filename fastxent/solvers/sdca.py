@@ -31,13 +31,14 @@ import numpy as np
 
 from .. import kernels, parallel
 from . import metric
-from .result import STOPPED_BY_CALLER, Recorder, out_of_iterations
+from .result import STOPPED_BY_CALLER, Recorder, attainable, out_of_iterations
 
 _FLOOR = 0.05
 _ROWS_OF_A_CALL = 1 << 14  # some milliseconds: Ctrl-C is heard between calls
 _EPOCHS_BETWEEN_CHECKS = 4
 _ALWAYS_ALL = 2  # epochs in which every row is visited
 _SLOW = 0.9  # a pass that leaves more of the gap than this is one that `metric` does better
+_HOPEFUL = 5.0
 _PATIENCE = 6.0  # passes over which that is measured
 
 
@@ -77,6 +78,7 @@ def solve(objective, theta0, *, tol, max_iter, callback=None, row_weight=None, r
             f"solver 'sdca' needs a sparse X, an L2 penalty and no L1 penalty; here X is {kind}, l2 = "
             f"{objective.l2:.3g} and l1 = {objective.l1:.3g}. Use solver='auto'."
         )
+    tol = max(tol, attainable(objective))
     rng = np.random.default_rng(random_state)
     record = Recorder(objective, callback)
     ascent = _Ascent(objective, theta0)
@@ -87,8 +89,8 @@ def solve(objective, theta0, *, tol, max_iter, callback=None, row_weight=None, r
         ascent.visit(ascent.choose(rng) if epoch > _ALWAYS_ALL else rng.permutation(objective.n_rows), tol)
         gap = ascent.gap()
         gaps.append((ascent.passes, gap))
-        done = gap <= tol * ascent.value
-        if done or epoch - checked >= _EPOCHS_BETWEEN_CHECKS or epoch == max_iter:
+        # Gaps of rows not visited lately are too large as a rule: it pays to look before the sum is small enough.
+        if gap <= _HOPEFUL * tol * ascent.value or epoch - checked >= _EPOCHS_BETWEEN_CHECKS or epoch == max_iter:
             checked = epoch
             theta = ascent.evaluate()
             gap = ascent.gap()
