@@ -12,11 +12,7 @@ except ImportError:  # before 1.9 there is nothing to support
 
 
 class IterationTasks:
-<<<<<<< HEAD
-    """Reports each iteration as a task of the fit, begun with the parameters before it, ended with those after.
-=======
     """Reports each iteration as a task of the fit, begun with the parameters it starts from.
->>>>>>> main
 
     When the last iteration ends, a task for the next one has begun already; ``close`` ends it empty. That is
     the shape scikit-learn's own estimator gives to the sequence.

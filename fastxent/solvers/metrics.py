@@ -35,6 +35,7 @@ _JITTER = 1e-9
 _RANK = 50
 _GRAM_ROWS = 10  # rows of the sample, per column
 _FULL_ROWS = 2  # per unknown
+_FEW_ROWS = 2000
 _SAMPLE_SIZE = 5e7  # entries of an explicit sample, at most
 _BLOCK = 1 << 22
 _CG_STEPS = 100
@@ -87,7 +88,7 @@ class Nystrom:
         sketch = A.T @ (weight[:, np.newaxis] * (A @ start))
         shift = np.finfo(np.float64).eps * np.linalg.norm(sketch)
         sketch += shift * start
-        core = scipy.linalg.cholesky(start.T @ sketch, lower=False)
+        core = np.triu(_factor((start.T @ sketch).T)[0].T)
         basis, values, _ = np.linalg.svd(
             scipy.linalg.solve_triangular(core, sketch.T, trans="T").T, full_matrices=False
         )
@@ -118,7 +119,7 @@ class Full:
         H[np.diag_indices_from(H)] += np.repeat(problem.ridge[:, 0], K) + _JITTER * np.trace(H) / len(H)
         if not problem.fit_intercept:
             H[np.arange(-K, 0), np.arange(-K, 0)] = 1.0
-        self._factor = scipy.linalg.cho_factor(H, lower=True, overwrite_a=True, check_finite=False)
+        self._factor = _factor(H)
 
     def solve(self, R):
         return _solve(self._factor, R.reshape(-1, 1)).reshape(R.shape)
@@ -187,7 +188,8 @@ def _sample(problem, u, count):
     """Rows a_i of a sample as one array, their shares c_i of the weights, and their probabilities P (two columns if binary)."""
     objective = problem.objective
     width = objective.n_features + 1
-    sample = objective.sample(int(min(count, max(_SAMPLE_SIZE // width, 2 * objective.K))))
+    # Few rows are taken whole: then rows weighted and rows repeated are the same to the last step.
+    sample = objective.sample(int(min(max(count, _FEW_ROWS), max(_SAMPLE_SIZE // width, 2 * objective.K))))
     A = np.empty((sample.n_rows, width))
     A[:, :-1] = sample.X if isinstance(sample.X, np.ndarray) else sample.X.toarray()
     A[:, :-1] -= problem.mean
@@ -213,7 +215,20 @@ def _shared_factor(problem, A, weight):
     C[np.diag_indices_from(C)] += problem.ridge[:, 0] + _JITTER * np.trace(C) / len(C)
     if not problem.fit_intercept:
         C[-1, -1] = 1.0
-    return scipy.linalg.cho_factor(C, lower=True, overwrite_a=True, check_finite=False)
+    return _factor(C)
+
+
+def _factor(H):
+    """Cholesky factor of H, or of H plus as little of the identity as makes it positive definite in rounding."""
+    jitter = 0.0
+    scale = max(float(np.trace(H)) / len(H), np.finfo(float).tiny)
+    while True:
+        try:
+            return scipy.linalg.cho_factor(H, lower=True, check_finite=False)
+        except np.linalg.LinAlgError:
+            more = max(_JITTER, 9 * jitter)
+            H[np.diag_indices_from(H)] += more * scale
+            jitter += more
 
 
 def _curvature(objective, theta):

@@ -91,3 +91,18 @@ def test_stops_when_the_caller_or_max_iter_says_so():
         problem, problem.initial(), tol=1e-12, max_iter=50, callback=lambda _, h: len(h["loss"]) == 4
     )
     assert stopped.n_iter == 3 and not stopped.converged
+
+
+@pytest.mark.parametrize("kind", BUILDERS)
+@pytest.mark.parametrize("K", [2, 3])
+def test_models_of_rows_that_leave_the_hessian_singular(kind, K):
+    """No penalty, columns alike, and all but a few rows of weight zero."""
+    rng = np.random.default_rng(0)
+    X = np.repeat(rng.normal(size=(40, 2)), 3, axis=1)
+    y = np.arange(40) % K
+    weight = (np.arange(40) < 6).astype(float)
+    problem = Objective(X, y, n_classes=K, binary=K == 2, sample_weight=weight)
+    result = metric.solve(problem, problem.initial(), tol=1e-6, max_iter=500, kind=kind)
+    reference = metric.solve(problem, problem.initial(), tol=1e-9, max_iter=500, kind="diag")
+    assert np.isfinite(result.theta).all()
+    assert result.value <= reference.value + 1e-4
