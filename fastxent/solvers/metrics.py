@@ -95,8 +95,9 @@ class Nystrom:
         values = np.maximum(np.square(values) - shift, 0.0)
         ridge = float(problem.ridge.mean())
         self._basis = basis
-        self._rest = 1.0 / (values[-1] + ridge)
-        self._gain = (1.0 / (values + ridge) - self._rest)[:, np.newaxis]
+        values = np.maximum(values + ridge, _JITTER * max(values[0], np.finfo(float).tiny))
+        self._rest = 1.0 / values[-1]
+        self._gain = (1.0 / values - self._rest)[:, np.newaxis]
 
     def solve(self, R):
         return self._rest * R + self._basis @ (self._gain * (self._basis.T @ R))
