@@ -110,6 +110,36 @@ class _Stopped(BaseException):
     """Ends a piece; never leaves `run`."""
 
 
+class _OneBlasThread:
+    """The context that `one_blas_thread` is; counts who is inside, as fits may overlap in several threads."""
+
+    def __init__(self):
+        self._lock = threading.Lock()
+        self._inside = 0
+        self._controller = self._limits = None
+
+    def __enter__(self):
+        with self._lock:
+            if self._inside == 0:
+                if self._controller is None:
+                    from threadpoolctl import ThreadpoolController
+
+                    self._controller = ThreadpoolController()  # looks through all loaded libraries: once
+                self._limits = self._controller.limit(limits=1, user_api="blas")
+            self._inside += 1
+
+    def __exit__(self, *error):
+        with self._lock:
+            self._inside -= 1
+            if self._inside == 0:
+                self._limits.restore_original_limits()
+
+
+# While solvers run, BLAS keeps to one thread: its idle threads spin where our pool works, and what solvers give to BLAS
+# between two evaluations gains nothing from more.
+one_blas_thread = _OneBlasThread()
+
+
 def zeros(size, dtype):
     """Return a zeroed 1-d array that begins on a cache line."""
     dtype = np.dtype(dtype)

@@ -25,7 +25,6 @@ from sklearn.utils import metadata_routing
 from sklearn.utils._param_validation import Hidden, Interval, StrOptions
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
 from sklearn.utils.validation import _check_method_params, check_is_fitted
-from threadpoolctl import threadpool_limits
 
 from .. import parallel, solvers, validation
 from ..objective import MIN_PIECE, work
@@ -462,8 +461,7 @@ class _Paths:
             fold, share = divmod(i, len(self._shares))
             self._fit_one(fold, share, *folds[fold], score_weight, inner)
 
-        # Small products between evaluations gain nothing from threads of BLAS, which only get in our way.
-        with threadpool_limits(1, user_api="blas"):
+        with parallel.one_blas_thread:
             parallel.run(task, shape[0] * shape[1], outer)
 
     def _fit_one(self, fold, share, train, test, score_weight, n_threads):

@@ -20,8 +20,8 @@ The decrement -G.D/2 estimates F - F*. It is believed when it is small twice in 
 from collections import deque
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
+from .. import parallel
 from .conditioned import Conditioned
 from .metrics import BUILDERS
 from .result import AT_ROUNDING, NO_DESCENT, STOPPED_BY_CALLER, Recorder, attainable, out_of_iterations
@@ -59,7 +59,7 @@ def solve(objective, theta0, *, tol, max_iter, callback=None, row_weight=None, k
     Result
     """
     tol = max(tol, attainable(objective))
-    with threadpool_limits(1, user_api="blas"):  # the same bits for any number of threads
+    with parallel.one_blas_thread:  # the same bits for any number of threads
         return _solve(objective, theta0, tol, max_iter, callback, row_weight, kind)
 
 

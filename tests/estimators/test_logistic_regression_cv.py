@@ -463,7 +463,7 @@ def test_interrupt_ends_all_threads(busy, monkeypatch):
             model.fit(X, y)
     finally:
         timer.cancel()  # no stray signal if the fit ended otherwise
-    assert time.perf_counter() - sent[0] < 1.0  # 0.2 on a machine that is not busy
+    assert time.perf_counter() - sent[0] < 5.0  # 0.2 on a machine that is not busy, and minutes without
     timer.join()
     assert vars(model) == vars(clone(model)) | {"Cs": model.Cs, "l1_ratios": model.l1_ratios}
     time.sleep(0.2)
