@@ -35,6 +35,15 @@ cdef extern from "simd.h" nogil:
     double dot_row_f64(const double* p, const double* a, Py_ssize_t K)
     float dot_row_f32(const float* p, const float* a, Py_ssize_t K)
 
+    void column_moments_f64(Py_ssize_t n, const double* x, const double* q, const double* p, double* sums)
+    void column_moments_f32(Py_ssize_t n, const float* x, const float* q, const float* p, double* sums)
+    double column_slope_f64(Py_ssize_t n, const double* x, double m, const double* q, const double* a, const double* s)
+    double column_slope_f32(Py_ssize_t n, const float* x, float m, const float* q, const float* a, const float* s)
+    void column_move_f64(Py_ssize_t n, const double* x, double m, double step, const double* p, double* a, double* s)
+    void column_move_f32(Py_ssize_t n, const float* x, float m, float step, const float* p, float* a, float* s)
+    double omega_row_f64(const double* x, double* w, Py_ssize_t K, double shift, double* slope)
+    float omega_row_f32(const float* x, float* w, Py_ssize_t K, float shift, float* slope)
+
     void outer_tile_f64(int rows, int vecs, Py_ssize_t T, const double* a, Py_ssize_t rs, Py_ssize_t cs,
                         const double* b, Py_ssize_t bs, double* c, Py_ssize_t ldc)
     void outer_tile_f32(int rows, int vecs, Py_ssize_t T, const float* a, Py_ssize_t rs, Py_ssize_t cs,
@@ -128,6 +137,36 @@ cdef inline real dot_row(const real* p, const real* a, Py_ssize_t K) noexcept no
         return dot_row_f64(p, a, K)
     else:
         return dot_row_f32(p, a, K)
+
+
+cdef inline void column_moments(Py_ssize_t n, const real* x, const real* q, const real* p, double* sums) noexcept nogil:
+    if real is double:
+        column_moments_f64(n, x, q, p, sums)
+    else:
+        column_moments_f32(n, x, q, p, sums)
+
+
+cdef inline double column_slope(Py_ssize_t n, const real* x, real m, const real* q, const real* a,
+                                const real* s) noexcept nogil:
+    if real is double:
+        return column_slope_f64(n, x, m, q, a, s)
+    else:
+        return column_slope_f32(n, x, m, q, a, s)
+
+
+cdef inline void column_move(Py_ssize_t n, const real* x, real m, real step, const real* p, real* a,
+                             real* s) noexcept nogil:
+    if real is double:
+        column_move_f64(n, x, m, step, p, a, s)
+    else:
+        column_move_f32(n, x, m, step, p, a, s)
+
+
+cdef inline real omega_row(const real* x, real* w, Py_ssize_t K, real shift, real* slope) noexcept nogil:
+    if real is double:
+        return omega_row_f64(x, w, K, shift, slope)
+    else:
+        return omega_row_f32(x, w, K, shift, slope)
 
 
 cdef inline void outer_tile(int rows, int vecs, Py_ssize_t T, const real* a, Py_ssize_t rs, Py_ssize_t cs,

@@ -195,6 +195,82 @@ FX_LOCAL void FX(exp_array)(const REAL *x, REAL *y, ptrdiff_t n)
     }
 }
 
+/* The root w of w + log w = x (Wright's omega function) to about a percent: log1p(y) (1 - log1p(log1p(y)) / (2 + log1p(y)))
+   with y = exp(x) (R. Iacono, J. P. Boyd, "New approximations to the principal real-valued branch of the Lambert W-function",
+   Advances in Computational Mathematics 43, 2017). Returns sum_k w_k at x_k + shift, and in *slope its derivative. */
+FX_LOCAL REAL FX(omega_row)(const REAL *x, REAL *w, ptrdiff_t K, REAL shift, REAL *slope)
+{
+    FX(vec) sum = FX(splat)(0), rise = sum;
+    for (ptrdiff_t k = 0; k < K; k += LANES) {
+        ptrdiff_t width = K - k < LANES ? K - k : LANES;
+        FX(vec) y = FX(load_part)(x + k, width, -INFINITY) + shift;
+        FX(vec) top = FX(max)(y, FX(splat)(0)), low = y - 2 * top;
+        FX(vec) l = top + FX(log1p)(FX(exp)(low));
+        y = l * (1 - FX(log1p)(l) / (2 + l));
+        FX(store_part)(w + k, y, width);
+        sum += y;
+        rise += y / (1 + y);
+    }
+    *slope = FX(hsum)(rise);
+    return FX(hsum)(sum);
+}
+
+/* ---- one column of X against one class (coordinate.pxi); x NULL is the intercept's column of ones ------------------- */
+
+/* sums = sum_i w_i, sum_i w_i x_i, sum_i w_i x_i^2  with w = q (1 - p) */
+FX_LOCAL void FX(column_moments)(ptrdiff_t n, const REAL *x, const REAL *q, const REAL *p, double *sums)
+{
+    sums[0] = sums[1] = sums[2] = 0;
+    for (ptrdiff_t start = 0; start < n; start += 1024) { /* chunks: single precision keeps its digits */
+        ptrdiff_t stop = n - start < 1024 ? n : start + 1024;
+        FX(vec) s0 = FX(splat)(0), s1 = s0, s2 = s0;
+        for (ptrdiff_t i = start; i < stop; i += LANES) {
+            ptrdiff_t width = stop - i < LANES ? stop - i : LANES;
+            FX(vec) w = FX(load_part)(q + i, width, 0) * (1 - FX(load_part)(p + i, width, 0));
+            FX(vec) xi = x ? FX(load_part)(x + i, width, 0) : FX(splat)(1);
+            s0 += w;
+            s1 += w * xi;
+            s2 += w * xi * xi;
+        }
+        sums[0] += FX(hsum)(s0);
+        sums[1] += FX(hsum)(s1);
+        sums[2] += FX(hsum)(s2);
+    }
+}
+
+/* sum_i (x_i - m) q_i (a_i - s_i) */
+FX_LOCAL double FX(column_slope)(ptrdiff_t n, const REAL *x, REAL m, const REAL *q, const REAL *a, const REAL *s)
+{
+    double total = 0;
+    for (ptrdiff_t start = 0; start < n; start += 1024) {
+        ptrdiff_t stop = n - start < 1024 ? n : start + 1024, i = start;
+        FX(vec) s0 = FX(splat)(0), s1 = s0;
+        for (; i + 2 * LANES <= stop; i += 2 * LANES) {
+            FX(vec) x0 = x ? FX(load)(x + i) - m : FX(splat)(1), x1 = x ? FX(load)(x + i + LANES) - m : FX(splat)(1);
+            s0 += x0 * FX(load)(q + i) * (FX(load)(a + i) - FX(load)(s + i));
+            s1 += x1 * FX(load)(q + i + LANES) * (FX(load)(a + i + LANES) - FX(load)(s + i + LANES));
+        }
+        for (; i < stop; i += LANES) {
+            ptrdiff_t width = stop - i < LANES ? stop - i : LANES;
+            FX(vec) x0 = x ? FX(load_part)(x + i, width, 0) - m : FX(splat)(1);
+            s0 += x0 * FX(load_part)(q + i, width, 0) * (FX(load_part)(a + i, width, 0) - FX(load_part)(s + i, width, 0));
+        }
+        total += FX(hsum)(s0 + s1);
+    }
+    return total;
+}
+
+/* a_i += step (x_i - m)    s_i += step (x_i - m) p_i */
+FX_LOCAL void FX(column_move)(ptrdiff_t n, const REAL *x, REAL m, REAL step, const REAL *p, REAL *a, REAL *s)
+{
+    for (ptrdiff_t i = 0; i < n; i += LANES) {
+        ptrdiff_t width = n - i < LANES ? n - i : LANES;
+        FX(vec) move = x ? step * (FX(load_part)(x + i, width, 0) - m) : FX(splat)(step);
+        FX(store_part)(a + i, FX(load_part)(a + i, width, 0) + move, width);
+        FX(store_part)(s + i, FX(load_part)(s + i, width, 0) + move * FX(load_part)(p + i, width, 0), width);
+    }
+}
+
 /* ---- the softmax of a group of rows ----------------------------------------------------------------------------------
    One body, two layouts. Rows in lanes: LANES rows at once, class k at z + k * stride, nothing horizontal. Classes in
    lanes: one row, `count` whole vectors and a partial one, reduced at the end.
