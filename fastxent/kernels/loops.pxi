@@ -574,7 +574,7 @@ cdef double loss_logits_range(const Targets* targets, const real* z, Py_ssize_t 
     cdef real* losses
     cdef Py_ssize_t b, i, rows
     cdef double total = 0
-    aux.t = carve(&at, K)
+    aux.t = carve(&at, 0 if is_plain(targets) else K)
     block = at
     for b in range(steps(stop - first, LOGIT_ROWS)):
         i = first + b * LOGIT_ROWS
