@@ -114,7 +114,10 @@ def table(records, rates, n_threads, load):
     where = f"Loss and gradient on {n_threads} threads of {processor()}"
     if load > BUSY:
         where += f"; **a draft: the machine was busy (load {load:.1f})**"
-    return f"{markdown(header, lines)}\n{where}. NumPy: how many times as long it takes.\n"
+    machine = markdown(
+        [f"the machine, {n_threads} threads", "rate"], [[name, f"{rate:.1f}"] for name, rate in rates.items()]
+    )
+    return f"{markdown(header, lines)}\n{where}. NumPy: how many times as long it takes.\n\n{machine}"
 
 
 def main():

@@ -17,7 +17,7 @@
 #
 #     check_api()  # ImportError if this was compiled against another version of the API
 #
-#     def example(const double[:, ::1] logits, const Py_ssize_t[::1] labels, double[:, ::1] grad):
+#     def mean_loss(const double[:, ::1] logits, const Py_ssize_t[::1] labels, double[:, ::1] grad):
 #         cdef Py_ssize_t n = logits.shape[0], K = logits.shape[1]
 #         with nogil:
 #             loss = cross_entropy(&logits[0, 0], &labels[0], NULL, 1.0 / n, NULL, &grad[0, 0], n, K)
