@@ -86,9 +86,13 @@ def run(task, count, n_threads):
         work()
     finally:
         # All pieces are taken: a helper that has not started has nothing to do, the others are finishing their last.
-        for helper in helpers:
-            if not helper.cancel():
-                helper.exception()
+        try:
+            for helper in helpers:
+                if not helper.cancel():
+                    helper.exception()
+        except BaseException:  # Ctrl-C while waiting
+            stopped.set()
+            raise
     for helper in helpers:
         if not helper.cancelled():
             helper.result()
@@ -104,6 +108,36 @@ def stopping_point():
 
 class _Stopped(BaseException):
     """Ends a piece; never leaves `run`."""
+
+
+class _OneBlasThread:
+    """The context that `one_blas_thread` is; counts who is inside, as fits may overlap in several threads."""
+
+    def __init__(self):
+        self._lock = threading.Lock()
+        self._inside = 0
+        self._controller = self._limits = None
+
+    def __enter__(self):
+        with self._lock:
+            if self._inside == 0:
+                if self._controller is None:
+                    from threadpoolctl import ThreadpoolController
+
+                    self._controller = ThreadpoolController()  # looks through all loaded libraries: once
+                self._limits = self._controller.limit(limits=1, user_api="blas")
+            self._inside += 1
+
+    def __exit__(self, *error):
+        with self._lock:
+            self._inside -= 1
+            if self._inside == 0:
+                self._limits.restore_original_limits()
+
+
+# While solvers run, BLAS keeps to one thread: its idle threads spin where our pool works, and what solvers give to BLAS
+# between two evaluations gains nothing from more.
+one_blas_thread = _OneBlasThread()
 
 
 def zeros(size, dtype):

@@ -7,9 +7,11 @@ import sys
 import textwrap
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from fastxent import parallel
 
@@ -369,3 +371,19 @@ def test_ctrl_c_ends_a_long_evaluation(kind, shape, n_threads):
     assert process.returncode in (-signal.SIGINT, 130)
     assert "done" not in out, "the evaluation was to be longer"
     assert late < 1.0  # 0.2 s on a machine that does nothing else
+
+
+def blas_threads():
+    return {library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"}
+
+
+def test_blas_keeps_to_one_thread_while_anyone_is_inside():
+    with threadpool_limits(2, user_api="blas"):
+        before = blas_threads()
+        with parallel.one_blas_thread:
+            assert blas_threads() == {1}
+            with ThreadPoolExecutor(1) as other:
+                other.submit(lambda: parallel.one_blas_thread.__enter__()).result()
+        assert blas_threads() == {1}  # the other one is still inside
+        parallel.one_blas_thread.__exit__(None, None, None)
+        assert blas_threads() == before
