@@ -2,13 +2,9 @@
 # The element types travel as flags, so that a level exports four functions; api.pxd documents them. Change
 # API_VERSION there with any meaning.
 
-cdef enum:
-    STACK = 5 * LOGIT_ROWS + LOGIT_ROWS * FEW_LANES + 2 * 16   # scratch of the functions of logits, without targets
-
-
 cdef api void logits_output(int kind, bint is_double, const void* z, void* out, Py_ssize_t n,
                             Py_ssize_t K) noexcept nogil:
-    cdef double scratch[STACK]
+    cdef double scratch[LOGIT_SCRATCH]
     if is_double:
         output_range(<const double*>z, <double*>out, <Output>kind, K, 0, n, scratch)
     else:
@@ -17,7 +13,7 @@ cdef api void logits_output(int kind, bint is_double, const void* z, void* out, 
 
 cdef api double logits_loss(bint is_double, const void* z, const Py_ssize_t* labels, const double* weights,
                             double scale, void* losses, void* grad, Py_ssize_t n, Py_ssize_t K) noexcept nogil:
-    cdef double scratch[STACK]
+    cdef double scratch[LOGIT_SCRATCH]
     cdef Targets targets = Targets(labels, NULL, weights, NULL, 0.0, K)
     if is_double:
         return loss_logits_range(&targets, <const double*>z, K, 0, n, <double*>losses, <double*>grad, scale, scratch)
