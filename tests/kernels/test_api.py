@@ -187,7 +187,8 @@ def compiled(tmp_path_factory):
 
 @pytest.mark.parametrize("level", kernels.available())
 def test_bits_of_the_python_functions(compiled, level):
-    environment = os.environ | {"FASTXENT_ISA": level, "PYTHONPATH": str(compiled)}
+    path = os.pathsep.join([str(compiled), os.environ.get("PYTHONPATH", "")]).strip(os.pathsep)
+    environment = os.environ | {"FASTXENT_ISA": level, "PYTHONPATH": path}
     run = subprocess.run(
         [sys.executable, "-P", "-c", CHECKS], env=environment, cwd=compiled, capture_output=True, text=True
     )
