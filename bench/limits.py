@@ -7,6 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+READ_MEGABYTES = (1, 4, 16, 64, 256)
+
 
 def best_seconds(call, repeats=5):
     """Return the least time of a few calls: a limit is what is possible, not what is usual."""
@@ -19,34 +21,58 @@ def best_seconds(call, repeats=5):
     return min(times)
 
 
-def read_bandwidth(n_threads, megabytes=512):
-    """Return GB/s of reading memory far larger than the caches, each thread its own part."""
+def read_bandwidth(n_threads, megabytes):
+    """Return GB/s of reading so much memory again and again, each thread its own part."""
     parts = np.array_split(np.ones(megabytes * 2**20 // 8), n_threads)
+    times = max(1, 256 // megabytes)
+
+    def read(part):
+        for _ in range(times):
+            part @ part
+
     with threadpool_limits(1), ThreadPoolExecutor(n_threads) as pool:
-        return megabytes * 2**20 / best_seconds(lambda: list(pool.map(lambda part: part @ part, parts))) / 1e9
+        return times * megabytes * 2**20 / best_seconds(lambda: list(pool.map(read, parts))) / 1e9
 
 
-def product_rate(dtype, n_threads, shape=(2048, 2048, 2048)):
-    """Return GFLOP/s of a matrix product of (n, d) with (d, k)."""
+def product_rate(dtype, n_threads, shape=(1536, 1024, 1536)):
+    """Return GFLOP/s of a product of (n, d) with (d, k), each thread its own rows: BLAS's or ours, the faster."""
+    from fastxent.prediction import predict
+
     n, d, k = shape
-    left, right = np.ones((n, d), dtype), np.ones((d, k), dtype)
-    out = np.empty((n, k), dtype)
-    with threadpool_limits(n_threads):
-        return 2 * n * d * k / best_seconds(lambda: np.matmul(left, right, out=out)) / 1e9
+    left, theta, out = np.ones((n, d), dtype), np.ones((d + 1, k), dtype), np.empty((n, k), dtype)
+    parts = list(zip(np.array_split(left, n_threads), np.array_split(out, n_threads), strict=True))
+
+    def blas(part):
+        np.matmul(part[0], theta[:-1], out=part[1])
+
+    def ours(part):
+        predict(part[0], theta, "logits", n_threads=1)
+
+    with threadpool_limits(1), ThreadPoolExecutor(n_threads) as pool:
+        seconds = (best_seconds(lambda work=work: list(pool.map(work, parts))) for work in (blas, ours))
+        return 2 * n * d * k / min(seconds) / 1e9
 
 
-def exp_rate(dtype, n_threads, size=2**13, repeats=2_000):
-    """Return billions of NumPy exponentials a second, from arrays that stay in cache."""
+def exp_rate(dtype, n_threads, shape=(8, 1024), repeats=2_000):
+    """Return billions of exponentials a second, from arrays that stay in cache: NumPy's or ours, the faster."""
+    from fastxent.rowwise import softmax_rows
 
-    def work(_):
-        values, out = np.linspace(-10, 0, size, dtype=dtype), np.empty(size, dtype)
+    def numpy(_):
+        values, out = np.full(shape, -1.0, dtype), np.empty(shape, dtype)
         for _ in range(repeats):
             np.exp(values, out=out)
 
+    def ours(_):  # the search of the maximum and the sum included
+        values, out = np.full(shape, -1.0, dtype), np.empty(shape[0], dtype)
+        for _ in range(repeats):
+            softmax_rows(values, out, "logsumexp", n_threads=1)
+
     with ThreadPoolExecutor(n_threads) as pool:
-        return (
-            n_threads * size * repeats / best_seconds(lambda: list(pool.map(work, range(n_threads))), 3) / 1e9
+        seconds = (
+            best_seconds(lambda work=work: list(pool.map(work, range(n_threads))), 3)
+            for work in (numpy, ours)
         )
+        return n_threads * shape[0] * shape[1] * repeats / min(seconds) / 1e9
 
 
 def measure_limits(threads):
@@ -54,7 +80,7 @@ def measure_limits(threads):
     tall = (60_000, 784, 10)
     return {
         n: {
-            "read GB/s": read_bandwidth(n),
+            **{read_name(size): read_bandwidth(n, size) for size in READ_MEGABYTES},
             **{f"product GFLOP/s {np.dtype(t)}": product_rate(t, n) for t in (np.float64, np.float32)},
             **{
                 f"10-column product GFLOP/s {np.dtype(t)}": product_rate(t, n, tall)
@@ -71,15 +97,58 @@ def better(one, other):
     return {n: {name: max(rate, other[n][name]) for name, rate in rates.items()} for n, rates in one.items()}
 
 
-def least_work(problem):
-    """Return what a loss + gradient over dense rows cannot avoid: reading X once, and two products."""
-    n, d = problem.X.shape
-    return {"bytes": problem.X.nbytes, "flops": 4 * n * d * problem.theta.shape[1]}
+def least_work(problem, products=2, exponentials=True, output=False):
+    """Return what a pass over the rows of a linear model cannot avoid, whoever computes it.
+
+    Read X once (and write n x K results, if they are the ``output``); multiply; take an exponential for each
+    logit. "moves" are pairs: bytes, and the bytes of what they are part of, which decides on the cache they come
+    from. For each non-zero of a CSR row the logits also read a row of weights, and the gradient reads and writes
+    one: at best in the second-level cache.
+    """
+    X, K = problem.X, problem.theta.shape[1]
+    n, itemsize = X.shape[0], X.dtype.itemsize
+    streamed = X.data.nbytes + X.indices.nbytes + X.indptr.nbytes if problem.sparse else X.nbytes
+    streamed += n * K * itemsize if output else 0
+    entries = X.nnz if problem.sparse else X.size
+    moves = [[streamed, streamed]]
+    if problem.sparse:
+        moves.append([(2 * products - 1) * entries * K * itemsize, 0])
+    return {
+        "moves": moves,
+        "flops": 2 * products * entries * K,
+        "exponentials": n * K if exponentials else 0,
+    }
+
+
+def least_work_on_rows(problem, output=True):
+    """Return the same for a function of given logits."""
+    size = problem.X.nbytes * (2 if output else 1)
+    return {"moves": [[size, size]], "flops": 0, "exponentials": problem.X.size}
 
 
 def least_seconds(work, dtype, rates):
-    """Return the time of this work at the machine's full speed, reading and computing at once."""
-    return max(work["bytes"] / rates["read GB/s"], work["flops"] / rates[f"product GFLOP/s {dtype}"]) / 1e9
+    """Return the time of this work at the machine's full speed, moving data and computing at once.
+
+    Products and exponentials share the arithmetic units, so their times add up.
+    """
+    moving = sum(size / read_rate(whole, rates) for size, whole in work["moves"])
+    computing = (
+        work["flops"] / rates[f"product GFLOP/s {dtype}"] + work["exponentials"] / rates[f"exp G/s {dtype}"]
+    )
+    return max(moving, computing) / 1e9
+
+
+def read_rate(size, rates):
+    """Return GB/s of reading what is part of so many bytes: as measured on the next smaller piece of memory.
+
+    A smaller piece is never slower than a larger one, whatever the machine did while one of them was measured.
+    """
+    step = max([step for step in READ_MEGABYTES if step * 2**20 <= size], default=READ_MEGABYTES[0])
+    return max(rates[read_name(other)] for other in READ_MEGABYTES if other >= step)
+
+
+def read_name(megabytes):
+    return f"read GB/s of {megabytes} MB"
 
 
 if __name__ == "__main__":

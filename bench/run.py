@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from data import DataNotFound
-from limits import better, least_work, measure_limits
+from limits import better, measure_limits
 from measure import prepare, quartiles, race
 from memory import can_measure as can_measure_memory
 from memory import peak_megabytes
@@ -91,16 +91,16 @@ def races_on(case, dtype, tasks, threads, budget):
         for n in threads:
             log(f"{task.name} | {case.name} | {np.dtype(dtype)} | {n} thread{'s' if n > 1 else ''}")
             with_memory = can_measure_memory() and n == threads[-1]
-            record = {
-                "task": task.name,
-                "case": case.name,
-                "dtype": str(np.dtype(dtype)),
-                "threads": n,
-                "rivals": compete(case, rivals, problem, reference, n, budget, with_memory),
-            }
-            if task is TASKS[0] and not problem.sparse:
-                record["work"] = least_work(problem)
-            records.append(record)
+            records.append(
+                {
+                    "task": task.name,
+                    "case": case.name,
+                    "dtype": str(np.dtype(dtype)),
+                    "threads": n,
+                    "work": task.least_work(problem),
+                    "rivals": compete(case, rivals, problem, reference, n, budget, with_memory),
+                }
+            )
     return records
 
 

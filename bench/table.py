@@ -1,7 +1,8 @@
 """Turn results.json into tables for a person.
 
 `python bench/table.py bench_output/results.json` prints the whole report; with `--insert README.md` the
-main tables replace what stands there between the markers `<!-- bench:begin -->` and `<!-- bench:end -->`.
+main tables replace what stands there between the markers `<!-- bench:begin -->` and `<!-- bench:end -->`; other
+scripts insert what they generate between markers of other names.
 """
 
 import argparse
@@ -11,7 +12,6 @@ from pathlib import Path
 
 from limits import least_seconds
 
-BEGIN, END = "<!-- bench:begin -->", "<!-- bench:end -->"
 OURS, PLAIN, OUR_FUNCTION = "fastxent", "NumPy", "fastxent function"
 MAIN_TASK = "loss + gradient"
 BUSY = 0.7  # load average of other work, above which figures are not worth publishing
@@ -71,13 +71,19 @@ def peer_cell(record, compared):
     return f"{text}, {times_text(record['ratio'][1])}" if compared else text
 
 
-def race_row(race, families, rates=None):
+def share_text(limit, seconds):
+    """Return how much of the machine's full speed is reached."""
+    return f"{100 * limit / seconds:.0f} %"
+
+
+def race_row(race, families, rates, details):
     """Return one line of a task's table."""
     rivals = race["rivals"]
     ours = rivals.get(OURS, {})
     ran = "seconds" in ours
     row = [f"{race['case']}, {PRECISION[race['dtype']]}"]
     row.append(seconds_text(median(ours)) if ran else ("failed" if "failed" in ours else "not installed"))
+    row.append(share_text(least_seconds(race["work"], race["dtype"], rates), median(ours)) if ran else "–")
     row += [peer_cell(family(rivals, prefix), ran) for prefix in families]
     best_name, best = next(iter(peers(rivals).items()), (None, None))
     if ran and best:
@@ -85,45 +91,40 @@ def race_row(race, families, rates=None):
         row.append(f"{times_text(middle)} ({low:.2f}–{high:.2f}), {best_name}")
     else:
         row.append(best_name or "–")
-    if rates:
-        row += detail_cells(race, ours if ran else best, rivals, rates)
-    return row
+    return row + detail_cells(rivals) if details else row
 
 
-def detail_cells(race, fastest, rivals, rates):
-    """Return extra memory, deviation from float64, the functional form's time, and distance to the limit."""
+def detail_cells(rivals):
+    """Return extra memory, deviation from float64, and the functional form's time."""
     shown = [record for name in (OURS, PLAIN) if "seconds" in (record := rivals.get(name, {}))]
     memory = [
         significant(r["extra_megabytes"], 2) if r["extra_megabytes"] is not None else "–" for r in shown
     ]
     deviation = [f"{r['errors'][-1]:.0e}" for r in shown]
     function = rivals.get(OUR_FUNCTION, {})
-    limit = least_seconds(race["work"], race["dtype"], rates) if "work" in race else None
     return [
         " / ".join(memory),
         " / ".join(deviation),
         seconds_text(median(function)) if "seconds" in function else "–",
-        f"{median(fastest) / limit:.1f}x" if limit and fastest else "–",
     ]
 
 
-def task_table(races, rates=None):
-    """Return the table of one task at one number of threads, with details if given the machine's rates."""
+def task_table(races, rates, details=False):
+    """Return the table of one task at one number of threads, given the machine's rates."""
     names = {name for race in races for name in race["rivals"]}
     families = [
         prefix
         for prefix in (PLAIN, "SciPy", "scikit-learn", "PyTorch")
         if any(n.startswith(prefix) for n in names)
     ]
-    header = ["case", OURS, *families, "against the best peer (quartiles)"]
-    if rates:
+    header = ["case", OURS, "of the limit", *families, "against the best peer (quartiles)"]
+    if details:
         header += [
             f"extra MB, {OURS} / {PLAIN}",
             f"deviation, {OURS} / {PLAIN}",
             "as a function",
-            "over the limit",
         ]
-    return markdown(header, [race_row(race, families, rates) for race in races])
+    return markdown(header, [race_row(race, families, rates, details) for race in races])
 
 
 def training_table(records):
@@ -182,12 +183,12 @@ def machine_line(results):
 HOW_TO_READ = (
     'Times are medians; "2.5x" means that the peer takes 2.5 times as long as fastxent in the same rounds of '
     "the same process (median of the ratios; bold where the peer is faster). Every library runs with its "
-    "best setting of threads.\n"
+    "best setting of threads. The limit is what moving the data, or the multiplications and exponentials, would "
+    "take at the full speed measured on the same machine, whichever is longer (bench/limits.py).\n"
 )
 HOW_TO_READ_DETAILS = (
     "Extra MB is the growth of the process while it builds and computes. Deviation is the largest one from "
-    "NumPy in float64, relative to the largest entry of the gradient (or result). The limit is reading X "
-    "once from memory or two matrix products at the machine's full speed, whichever is longer.\n"
+    "NumPy in float64, relative to the largest entry of the gradient (or result).\n"
 )
 
 
@@ -202,7 +203,10 @@ def report(results):
             "that wait for each other then cost the peers far more than they would on a quiet machine.**\n"
         )
     for task, n, races in sections(results["races"]):
-        parts += [f"## {task}, {threads_text(n)}\n", task_table(races, results["limits"][str(n)])]
+        parts += [
+            f"## {task}, {threads_text(n)}\n",
+            task_table(races, results["limits"][str(n)], details=True),
+        ]
     if results["trainings"]:
         parts += ["## training\n", training_table(results["trainings"])]
     if results["start"]:
@@ -229,7 +233,10 @@ def readme_tables(results):
     parts = []
     for task, n, races in sections(results["races"]):
         if task == MAIN_TASK and n == max(race["threads"] for race in results["races"]):
-            parts += [f"Loss + gradient, {threads_text(n)}. {HOW_TO_READ}", task_table(races)]
+            parts += [
+                f"Loss + gradient, {threads_text(n)}. {HOW_TO_READ}",
+                task_table(races, results["limits"][str(n)]),
+            ]
     if results["trainings"]:
         parts += [
             "Training, and what was reached (F is the objective):\n",
@@ -238,13 +245,14 @@ def readme_tables(results):
     return "\n".join([*parts, f"Measured on {machine_line(results)}\n"])
 
 
-def insert(text, path):
-    """Replace what stands between the markers in a file."""
+def insert(text, path, name="bench"):
+    """Replace what stands between the markers of this name in a file."""
+    begin, end = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
     page = path.read_text(encoding="utf-8")
-    if page.count(BEGIN) != 1 or page.count(END) != 1 or page.index(BEGIN) > page.index(END):
-        raise SystemExit(f"{path}: wanted one line {BEGIN} and, after it, one line {END}")
-    before, rest = page.split(BEGIN)
-    path.write_text(f"{before}{BEGIN}\n{text}{END}{rest.split(END)[1]}", encoding="utf-8")
+    if page.count(begin) != 1 or page.count(end) != 1 or page.index(begin) > page.index(end):
+        raise SystemExit(f"{path}: wanted one line {begin} and, after it, one line {end}")
+    before, rest = page.split(begin)
+    path.write_text(f"{before}{begin}\n{text}{end}{rest.split(end)[1]}", encoding="utf-8")
 
 
 def main():

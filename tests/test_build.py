@@ -91,8 +91,9 @@ def test_clones_that_do_not_compile_are_left_out(tmp_path):
         FASTXENT_DEBUG="1",
         FASTXENT_SANITIZE="0",
     )
-    (baseline,) = (tmp_path / "lib").rglob("*.so")
+    baseline, api = sorted((tmp_path / "lib").rglob("*.so"))
     assert baseline.name.startswith("_baseline.")
+    assert api.name.startswith("api.")
     program = (
         "import importlib.util as u, sys; s = u.spec_from_file_location('_baseline', sys.argv[1]);"
         "m = u.module_from_spec(s); s.loader.exec_module(m); print(m.cpu_level())"
@@ -110,3 +111,10 @@ def test_the_readme_s_example_runs():
     exec(example, names)  # the README's own words
     assert names["loss"] < 0.1
     assert names["grad_coef"].shape == (10, 64)
+
+
+def test_the_c_api_s_example_in_the_docs_is_the_one_that_is_tested():
+    page = (ROOT / "docs" / "performance.md").read_text()
+    example = re.search(r"```cython\n(.*?)```", page, re.DOTALL).group(1)
+    header = (ROOT / "fastxent" / "kernels" / "api.pxd").read_text()
+    assert "".join(f"#     {line}".rstrip() + "\n" for line in example.splitlines()) in header

@@ -480,7 +480,9 @@ cdef void turn_back(const real* z, Py_ssize_t ldz, Py_ssize_t rows, Py_ssize_t K
 
 
 cdef enum:
-    LOGIT_ROWS = 64        # rows of a block of logits
+    LOGIT_ROWS = 64                                                # rows of a block of logits
+    LOGIT_AUX = 6 * LOGIT_ROWS                                     # what logits_aux takes
+    LOGIT_SCRATCH = LOGIT_AUX + LOGIT_ROWS * FEW_LANES + 16        # the most that any K needs, but for targets
 
 cdef Aux logits_aux(real** at) noexcept nogil:
     cdef Aux aux
@@ -495,7 +497,7 @@ cdef Aux logits_aux(real** at) noexcept nogil:
 
 def logits_scratch_size(Py_ssize_t K):
     """Entries of scratch that output_logits and loss_logits need."""
-    return 6 * LOGIT_ROWS + (LOGIT_ROWS * K if K <= FEW_LANES else 0) + K + 16
+    return LOGIT_AUX + (LOGIT_ROWS * K if K <= FEW_LANES else 0) + K + 16
 
 
 def output_logits(z, out, Output kind, Py_ssize_t K, Py_ssize_t first, Py_ssize_t stop, scratch):
@@ -578,7 +580,7 @@ cdef double loss_logits_range(const Targets* targets, const real* z, Py_ssize_t 
     cdef real* losses
     cdef Py_ssize_t b, i, rows
     cdef double total = 0
-    aux.t = carve(&at, K)
+    aux.t = carve(&at, 0 if is_plain(targets) else K)
     block = at
     for b in range(steps(stop - first, LOGIT_ROWS)):
         i = first + b * LOGIT_ROWS
