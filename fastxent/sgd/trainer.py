@@ -1,0 +1,305 @@
+"""The state of a training, and the way from arrays to the jitted loops and back."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from .. import kernels, parallel
+from . import loops
+from .loops import AVERAGED, CLOCK, COUNTERS, ETA, LOWERED, SCALE, SYNCED, UPDATES, Memory, Rule
+from .schedules import SCHEDULES
+from .updates import ADAM, ADAMW, FTRL, MOMENTS, OPTIMIZERS, RMSPROP, SGD
+
+MAX_CALL = (
+    50_000_000  # multiplications in one call of a loop, some hundredths of a second: then Ctrl-C is heard
+)
+FIRST_ERA = 256
+LONGEST_ERA = 65536
+
+# Automatic step sizes, in units of the data: eta0 times the mean of |x|^2 + 1, or times its root for optimisers that
+# divide by the size of the gradient; and the largest step for a batch. Softmax has curvature at most |x|^2 / 2.
+_AUTOMATIC = {"adagrad": 0.5, "rmsprop": 0.01, "adam": 0.01, "adamw": 0.01, "ftrl": 0.5}
+_AUTOMATIC_SGD = 4.0
+_LARGEST = 8.0
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a person chooses. eta0 None: from the data, as they come."""
+
+    optimizer: str = "sgd"
+    l1: float = 0.0
+    l2: float = 0.0
+    momentum: float = 0.9
+    beta2: float = 0.999
+    eps: float = 1e-8
+    schedule: str = "optimal"
+    eta0: float | None = None
+    alpha: float = 0.0
+    power: float = 0.5
+    warmup: int = 0
+    batch: int = 1
+    fit_intercept: bool = True
+    average_from: int = -1
+
+
+class Data:
+    """Rows bound to their targets, in the form the loops take them."""
+
+    def __init__(self, options, X, target, n_classes, K, row_weight, class_weight=None, smoothing=0.0):
+        dense = isinstance(X, np.ndarray)
+        X_bound = X if dense else (X.data, X.indices, X.indptr, *X.shape)
+        self.batches = dense and options.batch > 1
+        self.problem = kernels.RowProblem(
+            X_bound,
+            K,
+            target,
+            n_classes,
+            row_weight,
+            class_weight,
+            smoothing,
+            self.batches,
+            options.batch,
+            _zeros,
+        )
+        none = np.zeros(0, np.int32)
+        self.indptr, self.indices = (none, none) if dense else (_plain(X.indptr), _plain(X.indices))
+        self.weights = np.zeros(0) if row_weight is None else row_weight
+        self.squares = np.zeros(0)
+        if options.eta0 is None:
+            self.squares = (
+                loops.dense_squares(_plain(X)) if dense else loops.sparse_squares(_plain(X.data), self.indptr)
+            )
+        self.entries_per_row = X.shape[1] if dense else X.nnz / X.shape[0]
+
+
+class Training:
+    """Weights, the optimiser's memory, and where in its schedule it stands.
+
+    Everything a loop does depends on this state and on the rows it is given, in their order, alone: rows given in pieces
+    (of whole batches) lead to the same bits as rows given at once.
+    """
+
+    def __init__(self, options, theta):
+        self.options = options
+        self.d, self.K = theta.shape[0] - 1, theta.shape[1]
+        self.dtype = theta.dtype
+        self.counters = np.zeros(COUNTERS)
+        self.counters[[SCALE, LOWERED]] = 1.0
+        self.horizon = math.inf
+        self._layout = None
+        self._arrays = {"w": theta}
+        count = MOMENTS[self._kind]
+        if count > 0:
+            self._arrays["a"] = np.zeros_like(theta)
+        if count > 1:
+            start = options.eps**2 if self._kind in (ADAM, ADAMW) else 0.0
+            self._arrays["b"] = np.full_like(theta, start)
+        if options.average_from >= 0:
+            self._arrays["average"] = np.zeros_like(theta)
+        if self._kind == FTRL and options.eta0 is not None:
+            self._arrays["a"] -= theta / options.eta0
+
+    @property
+    def _kind(self):
+        return OPTIMIZERS[self.options.optimizer]
+
+    @property
+    def updates(self):
+        return int(self.counters[UPDATES])
+
+    @property
+    def learning_rate(self):
+        """The step size of the last update."""
+        return float(self.counters[ETA])
+
+    def lower(self, factor):
+        """Multiply all step sizes to come."""
+        self.counters[LOWERED] *= factor
+
+    def copy(self):
+        """An independent copy."""
+        other = object.__new__(Training)
+        vars(other).update(vars(self))
+        other.counters = self.counters.copy()
+        other._arrays = {name: array.copy() for name, array in self._arrays.items()}
+        return other
+
+    def run(self, data, order, after_piece=None):
+        """Take the rows `order` of data. Returns the sum of s_i loss_i, each before its row's update, and of s_i."""
+        rule, memory = self._enter(data)
+        loss = mass = 0.0
+        per_row = 300 + 4 * data.entries_per_row * rule.ld
+        if rule.eager or data.batches:
+            per_row += 4 * rule.features / rule.batch
+        step = max(1, int(MAX_CALL / (per_row * rule.batch))) * rule.batch
+        arguments = (data.problem.address, rule, memory)
+        for first in range(0, len(order), step):
+            piece = order[first : first + step]
+            if data.batches:
+                result = loops.dense_batches(*arguments, piece, data.weights, data.squares)
+            elif rule.kind == SGD and rule.batch == 1:
+                result = loops.stochastic(
+                    *arguments, piece, data.weights, data.squares, data.indptr, data.indices
+                )
+            else:
+                result = loops.sparse_batches(
+                    *arguments, piece, data.weights, data.squares, data.indptr, data.indices
+                )
+            loss, mass = loss + result[0], mass + result[1]
+            if not math.isfinite(loss):
+                break
+        return loss, mass
+
+    def theta(self, averaged=True):
+        """The weights (d + 1, K): averaged, if that is what was asked for and has begun."""
+        if averaged and self.counters[AVERAGED] > 0:
+            return self._leave("average")
+        if self._layout is None:
+            return self._arrays["w"].copy()
+        current = self.copy()
+        loops.synchronise(*current._bound())
+        return current._leave("w")
+
+    # ---- layout --------------------------------------------------------------------------------------
+
+    def _enter(self, data):
+        """Rule and Memory for these data, the arrays in the layout that its kernels want."""
+        problem = data.problem
+        layout = (problem.by_class, problem.ld, problem.intercept, problem.weights_size, data.batches)
+        layout += (len(data.indptr) > 0,)
+        if layout != self._layout:
+            self._to_layout(layout)
+        return self._bound()
+
+    def _to_layout(self, layout):
+        if self._layout is not None:
+            loops.synchronise(*self._bound())
+            for name in self._weight_like():
+                self._arrays[name] = self._leave(name)
+        self._layout = layout
+        by_class, ld, intercept, size, batches, sparse = layout
+        for name in self._weight_like():
+            theta, flat = self._arrays[name], parallel.zeros(size, self.dtype)
+            if name == "b":
+                flat[:] = self.options.eps**2  # what is never used must still be something to divide by
+            if by_class:
+                flat[:intercept].reshape(self.K, ld)[:, : self.d] = theta[:-1].T
+            else:
+                flat[:intercept].reshape(self.d, ld)[:, : self.K] = theta[:-1]
+            flat[intercept : intercept + self.K] = theta[-1]
+            self._arrays[name] = flat
+        lazy = self._lazy(batches, sparse)
+        generic = not batches and not (self._kind == SGD and self.options.batch == 1)
+        era = self._era()
+        features = self.d if lazy else 0
+        self._arrays["g"] = parallel.zeros(size if batches or generic else 0, self.dtype)
+        width = -(-self.K // 16) * 16
+        self._arrays["q"] = parallel.zeros(self.options.batch * width if generic else 0, self.dtype)
+        self._arrays["clock"] = np.full(features, self.counters[CLOCK])
+        self._arrays["last"] = np.full(features, self.updates, dtype=np.int64)
+        self._arrays["touched"] = np.zeros(features, np.int64)
+        self._arrays["times"] = np.zeros(era if lazy else 0)
+        self._arrays["sizes"] = np.zeros(era if lazy else 0)
+        self.counters[SYNCED] = self.updates
+
+    def _weight_like(self):
+        return [name for name in ("w", "a", "b", "average") if name in self._arrays]
+
+    def _leave(self, name):
+        """One array as (d + 1, K)."""
+        flat = self._arrays[name]
+        if self._layout is None:
+            return flat.copy()
+        by_class, ld, intercept, *_ = self._layout
+        theta = np.empty((self.d + 1, self.K), self.dtype)
+        if by_class:
+            theta[:-1] = flat[:intercept].reshape(self.K, ld)[:, : self.d].T
+        else:
+            theta[:-1] = flat[:intercept].reshape(self.d, ld)[:, : self.K]
+        theta[-1] = flat[intercept : intercept + self.K]
+        return theta
+
+    def _lazy(self, batches, sparse):
+        """Whether features that no row touches fall behind."""
+        if batches:
+            return False
+        if self._kind == SGD and self.options.batch == 1:
+            return self.options.l1 > 0  # L2 alone is a common factor
+        return sparse and not self._eager()
+
+    def _eager(self):
+        """Whether the penalty is part of the gradient, and so in all of it."""
+        return self._kind in (RMSPROP, ADAM) and (self.options.l1 > 0 or self.options.l2 > 0)
+
+    def _era(self):
+        return min(max(FIRST_ERA, self.d), LONGEST_ERA)
+
+    def _bound(self):
+        o = self.options
+        by_class, ld, intercept, size, batches, sparse = self._layout
+        kind = self._kind
+        eta0, automatic = o.eta0, 0
+        if eta0 is None:
+            automatic = 1 if o.optimizer in _AUTOMATIC else 2
+            eta0 = _AUTOMATIC.get(o.optimizer, _AUTOMATIC_SGD)
+            if o.optimizer in ("momentum", "nesterov"):
+                eta0 *= 1.0 - o.momentum
+        beta = o.momentum if kind != SGD else 0.0
+        ratio = beta / math.sqrt(o.beta2) if kind in (ADAM, ADAMW) else beta
+        lifetime = 1 + math.ceil(-40.0 / math.log(ratio)) if 0.0 < ratio < 1.0 else 1 << 40
+        every = 1 if batches else 8 if not sparse else max(1, self.d // 64)
+        rule = Rule(
+            kind=kind,
+            l1=float(o.l1),
+            l2=float(o.l2),
+            beta1=float(beta),
+            beta2=float(o.beta2),
+            eps=float(o.eps),
+            schedule=SCHEDULES[o.schedule],
+            eta0=float(eta0),
+            automatic=automatic,
+            most=_LARGEST if automatic == 2 else math.inf,
+            alpha=float(o.alpha),
+            power=float(o.power),
+            horizon=float(self.horizon),
+            warmup=float(o.warmup),
+            batch=int(o.batch),
+            fit_intercept=bool(o.fit_intercept),
+            average_from=int(o.average_from),
+            average_every=every,
+            era=self._era(),
+            lifetime=lifetime,
+            eager=self._eager(),
+            K=self.K,
+            ld=ld,
+            features=intercept,
+            d=self.d,
+        )
+        empty = np.zeros(0, self.dtype)
+        arrays = self._arrays
+        memory = Memory(
+            w=arrays["w"],
+            a=arrays.get("a", empty),
+            b=arrays.get("b", empty),
+            g=arrays["g"],
+            q=arrays["q"],
+            average=arrays.get("average", empty),
+            clock=arrays["clock"],
+            last=arrays["last"],
+            touched=arrays["touched"],
+            times=arrays["times"],
+            sizes=arrays["sizes"],
+            counters=self.counters,
+        )
+        return rule, memory
+
+
+def _zeros(size, itemsize):
+    return parallel.zeros(max(1, size), {4: np.float32, 8: np.float64}[itemsize])
+
+
+def _plain(array):
+    """An ndarray, not a subclass such as memmap."""
+    return array.view(np.ndarray)

@@ -1,0 +1,83 @@
+"""The jitted loops against plain dense NumPy, row by row in the same order."""
+
+import itertools
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+
+from fastxent.sgd.trainer import Data, Options, Training
+from fastxent.sgd.updates import OPTIMIZERS
+
+sys.path.insert(0, str(Path(__file__).parent))
+from plain import descend
+
+N, D = 90, 23
+PENALTIES = {"none": (0.0, 0.0), "l2": (0.0, 0.05), "l1": (0.05, 0.0), "elasticnet": (0.05, 0.05)}
+
+
+def problem(K, seed=0):
+    """Rows of which most have few features, and a column in hardly any."""
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(N, D)) * (rng.random((N, D)) < 0.2)
+    X[:, 3] = 0.0
+    X[4, 3], X[80, 3] = 1.5, -2.0
+    X[7] = 0.0
+    y = rng.integers(0, max(K, 2), N)
+    return X, y, rng.permutation(N)
+
+
+def stored(X, storage, dtype):
+    if storage == "dense":
+        return np.ascontiguousarray(X, dtype)
+    if storage == "fortran":
+        return np.asfortranarray(X, dtype)
+    A = sp.csr_array(X.astype(dtype))
+    index = np.int32 if storage == "csr32" else np.int64
+    out = sp.csr_array(A.shape, dtype=dtype)
+    out.data, out.indices, out.indptr = A.data, A.indices.astype(index), A.indptr.astype(index)
+    return out
+
+
+def train(X, y, K, order, options, weights=None, pieces=1, theta0=None):
+    theta0 = np.zeros((X.shape[1] + 1, K), X.dtype) if theta0 is None else theta0.astype(X.dtype)
+    training = Training(options, theta0)
+    data = Data(options, X, y.astype(np.intp), max(K, 2), K, weights)
+    loss = 0.0
+    for piece in np.array_split(order, pieces):
+        loss += training.run(data, piece)[0]
+    return training.theta(), loss
+
+
+@pytest.mark.parametrize("K", [1, 3, 20])
+@pytest.mark.parametrize("storage", ["dense", "fortran", "csr32", "csr64"])
+@pytest.mark.parametrize("penalty", PENALTIES)
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_loops_equal_plain_numpy(optimizer, penalty, storage, K):
+    l1, l2 = PENALTIES[penalty]
+    X, y, order = problem(K)
+    weights = np.random.default_rng(1).uniform(0.5, 2.0, N)
+    eta0 = 0.02 if optimizer in ("rmsprop", "adam", "adamw") else 0.2
+    for batch, row_weight in itertools.product((1, 7), (None, weights)):
+        options = Options(
+            optimizer=optimizer, l1=l1, l2=l2, schedule="invscaling", power=0.3, eta0=eta0, batch=batch
+        )
+        theta, loss = train(stored(X, storage, np.float64), y, K, order, options, row_weight)
+        expected, total = descend(
+            X,
+            y,
+            np.zeros((D + 1, K)),
+            order,
+            optimizer=optimizer,
+            l1=l1,
+            l2=l2,
+            rate=lambda t: eta0 / t**0.3,
+            batch=batch,
+            weights=row_weight,
+            eta0=eta0,
+        )
+        np.testing.assert_allclose(theta, expected, rtol=1e-8, atol=1e-10)
+        np.testing.assert_allclose(loss, total, rtol=1e-10)
+        np.testing.assert_array_equal(theta == 0, expected == 0)
