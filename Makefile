@@ -20,7 +20,7 @@ CYTHON = $(shell find fastxent -name '*.p[yx][xid]')
 
 help:
 	@echo "make demo      train on real data, beside scikit-learn; draws fastxent-demo.png"
-	@echo "make test      lint, build, install into $(VENV), run all tests"
+	@echo "make test      build, install into $(VENV), run all tests"
 	@echo "make bench     benchmark against the reference and the peers"
 	@echo "make lint      ruff and cython-lint"
 	@echo "make wheel     sdist, wheel, manylinux repair, tests of the wheel outside the source tree"
@@ -32,7 +32,7 @@ demo: $(PY) fresh
 	$(PIP) ".[plot]"
 	$(PY) -P -m fastxent demo
 
-test: lint fresh
+test: $(PY) fresh
 	$(PIP) --group test .
 	$(PY) $(PYTEST) $(TESTS)
 

@@ -22,6 +22,7 @@ from sklearn.datasets import load_digits
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.metrics import accuracy_score, log_loss
 from sklearn.model_selection import train_test_split
+from threadpoolctl import threadpool_limits
 
 import fastxent
 from fastxent import cli
@@ -126,22 +127,33 @@ def _split(X, y):
 
 
 def compare(problem, repeats=3):
-    """Fit both models ``repeats`` times in turn on the same data with the same C and tol; return {name: Row}.
+    """Fit each model ``repeats`` times in turn on the same data with the same C and tol; return {name: Row}.
 
-    The objective of both is measured by the same function: mean cross-entropy + ||W||^2 / (2 C n).
+    One function measures the objective of all: mean cross-entropy + ||W||^2 / (2 C n). scikit-learn runs
+    twice: as it comes, and with its thread pools held to one thread, which is often much faster
+    on small problems or beside other programs. The better of the two is the one to beat.
     """
     settings = {"C": problem.C, "tol": TOL, "max_iter": 2000}
-    models = {
-        "fastxent": fastxent.LogisticRegression(**settings),
-        "scikit-learn": sklearn.linear_model.LogisticRegression(**settings),
+    entrants = {  # name: model, limit of the thread pools
+        "fastxent": (fastxent.LogisticRegression(**settings), None),
+        "scikit-learn": (sklearn.linear_model.LogisticRegression(**settings), None),
+        "scikit-learn, 1 thread": (sklearn.linear_model.LogisticRegression(**settings), 1),
     }
-    seconds = {name: [] for name in models}
+    seconds = {name: [] for name in entrants}
     for _ in range(repeats):
-        for name, model in models.items():
-            start = time.perf_counter()
-            model.fit(problem.X_train, problem.y_train)
-            seconds[name].append(time.perf_counter() - start)
-    return {name: _row(problem, model, statistics.median(seconds[name])) for name, model in models.items()}
+        for name, (model, limit) in entrants.items():
+            with threadpool_limits(limit):
+                start = time.perf_counter()
+                model.fit(problem.X_train, problem.y_train)
+                seconds[name].append(time.perf_counter() - start)
+    return {
+        name: _row(problem, model, statistics.median(seconds[name])) for name, (model, _) in entrants.items()
+    }
+
+
+def peer(rows):
+    """Return scikit-learn's row at its faster setting."""
+    return min((row for name, row in rows.items() if name != "fastxent"), key=lambda row: row.seconds)
 
 
 def _row(problem, model, seconds):
@@ -172,15 +184,15 @@ def table(problem, rows):
         f"  {X.shape[0]:,} rows to train on and {len(problem.y_test):,} held out, {X.shape[1]:,} features"
         f" ({storage}), {n_classes} classes, C = {problem.C:g}",
         "",
-        f"  {'':14}{'iterations':>10}{'objective':>14}{'held-out loss':>15}{'accuracy':>10}{'seconds':>10}",
+        f"  {'':22}{'iterations':>10}{'objective':>14}{'held-out loss':>15}{'accuracy':>10}{'seconds':>10}",
     ]
     for name, row in rows.items():
         lines.append(
-            f"  {name:14}{row.n_iter:>10}{row.objective:>14.8f}{row.log_loss:>15.6f}{row.accuracy:>10.2%}"
+            f"  {name:22}{row.n_iter:>10}{row.objective:>14.8f}{row.log_loss:>15.6f}{row.accuracy:>10.2%}"
             f"{row.seconds:>10.3f}"
         )
-    ratio = rows["scikit-learn"].seconds / rows["fastxent"].seconds
-    speed = f"{ratio:.1f} times the speed of scikit-learn" if ratio >= 1 else f"{1 / ratio:.1f} times slower"
+    ratio = peer(rows).seconds / rows["fastxent"].seconds
+    speed = f"fastxent has {ratio:.1f} times the speed of scikit-learn at its faster setting"
     return "\n".join([*lines, f"  {speed}", ""])
 
 
@@ -192,17 +204,23 @@ def draw(results, output):
     for (curve, gap), (problem, rows) in zip(
         figure.subplots(2, len(results), squeeze=False).T, results, strict=True
     ):
-        history, peer = rows["fastxent"].model.history_, rows["scikit-learn"]
+        history, other = rows["fastxent"].model.history_, peer(rows)
         curve.plot(history["epoch"], history["loss"], label="fastxent")
-        curve.axhline(peer.objective, color="grey", linestyle=":", label=f"scikit-learn after {peer.n_iter}")
+        curve.axhline(
+            other.objective, color="grey", linestyle=":", label=f"scikit-learn after {other.n_iter}"
+        )
         curve.set(title=problem.name, xlabel="iteration", ylabel="objective")
         curve.legend()
 
         loss = np.asarray(history["loss"])
-        lowest = min(loss.min(), peer.objective)
+        lowest = min(loss.min(), other.objective)
         gap.plot(history["seconds"], np.maximum(loss - lowest, SMALLEST_GAP), label="fastxent")
         gap.plot(
-            peer.seconds, max(peer.objective - lowest, SMALLEST_GAP), "o", color="grey", label="scikit-learn"
+            other.seconds,
+            max(other.objective - lowest, SMALLEST_GAP),
+            "o",
+            color="grey",
+            label="scikit-learn",
         )
         gap.set(xlabel="seconds", ylabel="objective above the lowest found", yscale="log")
         gap.legend()
@@ -216,7 +234,7 @@ def run(output="fastxent-demo.png", repeats=3, problems=(digits, docstrings)):
         f"fastxent {about['fastxent']}, kernels {about['kernels']}; scikit-learn {sklearn.__version__}; "
         f"Python {about['Python']}; processors: {about['processors']}"
     )
-    print(f"Both models: same C, tol = {TOL:g}; seconds are the median of {repeats} fits.\n")
+    print(f"All models: same C, tol = {TOL:g}; seconds are the median of {repeats} fits.\n")
     results = []
     for make in problems:
         problem = make()

@@ -84,7 +84,7 @@ class Objective:
         self.l2 = l2
         self.l1 = l1
         self.passes = 0.0
-        self.n_threads = n_threads or parallel.available_threads()
+        self.n_threads = n_threads
 
         weight, mass = sample_weight, sample_weight
         if hard and class_weight is not None:
@@ -105,6 +105,9 @@ class Objective:
         self._weights = parallel.Buffers(self._rows.weights_size, self.dtype)
         self._parts = parallel.Buffers(self._rows.weights_size, self.dtype)
         self._scratch = parallel.Buffers(self._rows.scratch_size, self.dtype)
+        if self._shared:
+            self._blocks = parallel.Buffers(self._rows.x_size, self.dtype)
+            self._logits = parallel.Buffers(self._rows.z_size, self.dtype)
 
     def initial(self):
         """Return theta = 0."""
@@ -167,8 +170,8 @@ class Objective:
         return sum(losses)
 
     def _over_parts(self, part, theta, out):
-        """Run part(first, stop, scratch, gradient) over the fixed ranges; add up their gradients, in order, into out."""
-        rows, bounds = self._rows, self._bounds
+        """Run part(first, stop, scratch, gradient) over the fixed ranges; add up their gradients into out."""
+        bounds = self._bounds
         parts = [None] * (len(bounds) - 1)
 
         def task(i):
@@ -190,8 +193,8 @@ class Objective:
     def _over_classes(self, weights, direction, theta, out, row_losses=None):
         """The same for a shared gradient: block after block, whose rows and whose classes the threads divide."""
         rows, n, K = self._rows, self.n_rows, self.K
-        x, z = parallel.zeros(rows.x_size, self.dtype), parallel.zeros(rows.z_size, self.dtype)
-        a = z if direction is None else parallel.zeros(rows.z_size, self.dtype)
+        x, z = self._blocks.take(), self._logits.take()
+        a = z if direction is None else self._logits.take()
         class_step = max(1, K // (32 * rows.panel)) * rows.panel
         class_pieces = -(-K // class_step)
         gradient = None
@@ -241,15 +244,21 @@ class Objective:
             self._finish([gradient], theta, out)
             if gradient is not out:
                 self._parts.give(gradient)
+        self._blocks.give(x)
+        self._logits.give(z)
+        if direction is not None:
+            self._logits.give(a)
         return losses
 
     def _finish(self, parts, theta, out):
         """out = the parts added up in order, scaled, and the penalty's gradient."""
         d1, K = self.shape
-        pieces = min(self.n_threads, max(1, d1 * K * len(parts) // 500_000))
+        pieces = max(1, min(16, d1 * K * len(parts) // 500_000))
 
         def piece(i):
-            self._rows.unpack(parts, self._scale, self.l2, theta, out, d1 * i // pieces, d1 * (i + 1) // pieces)
+            self._rows.unpack(
+                parts, self._scale, self.l2, theta, out, d1 * i // pieces, d1 * (i + 1) // pieces
+            )
 
         parallel.run(piece, pieces, self.n_threads)
         if not self.fit_intercept:
@@ -268,9 +277,11 @@ class Objective:
         if not self.fit_intercept and theta[-1].any():
             theta = theta.copy()
             theta[-1] = 0
-        pieces = min(self.n_threads, max(1, d1 * K // 500_000))
+        pieces = max(1, min(16, d1 * K // 500_000))
         parallel.run(
-            lambda i: rows.pack(theta, weights, d1 * i // pieces, d1 * (i + 1) // pieces), pieces, self.n_threads
+            lambda i: rows.pack(theta, weights, d1 * i // pieces, d1 * (i + 1) // pieces),
+            pieces,
+            self.n_threads,
         )
         return weights
 

@@ -1,9 +1,9 @@
 """Threads: who runs which piece of work, and the buffers they run it in.
 
-Kernels release the GIL, so a pool of Python threads is all it takes; it is made at first use, made anew in a forked
-child, and left alone when the work is too small to pay for a hand-over (some 50 microseconds). What the pieces are never
-depends on the number of threads, and results are combined in the order of the pieces: every number of threads gives the
-same bits.
+Kernels release the GIL, so a pool of Python threads is all it takes; it is made at first use, made anew in a
+forked child, and left alone when the work is too small to pay for a hand-over (some 50 microseconds). What
+the pieces are never depends on the number of threads, and results are combined in the order of the pieces:
+every number of threads gives the same bits.
 """
 
 import itertools
@@ -56,11 +56,13 @@ if hasattr(os, "register_at_fork"):
 def run(task, count, n_threads):
     """Return ``[task(0), ..., task(count - 1)]``, computed by at most n_threads threads, the caller's among them.
 
+    ``n_threads=None`` stands for ``available_threads()``.
     Pieces are taken in order by whoever is free. An exception, Ctrl-C in the caller's thread included, stops the
     taking of further pieces, and is raised when those under way have ended.
     """
     if n_threads == 1 or count == 1:
         return [task(i) for i in range(count)]
+    n_threads = n_threads or available_threads()
     results = [None] * count
     pieces = itertools.count()  # next() is atomic
     stopped = False
@@ -93,7 +95,7 @@ def zeros(size, dtype):
     dtype = np.dtype(dtype)
     spare = CACHE_LINE // dtype.itemsize
     raw = np.zeros(size + spare, dtype)
-    skip = -raw.ctypes.data % CACHE_LINE // dtype.itemsize
+    skip = -raw.__array_interface__["data"][0] % CACHE_LINE // dtype.itemsize
     return raw[skip : skip + size]
 
 

@@ -23,7 +23,6 @@ def predict(X, theta, output, n_threads=None):
     -------
     ndarray (n, K) in the dtype of X; of a binary model logits (n,), and (n, 2) otherwise.
     """
-    n_threads = n_threads or parallel.available_threads()
     n, K = X.shape[0], theta.shape[1]
     rows = bind(X, K)
     if rows.uses_theta:
@@ -33,8 +32,8 @@ def predict(X, theta, output, n_threads=None):
         rows.pack(theta, weights, 0, theta.shape[0])
     scratch = parallel.Buffers(rows.scratch_size, X.dtype)
     out = np.empty((n, 2 if K == 1 and output != "logits" else K), X.dtype)
-    parts = int(min(max(1, 2 * work(X, K) // MIN_PIECE), 8 * n_threads, -(-n // rows.block)))
-    bounds = split(X, parts, rows.block)  # rows are independent: here the split may follow the threads
+    parts = int(min(max(1, 2 * work(X, K) // MIN_PIECE), 64, -(-n // rows.block)))
+    bounds = split(X, parts, rows.block)
     call = call_ranges(rows, X)
 
     def task(i):

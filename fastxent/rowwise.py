@@ -10,7 +10,7 @@ MAX_PIECE = 10_000_000
 
 def softmax_rows(logits, out, kind, n_threads=None):
     """Write softmax, log_softmax, logsumexp (out: (n,)) or sigmoid of the rows of logits (n, K), C order, into out."""
-    n, K = logits.shape
+    K = logits.shape[1]
 
     def call(first, stop, scratch):
         kernels.output_logits(logits, out, kernels.KINDS[kind], K, first, stop, scratch)
@@ -23,17 +23,29 @@ def cross_entropy_rows(
 ):
     """Return sum_i s_i loss_i of logits (n, K).
 
-    row_loss (n,), unless None, becomes s_i loss_i; grad (n, K), unless None, s_i * scale * dloss_i/dlogits. The target is
-    intp codes (n,) or soft labels (n, K) in the dtype of the logits; rows of weight 0 get exact zeros.
+    row_loss (n,), unless None, becomes s_i loss_i; grad (n, K), unless None, s_i * scale * dloss_i/dlogits.
+    The target is intp codes (n,) or soft labels (n, K) in the dtype of the logits; rows of weight 0 get exact
+    zeros.
     """
-    n, K = logits.shape
+    K = logits.shape[1]
     if target.ndim == 1 and class_weight is not None and label_smoothing == 0:
         own = class_weight[target]
         row_weight, class_weight = own if row_weight is None else row_weight * own, None
 
     def call(first, stop, scratch):
         return kernels.loss_logits(
-            logits, target, K, row_weight, class_weight, label_smoothing, first, stop, scratch, row_loss, grad, scale
+            logits,
+            target,
+            K,
+            row_weight,
+            class_weight,
+            label_smoothing,
+            first,
+            stop,
+            scratch,
+            row_loss,
+            grad,
+            scale,
         )
 
     return sum(_over_rows(call, logits, n_threads))
@@ -51,4 +63,4 @@ def _over_rows(call, logits, n_threads):
         scratch.give(buffer)
         return result
 
-    return parallel.run(task, -(-n // step), n_threads or parallel.available_threads())
+    return parallel.run(task, -(-n // step), n_threads)

@@ -20,6 +20,7 @@ import scipy.sparse as sp
 
 _NUMERIC_KINDS = "biuf"
 _SEARCH_BLOCK = 1 << 20
+_FEW = 2000  # entries that are looked at faster one by one
 
 
 # Arrays of features -----------------------------------------------------------------------------------------
@@ -112,6 +113,8 @@ def _first_nonfinite(values):
     """The index of the first entry, in row order, that is NaN or infinite, or None."""
     # A sum of squares is the fastest look at every entry. It is finite only if they all are; as large finite
     # ones overflow it, too, only the search decides.
+    if values.size <= _FEW and np.isfinite(values).all():
+        return None
     flat = values.ravel(order="K")
     with np.errstate(over="ignore", invalid="ignore"):
         if math.isfinite(np.dot(flat, flat)):

@@ -101,3 +101,12 @@ def test_clones_that_do_not_compile_are_left_out(tmp_path):
         [sys.executable, "-P", "-c", program, baseline], capture_output=True, text=True, check=True
     )
     assert run.stdout.strip() in {"0", "3", "4"}
+
+
+def test_the_readme_s_example_runs():
+    text = (ROOT / "README.md").read_text()
+    example = re.search(r"```python\n(.*?)```", text, re.DOTALL).group(1)
+    names = {}
+    exec(example, names)  # the README's own words
+    assert names["loss"] < 0.1
+    assert names["grad_coef"].shape == (10, 64)

@@ -6,10 +6,11 @@ Design. A pass over the data goes block by block (rows that fit the second-level
     softmax     loss, Q = s (P - T)       softmax.pxi     in place of Z, the mathematics of a row, once
     gradient    G += X^T Q                products.pxi    while the block's rows are still in cache
 
-so X is read from memory once and the n x K logits are never stored. Shapes: X (n, d) dense or CSR, theta (d + 1, K) with
-the intercept as last row, Z and Q (block, K) in one of two layouts (softmax.pxi), G like theta. One source serves float32
-and float64 (the fused `real`), int32 and int64 indices, and every instruction set (clones, setup.py). Kernels take ranges
-of rows, buffers of the caller, and never allocate, raise or read outside what validation.py admitted.
+so X is read from memory once and the n x K logits are never stored. Shapes: X (n, d) dense or CSR, theta (d + 1, K)
+with the intercept as last row, Z and Q (block, K) in one of two layouts (softmax.pxi), G like theta. One source
+serves float32 and float64 (the fused `real`), int32 and int64 indices, and every instruction set (clones,
+setup.py). Kernels take ranges of rows, buffers of the caller, and never allocate, raise or read outside what
+validation.py admitted.
 """
 
 from cpython.buffer cimport PyBUF_ANY_CONTIGUOUS, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer

@@ -1,7 +1,7 @@
 # Loops over blocks, and the two things Python sees: LinearSoftmax (rows of X bound to targets) and the functions of
-# arrays of logits. They trust the caller's values (validation.py) but not its sizes: every buffer is measured before use.
-# Python allocates; the loops run without the GIL and return to it between calls, so that a caller who hands out ranges
-# of rows can be interrupted.
+# arrays of logits. They trust the caller's values (validation.py) but not its sizes: every buffer is measured before
+# use. Python allocates; the loops run without the GIL and return to it between calls, so that a caller who hands out
+# ranges of rows can be interrupted.
 
 cdef enum:
     AUX_ROWS = 256         # most rows of a block
@@ -71,7 +71,8 @@ cdef class LinearSoftmax:
             else:
                 self.targets.soft = address(target, self.n * n_classes * itemsize, False)
         self.targets.row_weight = NULL if row_weight is None else <const double*>address(row_weight, self.n * 8, False)
-        self.targets.class_weight = NULL if class_weight is None else <const double*>address(class_weight, n_classes * 8, False)
+        self.targets.class_weight = NULL if class_weight is None else <const double*>address(class_weight,
+                                                                                             n_classes * 8, False)
         if shared:
             self.layout.x_size = self.layout.z_size = 0  # not part of a thread's scratch
         size = self.layout.x_size + self.layout.panel_size + 2 * self.layout.z_size + 5 * AUX_ROWS + n_classes
@@ -79,7 +80,7 @@ cdef class LinearSoftmax:
         self.keep = (X, target, row_weight, class_weight)
 
     def pack(self, theta, weights, Py_ssize_t first, Py_ssize_t stop):
-        """Write rows first..stop of theta (d + 1, K) into weights (zeroed once by the caller), in the kernels' layout."""
+        """Write rows first..stop of theta (d + 1, K) into weights, which the caller zeroed once."""
         cdef bint from_double = theta.itemsize == 8
         cdef const char* t = address(theta, (self.d + 1) * self.K * (8 if from_double else 4), False)
         cdef char* w = self.buffer(weights, self.weights_size, True)
@@ -108,13 +109,17 @@ cdef class LinearSoftmax:
             address_of[i] = self.buffer(parts[i], self.weights_size, False)
         with nogil:
             if self.is_double and to_double:
-                unpack(&self.layout, <const double**>address_of, count, scale, l2, <const double*>t, <double*>o, first, stop)
+                unpack(&self.layout, <const double**>address_of, count, scale, l2, <const double*>t, <double*>o,
+                       first, stop)
             elif self.is_double:
-                unpack(&self.layout, <const double**>address_of, count, scale, l2, <const float*>t, <float*>o, first, stop)
+                unpack(&self.layout, <const double**>address_of, count, scale, l2, <const float*>t, <float*>o, first,
+                       stop)
             elif to_double:
-                unpack(&self.layout, <const float**>address_of, count, scale, l2, <const double*>t, <double*>o, first, stop)
+                unpack(&self.layout, <const float**>address_of, count, scale, l2, <const double*>t, <double*>o, first,
+                       stop)
             else:
-                unpack(&self.layout, <const float**>address_of, count, scale, l2, <const float*>t, <float*>o, first, stop)
+                unpack(&self.layout, <const float**>address_of, count, scale, l2, <const float*>t, <float*>o, first,
+                       stop)
 
     def loss(self, weights, scratch, Py_ssize_t first, Py_ssize_t stop, gradient=None, row_loss=None):
         """Sum of s_i loss_i over rows first..stop; adds their gradient to `gradient`, writes row_loss[first:stop]."""
@@ -147,7 +152,7 @@ cdef class LinearSoftmax:
                 hessp_range(self, first, stop, <float*>w, <float*>v, <float*>g, <float*>s)
 
     def predict(self, weights, scratch, Py_ssize_t first, Py_ssize_t stop, out, Output kind):
-        """out[first:stop] = logits, probabilities or log-probabilities: (n, K), or (n, 2) of a binary model's two classes."""
+        """out[first:stop] = logits, probabilities or log-probabilities: (n, K), or (n, 2) of a binary model."""
         cdef char* w = self.buffer(weights, self.weights_size, False)
         cdef char* s = self.buffer(scratch, self.scratch_size, True)
         cdef char* o = self.buffer(out, self.n * (2 if self.binary and kind != LOGITS else self.K), True)
@@ -159,8 +164,8 @@ cdef class LinearSoftmax:
                 predict_range(self, first, stop, <float*>w, <float*>o, kind, <float*>s)
 
     # A block in four steps, each over a range of its rows or of its classes, for models so wide that threads share one
-    # gradient and split the classes (layouts with uses_theta). x: x_size entries; z and a: z_size; row 0 of each belongs
-    # to row `first` of X.
+    # gradient and split the classes (layouts with uses_theta). x: x_size entries; z and a: z_size; row 0 of each
+    # belongs to row `first` of X.
 
     def open_block(self, Py_ssize_t first, Py_ssize_t start, Py_ssize_t stop, x):
         """Copy rows start..stop of the block that begins at row `first`."""
@@ -307,7 +312,8 @@ cdef double loss_range(LinearSoftmax self, Py_ssize_t first, Py_ssize_t stop, co
         x = open_rows(&self.rows, p, i, rows, <real*>s.x)
         logits(&self.rows, p, i, rows, x, w, z, <real*>s.panel)
         if self.binary:
-            total += binary_rows(&self.targets, i, z, z if g else NULL, rows, 1.0, row_loss + i if row_loss else NULL, &s.aux)
+            total += binary_rows(&self.targets, i, z, z if g else NULL, rows, 1.0, row_loss + i if row_loss else NULL,
+                                 &s.aux)
         else:
             total += loss_rows(&self.targets, i, z, z if g else NULL, rs, cs, rows, p.K, 1.0,
                                row_loss + i if row_loss else NULL, &s.aux)
@@ -316,7 +322,8 @@ cdef double loss_range(LinearSoftmax self, Py_ssize_t first, Py_ssize_t stop, co
     return total
 
 
-cdef double block_loss(LinearSoftmax self, Py_ssize_t first, Py_ssize_t start, Py_ssize_t stop, real* z, bint want_gradient,
+cdef double block_loss(LinearSoftmax self, Py_ssize_t first, Py_ssize_t start, Py_ssize_t stop, real* z,
+                       bint want_gradient,
                        real* scratch, real* row_loss) noexcept nogil:
     cdef const Layout* p = &self.layout
     cdef Scratch s = scratch_parts(p, scratch)
@@ -329,7 +336,8 @@ cdef void block_hessian(LinearSoftmax self, Py_ssize_t first, Py_ssize_t start, 
                         real* scratch) noexcept nogil:
     cdef const Layout* p = &self.layout
     cdef Scratch s = scratch_parts(p, scratch)
-    hessian_rows(&self.targets, first + start, z + start * p.ldz, a + start * p.ldz, p.ldz, 1, stop - start, p.K, &s.aux)
+    hessian_rows(&self.targets, first + start, z + start * p.ldz, a + start * p.ldz, p.ldz, 1, stop - start, p.K,
+                 &s.aux)
 
 
 cdef void hessp_range(LinearSoftmax self, Py_ssize_t first, Py_ssize_t stop, const real* w, const real* v, real* g,
@@ -363,7 +371,8 @@ cdef void predict_range(LinearSoftmax self, Py_ssize_t first, Py_ssize_t stop, c
     cdef real* row
     cdef const real* x
     cdef real log_small
-    cdef Py_ssize_t b, i, r, k, rows, K = p.K, rs = 1 if p.rows_in_lanes else p.ldz, cs = p.ldz if p.rows_in_lanes else 1
+    cdef Py_ssize_t b, i, r, k, rows, K = p.K
+    cdef Py_ssize_t rs = 1 if p.rows_in_lanes else p.ldz, cs = p.ldz if p.rows_in_lanes else 1
     for b in range(steps(stop - first, p.block)):
         i = first + b * p.block
         rows = clamp(stop - i, 0, p.block)
@@ -395,7 +404,7 @@ cdef void predict_range(LinearSoftmax self, Py_ssize_t first, Py_ssize_t stop, c
                 memcpy(out + (i + r) * K, z + r * rs, K * sizeof(real))
 
 
-# ---- arrays of logits --------------------------------------------------------------------------------------------------
+# ---- arrays of logits ----------------------------------------------------------------------------------------------
 
 cdef void turn(const real* rows_of, Py_ssize_t rows, Py_ssize_t K, real* z, Py_ssize_t ldz) noexcept nogil:
     """(rows, K) in C order to rows in lanes."""
@@ -472,7 +481,7 @@ cdef void output_range(const real* z, real* out, Output kind, Py_ssize_t K, Py_s
 
 def loss_logits(z, target, Py_ssize_t n_classes, row_weight, class_weight, double smoothing, Py_ssize_t first,
                 Py_ssize_t stop, scratch, row_loss=None, gradient=None, double scale=1.0):
-    """Sum of s_i loss_i over rows first..stop of logits z (n, K); fills row_loss (s_i loss_i) and gradient, times scale."""
+    """Sum of s_i loss_i over rows first..stop of logits z (n, K); fills row_loss, and gradient times scale."""
     cdef Py_ssize_t itemsize = z.itemsize, K = n_classes
     cdef bint is_double = itemsize == 8
     cdef Targets targets
@@ -494,9 +503,11 @@ def loss_logits(z, target, Py_ssize_t n_classes, row_weight, class_weight, doubl
     check_range(first, stop, stop)
     with nogil:
         if is_double:
-            total = loss_logits_range(&targets, <const double*>zp, K, first, stop, <double*>lp, <double*>gp, scale, <double*>sp)
+            total = loss_logits_range(&targets, <const double*>zp, K, first, stop, <double*>lp, <double*>gp, scale,
+                                      <double*>sp)
         else:
-            total = loss_logits_range(&targets, <const float*>zp, K, first, stop, <float*>lp, <float*>gp, scale, <float*>sp)
+            total = loss_logits_range(&targets, <const float*>zp, K, first, stop, <float*>lp, <float*>gp, scale,
+                                      <float*>sp)
     return total
 
 

@@ -1,11 +1,12 @@
-# The two products of a block of rows: logits Z = X W + b, and gradient G += X^T Q, b included. This is the seam: what is
-# above it sees rows, logits and gradients, never storage, tiles or padding.
+# The two products of a block of rows: logits Z = X W + b, and gradient G += X^T Q, b included. This is the seam: what
+# is above it sees rows, logits and gradients, never storage, tiles or padding.
 #
 # One Layout, fixed by storage, shape and dtype, says how weights and gradient stand while the kernels run:
 #   FEATURES  dense, few classes   weights (K, ldw): a row of features per class, intercepts (K) behind them.
 #                                  Logits by the dot tile, gradient by the outer tile over features: X is read from
 #                                  memory once, in place, for both, and no lane is wasted on padding classes.
-#   CLASSES   dense, many classes  weights and gradient as the caller has them, (d + 1, K). X is copied by blocks, with a
+#   CLASSES   dense, many classes  weights and gradient as the caller has them, (d + 1, K). X is copied by blocks,
+# with a
 #                                  column of ones; panels of classes are copied as they are used.
 #   SPARSE    CSR                  weights (d + 1, ldw): classes contiguous, padded to whole registers.
 
@@ -63,7 +64,13 @@ cdef Layout plan(const Rows* X, Py_ssize_t K, Py_ssize_t L, Py_ssize_t itemsize,
     if X.storage != DENSE:
         p.scheme = SPARSE
         p.rows_in_lanes = K <= FEW_LANES
-        p.ldw = K if 2 * K <= L else round_up(K, L)
+        # Whole registers read fastest, unless so much is padding that the weights would crowd the cache: then rows lie
+        # closer, and a register's surplus lanes read the next row, and add zeros to it.
+        p.ldw = round_up(K, L)
+        if 2 * K <= L:
+            p.ldw = K
+        elif 4 * K <= 3 * p.ldw:
+            p.ldw = round_up(K, L // 4)
         p.weights_size = (d + 1) * p.ldw + L
         p.block = clamp(32768 // (p.ldw * itemsize), 16, 256)
         p.panel_size = round_up(K, L)
@@ -98,65 +105,109 @@ cdef Layout plan(const Rows* X, Py_ssize_t K, Py_ssize_t L, Py_ssize_t itemsize,
     return p
 
 
-# ---- weights in and gradient out ---------------------------------------------------------------------------------------
+# ---- weights in and gradient out -----------------------------------------------------------------------------------
 
-cdef inline void place(const Layout* p, Py_ssize_t j, Py_ssize_t L, Py_ssize_t* base, Py_ssize_t* step) noexcept nogil:
-    """Where theta[j, k] stands in the layout: base + k * step."""
-    base[0] = j * p.ldw
-    step[0] = 1
+# A run: numbers that stand side by side in the layout, and in theta every `step`.
+cdef struct Run:
+    Py_ssize_t at                  # first place in the layout
+    Py_ssize_t theta               # first place in theta
+    Py_ssize_t step
+    Py_ssize_t count               # may be negative: an empty run
+    bint penalised
+
+
+cdef inline Py_ssize_t run_count(const Layout* p, Py_ssize_t first, Py_ssize_t stop) noexcept nogil:
+    return 3 * p.K if p.scheme == FEATURES else 2 if p.ldw == p.K else stop - first
+
+
+cdef Run run_of(const Layout* p, Py_ssize_t L, Py_ssize_t first, Py_ssize_t stop, Py_ssize_t r) noexcept nogil:
+    """Run r of those that hold rows first..stop of theta."""
+    cdef Run run
+    cdef Py_ssize_t k = r // 3, begin, whole = p.ldw - L if p.tail >= 0 else p.d
+    run.penalised = True
+    run.step = 1
     if p.scheme == FEATURES:
-        step[0] = p.ldw
-        base[0] = j
-        if j == p.d:
-            base[0] = p.K * p.ldw
-            step[0] = 1
-        elif p.tail >= 0 and j >= p.ldw - L:
-            base[0] = p.ldw - L + j - p.tail  # the last register begins with feature `tail`
+        run.step = p.K
+        if r % 3 == 0:  # features in whole registers
+            begin = first
+            run.at = k * p.ldw + begin
+            run.count = min(stop, whole) - begin
+        elif r % 3 == 1:  # the last register, which begins with feature `tail`
+            begin = max(first, whole)
+            run.at = k * p.ldw + p.ldw - L + begin - p.tail
+            run.count = min(stop, p.d) - begin if p.tail >= 0 else 0
+        else:
+            begin = p.d
+            run.at = p.K * p.ldw + k
+            run.count = stop - p.d
+            run.penalised = False
+        run.theta = begin * p.K + k
+    elif p.ldw == p.K:
+        begin = first if r == 0 else p.d
+        run.at = run.theta = begin * p.K
+        run.count = (min(stop, p.d) - begin if r == 0 else stop - p.d) * p.K
+        run.penalised = r == 0
+    else:
+        begin = first + r
+        run.at = begin * p.ldw
+        run.theta = begin * p.K
+        run.count = p.K
+        run.penalised = begin < p.d
+    return run
 
 
 cdef void pack(const Layout* p, const source* theta, real* w, Py_ssize_t first, Py_ssize_t stop) noexcept nogil:
     """Rows first..stop of theta (d + 1, K) into the layout's weights; padding is left as it is (zero)."""
-    cdef Py_ssize_t j, k, base, step, K = p.K
-    for j in range(first, stop):
-        place(p, j, lanes(w), &base, &step)
-        if step == 1:
-            for k in range(K):
-                w[base + k] = <real>theta[j * K + k]
+    cdef Run run
+    cdef Py_ssize_t r, i
+    cdef const source* t
+    for r in range(run_count(p, first, stop)):
+        run = run_of(p, lanes(w), first, stop, r)
+        t = theta + run.theta
+        if run.step == 1:
+            for i in range(run.count):
+                w[run.at + i] = <real>t[i]
         else:
-            for k in range(K):
-                w[base + k * step] = <real>theta[j * K + k]
+            for i in range(run.count):
+                w[run.at + i] = <real>t[i * run.step]
 
 
 cdef void unpack(const Layout* p, const real** parts, Py_ssize_t n_parts, double scale, double l2, const source* theta,
                  source* out, Py_ssize_t first, Py_ssize_t stop) noexcept nogil:
     """out = scale * (sum of the partial gradients, in order, in double) + l2 * theta, for rows first..stop of theta."""
-    cdef Py_ssize_t j, k, k0, width, part, base, step, K = p.K
-    cdef double total[64]
+    cdef Run run
+    cdef Py_ssize_t r, i, begin, width, part, at
+    cdef double total[256]
     cdef double ridge
     cdef const real* g
-    for j in range(first, stop):
-        place(p, j, lanes(parts[0]), &base, &step)
-        ridge = l2 if j < p.d else 0.0
-        for k0 in range(0, K, 64):
-            width = clamp(K - k0, 0, 64)
-            for k in range(width):
-                total[k] = 0
+    for r in range(run_count(p, first, stop)):
+        run = run_of(p, lanes(parts[0]), first, stop, r)
+        ridge = l2 if run.penalised else 0.0
+        begin = 0
+        while begin < run.count:
+            width = min(run.count - begin, 256)
+            for i in range(width):
+                total[i] = 0
             for part in range(n_parts):
-                g = parts[part] + base + k0 * step
-                if step == 1:
-                    for k in range(width):
-                        total[k] += g[k]
-                else:
-                    for k in range(width):
-                        total[k] += g[k * step]
-            for k in range(width):
-                out[j * K + k0 + k] = <source>(scale * total[k] + (ridge * theta[j * K + k0 + k] if ridge != 0 else 0.0))
+                g = parts[part] + run.at + begin
+                for i in range(width):
+                    total[i] += g[i]
+            for i in range(width):
+                total[i] *= scale
+            at = run.theta + begin * run.step
+            if ridge != 0:
+                for i in range(width):
+                    total[i] += ridge * theta[at + i * run.step]
+            for i in range(width):
+                out[at + i * run.step] = <source>total[i]
+            begin += width
 
 
-# ---- rows of X ---------------------------------------------------------------------------------------------------------
+# ---- rows of X -----------------------------------------------------------------------------------------------------
 
 cdef void copy_rows(const Rows* X, const Layout* p, Py_ssize_t first, Py_ssize_t rows, real* x) noexcept nogil:
-    """Rows of dense X, any strides, into x (rows, ldx); behind them a one (CLASSES: the intercept's feature) and zeros."""
+    """Rows of dense X, any strides, into x (rows,
+                                             ldx); behind them a one (CLASSES: the intercept's feature) and zeros."""
     cdef const real* source = <const real*>X.values + first * X.row_stride
     cdef Py_ssize_t i, j, j0, stop, d = X.d
     if X.col_stride == 1:
@@ -173,9 +224,10 @@ cdef void copy_rows(const Rows* X, const Layout* p, Py_ssize_t first, Py_ssize_t
             x[i * p.ldx + j] = 1 if j == d and p.scheme == CLASSES else 0
 
 
-# ---- FEATURES ----------------------------------------------------------------------------------------------------------
+# ---- FEATURES ------------------------------------------------------------------------------------------------------
 
-cdef void features_logits(const Layout* p, const real* x, Py_ssize_t ldx, Py_ssize_t rows, const real* w, real* z) noexcept nogil:
+cdef void features_logits(const Layout* p, const real* x, Py_ssize_t ldx, Py_ssize_t rows, const real* w,
+                          real* z) noexcept nogil:
     cdef Py_ssize_t L = lanes(w), K = p.K, group, i, k, r, t, stop, T = p.ldw // L
     cdef Py_ssize_t chunk = clamp(24576 // (K * L * sizeof(real)), 8, T)
     cdef int classes
@@ -201,7 +253,8 @@ cdef void features_logits(const Layout* p, const real* x, Py_ssize_t ldx, Py_ssi
         t = stop
 
 
-cdef void features_gradient(const Layout* p, const real* x, Py_ssize_t ldx, Py_ssize_t rows, const real* q, real* g) noexcept nogil:
+cdef void features_gradient(const Layout* p, const real* x, Py_ssize_t ldx, Py_ssize_t rows, const real* q,
+                            real* g) noexcept nogil:
     cdef Py_ssize_t L = lanes(q), K = p.K, k, i, f = 0, T = p.ldw // L, groups, step
     cdef Py_ssize_t widest = FX_TILE // 6 if FX_TILE == 24 else 3
     cdef int vecs, classes
@@ -231,7 +284,7 @@ cdef void features_gradient(const Layout* p, const real* x, Py_ssize_t ldx, Py_s
         g[K * p.ldw + k] += <real>total
 
 
-# ---- CLASSES -----------------------------------------------------------------------------------------------------------
+# ---- CLASSES -------------------------------------------------------------------------------------------------------
 
 cdef inline int widest_panel(Py_ssize_t vecs) noexcept nogil:
     return <int>clamp(vecs, 1, 4 if FX_TILE == 24 else 3)
@@ -241,7 +294,8 @@ cdef inline int tile_rows(int vecs) noexcept nogil:
     return <int>clamp(FX_TILE // vecs, 1, 12)
 
 
-cdef void classes_logits(const Layout* p, const real* x, Py_ssize_t rows, const real* w, Py_ssize_t first, Py_ssize_t stop,
+cdef void classes_logits(const Layout* p, const real* x, Py_ssize_t rows, const real* w, Py_ssize_t first,
+                         Py_ssize_t stop,
                          real* z, real* panel) noexcept nogil:
     """Logits of classes first..stop (first a multiple of the register width)."""
     cdef Py_ssize_t L = lanes(w), K = p.K, d1 = p.d + 1, k = first, j, j0, j1, i, chunk, group, width, l
@@ -266,7 +320,8 @@ cdef void classes_logits(const Layout* p, const real* x, Py_ssize_t rows, const 
         k += width
 
 
-cdef void classes_gradient(const Layout* p, const real* x, Py_ssize_t rows, const real* q, Py_ssize_t first, Py_ssize_t stop,
+cdef void classes_gradient(const Layout* p, const real* x, Py_ssize_t rows, const real* q, Py_ssize_t first,
+                           Py_ssize_t stop,
                            real* g, real* panel) noexcept nogil:
     cdef Py_ssize_t L = lanes(q), K = p.K, d1 = p.d + 1, k = first, j, r, l, group, width
     cdef int vecs, step, count
@@ -288,7 +343,7 @@ cdef void classes_gradient(const Layout* p, const real* x, Py_ssize_t rows, cons
         k += width
 
 
-# ---- SPARSE ------------------------------------------------------------------------------------------------------------
+# ---- SPARSE --------------------------------------------------------------------------------------------------------
 
 cdef void sparse_logits(const Rows* X, const Layout* p, const index* unused, Py_ssize_t first, Py_ssize_t rows,
                         const real* w, real* z, real* one_row) noexcept nogil:
@@ -331,10 +386,12 @@ cdef void sparse_gradient(const Rows* X, const Layout* p, const index* unused, P
             csr_add_one(nnz, x + at, j + at, q[i], g)
             bias[0] += q[i]
             continue
-        row = one_row if p.rows_in_lanes else q + i * p.ldz
-        if p.rows_in_lanes:
+        if p.rows_in_lanes or p.ldw % L:  # a row in whole registers, with zeros behind it
+            row = one_row
             for k in range(K):
-                one_row[k] = q[i + k * p.ldz]
+                one_row[k] = q[i + k * p.ldz] if p.rows_in_lanes else q[i * p.ldz + k]
+        else:
+            row = q + i * p.ldz
         for chunk in range(steps(K, 8 * L)):
             k = chunk * 8 * L
             vecs = <int>clamp(steps(K - k, L), 1, 8)
@@ -343,7 +400,7 @@ cdef void sparse_gradient(const Rows* X, const Layout* p, const index* unused, P
             bias[k] += row[k]
 
 
-# ---- the seam ----------------------------------------------------------------------------------------------------------
+# ---- the seam ------------------------------------------------------------------------------------------------------
 
 cdef const real* open_rows(const Rows* X, const Layout* p, Py_ssize_t first, Py_ssize_t rows, real* x) noexcept nogil:
     """The block's dense rows, ldx apart: in place where the tiles can read them so, else copied to x."""
@@ -353,7 +410,8 @@ cdef const real* open_rows(const Rows* X, const Layout* p, Py_ssize_t first, Py_
     return x
 
 
-cdef void logits(const Rows* X, const Layout* p, Py_ssize_t first, Py_ssize_t rows, const real* x, const real* w, real* z,
+cdef void logits(const Rows* X, const Layout* p, Py_ssize_t first, Py_ssize_t rows, const real* x, const real* w,
+                 real* z,
                  real* panel) noexcept nogil:
     """z = the block's logits. x: what open_rows gave."""
     if p.scheme == FEATURES:
@@ -366,8 +424,8 @@ cdef void logits(const Rows* X, const Layout* p, Py_ssize_t first, Py_ssize_t ro
         sparse_logits(X, p, <const int64_t*>NULL, first, rows, w, z, panel)
 
 
-cdef void gradient(const Rows* X, const Layout* p, Py_ssize_t first, Py_ssize_t rows, const real* x, const real* q, real* g,
-                   real* panel) noexcept nogil:
+cdef void gradient(const Rows* X, const Layout* p, Py_ssize_t first, Py_ssize_t rows, const real* x, const real* q,
+                   real* g, real* panel) noexcept nogil:
     """g += the block's gradient, given q = dL/dz."""
     if p.scheme == FEATURES:
         features_gradient(p, x, p.ldx, rows, q, g)

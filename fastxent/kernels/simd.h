@@ -18,6 +18,11 @@
 #define FX_INLINE static inline __attribute__((always_inline, unused))
 #define FX_LOCAL static __attribute__((noinline, unused))
 #define FX_UNROLL _Pragma("GCC unroll 16")
+#ifdef __clang__
+#define FX_SCALAR
+#else
+#define FX_SCALAR __attribute__((optimize("no-tree-vectorize")))
+#endif
 #define FX_PREFETCH(p) __builtin_prefetch(p)
 #if defined(__AVX512F__) && defined(__AVX512DQ__)
 #define FX_BYTES 64
@@ -40,6 +45,7 @@
 #define FX_INLINE static inline
 #define FX_LOCAL static
 #define FX_UNROLL
+#define FX_SCALAR
 #define FX_PREFETCH(p) ((void)0)
 #endif
 

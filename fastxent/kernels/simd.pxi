@@ -44,14 +44,22 @@ cdef extern from "simd.h" nogil:
     void dot_tile_f32(int classes, Py_ssize_t T, Py_ssize_t tail, const float** x, Py_ssize_t ahead, const float* w,
                       Py_ssize_t ldw, float* z, Py_ssize_t ldz)
 
-    void csr_dot_tile_f64_i32(int vecs, Py_ssize_t nnz, const double* x, const int32_t* j, const double* w, Py_ssize_t ld, double* z)
-    void csr_dot_tile_f64_i64(int vecs, Py_ssize_t nnz, const double* x, const int64_t* j, const double* w, Py_ssize_t ld, double* z)
-    void csr_dot_tile_f32_i32(int vecs, Py_ssize_t nnz, const float* x, const int32_t* j, const float* w, Py_ssize_t ld, float* z)
-    void csr_dot_tile_f32_i64(int vecs, Py_ssize_t nnz, const float* x, const int64_t* j, const float* w, Py_ssize_t ld, float* z)
-    void csr_add_tile_f64_i32(int vecs, Py_ssize_t nnz, const double* x, const int32_t* j, const double* q, double* g, Py_ssize_t ld)
-    void csr_add_tile_f64_i64(int vecs, Py_ssize_t nnz, const double* x, const int64_t* j, const double* q, double* g, Py_ssize_t ld)
-    void csr_add_tile_f32_i32(int vecs, Py_ssize_t nnz, const float* x, const int32_t* j, const float* q, float* g, Py_ssize_t ld)
-    void csr_add_tile_f32_i64(int vecs, Py_ssize_t nnz, const float* x, const int64_t* j, const float* q, float* g, Py_ssize_t ld)
+    void csr_dot_tile_f64_i32(int vecs, Py_ssize_t nnz, const double* x, const int32_t* j, const double* w,
+                              Py_ssize_t ld, double* z)
+    void csr_dot_tile_f64_i64(int vecs, Py_ssize_t nnz, const double* x, const int64_t* j, const double* w,
+                              Py_ssize_t ld, double* z)
+    void csr_dot_tile_f32_i32(int vecs, Py_ssize_t nnz, const float* x, const int32_t* j, const float* w,
+                              Py_ssize_t ld, float* z)
+    void csr_dot_tile_f32_i64(int vecs, Py_ssize_t nnz, const float* x, const int64_t* j, const float* w,
+                              Py_ssize_t ld, float* z)
+    void csr_add_tile_f64_i32(int vecs, Py_ssize_t nnz, const double* x, const int32_t* j, const double* q, double* g,
+                              Py_ssize_t ld)
+    void csr_add_tile_f64_i64(int vecs, Py_ssize_t nnz, const double* x, const int64_t* j, const double* q, double* g,
+                              Py_ssize_t ld)
+    void csr_add_tile_f32_i32(int vecs, Py_ssize_t nnz, const float* x, const int32_t* j, const float* q, float* g,
+                              Py_ssize_t ld)
+    void csr_add_tile_f32_i64(int vecs, Py_ssize_t nnz, const float* x, const int64_t* j, const float* q, float* g,
+                              Py_ssize_t ld)
     double csr_dot_one_f64_i32(Py_ssize_t nnz, const double* x, const int32_t* j, const double* w)
     double csr_dot_one_f64_i64(Py_ssize_t nnz, const double* x, const int64_t* j, const double* w)
     float csr_dot_one_f32_i32(Py_ssize_t nnz, const float* x, const int32_t* j, const float* w)

@@ -85,7 +85,8 @@ cdef void maxima(const real* z, Py_ssize_t rs, Py_ssize_t cs, Py_ssize_t rows, P
             m[i] = max_row(z + i * rs, K)
 
 
-cdef void scale_rows(real* e, Py_ssize_t rs, Py_ssize_t cs, Py_ssize_t rows, Py_ssize_t K, const real* factor) noexcept nogil:
+cdef void scale_rows(real* e, Py_ssize_t rs, Py_ssize_t cs, Py_ssize_t rows, Py_ssize_t K,
+                     const real* factor) noexcept nogil:
     """e_ik *= factor_i, and exact zeros where the factor is zero, whatever e holds."""
     cdef Py_ssize_t i, k
     cdef real f
@@ -308,7 +309,8 @@ ctypedef enum Output:
 KINDS = {"logits": LOGITS, "softmax": SOFTMAX, "log_softmax": LOG_SOFTMAX, "logsumexp": LOGSUMEXP, "sigmoid": SIGMOID}
 
 
-cdef void output_rows(Output kind, const real* z, real* out, Py_ssize_t rs, Py_ssize_t cs, Py_ssize_t rows, Py_ssize_t K,
+cdef void output_rows(Output kind, const real* z, real* out, Py_ssize_t rs, Py_ssize_t cs, Py_ssize_t rows,
+                      Py_ssize_t K,
                       real* lse, const Aux* aux) noexcept nogil:
     """The chosen function of each row of z into out (same layout, may be z), or into lse[i] for LOGSUMEXP."""
     cdef real* m = <real*>aux.m

@@ -1,0 +1,42 @@
+"""scikit-learn's callback protocol (its version 1.9 and later) around our iterations."""
+
+try:
+    from sklearn.callback import CallbackSupportMixin
+except ImportError:  # before 1.9 there is nothing to support
+
+    class CallbackSupportMixin:
+        """Stands in for the protocol where scikit-learn does not have it."""
+
+        def _init_callback_context(self, **unused):
+            return None
+
+
+class IterationTasks:
+    """Reports each iteration as a task of the fit, begun with the parameters it starts from.
+
+    When the last iteration ends, a task for the next one has begun already; ``close`` ends it empty. That is
+    the shape scikit-learn's own estimator gives to the sequence.
+    """
+
+    def __init__(self, context, estimator, attributes, **data):
+        self._context = context if hasattr(estimator, "_skl_callbacks") else None
+        self._estimator = estimator
+        self._attributes = attributes
+        self._data = data
+        self._current = None
+
+    def __call__(self, theta):
+        """Take note of an iterate; True if a callback asks to stop."""
+        if self._context is None:
+            return False
+        arguments = dict(
+            self._data, estimator=self._estimator, reconstruction_attributes=lambda: self._attributes(theta)
+        )
+        stop = self._current is not None and self._current.call_on_fit_task_end(**arguments)
+        self._current = self._context.subcontext(task_name="fit-iter")
+        self._current.call_on_fit_task_begin(**arguments)
+        return stop
+
+    def close(self):
+        if self._current is not None:
+            self._current.call_on_fit_task_end(estimator=self._estimator)

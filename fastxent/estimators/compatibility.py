@@ -1,0 +1,85 @@
+"""scikit-learn's rules about ``penalty``, ``l1_ratio`` and ``solver``: what goes together, what is over."""
+
+import warnings
+
+import numpy as np
+
+# From a warning in here, by way of _fit, fit and scikit-learn's wrapper of it, to the line that called fit.
+CALLER = 5
+
+
+def penalty(model):
+    """C and the share of L1 that the arguments of a LogisticRegression ask for.
+
+    Warns where scikit-learn warns, and refuses what its solver of that name cannot do; 'auto' can do
+    everything.
+    """
+    C, l1_ratio = model.C, model.l1_ratio
+    notes = []
+    if model.penalty == "deprecated":
+        if l1_ratio is None:
+            notes.append(
+                (FutureWarning, "'l1_ratio=None' was deprecated in scikit-learn 1.8; use l1_ratio=0.")
+            )
+            l1_ratio = 0.0
+        kind = None if np.isposinf(C) else {0: "l2", 1: "l1"}.get(l1_ratio, "elasticnet")
+    else:
+        kind = model.penalty
+        notes.extend(_about_penalty(kind, C, l1_ratio))
+        C = np.inf if kind is None else C
+        l1_ratio = l1_ratio if kind == "elasticnet" else float(kind == "l1")
+    if model.n_jobs is not None:
+        notes.append((FutureWarning, f"'n_jobs' has no effect (got {model.n_jobs}). Use n_threads."))
+    _check_solver(model.solver, kind, model.dual)
+    for category, text in notes:
+        warnings.warn(text, category, stacklevel=CALLER)
+    return C, l1_ratio
+
+
+def _about_penalty(kind, C, l1_ratio):
+    """What to warn of when the deprecated argument is used."""
+    if kind == "elasticnet" and l1_ratio is None:
+        raise ValueError("l1_ratio must be specified when penalty is elasticnet; give a number from 0 to 1.")
+    yield (
+        FutureWarning,
+        "'penalty' was deprecated in scikit-learn 1.8. Use l1_ratio=0 for 'l2', l1_ratio=1 for 'l1', an "
+        "l1_ratio between them for 'elasticnet', and C=np.inf for None.",
+    )
+    if kind != "elasticnet" and l1_ratio is not None and 0 < l1_ratio < 1:
+        yield (
+            UserWarning,
+            f"l1_ratio parameter is only used when penalty is 'elasticnet'. Got (penalty={kind})",
+        )
+    if (kind == "l2" and l1_ratio != 0) or (kind == "l1" and l1_ratio != 1):
+        yield (
+            UserWarning,
+            f"Inconsistent values: penalty={kind} with l1_ratio={l1_ratio}. Give l1_ratio only.",
+        )
+    if kind is None and C != 1.0:
+        yield UserWarning, "Setting penalty=None will ignore the C and l1_ratio parameters"
+
+
+def _check_solver(solver, kind, dual):
+    advice = "Use solver='auto'."
+    if solver not in ("auto", "saga", "liblinear") and kind not in ("l2", None):
+        raise ValueError(
+            f"Solver {solver} supports only 'l2' or None penalties, got {kind} penalty. {advice}"
+        )
+    if solver != "liblinear" and dual:
+        raise ValueError(f"Solver {solver} supports only dual=False, got dual={dual}.")
+    if solver == "liblinear" and kind == "elasticnet":
+        raise ValueError(f"Only 'saga' solver supports elasticnet penalty, got solver={solver}. {advice}")
+    if solver == "liblinear" and kind is None:
+        raise ValueError(
+            f"C=np.inf as well as penalty=None is not supported for the liblinear solver. {advice}"
+        )
+
+
+def check_n_classes(solver, n_classes):
+    """Refuse more than two classes where scikit-learn's solver of that name does."""
+    if solver == "liblinear" and n_classes > 2:
+        raise ValueError(
+            "Only binary classification is supported. The 'liblinear' solver does not support multiclass "
+            "classification (n_classes >= 3). Use solver='auto', or wrap the estimator in a "
+            "OneVsRestClassifier."
+        )

@@ -1,0 +1,88 @@
+"""Why a fit has no optimum to show, in words that say what to do about it."""
+
+import numpy as np
+import scipy.sparse as sp
+
+from ..objective import Objective
+
+_UNEVEN = 100.0
+
+# How scikit-learn begins its own warning, where that differs: code that filters by these words keeps working.
+_OPENING = {
+    "liblinear": "Liblinear failed to converge, increase the number of iterations.",
+    "newton-cholesky": "Newton solver did not converge after {n_iter} iterations.",
+    "sag": "The max_iter was reached which means the coef_ did not converge.",
+    "saga": "The max_iter was reached which means the coef_ did not converge.",
+}
+
+
+def not_converged(result, X, *, solver, tol, max_iter):
+    """The text of the warning for a solver that stopped too early."""
+    opening = _OPENING.get(solver, "{solver} failed to converge after {n_iter} iteration(s).")
+    text = opening.format(solver=solver, n_iter=result.n_iter)
+    text += (
+        f" It stopped because {result.reason}, with objective {result.value:.6g} and largest gradient entry "
+        f"{result.grad_norm:.3g} (tol={tol:.3g})."
+    )
+    if result.n_iter >= max_iter:
+        text += f" Increase the number of iterations (max_iter={max_iter}) or tol."
+    return text + _uneven_columns(X)
+
+
+def _uneven_columns(X):
+    """A sentence if the columns of X differ much in size."""
+    if sp.issparse(X):
+        size = np.zeros(X.shape[1])
+        np.maximum.at(size, X.indices, np.abs(X.data))
+    else:
+        size = np.maximum(X.max(axis=0), -X.min(axis=0)).astype(np.float64)
+    used = np.flatnonzero(size)
+    if used.size == 0:
+        return ""
+    large, small = used[np.argmax(size[used])], used[np.argmin(size[used])]
+    if size[large] <= _UNEVEN * size[small]:
+        return ""
+    return (
+        f" The columns of X differ in size by a factor of {size[large] / size[small]:.2g} (the largest entry "
+        f"of column {large} is {size[large]:.3g}, that of column {small} is {size[small]:.3g}): scale the "
+        "data, for instance by sklearn.preprocessing.StandardScaler or MaxAbsScaler."
+    )
+
+
+def is_separated(theta, X, codes, n_classes, sample_weight, *, fit_intercept, n_threads):
+    """Whether ``theta`` gives every row of positive weight its own label with a probability above one half.
+
+    A loss below log 2 is just that. Then larger multiples of theta have ever smaller losses: without a
+    penalty there is no minimum.
+    """
+    plain = Objective(
+        X, codes, n_classes=n_classes, binary=n_classes == 2, fit_intercept=fit_intercept, n_threads=n_threads
+    )
+    losses = plain.row_losses(theta)
+    if sample_weight is not None:
+        losses = losses[sample_weight > 0]
+    return bool((losses < np.log(2.0)).all())
+
+
+def separable(theta):
+    """The text of the warning for separable classes without a penalty."""
+    return (
+        "The classes are separable: a linear rule tells the training rows apart without error, so without a "
+        "penalty (C=inf) the loss has no minimum and falls for ever while the coefficients grow. The fit "
+        f"stopped at a largest coefficient of {np.abs(theta[:-1]).max():.3g}; its probabilities are "
+        "over-confident. Use a finite C."
+    )
+
+
+def unusable_scale(X):
+    """What to say about features too large or too small for arithmetic in double precision; else None."""
+    stored = X.data if sp.issparse(X) else X
+    if stored.size == 0:
+        return None
+    largest = max(float(stored.max()), -float(stored.min()))
+    if largest == 0.0 or 1e-100 <= largest <= 1e100:
+        return None
+    return (
+        f"The largest entry of X is {largest:.3g} in absolute value, and products of such numbers leave the "
+        "range of double precision. Scale the features, for instance by sklearn.preprocessing.MaxAbsScaler."
+    )

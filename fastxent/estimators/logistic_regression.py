@@ -1,0 +1,467 @@
+"""Logistic regression, binary and multinomial, as scikit-learn's class of the same name."""
+
+import warnings
+from contextlib import contextmanager
+from numbers import Integral, Real
+
+import numpy as np
+import scipy.sparse as sp
+from sklearn.base import BaseEstimator, _fit_context
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model._base import LinearClassifierMixin, SparseCoefMixin
+from sklearn.utils import compute_class_weight
+from sklearn.utils._param_validation import Hidden, Interval, StrOptions
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from .. import solvers, validation
+from ..objective import Objective
+from ..prediction import predict
+from ..solvers.policy import SCIKIT_LEARN_NAMES
+from ..solvers.result import STOPPED_BY_CALLER
+from . import compatibility, diagnosis
+from .callbacks import CallbackSupportMixin, IterationTasks
+
+_DTYPES = (np.float64, np.float32)
+
+
+class LogisticRegression(CallbackSupportMixin, LinearClassifierMixin, SparseCoefMixin, BaseEstimator):
+    r"""Logistic regression by cross-entropy: multinomial, or binary for two classes.
+
+    A drop-in replacement for ``sklearn.linear_model.LogisticRegression``: the same arguments, the same
+    objective, the same attributes. With s_i the weight of row i (sample weight times class weight), S their
+    sum, and p the softmax of X W + b, fitting minimises
+
+    .. math::
+        \frac{1}{S} \sum_i s_i \left(-\log p_{i, y_i}\right)
+        + \frac{1 - \rho}{2 C S} \|W\|_2^2 + \frac{\rho}{C S} \|W\|_1,
+
+    where rho is ``l1_ratio``. The intercept b is never penalised. Two classes have one column of
+    coefficients, that of ``classes_[1]``, and p is its sigmoid.
+
+    Parameters
+    ----------
+    penalty : {'l1', 'l2', 'elasticnet', None}
+        Deprecated, as in scikit-learn: use ``l1_ratio``, and ``C=np.inf`` for no penalty.
+    C : float, default=1.0
+        Inverse strength of the penalty; ``np.inf`` is no penalty.
+    l1_ratio : float, default=0.0
+        Share of L1 in the penalty: 0 is L2, 1 is L1, between them elastic net. Weights that L1 makes zero are
+        exactly zero.
+    dual : bool, default=False
+        Without effect; allowed only where scikit-learn allows it (``solver='liblinear'``).
+    tol : float, default=1e-4
+        Fitting stops when no entry of the gradient of the objective above (with L1: of its subgradient of
+        least norm) is larger in absolute value. All solvers share this meaning.
+    fit_intercept : bool, default=True
+        Whether there is a b; else it is zero.
+    intercept_scaling : float, default=1
+        Without effect: no solver here penalises the intercept, not even under the name 'liblinear'.
+    class_weight : dict, 'balanced' or None, default=None
+        Weights of classes, which multiply the sample weights. 'balanced' is n / (K count_k), in which count_k
+        counts sample weights.
+    random_state : int, RandomState instance or None, default=None
+        Without effect: no solver here draws random numbers.
+    solver : {'auto', 'lbfgs', 'newton-cg', 'newton-cholesky', 'sag', 'saga', 'liblinear'}, default='auto'
+        'auto' is L-BFGS, truncated Newton for a ``tol`` below 1e-7, and a proximal Newton method where there
+        is an L1 penalty. The other names are scikit-learn's, with its rules about which penalty each may
+        have; all reach the same optimum, by our solvers: 'lbfgs' by L-BFGS, 'newton-cg', 'newton-cholesky'
+        and 'liblinear' by truncated Newton, 'sag' and 'saga' as 'auto', and any of them by the proximal
+        Newton method if there is an L1 penalty.
+    max_iter : int, default=100
+        Iterations at most.
+    verbose : int, default=0
+        Whether to print a line for every iteration.
+    warm_start : bool, default=False
+        Whether to start from the coefficients of the last fit instead of zeros.
+    n_jobs : None
+        Deprecated and without effect, as in scikit-learn: use ``n_threads``.
+    n_threads : int or None, default=None
+        Threads for evaluating the objective and for predicting; None lets the package choose, -1 is all
+        cores. Results are the same bit for bit whatever it is.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (K,)
+        The labels, sorted; 0..K-1 after fitting soft labels.
+    coef_ : ndarray of shape (K, d), or (1, d) for two classes
+        In Fortran order, float32 if X was. A CSR matrix after ``sparsify``.
+    intercept_ : ndarray of shape (K,) or (1,)
+    n_iter_ : ndarray of shape (1,)
+        Iterations done.
+    converged_ : bool
+        Whether the optimum was reached to the accuracy asked for. If not, a ``ConvergenceWarning`` said why.
+    history_ : dict of ndarrays
+        ``epoch`` (0 is the start), ``loss`` (the objective, penalty included), ``grad_norm`` (largest entry),
+        ``seconds``, ``passes`` over the data, and ``val_loss`` (mean cross-entropy) if there was an
+        ``eval_set``.
+    n_features_in_ : int
+    feature_names_in_ : ndarray of shape (d,)
+        Only if X had column names that are all strings.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from fastxent import LogisticRegression
+    >>> X, y = load_iris(return_X_y=True)
+    >>> model = LogisticRegression().fit(X, y)
+    >>> model.predict(X[:2])
+    array([0, 0])
+    >>> model.predict_proba(X[:1]).round(2)
+    array([[0.98, 0.02, 0.  ]])
+    >>> round(model.score(X, y), 2), model.converged_
+    (0.97, True)
+    """
+
+    _parameter_constraints: dict = {  # noqa: RUF012 - the name and kind that scikit-learn looks for
+        "penalty": [StrOptions({"l1", "l2", "elasticnet"}), None, Hidden(StrOptions({"deprecated"}))],
+        "C": [Interval(Real, 0, None, closed="right")],
+        "l1_ratio": [Interval(Real, 0, 1, closed="both"), None],
+        "dual": ["boolean"],
+        "tol": [Interval(Real, 0, None, closed="left")],
+        "fit_intercept": ["boolean"],
+        "intercept_scaling": [Interval(Real, 0, None, closed="neither")],
+        "class_weight": [dict, StrOptions({"balanced"}), None],
+        "random_state": ["random_state"],
+        "solver": [StrOptions({"auto", *SCIKIT_LEARN_NAMES})],
+        "max_iter": [Interval(Integral, 0, None, closed="left")],
+        "verbose": ["verbose"],
+        "warm_start": ["boolean"],
+        "n_jobs": [None, Integral],
+        "n_threads": [None, Integral],
+    }
+
+    def __init__(
+        self,
+        penalty="deprecated",
+        *,
+        C=1.0,
+        l1_ratio=0.0,
+        dual=False,
+        tol=1e-4,
+        fit_intercept=True,
+        intercept_scaling=1,
+        class_weight=None,
+        random_state=None,
+        solver="auto",
+        max_iter=100,
+        verbose=0,
+        warm_start=False,
+        n_jobs=None,
+        n_threads=None,
+    ):
+        self.penalty = penalty
+        self.C = C
+        self.l1_ratio = l1_ratio
+        self.dual = dual
+        self.tol = tol
+        self.fit_intercept = fit_intercept
+        self.intercept_scaling = intercept_scaling
+        self.class_weight = class_weight
+        self.random_state = random_state
+        self.solver = solver
+        self.max_iter = max_iter
+        self.verbose = verbose
+        self.warm_start = warm_start
+        self.n_jobs = n_jobs
+        self.n_threads = n_threads
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y, sample_weight=None, eval_set=None):
+        """Fit the model.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n, d)
+            float32 stays float32; everything else becomes float64. No copy is made of float32 and float64
+            arrays that are C- or F-contiguous, nor of CSR matrices of those.
+        y : array-like of shape (n,), or (n, K) with K >= 2
+            Labels of any kind (int, bool, string ...), or soft labels: each row a distribution over K
+            classes.
+        sample_weight : array-like of shape (n,) or None
+            Weights of rows, not negative. A weight of zero leaves the row out, an integer weight repeats it.
+        eval_set : tuple (X, y) or None
+            Rows on which ``history_["val_loss"]`` is measured after every iteration.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError, TypeError
+            For input that cannot be used: NaN or infinity, wrong lengths, a sparse matrix with indices out of
+            bounds, continuous labels, a single class, features so large or small that arithmetic on them is
+            impossible. The estimator is left as it was, as it is by an interrupt.
+        """
+        with _restored_on_failure(self):
+            return self._fit(X, y, sample_weight, eval_set)
+
+    def _fit(self, X, y, sample_weight, eval_set):
+        C, l1_ratio = compatibility.penalty(self)
+        n_threads = validation.check_n_threads(self.n_threads)
+        X, target, classes = self._check_training_data(X, y)
+        n_classes = len(classes)
+        sample_weight = validation.check_sample_weight(sample_weight, X.shape[0], all_zero=False)
+        class_weight = self._check_class_weight(classes, target, sample_weight)
+        row_weight = _row_weight(target, sample_weight, class_weight)
+        total = float(X.shape[0]) if row_weight is None else row_weight.sum()
+        if not total > 0:
+            raise ValueError(
+                "The weights of all rows are zero once class_weight is taken in; one must be positive."
+            )
+        strength = 1.0 / (C * total)  # C is relative to the sum of losses, the objective is their mean
+        objective = Objective(
+            X,
+            target,
+            n_classes=n_classes,
+            binary=n_classes == 2,
+            sample_weight=sample_weight,
+            class_weight=class_weight,
+            fit_intercept=self.fit_intercept,
+            l2=strength * (1.0 - l1_ratio),
+            l1=strength * l1_ratio,
+            n_threads=n_threads,
+        )
+        theta0 = self._start(objective)
+        validation_loss = (
+            None if eval_set is None else self._validation_loss(eval_set, classes, X.dtype, n_threads)
+        )
+
+        def attributes(theta):
+            theta = _centred(theta, objective).astype(X.dtype)
+            return {"classes_": classes, "coef_": theta[:-1].T, "intercept_": theta[-1]}
+
+        metadata = None if sample_weight is None else {"sample_weight": sample_weight}
+        data = {"X": X, "y": y, "metadata": metadata}
+        context = self._init_callback_context(max_subtasks=max(self.max_iter, 1) + 1)
+        if context is not None:
+            context.call_on_fit_task_begin(estimator=self, **data)
+        tasks = IterationTasks(context, self, attributes, **data)
+        validation_losses = []
+
+        def after_iteration(theta, history):
+            validation.check_finite_result(np.array([history["loss"][-1], history["grad_norm"][-1]]), X)
+            if validation_loss is not None:
+                validation_losses.append(validation_loss(theta))
+            if self.verbose:
+                epoch, loss, largest = (history[name][-1] for name in ("epoch", "loss", "grad_norm"))
+                print(f"iteration {epoch:4d}   objective {loss:.10g}   largest gradient entry {largest:.3g}")
+            return tasks(theta)
+
+        result = solvers.solve(
+            objective,
+            theta0,
+            solver=self.solver,
+            tol=self.tol,
+            max_iter=self.max_iter,
+            callback=after_iteration,
+            row_weight=row_weight,
+        )
+        tasks.close()
+        validation.check_finite_result(result.theta, X)
+
+        vars(self).update(attributes(result.theta))
+        self.n_iter_ = np.array([result.n_iter], dtype=np.int32)
+        self.history_ = {name: np.array(values) for name, values in result.history.items()}
+        if eval_set is not None:
+            self.history_["val_loss"] = np.array(validation_losses)
+        self.converged_ = self._judge(result, X, target, n_classes, sample_weight, strength, n_threads)
+        if context is not None:
+            context.call_on_fit_task_end(estimator=self, reconstruction_attributes={}, **data)
+        return self
+
+    # What comes in ------------------------------------------------------------------------------------
+
+    def _check_training_data(self, X, y):
+        """X as the kernels take it, codes or soft labels, and the classes."""
+        soft = _has_columns(y)
+        X = _checked_structure(X)
+        if soft:
+            X = validate_data(self, X, accept_sparse="csr", dtype=_DTYPES)
+            y = np.asarray(y)
+            target, _ = validation.check_target(y, X.shape[0], y.shape[1], dtype=X.dtype)
+            classes = np.arange(y.shape[1])
+        else:
+            X, y = validate_data(self, X, y, accept_sparse="csr", dtype=_DTYPES)
+            check_classification_targets(y)
+            classes, target = np.unique(y, return_inverse=True)
+        if len(classes) < 2:
+            raise ValueError(
+                "This solver needs samples of at least 2 classes in the data, but the data contains only one "
+                f"class: {classes.tolist()[0]!r}"
+            )
+        compatibility.check_n_classes(self.solver, len(classes))
+        trouble = diagnosis.unusable_scale(X)
+        if trouble is not None:
+            raise ValueError(trouble)
+        return _for_kernels(X), target, classes
+
+    def _check_class_weight(self, classes, target, sample_weight):
+        """Class weights as an array, or None."""
+        if self.class_weight is None:
+            return None
+        if isinstance(self.class_weight, str):
+            count = _weight_by_class(target, sample_weight, len(classes))
+            weights = np.zeros(len(classes))
+            present = count > 0
+            weights[present] = count.sum() / (present.sum() * count[present])
+        else:
+            weights = compute_class_weight(self.class_weight, classes=classes, y=classes)
+        return validation.check_class_weight(weights, len(classes))
+
+    def _start(self, objective):
+        """Zeros, or where the last fit ended."""
+        theta = np.zeros(objective.shape)
+        if self.warm_start and hasattr(self, "coef_"):
+            wanted = (objective.K, objective.n_features)
+            if self.coef_.shape != wanted:
+                raise ValueError(
+                    f"With warm_start, fitting starts from coef_, whose shape is {self.coef_.shape}; this "
+                    f"data needs {wanted}. Use warm_start=False, or clone the estimator."
+                )
+            theta[...] = self._theta(np.float64)
+            if not self.fit_intercept:
+                theta[-1] = 0.0
+        return theta
+
+    def _validation_loss(self, eval_set, classes, dtype, n_threads):
+        """A function of theta: the mean cross-entropy on ``eval_set``."""
+        try:
+            X, y = eval_set
+        except (TypeError, ValueError):
+            raise ValueError("eval_set must be a pair (X, y) of features and labels.") from None
+        X = _for_kernels(
+            validate_data(self, _checked_structure(X), accept_sparse="csr", dtype=dtype, reset=False)
+        )
+        y = np.asarray(y)
+        if y.ndim == 2 and y.shape[1] > 1:
+            target = y
+        else:
+            unknown = y.ravel()[~np.isin(y.ravel(), classes)]
+            if unknown.size:
+                label = unknown.tolist()[0]
+                raise ValueError(f"eval_set has the label {label!r}, which no row of the training data has.")
+            target = np.searchsorted(classes, y.ravel())
+        target, _ = validation.check_target(target, X.shape[0], len(classes), dtype=dtype)
+        return Objective(
+            X,
+            target,
+            n_classes=len(classes),
+            binary=len(classes) == 2,
+            fit_intercept=self.fit_intercept,
+            n_threads=n_threads,
+        ).value
+
+    # What came out ------------------------------------------------------------------------------------
+
+    def _judge(self, result, X, target, n_classes, sample_weight, strength, n_threads):
+        """Whether the fit converged; warns if it did not."""
+        if strength == 0.0 and target.ndim == 1:
+            how = {"fit_intercept": self.fit_intercept, "n_threads": n_threads}
+            if diagnosis.is_separated(result.theta, X, target, n_classes, sample_weight, **how):
+                warnings.warn(
+                    diagnosis.separable(result.theta), ConvergenceWarning, stacklevel=compatibility.CALLER
+                )
+                return False
+        if not result.converged and result.reason != STOPPED_BY_CALLER:
+            text = diagnosis.not_converged(
+                result, X, solver=self.solver, tol=self.tol, max_iter=self.max_iter
+            )
+            warnings.warn(text, ConvergenceWarning, stacklevel=compatibility.CALLER)
+        return result.converged
+
+    def _theta(self, dtype):
+        """The parameters (d + 1, K) from ``coef_`` and ``intercept_``, which users may have changed."""
+        coef = self.coef_.toarray() if sp.issparse(self.coef_) else self.coef_
+        theta = np.empty((coef.shape[1] + 1, coef.shape[0]), dtype=dtype)
+        theta[:-1] = coef.T
+        theta[-1] = self.intercept_
+        return theta
+
+    def _predict(self, X, output):
+        check_is_fitted(self)
+        X = validate_data(self, _checked_structure(X), accept_sparse="csr", dtype=_DTYPES, reset=False)
+        dtype = np.result_type(X.dtype, self.coef_.dtype)
+        X = _for_kernels(X.astype(dtype, copy=False))
+        return predict(X, self._theta(dtype), output, n_threads=validation.check_n_threads(self.n_threads))
+
+    def decision_function(self, X):
+        """Logits X W + b of shape (n, K); for two classes (n,), positive if ``classes_[1]`` is likelier."""
+        return self._predict(X, "logits")
+
+    def predict_proba(self, X):
+        """Probabilities of shape (n, K), in the order of ``classes_``."""
+        return self._predict(X, "proba")
+
+    def predict_log_proba(self, X):
+        """Logarithms of the probabilities, exact where a probability is too small to be a number."""
+        return self._predict(X, "log_proba")
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        tags.classifier_tags.multi_class = self.solver != "liblinear"
+        return tags
+
+
+@contextmanager
+def _restored_on_failure(estimator):
+    """Take back what a fit learned (names ending in an underscore) if it does not end well."""
+    before = {name: value for name, value in vars(estimator).items() if name.endswith("_")}
+    try:
+        yield
+    except BaseException:
+        for name in [name for name in vars(estimator) if name.endswith("_")]:
+            del vars(estimator)[name]
+        vars(estimator).update(before)
+        raise
+
+
+def _has_columns(y):
+    """Whether y is soft labels: two-dimensional, with more than one column."""
+    if not hasattr(y, "ndim"):
+        try:
+            y = np.asarray(y)
+        except ValueError:
+            return False
+    return y.ndim == 2 and y.shape[1] > 1 and not sp.issparse(y)
+
+
+def _checked_structure(X):
+    """Refuse a corrupt sparse matrix before anyone indexes by it; all other checks are scikit-learn's."""
+    return validation.check_rows(X) if sp.issparse(X) else X
+
+
+def _for_kernels(X):
+    """A dense array aligned and contiguous in one of the two orders."""
+    if sp.issparse(X) or (X.flags.aligned and (X.flags.c_contiguous or X.flags.f_contiguous)):
+        return X
+    return np.array(X, order="C")
+
+
+def _weight_by_class(target, sample_weight, n_classes):
+    if target.ndim == 1:
+        return np.bincount(target, weights=sample_weight, minlength=n_classes).astype(np.float64)
+    return target.sum(axis=0, dtype=np.float64) if sample_weight is None else sample_weight @ target
+
+
+def _row_weight(target, sample_weight, class_weight):
+    """What each row weighs in the objective, or None if all weigh 1; their sum is its S."""
+    if class_weight is None or target.ndim == 2:
+        return sample_weight
+    return class_weight[target] if sample_weight is None else sample_weight * class_weight[target]
+
+
+def _centred(theta, objective):
+    """Of the parameters with the same probabilities, those whose sum over classes is zero.
+
+    A softmax does not change when all classes gain the same column. L2 has its least norm at sum zero; L1 has
+    not, so there only the intercept moves.
+    """
+    if objective.K == 1:
+        return theta
+    theta = theta.copy()
+    rows = slice(None) if objective.l1 == 0 else slice(-1, None)
+    theta[rows] -= theta[rows].mean(axis=1, keepdims=True)
+    return theta

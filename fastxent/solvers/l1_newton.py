@@ -1,0 +1,174 @@
+"""L1 and elastic net: a proximal step chooses the face, a truncated Newton step moves inside it.
+
+    T. Chen, F. E. Curtis, D. P. Robinson, "A reduced-space algorithm for minimizing l1-regularized convex
+    functions", SIAM Journal on Optimization 27, 2017 (the two kinds of steps).
+    G. Andrew, J. Gao, "Scalable training of L1-regularized log-linear models", ICML 2007 (projection on the
+    orthant).
+    D.-H. Li, M. Fukushima, L. Qi, N. Yamashita, "Regularized Newton methods for convex minimization problems
+    with singular solutions", Computational Optimization and Applications 28, 2004 (the shift mu).
+
+F = f + sum_j l1_j |u_j| is smooth where no weight changes its sign, and at the optimum most weights are
+exactly zero.
+
+    repeat, in the variables u of conditioned.py
+        S = subgradient of F of least norm; stop when max |S with respect to theta| <= tol
+        u <- soft-threshold(u - G / L, l1 / L)            L doubled until f lies below its quadratic bound
+        free = the weights that are not zero, and the intercept
+        D = conjugate gradients on  (H + mu) D = -(G + l1 sign u),  on the free weights
+            while some u + D would change sign: send those weights to zero, and solve again for the others
+        u <- u + t D,  a weight that would change sign stops at zero;   t = 1, 1/2, ... until F decreases
+
+The proximal step alone converges, and its length does not matter much: it has to say which weights leave
+zero. Once the face is right, what is left is Newton's method. mu = 1e-3 L min(1, max_j |S_j| / l1_j) keeps D
+bounded where more weights are free than the rows can determine, and fades as the optimum is reached.
+"""
+
+import numpy as np
+
+from .conditioned import Conditioned
+from .newton_cg import line_search, newton_direction
+from .result import AT_ROUNDING, NO_DESCENT, STOPPED_BY_CALLER, Recorder, out_of_iterations, small_gradient
+
+_MAX_DOUBLINGS = 60
+_MAX_REMOVALS = 10
+_SHIFT = 1e-3
+
+
+def solve(objective, theta0, *, tol, max_iter, callback=None, row_weight=None):
+    """Minimise an objective whose ``l1`` is positive, from ``theta0``.
+
+    Parameters
+    ----------
+    objective : Objective
+    theta0 : ndarray of shape (d + 1, K)
+    tol : float
+        Stop when no entry of the subgradient of least norm is larger.
+    max_iter : int
+        Pairs of a proximal and a Newton step at most.
+    callback : callable or None
+        ``callback(theta, history)`` after every iteration; return True to stop.
+    row_weight : ndarray of shape (n,) or None
+        What each row weighs in the objective, for ``Conditioned``.
+
+    Returns
+    -------
+    Result
+        Its ``value`` includes the L1 term; weights that are zero at the optimum are exactly zero.
+    """
+    problem = _L1Problem(objective, row_weight)
+    u = problem.variables(theta0)
+    record = Recorder(objective, callback)
+    value, grad = problem.value_and_grad(u)
+    bound = None
+    for iteration in range(max_iter + 1):
+        theta, grad_norm = problem.theta(u), problem.badness(u, grad)
+        if record(theta, value, grad_norm):
+            return record.result(theta, False, STOPPED_BY_CALLER)
+        if grad_norm <= tol:
+            return record.result(theta, True, small_gradient(grad_norm, tol))
+        if iteration > 0 and record.stalled(problem.rounding):
+            return record.result(theta, True, AT_ROUNDING)
+        if iteration == max_iter:
+            return record.result(theta, False, out_of_iterations(max_iter))
+
+        least = problem.least_subgradient(u, grad)
+        if bound is None:
+            bound = np.vdot(least, problem.hessp(u, least)) / np.vdot(least, least)
+        stepped = _proximal_step(problem, u, value, grad, bound / 2)
+        if stepped is None:
+            return record.result(theta, False, NO_DESCENT)
+        u, value, grad, bound = stepped
+        shift = _SHIFT * bound * min(1.0, (np.abs(least[:-1]) / problem.l1).max())
+        lower = _newton_step(problem, u, value, grad, shift)
+        if lower is not None:
+            u, value, grad = lower
+
+
+class _L1Problem(Conditioned):
+    """f + l1 |u|: values include the L1 term, gradients are those of f."""
+
+    def penalty(self, u):
+        return (self.l1 * np.abs(u[:-1])).sum()
+
+    def value_and_grad(self, u):
+        value, grad = super().value_and_grad(u)
+        return value + self.penalty(u), grad
+
+    def least_subgradient(self, u, grad):
+        """The element of least norm of the subdifferential in u; zero at the optimum and only there."""
+        return _least_subgradient(u, grad, self.l1)
+
+    def badness(self, u, grad):
+        """The largest entry of the subgradient of least norm in theta."""
+        return np.abs(_least_subgradient(u, self.gradient(grad), self.theta_l1)).max()
+
+
+def _least_subgradient(u, grad, l1):
+    least = grad.copy()
+    weights = u[:-1]
+    least[:-1] = np.where(weights == 0.0, _shrink(grad[:-1], l1), grad[:-1] + l1 * np.sign(weights))
+    return least
+
+
+def _proximal_step(problem, u, value, grad, bound):
+    """One step of proximal gradient; ``bound`` on the curvature is doubled until it holds along the step."""
+    smooth = value - problem.penalty(u)
+    for _ in range(_MAX_DOUBLINGS):
+        new = u - grad / bound
+        new[:-1] = _shrink(new[:-1], problem.l1 / bound)
+        step = new - u
+        new_value, new_grad = problem.value_and_grad(new)
+        model = smooth + np.vdot(grad, step) + 0.5 * bound * np.vdot(step, step)
+        if new_value - problem.penalty(new) <= model + problem.rounding * abs(smooth):
+            return new, new_value, new_grad, bound
+        bound *= 2.0
+    return None
+
+
+def _newton_step(problem, u, value, grad, shift):
+    """A truncated Newton step on the face of ``u``: (u, value, grad), or None if it finds nothing lower."""
+    sign = np.sign(u)
+    sign[-1] = 0.0
+    free = sign != 0.0
+    free[-1] = problem.fit_intercept
+    slope = grad.copy()
+    slope[:-1] += problem.l1 * sign[:-1]
+    slope[~free] = 0.0
+    if not slope.any():
+        return None
+
+    def direction(free, slope):
+        return newton_direction(
+            lambda v: np.where(free, problem.hessp(u, v) + shift * v, 0.0), slope, problem.rounding
+        )
+
+    step = plain = direction(free, slope)
+    for _ in range(_MAX_REMOVALS):
+        crossing = (u + step) * sign < 0.0
+        if not crossing.any():
+            break
+        free = free & ~crossing
+        to_zero = np.where(free | (sign == 0.0), 0.0, -u)
+        rest = np.where(free, slope + problem.hessp(u, to_zero), 0.0)
+        step = to_zero + direction(free, rest) if rest.any() else to_zero
+    if np.vdot(slope, step) >= 0.0:
+        step = plain
+
+    def point(t):
+        new = u + t * step
+        new[new * sign < 0.0] = 0.0
+        return new
+
+    return line_search(
+        point,
+        problem.value_and_grad,
+        problem.badness,
+        value=value,
+        slope=np.vdot(slope, step),
+        badness_there=problem.badness(u, grad),
+        rounding=problem.rounding,
+    )
+
+
+def _shrink(values, threshold):
+    return np.sign(values) * np.maximum(np.abs(values) - threshold, 0.0)

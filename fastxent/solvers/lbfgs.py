@@ -1,0 +1,112 @@
+"""L-BFGS, by SciPy's L-BFGS-B.
+
+    D. C. Liu, J. Nocedal, "On the limited memory BFGS method for large scale optimization",
+    Mathematical Programming 45, 1989.
+    C. Zhu, R. H. Byrd, P. Lu, J. Nocedal, "Algorithm 778: L-BFGS-B", ACM TOMS 23, 1997.
+
+    repeat, in the variables u of conditioned.py
+        G = gradient at u
+        D = -(inverse Hessian estimated from the last pairs of steps and gradient changes) G
+        u <- u + t D                    t from a line search that meets the strong Wolfe conditions
+
+    until  max |gradient with respect to theta| <= tol    or    F_before - F <= 64 eps max(|F|, |F_before|, 1)
+
+Both are what scikit-learn's "lbfgs" asks of the same objective, so that the same tol gives the same accuracy.
+The second says that no more is to be had from this method in double precision; ``newton_cg`` gets a little
+further.
+"""
+
+import numpy as np
+from scipy.optimize import minimize
+
+from .conditioned import Conditioned
+from .result import AT_ROUNDING, NO_DESCENT, STOPPED_BY_CALLER, Recorder, out_of_iterations, small_gradient
+
+FLAT = "the objective no longer falls in double precision"
+_RELATIVE_FALL = 64 * np.finfo(np.float64).eps
+_LINE_SEARCH_STEPS = 50
+
+# Where there are many parameters, moving the stored pairs through memory costs more than the passes that they
+# save.
+_PAIRS, _FEW_PAIRS, _MANY_PARAMETERS = 10, 5, 200_000
+_OUT_OF_ITERATIONS = 1
+
+
+def solve(objective, theta0, *, tol, max_iter, callback=None, row_weight=None):
+    """Minimise a smooth objective from ``theta0``; ``objective.l1`` must be zero.
+
+    Parameters
+    ----------
+    objective : Objective
+    theta0 : ndarray of shape (d + 1, K)
+    tol : float
+        Stop when no entry of the gradient is larger.
+    max_iter : int
+        Iterations at most; each is one evaluation of loss and gradient, rarely a few.
+    callback : callable or None
+        ``callback(theta, history)`` after every iteration; return True to stop.
+    row_weight : ndarray of shape (n,) or None
+        What each row weighs in the objective, for ``Conditioned``.
+
+    Returns
+    -------
+    Result
+    """
+    problem = Conditioned(objective, row_weight)
+    u = problem.variables(theta0)
+    record = Recorder(objective, callback)
+    value, grad = problem.value_and_grad(u)
+    grad_norm = np.abs(problem.gradient(grad)).max()
+    if record(problem.theta(u), value, grad_norm):
+        return record.result(problem.theta(u), False, STOPPED_BY_CALLER)
+    if grad_norm <= tol:
+        return record.result(problem.theta(u), True, small_gradient(grad_norm, tol))
+    if max_iter == 0:
+        return record.result(problem.theta(u), False, out_of_iterations(max_iter))
+
+    at_start = [(value, grad.ravel())]  # SciPy's first question is answered already
+    stopped = False
+
+    def value_and_grad(flat):
+        nonlocal grad
+        if at_start:
+            return at_start.pop()
+        value, grad = problem.value_and_grad(np.ascontiguousarray(flat).reshape(u.shape))
+        return value, grad.ravel()
+
+    def after_iteration(intermediate_result):
+        nonlocal stopped, grad_norm
+        # The line search ends where it evaluated last: that gradient is the one of the new iterate.
+        grad_norm = np.abs(problem.gradient(grad)).max()
+        theta = problem.theta(intermediate_result.x.reshape(u.shape))
+        stopped = record(theta, intermediate_result.fun, grad_norm)
+        if stopped or grad_norm <= tol:
+            raise StopIteration
+
+    found = minimize(
+        value_and_grad,
+        u.ravel(),
+        method="L-BFGS-B",
+        jac=True,
+        callback=after_iteration,
+        options={
+            "maxcor": _PAIRS if u.size <= _MANY_PARAMETERS else _FEW_PAIRS,
+            "maxiter": max_iter,
+            "maxfun": np.iinfo(np.int32).max,
+            "maxls": _LINE_SEARCH_STEPS,
+            "gtol": 0.0,
+            "ftol": _RELATIVE_FALL,
+        },
+    )
+    theta = problem.theta(found.x.reshape(u.shape))
+    if stopped:
+        return record.result(theta, False, STOPPED_BY_CALLER)
+    if grad_norm <= tol:
+        return record.result(theta, True, small_gradient(grad_norm, tol))
+    if found.status == 0:
+        return record.result(theta, True, FLAT)
+    if found.status == _OUT_OF_ITERATIONS:
+        return record.result(theta, False, out_of_iterations(max_iter))
+    losses = record.history["loss"]
+    at_rounding = len(losses) > 1 and losses[-2] - losses[-1] <= problem.rounding * abs(losses[-1])
+    return record.result(theta, at_rounding, AT_ROUNDING if at_rounding else NO_DESCENT)

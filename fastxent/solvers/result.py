@@ -1,0 +1,97 @@
+"""What a solver hands back, and the record it keeps on the way."""
+
+from dataclasses import dataclass, field
+from time import perf_counter
+
+import numpy as np
+
+
+@dataclass
+class Result:
+    """The outcome of ``solve(objective, theta0, *, tol, max_iter, callback=None)``.
+
+    Attributes
+    ----------
+    theta : ndarray of shape (d + 1, K), float64
+        The best parameters found, the intercept as last row.
+    value : float
+        The penalised objective F(theta).
+    grad_norm : float
+        The largest entry, in absolute value, of the gradient of F (with an L1 penalty: of the subgradient of
+        least norm). It is zero at the optimum and only there.
+    n_iter : int
+        Iterations done.
+    converged : bool
+        Whether ``theta`` is the optimum to the accuracy asked for, or as near as floating point allows.
+    reason : str
+        Why the solver stopped, for a person to read.
+    history : dict of lists
+        ``epoch``, ``loss`` (F), ``grad_norm``, ``seconds``, ``passes``: one entry for the start, one per
+        iteration.
+    """
+
+    theta: np.ndarray
+    value: float
+    grad_norm: float
+    n_iter: int
+    converged: bool
+    reason: str
+    history: dict = field(repr=False)
+
+
+class Recorder:
+    """Keeps the history of a run and asks the caller, after each iteration, whether to go on.
+
+    ``callback(theta, history)`` sees the current parameters, which it must not change, and the history up to
+    them; it ends the run by returning True.
+    """
+
+    def __init__(self, objective, callback=None):
+        self.history = {"epoch": [], "loss": [], "grad_norm": [], "seconds": [], "passes": []}
+        self._objective = objective
+        self._callback = callback
+        self._start_time = perf_counter()
+        self._start_passes = objective.passes
+
+    def __call__(self, theta, value, grad_norm):
+        """Record one iteration; True if the caller wants to stop here."""
+        history = self.history
+        history["epoch"].append(len(history["epoch"]))
+        history["loss"].append(float(value))
+        history["grad_norm"].append(float(grad_norm))
+        history["seconds"].append(perf_counter() - self._start_time)
+        history["passes"].append(self._objective.passes - self._start_passes)
+        return self._callback is not None and self._callback(theta, history) is True
+
+    def stalled(self, rounding):
+        """Whether the last iteration lowered F by no more than rounding and the gradient by little."""
+        (before, after), (steep, less_steep) = (self.history[name][-2:] for name in ("loss", "grad_norm"))
+        return abs(before - after) <= rounding * abs(before) and less_steep > 0.9 * steep
+
+    def result(self, theta, converged, reason):
+        """The Result of a run that ended at the iteration recorded last."""
+        history = self.history
+        return Result(
+            theta,
+            history["loss"][-1],
+            history["grad_norm"][-1],
+            history["epoch"][-1],
+            converged,
+            reason,
+            history,
+        )
+
+
+STOPPED_BY_CALLER = "the callback asked to stop"
+AT_ROUNDING = "no lower point can be told from rounding"
+NO_DESCENT = "the line search found no lower point"
+
+
+def small_gradient(grad_norm, tol):
+    """The reason that every solver hopes to give."""
+    return f"largest gradient entry {grad_norm:.3g} <= tol = {tol:.3g}"
+
+
+def out_of_iterations(max_iter):
+    """The reason given when max_iter came first."""
+    return f"max_iter = {max_iter} reached"

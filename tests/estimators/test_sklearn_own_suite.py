@@ -1,0 +1,120 @@
+"""scikit-learn's own tests of its LogisticRegression, run against ours.
+
+The installed test module is executed once more with the name ``LogisticRegression`` bound to our class. Every
+test that names the class is run, with the few exceptions listed here; tests about LogisticRegressionCV and
+the path function alone do not concern it.
+"""
+
+import importlib.util
+import types
+
+import pytest
+import sklearn.linear_model
+
+from fastxent import LogisticRegression
+
+NOT_RUN = {
+    "test_liblinear_dual_random_state": "wants results that depend on random_state; ours never do",
+    "test_liblinear_with_large_values": "wants features above 1e30 refused; ours solve up to 1e100",
+    "test_newton_cholesky_fallback_to_lbfgs": "about a singular Cholesky factor; ours works without one",
+    "test_logistic_cv": "wants an inexact fit (tol=1e-4) to equal their liblinear's to 6 digits",
+    "test_logistic_cv_multinomial_score": "passes our get_params() on to a private function of theirs",
+    "test_logistic_regression_callback_support_warning": "wants callbacks for one solver; all ours have them",
+    "test_logistic_regression_array_api_compliance": "about arrays other than NumPy's; not supported",
+    "test_logistic_regression_array_api_warm_start": "about arrays other than NumPy's; not supported",
+}
+
+CASES_NOT_RUN = {
+    "test_dtype_match": {
+        "solver": (["liblinear"], "wants float64 coefficients from float32 data; ours keep float32")
+    },
+    "test_large_sparse_matrix": {
+        "solver": (
+            ["liblinear", "sag", "saga"],
+            "wants 64-bit sparse indices refused; ours accept them everywhere",
+        )
+    },
+    "test_max_iter": {
+        "solver": (["newton-cholesky"], "skips itself but for one iteration, which our own tests have")
+    },
+    "test_logistic_regression_callback_support": {
+        "max_iter": ([0], "wants one iteration done and reported when none is allowed")
+    },
+}
+
+
+def _suite():
+    """The installed module, in which LogisticRegression is ours."""
+    spec = importlib.util.find_spec("sklearn.linear_model.tests.test_logistic")
+    module = importlib.util.module_from_spec(spec)
+    theirs = sklearn.linear_model.LogisticRegression
+    sklearn.linear_model.LogisticRegression = LogisticRegression
+    try:
+        spec.loader.exec_module(module)
+    finally:
+        sklearn.linear_model.LogisticRegression = theirs
+    assert module.LogisticRegression is LogisticRegression
+    return module
+
+
+def _names(code):
+    """The global names that a function uses, in inner functions too."""
+    inner = (_names(constant) for constant in code.co_consts if isinstance(constant, types.CodeType))
+    return set(code.co_names).union(*inner)
+
+
+def _tests(module):
+    """The tests that concern us, with the cases we run."""
+    for name, test in vars(module).items():
+        if not name.startswith("test_") or name in NOT_RUN:
+            continue
+        left_out = dict(CASES_NOT_RUN.get(name, {}))
+        marks = [_kept(mark, left_out) for mark in getattr(test, "pytestmark", ())]
+        assert not left_out, f"{name} has no argument {list(left_out)}"
+        if "LogisticRegression" in _names(test.__code__) or any(map(_has_our_class, marks)):
+            test = types.FunctionType(
+                test.__code__, test.__globals__, name, test.__defaults__, test.__closure__
+            )
+            # Before all others, so that a test's own mark can make errors of warnings again.
+            test.pytestmark = [pytest.mark.filterwarnings("ignore").mark, *marks]
+            yield name, test
+
+
+def _kept(mark, left_out):
+    """A mark; if it is a parametrization, one of lists, and without the values left out."""
+    if mark.name != "parametrize":
+        return mark
+    names, cases = mark.args[0], list(mark.args[1])
+    names = [name.strip() for name in names.split(",")] if isinstance(names, str) else list(names)
+    for name in set(names) & set(left_out):
+        values, _ = left_out.pop(name)
+        position = names.index(name)
+        found = [case[position] if len(names) > 1 else case for case in cases]
+        assert set(values) <= set(found), f"{values} are no longer cases of {name}"
+        cases = [case for case, value in zip(cases, found, strict=True) if value not in values]
+    return getattr(pytest.mark, mark.name)(mark.args[0], cases, **mark.kwargs).mark
+
+
+def _has_our_class(mark):
+    if mark.name != "parametrize":
+        return False
+    values = [
+        value for case in mark.args[1] for value in (case if isinstance(case, (tuple, list)) else [case])
+    ]
+    return any(value is LogisticRegression for value in values)
+
+
+_module = _suite()
+pytestmark = _module.pytestmark
+
+globals().update(_tests(_module))
+
+
+@pytest.fixture
+def global_random_seed():
+    return 42
+
+
+def test_exceptions_still_exist():
+    """A test that scikit-learn renames or removes must not stay listed here unnoticed."""
+    assert not [name for name in [*NOT_RUN, *CASES_NOT_RUN] if not hasattr(_module, name)]
