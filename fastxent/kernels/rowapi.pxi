@@ -49,6 +49,9 @@ cdef class RowProblem(LinearSoftmax):
         else:
             shape.storage = CSR32
             self.layout = plan(&shape, self.K, L, itemsize, False)
+            if self.rows.storage == DENSE and self.K > 1:  # neighbours are written in turn: they must not overlap
+                self.layout.ldw = round_up(self.K, L)
+                self.layout.weights_size = (self.d + 1) * self.layout.ldw + L
             self.layout.z_size = self.layout.ldz = round_up(self.K, L) + L
         self.ld = self.layout.ldw
         self.by_class = self.layout.scheme == FEATURES

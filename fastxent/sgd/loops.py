@@ -2,8 +2,8 @@
 
 Three loops, one idea: a batch's mean gradient, and what `updates` makes of it.
 
-    stochastic      plain SGD, one row at a time: one fused call of the kernels per row
-    sparse_batches  every optimiser, any storage; only the features in a batch are touched, the others catch up later
+    plain           SGD without memory, row by row (in one fused call of the kernels) or by batches of CSR rows
+    sparse_batches  every optimiser; only the features in a batch are touched, the others catch up later
     dense_batches   dense rows in minibatches, by the kernels' products of blocks; every parameter is touched
 
 Rule holds what does not change during a training, Memory the arrays that do, and `counters` the numbers that do.
@@ -42,6 +42,7 @@ class Rule(NamedTuple):
     power: float
     horizon: float
     warmup: float
+    repeats: float  # how often momentum repeats a gradient in the end
     batch: int
     fit_intercept: bool
     average_from: int  # updates before averaging begins; negative: never
@@ -183,30 +184,44 @@ def after_update(rule, memory):
 
 
 @jit
-def stochastic(api, rule, memory, order, weights, squares, indptr, indices):
-    """Plain SGD, batches of one row. Returns the sum of s_i loss_i, each before its row's update, and of s_i."""
-    w, counters = memory.w, memory.counters
-    address = w.ctypes.data
+def plain(api, rule, memory, order, weights, squares, indptr, indices):
+    """SGD without any memory. Returns the sum of s_i loss_i, each before its update, and of s_i.
+
+    Gradients go straight into the weights, all of which share a factor for the sake of L2.
+    """
+    w, q, counters = memory.w, memory.q, memory.counters
+    address, q_address = w.ctypes.data, q.ctypes.data
     loss, mass = 0.0, 0.0
-    n = len(order)
+    n, features = len(order), rule.features
     lazy = len(memory.last) > 0
-    for r in range(n):
-        i = order[r]
-        weight, square = weigh(rule, counters, order, r, r + 1, weights, squares)
-        eta = step_size(rule, counters, square)
+    width = len(q) // rule.batch
+    for first in range(0, n, rule.batch):
+        stop = min(first + rule.batch, n)
         if lazy:
-            if len(indptr):
-                for p in range(indptr[i], indptr[i + 1]):
-                    catch_up(rule, memory, int(indices[p]))
-            else:
-                for j in range(rule.d):
-                    catch_up(rule, memory, j)
-        # The loss comes with its weight, and the penalty counts as often as the row.
-        time = eta * weight
-        step = lengthened(time, rule.l2) / weight
-        ahead = order[r + 1] if r + 1 < n else -1
-        intercept = eta if rule.fit_intercept else 0.0
-        loss += row_step(api, i, ahead, address, counters[SCALE], step / counters[SCALE], intercept)
+            for r in range(first, stop):
+                if len(indptr):
+                    for p in range(indptr[order[r]], indptr[order[r] + 1]):
+                        catch_up(rule, memory, int(indices[p]))
+                else:
+                    for j in range(rule.d):
+                        catch_up(rule, memory, j)
+        weight, square = weigh(rule, counters, order, first, stop, weights, squares)
+        time = step_size(rule, counters, square) * rule.repeats * weight / (stop - first)
+        # Losses come with their weights.
+        step = lengthened(time, rule.l2) / weight / counters[SCALE]
+        intercept = time / weight if rule.fit_intercept else 0.0
+        if rule.batch == 1:
+            ahead = order[stop] if stop < n else -1
+            loss += row_step(api, order[first], ahead, address, counters[SCALE], step, intercept)
+        else:
+            for r in range(first, stop):
+                at = q_address + (r - first) * width * q.itemsize
+                loss += row_gradient(api, order[r], address, counters[SCALE], at)
+            for r in range(first, stop):
+                row = (r - first) * width
+                row_add(api, order[r], q_address + row * q.itemsize, -step, address)
+                for k in range(rule.K):
+                    w[features + k] -= w.dtype.type(intercept) * q[row + k]
         mass += weight
         counters[CLOCK] += time
         counters[UPDATES] += 1.0
@@ -220,7 +235,7 @@ def stochastic(api, rule, memory, order, weights, squares, indptr, indices):
 
 @jit
 def sparse_batches(api, rule, memory, order, weights, squares, indptr, indices):
-    """Batches of rows by the features they have. Returns as `stochastic` does."""
+    """Batches of rows by the features they have. Returns as `plain` does."""
     w, g, q, counters, touched = memory.w, memory.g, memory.q, memory.counters, memory.touched
     w_address, g_address, q_address = w.ctypes.data, g.ctypes.data, q.ctypes.data
     loss, mass = 0.0, 0.0
@@ -240,7 +255,7 @@ def sparse_batches(api, rule, memory, order, weights, squares, indptr, indices):
                         count += 1
                         memory.last[j] = -1  # seen
         weight, square = weigh(rule, counters, order, first, stop, weights, squares)
-        time = step_size(rule, counters, square) * weight / (stop - first)
+        time = step_size(rule, counters, square) * rule.repeats * weight / (stop - first)
         for r in range(first, stop):
             loss += row_gradient(api, order[r], w_address, 1.0, q_address + (r - first) * width * q.itemsize)
         for r in range(first, stop):
@@ -259,7 +274,7 @@ def sparse_batches(api, rule, memory, order, weights, squares, indptr, indices):
 
 @jit
 def dense_batches(api, rule, memory, order, weights, squares):
-    """Batches of dense rows, all parameters at once. Returns as `stochastic` does."""
+    """Batches of dense rows, all parameters at once. Returns as `plain` does."""
     w, g, counters = memory.w, memory.g, memory.counters
     w_address, g_address = w.ctypes.data, g.ctypes.data
     loss, mass = 0.0, 0.0
@@ -267,7 +282,7 @@ def dense_batches(api, rule, memory, order, weights, squares):
     for first in range(0, n, rule.batch):
         stop = min(first + rule.batch, n)
         weight, square = weigh(rule, counters, order, first, stop, weights, squares)
-        time = step_size(rule, counters, square) * weight / (stop - first)
+        time = step_size(rule, counters, square) * rule.repeats * weight / (stop - first)
         loss += batch_gradient(
             api, order.ctypes.data + first * order.itemsize, stop - first, w_address, g_address
         )

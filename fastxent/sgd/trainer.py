@@ -9,7 +9,7 @@ from .. import kernels, parallel
 from . import loops
 from .loops import AVERAGED, CLOCK, COUNTERS, ETA, LOWERED, SCALE, SYNCED, UPDATES, Memory, Rule
 from .schedules import SCHEDULES
-from .updates import ADAM, ADAMW, FTRL, MOMENTS, OPTIMIZERS, RMSPROP, SGD
+from .updates import ADAM, ADAMW, FTRL, MOMENTS, MOMENTUM, NESTEROV, OPTIMIZERS, RMSPROP, SGD
 
 MAX_CALL = (
     50_000_000  # multiplications in one call of a loop, some hundredths of a second: then Ctrl-C is heard
@@ -20,8 +20,8 @@ LONGEST_ERA = 65536
 # Automatic step sizes, in units of the data: eta0 times the mean of |x|^2 + 1, or times its root for optimisers that
 # divide by the size of the gradient; and the largest step for a batch. Softmax has curvature at most |x|^2 / 2.
 _AUTOMATIC = {"adagrad": 0.5, "rmsprop": 0.01, "adam": 0.01, "adamw": 0.01, "ftrl": 0.5}
-_AUTOMATIC_SGD = 4.0
-_LARGEST = 8.0
+_AUTOMATIC_SGD = 16.0
+_LARGEST = 2.0
 
 
 @dataclass(frozen=True)
@@ -139,8 +139,8 @@ class Training:
             piece = order[first : first + step]
             if data.batches:
                 result = loops.dense_batches(*arguments, piece, data.weights, data.squares)
-            elif rule.kind == SGD and rule.batch == 1:
-                result = loops.stochastic(
+            elif rule.kind == SGD:
+                result = loops.plain(
                     *arguments, piece, data.weights, data.squares, data.indptr, data.indices
                 )
             else:
@@ -191,12 +191,11 @@ class Training:
             flat[intercept : intercept + self.K] = theta[-1]
             self._arrays[name] = flat
         lazy = self._lazy(batches, sparse)
-        generic = not batches and not (self._kind == SGD and self.options.batch == 1)
         era = self._era()
         features = self.d if lazy else 0
-        self._arrays["g"] = parallel.zeros(size if batches or generic else 0, self.dtype)
+        self._arrays["g"] = parallel.zeros(size if batches or self._kind != SGD else 0, self.dtype)
         width = -(-self.K // 16) * 16
-        self._arrays["q"] = parallel.zeros(self.options.batch * width if generic else 0, self.dtype)
+        self._arrays["q"] = parallel.zeros(0 if batches else self.options.batch * width, self.dtype)
         self._arrays["clock"] = np.full(features, self.counters[CLOCK])
         self._arrays["last"] = np.full(features, self.updates, dtype=np.int64)
         self._arrays["touched"] = np.zeros(features, np.int64)
@@ -225,7 +224,7 @@ class Training:
         """Whether features that no row touches fall behind."""
         if batches:
             return False
-        if self._kind == SGD and self.options.batch == 1:
+        if self._kind == SGD:
             return self.options.l1 > 0  # L2 alone is a common factor
         return sparse and not self._eager()
 
@@ -238,7 +237,7 @@ class Training:
 
     def _bound(self):
         o = self.options
-        by_class, ld, intercept, size, batches, sparse = self._layout
+        _, ld, intercept, _, batches, sparse = self._layout
         kind = self._kind
         eta0, automatic = o.eta0, 0
         if eta0 is None:
@@ -246,6 +245,8 @@ class Training:
             eta0 = _AUTOMATIC.get(o.optimizer, _AUTOMATIC_SGD)
             if o.optimizer in ("momentum", "nesterov"):
                 eta0 *= 1.0 - o.momentum
+            if automatic == 2:  # means of many rows are less noisy
+                eta0 *= math.sqrt(o.batch)
         beta = o.momentum if kind != SGD else 0.0
         ratio = beta / math.sqrt(o.beta2) if kind in (ADAM, ADAMW) else beta
         lifetime = 1 + math.ceil(-40.0 / math.log(ratio)) if 0.0 < ratio < 1.0 else 1 << 40
@@ -260,11 +261,12 @@ class Training:
             schedule=SCHEDULES[o.schedule],
             eta0=float(eta0),
             automatic=automatic,
-            most=_LARGEST if automatic == 2 else math.inf,
+            most=min(_LARGEST * o.batch**0.25, 4.0) * (1.0 - beta) if automatic == 2 else math.inf,
             alpha=float(o.alpha),
             power=float(o.power),
             horizon=float(self.horizon),
             warmup=float(o.warmup),
+            repeats=1.0 / (1.0 - beta) if kind in (MOMENTUM, NESTEROV) else 1.0,
             batch=int(o.batch),
             fit_intercept=bool(o.fit_intercept),
             average_from=int(o.average_from),

@@ -18,6 +18,9 @@ undivided time.
 adam and adamw start the mean of squares at eps^2 instead of adding eps to its root: what is divided by is positive all the
 same, and a parameter without gradient goes on along a fixed direction.
 
+A gradient that momentum repeats counts eta (1 + beta + beta^2 + ...) in the end, so the time of an update with momentum
+is eta / (1 - beta): the balance between loss and penalty is that of plain SGD.
+
 ftrl (follow the regularised leader, proximal) keeps the sum z of gradients, corrected for the weights at which they
 were taken; with n the sum of their squares and S the time so far, which multiplies the penalties,
 
@@ -160,10 +163,11 @@ def leader(w, a, b, start, stop, eta0, l1, l2):
 @jit
 def move_size(kind, t, time, l2, beta1, beta2):
     """The factor of the move of update t, bias corrections of the running means included."""
-    if kind == ADAM or kind == ADAMW:
+    if kind in (ADAM, ADAMW):
         correction = math.sqrt(1.0 - beta2**t) / (1.0 - beta1**t)
         return correction * (lengthened(time, l2) if kind == ADAMW else time)
-    return lengthened(time, l2)
+    size = lengthened(time, l2)
+    return size * (1.0 - beta1) if kind in (MOMENTUM, NESTEROV) else size
 
 
 @jit
@@ -198,7 +202,7 @@ def _coast(kind, w, a, b, start, stop, gap, time, times, sizes, first, lifetime,
     real = w.dtype.type
     l1, l2, beta1, beta2 = rule.l1, rule.l2, rule.beta1, rule.beta2
     moves = min(gap, lifetime)
-    adam = kind == ADAM or kind == ADAMW
+    adam = kind in (ADAM, ADAMW)
     ratio = beta1 / math.sqrt(beta2) if adam else beta1
     factor = beta1 if kind == NESTEROV else 1.0
     done = 0.0

@@ -68,10 +68,10 @@ def descend(
             theta = step(theta, g, eta)
         elif optimizer == "momentum":
             a = momentum * a + g
-            theta = step(theta, a, eta)
+            theta = step(theta, (1 - momentum) * a, eta / (1 - momentum))
         elif optimizer == "nesterov":
             a = momentum * a + g
-            theta = step(theta, g + momentum * a, eta)
+            theta = step(theta, (1 - momentum) * (g + momentum * a), eta / (1 - momentum))
         elif optimizer == "adagrad":
             a = a + g**2
             theta = step(theta, g, eta / (np.sqrt(a) + eps))
