@@ -293,6 +293,14 @@ def dense_batches(api, rule, memory, order, weights, squares):
 
 
 @jit
+def step_full(rule, memory):
+    """One update with the gradient of the mean loss over all rows, in memory.g."""
+    time = step_size(rule, memory.counters, 0.0) * rule.repeats
+    step_everything(rule, memory, 1.0, time)
+    after_update(rule, memory)
+
+
+@jit
 def step_everything(rule, memory, part, time):
     """One update of all parameters with the gradient in memory.g (times part)."""
     size, plain, eta0 = _begin_update(rule, memory, time)

@@ -19,7 +19,7 @@ LONGEST_ERA = 65536
 
 # Automatic step sizes, in units of the data: eta0 times the mean of |x|^2 + 1, or times its root for optimisers that
 # divide by the size of the gradient; and the largest step for a batch. Softmax has curvature at most |x|^2 / 2.
-_AUTOMATIC = {"adagrad": 0.5, "rmsprop": 0.01, "adam": 0.01, "adamw": 0.01, "ftrl": 0.5}
+_AUTOMATIC = {"adagrad": 0.5, "rmsprop": 0.03, "adam": 0.03, "adamw": 0.03, "ftrl": 0.5}
 _AUTOMATIC_SGD = 16.0
 _LARGEST = 2.0
 
@@ -42,6 +42,37 @@ class Options:
     batch: int = 1
     fit_intercept: bool = True
     average_from: int = -1
+    epochs: int = 1
+
+
+def options_of(model):
+    """The options that an SGDClassifier's arguments stand for."""
+    ratio = {None: 0.0, "l2": 0.0, "l1": 1.0, "elasticnet": model.l1_ratio}[model.penalty]
+    alpha = 0.0 if model.penalty is None else model.alpha
+    schedule = model.learning_rate
+    if schedule == "auto":
+        steady = model.batch_size is None or model.optimizer not in ("sgd", "momentum", "nesterov")
+        schedule = "constant" if steady else "invscaling"
+    momentum = model.momentum
+    if momentum is None:
+        momentum = 0.99 if model.optimizer == "rmsprop" else 0.9
+    return Options(
+        optimizer=model.optimizer,
+        l1=alpha * ratio,
+        l2=alpha * (1.0 - ratio),
+        momentum=momentum,
+        beta2=model.beta2,
+        eps=model.epsilon,
+        schedule=schedule,
+        eta0=model.eta0,
+        alpha=alpha,
+        power=model.power_t,
+        warmup=model.warmup,
+        batch=model.batch_size or 0,
+        fit_intercept=model.fit_intercept,
+        epochs=model.max_iter,
+        average_from=-1 if model.average is False else int(model.average) - 1 if model.average is not True else 0,
+    )
 
 
 class Data:
@@ -87,6 +118,7 @@ class Training:
         self.dtype = theta.dtype
         self.counters = np.zeros(COUNTERS)
         self.counters[[SCALE, LOWERED]] = 1.0
+        self._eta0 = options.eta0
         self.horizon = math.inf
         self._layout = None
         self._arrays = {"w": theta}
@@ -113,6 +145,37 @@ class Training:
     def learning_rate(self):
         """The step size of the last update."""
         return float(self.counters[ETA])
+
+    @property
+    def adaptive(self):
+        """Whether the optimiser divides by the size of the gradient."""
+        return self.options.optimizer in _AUTOMATIC
+
+    def expect(self, updates):
+        """What one epoch will be: the horizon of schedules that have one."""
+        self.horizon = float(max(1, updates * self.options.epochs))
+
+    def set_step(self, eta0):
+        """For full batches, whose step size is found before the first."""
+        self._eta0 = eta0
+
+    def scale(self, square):
+        """For full batches: the mean of |x|^2 + 1, which adaptive optimisers' automatic step size goes by."""
+        self._eta0 = _AUTOMATIC[self.options.optimizer] / math.sqrt(square)
+
+    def weights(self):
+        """The weights as they are, not averaged."""
+        return self.theta(averaged=False)
+
+    def step(self, gradient):
+        """One update with this gradient (d + 1, K) of the mean loss."""
+        size = gradient.size
+        layout = (False, self.K, self.d * self.K, size, True, False)
+        if layout != self._layout:
+            self._to_layout(layout)
+        rule, memory = self._bound()
+        memory.g[:size] = gradient.ravel()
+        loops.step_full(rule, memory)
 
     def lower(self, factor):
         """Multiply all step sizes to come."""
@@ -239,7 +302,7 @@ class Training:
         o = self.options
         _, ld, intercept, _, batches, sparse = self._layout
         kind = self._kind
-        eta0, automatic = o.eta0, 0
+        eta0, automatic = self._eta0, 0
         if eta0 is None:
             automatic = 1 if o.optimizer in _AUTOMATIC else 2
             eta0 = _AUTOMATIC.get(o.optimizer, _AUTOMATIC_SGD)
@@ -250,7 +313,7 @@ class Training:
         beta = o.momentum if kind != SGD else 0.0
         ratio = beta / math.sqrt(o.beta2) if kind in (ADAM, ADAMW) else beta
         lifetime = 1 + math.ceil(-40.0 / math.log(ratio)) if 0.0 < ratio < 1.0 else 1 << 40
-        every = 1 if batches else 8 if not sparse else max(1, self.d // 64)
+        every = 1 if batches or o.batch == 0 else 8 if not sparse else max(1, self.d // 64)
         rule = Rule(
             kind=kind,
             l1=float(o.l1),
