@@ -375,7 +375,9 @@ class SGDClassifier(CallbackSupportMixin, LinearClassifierMixin, SparseCoefMixin
         n_threads = validation.check_n_threads(self.n_threads)
         first = not hasattr(self, "classes_")
         if first and classes is None:
-            raise ValueError("classes must be passed on the first call to partial_fit: all labels there will be.")
+            raise ValueError(
+                "classes must be passed on the first call to partial_fit: all labels there will be."
+            )
         if self.class_weight == "balanced":
             raise ValueError(
                 "class_weight='balanced' needs all rows at once, which partial_fit never has. Pass the weights as a "

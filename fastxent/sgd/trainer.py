@@ -71,7 +71,11 @@ def options_of(model):
         batch=model.batch_size or 0,
         fit_intercept=model.fit_intercept,
         epochs=model.max_iter,
-        average_from=-1 if model.average is False else int(model.average) - 1 if model.average is not True else 0,
+        average_from=-1
+        if model.average is False
+        else int(model.average) - 1
+        if model.average is not True
+        else 0,
     )
 
 
@@ -203,9 +207,7 @@ class Training:
             if data.batches:
                 result = loops.dense_batches(*arguments, piece, data.weights, data.squares)
             elif rule.kind == SGD:
-                result = loops.plain(
-                    *arguments, piece, data.weights, data.squares, data.indptr, data.indices
-                )
+                result = loops.plain(*arguments, piece, data.weights, data.squares, data.indptr, data.indices)
             else:
                 result = loops.sparse_batches(
                     *arguments, piece, data.weights, data.squares, data.indptr, data.indices
