@@ -89,7 +89,7 @@ class SGDClassifier(CallbackSupportMixin, LinearClassifierMixin, SparseCoefMixin
         - 'auto': 'invscaling' for stochastic and minibatch sgd, momentum and nesterov, else 'constant'.
     eta0 : float or None, default=None
         The first step size. None: from the data, so that it suits their scale: for minibatches from the mean of
-        s_i (\|x_i\|^2 + 1) over the rows seen so far (so the data may come in pieces), and for full batches
+        s_i \|x_i\|^2 over the rows seen so far (so the data may come in pieces), the intercept apart, and for full batches
         from the largest curvature of the loss.
     power_t : float, default=0.25
         Exponent of 'invscaling'.
@@ -479,6 +479,9 @@ class SGDClassifier(CallbackSupportMixin, LinearClassifierMixin, SparseCoefMixin
         trouble = diagnosis.unusable_scale(X) or _beyond_float32(X)
         if trouble is not None:
             raise ValueError(trouble)
+        if sp.issparse(X) and not X.has_canonical_format:  # entries that come twice would count wrongly as two
+            X = X.copy()
+            X.sum_duplicates()
         return _for_kernels(X), target, classes
 
     def _weights(self, classes, target, sample_weight):

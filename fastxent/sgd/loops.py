@@ -20,8 +20,8 @@ from .schedules import rate
 from .updates import FTRL, leader, lengthened, move_size, rest, update
 
 # Numbers that a training carries from one call to the next: places in `counters`.
-UPDATES, CLOCK, SCALE, SQUARES, ROWS, LOWERED, AVERAGED, SYNCED, ETA = range(9)
-COUNTERS = 9
+UPDATES, CLOCK, SCALE, SQUARES, WEIGHTS, ROWS, LOWERED, AVERAGED, SYNCED, ETA = range(10)
+COUNTERS = 10
 LEAST_SCALE = 1e-5  # below, the common factor of all weights is multiplied in
 
 
@@ -74,34 +74,57 @@ class Memory(NamedTuple):
 
 
 @jit
-def step_size(rule, counters, square):
-    """The size of the update that comes; square: mean of s_i (|x_i|^2 + 1) over its batch."""
+def first_step(rule, counters):
+    """What schedules begin at, for the features and, as a multiple of it, for the intercept.
+
+    An automatic step is the inverse of a curvature, that of the features and that of the intercept (a feature that is
+    always 1) each for itself; optimisers that divide by the size of the gradient need only its root.
+    """
     eta0 = rule.eta0 * counters[LOWERED]
-    if rule.automatic != 0:
-        mean = counters[SQUARES] / counters[ROWS]
-        eta0 /= mean if rule.automatic == 2 else math.sqrt(mean)
-    counters[ETA] = rate(
-        rule.schedule, counters[UPDATES] + 1.0, eta0, rule.alpha, rule.power, rule.horizon, rule.warmup
-    )
-    if rule.automatic == 2 and counters[ETA] * square > rule.most:
-        return rule.most / square
-    return counters[ETA]
+    if rule.automatic == 0:
+        return eta0, 1.0
+    mean = counters[SQUARES] / counters[ROWS]
+    if mean == 0.0:  # nothing but empty rows so far
+        return eta0, 1.0
+    weight = counters[WEIGHTS] / counters[ROWS]
+    if rule.automatic == 1:
+        return eta0 / math.sqrt(mean), math.sqrt(mean / weight)
+    curvature = mean / rule.eta0 + rule.l2 * weight
+    return counters[LOWERED] / curvature, curvature * rule.eta0 / weight
+
+
+@jit
+def step_size(rule, counters, square, weight):
+    """The size of the update that comes, and the multiple of it that the intercept gets.
+
+    square, weight: means of s_i |x_i|^2 and of s_i over its batch. The size itself includes the mean weight.
+    """
+    eta0, multiple = first_step(rule, counters)
+    if rule.kind == FTRL:  # has a step size of its own
+        counters[ETA] = eta0
+        return weight, 1.0
+    n = counters[UPDATES] + 1.0
+    eta = rate(rule.schedule, n, eta0, rule.alpha, rule.power, rule.horizon, rule.warmup)
+    counters[ETA] = eta
+    if rule.automatic == 2:
+        eta = min(eta, rule.most / (square + multiple * weight))
+    return eta * weight * rule.repeats, multiple
 
 
 @jit
 def weigh(rule, counters, order, first, stop, weights, squares):
-    """Sum of the weights of the batch, and the mean of s_i (|x_i|^2 + 1), which is 0 if nobody wants to know."""
-    total = 0.0
+    """Means of s_i |x_i|^2 (0 if nobody wants to know) and of s_i over a batch."""
+    weight, square = 0.0, 0.0
+    rows = stop - first
     for r in range(first, stop):
-        total += weights[order[r]] if len(weights) else 1.0
-    square = 0.0
-    if rule.automatic != 0:
-        for r in range(first, stop):
-            i = order[r]
-            square += (weights[i] if len(weights) else 1.0) * (squares[i] + 1.0)
-        counters[SQUARES] += square
-        counters[ROWS] += stop - first
-    return total, square / (stop - first)
+        s = weights[order[r]] if len(weights) else 1.0
+        weight += s
+        if rule.automatic != 0:
+            square += s * squares[order[r]]
+    counters[SQUARES] += square
+    counters[WEIGHTS] += weight
+    counters[ROWS] += rows
+    return square / rows, weight / rows
 
 
 @jit
@@ -125,8 +148,8 @@ def catch_up(rule, memory, j):
     now = memory.counters[CLOCK]
     first = memory.last[j] - int(memory.counters[SYNCED])
     if rule.kind == FTRL:
-        eta0 = current_eta0(rule, memory.counters)
-        leader(memory.w, memory.a, memory.b, start, start + rule.ld, eta0, rule.l1 * now, rule.l2 * now)
+        eta0, _ = first_step(rule, memory.counters)
+        leader(memory.w, memory.a, memory.b, start, start + rule.ld, eta0, rule.eps, rule.l1 * now, rule.l2 * now)
     else:
         rest(
             rule.kind,
@@ -145,14 +168,6 @@ def catch_up(rule, memory, j):
         )
     memory.clock[j] = now
     memory.last[j] = t
-
-
-@jit
-def current_eta0(rule, counters):
-    eta0 = rule.eta0 * counters[LOWERED]
-    if rule.automatic != 0:
-        eta0 /= math.sqrt(counters[SQUARES] / counters[ROWS])
-    return eta0
 
 
 @jit
@@ -205,11 +220,12 @@ def plain(api, rule, memory, order, weights, squares, indptr, indices):
                 else:
                     for j in range(rule.d):
                         catch_up(rule, memory, j)
-        weight, square = weigh(rule, counters, order, first, stop, weights, squares)
-        time = step_size(rule, counters, square) * rule.repeats * weight / (stop - first)
+        square, weight = weigh(rule, counters, order, first, stop, weights, squares)
+        time, multiple = step_size(rule, counters, square, weight)
+        weight *= stop - first
         # Losses come with their weights.
         step = lengthened(time, rule.l2) / weight / counters[SCALE]
-        intercept = time / weight if rule.fit_intercept else 0.0
+        intercept = multiple * time / weight if rule.fit_intercept else 0.0
         if rule.batch == 1:
             ahead = order[stop] if stop < n else -1
             loss += row_step(api, order[first], ahead, address, counters[SCALE], step, intercept)
@@ -254,8 +270,9 @@ def sparse_batches(api, rule, memory, order, weights, squares, indptr, indices):
                         touched[count] = j
                         count += 1
                         memory.last[j] = -1  # seen
-        weight, square = weigh(rule, counters, order, first, stop, weights, squares)
-        time = step_size(rule, counters, square) * rule.repeats * weight / (stop - first)
+        square, weight = weigh(rule, counters, order, first, stop, weights, squares)
+        time, multiple = step_size(rule, counters, square, weight)
+        weight *= stop - first
         for r in range(first, stop):
             loss += row_gradient(api, order[r], w_address, 1.0, q_address + (r - first) * width * q.itemsize)
         for r in range(first, stop):
@@ -264,9 +281,9 @@ def sparse_batches(api, rule, memory, order, weights, squares, indptr, indices):
             for k in range(rule.K):
                 g[features + k] += q[row + k]
         if everything:
-            step_everything(rule, memory, 1.0 / weight, time)
+            step_everything(rule, memory, 1.0 / weight, time, multiple)
         else:
-            step_touched(rule, memory, count, 1.0 / weight, time)
+            step_touched(rule, memory, count, 1.0 / weight, time, multiple)
         mass += weight
         after_update(rule, memory)
     return loss, mass
@@ -281,13 +298,14 @@ def dense_batches(api, rule, memory, order, weights, squares):
     n = len(order)
     for first in range(0, n, rule.batch):
         stop = min(first + rule.batch, n)
-        weight, square = weigh(rule, counters, order, first, stop, weights, squares)
-        time = step_size(rule, counters, square) * rule.repeats * weight / (stop - first)
+        square, weight = weigh(rule, counters, order, first, stop, weights, squares)
+        time, multiple = step_size(rule, counters, square, weight)
+        weight *= stop - first
         loss += batch_gradient(
             api, order.ctypes.data + first * order.itemsize, stop - first, w_address, g_address
         )
         mass += weight
-        step_everything(rule, memory, 1.0 / weight, time)
+        step_everything(rule, memory, 1.0 / weight, time, multiple)
         after_update(rule, memory)
     return loss, mass
 
@@ -295,25 +313,25 @@ def dense_batches(api, rule, memory, order, weights, squares):
 @jit
 def step_full(rule, memory):
     """One update with the gradient of the mean loss over all rows, in memory.g."""
-    time = step_size(rule, memory.counters, 0.0) * rule.repeats
-    step_everything(rule, memory, 1.0, time)
+    time, multiple = step_size(rule, memory.counters, 0.0, 1.0)
+    step_everything(rule, memory, 1.0, time, multiple)
     after_update(rule, memory)
 
 
 @jit
-def step_everything(rule, memory, part, time):
+def step_everything(rule, memory, part, time, multiple):
     """One update of all parameters with the gradient in memory.g (times part)."""
-    size, plain, eta0 = _begin_update(rule, memory, time)
+    size, eta0 = _begin_update(rule, memory, time)
     _update(rule, memory, 0, rule.features, part, time, size, eta0)
-    _update_intercept(rule, memory, part, time, plain, eta0)
+    _update_intercept(rule, memory, part, time, multiple)
 
 
 @jit
-def step_touched(rule, memory, count, part, time):
+def step_touched(rule, memory, count, part, time, multiple):
     """One update of the features touched[:count] and of the intercept."""
     counters, ld = memory.counters, rule.ld
     at = int(counters[UPDATES] - counters[SYNCED])
-    size, plain, eta0 = _begin_update(rule, memory, time)
+    size, eta0 = _begin_update(rule, memory, time)
     memory.times[at] = time
     memory.sizes[at] = size
     t = int(counters[UPDATES])
@@ -322,19 +340,18 @@ def step_touched(rule, memory, count, part, time):
         _update(rule, memory, j * ld, j * ld + ld, part, time, size, eta0)
         memory.last[j] = t
         memory.clock[j] = counters[CLOCK]
-    _update_intercept(rule, memory, part, time, plain, eta0)
+    _update_intercept(rule, memory, part, time, multiple)
 
 
 @jit
 def _begin_update(rule, memory, time):
-    """Count it; the factors of its move, with and without a penalty, and what ftrl divides by."""
+    """Count it; the factor of its move, and what ftrl divides by."""
     counters = memory.counters
     counters[CLOCK] += time
     counters[UPDATES] += 1.0
-    t = counters[UPDATES]
-    size = move_size(rule.kind, t, time, rule.l2, rule.beta1, rule.beta2)
-    plain = move_size(rule.kind, t, time, 0.0, rule.beta1, rule.beta2)
-    return size, plain, current_eta0(rule, counters) if rule.kind == FTRL else 0.0
+    size = move_size(rule.kind, counters[UPDATES], time, rule.l2, rule.beta1, rule.beta2)
+    eta0, _ = first_step(rule, counters)
+    return size, eta0
 
 
 @jit
@@ -359,13 +376,16 @@ def _update(rule, memory, start, stop, part, time, size, eta0):
 
 
 @jit
-def _update_intercept(rule, memory, part, time, size, eta0):
+def _update_intercept(rule, memory, part, time, multiple):
     start, stop = rule.features, rule.features + rule.K
-    w, g, a, b = memory.w, memory.g, memory.a, memory.b
+    w, g, a, b, counters = memory.w, memory.g, memory.a, memory.b, memory.counters
     if not rule.fit_intercept:
         g[start:stop] = 0
         return
-    update(rule.kind, w, g, a, b, start, stop, part, time, size, 0.0, 0.0, eta0, 0.0, rule)
+    eta0, factor = first_step(rule, counters)
+    time *= multiple
+    size = move_size(rule.kind, counters[UPDATES], time, 0.0, rule.beta1, rule.beta2)
+    update(rule.kind, w, g, a, b, start, stop, part, time, size, 0.0, 0.0, eta0 * factor, 0.0, rule)
 
 
 @jit

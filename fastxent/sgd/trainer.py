@@ -17,8 +17,8 @@ MAX_CALL = (
 FIRST_ERA = 256
 LONGEST_ERA = 65536
 
-# Automatic step sizes, in units of the data: eta0 times the mean of |x|^2 + 1, or times its root for optimisers that
-# divide by the size of the gradient; and the largest step for a batch. Softmax has curvature at most |x|^2 / 2.
+# Automatic step sizes, in units of the data: eta0 times the mean of |x|^2, or times its root for optimisers that divide
+# by the size of the gradient; and the largest step for a batch. Softmax has curvature at most |x|^2 / 2.
 _AUTOMATIC = {"adagrad": 0.5, "rmsprop": 0.03, "adam": 0.03, "adamw": 0.03, "ftrl": 0.5}
 _AUTOMATIC_SGD = 16.0
 _LARGEST = 2.0
@@ -134,8 +134,10 @@ class Training:
             self._arrays["b"] = np.full_like(theta, start)
         if options.average_from >= 0:
             self._arrays["average"] = np.zeros_like(theta)
-        if self._kind == FTRL and options.eta0 is not None:
-            self._arrays["a"] -= theta / options.eta0
+        if self._kind == FTRL and theta.any():
+            if options.eta0 is None:
+                raise ValueError("ftrl can start from given weights only with a given eta0; got eta0=None.")
+            self._arrays["a"] -= theta * (options.eps / options.eta0)
 
     @property
     def _kind(self):

@@ -22,9 +22,9 @@ A gradient that momentum repeats counts eta (1 + beta + beta^2 + ...) in the end
 is eta / (1 - beta): the balance between loss and penalty is that of plain SGD.
 
 ftrl (follow the regularised leader, proximal) keeps the sum z of gradients, corrected for the weights at which they
-were taken; with n the sum of their squares and S the time so far, which multiplies the penalties,
+were taken; with n the sum of their squares and S the number of updates so far (their weights, to be exact),
 
-    w = -soft(z, l1 S) / ((1 + sqrt(n)) / eta0 + l2 S)
+    w = -soft(z, l1 S) / ((eps + sqrt(n)) / eta0 + l2 S)
 """
 
 import math
@@ -141,23 +141,23 @@ def update(kind, w, g, a, b, start, stop, weight, time, size, l1, l2, eta0, cloc
             g[i] = zero
         flow(w, start, stop, time, l1, l2)
     else:
-        inverse = real(1.0 / eta0)
+        inverse, weight = real(1.0 / eta0), real(weight * time)
         for i in range(start, stop):
             gi = weight * g[i]
             root = math.sqrt(b[i])
             b[i] += gi * gi
             a[i] += gi - (math.sqrt(b[i]) - root) * inverse * w[i]
             g[i] = zero
-        leader(w, a, b, start, stop, eta0, l1 * clock, l2 * clock)
+        leader(w, a, b, start, stop, eta0, rule.eps, l1 * clock, l2 * clock)
 
 
 @jit
-def leader(w, a, b, start, stop, eta0, l1, l2):
+def leader(w, a, b, start, stop, eta0, eps, l1, l2):
     """The weights that ftrl's sums a = z and b = n stand for."""
     real = w.dtype.type
-    inverse, one, ridge, cut = real(1.0 / eta0), real(1), real(l2), real(l1)
+    inverse, eps, ridge, cut = real(1.0 / eta0), real(eps), real(l2), real(l1)
     for i in range(start, stop):
-        w[i] = -_soft(a[i], cut) / ((one + math.sqrt(b[i])) * inverse + ridge)
+        w[i] = -_soft(a[i], cut) / ((eps + math.sqrt(b[i])) * inverse + ridge)
 
 
 @jit

@@ -56,7 +56,7 @@ def descend(
         loss, g = loss_and_gradient(X[rows], y[rows], s, theta)
         total += loss
         eta = rate(t) * s.mean()
-        clock += eta
+        clock += s.mean()
 
         def step(theta, direction, eta):
             """The proximal step, with the penalty's exact flow for a time eta."""
@@ -94,7 +94,8 @@ def descend(
             else:
                 theta = step(theta, mean / root, eta)
         else:  # ftrl
+            g = g * s.mean()
             a += g - (np.sqrt(b + g**2) - np.sqrt(b)) / eta0 * theta
             b += g**2
-            theta = -soft(a, l1 * clock) / ((1 + np.sqrt(b)) / eta0 + l2 * clock)
+            theta = -soft(a, l1 * clock) / ((eps + np.sqrt(b)) / eta0 + l2 * clock)
     return theta, total
