@@ -479,7 +479,9 @@ class SGDClassifier(CallbackSupportMixin, LinearClassifierMixin, SparseCoefMixin
         trouble = diagnosis.unusable_scale(X) or _beyond_float32(X)
         if trouble is not None:
             raise ValueError(trouble)
-        if sp.issparse(X) and not X.has_canonical_format:  # entries that come twice would count wrongly as two
+        if (
+            sp.issparse(X) and not X.has_canonical_format
+        ):  # entries that come twice would count wrongly as two
             X = X.copy()
             X.sum_duplicates()
         return _for_kernels(X), target, classes

@@ -149,7 +149,9 @@ def catch_up(rule, memory, j):
     first = memory.last[j] - int(memory.counters[SYNCED])
     if rule.kind == FTRL:
         eta0, _ = first_step(rule, memory.counters)
-        leader(memory.w, memory.a, memory.b, start, start + rule.ld, eta0, rule.eps, rule.l1 * now, rule.l2 * now)
+        leader(
+            memory.w, memory.a, memory.b, start, start + rule.ld, eta0, rule.eps, rule.l1 * now, rule.l2 * now
+        )
     else:
         rest(
             rule.kind,

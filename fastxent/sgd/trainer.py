@@ -20,7 +20,7 @@ LONGEST_ERA = 65536
 # Automatic step sizes, in units of the data: eta0 times the mean of |x|^2, or times its root for optimisers that divide
 # by the size of the gradient; and the largest step for a batch. Softmax has curvature at most |x|^2 / 2.
 _AUTOMATIC = {"adagrad": 0.5, "rmsprop": 0.03, "adam": 0.03, "adamw": 0.03, "ftrl": 0.5}
-_AUTOMATIC_SGD = 16.0
+_AUTOMATIC_SGD = 8.0
 _LARGEST = 2.0
 
 
@@ -225,9 +225,14 @@ class Training:
             return self._leave("average")
         if self._layout is None:
             return self._arrays["w"].copy()
-        current = self.copy()
-        loops.synchronise(*current._bound())
-        return current._leave("w")
+        if len(self._arrays["last"]):  # the copy catches up, the original goes on as it was
+            current = self.copy()
+            loops.synchronise(*current._bound())
+            return current._leave("w")
+        theta = self._leave("w")
+        if self.counters[SCALE] != 1.0:
+            theta[:-1] *= self.dtype.type(self.counters[SCALE])
+        return theta
 
     # ---- layout --------------------------------------------------------------------------------------
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
+from fastxent.sgd import trainer
 from fastxent.sgd.trainer import Data, Options, Training
 from fastxent.sgd.updates import OPTIMIZERS
 
@@ -81,3 +82,56 @@ def test_loops_equal_plain_numpy(optimizer, penalty, storage, K):
         np.testing.assert_allclose(theta, expected, rtol=1e-8, atol=1e-10)
         np.testing.assert_allclose(loss, total, rtol=1e-10)
         np.testing.assert_array_equal(theta == 0, expected == 0)
+
+
+@pytest.mark.parametrize("penalty", PENALTIES)
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_eras_and_worn_out_momentum(optimizer, penalty, monkeypatch):
+    """Many updates: parameters are brought up to date now and then, and gaps outlive a short momentum."""
+    monkeypatch.setattr(trainer, "FIRST_ERA", 60)
+    l1, l2 = PENALTIES[penalty]
+    X, y, order = problem(3)
+    order = np.tile(order, 5)
+    options = Options(optimizer=optimizer, l1=l1, l2=l2, momentum=0.3, schedule="constant", eta0=0.05)
+    theta, _ = train(stored(X, "csr32", np.float64), y, 3, order, options)
+    settings = {"optimizer": optimizer, "l1": l1, "l2": l2, "momentum": 0.3, "eta0": 0.05, "batch": 1}
+    expected, _ = descend(X, y, np.zeros((D + 1, 3)), order, rate=lambda t: 0.05, **settings)
+    np.testing.assert_allclose(theta, expected, rtol=1e-8, atol=1e-10)
+
+
+@pytest.mark.parametrize("storage", ["dense", "csr32"])
+@pytest.mark.parametrize("batch", [1, 5])
+@pytest.mark.parametrize("penalty", PENALTIES)
+def test_average_of_the_iterates(penalty, batch, storage):
+    l1, l2 = PENALTIES[penalty]
+    X, y, order = problem(3)
+    options = Options(l1=l1, l2=l2, schedule="constant", eta0=0.1, batch=batch, average_from=7)
+    theta, _ = train(stored(X, storage, np.float64), y, 3, order, options)
+    every = 8 if storage == "dense" and batch == 1 else 1
+    iterates = []
+    for stop in range(batch, N + 1, batch):
+        t = stop // batch
+        if t > 7 and t % every == 0:
+            settings = {"optimizer": "sgd", "l1": l1, "l2": l2, "rate": lambda t: 0.1, "batch": batch}
+            iterates.append(descend(X, y, np.zeros((D + 1, 3)), order[:stop], **settings)[0])
+    np.testing.assert_allclose(theta, np.mean(iterates, axis=0), rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("storage", ["dense", "csr32"])
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_float32(optimizer, storage):
+    X, y, order = problem(20)
+    options = Options(optimizer=optimizer, l2=0.01, schedule="constant", eta0=0.05, batch=3)
+    single, _ = train(stored(X, storage, np.float32), y, 20, order, options)
+    double, _ = train(stored(X, storage, np.float64), y, 20, order, options)
+    assert single.dtype == np.float32
+    np.testing.assert_allclose(single, double, rtol=1e-3, atol=2e-5)
+
+
+def test_intercept_can_be_left_out():
+    X, y, order = problem(3)
+    for optimizer, batch in (("sgd", 1), ("sgd", 4), ("adam", 4)):
+        for storage in ("dense", "csr32"):
+            options = Options(optimizer=optimizer, batch=batch, eta0=0.1, fit_intercept=False)
+            theta, _ = train(stored(X, storage, np.float64), y, 3, order, options)
+            assert not theta[-1].any() and theta[:-1].any()
