@@ -18,6 +18,7 @@ _HOME = {
     "linear_cross_entropy_hessp": "functional",
     "LogisticRegression": "estimators",
     "SGDClassifier": "estimators",
+    "LossCurveDisplay": "display",
 }
 
 __all__ = ["__version__", *_HOME]

@@ -87,3 +87,15 @@ def test_cache_depends_on_all_sources():
     if hasattr(loops.plain, "_cache"):
         assert loops.plain._cache._cache_file._source_stamp[1] == _FINGERPRINT
     assert len(_FINGERPRINT[0]) == 64
+
+
+def test_warmup_fills_the_cache(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "fastxent", "warmup"],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)},
+    )
+    assert done.returncode == 0, done.stderr
+    assert len(done.stdout.splitlines()) == 18
+    assert "hits 1 misses 0" in run(NUMBA_CACHE_DIR=str(tmp_path))[0]
