@@ -29,7 +29,7 @@ from .logistic_regression import (
     _restored_on_failure,
 )
 
-_OPTIMIZERS = {"sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamw", "ftrl"}
+_OPTIMIZERS = {"sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamw", "ftrl", "svrg"}
 _SCHEDULES = {"auto", "constant", "optimal", "invscaling", "adaptive", "cosine"}
 _LOWER = 0.2  # what "adaptive" multiplies the step size by, and where it gives up
 _LOWEST = 1e-6
@@ -109,7 +109,10 @@ class SGDClassifier(CallbackSupportMixin, LinearClassifierMixin, SparseCoefMixin
         ones.
     batch_size : int or None, default=1
         Rows of an update: 1 is stochastic, more are minibatches, None is all rows.
-    optimizer : {'sgd', 'momentum', 'nesterov', 'adagrad', 'rmsprop', 'adam', 'adamw', 'ftrl'}, default='sgd'
+    optimizer : str, default='sgd'
+        'sgd', 'momentum', 'nesterov', 'adagrad', 'rmsprop', 'adam', 'adamw', 'ftrl', or 'svrg': stochastic steps
+        with reduced variance and a constant step size, which reach the optimum to any ``tol`` (which is then, as
+        for full batches, on the sum of squares of the gradient). One epoch costs as much as three of sgd.
     momentum : float or None, default=None
         Decay of the running mean of gradients (rmsprop: of their squares). None: 0.9 (rmsprop: 0.99).
     beta2 : float, default=0.999
@@ -308,6 +311,10 @@ class SGDClassifier(CallbackSupportMixin, LinearClassifierMixin, SparseCoefMixin
 
     def _fit(self, X, y, sample_weight, eval_set, callback):
         n_threads = validation.check_n_threads(self.n_threads)
+        if self.optimizer == "svrg" and self.batch_size != 1:
+            raise ValueError(
+                f"optimizer='svrg' takes rows one by one: batch_size must be 1, got {self.batch_size}."
+            )
         X, target, classes = self._check_rows(X, y)
         if len(classes) < 2:
             raise ValueError(
@@ -377,6 +384,10 @@ class SGDClassifier(CallbackSupportMixin, LinearClassifierMixin, SparseCoefMixin
         if first and classes is None:
             raise ValueError(
                 "classes must be passed on the first call to partial_fit: all labels there will be."
+            )
+        if self.optimizer == "svrg":
+            raise ValueError(
+                "optimizer='svrg' needs all rows at once, which partial_fit never has. Use another."
             )
         if self.class_weight == "balanced":
             raise ValueError(
@@ -697,5 +708,8 @@ def _descent(model, start, X, target, classes, row_weight, class_weight, n_threa
         training = Training(options_of(model), start)
     from ..sgd import descents
 
-    kind = descents.FullBatch if model.batch_size is None else descents.Minibatches
+    if model.optimizer == "svrg":
+        kind = descents.VarianceReduced
+    else:
+        kind = descents.FullBatch if model.batch_size is None else descents.Minibatches
     return kind(training, X, target, len(classes), row_weight, class_weight, n_threads)

@@ -92,19 +92,45 @@ class FullBatch(Minibatches):
         self.training.set_step(1.0 / largest if largest > 0 else 1.0)
 
     def epoch(self, order):
-        """The objective before the update, and the norm of its gradient (under L1: of the step, divided by its size)."""
-        training, options = self.training, self.training.options
-        before = training.weights().astype(np.float64)
+        """The objective before the update, and the norm of its gradient."""
+        loss, full, gradient = self._measure()
+        if math.isfinite(loss):
+            self.training.step(gradient)
+        return loss, {"grad_norm": float(np.linalg.norm(full))}
+
+    def _measure(self):
+        """The objective, its gradient (under L1 the subgradient of least norm), and the gradient without the penalty."""
+        options = self.training.options
+        before = self.training.weights().astype(np.float64)
         loss, gradient = self._objective.value_and_grad(before)
         W = before[:-1]
         loss += 0.5 * options.l2 * float(np.sum(W * W)) + options.l1 * float(np.abs(W).sum())
-        if options.l1 == 0:
-            full = gradient.copy()
-            full[:-1] += options.l2 * W
-        else:
-            full = _least_subgradient(W, gradient, options)
+        return loss, _least_subgradient(W, gradient, options), gradient
+
+
+class VarianceReduced(FullBatch):
+    """SVRG: a gradient over all rows, then steps of single rows around it."""
+
+    ordered = True
+
+    def __init__(self, training, X, target, n_classes, row_weight, class_weight, n_threads):
+        self._data = Data(training.options, X, target, n_classes, training.K, row_weight, class_weight)
+        super().__init__(training, X, target, n_classes, row_weight, class_weight, n_threads)
+
+    def _choose_step(self, n_classes):
+        """Half the inverse of the largest curvature of a row; a softmax has 1/2 at most, a sigmoid 1/4."""
+        weights, squares = self._data.weights, self._data.squares + 1.0
+        if len(weights):
+            squares = squares * weights * (np.count_nonzero(weights) / weights.sum())
+        curvature = squares.max() * (0.5 if self.training.K > 1 else 0.25) + self.training.options.l2
+        self.training.set_step(0.5 / curvature)
+
+    def epoch(self, order):
+        """The objective before the epoch and the norm of its gradient."""
+        loss, full, gradient = self._measure()
         if math.isfinite(loss):
-            training.step(gradient)
+            self.training.snapshot(self._data, gradient)
+            self.training.run(self._data, order)
         return loss, {"grad_norm": float(np.linalg.norm(full))}
 
 
@@ -112,6 +138,9 @@ def _least_subgradient(W, gradient, options):
     """Of the subgradients of the penalised loss, that of least norm."""
     full = gradient.copy()
     g = gradient[:-1] + options.l2 * W
+    if options.l1 == 0:
+        full[:-1] = g
+        return full
     at_zero = np.sign(g) * np.maximum(np.abs(g) - options.l1, 0.0)
     full[:-1] = np.where(W == 0, at_zero, g + options.l1 * np.sign(W))
     return full

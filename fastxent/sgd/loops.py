@@ -2,6 +2,7 @@
 
 Three loops, one idea: a batch's mean gradient, and what `updates` makes of it.
 
+    variance_reduced  SVRG, row by row
     plain           SGD without memory, row by row (in one fused call of the kernels) or by batches of CSR rows
     sparse_batches  every optimiser; only the features in a batch are touched, the others catch up later
     dense_batches   dense rows in minibatches, by the kernels' products of blocks; every parameter is touched
@@ -308,6 +309,44 @@ def dense_batches(api, rule, memory, order, weights, squares):
         )
         mass += weight
         step_everything(rule, memory, 1.0 / weight, time, multiple)
+        after_update(rule, memory)
+    return loss, mass
+
+
+@jit
+def variance_reduced(api, rule, memory, order, weights, indptr, indices, share):
+    """SVRG, row by row: memory.a holds the snapshot, memory.b the mean gradient there; share: rows / sum of weights.
+
+    Returns the sum of s_i loss_i, each before its update, and of s_i.
+    """
+    w, snapshot, mean, q, counters = memory.w, memory.a, memory.b, memory.q, memory.counters
+    width = len(q) // 2
+    address, there, here = w.ctypes.data, q.ctypes.data + width * q.itemsize, q.ctypes.data
+    features = rule.features
+    time = rule.eta0 * counters[LOWERED]
+    counters[ETA] = time
+    step, eta = lengthened(time, rule.l2) * share, w.dtype.type(time)
+    part = w.dtype.type(share)
+    loss, mass = 0.0, 0.0
+    for r in range(len(order)):
+        i = order[r]
+        if len(indptr):
+            for p in range(indptr[i], indptr[i + 1]):
+                catch_up(rule, memory, int(indices[p]))
+        else:
+            for j in range(rule.d):
+                catch_up(rule, memory, j)
+        loss += row_gradient(api, i, address, 1.0, here)
+        row_gradient(api, i, snapshot.ctypes.data, 1.0, there)
+        mass += weights[i] if len(weights) else 1.0
+        for k in range(rule.K):
+            q[k] -= q[width + k]
+        row_add(api, i, here, -step, address)
+        if rule.fit_intercept:
+            for k in range(rule.K):
+                w[features + k] -= eta * (part * q[k] + mean[features + k])
+        counters[CLOCK] += time
+        counters[UPDATES] += 1.0
         after_update(rule, memory)
     return loss, mass
 

@@ -9,7 +9,7 @@ from .. import kernels, parallel
 from . import loops
 from .loops import AVERAGED, CLOCK, COUNTERS, ETA, LOWERED, SCALE, SYNCED, UPDATES, Memory, Rule
 from .schedules import SCHEDULES
-from .updates import ADAM, ADAMW, FTRL, MOMENTS, MOMENTUM, NESTEROV, OPTIMIZERS, RMSPROP, SGD
+from .updates import ADAM, ADAMW, FTRL, MOMENTS, MOMENTUM, NESTEROV, OPTIMIZERS, RMSPROP, SGD, SVRG
 
 MAX_CALL = (
     50_000_000  # multiplications in one call of a loop, some hundredths of a second: then Ctrl-C is heard
@@ -173,6 +173,13 @@ class Training:
         """The weights as they are, not averaged."""
         return self.theta(averaged=False)
 
+    def snapshot(self, data, gradient):
+        """For svrg: begin an epoch at the present weights, where all rows together have this mean gradient."""
+        rule, memory = self._enter(data)
+        loops.synchronise(rule, memory)
+        memory.a[:] = memory.w
+        memory.b[:] = self._flat(gradient, self._layout)
+
     def step(self, gradient):
         """One update with this gradient (d + 1, K) of the mean loss."""
         size = gradient.size
@@ -208,6 +215,11 @@ class Training:
             piece = order[first : first + step]
             if data.batches:
                 result = loops.dense_batches(*arguments, piece, data.weights, data.squares)
+            elif rule.kind == SVRG:
+                share = len(order) / (data.weights[order].sum() if len(data.weights) else len(order))
+                result = loops.variance_reduced(
+                    *arguments, piece, data.weights, data.indptr, data.indices, share
+                )
             elif rule.kind == SGD:
                 result = loops.plain(*arguments, piece, data.weights, data.squares, data.indptr, data.indices)
             else:
@@ -251,29 +263,36 @@ class Training:
             for name in self._weight_like():
                 self._arrays[name] = self._leave(name)
         self._layout = layout
-        by_class, ld, intercept, size, batches, sparse = layout
+        _, _, _, size, batches, sparse = layout
         for name in self._weight_like():
-            theta, flat = self._arrays[name], parallel.zeros(size, self.dtype)
-            if name == "b":
-                flat[:] = self.options.eps**2  # what is never used must still be something to divide by
-            if by_class:
-                flat[:intercept].reshape(self.K, ld)[:, : self.d] = theta[:-1].T
-            else:
-                flat[:intercept].reshape(self.d, ld)[:, : self.K] = theta[:-1]
-            flat[intercept : intercept + self.K] = theta[-1]
-            self._arrays[name] = flat
+            # What is never used must still be something to divide by.
+            padding = self.options.eps**2 if name == "b" and self._kind in (ADAM, ADAMW) else 0.0
+            self._arrays[name] = self._flat(self._arrays[name], layout, padding)
         lazy = self._lazy(batches, sparse)
         era = self._era()
         features = self.d if lazy else 0
         self._arrays["g"] = parallel.zeros(size if batches or self._kind != SGD else 0, self.dtype)
         width = -(-self.K // 16) * 16
-        self._arrays["q"] = parallel.zeros(0 if batches else self.options.batch * width, self.dtype)
+        self._arrays["q"] = parallel.zeros(0 if batches else max(2, self.options.batch) * width, self.dtype)
         self._arrays["clock"] = np.full(features, self.counters[CLOCK])
         self._arrays["last"] = np.full(features, self.updates, dtype=np.int64)
         self._arrays["touched"] = np.zeros(features, np.int64)
         self._arrays["times"] = np.zeros(era if lazy else 0)
         self._arrays["sizes"] = np.zeros(era if lazy else 0)
         self.counters[SYNCED] = self.updates
+
+    def _flat(self, theta, layout, padding=0.0):
+        """An array (d + 1, K) in a layout."""
+        by_class, ld, intercept, size, *_ = layout
+        flat = parallel.zeros(size, self.dtype)
+        if padding:
+            flat[:] = padding
+        if by_class:
+            flat[:intercept].reshape(self.K, ld)[:, : self.d] = theta[:-1].T
+        else:
+            flat[:intercept].reshape(self.d, ld)[:, : self.K] = theta[:-1]
+        flat[intercept : intercept + self.K] = theta[-1]
+        return flat
 
     def _weight_like(self):
         return [name for name in ("w", "a", "b", "average") if name in self._arrays]
@@ -296,6 +315,8 @@ class Training:
         """Whether features that no row touches fall behind."""
         if batches:
             return False
+        if self._kind == SVRG:
+            return True  # the mean gradient moves every feature all the time
         if self._kind == SGD:
             return self.options.l1 > 0  # L2 alone is a common factor
         return sparse and not self._eager()

@@ -21,6 +21,10 @@ same, and a parameter without gradient goes on along a fixed direction.
 A gradient that momentum repeats counts eta (1 + beta + beta^2 + ...) in the end, so the time of an update with momentum
 is eta / (1 - beta): the balance between loss and penalty is that of plain SGD.
 
+svrg (stochastic variance reduced gradient) adds to a row's gradient at w the mean gradient over all rows at a snapshot v,
+and takes off the row's own gradient there: what remains vanishes at the optimum, so steps need not become shorter.
+Between two rows that have a feature, its weight follows the mean gradient and the penalty, which is `drift`.
+
 ftrl (follow the regularised leader, proximal) keeps the sum z of gradients, corrected for the weights at which they
 were taken; with n the sum of their squares and S the number of updates so far (their weights, to be exact),
 
@@ -40,10 +44,11 @@ OPTIMIZERS = {
     "adam": 5,
     "adamw": 6,
     "ftrl": 7,
+    "svrg": 8,
 }
-SGD, MOMENTUM, NESTEROV, ADAGRAD, RMSPROP, ADAM, ADAMW, FTRL = range(8)
+SGD, MOMENTUM, NESTEROV, ADAGRAD, RMSPROP, ADAM, ADAMW, FTRL, SVRG = range(9)
 LEAST_SQUARE = 1e-36  # of what adam divides by; float32 has nothing much smaller
-MOMENTS = (0, 1, 1, 1, 1, 2, 2, 2)  # arrays like the weights that each keeps
+MOMENTS = (0, 1, 1, 1, 1, 2, 2, 2, 2)  # arrays like the weights that each keeps
 
 
 @jit
@@ -161,6 +166,41 @@ def leader(w, a, b, start, stop, eta0, eps, l1, l2):
 
 
 @jit
+def drift(w, mean, start, stop, time, l1, l2):
+    """w[start:stop] after penalty and a constant gradient have worked on it for a time: the solution of
+    dw/dt = -l2 w - l1 sign(w) - mean."""
+    real = w.dtype.type
+    if l1 == 0.0:
+        decay = real(math.exp(-l2 * time))
+        step = real(time if l2 == 0.0 else -math.expm1(-l2 * time) / l2)
+        for i in range(start, stop):
+            w[i] = decay * w[i] - step * mean[i]
+        return
+    for i in range(start, stop):
+        w[i] = _drift_one(float(w[i]), float(mean[i]), time, l1, l2)
+
+
+@jit
+def _drift_one(w, mean, time, l1, l2):
+    for _ in range(2):  # a weight crosses or meets zero at most once
+        sign = 1.0 if w > 0.0 else -1.0 if w < 0.0 else 1.0 if mean < -l1 else -1.0 if mean > l1 else 0.0
+        if sign == 0.0:
+            return 0.0
+        pull = sign * mean + l1  # towards zero, apart from L2
+        size = abs(w)
+        if pull > 0.0:
+            until_zero = size / pull if l2 == 0.0 else math.log1p(l2 * size / pull) / l2
+            if until_zero < time:
+                time -= until_zero
+                w = 0.0
+                continue
+        if l2 == 0.0:
+            return sign * (size - pull * time)
+        return sign * (math.exp(-l2 * time) * size + pull * math.expm1(-l2 * time) / l2)
+    return w
+
+
+@jit
 def move_size(kind, t, time, l2, beta1, beta2):
     """The factor of the move of update t, bias corrections of the running means included."""
     if kind in (ADAM, ADAMW):
@@ -184,6 +224,8 @@ def rest(kind, w, a, b, start, stop, gap, time, times, sizes, first, lifetime, r
         if l1 != 0.0 or l2 != 0.0:
             for i in range(start, stop):
                 flow(w, i, i + 1, time / (math.sqrt(a[i]) + rule.eps), l1, l2)
+    elif kind == SVRG:
+        drift(w, b, start, stop, time, l1, l2)
     elif kind == RMSPROP:  # without a penalty, see above
         fade = w.dtype.type(rule.beta1**gap)
         for i in range(start, stop):

@@ -116,6 +116,29 @@ def test_full_batch_descent_reaches_the_gradient_tolerance(data, optimizer, l1_r
     assert np.array_equal(model.coef_ == 0, np.abs(best.coef_) < 1e-9)
 
 
+@pytest.mark.parametrize("storage", ["dense", "sparse"])
+@pytest.mark.parametrize("l1_ratio", [0.0, 0.5, 1.0])
+def test_variance_reduction_reaches_the_optimum(data, l1_ratio, storage):
+    X, y = data
+    alpha, weight = 0.01, np.random.default_rng(0).integers(0, 4, len(y))
+    Z = sp.csr_array(X) if storage == "sparse" else X
+    settings = {
+        "penalty": "elasticnet",
+        "alpha": alpha,
+        "l1_ratio": l1_ratio,
+        "tol": 1e-14,
+        "random_state": 0,
+    }
+    model = SGDClassifier(optimizer="svrg", max_iter=500, **settings).fit(Z, y, sample_weight=weight)
+    assert model.converged_ and model.n_iter_ < 300
+    X, y = X.repeat(weight, axis=0), y.repeat(weight)
+    best = LogisticRegression(C=1 / (alpha * len(y)), l1_ratio=l1_ratio, tol=1e-10, max_iter=1000).fit(X, y)
+    least = objective(best, X, y, alpha, l1_ratio)
+    assert_allclose(objective(model, X, y, alpha, l1_ratio), least, rtol=1e-10)
+    with pytest.raises(ValueError, match="partial_fit never has"):
+        SGDClassifier(optimizer="svrg").partial_fit(X, y, classes=np.unique(y))
+
+
 def test_plain_gradient_descent_never_goes_up(data):
     X, y = data
     with pytest.warns(ConvergenceWarning, match="max_iter=50"):
