@@ -17,6 +17,7 @@ _HOME = {
     "linear_cross_entropy_and_grad": "functional",
     "linear_cross_entropy_hessp": "functional",
     "LogisticRegression": "estimators",
+    "LogisticRegressionCV": "estimators",
     "SGDClassifier": "estimators",
     "LossCurveDisplay": "display",
 }

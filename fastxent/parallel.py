@@ -17,6 +17,7 @@ CACHE_LINE = 64
 
 _pool = None
 _pool_lock = threading.Lock()
+_thread = threading.local()  # .stopped: the event of the run that this thread works for
 
 
 def available_threads():
@@ -58,36 +59,85 @@ def run(task, count, n_threads):
 
     ``n_threads=None`` stands for ``available_threads()``.
     Pieces are taken in order by whoever is free. An exception, Ctrl-C in the caller's thread included, stops the
-    taking of further pieces, and is raised when those under way have ended.
+    taking of further pieces, and is raised when those under way have ended or come to a `stopping_point`.
     """
     if n_threads == 1 or count == 1:
         return [task(i) for i in range(count)]
     n_threads = n_threads or available_threads()
     results = [None] * count
     pieces = itertools.count()  # next() is atomic
-    stopped = False
+    stopped = threading.Event()
 
     def work():
-        nonlocal stopped
+        outer, _thread.stopped = getattr(_thread, "stopped", None), stopped
         try:
-            while not stopped and (i := next(pieces)) < count:
+            while not stopped.is_set() and (i := next(pieces)) < count:
                 results[i] = task(i)
+        except _Stopped:
+            pass  # another thread has the exception that is raised
         except BaseException:
-            stopped = True
+            stopped.set()
             raise
+        finally:
+            _thread.stopped = outer
 
     helpers = [_executor().submit(work) for _ in range(min(n_threads, count) - 1)]
     try:
         work()
     finally:
         # All pieces are taken: a helper that has not started has nothing to do, the others are finishing their last.
-        for helper in helpers:
-            if not helper.cancel():
-                helper.exception()
+        try:
+            for helper in helpers:
+                if not helper.cancel():
+                    helper.exception()
+        except BaseException:  # Ctrl-C while waiting
+            stopped.set()
+            raise
     for helper in helpers:
         if not helper.cancelled():
             helper.result()
     return results
+
+
+def stopping_point():
+    """Give up the piece under way if its run has been stopped: long pieces call this now and then."""
+    stopped = getattr(_thread, "stopped", None)
+    if stopped is not None and stopped.is_set():
+        raise _Stopped
+
+
+class _Stopped(BaseException):
+    """Ends a piece; never leaves `run`."""
+
+
+class _OneBlasThread:
+    """The context that `one_blas_thread` is; counts who is inside, as fits may overlap in several threads."""
+
+    def __init__(self):
+        self._lock = threading.Lock()
+        self._inside = 0
+        self._controller = self._limits = None
+
+    def __enter__(self):
+        with self._lock:
+            if self._inside == 0:
+                if self._controller is None:
+                    from threadpoolctl import ThreadpoolController
+
+                    self._controller = ThreadpoolController()  # looks through all loaded libraries: once
+                self._limits = self._controller.limit(limits=1, user_api="blas")
+            self._inside += 1
+
+    def __exit__(self, *error):
+        with self._lock:
+            self._inside -= 1
+            if self._inside == 0:
+                self._limits.restore_original_limits()
+
+
+# While solvers run, BLAS keeps to one thread: its idle threads spin where our pool works, and what solvers give to BLAS
+# between two evaluations gains nothing from more.
+one_blas_thread = _OneBlasThread()
 
 
 def zeros(size, dtype):

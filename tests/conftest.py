@@ -2,6 +2,8 @@
 
 import pytest
 
+from fastxent import kernels
+
 
 @pytest.fixture(params=["reference", "functional"])
 def api(request):
@@ -10,3 +12,13 @@ def api(request):
     import fastxent.reference
 
     return getattr(fastxent, request.param)
+
+
+@pytest.fixture(params=kernels.available())
+def level(request, monkeypatch):
+    """Each instruction-set level in turn, under the whole package as if it had been chosen at import."""
+    module = kernels.load(request.param)
+    for name, value in vars(module).items():
+        if not name.startswith("_"):
+            monkeypatch.setattr(kernels, name, value)
+    return request.param

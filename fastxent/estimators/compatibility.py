@@ -1,6 +1,7 @@
 """scikit-learn's rules about ``penalty``, ``l1_ratio`` and ``solver``: what goes together, what is over."""
 
 import warnings
+from numbers import Real
 
 import numpy as np
 
@@ -34,6 +35,70 @@ def penalty(model):
     for category, text in notes:
         warnings.warn(text, category, stacklevel=CALLER)
     return C, l1_ratio
+
+
+def penalties(model):
+    """What the arguments of a LogisticRegressionCV say of L1: ``l1_ratios`` or None, and the shares to fit.
+
+    The two differ under a deprecated ``penalty``, which decides alone: each of ``l1_ratios`` is then fitted as
+    that penalty. Warns where scikit-learn warns, and refuses what its solver of that name cannot do.
+    """
+    ratios = model.l1_ratios
+    notes = []
+    if isinstance(ratios, str):
+        ratios = None
+        notes.append(
+            "The default value for l1_ratios will change from None to (0.0,), as it will in scikit-learn 1.10. "
+            "The model is the same, its attributes gain a dimension; give l1_ratios=(0,) to have that now."
+        )
+    elif ratios is None and model.penalty == "deprecated":
+        notes.append("'l1_ratios=None' was deprecated in scikit-learn 1.8; use l1_ratios=(0,).")
+    if ratios is not None:
+        ratios = list(ratios)
+    if (
+        ratios == []
+        or not all(map(_is_share, ratios or ()))
+        or (model.penalty, ratios) == ("elasticnet", None)
+    ):
+        raise ValueError(
+            "l1_ratios must be an array-like of numbers between 0 and 1, at least one; got "
+            f"{model.l1_ratios!r}. (0,) is L2, (1,) is L1."
+        )
+    kind = model.penalty
+    if kind == "deprecated":
+        kind = {(): "l2", (0,): "l2", (1,): "l1"}.get(tuple(set(ratios or ())), "elasticnet")
+    else:
+        notes.append(
+            "'penalty' was deprecated in scikit-learn 1.8. Use l1_ratios=(0,) for 'l2', l1_ratios=(1,) for "
+            "'l1', and l1_ratios between them for 'elasticnet'."
+        )
+    _check_solver(model.solver, kind, model.dual)
+    for text in notes:
+        warnings.warn(text, FutureWarning, stacklevel=CALLER)
+    shares = [0.0] if ratios is None else [float(ratio) for ratio in ratios]
+    if model.penalty in ("l1", "l2"):
+        if ratios is not None:
+            text = f"l1_ratios parameter is only used when penalty is 'elasticnet'. Got (penalty={kind})"
+            warnings.warn(text, UserWarning, stacklevel=CALLER)
+        shares = [float(kind == "l1")] * len(shares)
+    return ratios, shares
+
+
+def _is_share(ratio):
+    return isinstance(ratio, Real) and 0 <= ratio <= 1
+
+
+def legacy_attributes(model):
+    """Whether a LogisticRegressionCV gives its attributes the shapes they had before scikit-learn 1.10."""
+    if isinstance(model.use_legacy_attributes, str):
+        warnings.warn(
+            "The default value of use_legacy_attributes will change from True to False, as it will in "
+            "scikit-learn 1.10. Give False for the simpler attributes now, True to keep these.",
+            FutureWarning,
+            stacklevel=CALLER,
+        )
+        return True
+    return model.use_legacy_attributes
 
 
 def _about_penalty(kind, C, l1_ratio):

@@ -194,7 +194,7 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifierMixin, SparseCoef
             bounds, continuous labels, a single class, features so large or small that arithmetic on them is
             impossible. The estimator is left as it was, as it is by an interrupt.
         """
-        with _restored_on_failure(self):
+        with restored_on_failure(self):
             return self._fit(X, y, sample_weight, eval_set)
 
     def _fit(self, X, y, sample_weight, eval_set):
@@ -204,32 +204,16 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifierMixin, SparseCoef
         n_classes = len(classes)
         sample_weight = validation.check_sample_weight(sample_weight, X.shape[0], all_zero=False)
         class_weight = self._check_class_weight(classes, target, sample_weight)
-        row_weight = _row_weight(target, sample_weight, class_weight)
-        total = float(X.shape[0]) if row_weight is None else row_weight.sum()
-        if not total > 0:
-            raise ValueError(
-                "The weights of all rows are zero once class_weight is taken in; one must be positive."
-            )
-        strength = 1.0 / (C * total)  # C is relative to the sum of losses, the objective is their mean
-        objective = Objective(
-            X,
-            target,
-            n_classes=n_classes,
-            binary=n_classes == 2,
-            sample_weight=sample_weight,
-            class_weight=class_weight,
-            fit_intercept=self.fit_intercept,
-            l2=strength * (1.0 - l1_ratio),
-            l1=strength * l1_ratio,
-            n_threads=n_threads,
-        )
+        row_weight = weight_of_rows(target, sample_weight, class_weight)
+        objective = self._objective(X, target, n_classes, sample_weight, class_weight, n_threads)
+        penalise(objective, C, l1_ratio)
         theta0 = self._start(objective)
         validation_loss = (
             None if eval_set is None else self._validation_loss(eval_set, classes, X.dtype, n_threads)
         )
 
         def attributes(theta):
-            theta = _centred(theta, objective).astype(X.dtype)
+            theta = centred(theta, objective).astype(X.dtype)
             return {"classes_": classes, "coef_": theta[:-1].T, "intercept_": theta[-1]}
 
         metadata = None if sample_weight is None else {"sample_weight": sample_weight}
@@ -266,7 +250,7 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifierMixin, SparseCoef
         self.history_ = {name: np.array(values) for name, values in result.history.items()}
         if eval_set is not None:
             self.history_["val_loss"] = np.array(validation_losses)
-        self.converged_ = self._judge(result, X, target, n_classes, sample_weight, strength, n_threads)
+        self.converged_ = self._judge(result, objective, target, sample_weight)
         if context is not None:
             context.call_on_fit_task_end(estimator=self, reconstruction_attributes={}, **data)
         return self
@@ -295,7 +279,7 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifierMixin, SparseCoef
         trouble = diagnosis.unusable_scale(X)
         if trouble is not None:
             raise ValueError(trouble)
-        return _for_kernels(X), target, classes
+        return for_kernels(X), target, classes
 
     def _check_class_weight(self, classes, target, sample_weight):
         """Class weights as an array, or None."""
@@ -309,6 +293,24 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifierMixin, SparseCoef
         else:
             weights = compute_class_weight(self.class_weight, classes=classes, y=classes)
         return validation.check_class_weight(weights, len(classes))
+
+    def _objective(self, X, target, n_classes, sample_weight, class_weight, n_threads):
+        """The mean loss of the rows, without a penalty yet."""
+        objective = Objective(
+            X,
+            target,
+            n_classes=n_classes,
+            binary=n_classes == 2,
+            sample_weight=sample_weight,
+            class_weight=class_weight,
+            fit_intercept=self.fit_intercept,
+            n_threads=n_threads,
+        )
+        if not objective.total_weight > 0:
+            raise ValueError(
+                "The weights of all rows are zero once class_weight is taken in; one must be positive."
+            )
+        return objective
 
     def _start(self, objective):
         """Zeros, or where the last fit ended."""
@@ -331,7 +333,11 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifierMixin, SparseCoef
             X, y = eval_set
         except (TypeError, ValueError):
             raise ValueError("eval_set must be a pair (X, y) of features and labels.") from None
-        X = _for_kernels(
+        return self._held_out_loss(X, y, classes, dtype, n_threads, name="eval_set")
+
+    def _held_out_loss(self, X, y, classes, dtype, n_threads, *, sample_weight=None, name="y"):
+        """A function of theta: the mean cross-entropy on rows that were not fitted."""
+        X = for_kernels(
             validate_data(self, _checked_structure(X), accept_sparse="csr", dtype=dtype, reset=False)
         )
         y = np.asarray(y)
@@ -341,35 +347,31 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifierMixin, SparseCoef
             unknown = y.ravel()[~np.isin(y.ravel(), classes)]
             if unknown.size:
                 label = unknown.tolist()[0]
-                raise ValueError(f"eval_set has the label {label!r}, which no row of the training data has.")
+                raise ValueError(f"{name} has the label {label!r}, which no row of the training data has.")
             target = np.searchsorted(classes, y.ravel())
         target, _ = validation.check_target(target, X.shape[0], len(classes), dtype=dtype)
-        return Objective(
-            X,
-            target,
-            n_classes=len(classes),
-            binary=len(classes) == 2,
-            fit_intercept=self.fit_intercept,
-            n_threads=n_threads,
-        ).value
+        sample_weight = validation.check_sample_weight(sample_weight, X.shape[0], all_zero=False)
+        return self._objective(X, target, len(classes), sample_weight, None, n_threads).value
 
     # What came out ------------------------------------------------------------------------------------
 
-    def _judge(self, result, X, target, n_classes, sample_weight, strength, n_threads):
+    def _judge(self, result, objective, target, sample_weight):
         """Whether the fit converged; warns if it did not."""
-        if strength == 0.0 and target.ndim == 1:
-            how = {"fit_intercept": self.fit_intercept, "n_threads": n_threads}
-            if diagnosis.is_separated(result.theta, X, target, n_classes, sample_weight, **how):
-                warnings.warn(
-                    diagnosis.separable(result.theta), ConvergenceWarning, stacklevel=compatibility.CALLER
-                )
-                return False
-        if not result.converged and result.reason != STOPPED_BY_CALLER:
-            text = diagnosis.not_converged(
-                result, X, solver=self.solver, tol=self.tol, max_iter=self.max_iter
-            )
-            warnings.warn(text, ConvergenceWarning, stacklevel=compatibility.CALLER)
-        return result.converged
+        trouble = self._trouble(result, objective, target, sample_weight)
+        if trouble is not None:
+            warnings.warn(trouble, ConvergenceWarning, stacklevel=compatibility.CALLER)
+        return result.converged and trouble is None
+
+    def _trouble(self, result, objective, target, sample_weight):
+        """Why the fit did not converge, in words; None if it did, or was asked to stop."""
+        X = objective.X
+        if objective.l1 == objective.l2 == 0.0 and target.ndim == 1:
+            how = {"fit_intercept": self.fit_intercept, "n_threads": objective.n_threads}
+            if diagnosis.is_separated(result.theta, X, target, objective.n_classes, sample_weight, **how):
+                return diagnosis.separable(result.theta)
+        if result.converged or result.reason == STOPPED_BY_CALLER:
+            return None
+        return diagnosis.not_converged(result, X, solver=self.solver, tol=self.tol, max_iter=self.max_iter)
 
     def _theta(self, dtype):
         """The parameters (d + 1, K) from ``coef_`` and ``intercept_``, which users may have changed."""
@@ -383,7 +385,7 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifierMixin, SparseCoef
         check_is_fitted(self)
         X = validate_data(self, _checked_structure(X), accept_sparse="csr", dtype=_DTYPES, reset=False)
         dtype = np.result_type(X.dtype, self.coef_.dtype)
-        X = _for_kernels(X.astype(dtype, copy=False))
+        X = for_kernels(X.astype(dtype, copy=False))
         return predict(X, self._theta(dtype), output, n_threads=validation.check_n_threads(self.n_threads))
 
     def decision_function(self, X):
@@ -406,7 +408,7 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifierMixin, SparseCoef
 
 
 @contextmanager
-def _restored_on_failure(estimator):
+def restored_on_failure(estimator):
     """Take back what a fit learned (names ending in an underscore) if it does not end well."""
     before = {name: value for name, value in vars(estimator).items() if name.endswith("_")}
     try:
@@ -433,7 +435,7 @@ def _checked_structure(X):
     return validation.check_rows(X) if sp.issparse(X) else X
 
 
-def _for_kernels(X):
+def for_kernels(X):
     """A dense array aligned and contiguous in one of the two orders."""
     if sp.issparse(X) or (X.flags.aligned and (X.flags.c_contiguous or X.flags.f_contiguous)):
         return X
@@ -446,14 +448,21 @@ def _weight_by_class(target, sample_weight, n_classes):
     return target.sum(axis=0, dtype=np.float64) if sample_weight is None else sample_weight @ target
 
 
-def _row_weight(target, sample_weight, class_weight):
+def weight_of_rows(target, sample_weight, class_weight):
     """What each row weighs in the objective, or None if all weigh 1; their sum is its S."""
     if class_weight is None or target.ndim == 2:
         return sample_weight
     return class_weight[target] if sample_weight is None else sample_weight * class_weight[target]
 
 
-def _centred(theta, objective):
+def penalise(objective, C, l1_ratio):
+    """Give an objective its penalty. C is relative to the sum of losses, the objective is their mean."""
+    strength = 1.0 / (C * objective.total_weight)
+    objective.l2 = strength * (1.0 - l1_ratio)
+    objective.l1 = strength * l1_ratio
+
+
+def centred(theta, objective):
     """Of the parameters with the same probabilities, those whose sum over classes is zero.
 
     A softmax does not change when all classes gain the same column. L2 has its least norm at sum zero; L1 has

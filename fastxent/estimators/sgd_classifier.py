@@ -24,9 +24,9 @@ from .logistic_regression import (
     _DTYPES,
     LogisticRegression,
     _checked_structure,
-    _for_kernels,
+    for_kernels,
     _has_columns,
-    _restored_on_failure,
+    restored_on_failure,
 )
 
 _OPTIMIZERS = {"sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamw", "ftrl", "svrg"}
@@ -282,7 +282,7 @@ class SGDClassifier(CallbackSupportMixin, LinearClassifierMixin, SparseCoefMixin
             For input that cannot be used, and if the descent diverges. The estimator is left as it was, as it is
             by an interrupt.
         """
-        with _restored_on_failure(self):
+        with restored_on_failure(self):
             return self._fit(X, y, sample_weight, eval_set, callback)
 
     @_fit_context(prefer_skip_nested_validation=True)
@@ -306,7 +306,7 @@ class SGDClassifier(CallbackSupportMixin, LinearClassifierMixin, SparseCoefMixin
         -------
         self
         """
-        with _restored_on_failure(self):
+        with restored_on_failure(self):
             return self._partial_fit(X, y, classes, sample_weight, eval_set)
 
     def _fit(self, X, y, sample_weight, eval_set, callback):
@@ -329,9 +329,11 @@ class SGDClassifier(CallbackSupportMixin, LinearClassifierMixin, SparseCoefMixin
         elif self.early_stopping:
             held_out, kept = self._hold_out(target)
             score = self._validation(X[held_out], target[held_out], classes, n_threads)
-            X, target = _for_kernels(X[kept]), target[kept]
+            X, target = for_kernels(X[kept]), target[kept]
             sample_weight = None if sample_weight is None else sample_weight[kept]
         row_weight, class_weight, rows = self._weights(classes, target, sample_weight)
+        if len(rows) == 0:
+            raise ValueError("The weights of all rows are zero once class_weight is taken in; one must be positive.")
         descent = _descent(self, start, X, target, classes, row_weight, class_weight, n_threads)
         descent.begin(rows)
         random = check_random_state(self.random_state)
@@ -407,7 +409,7 @@ class SGDClassifier(CallbackSupportMixin, LinearClassifierMixin, SparseCoefMixin
         training = None if first else self._training_
         if training is not None:
             training = training.copy()  # what is there stays if this does not end well
-            X = _for_kernels(X.astype(training.dtype, copy=False))
+            X = for_kernels(X.astype(training.dtype, copy=False))
         watch = None if first else self._watch_
         if watch is not None and watch.converged:
             return self
@@ -495,7 +497,7 @@ class SGDClassifier(CallbackSupportMixin, LinearClassifierMixin, SparseCoefMixin
         ):  # entries that come twice would count wrongly as two
             X = X.copy()
             X.sum_duplicates()
-        return _for_kernels(X), target, classes
+        return for_kernels(X), target, classes
 
     def _weights(self, classes, target, sample_weight):
         """Row weights with hard labels' class weights in them, class weights of soft labels, and rows that count."""
@@ -544,7 +546,7 @@ class SGDClassifier(CallbackSupportMixin, LinearClassifierMixin, SparseCoefMixin
 
     def _validation(self, X, target, classes, n_threads):
         """A function of theta: (mean log loss, score: the larger the better) on these rows."""
-        X = _for_kernels(X)
+        X = for_kernels(X)
         binary = len(classes) == 2
         objective = Objective(X, target, n_classes=len(classes), binary=binary, n_threads=n_threads)
         codes = target if target.ndim == 1 else target.argmax(axis=1)

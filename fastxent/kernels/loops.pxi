@@ -21,7 +21,7 @@ cdef class LinearSoftmax:
     shared : bool
         Blocks will be taken in steps, their buffers shared by all threads: larger blocks.
     """
-    cdef readonly Py_ssize_t n, d, K, weights_size, scratch_size, x_size, z_size, block, panel
+    cdef readonly Py_ssize_t n, d, K, weights_size, scratch_size, store_size, x_size, z_size, block, panel
     cdef readonly bint is_double, uses_theta
     cdef object keep
     cdef Rows rows
@@ -59,6 +59,7 @@ cdef class LinearSoftmax:
         self.x_size = self.layout.x_size
         self.z_size = self.layout.z_size
         self.block = self.layout.block
+        self.store_size = steps(self.n, self.block) * (self.layout.z_size + self.block)
         self.panel = 4 * (FX_LANES_F64 if self.is_double else FX_LANES_F32)
 
         self.targets.n_classes = n_classes
@@ -137,19 +138,38 @@ cdef class LinearSoftmax:
                 total = loss_range(self, first, stop, <float*>w, <float*>g, <float*>l, <float*>s)
         return total
 
-    def hessp(self, weights, direction, scratch, Py_ssize_t first, Py_ssize_t stop, gradient):
-        """Add the rows' Hessian times direction (in the kernels' layout) to `gradient`."""
+    def hessian(self, weights, scratch, Py_ssize_t first, Py_ssize_t stop, store):
+        """Keep in `store` what Hessian products need of rows first..stop; first a multiple of `block`."""
+        cdef char* w = self.buffer(weights, self.weights_size, False)
+        cdef char* s = self.buffer(scratch, self.scratch_size, True)
+        cdef char* h = self.buffer(store, self.store_size, True)
+        check_range(first, stop, self.n)
+        check_range(first % self.block, 0, 0)
+        with nogil:
+            if self.is_double:
+                hessian_range(self, first, stop, <double*>w, <double*>h, <double*>s)
+            else:
+                hessian_range(self, first, stop, <float*>w, <float*>h, <float*>s)
+
+    def hessp(self, weights, direction, scratch, Py_ssize_t first, Py_ssize_t stop, gradient, store=None):
+        """Add the rows' Hessian times direction (in the kernels' layout) to `gradient`.
+
+        With a `store` (first a multiple of `block`) the weights are not looked at.
+        """
         cdef char* w = self.buffer(weights, self.weights_size, False)
         cdef char* v = self.buffer(direction, self.weights_size, False)
         cdef char* s = self.buffer(scratch, self.scratch_size, True)
         cdef char* g = self.buffer(gradient, self.weights_size, True)
+        cdef char* h = NULL if store is None else self.buffer(store, self.store_size, False)
         check_range(first, stop, self.n)
+        if store is not None:
+            check_range(first % self.block, 0, 0)
         self.check_target()
         with nogil:
             if self.is_double:
-                hessp_range(self, first, stop, <double*>w, <double*>v, <double*>g, <double*>s)
+                hessp_range(self, first, stop, <double*>w, <double*>v, <double*>g, <double*>h, <double*>s)
             else:
-                hessp_range(self, first, stop, <float*>w, <float*>v, <float*>g, <float*>s)
+                hessp_range(self, first, stop, <float*>w, <float*>v, <float*>g, <float*>h, <float*>s)
 
     def predict(self, weights, scratch, Py_ssize_t first, Py_ssize_t stop, out, Output kind):
         """out[first:stop] = logits, probabilities or log-probabilities: (n, K), or (n, 2) of a binary model."""
@@ -336,28 +356,63 @@ cdef void block_hessian(LinearSoftmax self, Py_ssize_t first, Py_ssize_t start, 
                         real* scratch) noexcept nogil:
     cdef const Layout* p = &self.layout
     cdef Scratch s = scratch_parts(p, scratch)
-    hessian_rows(&self.targets, first + start, z + start * p.ldz, a + start * p.ldz, p.ldz, 1, stop - start, p.K,
-                 &s.aux)
+    cdef real* inverse = <real*>s.aux.mass
+    z += start * p.ldz
+    hessian_rows(z, inverse, p.ldz, 1, stop - start, p.K, &s.aux)
+    hessp_rows(&self.targets, first + start, z, inverse, a + start * p.ldz, p.ldz, 1, stop - start, p.K, &s.aux)
+
+
+cdef void hessian_block(LinearSoftmax self, Py_ssize_t first, Py_ssize_t rows, const real* x, const real* w, real* z,
+                        real* inverse, const Scratch* s) noexcept nogil:
+    """What Hessian products need of the block: into z and, unless binary, inverse."""
+    cdef const Layout* p = &self.layout
+    logits(&self.rows, p, first, rows, x, w, z, <real*>s.panel)
+    if self.binary:
+        binary_hessian_rows(z, rows)
+    elif p.rows_in_lanes:
+        hessian_rows(z, inverse, 1, p.ldz, rows, p.K, &s.aux)
+    else:
+        hessian_rows(z, inverse, p.ldz, 1, rows, p.K, &s.aux)
+
+
+cdef void hessian_range(LinearSoftmax self, Py_ssize_t first, Py_ssize_t stop, const real* w, real* store,
+                        real* scratch) noexcept nogil:
+    cdef const Layout* p = &self.layout
+    cdef Scratch s = scratch_parts(p, scratch)
+    cdef real* z
+    cdef const real* x
+    cdef Py_ssize_t b, i, rows
+    for b in range(steps(stop - first, p.block)):
+        i = first + b * p.block
+        rows = clamp(stop - i, 0, p.block)
+        x = open_rows(&self.rows, p, i, rows, <real*>s.x)
+        z = store + i // p.block * (p.z_size + p.block)
+        hessian_block(self, i, rows, x, w, z, z + p.z_size, &s)
 
 
 cdef void hessp_range(LinearSoftmax self, Py_ssize_t first, Py_ssize_t stop, const real* w, const real* v, real* g,
-                      real* scratch) noexcept nogil:
+                      const real* store, real* scratch) noexcept nogil:
     cdef const Layout* p = &self.layout
     cdef Scratch s = scratch_parts(p, scratch)
     cdef real* z = <real*>s.z
     cdef real* a = <real*>s.a
+    cdef real* inverse = <real*>s.aux.mass
     cdef const real* x
     cdef Py_ssize_t b, i, rows, rs = 1 if p.rows_in_lanes else p.ldz, cs = p.ldz if p.rows_in_lanes else 1
     for b in range(steps(stop - first, p.block)):
         i = first + b * p.block
         rows = clamp(stop - i, 0, p.block)
         x = open_rows(&self.rows, p, i, rows, <real*>s.x)
-        logits(&self.rows, p, i, rows, x, w, z, <real*>s.panel)
+        if store:
+            z = <real*>store + i // p.block * (p.z_size + p.block)
+            inverse = z + p.z_size
+        else:
+            hessian_block(self, i, rows, x, w, z, inverse, &s)
         logits(&self.rows, p, i, rows, x, v, a, <real*>s.panel)
         if self.binary:
-            binary_hessian_rows(&self.targets, i, z, a, rows, &s.aux)
+            binary_hessp_rows(&self.targets, i, z, a, rows, &s.aux)
         else:
-            hessian_rows(&self.targets, i, z, a, rs, cs, rows, p.K, &s.aux)
+            hessp_rows(&self.targets, i, z, inverse, a, rs, cs, rows, p.K, &s.aux)
         gradient(&self.rows, p, i, rows, x, a, g, <real*>s.panel)
 
 
@@ -443,10 +498,10 @@ def output_logits(z, out, Output kind, Py_ssize_t K, Py_ssize_t first, Py_ssize_
     """out[first:stop] = kind of the rows of z (n, K), C order; out: (n, K), or (n,) for LOGSUMEXP; it may be z."""
     cdef bint is_double = z.itemsize == 8
     cdef Py_ssize_t itemsize = z.itemsize
+    check_range(first, stop, len(z))
     cdef const char* zp = address(z, stop * K * itemsize, False)
     cdef char* op = <char*>address(out, stop * (1 if kind == LOGSUMEXP else K) * itemsize, True)
     cdef char* sp = <char*>address(scratch, logits_scratch_size(K) * itemsize, True)
-    check_range(first, stop, stop)
     with nogil:
         if is_double:
             output_range(<const double*>zp, <double*>op, kind, K, first, stop, <double*>sp)
@@ -486,6 +541,7 @@ def loss_logits(z, target, Py_ssize_t n_classes, row_weight, class_weight, doubl
     cdef bint is_double = itemsize == 8
     cdef Targets targets
     cdef double total
+    check_range(first, stop, len(z))
     targets.n_classes = n_classes
     targets.smoothing = smoothing
     targets.codes = NULL
@@ -500,7 +556,6 @@ def loss_logits(z, target, Py_ssize_t n_classes, row_weight, class_weight, doubl
     cdef char* sp = <char*>address(scratch, logits_scratch_size(K) * itemsize, True)
     cdef char* lp = NULL if row_loss is None else <char*>address(row_loss, stop * itemsize, True)
     cdef char* gp = NULL if gradient is None else <char*>address(gradient, stop * K * itemsize, True)
-    check_range(first, stop, stop)
     with nogil:
         if is_double:
             total = loss_logits_range(&targets, <const double*>zp, K, first, stop, <double*>lp, <double*>gp, scale,

@@ -69,7 +69,7 @@ cdef Layout plan(const Rows* X, Py_ssize_t K, Py_ssize_t L, Py_ssize_t itemsize,
         p.ldw = round_up(K, L)
         if 2 * K <= L:
             p.ldw = K
-        elif 4 * K <= 3 * p.ldw:
+        elif L >= 4 and 4 * K <= 3 * p.ldw:
             p.ldw = round_up(K, L // 4)
         p.weights_size = (d + 1) * p.ldw + L
         p.block = clamp(32768 // (p.ldw * itemsize), 16, 256)

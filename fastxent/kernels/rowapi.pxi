@@ -2,7 +2,8 @@
 #
 # Two schemes of weights, both flat, features first and the K intercepts behind them in one piece (at `intercept`):
 #   rows      the SPARSE layout for every storage, ldw weights per feature; a dense row is a CSR row that names all columns
-#   batches   dense data in minibatches: the block layouts FEATURES and CLASSES, rows gathered into a block
+#   batches   dense data in minibatches: the block layouts FEATURES and CLASSES, rows gathered into a block; FEATURES
+#             also for single rows, if they are only to be stepped along
 # Logits are bias + w_scale * x W, so that an L2 penalty costs one multiplication a step.
 #
 # The functions at the end have C linkage under plain names; fastxent.sgd.bridge gives them to Numba. Change
@@ -26,8 +27,8 @@ cdef struct RowApi:
 cdef class RowProblem(LinearSoftmax):
     """Rows of X, their targets and scratch, bound for loops that name rows by number.
 
-    Parameters are those of LinearSoftmax; `batches` chooses blocks of gathered rows, of dense X only, for minibatches of
-    up to `batch` rows. One object serves one thread.
+    Parameters are those of LinearSoftmax; `batches`, of dense X only, chooses the layouts of blocks, for minibatches of up
+    to `batch` rows (1: if that is FEATURES, and then row_step alone may be called). zeros: f(size, itemsize). One object serves one thread.
     """
     cdef RowApi api
     cdef object own
@@ -38,15 +39,14 @@ cdef class RowProblem(LinearSoftmax):
         LinearSoftmax.__init__(self, X, K, target, n_classes, row_weight, class_weight, smoothing)
         cdef Py_ssize_t L = FX_LANES_F64 if self.is_double else FX_LANES_F32, itemsize = 8 if self.is_double else 4
         cdef Rows shape = self.rows
-        if batches:
-            shape.n = batch
-            self.layout = plan(&shape, self.K, L, itemsize, False)
-            if self.layout.scheme == FEATURES and not self.layout.copy_rows:
-                self.layout.copy_rows = True
-                self.layout.tail = -1
-                self.layout.ldx = round_up(self.d, L)
-                self.layout.x_size = self.layout.block * self.layout.ldx
-        else:
+        shape.n = batch
+        self.layout = plan(&shape, self.K, L, itemsize, False)
+        if batches and self.layout.scheme == FEATURES and not self.layout.copy_rows:
+            self.layout.copy_rows = True
+            self.layout.tail = -1
+            self.layout.ldx = round_up(self.d, L)
+            self.layout.x_size = self.layout.block * self.layout.ldx
+        if not batches or (batch == 1 and self.layout.scheme != FEATURES):
             shape.storage = CSR32
             self.layout = plan(&shape, self.K, L, itemsize, False)
             if self.rows.storage == DENSE and self.K > 1:  # neighbours are written in turn: they must not overlap
@@ -152,6 +152,33 @@ cdef void add_row(const Layout* p, Py_ssize_t nnz, const real* x, const index* j
         csr_add_tile(vecs, nnz, x, j, scaled + k, g + k, p.ldw)
 
 
+cdef double step_by_class(const RowApi* api, Py_ssize_t i, real* w, double w_scale, double step,
+                          double intercept_step) noexcept nogil:
+    """The step of a dense row where features stand in lanes: nothing is padded, and a binary model has lanes, too."""
+    cdef Layout p = api.layout
+    cdef Scratch s = scratch_parts(&p, <real*>api.scratch)
+    cdef real* x = <real*>s.x
+    cdef real* q = <real*>s.z
+    cdef real* before = <real*>s.a
+    cdef real* bias = w + p.K * p.ldw
+    cdef Py_ssize_t k, K = p.K
+    cdef double loss
+    copy_rows(&api.rows, &p, i, 1, x)
+    for k in range(K):
+        q[k] = bias[k] + <real>w_scale * dot_row(x, w + k * p.ldw, p.d)
+    if api.binary:
+        loss = binary_rows(&api.targets, i, q, q, 1, 1.0, <real*>NULL, &s.aux)
+    else:
+        loss = loss_rows(&api.targets, i, q, q, K, 1, 1, K, 1.0, <real*>NULL, &s.aux)
+    for k in range(K):
+        before[k] = bias[k] - <real>intercept_step * q[k]
+        q[k] *= <real>-step
+    p.ldz = 1
+    features_gradient(&p, x, p.ldx, 1, q, w)
+    memcpy(bias, before, K * sizeof(real))
+    return loss
+
+
 cdef double step_of_row(const RowApi* api, Py_ssize_t i, Py_ssize_t ahead, real* w, double w_scale, double step,
                         double intercept_step, const index* unused) noexcept nogil:
     cdef const Layout* p = &api.layout
@@ -221,6 +248,10 @@ cdef api double row_step(const RowApi* api, Py_ssize_t i, Py_ssize_t ahead, void
                          double intercept_step) noexcept nogil:
     """One stochastic step: W -= step * x_i q, b -= intercept_step * q; returns s_i loss_i before it. ahead: a row to be
     fetched meanwhile, or -1."""
+    if api.layout.scheme == FEATURES and api.is_double:
+        return step_by_class(api, i, <double*>w, w_scale, step, intercept_step)
+    if api.layout.scheme == FEATURES:
+        return step_by_class(api, i, <float*>w, w_scale, step, intercept_step)
     if api.is_double and api.rows.storage != CSR64:
         return step_of_row(api, i, ahead, <double*>w, w_scale, step, intercept_step, <const int32_t*>NULL)
     if api.is_double:

@@ -5,7 +5,7 @@
 #   gradient:                     T p_k - t_k,  and for the argmax when 2 t_k > T:  (T - t_k) - T rest / total
 #   binary, one logit, a = weight of class 1, b = weight of class 0, e = exp(-|z|):
 #                                 loss = a softplus(-z) + b softplus(z)         gradient = b sigmoid(z) - a sigmoid(-z)
-#   Hessian of the loss times a:  T p (a - <p, a>)        binary: (a + b) sigmoid(z) sigmoid(-z) a
+#   Hessian of the loss times v:  T p (v - <p, v>)        binary: (a + b) sigmoid(z) sigmoid(-z) v
 #
 # Splitting the maximum off the sum costs nothing and keeps every digit of tiny losses. Probabilities are divided by the
 # sum, never exp(z - lse), which loses digits (Blanchard, Higham, Higham, IMA J. Numer. Anal. 41, 2021).
@@ -41,10 +41,30 @@ cdef inline bint is_plain(const Targets* target) noexcept nogil:
     return target.codes != NULL and target.smoothing == 0.0
 
 
+# Targets of many classes are summed as exponentials are: plainly by 16, the partial sums with compensation, so that the
+# error does not grow with K.
+cdef enum:
+    CHUNK = 16
+
+cdef struct Sum:
+    double total
+    double lost
+
+
+cdef inline void add(Sum* sum, double term) noexcept nogil:
+    cdef double before = sum.total
+    term -= sum.lost
+    sum.total = before + term
+    sum.lost = (sum.total - before) - term
+    if sum.lost != sum.lost:  # an infinite term: a target on a masked class
+        sum.lost = 0.0
+
+
 cdef double target_row(const Targets* target, Py_ssize_t i, real* t) noexcept nogil:
     """Effective targets t_k = w_k ((1 - smoothing) t_ik + smoothing / K) of row i; returns their sum."""
-    cdef Py_ssize_t k, K = target.n_classes
-    cdef double even = target.smoothing / K, own = 1.0 - target.smoothing, mass = 0.0
+    cdef Py_ssize_t k, chunk, K = target.n_classes
+    cdef double even = target.smoothing / K, own = 1.0 - target.smoothing, part
+    cdef Sum mass = Sum(0.0, 0.0)
     cdef const real* soft = <const real*>target.soft
     if target.codes:
         for k in range(K):
@@ -56,9 +76,12 @@ cdef double target_row(const Targets* target, Py_ssize_t i, real* t) noexcept no
     if target.class_weight:
         for k in range(K):
             t[k] = <real>(t[k] * target.class_weight[k])
-    for k in range(K):
-        mass += t[k]
-    return mass
+    for chunk in range(steps(K, CHUNK)):
+        part = 0.0
+        for k in range(chunk * CHUNK, clamp((chunk + 1) * CHUNK, 0, K)):
+            part += t[k]
+        add(&mass, part)
+    return mass.total
 
 
 cdef void normaliser(const real* z, real* e, Py_ssize_t rs, Py_ssize_t cs, Py_ssize_t rows, Py_ssize_t K,
@@ -121,8 +144,9 @@ cdef double loss_rows(const Targets* target, Py_ssize_t first, const real* z, re
     cdef real* mass = <real*>aux.mass
     cdef real* t = <real*>aux.t
     cdef bint plain = is_plain(target)
-    cdef Py_ssize_t i, k, at
-    cdef double s, loss, total = 0.0
+    cdef Py_ssize_t i, k, chunk, at
+    cdef Sum gaps
+    cdef double s, part, loss, total = 0.0
     cdef real zk, factor, tk
 
     maxima(z, rs, cs, rows, K, m)
@@ -132,10 +156,14 @@ cdef double loss_rows(const Targets* target, Py_ssize_t first, const real* z, re
     else:
         for i in range(rows):
             mass[i] = <real>target_row(target, first + i, t)
-            linear[i] = 0
-            for k in range(K):
-                if t[k] != 0:  # a masked class (-inf) without a target adds nothing
-                    linear[i] += t[k] * (m[i] - z[i * rs + k * cs])
+            gaps = Sum(0.0, 0.0)
+            for chunk in range(steps(K, CHUNK)):
+                part = 0.0
+                for k in range(chunk * CHUNK, clamp((chunk + 1) * CHUNK, 0, K)):
+                    if t[k] != 0:  # a masked class (-inf) without a target adds nothing
+                        part += t[k] * (m[i] - z[i * rs + k * cs])
+                add(&gaps, part)
+            linear[i] = <real>gaps.total
     normaliser(z, q, rs, cs, rows, K, m, rest)
     memcpy(log_total, rest, rows * sizeof(real))
     log1p_array(log_total, rows)
@@ -233,70 +261,83 @@ cdef double binary_rows(const Targets* target, Py_ssize_t first, const real* z, 
     return total
 
 
-cdef void hessian_rows(const Targets* target, Py_ssize_t first, real* z, real* a, Py_ssize_t rs, Py_ssize_t cs,
-                       Py_ssize_t rows, Py_ssize_t K, const Aux* aux) noexcept nogil:
-    """a becomes s T p (a - <p, a>) with p the softmax of z; z is overwritten."""
-    cdef real* m = <real*>aux.m
-    cdef real* rest = <real*>aux.rest
+cdef void hessian_rows(real* z, real* inverse, Py_ssize_t rs, Py_ssize_t cs, Py_ssize_t rows, Py_ssize_t K,
+                       const Aux* aux) noexcept nogil:
+    """What Hessian products need of logits z: z becomes exp(z - m), inverse 1 / total."""
+    cdef Py_ssize_t i
+    maxima(z, rs, cs, rows, K, <real*>aux.m)
+    normaliser(z, z, rs, cs, rows, K, <real*>aux.m, <real*>aux.rest)
+    for i in range(rows):
+        inverse[i] = 1 / (1 + (<real*>aux.rest)[i])
+
+
+cdef void hessp_rows(const Targets* target, Py_ssize_t first, const real* e, const real* inverse, real* a,
+                     Py_ssize_t rs, Py_ssize_t cs, Py_ssize_t rows, Py_ssize_t K, const Aux* aux) noexcept nogil:
+    """a becomes s T p (a - <p, a>) with p = e * inverse, as hessian_rows left them."""
+    cdef real* top = <real*>aux.m
     cdef real* factor = <real*>aux.log_total
     cdef real* mean = <real*>aux.linear
-    cdef real* t = <real*>aux.t
     cdef Py_ssize_t i, k
     cdef double s
-    cdef real* p
+    cdef const real* p
     cdef real* v
-    maxima(z, rs, cs, rows, K, m)
-    normaliser(z, z, rs, cs, rows, K, m, rest)
     for i in range(rows):
         s = weight_of(target, first + i)
         if s != 0 and not is_plain(target):
-            s *= target_row(target, first + i, t)
-        rest[i] = 1 / (1 + rest[i])
-        factor[i] = <real>s
-    # a counted from its value at the largest logit, where z is now 1: what is certain cancels no more.
+            s *= target_row(target, first + i, <real*>aux.t)
+        factor[i] = <real>s * inverse[i] if s != 0 else 0
+        mean[i] = top[i] = 0
+    # a is counted from its value at the largest logit, where e is 1: what is certain cancels no more.
     if rs == 1:
         for k in range(K):
-            p, v = z + k * cs, a + k * cs
+            p, v = e + k * cs, a + k * cs
             for i in range(rows):
-                m[i] = v[i] if p[i] == 1 else m[i]
-    else:
-        for i in range(rows):
-            p, v = z + i * rs, a + i * rs
-            for k in range(K):
-                m[i] = v[k] if p[k] == 1 else m[i]
-    scale_rows(z, rs, cs, rows, K, rest)
-    if rs == 1:
-        memset(mean, 0, rows * sizeof(real))
+                top[i] = v[i] if p[i] == 1 else top[i]
         for k in range(K):
-            p, v = z + k * cs, a + k * cs
+            p, v = e + k * cs, a + k * cs
             for i in range(rows):
-                v[i] -= m[i]
+                v[i] -= top[i]
                 mean[i] += p[i] * v[i]
+        for i in range(rows):
+            mean[i] *= inverse[i]
         for k in range(K):
-            p, v = z + k * cs, a + k * cs
+            p, v = e + k * cs, a + k * cs
             for i in range(rows):
                 v[i] = factor[i] * (p[i] * (v[i] - mean[i])) if factor[i] != 0 else 0
     else:
         for i in range(rows):
-            p, v = z + i * rs, a + i * rs
+            p, v = e + i * rs, a + i * rs
             for k in range(K):
-                v[k] -= m[i]
-            mean[i] = dot_row(p, v, K)
+                if p[k] == 1:
+                    top[i] = v[k]
             for k in range(K):
-                v[k] = factor[i] * (p[k] * (v[k] - mean[i])) if factor[i] != 0 else 0
+                v[k] -= top[i]
+            mean[i] = dot_row(p, v, K) * inverse[i]
+            if factor[i] == 0:
+                memset(v, 0, K * sizeof(real))
+                continue
+            for k in range(K):
+                v[k] = factor[i] * (p[k] * (v[k] - mean[i]))
 
 
-cdef void binary_hessian_rows(const Targets* target, Py_ssize_t first, const real* z, real* v, Py_ssize_t rows,
-                              const Aux* aux) noexcept nogil:
-    cdef real* e = <real*>aux.rest
+cdef void binary_hessian_rows(real* z, Py_ssize_t rows) noexcept nogil:
+    """z becomes sigmoid(z) sigmoid(-z)."""
+    cdef Py_ssize_t i
+    for i in range(rows):
+        z[i] = z[i] if z[i] < 0 else -z[i]
+    exp_array(z, z, rows)
+    for i in range(rows):
+        z[i] = z[i] / ((1 + z[i]) * (1 + z[i]))
+
+
+cdef void binary_hessp_rows(const Targets* target, Py_ssize_t first, const real* h, real* v, Py_ssize_t rows,
+                            const Aux* aux) noexcept nogil:
+    """v becomes (a + b) h v, with h as binary_hessian_rows left it."""
     cdef Py_ssize_t i
     cdef double a, b
     for i in range(rows):
-        e[i] = z[i] if z[i] < 0 else -z[i]
-    exp_array(e, e, rows)
-    for i in range(rows):
         binary_weights(target, first + i, <real*>aux.t, &a, &b)
-        v[i] = <real>(a + b) * (e[i] / ((1 + e[i]) * (1 + e[i]))) * v[i] if a + b != 0 else 0
+        v[i] = <real>(a + b) * h[i] * v[i] if a + b != 0 else 0
 
 
 ctypedef enum Output:

@@ -86,6 +86,8 @@ class Data:
         dense = isinstance(X, np.ndarray)
         X_bound = X if dense else (X.data, X.indices, X.indptr, *X.shape)
         self.batches = dense and options.batch > 1
+        # Single dense rows: whole registers of features, unless single features must catch up.
+        steps_only = dense and options.batch == 1 and options.optimizer == "sgd" and options.l1 == 0
         self.problem = kernels.RowProblem(
             X_bound,
             K,
@@ -94,7 +96,7 @@ class Data:
             row_weight,
             class_weight,
             smoothing,
-            self.batches,
+            self.batches or steps_only,
             options.batch,
             _zeros,
         )

@@ -1,5 +1,6 @@
 """Which solver runs: the choice made by ``solver="auto"``, and what scikit-learn's names mean here."""
 
+from .. import parallel
 from . import l1_newton, lbfgs, newton_cg
 
 SOLVERS = {"lbfgs": lbfgs.solve, "newton-cg": newton_cg.solve, "l1-newton": l1_newton.solve}
@@ -37,6 +38,7 @@ def solve(objective, theta0, *, solver="auto", tol=1e-4, max_iter=100, callback=
     name = SCIKIT_LEARN_NAMES.get(solver, "auto")
     if name == "auto" or objective.l1 > 0:
         name = choose(objective, tol)
-    return SOLVERS[name](
-        objective, theta0, tol=tol, max_iter=max_iter, callback=callback, row_weight=row_weight
-    )
+    with parallel.one_blas_thread:
+        return SOLVERS[name](
+            objective, theta0, tol=tol, max_iter=max_iter, callback=callback, row_weight=row_weight
+        )

@@ -1,0 +1,568 @@
+"""Logistic regression that chooses C, and the share of L1, by cross-validation.
+
+    for each fold, for each l1_ratio                        in threads of their own while problems are small,
+        theta = 0                                           one after the other once each fills the threads
+        for each C from small to large
+            theta = optimum on the training rows, started from theta
+            score it on the rows held out
+
+The objective of a fold is built once, and only its penalty changes along the path. Log loss is measured by the
+same kernels that fit; every other score is asked for in the caller's thread, fold after fold, because it may be
+a person's own function.
+"""
+
+import inspect
+import warnings
+from numbers import Integral
+
+import numpy as np
+from sklearn.base import _fit_context
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.metrics import get_scorer, get_scorer_names, make_scorer
+from sklearn.metrics._scorer import _BaseScorer
+from sklearn.model_selection import check_cv
+from sklearn.utils import metadata_routing
+from sklearn.utils._param_validation import Hidden, Interval, StrOptions
+from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
+from sklearn.utils.validation import _check_method_params, check_is_fitted
+
+from .. import parallel, solvers, validation
+from ..objective import MIN_PIECE, work
+from . import compatibility
+from .logistic_regression import (
+    LogisticRegression,
+    centred,
+    for_kernels,
+    penalise,
+    restored_on_failure,
+    weight_of_rows,
+)
+
+LOG_LOSS = "neg_log_loss"
+
+# Work of one evaluation (see objective.work), some milliseconds, from which on it is itself divided among the threads.
+_LARGE = 8 * MIN_PIECE
+
+
+class LogisticRegressionCV(LogisticRegression):
+    r"""Logistic regression whose C and ``l1_ratio`` are those that score best in cross-validation.
+
+    A drop-in replacement for ``sklearn.linear_model.LogisticRegressionCV``: the same arguments and attributes,
+    and the objective of :class:`LogisticRegression`. One default differs: models are scored by their log loss,
+    as they will be in scikit-learn 1.11, while scikit-learn 1.9 counts right labels. Give
+    ``scoring="accuracy"`` for that. Accuracy is the same for many values of C, and log loss is what is fitted.
+
+    Parameters
+    ----------
+    Cs : int or array-like of floats, default=10
+        Inverse strengths of the penalty to try, positive; ``np.inf`` is no penalty. An int is that many from
+        1e-4 to 1e4, evenly spaced in their logarithm.
+    l1_ratios : array-like of floats or None
+        Shares of L1 in the penalty to try, from 0 (L2) to 1 (L1). The default None, which is deprecated as in
+        scikit-learn, is 0 alone, without a dimension for it in the attributes.
+    fit_intercept : bool, default=True
+        Whether there is an intercept; else it is zero.
+    cv : int, splitter, iterable of pairs (train, test), or None
+        How to divide the rows. An int is that many stratified folds, None is 5. Soft labels are stratified by
+        their largest entry.
+    dual : bool, default=False
+        Without effect, as in :class:`LogisticRegression`.
+    penalty : {'l1', 'l2', 'elasticnet'}
+        Deprecated, as in scikit-learn: use ``l1_ratios``.
+    scoring : str, callable or None, default='neg_log_loss'
+        A name from ``sklearn.metrics.get_scorer_names()``, or a callable ``scorer(estimator, X, y)``; larger is
+        better. None is accuracy. The default is measured without clipping probabilities, and is the only name
+        that can score soft labels; a plain function is handed them as they are.
+    solver : {'auto', 'lbfgs', 'newton-cg', 'newton-cholesky', 'sag', 'saga', 'liblinear'}, default='auto'
+        As in :class:`LogisticRegression`.
+    tol : float, default=1e-4
+        As in :class:`LogisticRegression`, for every fit.
+    max_iter : int, default=100
+        Iterations at most, of each fit.
+    class_weight : dict, 'balanced' or None, default=None
+        Weights of classes. 'balanced' counts all rows, not those of a fold.
+    n_jobs : int or None, default=None
+        Without effect: use ``n_threads``, whose default is every core already.
+    verbose : int, default=0
+        Whether to print a line for every fold and ``l1_ratio``.
+    refit : bool, default=True
+        Whether to fit all rows again with the C and ``l1_ratio`` of the best mean score. Otherwise ``coef_``,
+        ``intercept_``, ``C_`` and ``l1_ratio_`` are means over the folds' own best.
+    intercept_scaling : float, default=1.0
+        Without effect.
+    random_state : int, RandomState instance or None, default=None
+        Without effect.
+    use_legacy_attributes : bool, default=True
+        Which shapes the attributes have; its default will change as in scikit-learn 1.10. Below, F is the
+        number of folds, R of l1_ratios, M of Cs, p is d, or d + 1 with an intercept, which is the last entry,
+        and K is 1 for two classes.
+    n_threads : int or None, default=None
+        Threads, over the folds or inside each evaluation; None lets the package choose, -1 is all cores.
+        Results are the same bit for bit whatever it is.
+
+    Attributes
+    ----------
+    classes_, coef_, intercept_, n_features_in_, feature_names_in_
+        As in :class:`LogisticRegression`.
+    Cs_ : ndarray of shape (M,)
+    l1_ratios_ : ndarray of shape (R,)
+        ``[None]`` if ``l1_ratios`` is None.
+    C_, l1_ratio_ : float
+        The values chosen. Legacy: ndarrays of shape (K,), the same value for each class.
+    scores_ : ndarray of shape (F, R, M)
+        Legacy: a dict from each class (for two, from the second) to the scores, of shape (F, M, R), or (F, M)
+        if ``l1_ratios`` is None.
+    coefs_paths_ : ndarray of shape (F, R, M, K, p)
+        Legacy: a dict from each class to its coefficients, of shape (F, M, R, p) or (F, M, p).
+    n_iter_ : ndarray of shape (F, R, M)
+        Iterations of each fit. Legacy: shape (1, F, M, R) or (1, F, M).
+    converged_ : bool
+        Whether the refit reached the optimum; without it, whether all the fits that were averaged did.
+    history_ : dict of ndarrays
+        The refit's, as in :class:`LogisticRegression`. Only with ``refit=True``.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from fastxent import LogisticRegressionCV
+    >>> X, y = load_iris(return_X_y=True)
+    >>> model = LogisticRegressionCV(Cs=[0.1, 10, 1000], l1_ratios=(0,), use_legacy_attributes=False)
+    >>> model.fit(X, y).C_
+    10.0
+    >>> model.scores_.mean(axis=0).round(2)
+    array([[-0.33, -0.07, -0.07]])
+    """
+
+    # `score` hands its sample_weight to the scorer; it is not a parameter of the estimator's own.
+    __metadata_request__score = {"sample_weight": metadata_routing.UNUSED}  # noqa: RUF012
+
+    _parameter_constraints: dict = {  # noqa: RUF012
+        **{
+            name: allowed
+            for name, allowed in LogisticRegression._parameter_constraints.items()
+            if name not in ("C", "l1_ratio", "warm_start")
+        },
+        "Cs": [Interval(Integral, 1, None, closed="left"), "array-like"],
+        "l1_ratios": ["array-like", None, Hidden(StrOptions({"warn"}))],
+        "cv": ["cv_object"],
+        "penalty": [StrOptions({"l1", "l2", "elasticnet"}), Hidden(StrOptions({"deprecated"}))],
+        "scoring": [StrOptions(set(get_scorer_names())), callable, None],
+        "refit": ["boolean"],
+        "use_legacy_attributes": ["boolean", Hidden(StrOptions({"warn"}))],
+    }
+
+    def __init__(
+        self,
+        *,
+        Cs=10,
+        l1_ratios="warn",
+        fit_intercept=True,
+        cv=None,
+        dual=False,
+        penalty="deprecated",
+        scoring=LOG_LOSS,
+        solver="auto",
+        tol=1e-4,
+        max_iter=100,
+        class_weight=None,
+        n_jobs=None,
+        verbose=0,
+        refit=True,
+        intercept_scaling=1.0,
+        random_state=None,
+        use_legacy_attributes="warn",
+        n_threads=None,
+    ):
+        self.Cs = Cs
+        self.l1_ratios = l1_ratios
+        self.fit_intercept = fit_intercept
+        self.cv = cv
+        self.dual = dual
+        self.penalty = penalty
+        self.scoring = scoring
+        self.solver = solver
+        self.tol = tol
+        self.max_iter = max_iter
+        self.class_weight = class_weight
+        self.n_jobs = n_jobs
+        self.verbose = verbose
+        self.refit = refit
+        self.intercept_scaling = intercept_scaling
+        self.random_state = random_state
+        self.use_legacy_attributes = use_legacy_attributes
+        self.n_threads = n_threads
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y, sample_weight=None, **params):
+        """Fit the path on every fold, choose, and fit all rows.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n, d)
+            float32 stays float32; everything else becomes float64.
+        y : array-like of shape (n,), or (n, K) with K >= 2
+            Labels of any kind, or soft labels: each row a distribution over K classes.
+        sample_weight : array-like of shape (n,) or None
+            Weights of rows, not negative, for fitting and, unless metadata routing says otherwise, for
+            scoring.
+        **params
+            For the splitter and the scorer; needs scikit-learn's metadata routing.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError, TypeError
+            As :class:`LogisticRegression`, and for folds, Cs or l1_ratios that cannot be used, a score that is
+            not a number, and soft labels under a ``scoring`` that takes single labels. The estimator is left as
+            it was, as it is by an interrupt.
+        """
+        metadata_routing._raise_for_params(params, self, "fit")
+        with restored_on_failure(self):
+            return self._fit(X, y, sample_weight, params)
+
+    def _fit(self, X, y, sample_weight, params):
+        ratios, shares = compatibility.penalties(self)
+        legacy = compatibility.legacy_attributes(self)
+        Cs = self._check_Cs()
+        n_threads = validation.check_n_threads(self.n_threads)
+        X, target, classes = self._check_training_data(X, y)
+        self._check_scoring(soft=target.ndim == 2)
+        sample_weight = validation.check_sample_weight(sample_weight, X.shape[0], all_zero=False)
+        class_weight = self._check_class_weight(classes, target, sample_weight)
+        split_params, score_params = self._route("fit", sample_weight, params)
+        labels = classes[target] if target.ndim == 1 else target
+        folds = self._folds(X, target, labels, split_params)
+
+        paths = _Paths(self, X, target, classes, sample_weight, class_weight, Cs, shares, n_threads)
+        paths.fit(folds, score_params.get("sample_weight"))
+        if not self._scores_by_loss():
+            paths.score(folds, labels, self._get_scorer(), score_params)
+        paths.check_scores()
+        paths.warn()
+
+        if self.refit:
+            # Equal means: the smallest index of C, then of l1_ratio, as in scikit-learn.
+            means = paths.scores.mean(axis=0).T
+            c, r = np.unravel_index(np.argmax(means), means.shape)
+            start = np.zeros((X.shape[1] + 1, paths.coefs.shape[-2]))
+            start[: paths.coefs.shape[-1]] = paths.coefs[:, r, c].mean(axis=0, dtype=np.float64).T
+            C, l1_ratio = Cs[c], shares[r]
+            objective = self._objective(X, target, len(classes), sample_weight, class_weight, n_threads)
+            result = self._solve(
+                objective, start, C, l1_ratio, weight_of_rows(target, sample_weight, class_weight)
+            )
+            theta = centred(result.theta, objective).astype(X.dtype)
+            coef, intercept = theta[:-1].T, theta[-1]
+            self.history_ = {name: np.array(values) for name, values in result.history.items()}
+            self.converged_ = self._judge(result, objective, target, sample_weight)
+        else:
+            best = [np.unravel_index(np.argmax(scores.T), scores.T.shape) for scores in paths.scores]
+            chosen = [(fold, r, c) for fold, (c, r) in enumerate(best)]
+            C = np.mean([Cs[c] for _, _, c in chosen])
+            l1_ratio = np.mean([shares[r] for _, r, _ in chosen])
+            weights = np.mean([paths.coefs[at] for at in chosen], axis=0)
+            coef, intercept = weights, np.zeros(len(weights), X.dtype)
+            if self.fit_intercept:
+                coef, intercept = weights[:, :-1], weights[:, -1]
+            self.converged_ = not any(at in paths.troubles for at in chosen)
+
+        self.classes_, self.coef_, self.intercept_ = classes, np.asfortranarray(coef), intercept
+        self.Cs_ = Cs
+        self.l1_ratios_ = np.asarray([None] if ratios is None else ratios)
+        self.C_, self.l1_ratio_ = float(C), float(l1_ratio)
+        self.coefs_paths_, self.scores_, self.n_iter_ = paths.coefs, paths.scores, paths.n_iter
+        if legacy:
+            self._reshape_as_legacy(has_ratios=ratios is not None)
+        return self
+
+    # What comes in ------------------------------------------------------------------------------------
+
+    def _check_Cs(self):
+        if isinstance(self.Cs, Integral):
+            return np.logspace(-4, 4, self.Cs)
+        Cs = np.array(self.Cs, dtype=np.float64)
+        if Cs.ndim != 1 or Cs.size == 0:
+            raise ValueError(f"Cs must be an int or a list of at least one number; got {self.Cs!r}.")
+        bad = np.flatnonzero(~(Cs > 0))
+        if bad.size:
+            raise ValueError(f"Cs must be positive; Cs[{bad[0]}] is {Cs[bad[0]]}.")
+        return Cs
+
+    def _scores_by_loss(self):
+        return isinstance(self.scoring, str) and self.scoring == LOG_LOSS
+
+    def _get_scorer(self):
+        return get_scorer("accuracy" if self.scoring is None else self.scoring)
+
+    def _check_scoring(self, soft):
+        if soft and not self._scores_by_loss() and isinstance(self._get_scorer(), _BaseScorer):
+            raise ValueError(
+                f"scoring={self.scoring!r} compares single labels, and y holds soft labels. Use "
+                f"scoring={LOG_LOSS!r}, or a function scorer(estimator, X, y) that takes such rows."
+            )
+
+    def _route(self, method, sample_weight, params):
+        """Keyword arguments for the splitter and for the scorer."""
+        if metadata_routing._routing_enabled():
+            if sample_weight is not None:
+                params = params | {"sample_weight": sample_weight}
+            routed = process_routing(self, method, **params)
+            return (routed.splitter.split if method == "fit" else {}), routed.scorer.score
+        return {}, {} if sample_weight is None else {"sample_weight": sample_weight}
+
+    def _folds(self, X, target, labels, split_params):
+        """Pairs of row numbers (train, test)."""
+        strata = labels if target.ndim == 1 else target.argmax(axis=1)
+        rows = np.arange(X.shape[0])
+        splits = check_cv(self.cv, strata, classifier=True).split(X, strata, **split_params)
+        folds = [(rows[train], rows[test]) for train, test in splits]
+        for number, fold in enumerate(folds):
+            for part, name in zip(fold, ("training", "test"), strict=True):
+                if part.size == 0:
+                    raise ValueError(f"cv gave no {name} rows in fold {number}; each fold needs some.")
+        if not folds:
+            raise ValueError("cv gave no folds; at least one pair (train, test) is needed.")
+        return folds
+
+    # One fit ------------------------------------------------------------------------------------------
+
+    def _solve(self, objective, theta0, C, l1_ratio, row_weight):
+        """The Result for one C and l1_ratio.
+
+        The start, an optimum for another C or of other rows, may lie within ``tol`` of this one already. Staying
+        there would make neighbours on the path one and the same, so the largest gradient entry has to fall to a
+        tenth of what it is.
+        """
+        penalise(objective, C, l1_ratio)
+
+        def after_iteration(theta, history):
+            latest = np.array([history["loss"][-1], history["grad_norm"][-1]])
+            validation.check_finite_result(latest, objective.X)
+
+        def solve(tol):
+            return solvers.solve(
+                objective,
+                theta0,
+                solver=self.solver,
+                tol=tol,
+                max_iter=self.max_iter,
+                callback=after_iteration,
+                row_weight=row_weight,
+            )
+
+        result = solve(self.tol)
+        if result.converged and result.n_iter == 0 and result.grad_norm > 0:
+            nearer = solve(0.1 * result.grad_norm)
+            result = nearer if nearer.converged else result
+        validation.check_finite_result(result.theta, objective.X)
+        return result
+
+    # What comes out -----------------------------------------------------------------------------------
+
+    def _reshape_as_legacy(self, has_ratios):
+        K = self.coef_.shape[0]
+        labels = self.classes_[-K:]
+        coefs = np.swapaxes(self.coefs_paths_, 1, 2)
+        scores = np.swapaxes(self.scores_, 1, 2)
+        n_iter = np.swapaxes(self.n_iter_, 1, 2)
+        if not has_ratios:
+            coefs, scores, n_iter = coefs[:, :, 0], scores[:, :, 0], n_iter[:, :, 0]
+        self.C_, self.l1_ratio_ = np.full(K, self.C_), np.full(K, self.l1_ratio_)
+        self.coefs_paths_ = {label: coefs[..., k, :] for k, label in enumerate(labels)}
+        self.scores_ = {label: scores.copy() for label in labels}
+        self.n_iter_ = n_iter[np.newaxis]
+
+    def score(self, X, y, sample_weight=None, **score_params):
+        """The score of ``scoring``, on data of one's own.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n, d)
+        y : array-like of shape (n,), or (n, K)
+            Labels, or soft labels where ``scoring`` takes them.
+        sample_weight : array-like of shape (n,) or None
+            Handed to the scorer.
+        **score_params
+            For the scorer; needs scikit-learn's metadata routing.
+
+        Returns
+        -------
+        float
+            Larger is better; by default minus the mean log loss.
+        """
+        metadata_routing._raise_for_params(score_params, self, "score")
+        _, score_params = self._route("score", sample_weight, score_params)
+        if not self._scores_by_loss():
+            return self._get_scorer()(self, X, y, **score_params)
+        check_is_fitted(self)
+        loss = self._held_out_loss(
+            X, y, self.classes_, self.coef_.dtype, validation.check_n_threads(self.n_threads), **score_params
+        )
+        return -loss(self._theta(self.coef_.dtype))
+
+    def get_metadata_routing(self):
+        """Which metadata go to the splitter, and which to the scorer.
+
+        Returns
+        -------
+        MetadataRouter
+        """
+        return (
+            MetadataRouter(owner=self)
+            .add_self_request(self)
+            .add(splitter=self.cv, method_mapping=MethodMapping().add(caller="fit", callee="split"))
+            .add(
+                scorer=self._get_scorer(),
+                method_mapping=MethodMapping()
+                .add(caller="score", callee="score")
+                .add(caller="fit", callee="score"),
+            )
+        )
+
+
+class _Paths:
+    """The fits of all folds, shares of L1 and Cs; axes in that order.
+
+    Attributes
+    ----------
+    coefs : ndarray (F, R, M, K, p)
+    scores : float64 (F, R, M)
+    n_iter : int32 (F, R, M)
+    troubles : dict
+        (fold, share, C), as indices, to the text on why that fit did not converge.
+    """
+
+    def __init__(self, model, X, target, classes, sample_weight, class_weight, Cs, shares, n_threads):
+        self._model = model
+        self._X = X
+        self._target = target
+        self._classes = classes
+        self._sample_weight = sample_weight
+        self._class_weight = class_weight
+        self._Cs = Cs
+        self._shares = shares
+        self._n_threads = n_threads
+
+    def fit(self, folds, score_weight):
+        """Fit, and score by log loss where that is the score asked for."""
+        K = 1 if len(self._classes) == 2 else len(self._classes)
+        shape = (len(folds), len(self._shares), len(self._Cs))
+        self.coefs = np.empty((*shape, K, self._X.shape[1] + self._model.fit_intercept), self._X.dtype)
+        self.scores = np.full(shape, np.nan)
+        self.n_iter = np.zeros(shape, dtype=np.int32)
+        self.troubles = {}
+        inside = work(self._X, K) >= _LARGE
+        outer, inner = (1, self._n_threads) if inside else (self._n_threads, 1)
+
+        def task(i):
+            fold, share = divmod(i, len(self._shares))
+            self._fit_one(fold, share, *folds[fold], score_weight, inner)
+
+        with parallel.one_blas_thread:
+            parallel.run(task, shape[0] * shape[1], outer)
+
+    def _fit_one(self, fold, share, train, test, score_weight, n_threads):
+        """One path, from the strongest penalty to the weakest."""
+        model, n_classes = self._model, len(self._classes)
+        X, target, weight = self._rows(train)
+
+        def objective_of(X, target, sample_weight, class_weight, rows):
+            try:
+                return model._objective(X, target, n_classes, sample_weight, class_weight, n_threads)
+            except ValueError as error:
+                raise ValueError(f"In the {rows} rows of fold {fold}: {error}") from None
+
+        objective = objective_of(X, target, weight, self._class_weight, "training")
+        held_out = None
+        if model._scores_by_loss():
+            X_test, target_test, _ = self._rows(test)
+            weight_test = None if score_weight is None else score_weight[test]
+            held_out = objective_of(X_test, target_test, weight_test, None, "test")
+        row_weight = weight_of_rows(target, weight, self._class_weight)
+        theta = objective.initial()
+        for c in np.argsort(self._Cs, kind="stable"):
+            at = (fold, share, int(c))
+            result = model._solve(objective, theta, self._Cs[c], self._shares[share], row_weight)
+            theta = result.theta
+            rounded = centred(theta, objective).astype(X.dtype)
+            self.coefs[at] = rounded[: self.coefs.shape[-1]].T
+            self.n_iter[at] = result.n_iter
+            if held_out is not None:
+                self.scores[at] = -held_out.value(rounded)
+            trouble = model._trouble(result, objective, target, weight)
+            if trouble is not None:
+                self.troubles[at] = trouble
+        if model.verbose:
+            print(
+                f"fold {fold}   l1_ratio {self._shares[share]:g}   {len(self._Cs)} values of C   "
+                f"{self.n_iter[fold, share].sum()} iterations"
+            )
+
+    def _rows(self, rows):
+        weight = None if self._sample_weight is None else self._sample_weight[rows]
+        return for_kernels(self._X[rows]), self._target[rows], weight
+
+    def score(self, folds, labels, scorer, score_params):
+        """Score by a scorer of scikit-learn's or a person's own."""
+        scorer = _knowing_classes(scorer, self._classes)
+        fitted = LogisticRegression(
+            solver=self._model.solver,
+            fit_intercept=self._model.fit_intercept,
+            n_threads=self._model.n_threads,
+        )
+        fitted.classes_ = self._classes
+        fitted.n_features_in_ = self._X.shape[1]
+        d = self._X.shape[1]
+        for fold, (_, test) in enumerate(folds):
+            X, y = for_kernels(self._X[test]), labels[test]
+            params = _check_method_params(X=self._X, params=score_params, indices=test)
+            for share, c in np.ndindex(self.scores.shape[1:]):
+                coefs = self.coefs[fold, share, c]
+                fitted.C, fitted.l1_ratio = self._Cs[c], self._shares[share]
+                fitted.coef_ = coefs[:, :d]
+                fitted.intercept_ = coefs[:, d] if coefs.shape[1] > d else np.zeros(len(coefs), coefs.dtype)
+                self.scores[fold, share, c] = scorer(fitted, X, y, **params)
+
+    def check_scores(self):
+        """Refuse scores among which there is no best one."""
+        bad = np.argwhere(np.isnan(self.scores))
+        if len(bad):
+            fold, share, c = bad[0]
+            raise ValueError(
+                f"scoring={self._model.scoring!r} gave nan in fold {fold} for C={self._Cs[c]:g} and "
+                f"l1_ratio={self._shares[share]:g}, so no best C can be told. It may need every class among the "
+                "test rows: use fewer folds, stratified ones, or another scoring."
+            )
+
+    def warn(self):
+        """One warning for all fits that did not converge."""
+        if not self.troubles:
+            return
+        fold, share, c = min(self.troubles)
+        warnings.warn(
+            f"{len(self.troubles)} of {self.scores.size} fits in cross-validation did not converge. The first, "
+            f"of fold {fold} with C={self._Cs[c]:g} and l1_ratio={self._shares[share]:g}: "
+            + self.troubles[fold, share, c],
+            ConvergenceWarning,
+            stacklevel=compatibility.CALLER,
+        )
+
+
+def _knowing_classes(scorer, classes):
+    """The scorer, told all labels if it can be: the test rows of a fold may lack some."""
+    metric = getattr(scorer, "_score_func", None)
+    takes = inspect.signature(metric).parameters if metric is not None else ()
+    if "labels" not in takes:
+        return scorer
+    known = {"labels": classes}
+    if len(classes) == 2 and "pos_label" in takes:
+        known["pos_label"] = classes[1]
+    return make_scorer(
+        metric,
+        response_method=scorer._response_method,
+        greater_is_better=scorer._sign > 0,
+        **(known | scorer._kwargs),
+    )

@@ -1,0 +1,156 @@
+"""Prediction: every build, storage and shape against the reference; binary models; the same bits on any threads."""
+
+import functools
+
+import mpmath
+import numpy as np
+import pytest
+import scipy.sparse as sp
+
+from fastxent import objective, prediction
+from fastxent.prediction import predict
+from oracle import error_in_roundoffs, exact_row, unit_roundoff
+from problems import DTYPES, STORAGES, Expected, assert_close, features, storages, theta_of
+
+COLUMNS = (1, 2, 3, 10, 12, 13, 16, 17, 24, 25, 57, 130)
+FEATURES = (1, 7, 8, 9, 15, 16, 17, 33, 300)
+OUTPUTS = ("logits", "proba", "log_proba")
+
+
+@pytest.fixture
+def many_pieces(monkeypatch):
+    """Pieces as small as a block."""
+    monkeypatch.setattr(prediction, "MIN_PIECE", 1)
+
+
+@functools.cache
+def sweep(dtype, storage):
+    """All shapes, and what the reference says of them; rows and the dtype of theta are drawn for each."""
+    rng = np.random.default_rng([storages.index(storage), np.dtype(dtype).itemsize])
+    problems = []
+    for K in COLUMNS:
+        for d in FEATURES:
+            n = int(rng.choice([1, 5, 31, 64, 200, 530]))
+            X = features(rng, n, d, dtype, sparse=storage.startswith("csr"))
+            theta = theta_of(rng, d, K, rng.choice(DTYPES, p=[0.3, 0.7]))
+            expected = Expected(X, theta)
+            exact = {output: expected.output(output) for output in OUTPUTS}
+            problems.append((STORAGES[storage](X), theta, int(rng.integers(1, 4)), exact))
+    return problems
+
+
+@pytest.mark.parametrize("storage", storages)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_every_shape_within_rounding_of_the_reference(level, dtype, storage):
+    worst = dict.fromkeys(OUTPUTS, 0.0)
+    for X, theta, n_threads, exact in sweep(dtype, storage):
+        for output, (right, bound) in exact.items():
+            got = predict(X, theta, output, n_threads=n_threads)
+            assert got.dtype == dtype
+            share = assert_close(
+                got, right, bound, f"{output} {X.shape} {theta.shape[1]} theta={theta.dtype}"
+            )
+            worst[output] = max(worst[output], share)
+    print({name: f"{share:.1%} of its bound" for name, share in worst.items()})
+
+
+@pytest.mark.parametrize("storage", ["C", "F", "csr32", "csr64"])
+@pytest.mark.parametrize("K", [1, 3, 30])
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_the_same_bits_on_any_number_of_threads(level, dtype, K, storage, many_pieces):
+    """Here the pieces follow the threads: a row must not depend on which piece it is in."""
+    rng = np.random.default_rng(K)
+    X, theta = (
+        features(rng, 1777, 23, dtype, sparse=storage.startswith("csr")),
+        theta_of(rng, 23, K, np.float64),
+    )
+    data = STORAGES[storage](X)
+    for output in OUTPUTS:
+        alone = predict(data, theta, output, n_threads=1)
+        for n_threads in (2, 3, 7):
+            np.testing.assert_array_equal(predict(data, theta, output, n_threads=n_threads), alone)
+
+
+@pytest.mark.parametrize("storage", ["C", "F", "csr32"])
+@pytest.mark.parametrize("K", [1, 3, 30])
+def test_few_rows_at_a_time_or_all_at_once(level, K, storage):
+    """A service that asks row by row gets what a batch gets, but for the order of sums."""
+    rng = np.random.default_rng(K)
+    X, theta = (
+        features(rng, 40, 19, np.float64, sparse=storage.startswith("csr")),
+        theta_of(rng, 19, K, np.float64),
+    )
+    for output in OUTPUTS:
+        whole = predict(STORAGES[storage](X), theta, output)
+        rows = [predict(STORAGES[storage](X[i : i + 1]), theta, output) for i in range(40)]
+        np.testing.assert_allclose(np.concatenate(rows), whole, rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_binary_probabilities_keep_their_digits(level, dtype):
+    """Columns are 1 - p and p, each computed for itself; log-probabilities stay exact where these underflow."""
+    z = np.array([0, 1e-6, -1e-6, 0.5, -2, 15, -36, 40, -70, 88.5, -101, 700, -745.5, 3000, -1e30], dtype)
+    X, theta = z[:, None], np.array([[1.0], [0.0]])
+    np.testing.assert_array_equal(predict(X, theta, "logits"), z)
+    proba, log_proba = predict(X, theta, "proba"), predict(X, theta, "log_proba")
+    assert proba.shape == log_proba.shape == (len(z), 2)
+    for i, value in enumerate(z):
+        _, p, log_p = exact_row([0, value])
+        for k in range(2):
+            assert error_in_roundoffs(proba[i, k], p[k], dtype) <= 8
+            assert error_in_roundoffs(log_proba[i, k], log_p[k], dtype) <= 8
+    assert np.isfinite(log_proba).all()
+    assert (proba >= 0).all() and (proba <= 1).all()
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_multinomial_log_probabilities_never_underflow(level, dtype):
+    for K in (3, 30):
+        theta = np.zeros((2, K))
+        theta[0, 0], theta[0, 1] = 1, -1
+        X = np.array([[1], [50], [1000], [1e30], [-1e30]], dtype)
+        log_proba = predict(X, theta, "log_proba")
+        assert np.isfinite(log_proba).all()
+        for x, row in zip(X[:, 0], log_proba, strict=True):
+            _, _, exact = exact_row(np.array([x, -x, *[0] * (K - 2)], dtype))
+            u = unit_roundoff(dtype)
+            for got, value in zip(row, exact, strict=True):
+                # z - m is rounded once; where exp(z - m) is felt at all, that is (rho + 8 + ceil(log2 K)) u
+                rounding = mpmath.mpf(8 + 5 + min(2 * abs(float(x)), 150)) * u
+                assert (
+                    abs(mpmath.mpf(float(got)) - value)
+                    <= rounding * abs(value) + np.finfo(dtype).smallest_normal
+                )
+
+
+@pytest.mark.parametrize("storage", storages)
+def test_results_agree_with_each_other(level, storage):
+    rng = np.random.default_rng(9)
+    for K in (1, 2, 7, 40):
+        X, theta = features(rng, 100, 12, np.float64, sparse=True), theta_of(rng, 12, K, np.float64)
+        logits, p, log_p = (predict(STORAGES[storage](X), theta, output) for output in OUTPUTS)
+        np.testing.assert_allclose(p.sum(axis=1), 1, rtol=1e-14)
+        np.testing.assert_allclose(np.exp(log_p), p, rtol=1e-13)
+        difference = logits if K == 1 else logits[:, 1] - logits[:, 0]
+        np.testing.assert_allclose(log_p[:, 1] - log_p[:, 0], difference, rtol=1e-12, atol=1e-13)
+
+
+def test_arguments_are_left_alone_and_may_be_read_only(many_pieces):
+    rng = np.random.default_rng(3)
+    for K in (1, 5, 40):
+        X, theta = rng.normal(size=(300, 6)), theta_of(rng, 6, K, np.float64)
+        kept = X.copy(), theta.copy()
+        X.flags.writeable = theta.flags.writeable = False
+        for data in (X, np.asfortranarray(X), sp.csr_array(X)):
+            predict(data, theta, "proba", n_threads=2)
+        np.testing.assert_array_equal(X, kept[0])
+        np.testing.assert_array_equal(theta, kept[1])
+
+
+def test_prediction_and_objective_see_the_same_logits():
+    rng = np.random.default_rng(4)
+    for K in (1, 5, 40):
+        X, theta = rng.normal(size=(200, 15)), theta_of(rng, 15, K, np.float64)
+        y = rng.integers(max(2, K), size=200, dtype=np.intp)
+        losses = objective.Objective(X, y, n_classes=max(2, K), binary=K == 1).row_losses(theta)
+        np.testing.assert_allclose(-predict(X, theta, "log_proba")[np.arange(200), y], losses, rtol=1e-13)
