@@ -125,7 +125,11 @@ class SGDClassifier(CallbackSupportMixin, LinearClassifierMixin, SparseCoefMixin
         What early stopping goes by.
     n_threads : int or None, default=None
         Threads for full batches, validation and prediction; the results are the same whatever it is. Updates
-        by rows and minibatches run on one thread.
+        by rows and minibatches run on one thread, unless ``parallel`` says otherwise.
+    parallel : {'hogwild'} or None, default=None
+        'hogwild': ``n_threads`` threads take rows of sparse data at once and write into the same weights
+        without locks. Faster where rows seldom share features, and not reproducible to the last digit. For
+        stochastic sgd without L1 and averaging only.
 
     Attributes
     ----------
@@ -192,6 +196,7 @@ class SGDClassifier(CallbackSupportMixin, LinearClassifierMixin, SparseCoefMixin
         "warmup": [Interval(Integral, 0, None, closed="left")],
         "validation_metric": [StrOptions({"log_loss", "accuracy"})],
         "n_threads": [None, Integral],
+        "parallel": [StrOptions({"hogwild"}), None],
     }
 
     def __init__(
@@ -224,6 +229,7 @@ class SGDClassifier(CallbackSupportMixin, LinearClassifierMixin, SparseCoefMixin
         warmup=0,
         validation_metric="log_loss",
         n_threads=None,
+        parallel=None,
     ):
         self.loss = loss
         self.penalty = penalty
@@ -252,6 +258,7 @@ class SGDClassifier(CallbackSupportMixin, LinearClassifierMixin, SparseCoefMixin
         self.warmup = warmup
         self.validation_metric = validation_metric
         self.n_threads = n_threads
+        self.parallel = parallel
 
     # Training -----------------------------------------------------------------------------------------
 
@@ -710,7 +717,19 @@ def _descent(model, start, X, target, classes, row_weight, class_weight, n_threa
         training = Training(options_of(model), start)
     from ..sgd import descents
 
-    if model.optimizer == "svrg":
+    if model.parallel == "hogwild":
+        options = training.options
+        if options.optimizer != "sgd" or options.batch != 1 or options.l1 or options.average_from >= 0:
+            raise ValueError(
+                "parallel='hogwild' is for optimizer='sgd' with batch_size=1, without an L1 penalty and without averaging."
+                " Use parallel=None."
+            )
+        if not sp.issparse(X):
+            raise ValueError(
+                "parallel='hogwild' is for sparse X: dense rows all write everywhere. Use batch_size=128, or a CSR matrix."
+            )
+        kind = descents.Hogwild
+    elif model.optimizer == "svrg":
         kind = descents.VarianceReduced
     else:
         kind = descents.FullBatch if model.batch_size is None else descents.Minibatches

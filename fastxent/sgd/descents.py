@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 
+from .. import parallel
 from ..objective import Objective
 from . import loops
 from .trainer import Data
@@ -42,6 +43,18 @@ class Minibatches:
     @property
     def updates(self):
         return self.training.updates
+
+
+class Hogwild(Minibatches):
+    """Stochastic descent by threads that do not wait for each other."""
+
+    def __init__(self, training, X, target, n_classes, row_weight, class_weight, n_threads):
+        super().__init__(training, X, target, n_classes, row_weight, class_weight, n_threads)
+        self._n_threads = n_threads or parallel.available_threads()
+
+    def epoch(self, order):
+        loss, mass = self.training.run_together(self._data, order, self._n_threads)
+        return loss / mass, {}
 
 
 class FullBatch(Minibatches):

@@ -14,6 +14,7 @@ from .updates import ADAM, ADAMW, FTRL, MOMENTS, MOMENTUM, NESTEROV, OPTIMIZERS,
 MAX_CALL = (
     50_000_000  # multiplications in one call of a loop, some hundredths of a second: then Ctrl-C is heard
 )
+ROUND = 4096  # rows of each thread between two penalties, if threads write together
 FIRST_ERA = 256
 LONGEST_ERA = 65536
 
@@ -88,7 +89,7 @@ class Data:
         self.batches = dense and options.batch > 1
         # Single dense rows: whole registers of features, unless single features must catch up.
         steps_only = dense and options.batch == 1 and options.optimizer == "sgd" and options.l1 == 0
-        self.problem = kernels.RowProblem(
+        self._arguments = (
             X_bound,
             K,
             target,
@@ -100,6 +101,7 @@ class Data:
             options.batch,
             _zeros,
         )
+        self.problem = self.bind()
         none = np.zeros(0, np.int32)
         self.indptr, self.indices = (none, none) if dense else (_plain(X.indptr), _plain(X.indices))
         self.weights = np.zeros(0) if row_weight is None else row_weight
@@ -109,6 +111,10 @@ class Data:
                 loops.dense_squares(_plain(X)) if dense else loops.sparse_squares(_plain(X.data), self.indptr)
             )
         self.entries_per_row = X.shape[1] if dense else X.nnz / X.shape[0]
+
+    def bind(self):
+        """The rows with scratch of their own, for one thread."""
+        return kernels.RowProblem(*self._arguments)
 
 
 class Training:
@@ -204,7 +210,38 @@ class Training:
         other._arrays = {name: array.copy() for name, array in self._arrays.items()}
         return other
 
-    def run(self, data, order, after_piece=None):
+    def run_together(self, data, order, n_threads):
+        """Like `run`, by threads that write into the same weights without asking each other (Hogwild).
+
+        Plain SGD on single rows only. Which thread reads what when is left to chance, and so are the last digits. The
+        penalty comes in between rounds of some thousand rows.
+        """
+        rule, memory = self._enter(data)
+        loops.synchronise(rule, memory)
+        free = rule._replace(l2=0.0)
+        problems = [data.bind() for _ in range(n_threads)]
+        loss = mass = 0.0
+        for first in range(0, len(order), ROUND * n_threads):
+            parts = np.array_split(order[first : first + ROUND * n_threads], n_threads)
+
+            def task(i, parts=parts):
+                own = memory._replace(counters=self.counters.copy())
+                rows = (parts[i], data.weights, data.squares, data.indptr, data.indices)
+                return *loops.plain(problems[i].address, free, own, *rows), own.counters
+
+            results = parallel.run(task, n_threads, n_threads)
+            before = self.counters.copy()
+            self.counters += sum(counters - before for _, _, counters in results)
+            self.counters[ETA] = results[0][2][ETA]
+            self.counters[SCALE] = math.exp(-rule.l2 * (self.counters[CLOCK] - before[CLOCK]))
+            loops.rescale(rule, memory)
+            loss += sum(result[0] for result in results)
+            mass += sum(result[1] for result in results)
+            if not math.isfinite(loss):
+                break
+        return loss, mass
+
+    def run(self, data, order):
         """Take the rows `order` of data. Returns the sum of s_i loss_i, each before its row's update, and of s_i."""
         rule, memory = self._enter(data)
         loss = mass = 0.0

@@ -468,3 +468,19 @@ def test_kinds_of_arrays(data, kind, tmp_path):
         Z.flags.writeable = kind != "readonly"
     model = SGDClassifier(random_state=0, max_iter=3, tol=None).fit(Z, y)
     assert_allclose(model.coef_, expected.coef_, rtol=1e-9)
+
+
+def test_hogwild_ends_near_the_serial_result():
+    rng = np.random.default_rng(0)
+    X = sp.random_array((30_000, 2000), density=0.005, rng=rng, format="csr")
+    y = np.argmax(X @ rng.normal(size=(2000, 5)) + 0.1 * rng.gumbel(size=(30_000, 5)), axis=1)
+    settings = {"alpha": 1e-4, "max_iter": 4, "tol": None, "random_state": 0}
+    serial = SGDClassifier(**settings).fit(X, y)
+    model = SGDClassifier(parallel="hogwild", n_threads=2, **settings).fit(X, y)
+    assert model.t_ == serial.t_
+    assert_allclose(objective(model, X, y, 1e-4), objective(serial, X, y, 1e-4), rtol=0.1)
+    for wrong in ({"batch_size": 4}, {"optimizer": "adam"}, {"penalty": "l1"}, {"average": True}):
+        with pytest.raises(ValueError, match="parallel='hogwild' is for optimizer='sgd'"):
+            SGDClassifier(parallel="hogwild", **wrong).fit(X, y)
+    with pytest.raises(ValueError, match="sparse X"):
+        SGDClassifier(parallel="hogwild").fit(X[:100].toarray(), y[:100])
