@@ -24,8 +24,8 @@ from .logistic_regression import (
     _DTYPES,
     LogisticRegression,
     _checked_structure,
-    for_kernels,
     _has_columns,
+    for_kernels,
     restored_on_failure,
 )
 
@@ -89,8 +89,8 @@ class SGDClassifier(CallbackSupportMixin, LinearClassifierMixin, SparseCoefMixin
         - 'auto': 'invscaling' for stochastic and minibatch sgd, momentum and nesterov, else 'constant'.
     eta0 : float or None, default=None
         The first step size. None: from the data, so that it suits their scale: for minibatches from the mean of
-        s_i \|x_i\|^2 over the rows seen so far (so the data may come in pieces), the intercept apart, and for full batches
-        from the largest curvature of the loss.
+        s_i \|x_i\|^2 over the rows seen so far (so the data may come in pieces), the intercept apart, and for
+        full batches from the largest curvature of the loss.
     power_t : float, default=0.25
         Exponent of 'invscaling'.
     early_stopping : bool, default=False
@@ -144,8 +144,8 @@ class SGDClassifier(CallbackSupportMixin, LinearClassifierMixin, SparseCoefMixin
         Whether training stopped by itself.
     history_ : dict of ndarray
         By epoch: ``epoch``, ``loss`` (mean cross-entropy of the rows, each just before its update; for full batches the
-        objective at the epoch's begin), ``learning_rate``, ``seconds`` since the start, ``val_loss`` (log loss) if there
-        are validation rows, ``grad_norm`` (root of the sum of squares) for full batches.
+        objective at the epoch's begin), ``learning_rate``, ``seconds`` since the start, ``val_loss`` (log loss) if
+        there are validation rows, ``grad_norm`` (root of the sum of squares) for full batches.
     n_features_in_ : int
     feature_names_in_ : ndarray of shape (d,)
 
@@ -161,9 +161,8 @@ class SGDClassifier(CallbackSupportMixin, LinearClassifierMixin, SparseCoefMixin
     One step of stochastic descent, by hand: sigmoid(0.04 + 0.5 * 0.82) is 0.61, so the gradient is
     (0.61 - 1) (1, 0.82).
 
-    >>> one = SGDClassifier(eta0=0.01, learning_rate="constant", penalty=None)
-    >>> _ = one.warm_up([[0.0]], [0, 1], coef=[[0.5]], intercept=[0.04])
-    >>> _ = one.partial_fit([[0.82]], [1])
+    >>> one = SGDClassifier(eta0=0.01, learning_rate="constant", penalty=None, max_iter=1, tol=None)
+    >>> _ = one.fit([[0.82]], [[0, 1]], coef_init=[[0.5]], intercept_init=[0.04])
     >>> one.intercept_.round(4), one.coef_.round(4)
     (array([0.0439]), array([[0.5032]]))
     """
@@ -263,7 +262,9 @@ class SGDClassifier(CallbackSupportMixin, LinearClassifierMixin, SparseCoefMixin
     # Training -----------------------------------------------------------------------------------------
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y, sample_weight=None, eval_set=None, callback=None):
+    def fit(
+        self, X, y, coef_init=None, intercept_init=None, sample_weight=None, eval_set=None, callback=None
+    ):
         """Train from the start, epoch after epoch.
 
         Parameters
@@ -271,6 +272,8 @@ class SGDClassifier(CallbackSupportMixin, LinearClassifierMixin, SparseCoefMixin
         X : {array-like, sparse matrix} of shape (n, d)
         y : array-like of shape (n,), or (n, K) with K >= 2
             Labels of any kind, or soft labels: each row a distribution over K classes.
+        coef_init, intercept_init : array-like like ``coef_`` and ``intercept_``, or None
+            Where to start, instead of zeros or (with ``warm_start``) the last fit.
         sample_weight : array-like of shape (n,) or None
             Weights of rows, not negative. A weight of zero leaves the row out.
         eval_set : tuple (X, y) or None
@@ -290,7 +293,7 @@ class SGDClassifier(CallbackSupportMixin, LinearClassifierMixin, SparseCoefMixin
             by an interrupt.
         """
         with restored_on_failure(self):
-            return self._fit(X, y, sample_weight, eval_set, callback)
+            return self._fit(X, y, coef_init, intercept_init, sample_weight, eval_set, callback)
 
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X, y, classes=None, sample_weight=None, eval_set=None):
@@ -316,7 +319,7 @@ class SGDClassifier(CallbackSupportMixin, LinearClassifierMixin, SparseCoefMixin
         with restored_on_failure(self):
             return self._partial_fit(X, y, classes, sample_weight, eval_set)
 
-    def _fit(self, X, y, sample_weight, eval_set, callback):
+    def _fit(self, X, y, coef_init, intercept_init, sample_weight, eval_set, callback):
         n_threads = validation.check_n_threads(self.n_threads)
         if self.optimizer == "svrg" and self.batch_size != 1:
             raise ValueError(
@@ -329,7 +332,7 @@ class SGDClassifier(CallbackSupportMixin, LinearClassifierMixin, SparseCoefMixin
                 f"class: {classes.tolist()[0]!r}"
             )
         sample_weight = validation.check_sample_weight(sample_weight, X.shape[0], all_zero=False)
-        start = self._start(X, classes)
+        start = self._start(X, classes, coef_init, intercept_init)
         score = None
         if eval_set is not None:
             score = self._validation(*self._check_eval_set(eval_set, classes, X.dtype), classes, n_threads)
@@ -340,7 +343,9 @@ class SGDClassifier(CallbackSupportMixin, LinearClassifierMixin, SparseCoefMixin
             sample_weight = None if sample_weight is None else sample_weight[kept]
         row_weight, class_weight, rows = self._weights(classes, target, sample_weight)
         if len(rows) == 0:
-            raise ValueError("The weights of all rows are zero once class_weight is taken in; one must be positive.")
+            raise ValueError(
+                "The weights of all rows are zero once class_weight is taken in; one must be positive."
+            )
         descent = _descent(self, start, X, target, classes, row_weight, class_weight, n_threads)
         descent.begin(rows)
         random = check_random_state(self.random_state)
@@ -449,35 +454,6 @@ class SGDClassifier(CallbackSupportMixin, LinearClassifierMixin, SparseCoefMixin
         self.history_ = {name: np.array(values) for name, values in watch.history.items()}
         return self
 
-    def warm_up(self, X, classes, coef, intercept):
-        """Give the coefficients from which ``partial_fit`` is to go on.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n, d)
-            Rows that show how many features there are, and their names; their values do not matter.
-        classes : array-like of shape (K,)
-        coef : array-like of shape (K, d), or (1, d) for two classes
-        intercept : array-like of shape (K,) or (1,)
-
-        Returns
-        -------
-        self
-        """
-        X = validate_data(self, _checked_structure(X), accept_sparse="csr", dtype=_DTYPES)
-        classes = np.unique(classes)
-        coef = validation.as_native(coef, "coef", X.dtype)
-        intercept = validation.as_native(intercept, "intercept", X.dtype)
-        K = 1 if len(classes) == 2 else len(classes)
-        if coef.shape != (K, X.shape[1]) or intercept.shape != (K,):
-            raise ValueError(
-                f"coef and intercept must have shapes {(K, X.shape[1])} and {(K,)} for {len(classes)} classes; got "
-                f"{coef.shape} and {intercept.shape}."
-            )
-        self.classes_, self.coef_, self.intercept_ = classes, coef, intercept
-        self._training_ = self._watch_ = None
-        return self
-
     # What comes in ------------------------------------------------------------------------------------
 
     def _check_rows(self, X, y, classes=None, reset=True):
@@ -516,8 +492,8 @@ class SGDClassifier(CallbackSupportMixin, LinearClassifierMixin, SparseCoefMixin
         rows = np.arange(target.shape[0]) if weight is None else np.flatnonzero(weight)
         return weight, class_weight, rows
 
-    def _start(self, X, classes):
-        """Zeros, or where the last fit ended."""
+    def _start(self, X, classes, coef_init, intercept_init):
+        """What is given, zeros, or where the last fit ended."""
         theta = np.zeros((X.shape[1] + 1, 1 if len(classes) == 2 else len(classes)), X.dtype)
         if self.warm_start and hasattr(self, "coef_"):
             wanted = (theta.shape[1], X.shape[1])
@@ -527,6 +503,21 @@ class SGDClassifier(CallbackSupportMixin, LinearClassifierMixin, SparseCoefMixin
                     f"needs {wanted}. Use warm_start=False, or clone the estimator."
                 )
             theta[...] = self._theta(X.dtype)
+        for name, given, target in (
+            ("coef_init", coef_init, theta[:-1].T),
+            ("intercept_init", intercept_init, theta[-1]),
+        ):
+            if given is None:
+                continue
+            given = validation.as_native(given, name, X.dtype)
+            validation.check_finite(given, name)
+            if given.shape != target.shape:
+                raise ValueError(
+                    f"{name} must have shape {target.shape} for {len(classes)} classes; got {given.shape}."
+                )
+            target[...] = given
+        if not self.fit_intercept:
+            theta[-1] = 0.0
         return theta
 
     def _hold_out(self, target):
@@ -636,8 +627,8 @@ class _Watch:
         if not math.isfinite(loss) or (self.history["epoch"] and growing):
             eta0 = self._model["eta0"]
             raise ValueError(
-                f"The descent diverges: the loss of epoch {len(self.history['epoch']) + 1} is {loss:.4g}, at a learning "
-                f"rate of {learning_rate:.3g} (eta0={eta0}, learning_rate={self._model['learning_rate']!r}, "
+                f"The descent diverges: the loss of epoch {len(self.history['epoch']) + 1} is {loss:.4g}, at a "
+                f"learning rate of {learning_rate:.3g} (eta0={eta0}, learning_rate={self._model['learning_rate']!r}, "
                 f"optimizer={self._model['optimizer']!r}). Lower eta0, or leave it None; scale the features."
             )
         entries = {
@@ -702,8 +693,8 @@ class _Watch:
         """All epochs are done."""
         if self._model["tol"] is not None and not self.converged:
             warnings.warn(
-                f"Training did not converge in max_iter={model.max_iter} epochs (loss {self._cost:.6g}, tol={model.tol:.3g})."
-                " Increase max_iter or tol, or scale the features.",
+                f"Training did not converge in max_iter={model.max_iter} epochs (loss {self._cost:.6g}, "
+                f"tol={model.tol:.3g}). Increase max_iter or tol, or scale the features.",
                 ConvergenceWarning,
                 stacklevel=5,
             )
@@ -721,12 +712,13 @@ def _descent(model, start, X, target, classes, row_weight, class_weight, n_threa
         options = training.options
         if options.optimizer != "sgd" or options.batch != 1 or options.l1 or options.average_from >= 0:
             raise ValueError(
-                "parallel='hogwild' is for optimizer='sgd' with batch_size=1, without an L1 penalty and without averaging."
-                " Use parallel=None."
+                "parallel='hogwild' is for optimizer='sgd' with batch_size=1, without an L1 penalty and without "
+                "averaging. Use parallel=None."
             )
         if not sp.issparse(X):
             raise ValueError(
-                "parallel='hogwild' is for sparse X: dense rows all write everywhere. Use batch_size=128, or a CSR matrix."
+                "parallel='hogwild' is for sparse X: dense rows all write everywhere. Use batch_size=128, or a "
+                "CSR matrix."
             )
         kind = descents.Hogwild
     elif model.optimizer == "svrg":

@@ -1,7 +1,7 @@
 # Rows by number: what the jitted loops of fastxent.sgd call, one row or one minibatch at a time, in any order.
 #
 # Two schemes of weights, both flat, features first and the K intercepts behind them in one piece (at `intercept`):
-#   rows      the SPARSE layout for every storage, ldw weights per feature; a dense row is a CSR row that names all columns
+#   rows      the SPARSE layout for every storage, ldw weights per feature; a dense row is a CSR row of all columns
 #   batches   dense data in minibatches: the block layouts FEATURES and CLASSES, rows gathered into a block; FEATURES
 #             also for single rows, if they are only to be stepped along
 # Logits are bias + w_scale * x W, so that an L2 penalty costs one multiplication a step.
@@ -27,15 +27,17 @@ cdef struct RowApi:
 cdef class RowProblem(LinearSoftmax):
     """Rows of X, their targets and scratch, bound for loops that name rows by number.
 
-    Parameters are those of LinearSoftmax; `batches`, of dense X only, chooses the layouts of blocks, for minibatches of up
-    to `batch` rows (1: if that is FEATURES, and then row_step alone may be called). zeros: f(size, itemsize). One object serves one thread.
+    Parameters are those of LinearSoftmax; `batches`, of dense X only, chooses the layouts of blocks, for minibatches
+    of up to `batch` rows (1: if that is FEATURES, and then row_step alone may be called). zeros: f(size, itemsize).
+    One object serves one thread.
     """
     cdef RowApi api
     cdef object own
     cdef readonly Py_ssize_t ld, intercept
     cdef readonly bint by_class    # FEATURES: weights (K, ld); else (d, ld)
 
-    def __init__(self, X, K, target, n_classes, row_weight, class_weight, smoothing, bint batches, Py_ssize_t batch, zeros):
+    def __init__(self, X, K, target, n_classes, row_weight, class_weight, smoothing, bint batches,
+                 Py_ssize_t batch, zeros):
         LinearSoftmax.__init__(self, X, K, target, n_classes, row_weight, class_weight, smoothing)
         cdef Py_ssize_t L = FX_LANES_F64 if self.is_double else FX_LANES_F32, itemsize = 8 if self.is_double else 4
         cdef Rows shape = self.rows
@@ -59,6 +61,7 @@ cdef class RowProblem(LinearSoftmax):
         self.weights_size = self.layout.weights_size
         self.block = self.layout.block
         size = self.layout.x_size + self.layout.panel_size + 2 * self.layout.z_size + 5 * AUX_ROWS + n_classes + 8 * 16
+        self.scratch_size, self.x_size, self.z_size = size, self.layout.x_size, self.layout.z_size
         scratch = zeros(size, itemsize)
         row = zeros(self.d, itemsize)
         columns = zeros(self.d, 4)
@@ -87,7 +90,8 @@ cdef class RowProblem(LinearSoftmax):
         return <Py_ssize_t>&self.api
 
 
-# ---- one row -----------------------------------------------------------------------------------------------------------
+# ---- one row
+# -----------------------------------------------------------------------------------------------------------
 
 cdef inline Py_ssize_t find_row(const RowApi* api, Py_ssize_t i, const real** x, const index** j) noexcept nogil:
     """Where row i's entries and their column numbers stand; returns how many they are."""
@@ -111,9 +115,9 @@ cdef inline Py_ssize_t find_row(const RowApi* api, Py_ssize_t i, const real** x,
     return X.d
 
 
-cdef double gradient_of_row(const RowApi* api, Py_ssize_t i, Py_ssize_t nnz, const real* x, const index* j, const real* w,
-                            double w_scale, real* q) noexcept nogil:
-    """s_i loss_i; q (K rounded up to registers) becomes its gradient with respect to the logits, zero in the padding."""
+cdef double gradient_of_row(const RowApi* api, Py_ssize_t i, Py_ssize_t nnz, const real* x, const index* j,
+                            const real* w, double w_scale, real* q) noexcept nogil:
+    """s_i loss_i; q (K rounded up to registers) becomes its gradient by logits, zero in the padding."""
     cdef const Layout* p = &api.layout
     cdef Scratch s = scratch_parts(p, <real*>api.scratch)
     cdef const real* bias = w + p.d * p.ldw
@@ -204,9 +208,11 @@ cdef double step_of_row(const RowApi* api, Py_ssize_t i, Py_ssize_t ahead, real*
     return loss
 
 
-# ---- a minibatch of gathered dense rows --------------------------------------------------------------------------------
+# ---- a minibatch of gathered dense rows
+# --------------------------------------------------------------------------------
 
-cdef double gradient_of_batch(const RowApi* api, const Py_ssize_t* order, Py_ssize_t count, const real* w, real* g) noexcept nogil:
+cdef double gradient_of_batch(const RowApi* api, const Py_ssize_t* order, Py_ssize_t count, const real* w,
+                              real* g) noexcept nogil:
     """Sum of s_i loss_i over the rows order[0..count); g += their gradient. Both in the layout of batches."""
     cdef const Layout* p = &api.layout
     cdef Scratch s = scratch_parts(p, <real*>api.scratch)
@@ -242,7 +248,8 @@ cdef double gradient_of_batch(const RowApi* api, const Py_ssize_t* order, Py_ssi
     return total
 
 
-# ---- by name -----------------------------------------------------------------------------------------------------------
+# ---- by name
+# -----------------------------------------------------------------------------------------------------------
 
 cdef api double row_step(const RowApi* api, Py_ssize_t i, Py_ssize_t ahead, void* w, double w_scale, double step,
                          double intercept_step) noexcept nogil:
@@ -280,7 +287,8 @@ cdef api double row_gradient(const RowApi* api, Py_ssize_t i, void* w, double w_
     return row_gradient_of(api, i, <float*>w, w_scale, <float*>q, <const int64_t*>NULL)
 
 
-cdef inline void row_add_to(const RowApi* api, Py_ssize_t i, real* q, double factor, real* g, const index* unused) noexcept nogil:
+cdef inline void row_add_to(const RowApi* api, Py_ssize_t i, real* q, double factor, real* g,
+                            const index* unused) noexcept nogil:
     cdef const Layout* p = &api.layout
     cdef Scratch s = scratch_parts(p, <real*>api.scratch)
     cdef const real* x
@@ -301,7 +309,8 @@ cdef api void row_add(const RowApi* api, Py_ssize_t i, void* q, double factor, v
         row_add_to(api, i, <float*>q, factor, <float*>g, <const int64_t*>NULL)
 
 
-cdef api double batch_gradient(const RowApi* api, const Py_ssize_t* order, Py_ssize_t count, void* w, void* g) noexcept nogil:
+cdef api double batch_gradient(const RowApi* api, const Py_ssize_t* order, Py_ssize_t count, void* w,
+                               void* g) noexcept nogil:
     """gradient_of_batch: only for a RowProblem of batches."""
     if api.is_double:
         return gradient_of_batch(api, order, count, <double*>w, <double*>g)

@@ -15,8 +15,8 @@ _warned = False
 
 
 def _fingerprint():
-    """Of all that compiled code was made from: Numba itself looks at the file of the compiled function only, not at those
-    of the functions that were inlined into it."""
+    """Of all that compiled code was made from: Numba itself looks at the file of the compiled function only, not at
+    those of the functions that were inlined into it."""
     sources = sorted(Path(__file__).parent.glob("*.py"))
     content = b"".join(source.read_bytes() for source in sources)
     return hashlib.sha256(content).hexdigest(), kernels.ROW_API_VERSION

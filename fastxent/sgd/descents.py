@@ -98,7 +98,7 @@ class FullBatch(Minibatches):
             direction /= np.linalg.norm(direction) or 1.0
             direction = objective.hessp(zero, direction)
             curvature = float(np.linalg.norm(direction))
-        # At zero a softmax of K classes has the curvature 1/K, and nowhere more than 1/2; a sigmoid has its most at zero.
+        # At zero a softmax of K classes has curvature 1/K, and nowhere more than 1/2; a sigmoid has its most there.
         if self.training.K > 1:
             curvature *= n_classes / 2
         largest = 1.05 * curvature + options.l2
@@ -112,7 +112,7 @@ class FullBatch(Minibatches):
         return loss, {"grad_norm": float(np.linalg.norm(full))}
 
     def _measure(self):
-        """The objective, its gradient (under L1 the subgradient of least norm), and the gradient without the penalty."""
+        """The objective, its gradient (under L1 the least subgradient), and that without the penalty."""
         options = self.training.options
         before = self.training.weights().astype(np.float64)
         loss, gradient = self._objective.value_and_grad(before)

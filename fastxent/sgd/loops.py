@@ -1,11 +1,12 @@
 """Descent over rows in a given order: one call is an epoch, or a piece of one. No Python inside, no GIL.
 
-Three loops, one idea: a batch's mean gradient, and what `updates` makes of it.
+One idea: a batch's mean gradient, and what `updates` makes of it.
 
+    plain             SGD without memory, row by row (in one fused call of the kernels) or by batches of CSR rows
+    sparse_batches    every optimiser; only the features in a batch are touched, the others catch up later
+    dense_batches     dense rows in minibatches, by the kernels' products of blocks; every parameter is touched
     variance_reduced  SVRG, row by row
-    plain           SGD without memory, row by row (in one fused call of the kernels) or by batches of CSR rows
-    sparse_batches  every optimiser; only the features in a batch are touched, the others catch up later
-    dense_batches   dense rows in minibatches, by the kernels' products of blocks; every parameter is touched
+    step_full         one update with a gradient that comes from elsewhere
 
 Rule holds what does not change during a training, Memory the arrays that do, and `counters` the numbers that do.
 """
@@ -258,7 +259,7 @@ def sparse_batches(api, rule, memory, order, weights, squares, indptr, indices):
     w, g, q, counters, touched = memory.w, memory.g, memory.q, memory.counters, memory.touched
     w_address, g_address, q_address = w.ctypes.data, g.ctypes.data, q.ctypes.data
     loss, mass = 0.0, 0.0
-    n, ld, features = len(order), rule.ld, rule.features
+    n, features = len(order), rule.features
     width = len(q) // rule.batch
     everything = rule.eager or len(indptr) == 0
     for first in range(0, n, rule.batch):

@@ -120,8 +120,8 @@ class Data:
 class Training:
     """Weights, the optimiser's memory, and where in its schedule it stands.
 
-    Everything a loop does depends on this state and on the rows it is given, in their order, alone: rows given in pieces
-    (of whole batches) lead to the same bits as rows given at once.
+    Everything a loop does depends on this state and on the rows it is given, in their order, alone: rows given in
+    pieces (of whole batches) lead to the same bits as rows given at once.
     """
 
     def __init__(self, options, theta):

@@ -15,15 +15,15 @@ rmsprop and adam take L2 as part of the gradient, as their authors do; the penal
 there is no catching up: under a penalty they touch every parameter at every update. adamw has the penalty apart, at its
 undivided time.
 
-adam and adamw start the mean of squares at eps^2 instead of adding eps to its root: what is divided by is positive all the
-same, and a parameter without gradient goes on along a fixed direction.
+adam and adamw start the mean of squares at eps^2 instead of adding eps to its root: what is divided by is positive
+all the same, and a parameter without gradient goes on along a fixed direction.
 
 A gradient that momentum repeats counts eta (1 + beta + beta^2 + ...) in the end, so the time of an update with momentum
 is eta / (1 - beta): the balance between loss and penalty is that of plain SGD.
 
-svrg (stochastic variance reduced gradient) adds to a row's gradient at w the mean gradient over all rows at a snapshot v,
-and takes off the row's own gradient there: what remains vanishes at the optimum, so steps need not become shorter.
-Between two rows that have a feature, its weight follows the mean gradient and the penalty, which is `drift`.
+svrg (stochastic variance reduced gradient) adds to a row's gradient at w the mean gradient over all rows at a
+snapshot v, and takes off the row's own gradient there: what remains vanishes at the optimum, so steps need not become
+shorter. Between two rows that have a feature, its weight follows the mean gradient and the penalty, which is `drift`.
 
 ftrl (follow the regularised leader, proximal) keeps the sum z of gradients, corrected for the weights at which they
 were taken; with n the sum of their squares and S the number of updates so far (their weights, to be exact),

@@ -158,8 +158,8 @@ def test_default_step_suits_any_scale(data, scale, optimizer):
 
 
 def test_one_step_of_stochastic_descent():
-    model = SGDClassifier(eta0=0.01, learning_rate="constant", penalty=None)
-    model.warm_up([[0.0]], [0, 1], coef=[[0.5]], intercept=[0.04]).partial_fit([[0.82]], [1])
+    model = SGDClassifier(eta0=0.01, learning_rate="constant", penalty=None, max_iter=1, tol=None)
+    model.fit([[0.82]], [[0, 1]], coef_init=[[0.5]], intercept_init=[0.04])
     p = 1 / (1 + np.exp(-(0.04 + 0.5 * 0.82)))
     assert_allclose(model.intercept_, 0.04 - 0.01 * (p - 1), rtol=1e-14)
     assert_allclose(model.coef_, [[0.5 - 0.01 * (p - 1) * 0.82]], rtol=1e-14)
@@ -439,8 +439,8 @@ def test_bad_input_is_refused_with_a_reason(data):
         SGDClassifier().fit(X, y, eval_set=X)
     with pytest.raises(ValueError, match="float32"):
         SGDClassifier().fit((X * 1e18).astype(np.float32), y)
-    with pytest.raises(ValueError, match="shapes"):
-        SGDClassifier().warm_up(X, np.unique(y), coef=[[1.0]], intercept=[0.0])
+    with pytest.raises(ValueError, match=r"coef_init must have shape \([14], 6\)"):
+        SGDClassifier().fit(X, y, coef_init=[[1.0]])
     broken = sp.csr_array(X)
     broken.indices[3] = 99
     with pytest.raises(ValueError, match=r"indices\[3\] is 99"):
