@@ -71,6 +71,7 @@ class Objective:
         reduction="mean",
         n_threads=None,
     ):
+        self._data = (target, sample_weight, class_weight, label_smoothing)
         hard = target.ndim == 1
         if n_classes is None:
             n_classes = 2 if binary else target.shape[1] if not hard else int(target.max()) + 1
@@ -110,6 +111,44 @@ class Objective:
         if self._shared:
             self._blocks = parallel.Buffers(self._rows.x_size, self.dtype)
             self._logits = parallel.Buffers(self._rows.z_size, self.dtype)
+
+    def row_masses(self):
+        """Return s_i times the sum of the row's (weighted, smoothed) targets, float64 (n,): what its curvature weighs."""
+        target, sample_weight, class_weight, smoothing = self._data
+        mass = np.ones(self.n_rows) if sample_weight is None else sample_weight.astype(np.float64)
+        weights = np.ones(self.n_classes) if class_weight is None else class_weight
+        own = weights[target] if target.ndim == 1 else np.asarray(target, np.float64) @ weights
+        return mass * ((1 - smoothing) * own + smoothing * weights.mean())
+
+    def sample(self, count, seed=0):
+        """Return the same objective over at most `count` of its rows of positive weight, drawn without replacement.
+
+        S is theirs. All rows, copied by nobody, if there are no more than that.
+        """
+        if count >= self.n_rows:
+            return self
+        target, sample_weight, class_weight, smoothing = self._data
+        chosen = np.arange(self.n_rows) if sample_weight is None else np.flatnonzero(sample_weight)
+        if count < len(chosen):
+            chosen = np.sort(np.random.default_rng(seed).choice(chosen, count, replace=False))
+        return Objective(
+            self.X[chosen],
+            target[chosen],
+            n_classes=self.n_classes,
+            binary=self.binary,
+            sample_weight=None if sample_weight is None else sample_weight[chosen],
+            class_weight=class_weight,
+            label_smoothing=smoothing,
+            fit_intercept=self.fit_intercept,
+            l2=self.l2,
+            l1=self.l1,
+            n_threads=self.n_threads,
+        )
+
+    @property
+    def rows(self):
+        """The kernels' view of X and its targets, for solvers that visit single rows."""
+        return self._rows
 
     def initial(self):
         """Return theta = 0."""

@@ -17,7 +17,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from .. import solvers, validation
 from ..objective import Objective
 from ..prediction import predict
-from ..solvers.policy import SCIKIT_LEARN_NAMES
+from ..solvers.policy import OUR_NAMES, SCIKIT_LEARN_NAMES
 from ..solvers.result import STOPPED_BY_CALLER
 from . import compatibility, diagnosis
 from .callbacks import CallbackSupportMixin, IterationTasks
@@ -123,7 +123,7 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifierMixin, SparseCoef
         "intercept_scaling": [Interval(Real, 0, None, closed="neither")],
         "class_weight": [dict, StrOptions({"balanced"}), None],
         "random_state": ["random_state"],
-        "solver": [StrOptions({"auto", *SCIKIT_LEARN_NAMES})],
+        "solver": [StrOptions({"auto", *OUR_NAMES, *SCIKIT_LEARN_NAMES})],
         "max_iter": [Interval(Integral, 0, None, closed="left")],
         "verbose": ["verbose"],
         "warm_start": ["boolean"],

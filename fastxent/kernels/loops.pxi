@@ -76,8 +76,7 @@ cdef class LinearSoftmax:
                                                                                              n_classes * 8, False)
         if shared:
             self.layout.x_size = self.layout.z_size = 0  # not part of a thread's scratch
-        size = self.layout.x_size + self.layout.panel_size + 2 * self.layout.z_size + 5 * AUX_ROWS + n_classes
-        self.scratch_size = size + 8 * 16  # each part begins on a cache line
+        self.scratch_size = scratch_entries(&self.layout, n_classes)
         self.keep = (X, target, row_weight, class_weight)
 
     def pack(self, theta, weights, Py_ssize_t first, Py_ssize_t stop):
@@ -101,6 +100,8 @@ cdef class LinearSoftmax:
         cdef const char* address_of[64]
         cdef Py_ssize_t i, count = len(parts)
         cdef bint to_double = out.itemsize == 8
+        if theta.itemsize != out.itemsize:
+            raise ValueError(f"theta ({theta.dtype}) and out ({out.dtype}) must have one dtype")
         cdef Py_ssize_t size = (self.d + 1) * self.K * (8 if to_double else 4)
         cdef const char* t = address(theta, size, False)
         cdef char* o = <char*>address(out, size, True)
@@ -302,6 +303,11 @@ cdef inline real* carve(real** at, Py_ssize_t size) noexcept nogil:
     return part
 
 
+cdef Py_ssize_t scratch_entries(const Layout* p, Py_ssize_t n_classes) noexcept nogil:
+    """What scratch_parts deals out, each part on a cache line."""
+    return p.x_size + p.panel_size + 2 * p.z_size + 6 * AUX_ROWS + n_classes + 11 * 16
+
+
 cdef Scratch scratch_parts(const Layout* p, real* scratch) noexcept nogil:
     cdef Scratch s
     cdef real* at = scratch
@@ -314,6 +320,7 @@ cdef Scratch scratch_parts(const Layout* p, real* scratch) noexcept nogil:
     s.aux.log_total = carve(&at, AUX_ROWS)
     s.aux.linear = carve(&at, AUX_ROWS)
     s.aux.mass = carve(&at, AUX_ROWS)
+    s.aux.weight = carve(&at, AUX_ROWS)
     s.aux.t = at
     return s
 
@@ -486,12 +493,13 @@ cdef Aux logits_aux(real** at) noexcept nogil:
     aux.log_total = carve(at, LOGIT_ROWS)
     aux.linear = carve(at, LOGIT_ROWS)
     aux.mass = carve(at, LOGIT_ROWS)
+    aux.weight = carve(at, LOGIT_ROWS)
     return aux
 
 
 def logits_scratch_size(Py_ssize_t K):
     """Entries of scratch that output_logits and loss_logits need."""
-    return 5 * LOGIT_ROWS + (LOGIT_ROWS * K if K <= FEW_LANES else 0) + K + 16
+    return 6 * LOGIT_ROWS + (LOGIT_ROWS * K if K <= FEW_LANES else 0) + K + 16
 
 
 def output_logits(z, out, Output kind, Py_ssize_t K, Py_ssize_t first, Py_ssize_t stop, scratch):

@@ -53,6 +53,7 @@ cdef class RowProblem(LinearSoftmax):
             self.layout = plan(&shape, self.K, L, itemsize, False)
             if self.rows.storage == DENSE and self.K > 1:  # neighbours are written in turn: they must not overlap
                 self.layout.ldw = round_up(self.K, L)
+                self.layout.narrow = 0
                 self.layout.weights_size = (self.d + 1) * self.layout.ldw + L
             self.layout.z_size = self.layout.ldz = round_up(self.K, L) + L
         self.ld = self.layout.ldw
@@ -60,7 +61,7 @@ cdef class RowProblem(LinearSoftmax):
         self.intercept = self.ld * (self.K if self.by_class else self.d)
         self.weights_size = self.layout.weights_size
         self.block = self.layout.block
-        size = self.layout.x_size + self.layout.panel_size + 2 * self.layout.z_size + 5 * AUX_ROWS + n_classes + 8 * 16
+        size = scratch_entries(&self.layout, n_classes)
         self.scratch_size, self.x_size, self.z_size = size, self.layout.x_size, self.layout.z_size
         scratch = zeros(size, itemsize)
         row = zeros(self.d, itemsize)
@@ -122,7 +123,6 @@ cdef double gradient_of_row(const RowApi* api, Py_ssize_t i, Py_ssize_t nnz, con
     cdef Scratch s = scratch_parts(p, <real*>api.scratch)
     cdef const real* bias = w + p.d * p.ldw
     cdef Py_ssize_t L = lanes(w), K = p.K, k, chunk
-    cdef int vecs
     cdef double loss
     if K == 1:
         q[0] = bias[0] + <real>w_scale * csr_dot_one(nnz, x, j, w)
@@ -130,8 +130,7 @@ cdef double gradient_of_row(const RowApi* api, Py_ssize_t i, Py_ssize_t nnz, con
     memset(q, 0, round_up(K, L) * sizeof(real))
     for chunk in range(steps(K, 8 * L)):
         k = chunk * 8 * L
-        vecs = <int>clamp(steps(K - k, L), 1, 8)
-        csr_dot_tile(vecs, nnz, x, j, w + k, p.ldw, q + k)
+        csr_dot_tile(csr_tile(p, k, L), nnz, x, j, w + k, p.ldw, q + k)
     for k in range(K):
         q[k] = bias[k] + <real>w_scale * q[k]
     loss = loss_rows(&api.targets, i, q, q, p.ldz, 1, 1, K, 1.0, <real*>NULL, &s.aux)
@@ -144,7 +143,6 @@ cdef void add_row(const Layout* p, Py_ssize_t nnz, const real* x, const index* j
                   real* scaled) noexcept nogil:
     """g[j] += factor * x_j q for the row's features; the intercept is the caller's."""
     cdef Py_ssize_t L = lanes(q), K = p.K, k, chunk
-    cdef int vecs
     if K == 1:
         csr_add_one(nnz, x, j, factor * q[0], g)
         return
@@ -152,8 +150,7 @@ cdef void add_row(const Layout* p, Py_ssize_t nnz, const real* x, const index* j
         scaled[k] = factor * q[k]
     for chunk in range(steps(K, 8 * L)):
         k = chunk * 8 * L
-        vecs = <int>clamp(steps(K - k, L), 1, 8)
-        csr_add_tile(vecs, nnz, x, j, scaled + k, g + k, p.ldw)
+        csr_add_tile(csr_tile(p, k, L), nnz, x, j, scaled + k, g + k, p.ldw)
 
 
 cdef double step_by_class(const RowApi* api, Py_ssize_t i, real* w, double w_scale, double step,

@@ -23,6 +23,23 @@ FX_INLINE FX(vec) FX(splat)(REAL x) { return x; }
 FX_INLINE FX(ivec) FX(shift_right)(FX(ivec) i) { return (FX(ivec))((UINT)i >> MANTISSA); }
 #endif
 
+/* Narrow registers, for rows that end between whole ones. */
+#ifdef FX_BYTES
+#define NARROW(T, N, L, S)                                                                                          \
+    typedef REAL FX(T) __attribute__((vector_size(N * sizeof(REAL))));                                              \
+    typedef REAL FX(u##T) __attribute__((vector_size(N * sizeof(REAL)), aligned(sizeof(REAL)), may_alias));         \
+    FX_INLINE FX(T) FX(L)(const REAL *p) { return *(const FX(u##T) *)p; }                                           \
+    FX_INLINE void FX(S)(REAL *p, FX(T) x) { *(FX(u##T) *)p = x; }
+#else
+#define NARROW(T, N, L, S)                                                                                          \
+    typedef REAL FX(T);                                                                                             \
+    FX_INLINE FX(T) FX(L)(const REAL *p) { return *p; }                                                             \
+    FX_INLINE void FX(S)(REAL *p, FX(T) x) { *p = x; }
+#endif
+NARROW(quad, 4, load4, store4)
+NARROW(oct, 8, load8, store8)
+#undef NARROW
+
 /* The first `width` lanes from memory, the others `fill`; and the first `width` lanes back. */
 FX_INLINE FX(vec) FX(load_part)(const REAL *p, ptrdiff_t width, REAL fill)
 {
@@ -175,6 +192,82 @@ FX_LOCAL void FX(exp_array)(const REAL *x, REAL *y, ptrdiff_t n)
     for (ptrdiff_t i = 0; i < n; i += LANES) {
         ptrdiff_t width = n - i < LANES ? n - i : LANES;
         FX(store_part)(y + i, FX(exp)(FX(load_part)(x + i, width, 0)), width);
+    }
+}
+
+/* The root w of w + log w = x (Wright's omega function) to about a percent: log1p(y) (1 - log1p(log1p(y)) / (2 + log1p(y)))
+   with y = exp(x) (R. Iacono, J. P. Boyd, "New approximations to the principal real-valued branch of the Lambert W-function",
+   Advances in Computational Mathematics 43, 2017). Returns sum_k w_k at x_k + shift, and in *slope its derivative. */
+FX_LOCAL REAL FX(omega_row)(const REAL *x, REAL *w, ptrdiff_t K, REAL shift, REAL *slope)
+{
+    FX(vec) sum = FX(splat)(0), rise = sum;
+    for (ptrdiff_t k = 0; k < K; k += LANES) {
+        ptrdiff_t width = K - k < LANES ? K - k : LANES;
+        FX(vec) y = FX(load_part)(x + k, width, -INFINITY) + shift;
+        FX(vec) top = FX(max)(y, FX(splat)(0)), low = y - 2 * top;
+        FX(vec) l = top + FX(log1p)(FX(exp)(low));
+        y = l * (1 - FX(log1p)(l) / (2 + l));
+        FX(store_part)(w + k, y, width);
+        sum += y;
+        rise += y / (1 + y);
+    }
+    *slope = FX(hsum)(rise);
+    return FX(hsum)(sum);
+}
+
+/* ---- one column of X against one class (coordinate.pxi); x NULL is the intercept's column of ones ------------------- */
+
+/* sums = sum_i w_i, sum_i w_i x_i, sum_i w_i x_i^2  with w = q (1 - p) */
+FX_LOCAL void FX(column_moments)(ptrdiff_t n, const REAL *x, const REAL *q, const REAL *p, double *sums)
+{
+    sums[0] = sums[1] = sums[2] = 0;
+    for (ptrdiff_t start = 0; start < n; start += 1024) { /* chunks: single precision keeps its digits */
+        ptrdiff_t stop = n - start < 1024 ? n : start + 1024;
+        FX(vec) s0 = FX(splat)(0), s1 = s0, s2 = s0;
+        for (ptrdiff_t i = start; i < stop; i += LANES) {
+            ptrdiff_t width = stop - i < LANES ? stop - i : LANES;
+            FX(vec) w = FX(load_part)(q + i, width, 0) * (1 - FX(load_part)(p + i, width, 0));
+            FX(vec) xi = x ? FX(load_part)(x + i, width, 0) : FX(splat)(1);
+            s0 += w;
+            s1 += w * xi;
+            s2 += w * xi * xi;
+        }
+        sums[0] += FX(hsum)(s0);
+        sums[1] += FX(hsum)(s1);
+        sums[2] += FX(hsum)(s2);
+    }
+}
+
+/* sum_i (x_i - m) q_i (a_i - s_i) */
+FX_LOCAL double FX(column_slope)(ptrdiff_t n, const REAL *x, REAL m, const REAL *q, const REAL *a, const REAL *s)
+{
+    double total = 0;
+    for (ptrdiff_t start = 0; start < n; start += 1024) {
+        ptrdiff_t stop = n - start < 1024 ? n : start + 1024, i = start;
+        FX(vec) s0 = FX(splat)(0), s1 = s0;
+        for (; i + 2 * LANES <= stop; i += 2 * LANES) {
+            FX(vec) x0 = x ? FX(load)(x + i) - m : FX(splat)(1), x1 = x ? FX(load)(x + i + LANES) - m : FX(splat)(1);
+            s0 += x0 * FX(load)(q + i) * (FX(load)(a + i) - FX(load)(s + i));
+            s1 += x1 * FX(load)(q + i + LANES) * (FX(load)(a + i + LANES) - FX(load)(s + i + LANES));
+        }
+        for (; i < stop; i += LANES) {
+            ptrdiff_t width = stop - i < LANES ? stop - i : LANES;
+            FX(vec) x0 = x ? FX(load_part)(x + i, width, 0) - m : FX(splat)(1);
+            s0 += x0 * FX(load_part)(q + i, width, 0) * (FX(load_part)(a + i, width, 0) - FX(load_part)(s + i, width, 0));
+        }
+        total += FX(hsum)(s0 + s1);
+    }
+    return total;
+}
+
+/* a_i += step (x_i - m)    s_i += step (x_i - m) p_i */
+FX_LOCAL void FX(column_move)(ptrdiff_t n, const REAL *x, REAL m, REAL step, const REAL *p, REAL *a, REAL *s)
+{
+    for (ptrdiff_t i = 0; i < n; i += LANES) {
+        ptrdiff_t width = n - i < LANES ? n - i : LANES;
+        FX(vec) move = x ? step * (FX(load_part)(x + i, width, 0) - m) : FX(splat)(step);
+        FX(store_part)(a + i, FX(load_part)(a + i, width, 0) + move, width);
+        FX(store_part)(s + i, FX(load_part)(s + i, width, 0) + move * FX(load_part)(p + i, width, 0), width);
     }
 }
 
@@ -352,6 +445,8 @@ FX_LOCAL void FX(outer_tile)(int rows, int vecs, ptrdiff_t T, const REAL *a, ptr
 #define PAIR2B 2, 3, 18, 19, 6, 7, 22, 23, 10, 11, 26, 27, 14, 15, 30, 31
 #define PAIR4A 0, 1, 2, 3, 16, 17, 18, 19, 8, 9, 10, 11, 24, 25, 26, 27
 #define PAIR4B 4, 5, 6, 7, 20, 21, 22, 23, 12, 13, 14, 15, 28, 29, 30, 31
+#define PAIR8A 0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23
+#define PAIR8B 8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31
 #endif
 #define PAIR(x, y, ...) __builtin_shufflevector(x, y, __VA_ARGS__)
 #define PAIR1(x, y) (PAIR(x, y, PAIR1A) + PAIR(x, y, PAIR1B))
@@ -429,6 +524,43 @@ FX_LOCAL void FX(dot_tile)(int classes, ptrdiff_t T, ptrdiff_t tail, const REAL 
     case -3: FX(dot)(3, T, tail, x, ahead, w, ldw, z, ldz); break;
     }
 }
+/* A square of LANES x LANES numbers, rows `as` apart, transposed into rows `bs` apart: the exchanges of add_row_sums. */
+#ifdef PAIR
+#define EXCHANGE(S, A, B)                                                                                           \
+    FX_UNROLL                                                                                                       \
+    for (int r = 0; r < LANES; r++)                                                                                 \
+        if (!(r & S)) {                                                                                             \
+            FX(vec) first = PAIR(v[r], v[r + S], A);                                                                \
+            v[r + S] = PAIR(v[r], v[r + S], B);                                                                     \
+            v[r] = first;                                                                                           \
+        }
+#endif
+FX_LOCAL void FX(turn_tile)(const REAL *a, ptrdiff_t as, REAL *b, ptrdiff_t bs)
+{
+#ifdef PAIR
+    FX(vec) v[LANES];
+    FX_UNROLL
+    for (int r = 0; r < LANES; r++) v[r] = FX(load)(a + r * as);
+    EXCHANGE(1, PAIR1A, PAIR1B)
+#ifdef PAIR2A
+    EXCHANGE(2, PAIR2A, PAIR2B)
+#endif
+#ifdef PAIR4A
+    EXCHANGE(4, PAIR4A, PAIR4B)
+#endif
+#ifdef PAIR8A
+    EXCHANGE(8, PAIR8A, PAIR8B)
+#endif
+    FX_UNROLL
+    for (int r = 0; r < LANES; r++) FX(store)(b + r * bs, v[r]);
+#else
+    for (int r = 0; r < LANES; r++)
+        for (int c = 0; c < LANES; c++) b[c * bs + r] = a[r * as + c];
+#endif
+}
+#undef EXCHANGE
+#undef PAIR8A
+#undef PAIR8B
 #undef PAIR
 #undef PAIR1
 #undef PAIR2

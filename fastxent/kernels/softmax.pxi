@@ -29,6 +29,7 @@ cdef struct Aux:
     void* log_total
     void* linear                   # sum_k t_k (m - z_k); first the logit of the label
     void* mass                     # T
+    void* weight                   # s_i
     void* t
 
 
@@ -130,6 +131,20 @@ cdef void scale_rows(real* e, Py_ssize_t rs, Py_ssize_t cs, Py_ssize_t rows, Py_
                     row[k] = row[k] * f
 
 
+cdef double total_of(const real* x, Py_ssize_t n) noexcept nogil:
+    """Sum in double, by four sums in flight."""
+    cdef double s0 = 0, s1 = 0, s2 = 0, s3 = 0
+    cdef Py_ssize_t i, whole = n // 4
+    for i in range(whole):
+        s0 += x[4 * i]
+        s1 += x[4 * i + 1]
+        s2 += x[4 * i + 2]
+        s3 += x[4 * i + 3]
+    for i in range(4 * whole, n):
+        s0 += x[i]
+    return (s0 + s1) + (s2 + s3)
+
+
 cdef double loss_rows(const Targets* target, Py_ssize_t first, const real* z, real* q, Py_ssize_t rs, Py_ssize_t cs,
                       Py_ssize_t rows, Py_ssize_t K, double scale, real* row_loss, const Aux* aux) noexcept nogil:
     """Sum of s_i loss_i over the block (rows first, first + 1, ... of the targets).
@@ -142,11 +157,12 @@ cdef double loss_rows(const Targets* target, Py_ssize_t first, const real* z, re
     cdef real* log_total = <real*>aux.log_total
     cdef real* linear = <real*>aux.linear
     cdef real* mass = <real*>aux.mass
+    cdef real* weight = <real*>aux.weight
     cdef real* t = <real*>aux.t
     cdef bint plain = is_plain(target)
     cdef Py_ssize_t i, k, chunk, at
     cdef Sum gaps
-    cdef double s, part, loss, total = 0.0
+    cdef double part, total
     cdef real zk, factor, tk
 
     maxima(z, rs, cs, rows, K, m)
@@ -168,42 +184,45 @@ cdef double loss_rows(const Targets* target, Py_ssize_t first, const real* z, re
     memcpy(log_total, rest, rows * sizeof(real))
     log1p_array(log_total, rows)
 
+    if target.row_weight:
+        for i in range(rows):
+            weight[i] = <real>target.row_weight[first + i]
+    else:
+        for i in range(rows):
+            weight[i] = 1
+    if not plain:
+        for i in range(rows):
+            log_total[i] = mass[i] * log_total[i] + linear[i]
+    else:
+        for i in range(rows):
+            log_total[i] = log_total[i] + (m[i] - linear[i])
     for i in range(rows):
-        s = weight_of(target, first + i)
-        loss = 0.0
-        if s != 0:
-            if plain:
-                loss = s * (log_total[i] + (m[i] - linear[i]))
-            else:
-                loss = s * (mass[i] * log_total[i] + linear[i])
-        total += loss
-        if row_loss:
-            row_loss[i] = <real>loss
+        log_total[i] = weight[i] * log_total[i] if weight[i] != 0 else 0
+    total = total_of(log_total, rows)
+    if row_loss:
+        memcpy(row_loss, log_total, rows * sizeof(real))
     if not q:
         return total
 
     # From exp(z - m) to the gradient: log_total becomes the factor of row i.
     for i in range(rows):
-        s = weight_of(target, first + i)
-        log_total[i] = <real>(s * scale) / (1 + rest[i]) if s != 0 else 0
+        log_total[i] = weight[i] * <real>scale / (1 + rest[i]) if weight[i] != 0 else 0
     if plain:
         scale_rows(q, rs, cs, rows, K, log_total)
         for i in range(rows):
-            s = weight_of(target, first + i)
-            if s != 0:
+            if weight[i] != 0:
                 at = i * rs + target.codes[first + i] * cs
                 if linear[i] == m[i]:
                     q[at] = -rest[i] * log_total[i]
                 else:
-                    q[at] = q[at] - <real>(s * scale)
+                    q[at] = q[at] - weight[i] * <real>scale
         return total
     for i in range(rows):
-        s = weight_of(target, first + i)
         target_row(target, first + i, t)
-        factor = <real>(s * scale)
+        factor = weight[i] * <real>scale
         for k in range(K):
             at = i * rs + k * cs
-            if s == 0:
+            if weight[i] == 0:
                 q[at] = 0
                 continue
             zk, tk = q[at], t[k]
@@ -231,34 +250,42 @@ cdef double binary_rows(const Targets* target, Py_ssize_t first, const real* z, 
     """loss_rows for one column of logits and two classes; q may be z."""
     cdef real* e = <real*>aux.rest
     cdef real* log_total = <real*>aux.log_total
-    cdef real* t = <real*>aux.t
+    cdef real* one = <real*>aux.m
+    cdef real* zero = <real*>aux.linear
+    cdef real* loss = <real*>aux.mass
     cdef Py_ssize_t i
-    cdef double a, b, loss, total = 0.0
-    cdef real zi, small, large
+    cdef double a, b
+    cdef real zi, minus, plus, large, small
+    if is_plain(target) and not target.row_weight:
+        for i in range(rows):
+            one[i] = <real>target.codes[first + i]
+            zero[i] = 1 - one[i]
+    else:
+        for i in range(rows):
+            binary_weights(target, first + i, <real*>aux.t, &a, &b)
+            one[i], zero[i] = <real>a, <real>b
     for i in range(rows):
         e[i] = z[i] if z[i] < 0 else -z[i]
     exp_array(e, e, rows)
     memcpy(log_total, e, rows * sizeof(real))
     log1p_array(log_total, rows)
     for i in range(rows):
-        binary_weights(target, first + i, t, &a, &b)
         zi = z[i]
-        loss = 0.0
-        if a != 0:
-            loss += a * (log_total[i] + (-zi if zi < 0 else 0))
-        if b != 0:
-            loss += b * (log_total[i] + (zi if zi > 0 else 0))
-        total += loss
-        if row_loss:
-            row_loss[i] = <real>loss
-        if q:
+        minus = log_total[i] + (-zi if zi < 0 else 0)  # softplus(-z)
+        plus = log_total[i] + (zi if zi > 0 else 0)
+        loss[i] = (one[i] * minus if one[i] != 0 else 0) + (zero[i] * plus if zero[i] != 0 else 0)
+    if row_loss:
+        memcpy(row_loss, loss, rows * sizeof(real))
+    if q:
+        for i in range(rows):
             large = 1 / (1 + e[i])
             small = e[i] * large
-            if zi < 0:
-                large, small = small, large
-            # large = sigmoid(z), small = sigmoid(-z)
-            q[i] = <real>(scale * ((b * large if b != 0 else 0) - (a * small if a != 0 else 0)))
-    return total
+            plus = small if z[i] < 0 else large  # sigmoid(z)
+            minus = large if z[i] < 0 else small
+            e[i] = (zero[i] * plus if zero[i] != 0 else 0) - (one[i] * minus if one[i] != 0 else 0)
+        for i in range(rows):
+            q[i] = <real>scale * e[i]
+    return total_of(loss, rows)
 
 
 cdef void hessian_rows(real* z, real* inverse, Py_ssize_t rs, Py_ssize_t cs, Py_ssize_t rows, Py_ssize_t K,

@@ -40,7 +40,7 @@ class Conditioned:
     """
 
     def __init__(self, objective, row_weight=None):
-        self._objective = objective
+        self.objective = self._objective = objective
         mean, deviation = column_moments(objective.X, row_weight)
         if not objective.fit_intercept:
             mean, deviation = np.zeros_like(mean), np.hypot(mean, deviation)
@@ -53,6 +53,9 @@ class Conditioned:
         width[width == 0.0] = 1.0
         self._scale = 1.0 / width[:, np.newaxis]
         self._mean = mean[:, np.newaxis]
+        self.mean, self.scale = mean, self._scale
+        # The Hessian of the L2 penalty in u, one number for each row of u.
+        self.ridge = np.append(objective.l2 * np.square(self._scale[:-1]), [[0.0]], axis=0)
         self.theta_l1 = objective.l1
         self.l1 = objective.l1 * self._scale[:-1]
         self.fit_intercept = objective.fit_intercept

@@ -87,6 +87,11 @@ AT_ROUNDING = "no lower point can be told from rounding"
 NO_DESCENT = "the line search found no lower point"
 
 
+def attainable(objective):
+    """The least relative suboptimality that the dtype of the data lets a solver ask for."""
+    return 64 * float(np.finfo(objective.dtype).eps)
+
+
 def small_gradient(grad_norm, tol):
     """The reason that every solver hopes to give."""
     return f"largest gradient entry {grad_norm:.3g} <= tol = {tol:.3g}"

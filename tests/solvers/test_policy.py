@@ -11,21 +11,31 @@ from fastxent.solvers import policy
 from solvers_problems import make_objective
 
 
-def test_auto():
-    smooth, sparse = make_objective(2, l2=0.1), make_objective(2, l1=0.1)
-    assert policy.choose(smooth) == "lbfgs"
-    assert policy.choose(smooth, tol=1e-10) == "newton-cg"
-    assert policy.choose(sparse) == policy.choose(sparse, tol=1e-10) == "l1-newton"
+def test_auto_by_size_and_storage():
+    assert policy.choose(make_objective(2, l2=0.1)) == "lbfgs"
+    assert policy.choose(make_objective(2, l1=0.1)) == "l1-newton"
+    assert policy.choose(make_objective(3, n=100_000, l1=0.1)) == "prox_newton"
+    assert policy.choose(make_objective(3, sparse=True, n=100_000, l2=1e-3)) == "sdca"
+    assert policy.choose(make_objective(3, sparse=True, n=100_000, l2=0.0)) == "metric"
+    assert policy.choose(make_objective(3, n=100_000, l2=1e-3)) == "metric"
+
+
+@pytest.mark.parametrize("solver", ["metric", "sdca"])
+def test_no_l1_penalty_where_the_solver_knows_none(solver):
+    objective = make_objective(3, sparse=True, l1=0.1, l2=0.1)
+    with pytest.raises(ValueError, match="L1"):
+        policy.solve(objective, np.zeros(objective.shape), solver=solver)
 
 
 @pytest.mark.parametrize("l1", [0.0, 0.01])
 def test_every_name_reaches_the_same_optimum(l1):
     objective = make_objective(3, l2=0.02, l1=l1)
+    ours = "prox_newton" if l1 else "metric"
     values = [
         policy.solve(objective, np.zeros(objective.shape), solver=solver, tol=1e-8, max_iter=500).value
-        for solver in ("auto", *policy.SCIKIT_LEARN_NAMES)
+        for solver in ("auto", ours, *policy.SCIKIT_LEARN_NAMES)
     ]
-    assert_allclose(values, values[0], rtol=1e-12)
+    assert_allclose(values, values[0], rtol=1e-9)
 
 
 def test_solvers_import_neither_scikit_learn_nor_numba():

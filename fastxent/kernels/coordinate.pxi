@@ -1,0 +1,232 @@
+# Coordinate descent on the quadratic model of a proximal Newton step, over the columns of X.
+#
+#   q(V) = G (V - W) + (1/2) (V - W)' H (V - W) + (l2/2) (|V|^2 - |W|^2 - 2 W (V - W)) + l1 |V|,   G: of loss + L2 at W
+#
+# Multinomial Hessian, nothing left out: with A = X (V - W), s_i = sum_l p_il A_il and c_i the row's share of the weights,
+#
+#   d/dV_jk = G_jk + l2 (V - W)_jk + sum_i x_ij Q_ik (A_ik - s_i)        Q_ik = c_i p_ik        h_jk = sum_i x_ij^2 Q_ik (1 - p_ik) + l2
+#
+# and a step of V_jk moves column k of A and all of s: the classes know of each other. Binary: Q = c p (1 - p) and P = 0, so
+# that s stays 0. Q, P and A are (K, n): a column of X meets contiguous numbers of one class.
+#
+# Dense columns are centred as they are read, x_ij - m_jk with m_jk their mean under Q (1 - P): the step moves the intercept
+# of class k along, by -m_jk times as much, or columns far from zero would crawl. Sparse columns stay sparse, m = 0.
+
+cdef class Columns:
+    """The columns of X: an ndarray (n, d) in Fortran order, or (data, indices, indptr, n, d) of a CSC matrix."""
+    cdef readonly Py_ssize_t n, d
+    cdef readonly bint is_double
+    cdef Storage storage
+    cdef const char* values
+    cdef const char* indices
+    cdef const char* indptr
+    cdef object keep
+
+    def __init__(self, X):
+        cdef Py_ssize_t index_size
+        if isinstance(X, tuple):
+            data, indices, indptr, self.n, self.d = X
+            index_size = indices.itemsize
+            self.storage = CSR32 if index_size == 4 else CSR64
+            self.indptr = address(indptr, (self.d + 1) * index_size, False)
+            self.indices = address(indices, 0, False)
+        else:
+            data = X
+            self.n, self.d = X.shape
+            if not X.flags.f_contiguous:
+                raise ValueError("columns are read from an array in Fortran order")
+            self.storage = DENSE
+        self.is_double = data.itemsize == 8
+        self.values = address(data, 0, False)
+        self.keep = X
+
+    def curvature(self, Q, P, pairs, h, m, bint centre):
+        """Fill h and, with `centre`, m for the coordinates in pairs (j K + k; j = d is the intercept)."""
+        cdef Model model = self.model(Q, P, Q, Q)
+        cdef Py_ssize_t count = pairs.size
+        cdef const Py_ssize_t* at = <const Py_ssize_t*>address(pairs, count * sizeof(Py_ssize_t), False)
+        cdef double* hp = <double*>address(h, count * sizeof(double), True)
+        cdef double* mp = <double*>address(m, count * sizeof(double), True)
+        with nogil:
+            if self.is_double:
+                curvature_range(self, &model, at, count, hp, mp, centre, <const double*>NULL)
+            else:
+                curvature_range(self, &model, at, count, hp, mp, centre, <const float*>NULL)
+
+    def sweep(self, Q, P, A, s, pairs, order, Py_ssize_t first, Py_ssize_t stop, h, m, G, W, V, radius, l1, l2, violation):
+        """Minimise q over the coordinates pairs[order[first:stop]], one after the other.
+
+        G, W, V, radius: (d + 1, K) float64; no |V - W| grows beyond its radius by its own step. l1, l2: (d + 1,) float64, zero for the intercept. h: without l2. violation: what each
+        coordinate's subgradient was when it was met, less a zero weight's l1 (negative: it stays at zero).
+        """
+        cdef Model model = self.model(Q, P, A, s)
+        cdef Py_ssize_t count = pairs.size, size = (self.d + 1) * model.K * sizeof(double)
+        cdef Sweep sweep
+        check_range(first, stop, count)
+        sweep.pairs = <const Py_ssize_t*>address(pairs, count * sizeof(Py_ssize_t), False)
+        sweep.order = <const Py_ssize_t*>address(order, count * sizeof(Py_ssize_t), False)
+        sweep.h = <const double*>address(h, count * sizeof(double), False)
+        sweep.m = <const double*>address(m, count * sizeof(double), False)
+        sweep.G = <const double*>address(G, size, False)
+        sweep.W = <const double*>address(W, size, False)
+        sweep.V = <double*>address(V, size, True)
+        sweep.radius = <const double*>address(radius, size, False)
+        sweep.l1 = <const double*>address(l1, (self.d + 1) * sizeof(double), False)
+        sweep.l2 = <const double*>address(l2, (self.d + 1) * sizeof(double), False)
+        sweep.violation = <double*>address(violation, count * sizeof(double), True)
+        with nogil:
+            if self.is_double:
+                sweep_range(self, &model, &sweep, first, stop, <const double*>NULL)
+            else:
+                sweep_range(self, &model, &sweep, first, stop, <const float*>NULL)
+
+    cdef Model model(self, Q, P, A, s) except *:
+        cdef Model model
+        cdef Py_ssize_t itemsize = 8 if self.is_double else 4
+        model.K = Q.shape[0]
+        model.Q = address(Q, model.K * self.n * itemsize, False)
+        model.P = address(P, model.K * self.n * itemsize, False)
+        model.A = <char*>address(A, model.K * self.n * itemsize, False)
+        model.s = <char*>address(s, self.n * itemsize, False)
+        return model
+
+
+cdef struct Model:
+    Py_ssize_t K
+    const char* Q
+    const char* P
+    char* A
+    char* s
+
+cdef struct Sweep:
+    const Py_ssize_t* pairs
+    const Py_ssize_t* order
+    const double* h
+    const double* m
+    const double* G
+    const double* W
+    double* V
+    const double* radius
+    const double* l1
+    const double* l2
+    double* violation
+
+
+cdef void curvature_range(Columns self, const Model* model, const Py_ssize_t* pairs, Py_ssize_t count, double* h,
+                          double* m, bint centre, const real* unused) noexcept nogil:
+    cdef Py_ssize_t c, j, k, n = self.n, at, nnz
+    cdef const real* q
+    cdef const real* p
+    cdef const real* x
+    cdef double sums[3]
+    for c in range(count):
+        j, k = pairs[c] // model.K, pairs[c] % model.K
+        q, p = <const real*>model.Q + k * n, <const real*>model.P + k * n
+        x = <const real*>self.values
+        m[c] = 0
+        if j == self.d:
+            column_moments(n, <const real*>NULL, q, p, sums)
+            h[c] = sums[0]
+        elif self.storage == DENSE:
+            column_moments(n, x + j * n, q, p, sums)
+            if centre and sums[0] > 0:
+                m[c] = sums[1] / sums[0]
+            h[c] = sums[2] - m[c] * sums[1]
+        elif self.storage == CSR32:
+            at, nnz = span(<const int32_t*>self.indptr, j, &h[c])
+            h[c] = sparse_curvature(nnz, x + at, <const int32_t*>self.indices + at, q, p)
+        else:
+            at, nnz = span(<const int64_t*>self.indptr, j, &h[c])
+            h[c] = sparse_curvature(nnz, x + at, <const int64_t*>self.indices + at, q, p)
+
+
+cdef inline (Py_ssize_t, Py_ssize_t) span(const index* indptr, Py_ssize_t j, double* unused) noexcept nogil:
+    return indptr[j], indptr[j + 1] - indptr[j]
+
+
+cdef double sparse_curvature(Py_ssize_t nnz, const real* x, const index* row, const real* q, const real* p) noexcept nogil:
+    cdef double total = 0
+    cdef Py_ssize_t e
+    for e in range(nnz):
+        total += x[e] * x[e] * q[row[e]] * (1 - p[row[e]])
+    return total
+
+
+cdef double sparse_slope(Py_ssize_t nnz, const real* x, const index* row, const real* q, const real* a,
+                         const real* s) noexcept nogil:
+    cdef double even = 0, odd = 0
+    cdef Py_ssize_t e
+    for e in range(nnz // 2):
+        even += x[2 * e] * q[row[2 * e]] * (a[row[2 * e]] - s[row[2 * e]])
+        odd += x[2 * e + 1] * q[row[2 * e + 1]] * (a[row[2 * e + 1]] - s[row[2 * e + 1]])
+    if nnz % 2:
+        e = nnz - 1
+        even += x[e] * q[row[e]] * (a[row[e]] - s[row[e]])
+    return even + odd
+
+
+cdef void sparse_move(Py_ssize_t nnz, const real* x, const index* row, real step, const real* p, real* a,
+                      real* s) noexcept nogil:
+    cdef Py_ssize_t e
+    for e in range(nnz):
+        a[row[e]] += step * x[e]
+        s[row[e]] += step * x[e] * p[row[e]]
+
+
+cdef void sweep_range(Columns self, const Model* model, const Sweep* sweep, Py_ssize_t first, Py_ssize_t stop,
+                      const real* unused) noexcept nogil:
+    cdef Py_ssize_t v, c, j, k, n = self.n, K = model.K, at = 0, nnz = 0, here, bias
+    cdef const real* q
+    cdef const real* p
+    cdef const real* x
+    cdef real* a
+    cdef real* s = <real*>model.s
+    cdef double g, h, m, old, new, u, dummy = 0
+    for v in range(first, stop):
+        c = sweep.order[v]
+        here = sweep.pairs[c]
+        j, k = here // K, here % K
+        bias = self.d * K + k
+        q, p = <const real*>model.Q + k * n, <const real*>model.P + k * n
+        a = <real*>model.A + k * n
+        x = <const real*>self.values
+        m = sweep.m[c]
+        old = sweep.V[here]
+        g = sweep.G[here] + sweep.l2[j] * (old - sweep.W[here])
+        if m != 0:
+            g -= m * sweep.G[bias]
+        if j == self.d:
+            g += column_slope(n, <const real*>NULL, 0, q, a, s)
+        elif self.storage == DENSE:
+            g += column_slope(n, x + j * n, <real>m, q, a, s)
+        elif self.storage == CSR32:
+            at, nnz = span(<const int32_t*>self.indptr, j, &dummy)
+            g += sparse_slope(nnz, x + at, <const int32_t*>self.indices + at, q, a, s)
+        else:
+            at, nnz = span(<const int64_t*>self.indptr, j, &dummy)
+            g += sparse_slope(nnz, x + at, <const int64_t*>self.indices + at, q, a, s)
+        if old > 0:
+            sweep.violation[c] = fabs(g + sweep.l1[j])
+        elif old < 0:
+            sweep.violation[c] = fabs(g - sweep.l1[j])
+        else:
+            sweep.violation[c] = fabs(g) - sweep.l1[j]
+        h = sweep.h[c] + sweep.l2[j]
+        if not h > 0:
+            continue
+        u = h * old - g
+        new = (u - sweep.l1[j]) / h if u > sweep.l1[j] else (u + sweep.l1[j]) / h if u < -sweep.l1[j] else 0
+        new = min(max(new, sweep.W[here] - sweep.radius[here]), sweep.W[here] + sweep.radius[here])
+        if new == old:
+            continue
+        sweep.V[here] = new
+        if m != 0:
+            sweep.V[bias] -= m * (new - old)
+        if j == self.d:
+            column_move(n, <const real*>NULL, 0, <real>(new - old), p, a, s)
+        elif self.storage == DENSE:
+            column_move(n, x + j * n, <real>m, <real>(new - old), p, a, s)
+        elif self.storage == CSR32:
+            sparse_move(nnz, x + at, <const int32_t*>self.indices + at, <real>(new - old), p, a, s)
+        else:
+            sparse_move(nnz, x + at, <const int64_t*>self.indices + at, <real>(new - old), p, a, s)

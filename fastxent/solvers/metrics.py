@@ -1,0 +1,253 @@
+"""Metrics: models of the Hessian whose inverse is cheap, for ``metric``.
+
+In the variables u of conditioned.py a row is a_i (d + 1 numbers, centred and scaled, the last one its intercept's),
+its probabilities are p_i, its share of the weights c_i, and
+
+    H = sum_i c_i  a_i a_i'  (x)  (diag p_i - p_i p_i')  +  penalty,         trace of the second factor: w_i = 1 - |p_i|^2
+
+A metric is made by ``build(problem, u)``; its ``solve(R)`` is (model of H)^-1 R, and one that knows its own scale, and
+follows u between refreshes, has a ``move(u)``. The models:
+
+    diagonal   variances of the columns under the weights c_i w_i  (x)  sum_i c_i (diag p_i - p_i p_i')
+    gram       sum_i c_i w_i a_i a_i' / (K - 1), the same for every class; exact for two classes and where W = 0
+    nystrom    the same, of rank 50 and a multiple of the identity
+    full       H itself, where (d + 1) K is small
+    sampled    H itself where u is now, never formed: conjugate gradients begun from gram
+
+all but the first from a sample of the rows; the penalty is always exact. Rows that are certain have no curvature: w_i is
+kept above a thousandth of its mean, or a few rows would make the model.
+
+    R. H. Byrd, G. M. Chin, W. Neveitt, J. Nocedal, "On the use of stochastic Hessian information in optimization methods
+    for machine learning", SIAM Journal on Optimization 21, 2011 (sampled).
+    D. Böhning, "Multinomial logistic regression algorithm", Ann. Inst. Stat. Math. 44, 1992 (gram, at W = 0).
+    Z. Frangella, P. Rathore, S. Zhao, M. Udell, "PROMISE", JMLR 25, 2024 (sampled and sketched models, refreshed rarely).
+"""
+
+import numpy as np
+import scipy.linalg
+
+from ..objective import Objective
+from ..prediction import predict
+from .conditioned import column_moments
+
+_LEAST_CURVATURE = 1e-3
+_JITTER = 1e-9
+_RANK = 50
+_GRAM_ROWS = 10  # rows of the sample, per column
+_FULL_ROWS = 2  # per unknown
+_FEW_ROWS = 2000
+_SAMPLE_SIZE = 5e7  # entries of an explicit sample, at most
+_BLOCK = 1 << 22
+_CG_STEPS = 100
+_CG_REDUCTION = 0.3
+
+
+class Diagonal:
+    """Variance of each column (x) one matrix over the classes."""
+
+    def __init__(self, problem, u):
+        objective = problem.objective
+        weight, classes = _curvature(objective, problem.theta(u))
+        mean, deviation = column_moments(objective.X, weight)
+        if not objective.fit_intercept:
+            mean, deviation = np.zeros_like(mean), np.hypot(mean, deviation)
+        scale = problem.scale
+        self._shift = (mean - problem.mean)[:, np.newaxis] * scale[:-1] / scale[-1]
+        e, self._turn = np.linalg.eigh(classes)
+        e = np.maximum(e, _LEAST_CURVATURE * e.max())
+        columns = np.append(deviation, 1.0)[:, np.newaxis] * scale
+        self._inverse = 1.0 / (np.square(columns) * e + problem.ridge + _JITTER * e.max())
+
+    def solve(self, R):
+        R = R.copy()
+        R[:-1] -= self._shift * R[-1]
+        R = (R @ self._turn * self._inverse) @ self._turn.T
+        R[-1] -= (self._shift.T @ R[:-1])[0]
+        return R
+
+
+class Gram:
+    """One matrix over the columns, shared by the classes."""
+
+    def __init__(self, problem, u):
+        A, mass, P = _sample(problem, u, _GRAM_ROWS * (problem.objective.n_features + 1))
+        self._factor = _shared_factor(problem, A, _shared_weight(problem.objective, mass, P))
+
+    def solve(self, R):
+        return _solve(self._factor, R)
+
+
+class Nystrom:
+    """The same to rank 50; what lies beneath counts as a multiple of the identity."""
+
+    def __init__(self, problem, u):
+        A, mass, P = _sample(problem, u, _GRAM_ROWS * (problem.objective.n_features + 1))
+        weight = _shared_weight(problem.objective, mass, P)
+        rank = min(_RANK, A.shape[1])
+        start = np.linalg.qr(np.random.default_rng(0).standard_normal((A.shape[1], rank)))[0]
+        sketch = A.T @ (weight[:, np.newaxis] * (A @ start))
+        shift = np.finfo(np.float64).eps * np.linalg.norm(sketch)
+        sketch += shift * start
+        core = np.triu(_factor((start.T @ sketch).T)[0].T)
+        basis, values, _ = np.linalg.svd(
+            scipy.linalg.solve_triangular(core, sketch.T, trans="T").T, full_matrices=False
+        )
+        values = np.maximum(np.square(values) - shift, 0.0)
+        ridge = float(problem.ridge.mean())
+        self._basis = basis
+        values = np.maximum(values + ridge, _JITTER * max(values[0], np.finfo(float).tiny))
+        self._rest = 1.0 / values[-1]
+        self._gain = (1.0 / values - self._rest)[:, np.newaxis]
+
+    def solve(self, R):
+        return self._rest * R + self._basis @ (self._gain * (self._basis.T @ R))
+
+
+class Full:
+    """The Hessian over a sample of the rows."""
+
+    def __init__(self, problem, u):
+        K = problem.objective.K
+        A, mass, P = _sample(problem, u, _FULL_ROWS * u.size)
+        width = A.shape[1]
+        cross = (A[:, :, np.newaxis] * (np.sqrt(mass)[:, np.newaxis] * P)[:, np.newaxis, :]).reshape(len(A), -1)
+        H = -(cross.T @ cross)
+        blocks = H.reshape(width, K, width, K)
+        for k in range(K):
+            certain = 1.0 - P[:, k]
+            weight = mass * P[:, k] * np.maximum(1.0, _LEAST_CURVATURE / np.maximum(certain, _LEAST_CURVATURE))
+            blocks[:, k, :, k] += (A * weight[:, np.newaxis]).T @ A
+        H[np.diag_indices_from(H)] += np.repeat(problem.ridge[:, 0], K) + _JITTER * np.trace(H) / len(H)
+        if not problem.fit_intercept:
+            H[np.arange(-K, 0), np.arange(-K, 0)] = 1.0
+        self._factor = _factor(H)
+
+    def solve(self, R):
+        return _solve(self._factor, R.reshape(-1, 1)).reshape(R.shape)
+
+
+class Sampled:
+    """The Hessian over a sample, wherever u is now, by conjugate gradients that the shared model preconditions."""
+
+    def __init__(self, problem, u):
+        objective = problem.objective
+        A, mass, P = _sample(problem, u, _GRAM_ROWS * (objective.n_features + 1))
+        self._shared = _shared_factor(problem, A, _shared_weight(objective, mass, P))
+        self._width = np.ones((A.shape[1], 1))
+        self._width[-1] = problem.scale[-1]
+        self._ridge = problem.ridge
+        self._counter = objective
+        self._passes = len(A) / objective.n_rows  # of one product, whose rows are in single precision
+        # Labels do not enter a Hessian. Its errors do not enter the solution either: single precision will do.
+        self._rows = Objective(
+            A[:, :-1].astype(np.float32, order="C"),
+            np.zeros(len(A), np.intp),
+            n_classes=objective.n_classes,
+            binary=objective.binary,
+            sample_weight=mass,
+            fit_intercept=objective.fit_intercept,
+            n_threads=objective.n_threads,
+        )
+        self.move(u)
+
+    def move(self, u):
+        self._at = u * self._width
+
+    def _times(self, V):
+        self._counter.passes += self._passes
+        return self._rows.hessp(self._at, V * self._width) * self._width + self._ridge * V
+
+    def solve(self, R):
+        X = np.zeros_like(R)
+        residual = R.copy()
+        search = Z = _solve(self._shared, residual)
+        size = first = np.vdot(residual, Z)
+        for _ in range(_CG_STEPS):
+            image = self._times(search)
+            curvature = np.vdot(search, image)
+            if not curvature > 0:
+                break
+            X += (size / curvature) * search
+            residual -= (size / curvature) * image
+            Z = _solve(self._shared, residual)
+            size, before = np.vdot(residual, Z), size
+            if size <= _CG_REDUCTION**2 * first:
+                break
+            search = Z + (size / before) * search
+        return X if X.any() else Z
+
+
+def full(problem, u):
+    """The Hessian over a sample; for two classes that is the shared model."""
+    return Gram(problem, u) if problem.objective.K == 1 else Full(problem, u)
+
+
+BUILDERS = {"diag": Diagonal, "gram": Gram, "nystrom": Nystrom, "full": full, "sampled": Sampled}
+
+
+def _sample(problem, u, count):
+    """Rows a_i of a sample as one array, their shares c_i of the weights, and their probabilities P (two columns if binary)."""
+    objective = problem.objective
+    width = objective.n_features + 1
+    # Few rows are taken whole: then rows weighted and rows repeated are the same to the last step.
+    sample = objective.sample(int(min(max(count, _FEW_ROWS), max(_SAMPLE_SIZE // width, 2 * objective.K))))
+    A = np.empty((sample.n_rows, width))
+    A[:, :-1] = sample.X if isinstance(sample.X, np.ndarray) else sample.X.toarray()
+    A[:, :-1] -= problem.mean
+    A[:, :-1] *= problem.scale[:-1, 0]
+    A[:, -1] = problem.scale[-1, 0] if problem.fit_intercept else 0.0
+    mass = sample.row_masses()
+    P = np.asarray(predict(sample.X, problem.theta(u).astype(sample.dtype), "proba", sample.n_threads), np.float64)
+    return A, mass / max(mass.sum(), np.finfo(float).tiny), P
+
+
+def _shared_weight(objective, mass, P):
+    """Weights of rows in the shared model of the classes' curvature."""
+    weight = mass * (1.0 - np.einsum("ik,ik->i", P, P))
+    weight = np.maximum(weight, _LEAST_CURVATURE * weight.mean() * (mass > 0))
+    return weight / 2.0 if objective.K == 1 else weight / (objective.K - 1)
+
+
+def _shared_factor(problem, A, weight):
+    """Cholesky factor of sum_i weight_i a_i a_i' + penalty."""
+    A *= np.sqrt(weight)[:, np.newaxis]
+    C = A.T @ A
+    A /= np.maximum(np.sqrt(weight), np.finfo(float).tiny)[:, np.newaxis]
+    C[np.diag_indices_from(C)] += problem.ridge[:, 0] + _JITTER * np.trace(C) / len(C)
+    if not problem.fit_intercept:
+        C[-1, -1] = 1.0
+    return _factor(C)
+
+
+def _factor(H):
+    """Cholesky factor of H, or of H plus as little of the identity as makes it positive definite in rounding."""
+    jitter = 0.0
+    scale = max(float(np.trace(H)) / len(H), np.finfo(float).tiny)
+    while True:
+        try:
+            return scipy.linalg.cho_factor(H, lower=True, check_finite=False)
+        except np.linalg.LinAlgError:
+            more = max(_JITTER, 9 * jitter)
+            H[np.diag_indices_from(H)] += more * scale
+            jitter += more
+
+
+def _curvature(objective, theta):
+    """c_i w_i of all rows, and sum_i c_i (diag p_i - p_i p_i')."""
+    theta = theta.astype(objective.dtype)
+    mass = objective.row_masses()
+    mass *= (objective.total_weight > 0) / max(objective.total_weight, 1e-300)
+    K = objective.n_classes
+    weight, classes = np.empty(objective.n_rows), np.zeros((K, K))
+    for start in range(0, objective.n_rows, step := max(1, _BLOCK // K)):
+        rows = slice(start, start + step)
+        P = np.asarray(predict(objective.X[rows], theta, "proba", objective.n_threads), np.float64)
+        c = mass[rows]
+        weight[rows] = c * (1.0 - np.einsum("ik,ik->i", P, P))
+        classes += np.diag(c @ P) - (P * c[:, np.newaxis]).T @ P
+    weight = np.maximum(weight, _LEAST_CURVATURE * weight.mean() * (mass > 0))
+    return weight, classes if objective.K > 1 else classes[1:, 1:]
+
+
+def _solve(factor, R):
+    return np.ascontiguousarray(scipy.linalg.cho_solve(factor, R, check_finite=False))

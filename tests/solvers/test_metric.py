@@ -1,0 +1,108 @@
+"""L-BFGS in a metric: the optimum with every model of the Hessian and every option, on raw columns, the same bits."""
+
+import numpy as np
+import pytest
+from options import OPTIONS, STORAGES, least, objective
+from sklearn.datasets import load_breast_cancer, load_wine
+
+from fastxent.objective import Objective
+from fastxent.solvers import metric
+from fastxent.solvers.metrics import BUILDERS
+
+
+@pytest.mark.parametrize("kind", BUILDERS)
+@pytest.mark.parametrize("storage", STORAGES)
+@pytest.mark.parametrize("K", [2, 3])
+def test_reaches_the_optimum_with_every_model(kind, storage, K):
+    problem = objective(K, storage=storage, l2=1e-3)
+    result = metric.solve(problem, problem.initial(), tol=1e-9, max_iter=300, kind=kind)
+    assert result.converged
+    assert result.value <= least(problem) * (1 + 1e-8)
+
+
+@pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
+@pytest.mark.parametrize("kind", ["diag", "gram", "full", "sampled", "nystrom"])
+@pytest.mark.parametrize("K", [2, 4])
+def test_reaches_the_optimum_with_every_option(options, kind, K):
+    problem = objective(K, l2=1e-2, **options)
+    result = metric.solve(problem, problem.initial(), tol=1e-9, max_iter=300, kind=kind)
+    assert result.converged
+    assert result.value <= least(problem) * (1 + 1e-8)
+
+
+@pytest.mark.parametrize("storage", STORAGES)
+def test_single_precision_data_reach_the_optimum_of_their_doubles(storage):
+    single, double = (objective(storage=storage, l2=1e-3, dtype=dtype) for dtype in (np.float32, np.float64))
+    result = metric.solve(single, single.initial(), tol=1e-6, max_iter=300)
+    assert result.converged
+    assert double.value(result.theta) <= least(double) * (1 + 1e-5)
+
+
+@pytest.mark.parametrize("kind", ["diag", "gram", "full", "sampled"])
+def test_needs_no_penalty(kind):
+    problem = objective(3, l2=0.0)
+    result = metric.solve(problem, problem.initial(), tol=1e-9, max_iter=300, kind=kind)
+    assert result.converged
+    assert result.value <= least(problem) * (1 + 1e-8)
+
+
+@pytest.mark.parametrize("load", [load_breast_cancer, load_wine])
+@pytest.mark.parametrize("offset", [0.0, 1e6])
+@pytest.mark.parametrize("l2", [1e-2, 1e-6])
+def test_raw_columns_converge(load, offset, l2):
+    X, y = load(return_X_y=True)
+    K = y.max() + 1
+    problem = Objective(np.ascontiguousarray(X + offset), y.astype(np.intp), binary=K == 2, l2=l2)
+    result = metric.solve(problem, problem.initial(), tol=1e-4, max_iter=100)
+    tight = metric.solve(problem, problem.initial(), tol=1e-9, max_iter=1000)
+    assert result.converged
+    assert result.value <= tight.value * (1 + 1e-3)
+
+
+def test_separable_rows_without_a_penalty_stop():
+    X = np.array([[-2.0], [-1.0], [1.0], [2.0]])
+    problem = Objective(X, np.array([0, 0, 1, 1]), binary=True)
+    result = metric.solve(problem, problem.initial(), tol=1e-4, max_iter=1000)
+    assert result.n_iter < 1000
+    assert np.isfinite(result.theta).all()
+    assert result.value < 1e-2
+
+
+@pytest.mark.parametrize("kind", BUILDERS)
+def test_same_bits_for_any_number_of_threads(kind):
+    thetas = []
+    for n_threads in (1, 2, 3, 7):
+        problem = objective(3, l2=1e-3, n=4000, d=40, n_threads=n_threads)
+        thetas.append(metric.solve(problem, problem.initial(), tol=1e-6, max_iter=50, kind=kind).theta)
+    for theta in thetas[1:]:
+        np.testing.assert_array_equal(theta, thetas[0])
+
+
+def test_warm_start_at_the_optimum_stops_at_once():
+    problem = objective(3, l2=1e-2)
+    optimum = metric.solve(problem, problem.initial(), tol=1e-12, max_iter=300)
+    assert metric.solve(problem, optimum.theta, tol=1e-6, max_iter=300).n_iter <= 2
+
+
+def test_stops_when_the_caller_or_max_iter_says_so():
+    problem = objective(3, l2=1e-6)
+    assert metric.solve(problem, problem.initial(), tol=1e-12, max_iter=2).n_iter == 2
+    stopped = metric.solve(
+        problem, problem.initial(), tol=1e-12, max_iter=50, callback=lambda _, h: len(h["loss"]) == 4
+    )
+    assert stopped.n_iter == 3 and not stopped.converged
+
+
+@pytest.mark.parametrize("kind", BUILDERS)
+@pytest.mark.parametrize("K", [2, 3])
+def test_models_of_rows_that_leave_the_hessian_singular(kind, K):
+    """No penalty, columns alike, and all but a few rows of weight zero."""
+    rng = np.random.default_rng(0)
+    X = np.repeat(rng.normal(size=(40, 2)), 3, axis=1)
+    y = np.arange(40) % K
+    weight = (np.arange(40) < 6).astype(float)
+    problem = Objective(X, y, n_classes=K, binary=K == 2, sample_weight=weight)
+    result = metric.solve(problem, problem.initial(), tol=1e-6, max_iter=500, kind=kind)
+    reference = metric.solve(problem, problem.initial(), tol=1e-9, max_iter=500, kind="diag")
+    assert np.isfinite(result.theta).all()
+    assert result.value <= reference.value + 1e-4

@@ -1,0 +1,86 @@
+"""Proximal Newton: the optimum of L1 and elastic net with every option, by the conditions that define it."""
+
+import numpy as np
+import pytest
+from options import OPTIONS, STORAGES, objective
+
+from fastxent.solvers import prox_newton
+
+
+def assert_optimal(problem, theta, accuracy):
+    """The subgradient of least norm is next to nothing, measured by l1; weights at zero are exactly zero."""
+    _, grad = problem.value_and_grad(theta)
+    W, G = theta[:-1], grad[:-1]
+    off = np.where(W == 0, np.maximum(np.abs(G) - problem.l1, 0), np.abs(G + problem.l1 * np.sign(W)))
+    assert off.max() <= accuracy * problem.l1
+    assert np.abs(grad[-1]).max() <= accuracy * problem.l1
+
+
+@pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
+@pytest.mark.parametrize("storage", STORAGES)
+@pytest.mark.parametrize("K", [2, 4])
+@pytest.mark.parametrize("l2", [0.0, 0.01])
+def test_reaches_the_optimum_with_every_option(options, storage, K, l2):
+    problem = objective(K, storage=storage, l1=0.01, l2=l2, **options)
+    result = prox_newton.solve(problem, problem.initial(), tol=1e-13, max_iter=200)
+    assert result.converged, result.reason
+    assert_optimal(problem, result.theta, 1e-4)
+    assert result.value == pytest.approx(problem.value(result.theta) + 0.01 * np.abs(result.theta[:-1]).sum(), rel=1e-14)
+
+
+@pytest.mark.parametrize("storage", STORAGES)
+@pytest.mark.parametrize("K", [2, 4])
+def test_single_precision_data_reach_the_optimum_of_their_doubles(storage, K):
+    single, double = (objective(K, storage=storage, l1=0.01, dtype=dtype) for dtype in (np.float32, np.float64))
+    got = prox_newton.solve(single, single.initial(), tol=1e-6, max_iter=200)
+    wanted = prox_newton.solve(double, double.initial(), tol=1e-12, max_iter=200)
+    assert got.converged
+    assert double.value(got.theta) + 0.01 * np.abs(got.theta[:-1]).sum() <= wanted.value * (1 + 1e-5)
+
+
+@pytest.mark.parametrize("storage", STORAGES)
+@pytest.mark.parametrize("K", [2, 4])
+def test_l1_max_is_where_the_first_weight_appears(storage, K):
+    largest = prox_newton.l1_max(objective(K, storage=storage))
+    above, below = (objective(K, storage=storage, l1=largest * factor) for factor in (1.0001, 0.99))
+    theta = prox_newton.solve(above, above.initial(), tol=1e-12, max_iter=100).theta
+    assert not theta[:-1].any()
+    theta = prox_newton.solve(below, below.initial(), tol=1e-12, max_iter=100).theta
+    assert 1 <= np.count_nonzero(theta[:-1]) <= 3
+
+
+@pytest.mark.parametrize("offset", [0.0, 1e4])
+def test_columns_far_from_zero_do_not_crawl(offset):
+    problem = objective(3, l1=1e-3)
+    problem.X += offset
+    result = prox_newton.solve(problem, problem.initial(), tol=1e-8, max_iter=50)
+    assert result.converged
+
+
+def test_features_that_show_one_rare_class_alone():
+    """Where a class is thought next to impossible, plain Newton steps explode."""
+    rng = np.random.default_rng(0)
+    X = (rng.random((3000, 40)) < 0.01).astype(float)
+    y = rng.integers(0, 3, 3000)
+    y[np.flatnonzero(X[:, 0])[:3]] = 3
+    from fastxent.objective import Objective
+
+    problem = Objective(X, y, n_classes=4, l1=1e-5)
+    result = prox_newton.solve(problem, problem.initial(), tol=1e-9, max_iter=100)
+    assert result.converged, result.reason
+    assert np.all(np.diff(result.history["loss"]) <= 1e-12)
+
+
+def test_same_bits_for_any_number_of_threads_and_the_same_seed():
+    thetas = []
+    for n_threads in (1, 2, 3, 7):
+        problem = objective(3, l1=1e-3, n=3000, d=40, n_threads=n_threads)
+        thetas.append(prox_newton.solve(problem, problem.initial(), tol=1e-7, max_iter=50, random_state=1).theta)
+    for theta in thetas[1:]:
+        np.testing.assert_array_equal(theta, thetas[0])
+
+
+def test_warm_start_at_the_optimum_stops_at_once():
+    problem = objective(3, l1=1e-3)
+    optimum = prox_newton.solve(problem, problem.initial(), tol=1e-12, max_iter=100)
+    assert prox_newton.solve(problem, optimum.theta, tol=1e-6, max_iter=100).n_iter <= 2

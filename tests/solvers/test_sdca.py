@@ -1,0 +1,139 @@
+"""Dual ascent: the optimum with every option, a gap that certifies, rows that take any strength of penalty."""
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from options import OPTIONS, least, objective
+
+from fastxent import kernels
+from fastxent.objective import Objective
+from fastxent.solvers import metric, sdca
+
+
+@pytest.fixture(autouse=True)
+def _alone(monkeypatch):
+    """No help from ``metric``."""
+    monkeypatch.setattr(sdca, "_is_slow", lambda gaps: False)
+
+
+@pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
+@pytest.mark.parametrize("storage", ["csr32", "csr64"])
+@pytest.mark.parametrize("K", [2, 3, 12])
+def test_reaches_the_optimum_with_every_option(options, storage, K):
+    problem = objective(K, storage=storage, l2=1e-2, **options)
+    result = sdca.solve(problem, problem.initial(), tol=1e-9, max_iter=1000)
+    assert result.converged, result.reason
+    assert result.value <= least(problem) * (1 + 1e-8)
+
+
+@pytest.mark.parametrize("l2", [10.0, 1e-1, 1e-3, 1e-4])
+@pytest.mark.parametrize("K", [2, 5])
+def test_reaches_the_optimum_at_any_strength(l2, K):
+    problem = objective(K, storage="csr32", l2=l2)
+    result = sdca.solve(problem, problem.initial(), tol=1e-6, max_iter=4000)
+    assert result.converged, result.reason
+    assert result.value <= least(problem) * (1 + 1e-6)
+
+
+@pytest.mark.parametrize("K", [2, 5])
+def test_single_precision_data_reach_the_optimum_of_their_doubles(K):
+    single, double = (objective(K, storage="csr32", l2=1e-2, dtype=dtype) for dtype in (np.float32, np.float64))
+    result = sdca.solve(single, single.initial(), tol=1e-6, max_iter=300)
+    assert result.converged
+    assert double.value(result.theta) <= least(double) * (1 + 1e-5)
+
+
+def test_gap_bounds_the_distance_from_the_optimum():
+    problem = objective(4, storage="csr32", l2=1e-3, fit_intercept=False)
+    optimum = least(problem)
+    ascent = sdca._Ascent(problem, problem.initial())
+    for _ in range(5):
+        ascent.visit(np.arange(problem.n_rows), 1e-12)
+        ascent.evaluate()
+        assert 0 <= ascent.value - optimum <= ascent.gap() + 1e-12
+
+
+def test_entries_that_stand_twice_add_up():
+    X = sp.csr_array(
+        (np.array([1.0, 1.0, 2.0, -1.0, 3.0]), np.array([0, 0, 1, 1, 0]), np.array([0, 3, 4, 5])), shape=(3, 2)
+    )
+    y = np.array([0, 1, 0])
+    twice, once = Objective(X, y, binary=True, l2=0.1), Objective(sp.csr_array(X.toarray()), y, binary=True, l2=0.1)
+    result = sdca.solve(twice, twice.initial(), tol=1e-9, max_iter=500)
+    assert result.converged
+    assert result.value == pytest.approx(least(once), rel=1e-8)
+
+
+def test_same_bits_for_any_number_of_threads_and_the_same_seed():
+    thetas = []
+    for n_threads in (1, 2, 3, 7):
+        problem = objective(3, storage="csr32", l2=1e-3, n=3000, d=40, n_threads=n_threads)
+        thetas.append(sdca.solve(problem, problem.initial(), tol=1e-5, max_iter=50, random_state=3).theta)
+    for theta in thetas[1:]:
+        np.testing.assert_array_equal(theta, thetas[0])
+
+
+def test_metric_takes_over_where_it_is_slow(monkeypatch):
+    monkeypatch.setattr(sdca, "_is_slow", lambda gaps: True)
+    problem = objective(3, storage="csr32", l2=1e-6)
+    result = sdca.solve(problem, problem.initial(), tol=1e-7, max_iter=200)
+    assert result.converged
+    assert result.value <= least(problem) * (1 + 1e-6)
+    assert result.n_iter == result.history["epoch"][-1] == len(result.history["loss"]) - 1
+    assert np.all(np.diff(result.history["passes"]) > 0)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "word"), [({"storage": "dense", "l2": 1.0}, "dense"), ({"l2": 0.0}, "l2 = 0"), ({"l2": 1.0, "l1": 1.0}, "l1 = 1")]
+)
+def test_other_objectives_are_refused(arguments, word):
+    problem = objective(3, **({"storage": "csr32"} | arguments))
+    with pytest.raises(ValueError, match=word):
+        sdca.solve(problem, problem.initial(), tol=1e-4, max_iter=10)
+
+
+@pytest.mark.parametrize("level", kernels.available())
+@pytest.mark.parametrize("stiffness", [1e-3, 1.0, 30.0, 1e4])
+def test_a_visit_solves_its_row(level, stiffness):
+    """One row: after a visit the dual of the row has a stationary point, y + q e = z + q a + mu."""
+    rng = np.random.default_rng(0)
+    K, x = 9, 1.5
+    kernel = kernels.load(level)
+    for _ in range(50):
+        W = rng.normal(size=(2, K)) * 3.0
+        codes = rng.integers(0, K, 1).astype(np.intp)
+        rows = kernel.LinearSoftmax(
+            (np.array([x]), np.array([0], np.int32), np.array([0, 1], np.int32), 1, 1), K, codes, K, None, None, 0.0
+        )
+        weights = np.zeros(rows.weights_size)
+        rows.pack(W, weights, 0, 2)
+        log_alpha, gap = np.zeros((1, K)), np.array([np.inf])
+        scratch, residual = np.zeros(kernel.dual_scratch_size(rows)), np.zeros(K)
+        kernel.dual_ascent(
+            rows, weights, log_alpha, gap, np.array([0]), 0, 1, np.array([x * x]), stiffness / x**2, 0.0, 0.0,
+            residual, scratch,
+        )  # fmt: skip
+        z = x * W[0] + W[1]
+        start = np.eye(K)[codes[0]]
+        e = np.exp(log_alpha[0])
+
+        def dual(a, z=z, start=start):
+            return -(a * np.log(np.maximum(a, 1e-300))).sum() + a @ z - stiffness / 2 * ((a - start) ** 2).sum()
+
+        assert e.sum() == pytest.approx(1.0, abs=1e-12)
+        assert gap[0] == pytest.approx(np.logaddexp.reduce(z) - z[codes[0]], rel=1e-9)
+        gained = dual(e) - dual(start)
+        around = [dual((1 - t) * e + t * v) - dual(start) for v in np.eye(K) for t in (1e-1, 1e-2)]
+        assert gained > 0
+        assert max(around) <= gained * 1.02 + 1e-12
+        theta = np.zeros((2, K))
+        rows.unpack([weights], 1.0, 0.0, theta, theta, 0, 2)
+        np.testing.assert_allclose(theta[0], W[0] + stiffness / x * (start - e), rtol=1e-9, atol=1e-9)
+
+
+def test_warm_start_is_not_worse():
+    problem = objective(3, storage="csr32", l2=1e-2)
+    optimum = metric.solve(problem, problem.initial(), tol=1e-12, max_iter=300)
+    result = sdca.solve(problem, optimum.theta, tol=1e-6, max_iter=300)
+    assert result.converged
+    assert result.value <= optimum.value * (1 + 1e-6)
