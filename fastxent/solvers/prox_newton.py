@@ -1,25 +1,32 @@
 """L1 and elastic net: Newton's method whose quadratic model keeps the L1 term, solved by coordinate descent.
 
     G.-X. Yuan, C.-H. Ho, C.-J. Lin, "An improved GLMNET for L1-regularized logistic regression", JMLR 13, 2012.
-    J. Friedman, T. Hastie, R. Tibshirani, "Regularization paths for generalized linear models via coordinate descent",
+    J. Friedman, T. Hastie, R. Tibshirani, "Regularization paths for generalized linear models via coordinate
+    descent",
     Journal of Statistical Software 33, 2010.
 
     W = 0, b = log of the class frequencies
     repeat
         G = gradient of the smooth part
         candidates = weights that are not zero, weights with |G| > l1, intercepts
-        V = coordinate descent on  G (V - W) + (V - W)' H (V - W) / 2 + l1 |V|  over the candidates     kernels/coordinate.pxi
-            in random order; weights that rest at zero are left out after the first sweep, and looked at again at the end
+        V = coordinate descent on  G (V - W) + (V - W)' H (V - W) / 2 + l1 |V|  over the candidates
+        kernels/coordinate.pxi
+            in random order; weights that rest at zero are left out after the first sweep, and looked at again at the
+            end
         W <- W + t (V - W),  t = 1, 1/2, ... until F falls enough (t = 1 nearly always)
 
-A class of which the model thinks little has next to no curvature, and Newton's step for it may be anything: each weight
-has a radius within which it moves, adapted to how far it went (A. Genkin, D. D. Lewis, D. Madigan, "Large-scale Bayesian
+A class of which the model thinks little has next to no curvature, and Newton's step for it may be anything: each
+weight
+has a radius within which it moves, adapted to how far it went (A. Genkin, D. D. Lewis, D. Madigan, "Large-scale
+Bayesian
 logistic regression for text categorization", Technometrics 49, 2007).
 
-H is the true Hessian of the multinomial loss: glmnet's cycles over the classes leave out what one class's step does to the
+H is the true Hessian of the multinomial loss: glmnet's cycles over the classes leave out what one class's step does
+to the
 others. Weights are zero exactly where the model's minimum has them so.
 
-The fall that the model promises, -(G (V - W) + l1 (|V| - |W|)) / 2, estimates F - F*; it is believed when it is small twice in
+The fall that the model promises, -(G (V - W) + l1 (|V| - |W|)) / 2, estimates F - F*; it is believed when it is
+small twice in
 a row, and a tenth of what was asked for.
 """
 
@@ -100,7 +107,8 @@ def solve(objective, theta0, *, tol, max_iter, callback=None, row_weight=None, r
 
 
 def l1_max(objective):
-    """The least L1 penalty at which all weights are zero: the largest entry of the gradient at W = 0, b at its optimum.
+    """The least L1 penalty at which all weights are zero: the largest entry of the gradient at W = 0, b at its
+    optimum.
 
     The objective's own L1 and L2 penalties do not matter.
     """
@@ -116,7 +124,7 @@ class _Model:
     def __init__(self, objective):
         self._objective = objective
         reach = _reach(objective.X)
-        moderate = 1e-15 < reach.min() and reach.max() < 1e15
+        moderate = reach.min() > 1e-15 and reach.max() < 1e15
         self._dtype = np.dtype(np.float32 if moderate else np.float64)
         self._columns, self._entries = _columns(objective.X, self._dtype)
         self._dense = isinstance(objective.X, np.ndarray)
@@ -139,7 +147,8 @@ class _Model:
         return np.where(theta == 0.0, at_zero, grad + l1 * np.sign(theta))
 
     def minimise(self, theta, grad, reduction, rng):
-        """Where the model at ``theta`` is least, once the largest violation has come down to ``reduction`` of the first."""
+        """Where the model at ``theta`` is least, once the largest violation has come down to ``reduction`` of the
+        first."""
         objective = self._objective
         candidates = (theta != 0.0) | (np.abs(grad) > self._l1[:, np.newaxis])
         candidates[-1] = objective.fit_intercept
@@ -161,8 +170,23 @@ class _Model:
             for first in range(0, len(order), _PAIRS_OF_A_CALL):
                 stop = min(first + _PAIRS_OF_A_CALL, len(order))
                 self._columns.sweep(
-                    Q, P, self._A, self._s, pairs, full, first, stop, h, m, grad, theta, V, self._radius, self._l1,
-                    self._l2, violation,
+                    Q,
+                    P,
+                    self._A,
+                    self._s,
+                    pairs,
+                    full,
+                    first,
+                    stop,
+                    h,
+                    m,
+                    grad,
+                    theta,
+                    V,
+                    self._radius,
+                    self._l1,
+                    self._l2,
+                    violation,
                 )
             objective.passes += self._entries[pairs[active] // objective.K].sum() / objective.K
             return max(violation[active].max(), 0.0)
@@ -202,11 +226,13 @@ class _Model:
 
 def _line_search(objective, model, theta, value, target, step, fall, rounding):
     t = 1.0
+    noise = rounding * abs(value)
     for _ in range(_HALVINGS):
         new = target if t == 1.0 else theta + t * step
         new_value, grad = objective.value_and_grad(new)
         new_value += model.penalty(new)
-        if new_value <= value - _SUFFICIENT_DECREASE * t * fall + rounding * abs(value) * (fall <= rounding * abs(value)):
+        enough = value - _SUFFICIENT_DECREASE * t * fall
+        if new_value <= enough + (noise if fall <= noise else 0.0):
             return new, new_value, grad
         t *= 0.5
     return None

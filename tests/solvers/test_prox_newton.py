@@ -25,13 +25,17 @@ def test_reaches_the_optimum_with_every_option(options, storage, K, l2):
     result = prox_newton.solve(problem, problem.initial(), tol=1e-13, max_iter=200)
     assert result.converged, result.reason
     assert_optimal(problem, result.theta, 1e-4)
-    assert result.value == pytest.approx(problem.value(result.theta) + 0.01 * np.abs(result.theta[:-1]).sum(), rel=1e-14)
+    assert result.value == pytest.approx(
+        problem.value(result.theta) + 0.01 * np.abs(result.theta[:-1]).sum(), rel=1e-14
+    )
 
 
 @pytest.mark.parametrize("storage", STORAGES)
 @pytest.mark.parametrize("K", [2, 4])
 def test_single_precision_data_reach_the_optimum_of_their_doubles(storage, K):
-    single, double = (objective(K, storage=storage, l1=0.01, dtype=dtype) for dtype in (np.float32, np.float64))
+    single, double = (
+        objective(K, storage=storage, l1=0.01, dtype=dtype) for dtype in (np.float32, np.float64)
+    )
     got = prox_newton.solve(single, single.initial(), tol=1e-6, max_iter=200)
     wanted = prox_newton.solve(double, double.initial(), tol=1e-12, max_iter=200)
     assert got.converged
@@ -75,7 +79,9 @@ def test_same_bits_for_any_number_of_threads_and_the_same_seed():
     thetas = []
     for n_threads in (1, 2, 3, 7):
         problem = objective(3, l1=1e-3, n=3000, d=40, n_threads=n_threads)
-        thetas.append(prox_newton.solve(problem, problem.initial(), tol=1e-7, max_iter=50, random_state=1).theta)
+        thetas.append(
+            prox_newton.solve(problem, problem.initial(), tol=1e-7, max_iter=50, random_state=1).theta
+        )
     for theta in thetas[1:]:
         np.testing.assert_array_equal(theta, thetas[0])
 
