@@ -42,6 +42,7 @@ cdef struct Layout:
     bint copy_rows                 # X is copied to scratch by blocks
     Py_ssize_t ldx                 # row length of that copy
     Py_ssize_t ldw                 # row length of weights and gradient
+    int narrow                     # SPARSE: lanes of the narrow register that ends a row, or 0
     Py_ssize_t tail                # FEATURES: where a row's last, partial register is read from, or -1
     Py_ssize_t block               # rows of a block
     bint rows_in_lanes
@@ -59,18 +60,19 @@ cdef Layout plan(const Rows* X, Py_ssize_t K, Py_ssize_t L, Py_ssize_t itemsize,
     p.K = K
     p.d = d
     p.tail = -1
+    p.narrow = 0
     p.copy_rows = False
     p.ldx = p.x_size = p.panel_size = 0
     if X.storage != DENSE:
         p.scheme = SPARSE
         p.rows_in_lanes = K <= FEW_LANES
-        # Whole registers read fastest, unless so much is padding that the weights would crowd the cache: then rows lie
-        # closer, and a register's surplus lanes read the next row, and add zeros to it.
-        p.ldw = round_up(K, L)
-        if 2 * K <= L:
-            p.ldw = K
-        elif L >= 4 and 4 * K <= 3 * p.ldw:
-            p.ldw = round_up(K, L // 4)
+        # Whole registers read fastest, unless a quarter were padding: then a narrow register ends the row, of 4 lanes,
+        # or 8, and the weights crowd the cache less.
+        p.ldw = round_up(K, L) if K > 1 else 1
+        if 4 * K <= 3 * p.ldw and L >= 8:
+            p.narrow = 4 if K % L <= 4 else 8 if L == 16 and K % L <= 8 else 0
+            if p.narrow:
+                p.ldw = K // L * L + p.narrow
         p.weights_size = (d + 1) * p.ldw + L
         p.block = clamp(32768 // (p.ldw * itemsize), 16, 256)
         p.panel_size = round_up(K, L)
@@ -209,16 +211,20 @@ cdef void copy_rows(const Rows* X, const Layout* p, Py_ssize_t first, Py_ssize_t
     """Rows of dense X, any strides, into x (rows,
                                              ldx); behind them a one (CLASSES: the intercept's feature) and zeros."""
     cdef const real* source = <const real*>X.values + first * X.row_stride
-    cdef Py_ssize_t i, j, j0, stop, d = X.d
+    cdef Py_ssize_t i, j, group, L = lanes(x), d = X.d, whole = 0
     if X.col_stride == 1:
         for i in range(rows):
             memcpy(x + i * p.ldx, source + i * X.row_stride, d * sizeof(real))
     else:
-        for j0 in range(0, d, 8):  # 8 columns at a time: whole cache lines are written
-            stop = j0 + 8 if j0 + 8 < d else d
-            for i in range(rows):
-                for j in range(j0, stop):
-                    x[i * p.ldx + j] = source[i * X.row_stride + j * X.col_stride]
+        if X.row_stride == 1:
+            whole = rows // L * L
+        for group in range(d // L if whole else 0):
+            j = group * L
+            for i in range(whole // L):
+                turn_tile(source + i * L + j * X.col_stride, X.col_stride, x + i * L * p.ldx + j, p.ldx)
+        for i in range(rows):
+            for j in range(d // L * L if i < whole else 0, d):
+                x[i * p.ldx + j] = source[i * X.row_stride + j * X.col_stride]
     for i in range(rows):
         for j in range(d, p.ldx):
             x[i * p.ldx + j] = 1 if j == d and p.scheme == CLASSES else 0
@@ -345,6 +351,11 @@ cdef void classes_gradient(const Layout* p, const real* x, Py_ssize_t rows, cons
 
 # ---- SPARSE --------------------------------------------------------------------------------------------------------
 
+cdef inline int csr_tile(const Layout* p, Py_ssize_t first, Py_ssize_t L) noexcept nogil:
+    """The registers of a sparse tile that begins at class `first`."""
+    return <int>(p.ldw // L + 16 * p.narrow if p.narrow else clamp(steps(p.K - first, L), 1, 8))
+
+
 cdef void sparse_logits(const Rows* X, const Layout* p, const index* unused, Py_ssize_t first, Py_ssize_t rows,
                         const real* w, real* z, real* one_row) noexcept nogil:
     cdef const real* x = <const real*>X.values
@@ -352,7 +363,6 @@ cdef void sparse_logits(const Rows* X, const Layout* p, const index* unused, Py_
     cdef const index* indptr = <const index*>X.indptr
     cdef const real* bias = w + p.d * p.ldw
     cdef Py_ssize_t L = lanes(w), K = p.K, i, k, chunk, at, nnz
-    cdef int vecs
     cdef real* row
     for i in range(rows):
         at, nnz = indptr[first + i], indptr[first + i + 1] - indptr[first + i]
@@ -363,8 +373,7 @@ cdef void sparse_logits(const Rows* X, const Layout* p, const index* unused, Py_
         memcpy(row, bias, round_up(K, L) * sizeof(real))
         for chunk in range(steps(K, 8 * L)):
             k = chunk * 8 * L
-            vecs = <int>clamp(steps(K - k, L), 1, 8)
-            csr_dot_tile(vecs, nnz, x + at, j + at, w + k, p.ldw, row + k)
+            csr_dot_tile(csr_tile(p, k, L), nnz, x + at, j + at, w + k, p.ldw, row + k)
         if p.rows_in_lanes:
             for k in range(K):
                 z[i + k * p.ldz] = row[k]
@@ -377,7 +386,6 @@ cdef void sparse_gradient(const Rows* X, const Layout* p, const index* unused, P
     cdef const index* indptr = <const index*>X.indptr
     cdef real* bias = g + p.d * p.ldw
     cdef Py_ssize_t L = lanes(q), K = p.K, i, k, chunk, at, nnz
-    cdef int vecs
     cdef const real* row
     memset(one_row, 0, round_up(K, L) * sizeof(real))
     for i in range(rows):
@@ -386,16 +394,15 @@ cdef void sparse_gradient(const Rows* X, const Layout* p, const index* unused, P
             csr_add_one(nnz, x + at, j + at, q[i], g)
             bias[0] += q[i]
             continue
-        if p.rows_in_lanes or p.ldw % L:  # a row in whole registers, with zeros behind it
+        if p.rows_in_lanes:
             row = one_row
             for k in range(K):
-                one_row[k] = q[i + k * p.ldz] if p.rows_in_lanes else q[i * p.ldz + k]
+                one_row[k] = q[i + k * p.ldz]
         else:
             row = q + i * p.ldz
         for chunk in range(steps(K, 8 * L)):
             k = chunk * 8 * L
-            vecs = <int>clamp(steps(K - k, L), 1, 8)
-            csr_add_tile(vecs, nnz, x + at, j + at, row + k, g + k, p.ldw)
+            csr_add_tile(csr_tile(p, k, L), nnz, x + at, j + at, row + k, g + k, p.ldw)
         for k in range(K):
             bias[k] += row[k]
 

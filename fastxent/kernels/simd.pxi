@@ -48,26 +48,28 @@ cdef extern from "simd.h" nogil:
                         const double* b, Py_ssize_t bs, double* c, Py_ssize_t ldc)
     void outer_tile_f32(int rows, int vecs, Py_ssize_t T, const float* a, Py_ssize_t rs, Py_ssize_t cs,
                         const float* b, Py_ssize_t bs, float* c, Py_ssize_t ldc)
+    void turn_tile_f64(const double* a, Py_ssize_t as_, double* b, Py_ssize_t bs)
+    void turn_tile_f32(const float* a, Py_ssize_t as_, float* b, Py_ssize_t bs)
     void dot_tile_f64(int classes, Py_ssize_t T, Py_ssize_t tail, const double** x, Py_ssize_t ahead, const double* w,
                       Py_ssize_t ldw, double* z, Py_ssize_t ldz)
     void dot_tile_f32(int classes, Py_ssize_t T, Py_ssize_t tail, const float** x, Py_ssize_t ahead, const float* w,
                       Py_ssize_t ldw, float* z, Py_ssize_t ldz)
 
-    void csr_dot_tile_f64_i32(int vecs, Py_ssize_t nnz, const double* x, const int32_t* j, const double* w,
+    void csr_dot_tile_f64_i32(int tile, Py_ssize_t nnz, const double* x, const int32_t* j, const double* w,
                               Py_ssize_t ld, double* z)
-    void csr_dot_tile_f64_i64(int vecs, Py_ssize_t nnz, const double* x, const int64_t* j, const double* w,
+    void csr_dot_tile_f64_i64(int tile, Py_ssize_t nnz, const double* x, const int64_t* j, const double* w,
                               Py_ssize_t ld, double* z)
-    void csr_dot_tile_f32_i32(int vecs, Py_ssize_t nnz, const float* x, const int32_t* j, const float* w,
+    void csr_dot_tile_f32_i32(int tile, Py_ssize_t nnz, const float* x, const int32_t* j, const float* w,
                               Py_ssize_t ld, float* z)
-    void csr_dot_tile_f32_i64(int vecs, Py_ssize_t nnz, const float* x, const int64_t* j, const float* w,
+    void csr_dot_tile_f32_i64(int tile, Py_ssize_t nnz, const float* x, const int64_t* j, const float* w,
                               Py_ssize_t ld, float* z)
-    void csr_add_tile_f64_i32(int vecs, Py_ssize_t nnz, const double* x, const int32_t* j, const double* q, double* g,
+    void csr_add_tile_f64_i32(int tile, Py_ssize_t nnz, const double* x, const int32_t* j, const double* q, double* g,
                               Py_ssize_t ld)
-    void csr_add_tile_f64_i64(int vecs, Py_ssize_t nnz, const double* x, const int64_t* j, const double* q, double* g,
+    void csr_add_tile_f64_i64(int tile, Py_ssize_t nnz, const double* x, const int64_t* j, const double* q, double* g,
                               Py_ssize_t ld)
-    void csr_add_tile_f32_i32(int vecs, Py_ssize_t nnz, const float* x, const int32_t* j, const float* q, float* g,
+    void csr_add_tile_f32_i32(int tile, Py_ssize_t nnz, const float* x, const int32_t* j, const float* q, float* g,
                               Py_ssize_t ld)
-    void csr_add_tile_f32_i64(int vecs, Py_ssize_t nnz, const float* x, const int64_t* j, const float* q, float* g,
+    void csr_add_tile_f32_i64(int tile, Py_ssize_t nnz, const float* x, const int64_t* j, const float* q, float* g,
                               Py_ssize_t ld)
     double csr_dot_one_f64_i32(Py_ssize_t nnz, const double* x, const int32_t* j, const double* w)
     double csr_dot_one_f64_i64(Py_ssize_t nnz, const double* x, const int64_t* j, const double* w)
@@ -175,6 +177,13 @@ cdef inline void outer_tile(int rows, int vecs, Py_ssize_t T, const real* a, Py_
         outer_tile_f32(rows, vecs, T, a, rs, cs, b, bs, c, ldc)
 
 
+cdef inline void turn_tile(const real* a, Py_ssize_t a_stride, real* b, Py_ssize_t b_stride) noexcept nogil:
+    if real is double:
+        turn_tile_f64(a, a_stride, b, b_stride)
+    else:
+        turn_tile_f32(a, a_stride, b, b_stride)
+
+
 cdef inline void dot_tile(int classes, Py_ssize_t T, Py_ssize_t tail, const real** x, Py_ssize_t ahead, const real* w,
                           Py_ssize_t ldw, real* z, Py_ssize_t ldz) noexcept nogil:
     if real is double:
@@ -183,28 +192,28 @@ cdef inline void dot_tile(int classes, Py_ssize_t T, Py_ssize_t tail, const real
         dot_tile_f32(classes, T, tail, x, ahead, w, ldw, z, ldz)
 
 
-cdef inline void csr_dot_tile(int vecs, Py_ssize_t nnz, const real* x, const index* j, const real* w, Py_ssize_t ld,
+cdef inline void csr_dot_tile(int tile, Py_ssize_t nnz, const real* x, const index* j, const real* w, Py_ssize_t ld,
                               real* z) noexcept nogil:
     if real is double and index is int32_t:
-        csr_dot_tile_f64_i32(vecs, nnz, x, j, w, ld, z)
+        csr_dot_tile_f64_i32(tile, nnz, x, j, w, ld, z)
     elif real is double:
-        csr_dot_tile_f64_i64(vecs, nnz, x, j, w, ld, z)
+        csr_dot_tile_f64_i64(tile, nnz, x, j, w, ld, z)
     elif index is int32_t:
-        csr_dot_tile_f32_i32(vecs, nnz, x, j, w, ld, z)
+        csr_dot_tile_f32_i32(tile, nnz, x, j, w, ld, z)
     else:
-        csr_dot_tile_f32_i64(vecs, nnz, x, j, w, ld, z)
+        csr_dot_tile_f32_i64(tile, nnz, x, j, w, ld, z)
 
 
-cdef inline void csr_add_tile(int vecs, Py_ssize_t nnz, const real* x, const index* j, const real* q, real* g,
+cdef inline void csr_add_tile(int tile, Py_ssize_t nnz, const real* x, const index* j, const real* q, real* g,
                               Py_ssize_t ld) noexcept nogil:
     if real is double and index is int32_t:
-        csr_add_tile_f64_i32(vecs, nnz, x, j, q, g, ld)
+        csr_add_tile_f64_i32(tile, nnz, x, j, q, g, ld)
     elif real is double:
-        csr_add_tile_f64_i64(vecs, nnz, x, j, q, g, ld)
+        csr_add_tile_f64_i64(tile, nnz, x, j, q, g, ld)
     elif index is int32_t:
-        csr_add_tile_f32_i32(vecs, nnz, x, j, q, g, ld)
+        csr_add_tile_f32_i32(tile, nnz, x, j, q, g, ld)
     else:
-        csr_add_tile_f32_i64(vecs, nnz, x, j, q, g, ld)
+        csr_add_tile_f32_i64(tile, nnz, x, j, q, g, ld)
 
 
 cdef inline real csr_dot_one(Py_ssize_t nnz, const real* x, const index* j, const real* w) noexcept nogil:

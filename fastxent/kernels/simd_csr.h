@@ -1,78 +1,96 @@
 /* The CSR tiles of simd_real.h for one REAL and one INDEX. Included four times. w and g hold one row of `ld` weights per
    feature, classes contiguous; lanes past the classes of interest read and add what the caller's padding admits. */
 
-/* z[v] += sum_p x[p] * w[j[p], v]   v < vecs * LANES: the sums stay in registers over the whole row. */
-FX_INLINE void FXI(csr_dot)(const int vecs, const int ways, ptrdiff_t nnz, const REAL *x, const INDEX *j, const REAL *w,
-                            ptrdiff_t ld, REAL *z)
+/* z[v] += sum_p x[p] * w[j[p], v]   v < vecs * LANES + narrow: the sums stay in registers over the whole row. A narrow
+   register of 4 or 8 lanes ends a row of few classes, which whole registers would mostly pad. */
+FX_INLINE void FXI(csr_dot)(const int vecs, const int narrow, const int ways, ptrdiff_t nnz, const REAL *x, const INDEX *j,
+                            const REAL *w, ptrdiff_t ld, REAL *z)
 {
     FX(vec) acc[4][8];
+    FX(quad) acc4[4];
+    FX(oct) acc8[4];
+    const ptrdiff_t end = vecs * LANES;
     ptrdiff_t p = 0;
     FX_UNROLL
-    for (int u = 0; u < ways; u++)
+    for (int u = 0; u < ways; u++) {
         FX_UNROLL
         for (int v = 0; v < vecs; v++) acc[u][v] = u ? FX(splat)(0) : FX(load)(z + v * LANES);
+        if (narrow == 4) acc4[u] = u ? (FX(quad)){0} : FX(load4)(z + end);
+        if (narrow == 8) acc8[u] = u ? (FX(oct)){0} : FX(load8)(z + end);
+    }
     for (; p + ways <= nnz; p += ways) {
         FX_UNROLL
         for (int u = 0; u < ways; u++) {
             const REAL *wj = w + (ptrdiff_t)j[p + u] * ld;
             FX_UNROLL
             for (int v = 0; v < vecs; v++) acc[u][v] += x[p + u] * FX(load)(wj + v * LANES);
+            if (narrow == 4) acc4[u] += x[p + u] * FX(load4)(wj + end);
+            if (narrow == 8) acc8[u] += x[p + u] * FX(load8)(wj + end);
         }
     }
     for (; p < nnz; p++) {
         const REAL *wj = w + (ptrdiff_t)j[p] * ld;
         FX_UNROLL
         for (int v = 0; v < vecs; v++) acc[0][v] += x[p] * FX(load)(wj + v * LANES);
+        if (narrow == 4) acc4[0] += x[p] * FX(load4)(wj + end);
+        if (narrow == 8) acc8[0] += x[p] * FX(load8)(wj + end);
     }
     FX_UNROLL
-    for (int v = 0; v < vecs; v++) {
+    for (int u = 1; u < ways; u++) {
         FX_UNROLL
-        for (int u = 1; u < ways; u++) acc[0][v] += acc[u][v];
-        FX(store)(z + v * LANES, acc[0][v]);
+        for (int v = 0; v < vecs; v++) acc[0][v] += acc[u][v];
+        if (narrow == 4) acc4[0] += acc4[u];
+        if (narrow == 8) acc8[0] += acc8[u];
     }
+    FX_UNROLL
+    for (int v = 0; v < vecs; v++) FX(store)(z + v * LANES, acc[0][v]);
+    if (narrow == 4) FX(store4)(z + end, acc4[0]);
+    if (narrow == 8) FX(store8)(z + end, acc8[0]);
 }
 
 /* g[j[p], v] += x[p] * q[v] */
-FX_INLINE void FXI(csr_add)(const int vecs, ptrdiff_t nnz, const REAL *x, const INDEX *j, const REAL *q, REAL *g,
-                            ptrdiff_t ld)
+FX_INLINE void FXI(csr_add)(const int vecs, const int narrow, ptrdiff_t nnz, const REAL *x, const INDEX *j, const REAL *q,
+                            REAL *g, ptrdiff_t ld)
 {
     FX(vec) qv[8];
+    const ptrdiff_t end = vecs * LANES;
     FX_UNROLL
     for (int v = 0; v < vecs; v++) qv[v] = FX(load)(q + v * LANES);
     for (ptrdiff_t p = 0; p < nnz; p++) {
         REAL *gj = g + (ptrdiff_t)j[p] * ld;
         FX_UNROLL
         for (int v = 0; v < vecs; v++) FX(store)(gj + v * LANES, FX(load)(gj + v * LANES) + x[p] * qv[v]);
+        if (narrow == 4) FX(store4)(gj + end, FX(load4)(gj + end) + x[p] * FX(load4)(q + end));
+        if (narrow == 8) FX(store8)(gj + end, FX(load8)(gj + end) + x[p] * FX(load8)(q + end));
     }
 }
 
-FX_LOCAL void FXI(csr_dot_tile)(int vecs, ptrdiff_t nnz, const REAL *x, const INDEX *j, const REAL *w, ptrdiff_t ld, REAL *z)
+/* tile: whole registers, plus 16 * the lanes of a narrow one. */
+#define DOT(V, N, W) case V + 16 * N: FXI(csr_dot)(V, N, W, nnz, x, j, w, ld, z); break;
+FX_LOCAL void FXI(csr_dot_tile)(int tile, ptrdiff_t nnz, const REAL *x, const INDEX *j, const REAL *w, ptrdiff_t ld, REAL *z)
 {
-    switch (vecs) {
-    case 1: FXI(csr_dot)(1, 4, nnz, x, j, w, ld, z); break;
-    case 2: FXI(csr_dot)(2, 2, nnz, x, j, w, ld, z); break;
-    case 3: FXI(csr_dot)(3, 2, nnz, x, j, w, ld, z); break;
-    case 4: FXI(csr_dot)(4, 1, nnz, x, j, w, ld, z); break;
-    case 5: FXI(csr_dot)(5, 1, nnz, x, j, w, ld, z); break;
-    case 6: FXI(csr_dot)(6, 1, nnz, x, j, w, ld, z); break;
-    case 7: FXI(csr_dot)(7, 1, nnz, x, j, w, ld, z); break;
-    case 8: FXI(csr_dot)(8, 1, nnz, x, j, w, ld, z); break;
+    switch (tile) {
+        DOT(1, 0, 4) DOT(2, 0, 2) DOT(3, 0, 2) DOT(4, 0, 1) DOT(5, 0, 1) DOT(6, 0, 1) DOT(7, 0, 1) DOT(8, 0, 1)
+        DOT(0, 4, 4) DOT(1, 4, 2) DOT(2, 4, 2)
+#if LANES == 16
+        DOT(0, 8, 4) DOT(1, 8, 2) DOT(2, 8, 2)
+#endif
     }
 }
+#undef DOT
 
-FX_LOCAL void FXI(csr_add_tile)(int vecs, ptrdiff_t nnz, const REAL *x, const INDEX *j, const REAL *q, REAL *g, ptrdiff_t ld)
+#define ADD(V, N) case V + 16 * N: FXI(csr_add)(V, N, nnz, x, j, q, g, ld); break;
+FX_LOCAL void FXI(csr_add_tile)(int tile, ptrdiff_t nnz, const REAL *x, const INDEX *j, const REAL *q, REAL *g, ptrdiff_t ld)
 {
-    switch (vecs) {
-    case 1: FXI(csr_add)(1, nnz, x, j, q, g, ld); break;
-    case 2: FXI(csr_add)(2, nnz, x, j, q, g, ld); break;
-    case 3: FXI(csr_add)(3, nnz, x, j, q, g, ld); break;
-    case 4: FXI(csr_add)(4, nnz, x, j, q, g, ld); break;
-    case 5: FXI(csr_add)(5, nnz, x, j, q, g, ld); break;
-    case 6: FXI(csr_add)(6, nnz, x, j, q, g, ld); break;
-    case 7: FXI(csr_add)(7, nnz, x, j, q, g, ld); break;
-    case 8: FXI(csr_add)(8, nnz, x, j, q, g, ld); break;
+    switch (tile) {
+        ADD(1, 0) ADD(2, 0) ADD(3, 0) ADD(4, 0) ADD(5, 0) ADD(6, 0) ADD(7, 0) ADD(8, 0)
+        ADD(0, 4) ADD(1, 4) ADD(2, 4)
+#if LANES == 16
+        ADD(0, 8) ADD(1, 8) ADD(2, 8)
+#endif
     }
 }
+#undef ADD
 
 /* One column (binary logistic): four scalar sums in flight. Vectorised, the loop would spend its time on shuffles. */
 FX_LOCAL FX_SCALAR REAL FXI(csr_dot_one)(ptrdiff_t nnz, const REAL *x, const INDEX *j, const REAL *w)

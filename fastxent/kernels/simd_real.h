@@ -23,6 +23,23 @@ FX_INLINE FX(vec) FX(splat)(REAL x) { return x; }
 FX_INLINE FX(ivec) FX(shift_right)(FX(ivec) i) { return (FX(ivec))((UINT)i >> MANTISSA); }
 #endif
 
+/* Narrow registers, for rows that end between whole ones. */
+#ifdef FX_BYTES
+#define NARROW(T, N, L, S)                                                                                          \
+    typedef REAL FX(T) __attribute__((vector_size(N * sizeof(REAL))));                                              \
+    typedef REAL FX(u##T) __attribute__((vector_size(N * sizeof(REAL)), aligned(sizeof(REAL)), may_alias));         \
+    FX_INLINE FX(T) FX(L)(const REAL *p) { return *(const FX(u##T) *)p; }                                           \
+    FX_INLINE void FX(S)(REAL *p, FX(T) x) { *(FX(u##T) *)p = x; }
+#else
+#define NARROW(T, N, L, S)                                                                                          \
+    typedef REAL FX(T);                                                                                             \
+    FX_INLINE FX(T) FX(L)(const REAL *p) { return *p; }                                                             \
+    FX_INLINE void FX(S)(REAL *p, FX(T) x) { *p = x; }
+#endif
+NARROW(quad, 4, load4, store4)
+NARROW(oct, 8, load8, store8)
+#undef NARROW
+
 /* The first `width` lanes from memory, the others `fill`; and the first `width` lanes back. */
 FX_INLINE FX(vec) FX(load_part)(const REAL *p, ptrdiff_t width, REAL fill)
 {
@@ -428,6 +445,8 @@ FX_LOCAL void FX(outer_tile)(int rows, int vecs, ptrdiff_t T, const REAL *a, ptr
 #define PAIR2B 2, 3, 18, 19, 6, 7, 22, 23, 10, 11, 26, 27, 14, 15, 30, 31
 #define PAIR4A 0, 1, 2, 3, 16, 17, 18, 19, 8, 9, 10, 11, 24, 25, 26, 27
 #define PAIR4B 4, 5, 6, 7, 20, 21, 22, 23, 12, 13, 14, 15, 28, 29, 30, 31
+#define PAIR8A 0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23
+#define PAIR8B 8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31
 #endif
 #define PAIR(x, y, ...) __builtin_shufflevector(x, y, __VA_ARGS__)
 #define PAIR1(x, y) (PAIR(x, y, PAIR1A) + PAIR(x, y, PAIR1B))
@@ -505,6 +524,43 @@ FX_LOCAL void FX(dot_tile)(int classes, ptrdiff_t T, ptrdiff_t tail, const REAL 
     case -3: FX(dot)(3, T, tail, x, ahead, w, ldw, z, ldz); break;
     }
 }
+/* A square of LANES x LANES numbers, rows `as` apart, transposed into rows `bs` apart: the exchanges of add_row_sums. */
+#ifdef PAIR
+#define EXCHANGE(S, A, B)                                                                                           \
+    FX_UNROLL                                                                                                       \
+    for (int r = 0; r < LANES; r++)                                                                                 \
+        if (!(r & S)) {                                                                                             \
+            FX(vec) first = PAIR(v[r], v[r + S], A);                                                                \
+            v[r + S] = PAIR(v[r], v[r + S], B);                                                                     \
+            v[r] = first;                                                                                           \
+        }
+#endif
+FX_LOCAL void FX(turn_tile)(const REAL *a, ptrdiff_t as, REAL *b, ptrdiff_t bs)
+{
+#ifdef PAIR
+    FX(vec) v[LANES];
+    FX_UNROLL
+    for (int r = 0; r < LANES; r++) v[r] = FX(load)(a + r * as);
+    EXCHANGE(1, PAIR1A, PAIR1B)
+#ifdef PAIR2A
+    EXCHANGE(2, PAIR2A, PAIR2B)
+#endif
+#ifdef PAIR4A
+    EXCHANGE(4, PAIR4A, PAIR4B)
+#endif
+#ifdef PAIR8A
+    EXCHANGE(8, PAIR8A, PAIR8B)
+#endif
+    FX_UNROLL
+    for (int r = 0; r < LANES; r++) FX(store)(b + r * bs, v[r]);
+#else
+    for (int r = 0; r < LANES; r++)
+        for (int c = 0; c < LANES; c++) b[c * bs + r] = a[r * as + c];
+#endif
+}
+#undef EXCHANGE
+#undef PAIR8A
+#undef PAIR8B
 #undef PAIR
 #undef PAIR1
 #undef PAIR2
