@@ -56,11 +56,11 @@ cdef class Columns:
             else:
                 curvature_range(self, &model, at, count, hp, mp, centre, <const float*>NULL)
 
-    def sweep(self, Q, P, A, s, pairs, order, Py_ssize_t first, Py_ssize_t stop, h, m, G, W, V, radius, l1,
-              l2, violation):
+    def sweep(self, Q, P, A, s, pairs, order, Py_ssize_t first, Py_ssize_t stop, h, m, mean, G, W, V,
+              radius, l1, l2, violation):
         """Minimise q over the coordinates pairs[order[first:stop]], one after the other.
 
-        G, W, V, radius: (d + 1, K) float64; no |V - W| grows beyond its radius by its own step. l1, l2: (d + 1,)
+        mean: (d + 1,) float64, what was taken off each column before it came here. G, W, V, radius: (d + 1, K) float64; no |V - W| grows beyond its radius by its own step. l1, l2: (d + 1,)
         float64, zero for the intercept. h: without l2. violation: what each
         coordinate's subgradient was when it was met, less a zero weight's l1 (negative: it stays at zero).
         """
@@ -72,6 +72,7 @@ cdef class Columns:
         sweep.order = <const Py_ssize_t*>address(order, count * sizeof(Py_ssize_t), False)
         sweep.h = <const double*>address(h, count * sizeof(double), False)
         sweep.m = <const double*>address(m, count * sizeof(double), False)
+        sweep.mean = <const double*>address(mean, (self.d + 1) * sizeof(double), False)
         sweep.G = <const double*>address(G, size, False)
         sweep.W = <const double*>address(W, size, False)
         sweep.V = <double*>address(V, size, True)
@@ -108,6 +109,7 @@ cdef struct Sweep:
     const Py_ssize_t* order
     const double* h
     const double* m
+    const double* mean
     const double* G
     const double* W
     double* V
@@ -188,7 +190,7 @@ cdef void sweep_range(Columns self, const Model* model, const Sweep* sweep, Py_s
     cdef const real* x
     cdef real* a
     cdef real* s = <real*>model.s
-    cdef double g, h, m, old, new, u, dummy = 0
+    cdef double g, h, m, shift, old, new, u, dummy = 0
     for v in range(first, stop):
         c = sweep.order[v]
         here = sweep.pairs[c]
@@ -198,10 +200,11 @@ cdef void sweep_range(Columns self, const Model* model, const Sweep* sweep, Py_s
         a = <real*>model.A + k * n
         x = <const real*>self.values
         m = sweep.m[c]
+        shift = m + sweep.mean[j]
         old = sweep.V[here]
         g = sweep.G[here] + sweep.l2[j] * (old - sweep.W[here])
-        if m != 0:
-            g -= m * sweep.G[bias]
+        if shift != 0:
+            g -= shift * sweep.G[bias]
         if j == self.d:
             g += column_slope(n, <const real*>NULL, 0, q, a, s)
         elif self.storage == DENSE:
@@ -227,8 +230,8 @@ cdef void sweep_range(Columns self, const Model* model, const Sweep* sweep, Py_s
         if new == old:
             continue
         sweep.V[here] = new
-        if m != 0:
-            sweep.V[bias] -= m * (new - old)
+        if shift != 0:
+            sweep.V[bias] -= shift * (new - old)
         if j == self.d:
             column_move(n, <const real*>NULL, 0, <real>(new - old), p, a, s)
         elif self.storage == DENSE:

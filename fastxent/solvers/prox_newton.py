@@ -40,6 +40,7 @@ from .sdca import _frequencies
 _SUFFICIENT_DECREASE = 1e-4
 _HALVINGS = 40
 _SWEEPS = 12
+_LEAST_SHARE = 0.02
 _RADIUS = 3.0  # logits that a weight alone may move in the first iteration
 _PAIRS_OF_A_CALL = 1 << 10
 
@@ -94,13 +95,13 @@ def solve(objective, theta0, *, tol, max_iter, callback=None, row_weight=None, r
         target = model.minimise(theta, grad, 0.4 * min(1.0, 0.1 + progress), rng)
         step = target - theta
         fall = -np.vdot(grad, step) - (model.penalty(target) - model.penalty(theta))
-        small = small + 1 if fall / 2 <= 0.1 * tol * value else 0
+        small = small + 1 if abs(fall) / 2 <= 0.1 * tol * value else 0
         if small == 2:
             reason = f"the Newton decrement {max(fall, 0.0) / 2:.3g} is small twice, for tol = {tol:.3g}"
             return record.result(theta, True, reason)
         lower = _line_search(objective, model, theta, value, target, step, fall, rounding)
         if lower is None:
-            at_rounding = bool(fall <= rounding * abs(value))
+            at_rounding = bool(abs(fall) <= rounding * abs(value))
             return record.result(theta, at_rounding, AT_ROUNDING if at_rounding else NO_DESCENT)
         model.adapt(lower[0] - theta)
         theta, value, grad = lower
@@ -126,7 +127,11 @@ class _Model:
         reach = _reach(objective.X)
         moderate = reach.min() > 1e-15 and reach.max() < 1e15
         self._dtype = np.dtype(np.float32 if moderate else np.float64)
-        self._columns, self._entries = _columns(objective.X, self._dtype)
+        # Dense columns come centred: single precision then holds what differs from row to row.
+        self._mean = np.zeros(objective.n_features + 1)
+        if isinstance(objective.X, np.ndarray) and objective.fit_intercept:
+            self._mean[:-1] = objective.X.mean(axis=0, dtype=np.float64)
+        self._columns, self._entries = _columns(objective.X, self._mean[:-1], self._dtype)
         self._dense = isinstance(objective.X, np.ndarray)
         d1, K = objective.shape
         self._l1 = np.append(np.full(d1 - 1, float(objective.l1)), 0.0)
@@ -135,6 +140,9 @@ class _Model:
         total = objective.total_weight
         self._mass = mass / total if total > 0 else mass
         self._radius = np.repeat(_RADIUS / np.append(reach, 1.0), K).reshape(d1, K)
+        if self._dense:  # centred weights take the intercept along, beyond any radius of its own
+            self._radius[-1] = np.inf
+        self._least_radius = _LEAST_SHARE * self._radius  # a weight that rested for long may still wake up
         self._A = np.empty((K, objective.n_rows), self._dtype)
         self._s = np.empty(objective.n_rows, self._dtype)
 
@@ -180,6 +188,7 @@ class _Model:
                     stop,
                     h,
                     m,
+                    self._mean,
                     grad,
                     theta,
                     V,
@@ -209,7 +218,7 @@ class _Model:
 
     def adapt(self, step):
         """Let a weight go twice as far next time as it went now, and half as far as it might have."""
-        self._radius = np.maximum(2.0 * np.abs(step), 0.5 * self._radius)
+        self._radius = np.maximum(np.maximum(2.0 * np.abs(step), 0.5 * self._radius), self._least_radius)
 
     def _weights(self, theta):
         """Q and P of kernels/coordinate.pxi."""
@@ -238,14 +247,16 @@ def _line_search(objective, model, theta, value, target, step, fall, rounding):
     return None
 
 
-def _columns(X, dtype):
+def _columns(X, mean, dtype):
     """The kernels' view of the columns of X, and the share of all entries that each column holds.
 
     In single precision: what it costs in accuracy shrinks with the step, for the gradient comes in double precision.
     """
     n, d = X.shape
     if isinstance(X, np.ndarray):
-        return kernels.Columns(np.asfortranarray(X, dtype)), np.full(d + 1, 1.0 / d)
+        columns = np.empty((n, d), dtype, order="F")
+        np.subtract(X, mean, out=columns, casting="same_kind")
+        return kernels.Columns(columns), np.full(d + 1, 1.0 / d)
     X = X.astype(dtype).tocsc()
     X.sum_duplicates()
     share = np.append(np.diff(X.indptr), n) / max(X.nnz, 1)
