@@ -113,7 +113,8 @@ class Objective:
             self._logits = parallel.Buffers(self._rows.z_size, self.dtype)
 
     def row_masses(self):
-        """Return s_i times the sum of the row's (weighted, smoothed) targets, float64 (n,): what its curvature weighs."""
+        """Return s_i times the sum of the row's (weighted, smoothed) targets, float64 (n,): what its curvature
+        weighs."""
         target, sample_weight, class_weight, smoothing = self._data
         mass = np.ones(self.n_rows) if sample_weight is None else sample_weight.astype(np.float64)
         weights = np.ones(self.n_classes) if class_weight is None else class_weight
@@ -357,7 +358,8 @@ def bind(X, K, *targets):
 
 
 def work(X, K):
-    """Cost of a product of X with K columns, in multiplications of the dense one: reading X, or finding one's way in a
+    """Cost of a product of X with K columns, in multiplications of the dense one: reading X, or finding one's way in
+    a
     sparse row, counts for some more columns."""
     if isinstance(X, np.ndarray):
         return X.size * (K + 8)

@@ -51,8 +51,9 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifierMixin, SparseCoef
     dual : bool, default=False
         Without effect; allowed only where scikit-learn allows it (``solver='liblinear'``).
     tol : float, default=1e-4
-        Fitting stops when no entry of the gradient of the objective above (with L1: of its subgradient of
-        least norm) is larger in absolute value. All solvers share this meaning.
+        For the solvers 'metric', 'sdca' and 'prox_newton': fitting stops when the objective above is estimated
+        to lie within ``tol`` times itself of its minimum. For scikit-learn's names, as in scikit-learn: when no
+        entry of the gradient (with L1: of its subgradient of least norm) is larger in absolute value.
     fit_intercept : bool, default=True
         Whether there is a b; else it is zero.
     intercept_scaling : float, default=1
@@ -62,12 +63,15 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifierMixin, SparseCoef
         counts sample weights.
     random_state : int, RandomState instance or None, default=None
         Without effect: no solver here draws random numbers.
-    solver : {'auto', 'lbfgs', 'newton-cg', 'newton-cholesky', 'sag', 'saga', 'liblinear'}, default='auto'
-        'auto' is L-BFGS, truncated Newton for a ``tol`` below 1e-7, and a proximal Newton method where there
-        is an L1 penalty. The other names are scikit-learn's, with its rules about which penalty each may
-        have; all reach the same optimum, by our solvers: 'lbfgs' by L-BFGS, 'newton-cg', 'newton-cholesky'
-        and 'liblinear' by truncated Newton, 'sag' and 'saga' as 'auto', and any of them by the proximal
-        Newton method if there is an L1 penalty.
+    solver : {'auto', 'metric', 'sdca', 'prox_newton', 'lbfgs', 'newton-cg', 'newton-cholesky', 'sag', \
+            'saga', 'liblinear'}, default='auto'
+        'metric' is L-BFGS in a metric that follows the curvature (no L1 penalty); 'sdca' dual ascent over the
+        rows of a sparse X (L2 penalty only); 'prox_newton' is for L1 penalties. 'auto' takes one of the three
+        where a pass over the data takes time, and otherwise does as 'lbfgs'. The other names are
+        scikit-learn's, with its rules about which penalty each may have; all reach the same optimum, by our
+        solvers: 'lbfgs', 'sag' and 'saga' by L-BFGS (truncated Newton for a ``tol`` below 1e-7), 'newton-cg',
+        'newton-cholesky' and 'liblinear' by truncated Newton, and any of them by a Newton method with
+        proximal steps if there is an L1 penalty.
     max_iter : int, default=100
         Iterations at most.
     verbose : int, default=0

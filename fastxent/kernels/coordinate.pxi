@@ -1,15 +1,18 @@
 # Coordinate descent on the quadratic model of a proximal Newton step, over the columns of X.
 #
-#   q(V) = G (V - W) + (1/2) (V - W)' H (V - W) + (l2/2) (|V|^2 - |W|^2 - 2 W (V - W)) + l1 |V|,   G: of loss + L2 at W
+#   q(V) = G (V - W) + (1/2) (V - W)' H (V - W) + (l2/2) |V - W|^2 + l1 |V|        G: gradient of loss + L2 at W
 #
-# Multinomial Hessian, nothing left out: with A = X (V - W), s_i = sum_l p_il A_il and c_i the row's share of the weights,
+# Multinomial Hessian, nothing left out: with A = X (V - W), s_i = sum_l p_il A_il, c_i the row's share of the weights,
+# and Q_ik = c_i p_ik,
 #
-#   d/dV_jk = G_jk + l2 (V - W)_jk + sum_i x_ij Q_ik (A_ik - s_i)        Q_ik = c_i p_ik        h_jk = sum_i x_ij^2 Q_ik (1 - p_ik) + l2
+#   dq/dV_jk = G_jk + l2 (V - W)_jk + sum_i x_ij Q_ik (A_ik - s_i)
+#   h_jk     = sum_i x_ij^2 Q_ik (1 - p_ik) + l2
 #
-# and a step of V_jk moves column k of A and all of s: the classes know of each other. Binary: Q = c p (1 - p) and P = 0, so
-# that s stays 0. Q, P and A are (K, n): a column of X meets contiguous numbers of one class.
+# and a step of V_jk moves column k of A and all of s: the classes know of each other. Binary: Q = c p (1 - p) and
+# P = 0, so that s stays 0. Q, P and A are (K, n): a column of X meets contiguous numbers of one class.
 #
-# Dense columns are centred as they are read, x_ij - m_jk with m_jk their mean under Q (1 - P): the step moves the intercept
+# Dense columns are centred as they are read, x_ij - m_jk with m_jk their mean under Q (1 - P): the step moves the
+# intercept
 # of class k along, by -m_jk times as much, or columns far from zero would crawl. Sparse columns stay sparse, m = 0.
 
 cdef class Columns:
@@ -53,10 +56,12 @@ cdef class Columns:
             else:
                 curvature_range(self, &model, at, count, hp, mp, centre, <const float*>NULL)
 
-    def sweep(self, Q, P, A, s, pairs, order, Py_ssize_t first, Py_ssize_t stop, h, m, G, W, V, radius, l1, l2, violation):
+    def sweep(self, Q, P, A, s, pairs, order, Py_ssize_t first, Py_ssize_t stop, h, m, mean, G, W, V,
+              radius, l1, l2, violation):
         """Minimise q over the coordinates pairs[order[first:stop]], one after the other.
 
-        G, W, V, radius: (d + 1, K) float64; no |V - W| grows beyond its radius by its own step. l1, l2: (d + 1,) float64, zero for the intercept. h: without l2. violation: what each
+        mean: (d + 1,) float64, what was taken off each column before it came here. G, W, V, radius: (d + 1, K) float64; no |V - W| grows beyond its radius by its own step. l1, l2: (d + 1,)
+        float64, zero for the intercept. h: without l2. violation: what each
         coordinate's subgradient was when it was met, less a zero weight's l1 (negative: it stays at zero).
         """
         cdef Model model = self.model(Q, P, A, s)
@@ -67,6 +72,7 @@ cdef class Columns:
         sweep.order = <const Py_ssize_t*>address(order, count * sizeof(Py_ssize_t), False)
         sweep.h = <const double*>address(h, count * sizeof(double), False)
         sweep.m = <const double*>address(m, count * sizeof(double), False)
+        sweep.mean = <const double*>address(mean, (self.d + 1) * sizeof(double), False)
         sweep.G = <const double*>address(G, size, False)
         sweep.W = <const double*>address(W, size, False)
         sweep.V = <double*>address(V, size, True)
@@ -103,6 +109,7 @@ cdef struct Sweep:
     const Py_ssize_t* order
     const double* h
     const double* m
+    const double* mean
     const double* G
     const double* W
     double* V
@@ -112,7 +119,8 @@ cdef struct Sweep:
     double* violation
 
 
-cdef void curvature_range(Columns self, const Model* model, const Py_ssize_t* pairs, Py_ssize_t count, double* h,
+cdef void curvature_range(Columns self, const Model* model, const Py_ssize_t* pairs, Py_ssize_t count,
+                          double* h,
                           double* m, bint centre, const real* unused) noexcept nogil:
     cdef Py_ssize_t c, j, k, n = self.n, at, nnz
     cdef const real* q
@@ -144,7 +152,8 @@ cdef inline (Py_ssize_t, Py_ssize_t) span(const index* indptr, Py_ssize_t j, dou
     return indptr[j], indptr[j + 1] - indptr[j]
 
 
-cdef double sparse_curvature(Py_ssize_t nnz, const real* x, const index* row, const real* q, const real* p) noexcept nogil:
+cdef double sparse_curvature(Py_ssize_t nnz, const real* x, const index* row, const real* q,
+                             const real* p) noexcept nogil:
     cdef double total = 0
     cdef Py_ssize_t e
     for e in range(nnz):
@@ -181,7 +190,7 @@ cdef void sweep_range(Columns self, const Model* model, const Sweep* sweep, Py_s
     cdef const real* x
     cdef real* a
     cdef real* s = <real*>model.s
-    cdef double g, h, m, old, new, u, dummy = 0
+    cdef double g, h, m, shift, old, new, u, dummy = 0
     for v in range(first, stop):
         c = sweep.order[v]
         here = sweep.pairs[c]
@@ -191,10 +200,11 @@ cdef void sweep_range(Columns self, const Model* model, const Sweep* sweep, Py_s
         a = <real*>model.A + k * n
         x = <const real*>self.values
         m = sweep.m[c]
+        shift = m + sweep.mean[j]
         old = sweep.V[here]
         g = sweep.G[here] + sweep.l2[j] * (old - sweep.W[here])
-        if m != 0:
-            g -= m * sweep.G[bias]
+        if shift != 0:
+            g -= shift * sweep.G[bias]
         if j == self.d:
             g += column_slope(n, <const real*>NULL, 0, q, a, s)
         elif self.storage == DENSE:
@@ -220,8 +230,8 @@ cdef void sweep_range(Columns self, const Model* model, const Sweep* sweep, Py_s
         if new == old:
             continue
         sweep.V[here] = new
-        if m != 0:
-            sweep.V[bias] -= m * (new - old)
+        if shift != 0:
+            sweep.V[bias] -= shift * (new - old)
         if j == self.d:
             column_move(n, <const real*>NULL, 0, <real>(new - old), p, a, s)
         elif self.storage == DENSE:

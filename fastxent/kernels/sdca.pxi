@@ -1,14 +1,19 @@
 # Dual coordinate ascent over CSR rows: the update of one row's distribution, exactly, and a loop over rows.
 #
-#   F = max over alpha_i in the simplex of  (1/S) sum_i c_i (H(alpha_i) + (alpha_i - t_i) z_i) + (l2/2) |W|^2,   H: entropy
+#   F = max over alpha_i in the simplex of  (1/S) sum_i c_i (H(alpha_i) + (alpha_i - t_i) z_i) + (l2/2) |W|^2
 #   W = scale sum_i c_i x_i (t_i - alpha_i)',   scale = 1 / (l2 S),   c_i = s_i times the sum of the row's targets
 #   b moves as if it were the weight of a feature of square beta; the solver moves its anchor between epochs
 #
-# Row i, all others fixed: the new distribution e maximises  H(e) + e z - (q/2) |e - a|^2  with a the old one and
-# q = c_i scale (|x_i|^2 + beta). With y = log e:   y_k + q e_k = z_k + q a_k + mu,  sum e = 1.  Newton's method in (y, mu):
-#   v_k = z_k + q a_k - y_k - q e_k      h_k = e_k / (1 + q e_k)      mu = -sum h v / sum h      y_k += (v_k + mu) / (1 + q e_k)
-# takes one exponential of the row an iteration and no logarithm, for y is what is kept of alpha; where q is large it needs
-# a good start. What the row gains is
+# (H is the entropy.) Row i, all others fixed: the new distribution e maximises  H(e) + e z - (q/2) |e - a|^2  with a the
+# old one and q = c_i scale (|x_i|^2 + beta). With y = log e:   y_k + q e_k = z_k + q a_k + mu,   sum e = 1.  Newton's
+# method in (y, mu),
+#
+#   v_k = z_k + q a_k - y_k - q e_k        h_k = e_k / (1 + q e_k)
+#   mu  = -sum h v / sum h                 y_k += (v_k + mu) / (1 + q e_k)
+#
+# takes one exponential of the row an iteration and no logarithm, for y is what is kept of alpha; where q is large it
+# needs a good start. The row gains
+#
 #   KL(a, p) - KL(e, p) - (q/2) |e - a|^2        p = softmax(z), KL(a, p) the row's share of the duality gap.
 
 cdef enum:
@@ -42,8 +47,10 @@ def dual_ascent(LinearSoftmax rows, weights, log_alpha, gap, order, Py_ssize_t f
                 double scale, double beta, double enough, residual, scratch):
     """Visit the rows order[first:stop] of a CSR matrix, in that order.
 
-    weights: W and b in the kernels' layout; log_alpha (n, K), for K = 1 the logit of class 1. gap (n,): c_i KL(alpha_i, p_i)
-    at the visit, infinite for rows not visited yet, whose alpha_i is their target. square (n,): |x_i|^2. Rows whose gap is
+    weights: W and b in the kernels' layout; log_alpha (n, K), for K = 1 the logit of class 1. gap (n,): c_i
+    KL(alpha_i, p_i)
+    at the visit, infinite for rows not visited yet, whose alpha_i is their target. square (n,): |x_i|^2. Rows whose
+    gap is
     at most c_i * enough are left as they are. residual (K,): sum_i c_i (t_i - alpha_i), kept up to date.
     """
     cdef char* w = rows.buffer(weights, rows.weights_size, True)
@@ -81,7 +88,8 @@ cdef struct Dual:
     double enough
 
 
-cdef void dual_range(LinearSoftmax self, const Dual* dual, Py_ssize_t first, Py_ssize_t stop, const index* unused, real* w,
+cdef void dual_range(LinearSoftmax self, const Dual* dual, Py_ssize_t first, Py_ssize_t stop,
+                     const index* unused, real* w,
                      real* log_alpha, real* scratch) noexcept nogil:
     cdef const real* values = <const real*>self.rows.values
     cdef const index* columns = <const index*>self.rows.indices
@@ -167,9 +175,11 @@ cdef inline double row_mass(const Targets* target, Py_ssize_t i, real* t) noexce
     return 1.0 if is_plain(target) else target_row(target, i, t)
 
 
-cdef double ascend(Py_ssize_t K, const real* z, const real* a, bint fresh, double q_, double enough, real* la, real* e,
+cdef double ascend(Py_ssize_t K, const real* z, const real* a, bint fresh, double q_, double enough,
+                   real* la, real* e,
                    real* u, real* h, const real* one, double* gain) noexcept nogil:
-    """KL(a, p); where that is more than `enough`, e becomes the new distribution, la its logarithm, gain what it is worth.
+    """KL(a, p); where that is more than `enough`, e becomes the new distribution, la its logarithm, gain what it is
+    worth.
 
     fresh: la does not hold log a yet. u, h: scratch of K."""
     cdef real q = <real>q_, m = max_row(z, K), rest = exp_row(z, e, K, m), share = 1 / (1 + rest), mu, lse
@@ -240,11 +250,13 @@ cdef double ascend(Py_ssize_t K, const real* z, const real* a, bint fresh, doubl
     return gap
 
 
-cdef void start_stiff(Py_ssize_t K, const real* z, const real* a, const real* p, real lse, real q, double gap, real* x,
+cdef void start_stiff(Py_ssize_t K, const real* z, const real* a, const real* p, real lse, real q,
+                      double gap, real* x,
                       real* y) noexcept nogil:
     """y = log e to about a percent, where Newton's method alone might not find it.
 
-    With w = q e and x_k = z_k + q a_k + log q:  w_k + log w_k = x_k + mu.  The sum of w grows with mu; it is to be q."""
+    With w = q e and x_k = z_k + q a_k + log q:  w_k + log w_k = x_k + mu.  The sum of w grows with mu; it is to be
+    q."""
     cdef real low = 0, high = 0, log_q = <real>log(q), mu, total, slope, error
     cdef Py_ssize_t k
     cdef int iteration
@@ -278,7 +290,8 @@ cdef inline double dot_row3(const real* a, const real* b, const real* c, Py_ssiz
     return total
 
 
-cdef double ascend_binary(double z, double target, bint fresh, double q, double enough, real* logit, double* step) noexcept nogil:
+cdef double ascend_binary(double z, double target, bint fresh, double q, double enough, real* logit,
+                          double* step) noexcept nogil:
     """KL of the row; where that is more than `enough`, the logit becomes the new one and step the change of alpha."""
     cdef double a = target if fresh else sigmoid(logit[0]), y, s, low, high, value, gap
     cdef int iteration

@@ -9,12 +9,15 @@
         D = -(inverse Hessian from the last 10 pairs of steps and gradient changes, begun with M^-1) G
         u <- u + t D             t = 1 unless the slope there says otherwise
 
-An iteration is one pass over the data: loss and gradient at t = 1 come together, and nearly always t = 1 is taken. The
+An iteration is one pass over the data: loss and gradient at t = 1 come together, and nearly always t = 1 is taken.
+The
 softmax's curvature changes as the model becomes certain of its rows, so a model fixed at the start is soon worse than
-none; a few refreshes, further and further apart, are the whole trick. Pairs outlive the model under which they were made:
+none; a few refreshes, further and further apart, are the whole trick. Pairs outlive the model under which they were
+made:
 they describe F.
 
-The decrement -G.D/2 estimates F - F*. It is believed when it is small twice in a row, and a tenth of what was asked for.
+The decrement -G.D/2 estimates F - F*. It is believed when it is small twice in a row, and a tenth of what was asked
+for.
 """
 
 from collections import deque
@@ -162,6 +165,8 @@ def _line_search(problem, u, value, D, slope):
         if high is None:
             t *= min(4.0, max(1.5, low_slope / (low_slope - slope) if low_slope != slope else 4.0))
         else:
-            share = low_slope / (low_slope - high_slope) if np.isfinite(high_slope) and high_slope > 0 else 0.3
+            share = (
+                low_slope / (low_slope - high_slope) if np.isfinite(high_slope) and high_slope > 0 else 0.3
+            )
             t = low + min(max(share, 0.1), 0.9) * (high - low)
     return (new, new_value, grad) if new_value < value else None

@@ -3,9 +3,11 @@
 In the variables u of conditioned.py a row is a_i (d + 1 numbers, centred and scaled, the last one its intercept's),
 its probabilities are p_i, its share of the weights c_i, and
 
-    H = sum_i c_i  a_i a_i'  (x)  (diag p_i - p_i p_i')  +  penalty,         trace of the second factor: w_i = 1 - |p_i|^2
+    H = sum_i c_i  a_i a_i'  (x)  (diag p_i - p_i p_i')  +  penalty,         trace of the second factor: w_i = 1 -
+    |p_i|^2
 
-A metric is made by ``build(problem, u)``; its ``solve(R)`` is (model of H)^-1 R, and one that knows its own scale, and
+A metric is made by ``build(problem, u)``; its ``solve(R)`` is (model of H)^-1 R, and one that knows its own scale,
+and
 follows u between refreshes, has a ``move(u)``. The models:
 
     diagonal   variances of the columns under the weights c_i w_i  (x)  sum_i c_i (diag p_i - p_i p_i')
@@ -14,13 +16,16 @@ follows u between refreshes, has a ``move(u)``. The models:
     full       H itself, where (d + 1) K is small
     sampled    H itself where u is now, never formed: conjugate gradients begun from gram
 
-all but the first from a sample of the rows; the penalty is always exact. Rows that are certain have no curvature: w_i is
+all but the first from a sample of the rows; the penalty is always exact. Rows that are certain have no curvature:
+w_i is
 kept above a thousandth of its mean, or a few rows would make the model.
 
-    R. H. Byrd, G. M. Chin, W. Neveitt, J. Nocedal, "On the use of stochastic Hessian information in optimization methods
+    R. H. Byrd, G. M. Chin, W. Neveitt, J. Nocedal, "On the use of stochastic Hessian information in optimization
+    methods
     for machine learning", SIAM Journal on Optimization 21, 2011 (sampled).
     D. Böhning, "Multinomial logistic regression algorithm", Ann. Inst. Stat. Math. 44, 1992 (gram, at W = 0).
-    Z. Frangella, P. Rathore, S. Zhao, M. Udell, "PROMISE", JMLR 25, 2024 (sampled and sketched models, refreshed rarely).
+    Z. Frangella, P. Rathore, S. Zhao, M. Udell, "PROMISE", JMLR 25, 2024 (sampled and sketched models, refreshed
+    rarely).
 """
 
 import numpy as np
@@ -110,12 +115,16 @@ class Full:
         K = problem.objective.K
         A, mass, P = _sample(problem, u, _FULL_ROWS * u.size)
         width = A.shape[1]
-        cross = (A[:, :, np.newaxis] * (np.sqrt(mass)[:, np.newaxis] * P)[:, np.newaxis, :]).reshape(len(A), -1)
+        cross = (A[:, :, np.newaxis] * (np.sqrt(mass)[:, np.newaxis] * P)[:, np.newaxis, :]).reshape(
+            len(A), -1
+        )
         H = -(cross.T @ cross)
         blocks = H.reshape(width, K, width, K)
         for k in range(K):
             certain = 1.0 - P[:, k]
-            weight = mass * P[:, k] * np.maximum(1.0, _LEAST_CURVATURE / np.maximum(certain, _LEAST_CURVATURE))
+            weight = (
+                mass * P[:, k] * np.maximum(1.0, _LEAST_CURVATURE / np.maximum(certain, _LEAST_CURVATURE))
+            )
             blocks[:, k, :, k] += (A * weight[:, np.newaxis]).T @ A
         H[np.diag_indices_from(H)] += np.repeat(problem.ridge[:, 0], K) + _JITTER * np.trace(H) / len(H)
         if not problem.fit_intercept:
@@ -186,7 +195,8 @@ BUILDERS = {"diag": Diagonal, "gram": Gram, "nystrom": Nystrom, "full": full, "s
 
 
 def _sample(problem, u, count):
-    """Rows a_i of a sample as one array, their shares c_i of the weights, and their probabilities P (two columns if binary)."""
+    """Rows a_i of a sample as one array, their shares c_i of the weights, and their probabilities P (two columns if
+    binary)."""
     objective = problem.objective
     width = objective.n_features + 1
     # Few rows are taken whole: then rows weighted and rows repeated are the same to the last step.
@@ -197,7 +207,9 @@ def _sample(problem, u, count):
     A[:, :-1] *= problem.scale[:-1, 0]
     A[:, -1] = problem.scale[-1, 0] if problem.fit_intercept else 0.0
     mass = sample.row_masses()
-    P = np.asarray(predict(sample.X, problem.theta(u).astype(sample.dtype), "proba", sample.n_threads), np.float64)
+    P = np.asarray(
+        predict(sample.X, problem.theta(u).astype(sample.dtype), "proba", sample.n_threads), np.float64
+    )
     return A, mass / max(mass.sum(), np.finfo(float).tiny), P
 
 

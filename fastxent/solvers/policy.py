@@ -1,8 +1,11 @@
 """Which solver runs: the choice made by ``solver="auto"``, and what scikit-learn's names mean here.
 
-Solvers by our own names ("metric", "sdca", "prox_newton") read ``tol`` as a relative suboptimality, F - F* <= tol F: the same
-quality on all data. Those by scikit-learn's names read it as scikit-learn does, as a bound on the largest entry of the
-gradient, which at F - F* = 1e-4 F has been seen anywhere from 5e-6 to 5e-2. "auto" takes one of ours where a pass over the
+Solvers by our own names ("metric", "sdca", "prox_newton") read ``tol`` as a relative suboptimality, F - F* <= tol F:
+the same
+quality on all data. Those by scikit-learn's names read it as scikit-learn does, as a bound on the largest entry of
+the
+gradient, which at F - F* = 1e-4 F has been seen anywhere from 5e-6 to 5e-2. "auto" takes one of ours where a pass
+over the
 data takes time, and one of scikit-learn's, with its meaning of ``tol``, where it takes next to none.
 """
 
@@ -39,10 +42,14 @@ _TIGHT = 1e-7
 # Multiplications of a pass (less than a millisecond) below which no choice saves what a person would notice.
 _SMALL = 2_000_000
 
-# The cost model, in passes over the data. Dual ascent takes about 1 + stiffness of them a digit, stiffness = R^2 / (l2 n) with
-# R^2 the mean of |x_i|^2 (S. Shalev-Shwartz, T. Zhang, JMLR 14, 2013), and fewer the more classes a visit settles at once; it
-# also takes the dual variables, n K numbers. "metric" takes 20 to 100 on sparse data, each with 2 m vectors of d K numbers.
-# Measured on WordNet glosses, one thread: 45 classes, sdca ahead up to stiffness 100 (the most tried); two classes, even at 1
+# The cost model, in passes over the data. Dual ascent takes about 1 + stiffness of them a digit, stiffness = R^2 /
+# (l2 n) with
+# R^2 the mean of |x_i|^2 (S. Shalev-Shwartz, T. Zhang, JMLR 14, 2013), and fewer the more classes a visit settles at
+# once; it
+# also takes the dual variables, n K numbers. "metric" takes 20 to 100 on sparse data, each with 2 m vectors of d K
+# numbers.
+# Measured on WordNet glosses, one thread: 45 classes, sdca ahead up to stiffness 100 (the most tried); two classes,
+# even at 1
 # and behind at 100. Where the model is wrong, sdca hands over by itself.
 _STIFFNESS_PER_CLASS = 10.0
 _DUAL_MEMORY = 1 << 32
@@ -86,7 +93,9 @@ def solve(objective, theta0, *, solver="auto", tol=1e-4, max_iter=100, callback=
     if name == "lbfgs" and tol < _TIGHT:
         name = "newton-cg"
     if objective.l1 > 0 and name in ("metric", "sdca"):
-        raise ValueError(f"solver {name!r} knows no L1 penalty; use solver='auto' or 'prox_newton', or l1_ratio=0.")
+        raise ValueError(
+            f"solver {name!r} knows no L1 penalty; use solver='auto' or 'prox_newton', or l1_ratio=0."
+        )
     with parallel.one_blas_thread:
         return SOLVERS[name](
             objective, theta0, tol=tol, max_iter=max_iter, callback=callback, row_weight=row_weight

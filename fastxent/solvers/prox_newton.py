@@ -1,25 +1,32 @@
 """L1 and elastic net: Newton's method whose quadratic model keeps the L1 term, solved by coordinate descent.
 
     G.-X. Yuan, C.-H. Ho, C.-J. Lin, "An improved GLMNET for L1-regularized logistic regression", JMLR 13, 2012.
-    J. Friedman, T. Hastie, R. Tibshirani, "Regularization paths for generalized linear models via coordinate descent",
+    J. Friedman, T. Hastie, R. Tibshirani, "Regularization paths for generalized linear models via coordinate
+    descent",
     Journal of Statistical Software 33, 2010.
 
     W = 0, b = log of the class frequencies
     repeat
         G = gradient of the smooth part
         candidates = weights that are not zero, weights with |G| > l1, intercepts
-        V = coordinate descent on  G (V - W) + (V - W)' H (V - W) / 2 + l1 |V|  over the candidates     kernels/coordinate.pxi
-            in random order; weights that rest at zero are left out after the first sweep, and looked at again at the end
+        V = coordinate descent on  G (V - W) + (V - W)' H (V - W) / 2 + l1 |V|  over the candidates
+        kernels/coordinate.pxi
+            in random order; weights that rest at zero are left out after the first sweep, and looked at again at the
+            end
         W <- W + t (V - W),  t = 1, 1/2, ... until F falls enough (t = 1 nearly always)
 
-A class of which the model thinks little has next to no curvature, and Newton's step for it may be anything: each weight
-has a radius within which it moves, adapted to how far it went (A. Genkin, D. D. Lewis, D. Madigan, "Large-scale Bayesian
+A class of which the model thinks little has next to no curvature, and Newton's step for it may be anything: each
+weight
+has a radius within which it moves, adapted to how far it went (A. Genkin, D. D. Lewis, D. Madigan, "Large-scale
+Bayesian
 logistic regression for text categorization", Technometrics 49, 2007).
 
-H is the true Hessian of the multinomial loss: glmnet's cycles over the classes leave out what one class's step does to the
+H is the true Hessian of the multinomial loss: glmnet's cycles over the classes leave out what one class's step does
+to the
 others. Weights are zero exactly where the model's minimum has them so.
 
-The fall that the model promises, -(G (V - W) + l1 (|V| - |W|)) / 2, estimates F - F*; it is believed when it is small twice in
+The fall that the model promises, -(G (V - W) + l1 (|V| - |W|)) / 2, estimates F - F*; it is believed when it is
+small twice in
 a row, and a tenth of what was asked for.
 """
 
@@ -33,6 +40,7 @@ from .sdca import _frequencies
 _SUFFICIENT_DECREASE = 1e-4
 _HALVINGS = 40
 _SWEEPS = 12
+_LEAST_SHARE = 0.02
 _RADIUS = 3.0  # logits that a weight alone may move in the first iteration
 _PAIRS_OF_A_CALL = 1 << 10
 
@@ -87,20 +95,21 @@ def solve(objective, theta0, *, tol, max_iter, callback=None, row_weight=None, r
         target = model.minimise(theta, grad, 0.4 * min(1.0, 0.1 + progress), rng)
         step = target - theta
         fall = -np.vdot(grad, step) - (model.penalty(target) - model.penalty(theta))
-        small = small + 1 if fall / 2 <= 0.1 * tol * value else 0
+        small = small + 1 if abs(fall) / 2 <= 0.1 * tol * value else 0
         if small == 2:
             reason = f"the Newton decrement {max(fall, 0.0) / 2:.3g} is small twice, for tol = {tol:.3g}"
             return record.result(theta, True, reason)
         lower = _line_search(objective, model, theta, value, target, step, fall, rounding)
         if lower is None:
-            at_rounding = bool(fall <= rounding * abs(value))
+            at_rounding = bool(abs(fall) <= rounding * abs(value))
             return record.result(theta, at_rounding, AT_ROUNDING if at_rounding else NO_DESCENT)
         model.adapt(lower[0] - theta)
         theta, value, grad = lower
 
 
 def l1_max(objective):
-    """The least L1 penalty at which all weights are zero: the largest entry of the gradient at W = 0, b at its optimum.
+    """The least L1 penalty at which all weights are zero: the largest entry of the gradient at W = 0, b at its
+    optimum.
 
     The objective's own L1 and L2 penalties do not matter.
     """
@@ -116,9 +125,13 @@ class _Model:
     def __init__(self, objective):
         self._objective = objective
         reach = _reach(objective.X)
-        moderate = 1e-15 < reach.min() and reach.max() < 1e15
+        moderate = reach.min() > 1e-15 and reach.max() < 1e15
         self._dtype = np.dtype(np.float32 if moderate else np.float64)
-        self._columns, self._entries = _columns(objective.X, self._dtype)
+        # Dense columns come centred: single precision then holds what differs from row to row.
+        self._mean = np.zeros(objective.n_features + 1)
+        if isinstance(objective.X, np.ndarray) and objective.fit_intercept:
+            self._mean[:-1] = objective.X.mean(axis=0, dtype=np.float64)
+        self._columns, self._entries = _columns(objective.X, self._mean[:-1], self._dtype)
         self._dense = isinstance(objective.X, np.ndarray)
         d1, K = objective.shape
         self._l1 = np.append(np.full(d1 - 1, float(objective.l1)), 0.0)
@@ -127,6 +140,9 @@ class _Model:
         total = objective.total_weight
         self._mass = mass / total if total > 0 else mass
         self._radius = np.repeat(_RADIUS / np.append(reach, 1.0), K).reshape(d1, K)
+        if self._dense:  # centred weights take the intercept along, beyond any radius of its own
+            self._radius[-1] = np.inf
+        self._least_radius = _LEAST_SHARE * self._radius  # a weight that rested for long may still wake up
         self._A = np.empty((K, objective.n_rows), self._dtype)
         self._s = np.empty(objective.n_rows, self._dtype)
 
@@ -139,7 +155,8 @@ class _Model:
         return np.where(theta == 0.0, at_zero, grad + l1 * np.sign(theta))
 
     def minimise(self, theta, grad, reduction, rng):
-        """Where the model at ``theta`` is least, once the largest violation has come down to ``reduction`` of the first."""
+        """Where the model at ``theta`` is least, once the largest violation has come down to ``reduction`` of the
+        first."""
         objective = self._objective
         candidates = (theta != 0.0) | (np.abs(grad) > self._l1[:, np.newaxis])
         candidates[-1] = objective.fit_intercept
@@ -161,8 +178,24 @@ class _Model:
             for first in range(0, len(order), _PAIRS_OF_A_CALL):
                 stop = min(first + _PAIRS_OF_A_CALL, len(order))
                 self._columns.sweep(
-                    Q, P, self._A, self._s, pairs, full, first, stop, h, m, grad, theta, V, self._radius, self._l1,
-                    self._l2, violation,
+                    Q,
+                    P,
+                    self._A,
+                    self._s,
+                    pairs,
+                    full,
+                    first,
+                    stop,
+                    h,
+                    m,
+                    self._mean,
+                    grad,
+                    theta,
+                    V,
+                    self._radius,
+                    self._l1,
+                    self._l2,
+                    violation,
                 )
             objective.passes += self._entries[pairs[active] // objective.K].sum() / objective.K
             return max(violation[active].max(), 0.0)
@@ -185,7 +218,7 @@ class _Model:
 
     def adapt(self, step):
         """Let a weight go twice as far next time as it went now, and half as far as it might have."""
-        self._radius = np.maximum(2.0 * np.abs(step), 0.5 * self._radius)
+        self._radius = np.maximum(np.maximum(2.0 * np.abs(step), 0.5 * self._radius), self._least_radius)
 
     def _weights(self, theta):
         """Q and P of kernels/coordinate.pxi."""
@@ -202,24 +235,28 @@ class _Model:
 
 def _line_search(objective, model, theta, value, target, step, fall, rounding):
     t = 1.0
+    noise = rounding * abs(value)
     for _ in range(_HALVINGS):
         new = target if t == 1.0 else theta + t * step
         new_value, grad = objective.value_and_grad(new)
         new_value += model.penalty(new)
-        if new_value <= value - _SUFFICIENT_DECREASE * t * fall + rounding * abs(value) * (fall <= rounding * abs(value)):
+        enough = value - _SUFFICIENT_DECREASE * t * fall
+        if new_value <= enough + (noise if fall <= noise else 0.0):
             return new, new_value, grad
         t *= 0.5
     return None
 
 
-def _columns(X, dtype):
+def _columns(X, mean, dtype):
     """The kernels' view of the columns of X, and the share of all entries that each column holds.
 
     In single precision: what it costs in accuracy shrinks with the step, for the gradient comes in double precision.
     """
     n, d = X.shape
     if isinstance(X, np.ndarray):
-        return kernels.Columns(np.asfortranarray(X, dtype)), np.full(d + 1, 1.0 / d)
+        columns = np.empty((n, d), dtype, order="F")
+        np.subtract(X, mean, out=columns, casting="same_kind")
+        return kernels.Columns(columns), np.full(d + 1, 1.0 / d)
     X = X.astype(dtype).tocsc()
     X.sum_duplicates()
     share = np.append(np.diff(X.indptr), n) / max(X.nnz, 1)

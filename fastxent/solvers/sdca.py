@@ -90,7 +90,11 @@ def solve(objective, theta0, *, tol, max_iter, callback=None, row_weight=None, r
         gap = ascent.gap()
         gaps.append((ascent.passes, gap))
         # Gaps of rows not visited lately are too large as a rule: it pays to look before the sum is small enough.
-        if gap <= _HOPEFUL * tol * ascent.value or epoch - checked >= _EPOCHS_BETWEEN_CHECKS or epoch == max_iter:
+        if (
+            gap <= _HOPEFUL * tol * ascent.value
+            or epoch - checked >= _EPOCHS_BETWEEN_CHECKS
+            or epoch == max_iter
+        ):
             checked = epoch
             theta = ascent.evaluate()
             gap = ascent.gap()
@@ -192,7 +196,9 @@ def _is_slow(gaps):
 
 def _hand_over(objective, theta, record, tol, max_iter, callback, row_weight):
     """Go on with ``metric``; the history is of both."""
-    rest = metric.solve(objective, theta, tol=tol, max_iter=max_iter, callback=callback, row_weight=row_weight)
+    rest = metric.solve(
+        objective, theta, tol=tol, max_iter=max_iter, callback=callback, row_weight=row_weight
+    )
     for name, values in record.history.items():
         offset = values[-1] if name in ("epoch", "seconds", "passes") else 0
         rest.history[name] = values + [offset + value for value in rest.history[name][1:]]
@@ -211,7 +217,8 @@ def _squared_norms(X):
 
 
 def _frequencies(value, grad):
-    """Shares of the classes in the targets (binary: the share of class 1), from loss and gradient in b at theta = 0."""
+    """Shares of the classes in the targets (binary: the share of class 1), from loss and gradient in b at theta =
+    0."""
     K = max(2, len(grad))
     mass = value / np.log(K)
     share = (mass / K - grad) / mass if mass > 0 else np.full(len(grad), 1 / K)

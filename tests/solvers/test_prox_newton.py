@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 from options import OPTIONS, STORAGES, objective
+from sklearn.datasets import load_breast_cancer, load_wine
 
-from fastxent.solvers import prox_newton
+from fastxent.objective import Objective
+from fastxent.solvers import l1_newton, prox_newton
 
 
 def assert_optimal(problem, theta, accuracy):
@@ -25,13 +27,17 @@ def test_reaches_the_optimum_with_every_option(options, storage, K, l2):
     result = prox_newton.solve(problem, problem.initial(), tol=1e-13, max_iter=200)
     assert result.converged, result.reason
     assert_optimal(problem, result.theta, 1e-4)
-    assert result.value == pytest.approx(problem.value(result.theta) + 0.01 * np.abs(result.theta[:-1]).sum(), rel=1e-14)
+    assert result.value == pytest.approx(
+        problem.value(result.theta) + 0.01 * np.abs(result.theta[:-1]).sum(), rel=1e-14
+    )
 
 
 @pytest.mark.parametrize("storage", STORAGES)
 @pytest.mark.parametrize("K", [2, 4])
 def test_single_precision_data_reach_the_optimum_of_their_doubles(storage, K):
-    single, double = (objective(K, storage=storage, l1=0.01, dtype=dtype) for dtype in (np.float32, np.float64))
+    single, double = (
+        objective(K, storage=storage, l1=0.01, dtype=dtype) for dtype in (np.float32, np.float64)
+    )
     got = prox_newton.solve(single, single.initial(), tol=1e-6, max_iter=200)
     wanted = prox_newton.solve(double, double.initial(), tol=1e-12, max_iter=200)
     assert got.converged
@@ -63,8 +69,6 @@ def test_features_that_show_one_rare_class_alone():
     X = (rng.random((3000, 40)) < 0.01).astype(float)
     y = rng.integers(0, 3, 3000)
     y[np.flatnonzero(X[:, 0])[:3]] = 3
-    from fastxent.objective import Objective
-
     problem = Objective(X, y, n_classes=4, l1=1e-5)
     result = prox_newton.solve(problem, problem.initial(), tol=1e-9, max_iter=100)
     assert result.converged, result.reason
@@ -75,7 +79,9 @@ def test_same_bits_for_any_number_of_threads_and_the_same_seed():
     thetas = []
     for n_threads in (1, 2, 3, 7):
         problem = objective(3, l1=1e-3, n=3000, d=40, n_threads=n_threads)
-        thetas.append(prox_newton.solve(problem, problem.initial(), tol=1e-7, max_iter=50, random_state=1).theta)
+        thetas.append(
+            prox_newton.solve(problem, problem.initial(), tol=1e-7, max_iter=50, random_state=1).theta
+        )
     for theta in thetas[1:]:
         np.testing.assert_array_equal(theta, thetas[0])
 
@@ -84,3 +90,15 @@ def test_warm_start_at_the_optimum_stops_at_once():
     problem = objective(3, l1=1e-3)
     optimum = prox_newton.solve(problem, problem.initial(), tol=1e-12, max_iter=100)
     assert prox_newton.solve(problem, optimum.theta, tol=1e-6, max_iter=100).n_iter <= 2
+
+
+@pytest.mark.parametrize("load", [load_breast_cancer, load_wine])
+@pytest.mark.parametrize("l1", [1e-1, 1e-2, 1e-3])
+def test_raw_columns_converge(load, l1):
+    X, y = load(return_X_y=True)
+    K = y.max() + 1
+    problem = Objective(np.ascontiguousarray(X), y.astype(np.intp), n_classes=K, binary=K == 2, l1=l1)
+    result = prox_newton.solve(problem, problem.initial(), tol=1e-8, max_iter=500)
+    reference = l1_newton.solve(problem, problem.initial(), tol=1e-8, max_iter=1000)
+    assert result.converged, result.reason
+    assert result.value <= reference.value * (1 + 1e-6)

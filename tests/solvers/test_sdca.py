@@ -37,7 +37,9 @@ def test_reaches_the_optimum_at_any_strength(l2, K):
 
 @pytest.mark.parametrize("K", [2, 5])
 def test_single_precision_data_reach_the_optimum_of_their_doubles(K):
-    single, double = (objective(K, storage="csr32", l2=1e-2, dtype=dtype) for dtype in (np.float32, np.float64))
+    single, double = (
+        objective(K, storage="csr32", l2=1e-2, dtype=dtype) for dtype in (np.float32, np.float64)
+    )
     result = sdca.solve(single, single.initial(), tol=1e-6, max_iter=300)
     assert result.converged
     assert double.value(result.theta) <= least(double) * (1 + 1e-5)
@@ -55,10 +57,14 @@ def test_gap_bounds_the_distance_from_the_optimum():
 
 def test_entries_that_stand_twice_add_up():
     X = sp.csr_array(
-        (np.array([1.0, 1.0, 2.0, -1.0, 3.0]), np.array([0, 0, 1, 1, 0]), np.array([0, 3, 4, 5])), shape=(3, 2)
+        (np.array([1.0, 1.0, 2.0, -1.0, 3.0]), np.array([0, 0, 1, 1, 0]), np.array([0, 3, 4, 5])),
+        shape=(3, 2),
     )
     y = np.array([0, 1, 0])
-    twice, once = Objective(X, y, binary=True, l2=0.1), Objective(sp.csr_array(X.toarray()), y, binary=True, l2=0.1)
+    twice, once = (
+        Objective(X, y, binary=True, l2=0.1),
+        Objective(sp.csr_array(X.toarray()), y, binary=True, l2=0.1),
+    )
     result = sdca.solve(twice, twice.initial(), tol=1e-9, max_iter=500)
     assert result.converged
     assert result.value == pytest.approx(least(once), rel=1e-8)
@@ -84,7 +90,8 @@ def test_metric_takes_over_where_it_is_slow(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "word"), [({"storage": "dense", "l2": 1.0}, "dense"), ({"l2": 0.0}, "l2 = 0"), ({"l2": 1.0, "l1": 1.0}, "l1 = 1")]
+    ("arguments", "word"),
+    [({"storage": "dense", "l2": 1.0}, "dense"), ({"l2": 0.0}, "l2 = 0"), ({"l2": 1.0, "l1": 1.0}, "l1 = 1")],
 )
 def test_other_objectives_are_refused(arguments, word):
     problem = objective(3, **({"storage": "csr32"} | arguments))
@@ -103,7 +110,13 @@ def test_a_visit_solves_its_row(level, stiffness):
         W = rng.normal(size=(2, K)) * 3.0
         codes = rng.integers(0, K, 1).astype(np.intp)
         rows = kernel.LinearSoftmax(
-            (np.array([x]), np.array([0], np.int32), np.array([0, 1], np.int32), 1, 1), K, codes, K, None, None, 0.0
+            (np.array([x]), np.array([0], np.int32), np.array([0, 1], np.int32), 1, 1),
+            K,
+            codes,
+            K,
+            None,
+            None,
+            0.0,
         )
         weights = np.zeros(rows.weights_size)
         rows.pack(W, weights, 0, 2)
@@ -118,7 +131,9 @@ def test_a_visit_solves_its_row(level, stiffness):
         e = np.exp(log_alpha[0])
 
         def dual(a, z=z, start=start):
-            return -(a * np.log(np.maximum(a, 1e-300))).sum() + a @ z - stiffness / 2 * ((a - start) ** 2).sum()
+            return (
+                -(a * np.log(np.maximum(a, 1e-300))).sum() + a @ z - stiffness / 2 * ((a - start) ** 2).sum()
+            )
 
         assert e.sum() == pytest.approx(1.0, abs=1e-12)
         assert gap[0] == pytest.approx(np.logaddexp.reduce(z) - z[codes[0]], rel=1e-9)
