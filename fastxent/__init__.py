@@ -18,6 +18,8 @@ _HOME = {
     "linear_cross_entropy_hessp": "functional",
     "LogisticRegression": "estimators",
     "LogisticRegressionCV": "estimators",
+    "SGDClassifier": "estimators",
+    "LossCurveDisplay": "display",
 }
 
 __all__ = ["__version__", *_HOME]

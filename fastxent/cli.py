@@ -1,4 +1,4 @@
-"""The command line: ``python -m fastxent demo`` and ``python -m fastxent info``."""
+"""The command line: ``python -m fastxent`` with ``demo``, ``info`` or ``warmup``."""
 
 import argparse
 import os
@@ -33,6 +33,9 @@ def main(argv=None):
     info = commands.add_parser("info", help="version, instruction-set level, processors")
     info.set_defaults(run=_info)
 
+    warmup = commands.add_parser("warmup", help="compile the loops of SGDClassifier and keep them on disk")
+    warmup.set_defaults(run=_warmup)
+
     arguments = parser.parse_args(argv)
     return arguments.run(arguments)
 
@@ -62,6 +65,14 @@ def _demo(arguments):
 def _info(arguments):
     for name, value in describe().items():
         print(f"{name:13}{value}")
+    return 0
+
+
+def _warmup(arguments):
+    from fastxent.sgd.warmup import warm_up  # brings Numba
+
+    for line in warm_up():
+        print(line)
     return 0
 
 

@@ -9,7 +9,7 @@ every number of threads gives the same bits.
 import itertools
 import os
 import threading
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 
 import numpy as np
 
@@ -88,8 +88,9 @@ def run(task, count, n_threads):
         # All pieces are taken: a helper that has not started has nothing to do, the others are finishing their last.
         try:
             for helper in helpers:
-                if not helper.cancel():
-                    helper.exception()
+                # Not one long wait: where a library's signal handler has the system resume it, Ctrl-C would wait, too.
+                while not (helper.cancel() or helper.done()):
+                    wait([helper], timeout=0.05)
         except BaseException:  # Ctrl-C while waiting
             stopped.set()
             raise

@@ -2,5 +2,6 @@
 
 from .logistic_regression import LogisticRegression
 from .logistic_regression_cv import LogisticRegressionCV
+from .sgd_classifier import SGDClassifier
 
-__all__ = ["LogisticRegression", "LogisticRegressionCV"]
+__all__ = ["LogisticRegression", "LogisticRegressionCV", "SGDClassifier"]

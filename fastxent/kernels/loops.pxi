@@ -76,8 +76,7 @@ cdef class LinearSoftmax:
                                                                                              n_classes * 8, False)
         if shared:
             self.layout.x_size = self.layout.z_size = 0  # not part of a thread's scratch
-        size = self.layout.x_size + self.layout.panel_size + 2 * self.layout.z_size + 6 * AUX_ROWS + n_classes
-        self.scratch_size = size + 8 * 16  # each part begins on a cache line
+        self.scratch_size = scratch_entries(&self.layout, n_classes)
         self.keep = (X, target, row_weight, class_weight)
 
     def pack(self, theta, weights, Py_ssize_t first, Py_ssize_t stop):
@@ -302,6 +301,11 @@ cdef inline real* carve(real** at, Py_ssize_t size) noexcept nogil:
     cdef real* part = at[0]
     at[0] = part + round_up(size, 16)
     return part
+
+
+cdef Py_ssize_t scratch_entries(const Layout* p, Py_ssize_t n_classes) noexcept nogil:
+    """What scratch_parts deals out, each part on a cache line."""
+    return p.x_size + p.panel_size + 2 * p.z_size + 6 * AUX_ROWS + n_classes + 11 * 16
 
 
 cdef Scratch scratch_parts(const Layout* p, real* scratch) noexcept nogil:

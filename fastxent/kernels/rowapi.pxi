@@ -1,0 +1,314 @@
+# Rows by number: what the jitted loops of fastxent.sgd call, one row or one minibatch at a time, in any order.
+#
+# Two schemes of weights, both flat, features first and the K intercepts behind them in one piece (at `intercept`):
+#   rows      the SPARSE layout for every storage, ldw weights per feature; a dense row is a CSR row of all columns
+#   batches   dense data in minibatches: the block layouts FEATURES and CLASSES, rows gathered into a block; FEATURES
+#             also for single rows, if they are only to be stepped along
+# Logits are bias + w_scale * x W, so that an L2 penalty costs one multiplication a step.
+#
+# The functions at the end have C linkage under plain names; fastxent.sgd.bridge gives them to Numba. Change
+# ROW_API_VERSION with any signature or meaning: compiled loops in caches of users call by it.
+
+ROW_API_VERSION = 1
+
+cdef struct RowApi:
+    Rows rows
+    Targets targets
+    Layout layout
+    bint is_double
+    bint binary
+    const int32_t* columns         # 0..d-1, the indices of a dense row
+    char* row                      # a copy of one dense row, if its columns are not contiguous
+    char* scratch
+    Py_ssize_t* codes              # targets of a gathered block
+    double* weights
+    char* soft
+
+cdef class RowProblem(LinearSoftmax):
+    """Rows of X, their targets and scratch, bound for loops that name rows by number.
+
+    Parameters are those of LinearSoftmax; `batches`, of dense X only, chooses the layouts of blocks, for minibatches
+    of up to `batch` rows (1: if that is FEATURES, and then row_step alone may be called). zeros: f(size, itemsize).
+    One object serves one thread.
+    """
+    cdef RowApi api
+    cdef object own
+    cdef readonly Py_ssize_t ld, intercept
+    cdef readonly bint by_class    # FEATURES: weights (K, ld); else (d, ld)
+
+    def __init__(self, X, K, target, n_classes, row_weight, class_weight, smoothing, bint batches,
+                 Py_ssize_t batch, zeros):
+        LinearSoftmax.__init__(self, X, K, target, n_classes, row_weight, class_weight, smoothing)
+        cdef Py_ssize_t L = FX_LANES_F64 if self.is_double else FX_LANES_F32, itemsize = 8 if self.is_double else 4
+        cdef Rows shape = self.rows
+        shape.n = batch
+        self.layout = plan(&shape, self.K, L, itemsize, False)
+        if batches and self.layout.scheme == FEATURES and not self.layout.copy_rows:
+            self.layout.copy_rows = True
+            self.layout.tail = -1
+            self.layout.ldx = round_up(self.d, L)
+            self.layout.x_size = self.layout.block * self.layout.ldx
+        if not batches or (batch == 1 and self.layout.scheme != FEATURES):
+            shape.storage = CSR32
+            self.layout = plan(&shape, self.K, L, itemsize, False)
+            if self.rows.storage == DENSE and self.K > 1:  # neighbours are written in turn: they must not overlap
+                self.layout.ldw = round_up(self.K, L)
+                self.layout.narrow = 0
+                self.layout.weights_size = (self.d + 1) * self.layout.ldw + L
+            self.layout.z_size = self.layout.ldz = round_up(self.K, L) + L
+        self.ld = self.layout.ldw
+        self.by_class = self.layout.scheme == FEATURES
+        self.intercept = self.ld * (self.K if self.by_class else self.d)
+        self.weights_size = self.layout.weights_size
+        self.block = self.layout.block
+        size = scratch_entries(&self.layout, n_classes)
+        self.scratch_size, self.x_size, self.z_size = size, self.layout.x_size, self.layout.z_size
+        scratch = zeros(size, itemsize)
+        row = zeros(self.d, itemsize)
+        columns = zeros(self.d, 4)
+        codes, weights, soft = zeros(self.block, 8), zeros(self.block, 8), zeros(self.block * n_classes, itemsize)
+        self.own = (scratch, row, columns, codes, weights, soft)
+        cdef int32_t* named = <int32_t*>address(columns, self.d * 4, True)
+        cdef Py_ssize_t j
+        if self.rows.storage == DENSE:
+            for j in range(self.d):
+                named[j] = <int32_t>j
+        self.api.rows = self.rows
+        self.api.targets = self.targets
+        self.api.layout = self.layout
+        self.api.is_double = self.is_double
+        self.api.binary = self.binary
+        self.api.columns = named
+        self.api.row = <char*>address(row, self.d * itemsize, True)
+        self.api.scratch = self.buffer(scratch, size, True)
+        self.api.codes = <Py_ssize_t*>address(codes, self.block * 8, True)
+        self.api.weights = <double*>address(weights, self.block * 8, True)
+        self.api.soft = <char*>address(soft, self.block * n_classes * itemsize, True)
+
+    @property
+    def address(self):
+        """The address of what the functions below take as `api`; valid as long as this object is."""
+        return <Py_ssize_t>&self.api
+
+
+# ---- one row
+# -----------------------------------------------------------------------------------------------------------
+
+cdef inline Py_ssize_t find_row(const RowApi* api, Py_ssize_t i, const real** x, const index** j) noexcept nogil:
+    """Where row i's entries and their column numbers stand; returns how many they are."""
+    cdef const Rows* X = &api.rows
+    cdef Py_ssize_t c, at
+    cdef const real* source
+    cdef real* copy
+    if X.storage != DENSE:
+        at = (<const index*>X.indptr)[i]
+        x[0] = <const real*>X.values + at
+        j[0] = <const index*>X.indices + at
+        return (<const index*>X.indptr)[i + 1] - at
+    source = <const real*>X.values + i * X.row_stride
+    x[0] = source
+    j[0] = <const index*>api.columns
+    if X.col_stride != 1:
+        copy = <real*>api.row
+        for c in range(X.d):
+            copy[c] = source[c * X.col_stride]
+        x[0] = copy
+    return X.d
+
+
+cdef double gradient_of_row(const RowApi* api, Py_ssize_t i, Py_ssize_t nnz, const real* x, const index* j,
+                            const real* w, double w_scale, real* q) noexcept nogil:
+    """s_i loss_i; q (K rounded up to registers) becomes its gradient by logits, zero in the padding."""
+    cdef const Layout* p = &api.layout
+    cdef Scratch s = scratch_parts(p, <real*>api.scratch)
+    cdef const real* bias = w + p.d * p.ldw
+    cdef Py_ssize_t L = lanes(w), K = p.K, k, chunk
+    cdef double loss
+    if K == 1:
+        q[0] = bias[0] + <real>w_scale * csr_dot_one(nnz, x, j, w)
+        return binary_rows(&api.targets, i, q, q, 1, 1.0, <real*>NULL, &s.aux)
+    memset(q, 0, round_up(K, L) * sizeof(real))
+    for chunk in range(steps(K, 8 * L)):
+        k = chunk * 8 * L
+        csr_dot_tile(csr_tile(p, k, L), nnz, x, j, w + k, p.ldw, q + k)
+    for k in range(K):
+        q[k] = bias[k] + <real>w_scale * q[k]
+    loss = loss_rows(&api.targets, i, q, q, p.ldz, 1, 1, K, 1.0, <real*>NULL, &s.aux)
+    for k in range(K, round_up(K, L)):
+        q[k] = 0
+    return loss
+
+
+cdef void add_row(const Layout* p, Py_ssize_t nnz, const real* x, const index* j, const real* q, real factor, real* g,
+                  real* scaled) noexcept nogil:
+    """g[j] += factor * x_j q for the row's features; the intercept is the caller's."""
+    cdef Py_ssize_t L = lanes(q), K = p.K, k, chunk
+    if K == 1:
+        csr_add_one(nnz, x, j, factor * q[0], g)
+        return
+    for k in range(round_up(K, L)):
+        scaled[k] = factor * q[k]
+    for chunk in range(steps(K, 8 * L)):
+        k = chunk * 8 * L
+        csr_add_tile(csr_tile(p, k, L), nnz, x, j, scaled + k, g + k, p.ldw)
+
+
+cdef double step_by_class(const RowApi* api, Py_ssize_t i, real* w, double w_scale, double step,
+                          double intercept_step) noexcept nogil:
+    """The step of a dense row where features stand in lanes: nothing is padded, and a binary model has lanes, too."""
+    cdef Layout p = api.layout
+    cdef Scratch s = scratch_parts(&p, <real*>api.scratch)
+    cdef real* x = <real*>s.x
+    cdef real* q = <real*>s.z
+    cdef real* before = <real*>s.a
+    cdef real* bias = w + p.K * p.ldw
+    cdef Py_ssize_t k, K = p.K
+    cdef double loss
+    copy_rows(&api.rows, &p, i, 1, x)
+    for k in range(K):
+        q[k] = bias[k] + <real>w_scale * dot_row(x, w + k * p.ldw, p.d)
+    if api.binary:
+        loss = binary_rows(&api.targets, i, q, q, 1, 1.0, <real*>NULL, &s.aux)
+    else:
+        loss = loss_rows(&api.targets, i, q, q, K, 1, 1, K, 1.0, <real*>NULL, &s.aux)
+    for k in range(K):
+        before[k] = bias[k] - <real>intercept_step * q[k]
+        q[k] *= <real>-step
+    p.ldz = 1
+    features_gradient(&p, x, p.ldx, 1, q, w)
+    memcpy(bias, before, K * sizeof(real))
+    return loss
+
+
+cdef double step_of_row(const RowApi* api, Py_ssize_t i, Py_ssize_t ahead, real* w, double w_scale, double step,
+                        double intercept_step, const index* unused) noexcept nogil:
+    cdef const Layout* p = &api.layout
+    cdef Scratch s = scratch_parts(p, <real*>api.scratch)
+    cdef real* q = <real*>s.z
+    cdef real* bias = w + p.d * p.ldw
+    cdef const real* x
+    cdef const index* j
+    cdef const char* line
+    cdef Py_ssize_t nnz, k, at, size = p.ldw * sizeof(real)
+    cdef double loss
+    if ahead >= 0 and api.rows.storage != DENSE:  # its weights come from far memory while this row is worked on
+        nnz = find_row(api, ahead, &x, &j)
+        for at in range(nnz):
+            line = <const char*>(w + j[at] * p.ldw)
+            for k in range(0, size, 64):
+                FX_PREFETCH(line + k)
+    nnz = find_row(api, i, &x, &j)
+    loss = gradient_of_row(api, i, nnz, x, j, w, w_scale, q)
+    add_row(p, nnz, x, j, q, <real>-step, w, <real*>s.a)
+    for k in range(p.K):
+        bias[k] -= <real>intercept_step * q[k]
+    return loss
+
+
+# ---- a minibatch of gathered dense rows
+# --------------------------------------------------------------------------------
+
+cdef double gradient_of_batch(const RowApi* api, const Py_ssize_t* order, Py_ssize_t count, const real* w,
+                              real* g) noexcept nogil:
+    """Sum of s_i loss_i over the rows order[0..count); g += their gradient. Both in the layout of batches."""
+    cdef const Layout* p = &api.layout
+    cdef Scratch s = scratch_parts(p, <real*>api.scratch)
+    cdef Targets targets = api.targets
+    cdef real* x = <real*>s.x
+    cdef real* z = <real*>s.z
+    cdef Py_ssize_t b, r, i, rows, size = targets.n_classes * sizeof(real)
+    cdef Py_ssize_t rs = 1 if p.rows_in_lanes else p.ldz, cs = p.ldz if p.rows_in_lanes else 1
+    cdef double total = 0
+    if targets.codes:
+        targets.codes = api.codes
+    else:
+        targets.soft = api.soft
+    if targets.row_weight:
+        targets.row_weight = api.weights
+    for b in range(steps(count, p.block)):
+        rows = clamp(count - b * p.block, 0, p.block)
+        for r in range(rows):
+            i = order[b * p.block + r]
+            copy_rows(&api.rows, p, i, 1, x + r * p.ldx)
+            if targets.codes:
+                api.codes[r] = api.targets.codes[i]
+            else:
+                memcpy(api.soft + r * size, api.targets.soft + i * size, size)
+            if targets.row_weight:
+                api.weights[r] = api.targets.row_weight[i]
+        logits(&api.rows, p, 0, rows, x, w, z, <real*>s.panel)
+        if api.binary:
+            total += binary_rows(&targets, 0, z, z, rows, 1.0, <real*>NULL, &s.aux)
+        else:
+            total += loss_rows(&targets, 0, z, z, rs, cs, rows, p.K, 1.0, <real*>NULL, &s.aux)
+        gradient(&api.rows, p, 0, rows, x, z, g, <real*>s.panel)
+    return total
+
+
+# ---- by name
+# -----------------------------------------------------------------------------------------------------------
+
+cdef api double row_step(const RowApi* api, Py_ssize_t i, Py_ssize_t ahead, void* w, double w_scale, double step,
+                         double intercept_step) noexcept nogil:
+    """One stochastic step: W -= step * x_i q, b -= intercept_step * q; returns s_i loss_i before it. ahead: a row to be
+    fetched meanwhile, or -1."""
+    if api.layout.scheme == FEATURES and api.is_double:
+        return step_by_class(api, i, <double*>w, w_scale, step, intercept_step)
+    if api.layout.scheme == FEATURES:
+        return step_by_class(api, i, <float*>w, w_scale, step, intercept_step)
+    if api.is_double and api.rows.storage != CSR64:
+        return step_of_row(api, i, ahead, <double*>w, w_scale, step, intercept_step, <const int32_t*>NULL)
+    if api.is_double:
+        return step_of_row(api, i, ahead, <double*>w, w_scale, step, intercept_step, <const int64_t*>NULL)
+    if api.rows.storage != CSR64:
+        return step_of_row(api, i, ahead, <float*>w, w_scale, step, intercept_step, <const int32_t*>NULL)
+    return step_of_row(api, i, ahead, <float*>w, w_scale, step, intercept_step, <const int64_t*>NULL)
+
+
+cdef inline double row_gradient_of(const RowApi* api, Py_ssize_t i, real* w, double w_scale, real* q,
+                                   const index* unused) noexcept nogil:
+    cdef const real* x
+    cdef const index* j
+    cdef Py_ssize_t nnz = find_row(api, i, &x, &j)
+    return gradient_of_row(api, i, nnz, x, j, w, w_scale, q)
+
+
+cdef api double row_gradient(const RowApi* api, Py_ssize_t i, void* w, double w_scale, void* q) noexcept nogil:
+    """s_i loss_i, and its gradient with respect to the logits into q (K rounded up to a multiple of 16)."""
+    if api.is_double and api.rows.storage != CSR64:
+        return row_gradient_of(api, i, <double*>w, w_scale, <double*>q, <const int32_t*>NULL)
+    if api.is_double:
+        return row_gradient_of(api, i, <double*>w, w_scale, <double*>q, <const int64_t*>NULL)
+    if api.rows.storage != CSR64:
+        return row_gradient_of(api, i, <float*>w, w_scale, <float*>q, <const int32_t*>NULL)
+    return row_gradient_of(api, i, <float*>w, w_scale, <float*>q, <const int64_t*>NULL)
+
+
+cdef inline void row_add_to(const RowApi* api, Py_ssize_t i, real* q, double factor, real* g,
+                            const index* unused) noexcept nogil:
+    cdef const Layout* p = &api.layout
+    cdef Scratch s = scratch_parts(p, <real*>api.scratch)
+    cdef const real* x
+    cdef const index* j
+    cdef Py_ssize_t nnz = find_row(api, i, &x, &j)
+    add_row(p, nnz, x, j, q, <real>factor, g, <real*>s.a)
+
+
+cdef api void row_add(const RowApi* api, Py_ssize_t i, void* q, double factor, void* g) noexcept nogil:
+    """g[j] += factor * x_ij q for the features j of row i, but not the intercept."""
+    if api.is_double and api.rows.storage != CSR64:
+        row_add_to(api, i, <double*>q, factor, <double*>g, <const int32_t*>NULL)
+    elif api.is_double:
+        row_add_to(api, i, <double*>q, factor, <double*>g, <const int64_t*>NULL)
+    elif api.rows.storage != CSR64:
+        row_add_to(api, i, <float*>q, factor, <float*>g, <const int32_t*>NULL)
+    else:
+        row_add_to(api, i, <float*>q, factor, <float*>g, <const int64_t*>NULL)
+
+
+cdef api double batch_gradient(const RowApi* api, const Py_ssize_t* order, Py_ssize_t count, void* w,
+                               void* g) noexcept nogil:
+    """gradient_of_batch: only for a RowProblem of batches."""
+    if api.is_double:
+        return gradient_of_batch(api, order, count, <double*>w, <double*>g)
+    return gradient_of_batch(api, order, count, <float*>w, <float*>g)

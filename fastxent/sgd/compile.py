@@ -1,0 +1,49 @@
+"""The decorator of everything jitted: one set of compiler options, compiled code kept on disk."""
+
+import hashlib
+import logging
+from pathlib import Path
+
+import numba
+
+from .. import kernels
+
+logger = logging.getLogger("fastxent")
+
+_OPTIONS = {"nogil": True, "error_model": "numpy"}
+_warned = False
+
+
+def _fingerprint():
+    """Of all that compiled code was made from: Numba itself looks at the file of the compiled function only, not at
+    those of the functions that were inlined into it."""
+    sources = sorted(Path(__file__).parent.glob("*.py"))
+    content = b"".join(source.read_bytes() for source in sources)
+    return hashlib.sha256(content).hexdigest(), kernels.ROW_API_VERSION
+
+
+def jit(function):
+    """Compile at first call; load from the cache where there is one.
+
+    Numba refuses to cache when neither the package's folder nor the user's cache folder can be written to. Then the
+    loops are compiled in every process, and one line of the log says so.
+    """
+    global _warned
+    try:
+        compiled = numba.njit(cache=True, **_OPTIONS)(function)
+    except RuntimeError as error:
+        if not _warned:
+            logger.warning(
+                "Numba has no folder to cache compiled loops in (%s): SGD compiles anew in every process. "
+                "Set NUMBA_CACHE_DIR to a writable folder.",
+                error,
+            )
+            _warned = True
+        return numba.njit(**_OPTIONS)(function)
+    if not numba.config.DISABLE_JIT:
+        index = compiled._cache._cache_file
+        index._source_stamp = (index._source_stamp, _FINGERPRINT)
+    return compiled
+
+
+_FINGERPRINT = _fingerprint()

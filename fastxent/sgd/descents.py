@@ -1,0 +1,159 @@
+"""Epochs over data in memory: by rows and minibatches, or by all rows at once. Estimators see these two."""
+
+import math
+
+import numpy as np
+
+from .. import parallel
+from ..objective import Objective
+from . import loops
+from .trainer import Data
+
+_POWER_STEPS = 20  # passes spent on the largest curvature
+
+
+class Minibatches:
+    """Stochastic and minibatch descent."""
+
+    ordered = True
+
+    def __init__(self, training, X, target, n_classes, row_weight, class_weight, n_threads):
+        self.training = training
+        self._data = Data(training.options, X, target, n_classes, training.K, row_weight, class_weight)
+
+    def begin(self, rows):
+        """Tell the schedule how many updates there will be."""
+        self.training.expect(-(-len(rows) // self.training.options.batch))
+
+    def epoch(self, order):
+        """Mean loss of the rows, each before its update; nothing else is known for free."""
+        loss, mass = self.training.run(self._data, order)
+        return loss / mass, {}
+
+    def theta(self):
+        return self.training.theta()
+
+    def lower(self, factor):
+        self.training.lower(factor)
+
+    @property
+    def learning_rate(self):
+        return self.training.learning_rate
+
+    @property
+    def updates(self):
+        return self.training.updates
+
+
+class Hogwild(Minibatches):
+    """Stochastic descent by threads that do not wait for each other."""
+
+    def __init__(self, training, X, target, n_classes, row_weight, class_weight, n_threads):
+        super().__init__(training, X, target, n_classes, row_weight, class_weight, n_threads)
+        self._n_threads = n_threads or parallel.available_threads()
+
+    def epoch(self, order):
+        loss, mass = self.training.run_together(self._data, order, self._n_threads)
+        return loss / mass, {}
+
+
+class FullBatch(Minibatches):
+    """Gradient descent: the gradient comes from the objective, by threads; the update is that of the minibatches."""
+
+    ordered = False
+
+    def __init__(self, training, X, target, n_classes, row_weight, class_weight, n_threads):
+        self.training = training
+        options = training.options
+        self._objective = Objective(
+            X,
+            target,
+            n_classes=n_classes,
+            binary=training.K == 1,
+            sample_weight=row_weight,
+            class_weight=class_weight,
+            fit_intercept=options.fit_intercept,
+            n_threads=n_threads,
+        )
+        if options.eta0 is None and training.updates == 0:
+            self._choose_step(n_classes)
+
+    def begin(self, rows):
+        self.training.expect(1)
+
+    def _choose_step(self, n_classes):
+        """The inverse of the largest curvature that the penalised loss can have anywhere."""
+        objective, options = self._objective, self.training.options
+        if self.training.adaptive:
+            shape = self._objective.X
+            squares = loops.dense_squares(shape) if isinstance(shape, np.ndarray) else None
+            if squares is None:
+                squares = loops.sparse_squares(shape.data, shape.indptr)
+            self.training.scale(float(np.mean(squares)) + 1.0)
+            return
+        zero = objective.initial()
+        direction = np.random.default_rng(0).normal(size=zero.shape)
+        curvature = 0.0
+        for _ in range(_POWER_STEPS):
+            direction /= np.linalg.norm(direction) or 1.0
+            direction = objective.hessp(zero, direction)
+            curvature = float(np.linalg.norm(direction))
+        # At zero a softmax of K classes has curvature 1/K, and nowhere more than 1/2; a sigmoid has its most there.
+        if self.training.K > 1:
+            curvature *= n_classes / 2
+        largest = 1.05 * curvature + options.l2
+        self.training.set_step(1.0 / largest if largest > 0 else 1.0)
+
+    def epoch(self, order):
+        """The objective before the update, and the norm of its gradient."""
+        loss, full, gradient = self._measure()
+        if math.isfinite(loss):
+            self.training.step(gradient)
+        return loss, {"grad_norm": float(np.linalg.norm(full))}
+
+    def _measure(self):
+        """The objective, its gradient (under L1 the least subgradient), and that without the penalty."""
+        options = self.training.options
+        before = self.training.weights().astype(np.float64)
+        loss, gradient = self._objective.value_and_grad(before)
+        W = before[:-1]
+        loss += 0.5 * options.l2 * float(np.sum(W * W)) + options.l1 * float(np.abs(W).sum())
+        return loss, _least_subgradient(W, gradient, options), gradient
+
+
+class VarianceReduced(FullBatch):
+    """SVRG: a gradient over all rows, then steps of single rows around it."""
+
+    ordered = True
+
+    def __init__(self, training, X, target, n_classes, row_weight, class_weight, n_threads):
+        self._data = Data(training.options, X, target, n_classes, training.K, row_weight, class_weight)
+        super().__init__(training, X, target, n_classes, row_weight, class_weight, n_threads)
+
+    def _choose_step(self, n_classes):
+        """Half the inverse of the largest curvature of a row; a softmax has 1/2 at most, a sigmoid 1/4."""
+        weights, squares = self._data.weights, self._data.squares + 1.0
+        if len(weights):
+            squares = squares * weights * (np.count_nonzero(weights) / weights.sum())
+        curvature = squares.max() * (0.5 if self.training.K > 1 else 0.25) + self.training.options.l2
+        self.training.set_step(0.5 / curvature)
+
+    def epoch(self, order):
+        """The objective before the epoch and the norm of its gradient."""
+        loss, full, gradient = self._measure()
+        if math.isfinite(loss):
+            self.training.snapshot(self._data, gradient)
+            self.training.run(self._data, order)
+        return loss, {"grad_norm": float(np.linalg.norm(full))}
+
+
+def _least_subgradient(W, gradient, options):
+    """Of the subgradients of the penalised loss, that of least norm."""
+    full = gradient.copy()
+    g = gradient[:-1] + options.l2 * W
+    if options.l1 == 0:
+        full[:-1] = g
+        return full
+    at_zero = np.sign(g) * np.maximum(np.abs(g) - options.l1, 0.0)
+    full[:-1] = np.where(W == 0, at_zero, g + options.l1 * np.sign(W))
+    return full

@@ -1,0 +1,454 @@
+"""Descent over rows in a given order: one call is an epoch, or a piece of one. No Python inside, no GIL.
+
+One idea: a batch's mean gradient, and what `updates` makes of it.
+
+    plain             SGD without memory, row by row (in one fused call of the kernels) or by batches of CSR rows
+    sparse_batches    every optimiser; only the features in a batch are touched, the others catch up later
+    dense_batches     dense rows in minibatches, by the kernels' products of blocks; every parameter is touched
+    variance_reduced  SVRG, row by row
+    step_full         one update with a gradient that comes from elsewhere
+
+Rule holds what does not change during a training, Memory the arrays that do, and `counters` the numbers that do.
+"""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from .bridge import batch_gradient, row_add, row_gradient, row_step
+from .compile import jit
+from .schedules import rate
+from .updates import FTRL, leader, lengthened, move_size, rest, update
+
+# Numbers that a training carries from one call to the next: places in `counters`.
+UPDATES, CLOCK, SCALE, SQUARES, WEIGHTS, ROWS, LOWERED, AVERAGED, SYNCED, ETA = range(10)
+COUNTERS = 10
+LEAST_SCALE = 1e-5  # below, the common factor of all weights is multiplied in
+
+
+class Rule(NamedTuple):
+    """What is the same for the whole training."""
+
+    kind: int  # updates.OPTIMIZERS
+    l1: float
+    l2: float
+    beta1: float
+    beta2: float
+    eps: float
+    schedule: int
+    eta0: float  # with `automatic`, in units of the rows' size
+    automatic: int  # 0, or the power of the rows' root mean square that eta0 is divided by
+    most: float  # with `automatic`, the largest step in units of the batch's mean square
+    alpha: float
+    power: float
+    horizon: float
+    warmup: float
+    repeats: float  # how often momentum repeats a gradient in the end
+    batch: int
+    fit_intercept: bool
+    average_from: int  # updates before averaging begins; negative: never
+    average_every: int
+    era: int  # updates after which all parameters are brought up to date
+    lifetime: int
+    eager: bool  # every update touches every parameter
+    K: int
+    ld: int
+    features: int  # parameters before the intercepts
+    d: int
+
+
+class Memory(NamedTuple):
+    """The arrays; those that an optimiser does not use are empty."""
+
+    w: np.ndarray
+    a: np.ndarray
+    b: np.ndarray
+    g: np.ndarray
+    q: np.ndarray  # gradients by logits of the rows of a batch
+    average: np.ndarray
+    clock: np.ndarray  # of each feature: the clock at its last update
+    last: np.ndarray  # ... and the number of that update
+    touched: np.ndarray
+    times: np.ndarray  # of the updates of this era
+    sizes: np.ndarray
+    counters: np.ndarray
+
+
+@jit
+def first_step(rule, counters):
+    """What schedules begin at, for the features and, as a multiple of it, for the intercept.
+
+    An automatic step is the inverse of a curvature, that of the features and that of the intercept (a feature that is
+    always 1) each for itself; optimisers that divide by the size of the gradient need only its root.
+    """
+    eta0 = rule.eta0 * counters[LOWERED]
+    if rule.automatic == 0:
+        return eta0, 1.0
+    mean = counters[SQUARES] / counters[ROWS]
+    if mean == 0.0:  # nothing but empty rows so far
+        return eta0, 1.0
+    weight = counters[WEIGHTS] / counters[ROWS]
+    if rule.automatic == 1:
+        return eta0 / math.sqrt(mean), math.sqrt(mean / weight)
+    curvature = mean / rule.eta0 + rule.l2 * weight
+    return counters[LOWERED] / curvature, curvature * rule.eta0 / weight
+
+
+@jit
+def step_size(rule, counters, square, weight):
+    """The size of the update that comes, and the multiple of it that the intercept gets.
+
+    square, weight: means of s_i |x_i|^2 and of s_i over its batch. The size itself includes the mean weight.
+    """
+    eta0, multiple = first_step(rule, counters)
+    if rule.kind == FTRL:  # has a step size of its own
+        counters[ETA] = eta0
+        return weight, 1.0
+    n = counters[UPDATES] + 1.0
+    eta = rate(rule.schedule, n, eta0, rule.alpha, rule.power, rule.horizon, rule.warmup)
+    counters[ETA] = eta
+    if rule.automatic == 2:
+        eta = min(eta, rule.most / (square + multiple * weight))
+    return eta * weight * rule.repeats, multiple
+
+
+@jit
+def weigh(rule, counters, order, first, stop, weights, squares):
+    """Means of s_i |x_i|^2 (0 if nobody wants to know) and of s_i over a batch."""
+    weight, square = 0.0, 0.0
+    rows = stop - first
+    for r in range(first, stop):
+        s = weights[order[r]] if len(weights) else 1.0
+        weight += s
+        if rule.automatic != 0:
+            square += s * squares[order[r]]
+    counters[SQUARES] += square
+    counters[WEIGHTS] += weight
+    counters[ROWS] += rows
+    return square / rows, weight / rows
+
+
+@jit
+def rescale(rule, memory):
+    """Multiply the common factor into the weights."""
+    w, counters = memory.w, memory.counters
+    factor = w.dtype.type(counters[SCALE])
+    for i in range(rule.features):
+        w[i] *= factor
+    counters[SCALE] = 1.0
+
+
+@jit
+def catch_up(rule, memory, j):
+    """Bring feature j to the last update."""
+    t = int(memory.counters[UPDATES])
+    gap = t - memory.last[j]
+    if gap == 0:
+        return
+    start = j * rule.ld
+    now = memory.counters[CLOCK]
+    first = memory.last[j] - int(memory.counters[SYNCED])
+    if rule.kind == FTRL:
+        eta0, _ = first_step(rule, memory.counters)
+        leader(
+            memory.w, memory.a, memory.b, start, start + rule.ld, eta0, rule.eps, rule.l1 * now, rule.l2 * now
+        )
+    else:
+        rest(
+            rule.kind,
+            memory.w,
+            memory.a,
+            memory.b,
+            start,
+            start + rule.ld,
+            gap,
+            now - memory.clock[j],
+            memory.times,
+            memory.sizes,
+            first,
+            rule.lifetime,
+            rule,
+        )
+    memory.clock[j] = now
+    memory.last[j] = t
+
+
+@jit
+def synchronise(rule, memory):
+    """Bring every feature to the last update."""
+    counters = memory.counters
+    if counters[SCALE] != 1.0:
+        rescale(rule, memory)
+    if len(memory.last):
+        for j in range(rule.d):
+            catch_up(rule, memory, j)
+    counters[SYNCED] = counters[UPDATES]
+
+
+@jit
+def after_update(rule, memory):
+    """What is due after some updates: averaging, and a new era."""
+    counters = memory.counters
+    t = int(counters[UPDATES])
+    if rule.average_from >= 0 and t > rule.average_from and t % rule.average_every == 0:
+        synchronise(rule, memory)
+        counters[AVERAGED] += 1.0
+        share = memory.w.dtype.type(1.0 / counters[AVERAGED])
+        w, average = memory.w, memory.average
+        for i in range(rule.features + rule.K):
+            average[i] += share * (w[i] - average[i])
+    elif t - counters[SYNCED] >= rule.era and len(memory.last):
+        synchronise(rule, memory)
+
+
+@jit
+def plain(api, rule, memory, order, weights, squares, indptr, indices):
+    """SGD without any memory. Returns the sum of s_i loss_i, each before its update, and of s_i.
+
+    Gradients go straight into the weights, all of which share a factor for the sake of L2.
+    """
+    w, q, counters = memory.w, memory.q, memory.counters
+    address, q_address = w.ctypes.data, q.ctypes.data
+    loss, mass = 0.0, 0.0
+    n, features = len(order), rule.features
+    lazy = len(memory.last) > 0
+    width = len(q) // rule.batch
+    for first in range(0, n, rule.batch):
+        stop = min(first + rule.batch, n)
+        if lazy:
+            for r in range(first, stop):
+                if len(indptr):
+                    for p in range(indptr[order[r]], indptr[order[r] + 1]):
+                        catch_up(rule, memory, int(indices[p]))
+                else:
+                    for j in range(rule.d):
+                        catch_up(rule, memory, j)
+        square, weight = weigh(rule, counters, order, first, stop, weights, squares)
+        time, multiple = step_size(rule, counters, square, weight)
+        weight *= stop - first
+        # Losses come with their weights.
+        step = lengthened(time, rule.l2) / weight / counters[SCALE]
+        intercept = multiple * time / weight if rule.fit_intercept else 0.0
+        if rule.batch == 1:
+            ahead = order[stop] if stop < n else -1
+            loss += row_step(api, order[first], ahead, address, counters[SCALE], step, intercept)
+        else:
+            for r in range(first, stop):
+                at = q_address + (r - first) * width * q.itemsize
+                loss += row_gradient(api, order[r], address, counters[SCALE], at)
+            for r in range(first, stop):
+                row = (r - first) * width
+                row_add(api, order[r], q_address + row * q.itemsize, -step, address)
+                for k in range(rule.K):
+                    w[features + k] -= w.dtype.type(intercept) * q[row + k]
+        mass += weight
+        counters[CLOCK] += time
+        counters[UPDATES] += 1.0
+        if not lazy and rule.l2 != 0.0:
+            counters[SCALE] *= math.exp(-rule.l2 * time)
+            if counters[SCALE] < LEAST_SCALE:
+                rescale(rule, memory)
+        after_update(rule, memory)
+    return loss, mass
+
+
+@jit
+def sparse_batches(api, rule, memory, order, weights, squares, indptr, indices):
+    """Batches of rows by the features they have. Returns as `plain` does."""
+    w, g, q, counters, touched = memory.w, memory.g, memory.q, memory.counters, memory.touched
+    w_address, g_address, q_address = w.ctypes.data, g.ctypes.data, q.ctypes.data
+    loss, mass = 0.0, 0.0
+    n, features = len(order), rule.features
+    width = len(q) // rule.batch
+    everything = rule.eager or len(indptr) == 0
+    for first in range(0, n, rule.batch):
+        stop = min(first + rule.batch, n)
+        count = 0
+        if not everything:
+            for r in range(first, stop):
+                for p in range(indptr[order[r]], indptr[order[r] + 1]):
+                    j = int(indices[p])
+                    if memory.last[j] >= 0:
+                        catch_up(rule, memory, j)
+                        touched[count] = j
+                        count += 1
+                        memory.last[j] = -1  # seen
+        square, weight = weigh(rule, counters, order, first, stop, weights, squares)
+        time, multiple = step_size(rule, counters, square, weight)
+        weight *= stop - first
+        for r in range(first, stop):
+            loss += row_gradient(api, order[r], w_address, 1.0, q_address + (r - first) * width * q.itemsize)
+        for r in range(first, stop):
+            row = (r - first) * width
+            row_add(api, order[r], q_address + row * q.itemsize, 1.0, g_address)
+            for k in range(rule.K):
+                g[features + k] += q[row + k]
+        if everything:
+            step_everything(rule, memory, 1.0 / weight, time, multiple)
+        else:
+            step_touched(rule, memory, count, 1.0 / weight, time, multiple)
+        mass += weight
+        after_update(rule, memory)
+    return loss, mass
+
+
+@jit
+def dense_batches(api, rule, memory, order, weights, squares):
+    """Batches of dense rows, all parameters at once. Returns as `plain` does."""
+    w, g, counters = memory.w, memory.g, memory.counters
+    w_address, g_address = w.ctypes.data, g.ctypes.data
+    loss, mass = 0.0, 0.0
+    n = len(order)
+    for first in range(0, n, rule.batch):
+        stop = min(first + rule.batch, n)
+        square, weight = weigh(rule, counters, order, first, stop, weights, squares)
+        time, multiple = step_size(rule, counters, square, weight)
+        weight *= stop - first
+        loss += batch_gradient(
+            api, order.ctypes.data + first * order.itemsize, stop - first, w_address, g_address
+        )
+        mass += weight
+        step_everything(rule, memory, 1.0 / weight, time, multiple)
+        after_update(rule, memory)
+    return loss, mass
+
+
+@jit
+def variance_reduced(api, rule, memory, order, weights, indptr, indices, share):
+    """SVRG, row by row: memory.a holds the snapshot, memory.b the mean gradient there; share: rows / sum of weights.
+
+    Returns the sum of s_i loss_i, each before its update, and of s_i.
+    """
+    w, snapshot, mean, q, counters = memory.w, memory.a, memory.b, memory.q, memory.counters
+    width = len(q) // 2
+    address, there, here = w.ctypes.data, q.ctypes.data + width * q.itemsize, q.ctypes.data
+    features = rule.features
+    time = rule.eta0 * counters[LOWERED]
+    counters[ETA] = time
+    step, eta = lengthened(time, rule.l2) * share, w.dtype.type(time)
+    part = w.dtype.type(share)
+    loss, mass = 0.0, 0.0
+    for r in range(len(order)):
+        i = order[r]
+        if len(indptr):
+            for p in range(indptr[i], indptr[i + 1]):
+                catch_up(rule, memory, int(indices[p]))
+        else:
+            for j in range(rule.d):
+                catch_up(rule, memory, j)
+        loss += row_gradient(api, i, address, 1.0, here)
+        row_gradient(api, i, snapshot.ctypes.data, 1.0, there)
+        mass += weights[i] if len(weights) else 1.0
+        for k in range(rule.K):
+            q[k] -= q[width + k]
+        row_add(api, i, here, -step, address)
+        if rule.fit_intercept:
+            for k in range(rule.K):
+                w[features + k] -= eta * (part * q[k] + mean[features + k])
+        counters[CLOCK] += time
+        counters[UPDATES] += 1.0
+        after_update(rule, memory)
+    return loss, mass
+
+
+@jit
+def step_full(rule, memory):
+    """One update with the gradient of the mean loss over all rows, in memory.g."""
+    time, multiple = step_size(rule, memory.counters, 0.0, 1.0)
+    step_everything(rule, memory, 1.0, time, multiple)
+    after_update(rule, memory)
+
+
+@jit
+def step_everything(rule, memory, part, time, multiple):
+    """One update of all parameters with the gradient in memory.g (times part)."""
+    size, eta0 = _begin_update(rule, memory, time)
+    _update(rule, memory, 0, rule.features, part, time, size, eta0)
+    _update_intercept(rule, memory, part, time, multiple)
+
+
+@jit
+def step_touched(rule, memory, count, part, time, multiple):
+    """One update of the features touched[:count] and of the intercept."""
+    counters, ld = memory.counters, rule.ld
+    at = int(counters[UPDATES] - counters[SYNCED])
+    size, eta0 = _begin_update(rule, memory, time)
+    memory.times[at] = time
+    memory.sizes[at] = size
+    t = int(counters[UPDATES])
+    for c in range(count):
+        j = memory.touched[c]
+        _update(rule, memory, j * ld, j * ld + ld, part, time, size, eta0)
+        memory.last[j] = t
+        memory.clock[j] = counters[CLOCK]
+    _update_intercept(rule, memory, part, time, multiple)
+
+
+@jit
+def _begin_update(rule, memory, time):
+    """Count it; the factor of its move, and what ftrl divides by."""
+    counters = memory.counters
+    counters[CLOCK] += time
+    counters[UPDATES] += 1.0
+    size = move_size(rule.kind, counters[UPDATES], time, rule.l2, rule.beta1, rule.beta2)
+    eta0, _ = first_step(rule, counters)
+    return size, eta0
+
+
+@jit
+def _update(rule, memory, start, stop, part, time, size, eta0):
+    update(
+        rule.kind,
+        memory.w,
+        memory.g,
+        memory.a,
+        memory.b,
+        start,
+        stop,
+        part,
+        time,
+        size,
+        rule.l1,
+        rule.l2,
+        eta0,
+        memory.counters[CLOCK],
+        rule,
+    )
+
+
+@jit
+def _update_intercept(rule, memory, part, time, multiple):
+    start, stop = rule.features, rule.features + rule.K
+    w, g, a, b, counters = memory.w, memory.g, memory.a, memory.b, memory.counters
+    if not rule.fit_intercept:
+        g[start:stop] = 0
+        return
+    eta0, factor = first_step(rule, counters)
+    time *= multiple
+    size = move_size(rule.kind, counters[UPDATES], time, 0.0, rule.beta1, rule.beta2)
+    update(rule.kind, w, g, a, b, start, stop, part, time, size, 0.0, 0.0, eta0 * factor, 0.0, rule)
+
+
+@jit
+def dense_squares(X):
+    """|x_i|^2 of every row."""
+    out = np.zeros(X.shape[0])
+    for i in range(X.shape[0]):
+        total = 0.0
+        for j in range(X.shape[1]):
+            total += float(X[i, j]) * float(X[i, j])
+        out[i] = total
+    return out
+
+
+@jit
+def sparse_squares(data, indptr):
+    """|x_i|^2 of every CSR row."""
+    out = np.zeros(len(indptr) - 1)
+    for i in range(len(indptr) - 1):
+        total = 0.0
+        for p in range(indptr[i], indptr[i + 1]):
+            total += float(data[p]) * float(data[p])
+        out[i] = total
+    return out

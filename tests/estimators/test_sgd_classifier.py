@@ -1,0 +1,486 @@
+"""SGDClassifier: scikit-learn's contract, the same optimum as LogisticRegression, and what it does beyond."""
+
+import os
+import pickle
+import signal
+import threading
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.sparse as sp
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from fastxent import LogisticRegression, SGDClassifier, reference
+
+# Rows in a random order: a row of weight 2 is one longer step, two rows are two steps at different times.
+ORDER_MATTERS = {
+    f"check_sample_weight_equivalence_on_{kind}_data": "stochastic steps: equal only in the limit"
+    for kind in ("dense", "sparse")
+}
+
+
+@parametrize_with_checks([SGDClassifier(batch_size=None, max_iter=200)])
+@pytest.mark.filterwarnings("ignore")
+def test_scikit_learn_checks_of_full_batches(estimator, check):
+    check(estimator)
+
+
+@parametrize_with_checks(
+    [
+        SGDClassifier(),
+        SGDClassifier(batch_size=7, optimizer="nesterov"),
+        SGDClassifier(optimizer="adagrad", penalty="elasticnet"),
+    ],
+    expected_failed_checks=lambda estimator: ORDER_MATTERS,
+)
+@pytest.mark.filterwarnings("ignore")
+def test_scikit_learn_checks(estimator, check):
+    check(estimator)
+
+
+def problem(n_classes, n=200, d=6, seed=0):
+    """Noisy labels of a linear rule, all classes present."""
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(n, d)) + 0.5
+    y = np.argmax(X @ rng.normal(size=(d, n_classes)) + rng.gumbel(size=(n, n_classes)), axis=1)
+    y[:n_classes] = np.arange(n_classes)
+    return X, y
+
+
+@pytest.fixture(params=[2, 4], ids=["binary", "multinomial"])
+def data(request):
+    return problem(request.param)
+
+
+def objective(model, X, y, alpha=0.0, l1_ratio=0.0):
+    """The penalised loss, by the plain reference."""
+    W = model.coef_
+    loss = reference.linear_cross_entropy(X, y, W[0] if len(W) == 1 else W, _intercept(model))
+    return loss + alpha * ((1 - l1_ratio) / 2 * (W**2).sum() + l1_ratio * np.abs(W).sum())
+
+
+def _intercept(model):
+    return model.intercept_[0] if len(model.intercept_) == 1 else model.intercept_
+
+
+# The optimum ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("penalty", ["l2", "l1", "elasticnet"])
+@pytest.mark.parametrize("optimizer", ["sgd", "nesterov", "adagrad", "ftrl"])
+@pytest.mark.parametrize("batch_size", [1, 20])
+def test_descends_to_the_optimum_of_the_same_objective(data, optimizer, penalty, batch_size):
+    X, y = data
+    alpha, l1_ratio = 0.02, {"l2": 0.0, "l1": 1.0, "elasticnet": 0.4}[penalty]
+    best = LogisticRegression(C=1 / (alpha * len(y)), l1_ratio=l1_ratio, tol=1e-9, max_iter=1000).fit(X, y)
+    model = SGDClassifier(
+        penalty=penalty,
+        alpha=alpha,
+        l1_ratio=l1_ratio,
+        optimizer=optimizer,
+        batch_size=batch_size,
+        learning_rate="auto" if optimizer in ("adagrad", "ftrl") else "optimal",
+        max_iter=300,
+        tol=None,
+        random_state=0,
+    ).fit(X, y)
+    least = objective(best, X, y, alpha, l1_ratio)
+    assert least - 1e-9 <= objective(model, X, y, alpha, l1_ratio) < least + 0.01
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "momentum", "nesterov"])
+@pytest.mark.parametrize("l1_ratio", [0.0, 0.5, 1.0])
+def test_full_batch_descent_reaches_the_gradient_tolerance(data, optimizer, l1_ratio):
+    X, y = data
+    alpha = 0.05
+    model = SGDClassifier(
+        penalty="elasticnet",
+        alpha=alpha,
+        l1_ratio=l1_ratio,
+        optimizer=optimizer,
+        batch_size=None,
+        tol=1e-12,
+        max_iter=5000,
+    ).fit(X, y)
+    assert model.converged_
+    assert model.history_["grad_norm"][-1] ** 2 <= 1e-12 < model.history_["grad_norm"][-2] ** 2
+    assert model.n_iter_ == len(model.history_["loss"])
+    best = LogisticRegression(C=1 / (alpha * len(y)), l1_ratio=l1_ratio, tol=1e-10, max_iter=1000).fit(X, y)
+    least = objective(best, X, y, alpha, l1_ratio)
+    assert_allclose(objective(model, X, y, alpha, l1_ratio), least, rtol=1e-9)
+    assert_allclose(model.history_["loss"][-1], least, rtol=1e-9)
+    assert np.array_equal(model.coef_ == 0, np.abs(best.coef_) < 1e-9)
+
+
+@pytest.mark.parametrize("storage", ["dense", "sparse"])
+@pytest.mark.parametrize("l1_ratio", [0.0, 0.5, 1.0])
+def test_variance_reduction_reaches_the_optimum(data, l1_ratio, storage):
+    X, y = data
+    alpha, weight = 0.01, np.random.default_rng(0).integers(0, 4, len(y))
+    Z = sp.csr_array(X) if storage == "sparse" else X
+    settings = {
+        "penalty": "elasticnet",
+        "alpha": alpha,
+        "l1_ratio": l1_ratio,
+        "tol": 1e-14,
+        "random_state": 0,
+    }
+    model = SGDClassifier(optimizer="svrg", max_iter=500, **settings).fit(Z, y, sample_weight=weight)
+    assert model.converged_ and model.n_iter_ < 300
+    X, y = X.repeat(weight, axis=0), y.repeat(weight)
+    best = LogisticRegression(C=1 / (alpha * len(y)), l1_ratio=l1_ratio, tol=1e-10, max_iter=1000).fit(X, y)
+    least = objective(best, X, y, alpha, l1_ratio)
+    assert_allclose(objective(model, X, y, alpha, l1_ratio), least, rtol=1e-10)
+    with pytest.raises(ValueError, match="partial_fit never has"):
+        SGDClassifier(optimizer="svrg").partial_fit(X, y, classes=np.unique(y))
+
+
+def test_plain_gradient_descent_never_goes_up(data):
+    X, y = data
+    with pytest.warns(ConvergenceWarning, match="max_iter=50"):
+        model = SGDClassifier(batch_size=None, tol=0.0, max_iter=50).fit(1000 * X, y)
+    assert (np.diff(model.history_["loss"]) < 0).all()
+
+
+@pytest.mark.parametrize("scale", [1e-6, 1e-3, 1e3, 1e6])
+@pytest.mark.parametrize("optimizer", ["sgd", "momentum", "adagrad", "adam", "rmsprop", "ftrl"])
+def test_default_step_suits_any_scale(data, scale, optimizer):
+    X, y = data
+    model = SGDClassifier(random_state=0, optimizer=optimizer, penalty=None, max_iter=50, tol=None)
+    assert model.fit(scale * X, y).score(scale * X, y) > model.fit(X, y).score(X, y) - 0.12
+
+
+# Worked numbers -------------------------------------------------------------------------------------------
+
+
+def test_one_step_of_stochastic_descent():
+    model = SGDClassifier(eta0=0.01, learning_rate="constant", penalty=None, max_iter=1, tol=None)
+    model.fit([[0.82]], [[0, 1]], coef_init=[[0.5]], intercept_init=[0.04])
+    p = 1 / (1 + np.exp(-(0.04 + 0.5 * 0.82)))
+    assert_allclose(model.intercept_, 0.04 - 0.01 * (p - 1), rtol=1e-14)
+    assert_allclose(model.coef_, [[0.5 - 0.01 * (p - 1) * 0.82]], rtol=1e-14)
+    assert_allclose([model.intercept_[0], model.coef_[0, 0]], [0.0439, 0.5032], atol=5e-5)
+
+
+def test_ridge_leaves_the_intercept_alone():
+    """Labels without any relation to X: under a huge penalty only the intercept has something to say."""
+    X, y = problem(3)
+    model = SGDClassifier(alpha=10.0, batch_size=None, tol=1e-16, max_iter=20000, optimizer="nesterov").fit(
+        X, y
+    )
+    assert np.abs(model.coef_).max() < 0.05
+    assert_allclose(model.predict_proba(X[:1])[0], np.bincount(y) / len(y), atol=0.03)
+
+
+# Continuing -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("storage", ["dense", "sparse"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(
+    "optimizer", ["sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamw", "ftrl"]
+)
+@pytest.mark.parametrize("penalty", [None, "l2", "elasticnet"])
+def test_pieces_equal_one_pass_bit_for_bit(data, optimizer, penalty, dtype, storage):
+    X, y = data
+    X = (X * (np.random.default_rng(0).random(X.shape) < 0.5)).astype(dtype)
+    X = sp.csr_array(X) if storage == "sparse" else X
+    for batch_size, average in ((1, False), (4, True)):
+        settings = {
+            "optimizer": optimizer,
+            "penalty": penalty,
+            "batch_size": batch_size,
+            "average": average,
+            "learning_rate": "optimal",
+            "warmup": 20,
+        }
+        whole = SGDClassifier(shuffle=False, max_iter=1, tol=None, **settings).fit(X, y)
+        pieces = SGDClassifier(**settings)
+        for first, stop in ((0, 4), (4, 60), (60, 100), (100, 200)):
+            pieces.partial_fit(X[first:stop], y[first:stop], classes=np.unique(y))
+            pieces = pickle.loads(pickle.dumps(pieces))
+        assert_array_equal(pieces.coef_, whole.coef_)
+        assert_array_equal(pieces.intercept_, whole.intercept_)
+        assert pieces.t_ == whole.t_ == 200 // batch_size
+        assert pieces.coef_.dtype == dtype
+
+
+def test_dense_pieces_may_follow_sparse_ones(data):
+    X, y = data
+    model, same = SGDClassifier(optimizer="adamw"), SGDClassifier(optimizer="adamw")
+    for part, form in ((slice(0, 90), sp.csr_array), (slice(90, 200), np.asfortranarray)):
+        model.partial_fit(form(X[part]), y[part], classes=np.unique(y))
+        same.partial_fit(X[part], y[part], classes=np.unique(y))
+    assert_allclose(model.coef_, same.coef_, rtol=1e-9)
+
+
+def test_partial_fit_goes_on_after_fit(data):
+    X, y = data
+    model = SGDClassifier(max_iter=2, tol=None, random_state=0).fit(X, y)
+    before = model.coef_.copy()
+    model.partial_fit(X, y)
+    assert model.t_ == 3 * len(y)
+    assert not np.array_equal(model.coef_, before)
+
+
+def test_partial_fit_needs_the_classes_and_keeps_them(data):
+    X, y = data
+    with pytest.raises(ValueError, match="classes must be passed on the first call"):
+        SGDClassifier().partial_fit(X, y)
+    model = SGDClassifier().partial_fit(X, y, classes=np.unique(y))
+    with pytest.raises(ValueError, match="is not what it was at the first call"):
+        model.partial_fit(X, y, classes=[5, 6])
+    with pytest.raises(ValueError, match=r"label np.int64\(77\) \(row 0\)"):
+        model.partial_fit(X[:2], [77, 1])
+    with pytest.raises(ValueError, match="balanced"):
+        SGDClassifier(class_weight="balanced").partial_fit(X, y, classes=np.unique(y))
+
+
+def test_chunk_with_one_class_and_rows_without_weight(data):
+    X, y = data
+    model = SGDClassifier().partial_fit(X[y == 0], y[y == 0], classes=np.unique(y))
+    before = model.coef_.copy()
+    model.partial_fit(X, y, sample_weight=np.zeros(len(y)))
+    assert_array_equal(model.coef_, before)
+
+
+# Weights and labels ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("batch_size", [1, 8, None])
+def test_rows_of_weight_zero_are_not_there(data, batch_size):
+    X, y = data
+    weight = np.random.default_rng(0).integers(0, 3, len(y)).astype(float)
+    settings = {"batch_size": batch_size, "random_state": 3, "max_iter": 20, "tol": None}
+    with_zeros = SGDClassifier(**settings).fit(X, y, sample_weight=weight)
+    keep = weight > 0
+    without = SGDClassifier(**settings).fit(X[keep], y[keep], sample_weight=weight[keep])
+    assert_allclose(with_zeros.coef_, without.coef_, rtol=0 if batch_size else 1e-10)
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adagrad"])
+def test_weighted_objective(data, optimizer):
+    """Integer weights have the optimum of repeated rows."""
+    X, y = data
+    weight = np.random.default_rng(0).integers(0, 4, len(y))
+    Xr, yr, alpha = X.repeat(weight, axis=0), y.repeat(weight), 0.02
+    best = LogisticRegression(C=1 / (alpha * len(yr)), tol=1e-9, max_iter=1000).fit(Xr, yr)
+    schedule = "optimal" if optimizer == "sgd" else "constant"
+    model = SGDClassifier(
+        alpha=alpha, learning_rate=schedule, optimizer=optimizer, max_iter=300, tol=None, random_state=0
+    )
+    model.fit(X, y, sample_weight=weight)
+    least = objective(best, Xr, yr, alpha)
+    assert least - 1e-9 <= objective(model, Xr, yr, alpha) < least + 0.01
+
+
+def test_scale_of_weights_does_not_matter(data):
+    X, y = data
+    one = SGDClassifier(random_state=0).fit(X, y)
+    many = SGDClassifier(random_state=0).fit(X, y, sample_weight=np.full(len(y), 1e6))
+    assert_allclose(many.coef_, one.coef_, rtol=1e-6)
+
+
+@pytest.mark.parametrize("batch_size", [1, 8, None])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_soft_labels_that_are_certain_are_labels(data, batch_size, weighted):
+    X, y = data
+    class_weight = {0: 3.0, 1: 0.5} if weighted else None
+    settings = {"batch_size": batch_size, "random_state": 0, "max_iter": 5, "tol": None, "eta0": 0.05}
+    hard = SGDClassifier(class_weight=class_weight, **settings).fit(X, y)
+    soft = SGDClassifier(class_weight=class_weight, **settings).fit(X, np.eye(y.max() + 1)[y])
+    if not weighted:
+        assert_allclose(soft.coef_, hard.coef_, rtol=1e-9)
+    else:  # labels' class weights make steps longer, soft labels' only their gradients
+        assert soft.score(X, y) > hard.score(X, y) - 0.1
+    assert soft.predict_proba(X[:3]).shape == (3, y.max() + 1)
+
+
+def test_strings_and_data_frames():
+    X, y = problem(3)
+    frame, names = pd.DataFrame(X, columns=list("abcdef")), np.array(["x", "y", "z"])
+    model = SGDClassifier(random_state=0).fit(frame, names[y])
+    assert list(model.feature_names_in_) == list("abcdef")
+    assert set(model.predict(frame)) <= set(names)
+
+
+# Stopping -------------------------------------------------------------------------------------------------
+
+
+def test_early_stopping_gives_back_the_best_weights():
+    X, y = problem(3, n=120, d=40)
+    held_out = problem(3, n=300, d=40, seed=0)
+    model = SGDClassifier(
+        early_stopping=True,
+        eta0=0.5,
+        learning_rate="constant",
+        penalty=None,
+        n_iter_no_change=4,
+        random_state=0,
+    ).fit(X, y, eval_set=held_out)
+    losses = model.history_["val_loss"]
+    assert model.converged_
+    assert len(losses) == model.n_iter_ == np.argmin(losses) + 5
+    assert_allclose(objective(model, *held_out), losses.min(), rtol=1e-10)
+
+
+@pytest.mark.parametrize("metric", ["log_loss", "accuracy"])
+def test_early_stopping_holds_out_a_stratified_share(metric):
+    X, y = problem(3)
+    y = np.where(np.arange(len(y)) < 20, 2, y % 2)
+    model = SGDClassifier(
+        early_stopping=True, validation_metric=metric, random_state=0, max_iter=30, tol=None
+    )
+    model.fit(X, y)
+    held_out, kept = model._hold_out(y)
+    assert len(held_out) == 20 and not set(held_out) & set(kept)
+    assert np.bincount(y[held_out])[2] == 2
+    if metric == "log_loss":
+        best = model.history_["val_loss"].min()
+        assert_allclose(objective(model, X[held_out], y[held_out]), best, rtol=1e-10)
+
+
+def test_patience_counts_calls_of_partial_fit():
+    X, y = problem(3, n=120, d=40)
+    held_out = problem(3, n=300, d=40, seed=0)
+    model = SGDClassifier(
+        early_stopping=True, eta0=0.5, learning_rate="constant", penalty=None, n_iter_no_change=3
+    )
+    for _ in range(100):
+        model.partial_fit(X, y, classes=[0, 1, 2], eval_set=held_out)
+    losses = model.history_["val_loss"]
+    assert model.converged_
+    assert len(losses) == np.argmin(losses) + 4 < 100
+    assert_allclose(objective(model, *held_out), losses.min(), rtol=1e-10)
+
+
+def test_callback_stops_and_sees_the_history(data):
+    X, y = data
+    seen = []
+
+    def callback(info):
+        seen.append(info)
+        return len(seen) == 3
+
+    model = SGDClassifier(random_state=0).fit(X, y, callback=callback)
+    assert model.n_iter_ == 3
+    assert [info["epoch"] for info in seen] == [1, 2, 3]
+    assert seen[-1]["loss"] == model.history_["loss"][-1]
+
+
+def test_adaptive_lowers_the_step(data):
+    X, y = data
+    model = SGDClassifier(learning_rate="adaptive", eta0=1.0, random_state=0).fit(X, y)
+    rates = np.unique(model.history_["learning_rate"])
+    assert len(rates) > 5
+    assert_allclose(rates[1:] / rates[:-1], 5, rtol=1e-9)
+
+
+def test_verbose_prints_every_epoch(data, capsys):
+    SGDClassifier(verbose=1, max_iter=3, tol=None).fit(*data)
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 3 and "loss" in lines[-1] and "learning_rate" in lines[-1]
+
+
+@pytest.mark.parametrize("batch_size", [1, 5, None])
+def test_divergence_names_the_learning_rate_and_changes_nothing(data, batch_size):
+    X, y = data
+    model = SGDClassifier(batch_size=batch_size, random_state=0, max_iter=5, tol=None).fit(X, y)
+    before = model.coef_.copy(), model.intercept_.copy(), model.n_iter_
+    model.set_params(eta0=1e300, learning_rate="constant", batch_size=batch_size)
+    with pytest.raises(ValueError, match=r"diverges.*eta0=1e\+300"):
+        model.fit(X * 1e8, y)
+    assert_array_equal(model.coef_, before[0])
+    assert_array_equal(model.intercept_, before[1])
+    assert model.n_iter_ == before[2]
+
+
+def test_divergence_in_partial_fit_leaves_the_training_as_it_was(data):
+    X, y = data
+    model, same = SGDClassifier(), SGDClassifier()
+    model.partial_fit(X, y, classes=np.unique(y))
+    same.partial_fit(X, y, classes=np.unique(y))
+    with pytest.raises(ValueError, match="largest entry of X"):
+        model.partial_fit(X * 1e200, y)
+    assert_array_equal(model.partial_fit(X, y).coef_, same.partial_fit(X, y).coef_)
+
+
+def test_interrupt_ends_a_fit_soon():
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(400_000, 50)), rng.integers(0, 30, 400_000)
+    model = SGDClassifier(tol=None).fit(X[:1000], y[:1000])
+    before = model.coef_.copy()
+    began = []
+
+    def interrupt():
+        began.append(time.perf_counter())
+        os.kill(os.getpid(), signal.SIGINT)
+
+    timer = threading.Timer(0.5, interrupt)
+    timer.start()
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(X, y)
+    assert time.perf_counter() - began[0] < 0.5  # 0.2 s on a machine that has nothing else to do
+    assert_array_equal(model.coef_, before)
+
+
+# Bad input ------------------------------------------------------------------------------------------------
+
+
+def test_bad_input_is_refused_with_a_reason(data):
+    X, y = data
+    with pytest.raises(ValueError, match="only one class"):
+        SGDClassifier().fit(X, np.zeros(len(y)))
+    with pytest.raises(ValueError, match="eval_set must be a pair"):
+        SGDClassifier().fit(X, y, eval_set=X)
+    with pytest.raises(ValueError, match="float32"):
+        SGDClassifier().fit((X * 1e18).astype(np.float32), y)
+    with pytest.raises(ValueError, match=r"coef_init must have shape \([14], 6\)"):
+        SGDClassifier().fit(X, y, coef_init=[[1.0]])
+    broken = sp.csr_array(X)
+    broken.indices[3] = 99
+    with pytest.raises(ValueError, match=r"indices\[3\] is 99"):
+        SGDClassifier().fit(broken, y)
+
+
+@pytest.mark.parametrize("kind", ["duplicates", "int64", "readonly", "memmap", "fortran", "strided", "int"])
+def test_kinds_of_arrays(data, kind, tmp_path):
+    X, y = data
+    X = np.round(X)
+    expected = SGDClassifier(random_state=0, max_iter=3, tol=None).fit(X, y)
+    if kind == "duplicates":
+        A = sp.csr_array(X)
+        Z = sp.csr_array((np.repeat(A.data, 2) / 2, np.repeat(A.indices, 2), 2 * A.indptr), shape=A.shape)
+    elif kind == "int64":
+        Z = sp.csr_array(X)
+        Z.indices, Z.indptr = Z.indices.astype(np.int64), Z.indptr.astype(np.int64)
+    elif kind == "memmap":
+        np.save(tmp_path / "X.npy", X)
+        Z = np.load(tmp_path / "X.npy", mmap_mode="r")
+    elif kind == "strided":
+        Z = np.repeat(X, 2, axis=1)[:, ::2]
+    else:
+        Z = {"fortran": np.asfortranarray, "int": lambda X: X.astype(int), "readonly": np.copy}[kind](X)
+        Z.flags.writeable = kind != "readonly"
+    model = SGDClassifier(random_state=0, max_iter=3, tol=None).fit(Z, y)
+    assert_allclose(model.coef_, expected.coef_, rtol=1e-9)
+
+
+def test_hogwild_ends_near_the_serial_result():
+    rng = np.random.default_rng(0)
+    X = sp.random_array((30_000, 2000), density=0.005, rng=rng, format="csr")
+    y = np.argmax(X @ rng.normal(size=(2000, 5)) + 0.1 * rng.gumbel(size=(30_000, 5)), axis=1)
+    settings = {"alpha": 1e-4, "max_iter": 4, "tol": None, "random_state": 0}
+    serial = SGDClassifier(**settings).fit(X, y)
+    model = SGDClassifier(parallel="hogwild", n_threads=2, **settings).fit(X, y)
+    assert model.t_ == serial.t_
+    assert_allclose(objective(model, X, y, 1e-4), objective(serial, X, y, 1e-4), rtol=0.1)
+    for wrong in ({"batch_size": 4}, {"optimizer": "adam"}, {"penalty": "l1"}, {"average": True}):
+        with pytest.raises(ValueError, match="parallel='hogwild' is for optimizer='sgd'"):
+            SGDClassifier(parallel="hogwild", **wrong).fit(X, y)
+    with pytest.raises(ValueError, match="sparse X"):
+        SGDClassifier(parallel="hogwild").fit(X[:100].toarray(), y[:100])

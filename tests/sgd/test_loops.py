@@ -1,0 +1,177 @@
+"""The jitted loops against plain dense NumPy, row by row in the same order."""
+
+import itertools
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+
+from fastxent.sgd import trainer, updates
+from fastxent.sgd.trainer import Data, Options, Training
+from fastxent.sgd.updates import OPTIMIZERS as ALL
+from sgd_plain import descend, loss_and_gradient
+
+OPTIMIZERS = [name for name in ALL if name != "svrg"]  # has a loop and a test of its own
+N, D = 90, 23
+PENALTIES = {"none": (0.0, 0.0), "l2": (0.0, 0.05), "l1": (0.05, 0.0), "elasticnet": (0.05, 0.05)}
+
+
+def problem(K, seed=0):
+    """Rows of which most have few features, and a column in hardly any."""
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(N, D)) * (rng.random((N, D)) < 0.2)
+    X[:, 3] = 0.0
+    X[4, 3], X[80, 3] = 1.5, -2.0
+    X[7] = 0.0
+    y = rng.integers(0, max(K, 2), N)
+    return X, y, rng.permutation(N)
+
+
+def stored(X, storage, dtype):
+    if storage == "dense":
+        return np.ascontiguousarray(X, dtype)
+    if storage == "fortran":
+        return np.asfortranarray(X, dtype)
+    A = sp.csr_array(X.astype(dtype))
+    index = np.int32 if storage == "csr32" else np.int64
+    out = sp.csr_array(A.shape, dtype=dtype)
+    out.data, out.indices, out.indptr = A.data, A.indices.astype(index), A.indptr.astype(index)
+    return out
+
+
+def train(X, y, K, order, options, weights=None, pieces=1, theta0=None):
+    theta0 = np.zeros((X.shape[1] + 1, K), X.dtype) if theta0 is None else theta0.astype(X.dtype)
+    training = Training(options, theta0)
+    data = Data(options, X, y.astype(np.intp), max(K, 2), K, weights)
+    loss = 0.0
+    for piece in np.array_split(order, pieces):
+        loss += training.run(data, piece)[0]
+    return training.theta(), loss
+
+
+@pytest.mark.parametrize("K", [1, 3, 20])
+@pytest.mark.parametrize("storage", ["dense", "fortran", "csr32", "csr64"])
+@pytest.mark.parametrize("penalty", PENALTIES)
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_loops_equal_plain_numpy(optimizer, penalty, storage, K):
+    l1, l2 = PENALTIES[penalty]
+    X, y, order = problem(K)
+    weights = np.random.default_rng(1).uniform(0.5, 2.0, N)
+    eta0 = 0.02 if optimizer in ("rmsprop", "adam", "adamw") else 0.2
+    for batch, row_weight in itertools.product((1, 7), (None, weights)):
+        options = Options(
+            optimizer=optimizer, l1=l1, l2=l2, schedule="invscaling", power=0.3, eta0=eta0, batch=batch
+        )
+        theta, loss = train(stored(X, storage, np.float64), y, K, order, options, row_weight)
+        expected, total = descend(
+            X,
+            y,
+            np.zeros((D + 1, K)),
+            order,
+            optimizer=optimizer,
+            l1=l1,
+            l2=l2,
+            rate=lambda t: eta0 / t**0.3,
+            batch=batch,
+            weights=row_weight,
+            eta0=eta0,
+        )
+        np.testing.assert_allclose(theta, expected, rtol=1e-8, atol=1e-10)
+        np.testing.assert_allclose(loss, total, rtol=1e-10)
+        np.testing.assert_array_equal(theta == 0, expected == 0)
+
+
+@pytest.mark.parametrize("penalty", PENALTIES)
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_eras_and_worn_out_momentum(optimizer, penalty, monkeypatch):
+    """Many updates: parameters are brought up to date now and then, and gaps outlive a short momentum."""
+    monkeypatch.setattr(trainer, "FIRST_ERA", 60)
+    l1, l2 = PENALTIES[penalty]
+    X, y, order = problem(3)
+    order = np.tile(order, 5)
+    options = Options(optimizer=optimizer, l1=l1, l2=l2, momentum=0.3, schedule="constant", eta0=0.05)
+    theta, _ = train(stored(X, "csr32", np.float64), y, 3, order, options)
+    settings = {"optimizer": optimizer, "l1": l1, "l2": l2, "momentum": 0.3, "eta0": 0.05, "batch": 1}
+    expected, _ = descend(X, y, np.zeros((D + 1, 3)), order, rate=lambda t: 0.05, **settings)
+    np.testing.assert_allclose(theta, expected, rtol=1e-8, atol=1e-10)
+
+
+@pytest.mark.parametrize("storage", ["dense", "csr32"])
+@pytest.mark.parametrize("batch", [1, 5])
+@pytest.mark.parametrize("penalty", PENALTIES)
+def test_average_of_the_iterates(penalty, batch, storage):
+    l1, l2 = PENALTIES[penalty]
+    X, y, order = problem(3)
+    options = Options(l1=l1, l2=l2, schedule="constant", eta0=0.1, batch=batch, average_from=7)
+    theta, _ = train(stored(X, storage, np.float64), y, 3, order, options)
+    every = 8 if storage == "dense" and batch == 1 else 1
+    iterates = []
+    for stop in range(batch, N + 1, batch):
+        t = stop // batch
+        if t > 7 and t % every == 0:
+            settings = {"optimizer": "sgd", "l1": l1, "l2": l2, "rate": lambda t: 0.1, "batch": batch}
+            iterates.append(descend(X, y, np.zeros((D + 1, 3)), order[:stop], **settings)[0])
+    np.testing.assert_allclose(theta, np.mean(iterates, axis=0), rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("storage", ["dense", "csr32"])
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_float32(optimizer, storage):
+    X, y, order = problem(20)
+    options = Options(optimizer=optimizer, l2=0.01, schedule="constant", eta0=0.05, batch=3)
+    single, _ = train(stored(X, storage, np.float32), y, 20, order, options)
+    double, _ = train(stored(X, storage, np.float64), y, 20, order, options)
+    assert single.dtype == np.float32
+    np.testing.assert_allclose(single, double, rtol=1e-3, atol=2e-5)
+
+
+def test_intercept_can_be_left_out():
+    X, y, order = problem(3)
+    for optimizer, batch in (("sgd", 1), ("sgd", 4), ("adam", 4)):
+        for storage in ("dense", "csr32"):
+            options = Options(optimizer=optimizer, batch=batch, eta0=0.1, fit_intercept=False)
+            theta, _ = train(stored(X, storage, np.float64), y, 3, order, options)
+            assert not theta[-1].any() and theta[:-1].any()
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("storage", ["dense", "csr32", "csr64"])
+@pytest.mark.parametrize("K", [1, 3, 20])
+def test_variance_reduced_steps_equal_plain_numpy(K, storage, weighted):
+    """Under L2; the flow under a constant gradient and L1 has a test of its own."""
+    X, y, order = problem(K)
+    weights = np.random.default_rng(1).uniform(0.5, 2.0, N) if weighted else np.ones(N)
+    eta, l2 = 0.05, 0.1
+    options = Options(optimizer="svrg", l2=l2, eta0=eta, schedule="constant")
+    snapshot = 0.1 * np.random.default_rng(2).normal(size=(D + 1, K))
+    mean = loss_and_gradient(X, y, weights, snapshot)[1]
+    training = Training(options, snapshot.copy())
+    data = Data(options, stored(X, storage, np.float64), y.astype(np.intp), max(K, 2), K, weights)
+    training.snapshot(data, mean)
+    training.run(data, order)
+
+    theta, short = snapshot.copy(), -np.expm1(-l2 * eta) / l2
+    for i in order:
+        row = [i]
+        here, there = (loss_and_gradient(X[row], y[row], weights[row], v)[1] for v in (theta, snapshot))
+        g = (here - there) * weights[i] * N / weights.sum() + mean
+        theta[:-1] = (1 - l2 * short) * theta[:-1] - short * g[:-1]
+        theta[-1] -= eta * g[-1]
+    np.testing.assert_allclose(training.theta(), theta, rtol=1e-9, atol=1e-12)
+
+
+def test_drift_is_the_solution_of_its_equation():
+    rng = np.random.default_rng(0)
+    mean, start = rng.normal(size=50), rng.normal(size=50) * (rng.random(50) < 0.7)
+    for l1, l2 in ((0.0, 0.0), (0.0, 0.5), (0.4, 0.0), (0.4, 0.5)):
+        w, fine = start.copy(), start.copy()
+        updates.drift(w, mean, 0, 50, 1.5, l1, l2)
+        steps = 30_000
+        for _ in range(steps):  # backward Euler for the kink, forward for the rest
+            x = fine - 1.5 / steps * (mean + l2 * fine)
+            fine = np.sign(x) * np.maximum(np.abs(x) - l1 * 1.5 / steps, 0.0)
+        np.testing.assert_allclose(w, fine, atol=2e-4)
+        twice = start.copy()
+        updates.drift(twice, mean, 0, 50, 0.6, l1, l2)
+        updates.drift(twice, mean, 0, 50, 0.9, l1, l2)
+        np.testing.assert_allclose(twice, w, rtol=1e-12, atol=1e-14)

@@ -1,0 +1,101 @@
+"""The same descents as fastxent.sgd in plain NumPy: dense, every parameter at every update, written to be read."""
+
+import numpy as np
+
+from fastxent.reference import softmax
+
+
+def soft(x, cut):
+    return np.sign(x) * np.maximum(np.abs(x) - cut, 0.0)
+
+
+def loss_and_gradient(X, y, s, theta):
+    """Weighted mean loss of some rows and its gradient, and the mean weight."""
+    Z = X @ theta[:-1] + theta[-1]
+    if theta.shape[1] == 1:
+        z = Z[:, 0]
+        losses = np.logaddexp(0.0, z) - y * z
+        Q = (1.0 / (1.0 + np.exp(-z)) - y)[:, None]
+    else:
+        P = softmax(Z)
+        losses = -np.log(P[np.arange(len(y)), y])
+        Q = P - np.eye(theta.shape[1])[y]
+    Q = Q * (s / s.sum())[:, None]
+    return losses @ s, np.vstack([X.T @ Q, Q.sum(axis=0)])
+
+
+def descend(
+    X,
+    y,
+    theta,
+    order,
+    *,
+    optimizer,
+    l1,
+    l2,
+    rate,
+    batch,
+    momentum=0.9,
+    beta2=0.999,
+    eps=1e-8,
+    weights=None,
+    eta0=None,
+):
+    """Return theta after the rows `order`, and the sum of losses. rate: t -> eta."""
+    theta = theta.astype(np.float64).copy()
+    weights = np.ones(len(y)) if weights is None else weights
+    a = np.zeros_like(theta)
+    b = np.full_like(theta, eps**2 if optimizer in ("adam", "adamw") else 0.0)
+    penalised = np.ones_like(theta)
+    penalised[-1] = 0.0
+    l1, l2 = l1 * penalised, l2 * penalised
+    total = clock = 0.0
+    for t, first in enumerate(range(0, len(order), batch), start=1):
+        rows = order[first : first + batch]
+        s = weights[rows]
+        loss, g = loss_and_gradient(X[rows], y[rows], s, theta)
+        total += loss
+        eta = rate(t) * s.mean()
+        clock += s.mean()
+
+        def step(theta, direction, eta):
+            """The proximal step, with the penalty's exact flow for a time eta."""
+            with np.errstate(divide="ignore", invalid="ignore"):
+                short = np.where(l2 > 0, -np.expm1(-l2 * eta) / l2, eta)
+            return soft((1.0 - l2 * short) * theta - short * direction, l1 * short)
+
+        if optimizer == "sgd":
+            theta = step(theta, g, eta)
+        elif optimizer == "momentum":
+            a = momentum * a + g
+            theta = step(theta, (1 - momentum) * a, eta / (1 - momentum))
+        elif optimizer == "nesterov":
+            a = momentum * a + g
+            theta = step(theta, (1 - momentum) * (g + momentum * a), eta / (1 - momentum))
+        elif optimizer == "adagrad":
+            a = a + g**2
+            theta = step(theta, g, eta / (np.sqrt(a) + eps))
+        elif optimizer == "rmsprop":
+            g = g + l2 * theta
+            a = momentum * a + (1 - momentum) * g**2
+            h = eta / (np.sqrt(a) + eps)
+            theta = soft(theta - h * g, h * l1)
+        elif optimizer in ("adam", "adamw"):
+            if optimizer == "adam":
+                g = g + l2 * theta
+            a = momentum * a + (1 - momentum) * g
+            b = beta2 * b + (1 - beta2) * g**2
+            mean, root = a / (1 - momentum**t), np.sqrt(b / (1 - beta2**t))
+            if optimizer == "adam":
+                theta = soft(
+                    theta - eta * mean / root,
+                    eta * l1 / (np.sqrt(b) * (1 - momentum**t) / np.sqrt(1 - beta2**t)),
+                )
+            else:
+                theta = step(theta, mean / root, eta)
+        else:  # ftrl
+            g = g * s.mean()
+            a += g - (np.sqrt(b + g**2) - np.sqrt(b)) / eta0 * theta
+            b += g**2
+            theta = -soft(a, l1 * clock) / ((eps + np.sqrt(b)) / eta0 + l2 * clock)
+    return theta, total
