@@ -157,10 +157,12 @@ class Objective:
 
     def value(self, theta):
         """Return F(theta)."""
+        theta = np.ascontiguousarray(theta)
         return self._penalised(theta, self._evaluate(theta, None))
 
     def value_and_grad(self, theta, out=None):
         """Return F(theta) and its gradient, an array like theta."""
+        theta = np.ascontiguousarray(theta)
         out = np.empty_like(theta) if out is None else out
         return self._penalised(theta, self._evaluate(theta, out)), out
 
@@ -170,6 +172,7 @@ class Objective:
         From the second product at the same theta on, the probabilities are kept (n x K numbers, if that is not too
         many), and a product costs 1 pass instead of 1.5.
         """
+        theta, v = np.ascontiguousarray(theta), np.ascontiguousarray(v)
         out = np.empty_like(v) if out is None else out
         rows, call = self._rows, call_ranges(self._rows, self.X)
         weights, direction = self._pack(theta), self._pack(v)
@@ -204,7 +207,7 @@ class Objective:
     def row_losses(self, theta):
         """Return s_i loss_i of every row, in the dtype of the data."""
         losses = np.empty(self.n_rows, self.dtype)
-        self._evaluate(theta, None, losses)
+        self._evaluate(np.ascontiguousarray(theta), None, losses)
         return losses
 
     def _penalised(self, theta, loss):

@@ -132,6 +132,20 @@ def test_the_same_bits_on_any_number_of_threads(level, dtype, kind, monkeypatch)
     assert all(result == results[0] for result in results)
 
 
+@pytest.mark.parametrize("K", [3, 30])
+def test_parameters_may_stand_in_any_order_and_results_only_in_c_order(level, K):
+    rng = np.random.default_rng(K)
+    model = Objective(rng.normal(size=(50, 7)), rng.integers(0, K, 50), n_classes=K, l2=0.1)
+    theta, v = rng.normal(size=(2, *model.shape))
+    turned = np.asfortranarray(theta)
+    assert model.value(turned) == model.value(theta)
+    np.testing.assert_array_equal(model.value_and_grad(turned)[1], model.value_and_grad(theta)[1])
+    np.testing.assert_array_equal(model.hessp(turned, np.asfortranarray(v)), model.hessp(theta, v))
+    np.testing.assert_array_equal(model.row_losses(turned), model.row_losses(theta))
+    with pytest.raises((BufferError, ValueError), match="contiguous"):
+        model.value_and_grad(theta, out=np.empty_like(turned))
+
+
 @pytest.mark.parametrize("storage", ["C", "csr32"])
 @pytest.mark.parametrize("K", [1, 3, 30])
 @pytest.mark.parametrize("dtype", DTYPES)

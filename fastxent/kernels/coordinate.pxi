@@ -11,9 +11,9 @@
 # and a step of V_jk moves column k of A and all of s: the classes know of each other. Binary: Q = c p (1 - p) and
 # P = 0, so that s stays 0. Q, P and A are (K, n): a column of X meets contiguous numbers of one class.
 #
-# Dense columns are centred as they are read, x_ij - m_jk with m_jk their mean under Q (1 - P): the step moves the
-# intercept
-# of class k along, by -m_jk times as much, or columns far from zero would crawl. Sparse columns stay sparse, m = 0.
+# Dense columns are centred as they are read, x_ij - m_jk with m_jk their mean under Q (1 - P): the step moves
+# the intercept of class k along, by -m_jk times as much, or columns far from zero would crawl. Sparse columns
+# stay sparse, m = 0.
 
 cdef class Columns:
     """The columns of X: an ndarray (n, d) in Fortran order, or (data, indices, indptr, n, d) of a CSC matrix."""
@@ -40,7 +40,7 @@ cdef class Columns:
                 raise ValueError("columns are read from an array in Fortran order")
             self.storage = DENSE
         self.is_double = data.itemsize == 8
-        self.values = address(data, 0, False)
+        self.values = address(data, 0, False, True)
         self.keep = X
 
     def curvature(self, Q, P, pairs, h, m, bint centre):
@@ -60,9 +60,10 @@ cdef class Columns:
               radius, l1, l2, violation):
         """Minimise q over the coordinates pairs[order[first:stop]], one after the other.
 
-        mean: (d + 1,) float64, what was taken off each column before it came here. G, W, V, radius: (d + 1, K) float64; no |V - W| grows beyond its radius by its own step. l1, l2: (d + 1,)
-        float64, zero for the intercept. h: without l2. violation: what each
-        coordinate's subgradient was when it was met, less a zero weight's l1 (negative: it stays at zero).
+        mean: (d + 1,) float64, what was taken off each column before it came here. G, W, V, radius: (d + 1, K)
+        float64; no |V - W| grows beyond its radius by its own step. l1, l2: (d + 1,) float64, zero for the
+        intercept. h: without l2. violation: what each coordinate's subgradient was when it was met, less a zero
+        weight's l1 (negative: it stays at zero).
         """
         cdef Model model = self.model(Q, P, A, s)
         cdef Py_ssize_t count = pairs.size, size = (self.d + 1) * model.K * sizeof(double)

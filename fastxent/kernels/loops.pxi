@@ -43,7 +43,7 @@ cdef class LinearSoftmax:
             self.n, self.d = X.shape
             itemsize = X.itemsize
             self.rows.storage = DENSE
-            self.rows.values = address(X, self.n * self.d * itemsize, False)
+            self.rows.values = address(X, self.n * self.d * itemsize, False, True)
             self.rows.row_stride = X.strides[0] // itemsize
             self.rows.col_stride = X.strides[1] // itemsize
             if X.flags.c_contiguous:  # NumPy leaves the stride of an axis of length 1 open
@@ -270,10 +270,11 @@ cdef class LinearSoftmax:
         return <char*>address(array, size * (8 if self.is_double else 4), writable)
 
 
-cdef const char* address(array, Py_ssize_t nbytes, bint writable) except? NULL:
-    """Where a contiguous array begins, once it is known to hold at least nbytes."""
+cdef const char* address(array, Py_ssize_t nbytes, bint writable, bint any_order=False) except? NULL:
+    """Where an array in C order (or any_order) begins, once it is known to hold at least nbytes."""
     cdef Py_buffer view
-    PyObject_GetBuffer(array, &view, PyBUF_ANY_CONTIGUOUS | (PyBUF_WRITABLE if writable else 0))
+    PyObject_GetBuffer(array, &view, (PyBUF_ANY_CONTIGUOUS if any_order else PyBUF_C_CONTIGUOUS)
+                       | (PyBUF_WRITABLE if writable else 0))
     cdef const char* start = <const char*>view.buf
     cdef Py_ssize_t length = view.len
     PyBuffer_Release(&view)

@@ -4,7 +4,7 @@
 #   W = scale sum_i c_i x_i (t_i - alpha_i)',   scale = 1 / (l2 S),   c_i = s_i times the sum of the row's targets
 #   b moves as if it were the weight of a feature of square beta; the solver moves its anchor between epochs
 #
-# (H is the entropy.) Row i, all others fixed: the new distribution e maximises  H(e) + e z - (q/2) |e - a|^2  with a the
+# (H is the entropy.) Row i, others fixed: the new distribution e maximises  H(e) + e z - (q/2) |e - a|^2  with a the
 # old one and q = c_i scale (|x_i|^2 + beta). With y = log e:   y_k + q e_k = z_k + q a_k + mu,   sum e = 1.  Newton's
 # method in (y, mu),
 #

@@ -9,12 +9,10 @@
         D = -(inverse Hessian from the last 10 pairs of steps and gradient changes, begun with M^-1) G
         u <- u + t D             t = 1 unless the slope there says otherwise
 
-An iteration is one pass over the data: loss and gradient at t = 1 come together, and nearly always t = 1 is taken.
-The
-softmax's curvature changes as the model becomes certain of its rows, so a model fixed at the start is soon worse than
-none; a few refreshes, further and further apart, are the whole trick. Pairs outlive the model under which they were
-made:
-they describe F.
+An iteration is one pass over the data: loss and gradient at t = 1 come together, and nearly always t = 1 is
+taken. The softmax's curvature changes as the model becomes certain of its rows, so a model fixed at the start
+is soon worse than none; a few refreshes, further and further apart, are the whole trick. Pairs outlive the
+model under which they were made: they describe F.
 
 The decrement -G.D/2 estimates F - F*. It is believed when it is small twice in a row, and a tenth of what was asked
 for.

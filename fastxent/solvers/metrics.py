@@ -6,9 +6,8 @@ its probabilities are p_i, its share of the weights c_i, and
     H = sum_i c_i  a_i a_i'  (x)  (diag p_i - p_i p_i')  +  penalty,         trace of the second factor: w_i = 1 -
     |p_i|^2
 
-A metric is made by ``build(problem, u)``; its ``solve(R)`` is (model of H)^-1 R, and one that knows its own scale,
-and
-follows u between refreshes, has a ``move(u)``. The models:
+A metric is made by ``build(problem, u)``; its ``solve(R)`` is (model of H)^-1 R, and one that knows its own
+scale, and follows u between refreshes, has a ``move(u)``. The models:
 
     diagonal   variances of the columns under the weights c_i w_i  (x)  sum_i c_i (diag p_i - p_i p_i')
     gram       sum_i c_i w_i a_i a_i' / (K - 1), the same for every class; exact for two classes and where W = 0
@@ -16,9 +15,8 @@ follows u between refreshes, has a ``move(u)``. The models:
     full       H itself, where (d + 1) K is small
     sampled    H itself where u is now, never formed: conjugate gradients begun from gram
 
-all but the first from a sample of the rows; the penalty is always exact. Rows that are certain have no curvature:
-w_i is
-kept above a thousandth of its mean, or a few rows would make the model.
+all but the first from a sample of the rows; the penalty is always exact. Rows that are certain have no
+curvature: w_i is kept above a thousandth of its mean, or a few rows would make the model.
 
     R. H. Byrd, G. M. Chin, W. Neveitt, J. Nocedal, "On the use of stochastic Hessian information in optimization
     methods

@@ -1,12 +1,10 @@
 """Which solver runs: the choice made by ``solver="auto"``, and what scikit-learn's names mean here.
 
-Solvers by our own names ("metric", "sdca", "prox_newton") read ``tol`` as a relative suboptimality, F - F* <= tol F:
-the same
-quality on all data. Those by scikit-learn's names read it as scikit-learn does, as a bound on the largest entry of
-the
-gradient, which at F - F* = 1e-4 F has been seen anywhere from 5e-6 to 5e-2. "auto" takes one of ours where a pass
-over the
-data takes time, and one of scikit-learn's, with its meaning of ``tol``, where it takes next to none.
+Solvers by our own names ("metric", "sdca", "prox_newton") read ``tol`` as a relative suboptimality, F - F* <=
+tol F: the same quality on all data. Those by scikit-learn's names read it as scikit-learn does, as a bound on
+the largest entry of the gradient, which at F - F* = 1e-4 F has been seen anywhere from 5e-6 to 5e-2. "auto"
+takes one of ours where a pass over the data takes time, and one of scikit-learn's, with its meaning of
+``tol``, where it takes next to none.
 """
 
 import numpy as np
@@ -42,15 +40,12 @@ _TIGHT = 1e-7
 # Multiplications of a pass (less than a millisecond) below which no choice saves what a person would notice.
 _SMALL = 2_000_000
 
-# The cost model, in passes over the data. Dual ascent takes about 1 + stiffness of them a digit, stiffness = R^2 /
-# (l2 n) with
-# R^2 the mean of |x_i|^2 (S. Shalev-Shwartz, T. Zhang, JMLR 14, 2013), and fewer the more classes a visit settles at
-# once; it
-# also takes the dual variables, n K numbers. "metric" takes 20 to 100 on sparse data, each with 2 m vectors of d K
-# numbers.
-# Measured on WordNet glosses, one thread: 45 classes, sdca ahead up to stiffness 100 (the most tried); two classes,
-# even at 1
-# and behind at 100. Where the model is wrong, sdca hands over by itself.
+# The cost model, in passes over the data. Dual ascent takes about 1 + stiffness of them a digit, stiffness =
+# R^2 / (l2 n) with R^2 the mean of |x_i|^2 (S. Shalev-Shwartz, T. Zhang, JMLR 14, 2013), and fewer the more
+# classes a visit settles at once; it also takes the dual variables, n K numbers. "metric" takes 20 to 100 on
+# sparse data, each with 2 m vectors of d K numbers. Measured on WordNet glosses, one thread: 45 classes, sdca
+# ahead up to stiffness 100 (the most tried); two classes, even at 1 and behind at 100. Where the model is
+# wrong, sdca hands over by itself.
 _STIFFNESS_PER_CLASS = 10.0
 _DUAL_MEMORY = 1 << 32
 
@@ -78,7 +73,7 @@ def _suits_dual_ascent(objective):
     if isinstance(X, np.ndarray) or not objective.l2 > 0:
         return False
     n = objective.n_rows
-    square = float(np.vdot(X.data, X.data)) / n
+    square = float(np.einsum("i,i->", X.data, X.data)) / n  # no BLAS: the same bits for any of its threads
     fits = n * objective.K * X.dtype.itemsize <= _DUAL_MEMORY
     return fits and square <= _STIFFNESS_PER_CLASS * objective.K * objective.l2 * n
 

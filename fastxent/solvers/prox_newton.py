@@ -2,8 +2,7 @@
 
     G.-X. Yuan, C.-H. Ho, C.-J. Lin, "An improved GLMNET for L1-regularized logistic regression", JMLR 13, 2012.
     J. Friedman, T. Hastie, R. Tibshirani, "Regularization paths for generalized linear models via coordinate
-    descent",
-    Journal of Statistical Software 33, 2010.
+    descent", Journal of Statistical Software 33, 2010.
 
     W = 0, b = log of the class frequencies
     repeat
@@ -15,19 +14,15 @@
             end
         W <- W + t (V - W),  t = 1, 1/2, ... until F falls enough (t = 1 nearly always)
 
-A class of which the model thinks little has next to no curvature, and Newton's step for it may be anything: each
-weight
-has a radius within which it moves, adapted to how far it went (A. Genkin, D. D. Lewis, D. Madigan, "Large-scale
-Bayesian
-logistic regression for text categorization", Technometrics 49, 2007).
+A class of which the model thinks little has next to no curvature, and Newton's step for it may be anything:
+each weight has a radius within which it moves, adapted to how far it went (A. Genkin, D. D. Lewis, D. Madigan,
+"Large-scale Bayesian logistic regression for text categorization", Technometrics 49, 2007).
 
-H is the true Hessian of the multinomial loss: glmnet's cycles over the classes leave out what one class's step does
-to the
-others. Weights are zero exactly where the model's minimum has them so.
+H is the true Hessian of the multinomial loss: glmnet's cycles over the classes leave out what one class's step
+does to the others. Weights are zero exactly where the model's minimum has them so.
 
 The fall that the model promises, -(G (V - W) + l1 (|V| - |W|)) / 2, estimates F - F*; it is believed when it is
-small twice in
-a row, and a tenth of what was asked for.
+small twice in a row, and a tenth of what was asked for.
 """
 
 import numpy as np
