@@ -258,7 +258,7 @@ bad.offsets[:] = 2**30
 assert check_rows(bad).nnz == 0
 print("refused")
 """
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-P", "-c", program], capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stdout) == (0, "refused\n"), done.stderr
 
 

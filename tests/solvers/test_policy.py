@@ -40,5 +40,5 @@ def test_every_name_reaches_the_same_optimum(l1):
 
 def test_solvers_import_neither_scikit_learn_nor_numba():
     code = "import sys, fastxent.solvers; print(sorted({'sklearn', 'numba'} & set(sys.modules)))"
-    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    found = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"
