@@ -1,6 +1,6 @@
 """The objective: data, weights and penalty as the one thing that solvers see.
 
-    F(W, b) = (1/S) sum_i s_i w_{y_i} loss_i + (l2/2) ||W||^2        S = sum_i s_i w_{y_i}
+    F(W, b) = (1/S) sum_i s_i w_{y_i} loss_i + (l2/2) sum_j f_j ||W_j||^2        S = sum_i s_i w_{y_i},  f_j = 1
 
 This is the implementation over local arrays. Whatever has the same attributes and methods (over batches streamed from
 disk, over the partitions of a cluster) runs under the same solvers.
@@ -42,6 +42,10 @@ class Objective:
         Without it the last row of theta counts as zero, and so does its gradient.
     l2, l1 : float
         The L1 term is not part of this (smooth) function; solvers read it from here.
+    penalty_factor : float64 (d,), optional
+        f_j: multiplies both penalties of feature j; 0 leaves it free, None is 1 for all.
+    penalty_groups : {None, "features"}
+        What L1 is the norm of: single weights, or the weights of one feature in all classes, sum_j f_j ||W_j||_2.
     reduction : {"mean", "sum"}
     n_threads : int, optional
 
@@ -68,6 +72,8 @@ class Objective:
         fit_intercept=True,
         l2=0.0,
         l1=0.0,
+        penalty_factor=None,
+        penalty_groups=None,
         reduction="mean",
         n_threads=None,
     ):
@@ -85,6 +91,8 @@ class Objective:
         self.fit_intercept = fit_intercept
         self.l2 = l2
         self.l1 = l1
+        self.penalty_factor = penalty_factor
+        self.penalty_groups = penalty_groups
         self.passes = 0.0
         self.n_threads = n_threads
 
@@ -97,13 +105,14 @@ class Objective:
         self._scale = 1.0
         if reduction == "mean":
             self._scale = 1.0 / self.total_weight if self.total_weight > 0 else 0.0
-        self._rows = bind(X, self.K, target, n_classes, weight, class_weight, label_smoothing)
+        self._targets = (target, n_classes, weight, class_weight, label_smoothing)
+        self._rows = bind(X, self.K, *self._targets)
         parts = gradient_parts(X, self._rows)
         self._bounds = split(X, parts, self._rows.block)
         # So wide a model that threads would need too many gradients: they share one, and split its classes.
         self._shared = self._rows.uses_theta and parts < 4 and work(X, self.K) >= 8 * MIN_PIECE
         if self._shared:
-            self._rows = bind(X, self.K, target, n_classes, weight, class_weight, label_smoothing, True)
+            self._rows = bind(X, self.K, *self._targets, True)
         self._hessian = None, None  # where the last Hessian product was taken, and the probabilities there
         self._weights = parallel.Buffers(self._rows.weights_size, self.dtype)
         self._parts = parallel.Buffers(self._rows.weights_size, self.dtype)
@@ -120,6 +129,16 @@ class Objective:
         weights = np.ones(self.n_classes) if class_weight is None else class_weight
         own = weights[target] if target.ndim == 1 else np.asarray(target, np.float64) @ weights
         return mass * ((1 - smoothing) * own + smoothing * weights.mean())
+
+    def distributions(self, rows):
+        """Return the targets of a slice of the rows as distributions over the classes, float64: weighted, smoothed,
+        divided by their sum."""
+        target, _, class_weight, smoothing = self._data
+        target = target[rows]
+        T = np.eye(self.n_classes)[target] if target.ndim == 1 else target.astype(np.float64)
+        T = ((1 - smoothing) * T + smoothing / self.n_classes) * (1.0 if class_weight is None else class_weight)
+        mass = T.sum(axis=1, keepdims=True)
+        return np.divide(T, mass, out=np.full_like(T, 1.0 / self.n_classes), where=mass > 0)
 
     def sample(self, count, seed=0):
         """Return the same objective over at most `count` of its rows of positive weight, drawn without replacement.
@@ -143,8 +162,27 @@ class Objective:
             fit_intercept=self.fit_intercept,
             l2=self.l2,
             l1=self.l1,
+            penalty_factor=self.penalty_factor,
+            penalty_groups=self.penalty_groups,
             n_threads=self.n_threads,
         )
+
+    @property
+    def feature_l2(self):
+        """The L2 penalty of each feature's weights, float64 (d,)."""
+        return self._of_features(self.l2)
+
+    @property
+    def feature_l1(self):
+        """The L1 penalty of each feature's weights, float64 (d,)."""
+        return self._of_features(self.l1)
+
+    def _of_features(self, strength):
+        return strength * (np.ones(self.n_features) if self.penalty_factor is None else self.penalty_factor)
+
+    def rows_of(self, X):
+        """The kernels' view of other features with these targets and weights."""
+        return bind(X, self.K, *self._targets)
 
     @property
     def rows(self):
@@ -214,7 +252,11 @@ class Objective:
         if self.l2 == 0:
             return loss * self._scale
         W = theta[:-1]
-        return loss * self._scale + 0.5 * self.l2 * float(np.einsum("jk,jk->", W, W, dtype=np.float64))
+        if self.penalty_factor is None:
+            square = np.einsum("jk,jk->", W, W, dtype=np.float64)
+        else:
+            square = np.einsum("j,jk,jk->", self.penalty_factor, W, W, dtype=np.float64)
+        return loss * self._scale + 0.5 * self.l2 * float(square)
 
     def _evaluate(self, theta, out, row_losses=None):
         """Return sum s_i loss_i; out, unless None, becomes the gradient of F."""
@@ -317,11 +359,15 @@ class Objective:
         """out = the parts added up in order, scaled, and the penalty's gradient."""
         d1, K = self.shape
         pieces = max(1, min(16, d1 * K * len(parts) // 500_000))
+        factor = self.penalty_factor
+        l2 = self.l2 if factor is None else 0.0
 
         def piece(i):
-            self._rows.unpack(
-                parts, self._scale, self.l2, theta, out, d1 * i // pieces, d1 * (i + 1) // pieces
-            )
+            first, stop = d1 * i // pieces, d1 * (i + 1) // pieces
+            self._rows.unpack(parts, self._scale, l2, theta, out, first, stop)
+            if factor is not None and self.l2 != 0:
+                rows = slice(first, min(stop, d1 - 1))
+                out[rows] += (self.l2 * factor[rows, np.newaxis]) * theta[rows]
 
         parallel.run(piece, pieces, self.n_threads)
         if not self.fit_intercept:

@@ -7,7 +7,7 @@ Centring and scaling a column is a change of variables, not of data:
     G_u = T' G:     a_j (G_j - mean_j G_b),         a_b G_b
     H_u v = T' H (T v)
 
-    1 / a_j^2 = q var_j + l2,    1 / a_b^2 = q,     q = (1/K)(1 - 1/K)
+    1 / a_j^2 = q var_j + l2_j,    1 / a_b^2 = q,     q = (1/K)(1 - 1/K)
 
 which is the diagonal of the Hessian at W = 0 once the columns are centred (D. Böhning, "Multinomial logistic
 regression algorithm", Annals of the Institute of Statistical Mathematics 44, 1992, gives that Hessian). The
@@ -32,8 +32,8 @@ class Conditioned:
 
     Attributes
     ----------
-    l1 : ndarray of shape (d, 1)
-        The L1 penalty on each row of u[:-1] that equals ``theta_l1``, the one on W.
+    l1, theta_l1 : ndarray of shape (d, 1)
+        The L1 penalty on each row of u[:-1], and the one on W that it equals.
     rounding : float
         Differences of F smaller than this, relative to F, may be rounding: data in float32 are evaluated in
         float32.
@@ -49,15 +49,15 @@ class Conditioned:
         deviation[flat] = np.abs(mean[flat])
         classes = objective.n_classes
         root_q = np.sqrt((1 - 1 / classes) / classes)
-        width = np.append(np.hypot(root_q * deviation, np.sqrt(objective.l2)), root_q)
+        width = np.append(np.hypot(root_q * deviation, np.sqrt(objective.feature_l2)), root_q)
         width[width == 0.0] = 1.0
         self._scale = 1.0 / width[:, np.newaxis]
         self._mean = mean[:, np.newaxis]
         self.mean, self.scale = mean, self._scale
         # The Hessian of the L2 penalty in u, one number for each row of u.
-        self.ridge = np.append(objective.l2 * np.square(self._scale[:-1]), [[0.0]], axis=0)
-        self.theta_l1 = objective.l1
-        self.l1 = objective.l1 * self._scale[:-1]
+        self.ridge = np.append(objective.feature_l2, 0.0)[:, np.newaxis] * np.square(self._scale)
+        self.theta_l1 = objective.feature_l1[:, np.newaxis]
+        self.l1 = self.theta_l1 * self._scale[:-1]
         self.fit_intercept = objective.fit_intercept
         self.rounding = 16 * float(np.finfo(objective.dtype).eps)
 

@@ -13,7 +13,7 @@ exactly zero.
     repeat, in the variables u of conditioned.py
         S = subgradient of F of least norm; stop when max |S with respect to theta| <= tol
         u <- soft-threshold(u - G / L, l1 / L)            L doubled until f lies below its quadratic bound
-        free = the weights that are not zero, and the intercept
+        free = the weights that are not zero, or have no penalty, and the intercept
         D = conjugate gradients on  (H + mu) D = -(G + l1 sign u),  on the free weights
             while some u + D would change sign: send those weights to zero, and solve again for the others
         u <- u + t D,  a weight that would change sign stops at zero;   t = 1, 1/2, ... until F decreases
@@ -78,7 +78,7 @@ def solve(objective, theta0, *, tol, max_iter, callback=None, row_weight=None):
         if stepped is None:
             return record.result(theta, False, NO_DESCENT)
         u, value, grad, bound = stepped
-        shift = _SHIFT * bound * min(1.0, (np.abs(least[:-1]) / problem.l1).max())
+        shift = _SHIFT * bound * min(1.0, problem.relative(least))
         lower = _newton_step(problem, u, value, grad, shift)
         if lower is not None:
             u, value, grad = lower
@@ -97,6 +97,11 @@ class _L1Problem(Conditioned):
     def least_subgradient(self, u, grad):
         """The element of least norm of the subdifferential in u; zero at the optimum and only there."""
         return _least_subgradient(u, grad, self.l1)
+
+    def relative(self, least):
+        """The largest entry of a subgradient, each in units of its own penalty."""
+        penalised = self.l1[:, 0] > 0
+        return (np.abs(least[:-1][penalised]) / self.l1[penalised]).max(initial=0.0)
 
     def badness(self, u, grad):
         """The largest entry of the subgradient of least norm in theta."""
@@ -128,8 +133,10 @@ def _proximal_step(problem, u, value, grad, bound):
 def _newton_step(problem, u, value, grad, shift):
     """A truncated Newton step on the face of ``u``: (u, value, grad), or None if it finds nothing lower."""
     sign = np.sign(u)
+    sign[:-1] *= problem.l1 > 0  # a weight without a penalty may pass through zero
     sign[-1] = 0.0
     free = sign != 0.0
+    free[:-1] |= problem.l1 == 0
     free[-1] = problem.fit_intercept
     slope = grad.copy()
     slope[:-1] += problem.l1 * sign[:-1]

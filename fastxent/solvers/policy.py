@@ -70,10 +70,13 @@ def choose(objective):
 
 def _suits_dual_ascent(objective):
     X = objective.X
-    if isinstance(X, np.ndarray) or not objective.l2 > 0:
+    if isinstance(X, np.ndarray) or not (objective.feature_l2 > 0).all():
         return False
     n = objective.n_rows
-    square = float(np.einsum("i,i->", X.data, X.data)) / n  # no BLAS: the same bits for any of its threads
+    data = X.data
+    if objective.penalty_factor is not None:
+        data = data / np.sqrt(objective.penalty_factor[X.indices])
+    square = float(np.einsum("i,i->", data, data)) / n  # no BLAS: the same bits for any of its threads
     fits = n * objective.K * X.dtype.itemsize <= _DUAL_MEMORY
     return fits and square <= _STIFFNESS_PER_CLASS * objective.K * objective.l2 * n
 

@@ -30,7 +30,7 @@ import numpy as np
 from .. import kernels
 from ..prediction import predict
 from .result import AT_ROUNDING, NO_DESCENT, STOPPED_BY_CALLER, Recorder, attainable, out_of_iterations
-from .sdca import _frequencies
+from .sdca import _frequencies, _logit
 
 _SUFFICIENT_DECREASE = 1e-4
 _HALVINGS = 40
@@ -129,8 +129,8 @@ class _Model:
         self._columns, self._entries = _columns(objective.X, self._mean[:-1], self._dtype)
         self._dense = isinstance(objective.X, np.ndarray)
         d1, K = objective.shape
-        self._l1 = np.append(np.full(d1 - 1, float(objective.l1)), 0.0)
-        self._l2 = np.append(np.full(d1 - 1, float(objective.l2)), 0.0)
+        self._l1 = np.append(objective.feature_l1, 0.0)
+        self._l2 = np.append(objective.feature_l2, 0.0)
         mass = objective.row_masses()
         total = objective.total_weight
         self._mass = mass / total if total > 0 else mass
@@ -272,5 +272,4 @@ def _reach(X):
 def _log_odds(objective):
     """The best intercepts where W = 0."""
     value, grad = objective.value_and_grad(objective.initial())
-    frequency = _frequencies(value, grad[-1])
-    return np.log(frequency) if objective.K > 1 else np.log(frequency / (1 - frequency))
+    return _logit(_frequencies(value, grad[-1]))

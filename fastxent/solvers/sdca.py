@@ -23,14 +23,19 @@ There is no step size: every visit ascends. The intercept has no penalty, which 
 constraint r = 0. It is met by the method of multipliers: b moves as the weight of one more feature would, whose
 value is sqrt(beta) in all rows, and is anchored anew after each epoch.
 
-F - F* <= (1/S) sum_i c_i KL_i + (b* - b) r, and b* - b is about r over the frequencies. Without an intercept
-the second term is absent and the first is a certificate.
+F - F* <= (1/S) sum_i c_i KL_i + (b* - b) r, and b* - b is about r over the frequencies: an estimate, which says
+when to look. What ends the ascent is a certificate, F less the bound of duality.py.
+
+Penalty factors are a change of variables: x_ij / sqrt(f_j) and sqrt(f_j) W_j have the same logits, and the plain
+penalty.
 """
 
 import numpy as np
 
 from .. import kernels, parallel
+from ..prediction import predict
 from . import metric
+from .duality import lower_bound
 from .result import STOPPED_BY_CALLER, Recorder, attainable, out_of_iterations
 
 _FLOOR = 0.05
@@ -40,6 +45,7 @@ _ALWAYS_ALL = 2  # epochs in which every row is visited
 _SLOW = 0.9  # a pass that leaves more of the gap than this is one that `metric` does better
 _HOPEFUL = 5.0
 _PATIENCE = 6.0  # passes over which that is measured
+_LOG_ZERO = -80.0  # stands for log 0, as in the kernel
 
 
 def solve(objective, theta0, *, tol, max_iter, callback=None, row_weight=None, random_state=0):
@@ -48,9 +54,9 @@ def solve(objective, theta0, *, tol, max_iter, callback=None, row_weight=None, r
     Parameters
     ----------
     objective : Objective
-        Over a CSR matrix, with ``l2 > 0`` and ``l1 == 0``.
+        Over a CSR matrix, with ``l2 > 0`` and ``l1 == 0``. With a feature that has no penalty, ``metric`` does it.
     theta0 : ndarray of shape (d + 1, K)
-        Where it is not zero and lies lower than zero does, its probabilities are the first alpha.
+        Its probabilities are the first alpha, if the weights that follow from them lie lower than zero.
     tol : float
         Stop when F - F* <= tol F, by the duality gap.
     max_iter : int
@@ -78,12 +84,17 @@ def solve(objective, theta0, *, tol, max_iter, callback=None, row_weight=None, r
             f"solver 'sdca' needs a sparse X, an L2 penalty and no L1 penalty; here X is {kind}, l2 = "
             f"{objective.l2:.3g} and l1 = {objective.l1:.3g}. Use solver='auto'."
         )
+    if not (objective.feature_l2 > 0).all():
+        return metric.solve(
+            objective, theta0, tol=tol, max_iter=max_iter, callback=callback, row_weight=row_weight
+        )
     tol = max(tol, attainable(objective))
     rng = np.random.default_rng(random_state)
     record = Recorder(objective, callback)
     ascent = _Ascent(objective, theta0)
-    if record(ascent.theta(), ascent.value, ascent.grad_norm):
-        return record.result(ascent.theta(), False, STOPPED_BY_CALLER)
+    theta = ascent.theta()
+    if record(theta, ascent.value, ascent.grad_norm):
+        return record.result(theta, False, STOPPED_BY_CALLER)
     checked, gaps = 0, []
     for epoch in range(1, max_iter + 1):
         ascent.visit(ascent.choose(rng) if epoch > _ALWAYS_ALL else rng.permutation(objective.n_rows), tol)
@@ -102,6 +113,8 @@ def solve(objective, theta0, *, tol, max_iter, callback=None, row_weight=None, r
             if stopped:
                 return record.result(theta, False, STOPPED_BY_CALLER)
             if gap <= tol * ascent.value:
+                gap = ascent.value - lower_bound(objective, ascent.distributions)
+            if gap <= tol * ascent.value:
                 reason = f"duality gap {gap:.3g} <= tol = {tol:.3g} times the objective"
                 return record.result(theta, True, reason)
             if _is_slow(gaps):
@@ -115,11 +128,17 @@ class _Ascent:
 
     def __init__(self, objective, theta0):
         self._objective = objective
-        self._rows = rows = objective.rows
+        X, rows, root = objective.X, objective.rows, 1.0
+        if objective.penalty_factor is not None:
+            root = np.sqrt(objective.penalty_factor)
+            X = X.copy()
+            X.data /= root[X.indices].astype(X.dtype)
+            rows, root = objective.rows_of(X), root[:, np.newaxis]
+        self._rows, self._root = rows, root
         self._total = objective.total_weight if objective.total_weight > 0 else 1.0
         self._scale = 1.0 / (objective.l2 * self._total)
         n, K = objective.n_rows, objective.K
-        self._square = _squared_norms(objective.X)
+        self._square = _squared_norms(X)
         size = self._square.mean()
         self._beta = min(90.0 * K * objective.l2, 12.0 * size) if objective.fit_intercept else 0.0
         self._log_alpha = np.empty((n, K), objective.dtype)
@@ -127,19 +146,49 @@ class _Ascent:
         self._residual = np.zeros(K)
         self._scratch = parallel.zeros(kernels.dual_scratch_size(rows), objective.dtype)
         self.passes = 0.0
-        zero = objective.initial()
-        self.value, grad = objective.value_and_grad(zero)
+        start = objective.initial()
+        self.value, grad = objective.value_and_grad(start)
+        self.grad_norm = float(np.abs(grad).max())
         self._frequency = _frequencies(self.value, grad[-1])
         if objective.fit_intercept:
-            zero[-1] = np.log(self._frequency) if K > 1 else np.log(self._frequency / (1 - self._frequency))
+            start[-1] = _logit(self._frequency)
+        if theta0.any():
+            start = self._from(theta0, start)
+        start[:-1] *= root
         self._weights = parallel.zeros(rows.weights_size, objective.dtype)
-        rows.pack(zero, self._weights, 0, objective.n_features + 1)
-        self.grad_norm = float(np.abs(grad).max())
+        rows.pack(start, self._weights, 0, objective.n_features + 1)
+
+    def _from(self, theta, otherwise):
+        """Begin with the probabilities at theta; returns the weights that follow from them."""
+        objective = self._objective
+        _, grad = objective.value_and_grad(theta)
+        grad[:-1] -= objective.feature_l2[:, np.newaxis] * theta[:-1]
+        start = np.append(-grad[:-1] / objective.feature_l2[:, np.newaxis], theta[-1:], axis=0)
+        value, grad_there = objective.value_and_grad(start)
+        if not value < self.value:
+            return otherwise
+        self.value, self.grad_norm = value, float(np.abs(grad_there).max())
+        self._residual[:] = -self._total * grad[-1]
+        self._gap.fill(self.value)  # not infinite: alpha is known
+        output = "logits" if objective.K == 1 else "log_proba"
+        log_alpha = predict(objective.X, theta.astype(objective.dtype), output, objective.n_threads)
+        np.maximum(log_alpha.reshape(self._log_alpha.shape), _LOG_ZERO, out=self._log_alpha)
+        return start
 
     def theta(self):
         theta = np.empty(self._objective.shape)
         self._rows.unpack([self._weights], 1.0, 0.0, theta, theta, 0, len(theta))
+        theta[:-1] /= self._root
         return theta
+
+    def distributions(self, rows):
+        """alpha of some rows, with a column for each class."""
+        log_alpha = self._log_alpha[rows].astype(np.float64)
+        if self._objective.K == 1:
+            log_alpha = np.hstack([np.zeros_like(log_alpha), log_alpha])
+        log_alpha -= log_alpha.max(axis=1, keepdims=True)
+        alpha = np.exp(log_alpha)
+        return alpha / alpha.sum(axis=1, keepdims=True)
 
     def choose(self, rng):
         """Rows by their own gaps, shuffled."""
@@ -214,6 +263,11 @@ def _squared_norms(X):
     squares = np.square(X.data, dtype=np.float64)
     rows = np.repeat(np.arange(X.shape[0]), np.diff(X.indptr))
     return np.bincount(rows, weights=squares, minlength=X.shape[0])
+
+
+def _logit(frequency):
+    """The intercepts of classes that are this frequent."""
+    return np.log(frequency) if len(frequency) > 1 else np.log(frequency / (1 - frequency))
 
 
 def _frequencies(value, grad):
