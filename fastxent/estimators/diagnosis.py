@@ -4,6 +4,8 @@ import numpy as np
 import scipy.sparse as sp
 
 from ..objective import Objective
+from ..solvers.conditioned import column_moments
+from ..solvers.result import NO_DESCENT
 
 _UNEVEN = 100.0
 
@@ -24,9 +26,29 @@ def not_converged(result, X, *, solver, tol, max_iter):
         f" It stopped because {result.reason}, with objective {result.value:.6g} and largest gradient entry "
         f"{result.grad_norm:.3g} (tol={tol:.3g})."
     )
+    known = [gap for gap in result.history["gap"] if np.isfinite(gap)]
+    if known and result.value > 0:
+        text += (
+            f" The objective is thought to lie {known[-1]:.2g} above its minimum, {known[-1] / result.value:.2g} of it."
+        )
+    if result.reason == NO_DESCENT:
+        text += _lost_digits(X)
     if result.n_iter >= max_iter:
         text += f" Increase the number of iterations (max_iter={max_iter}) or tol."
     return text + _uneven_columns(X)
+
+
+def _lost_digits(X):
+    """A sentence on what the precision of X cannot resolve."""
+    text = f" Its steps are lost in the rounding of {X.dtype.name}"
+    mean, deviation = column_moments(X)
+    offset = np.abs(mean) / np.where(deviation > 0, deviation, np.inf)
+    worst = int(np.argmax(offset))
+    if offset[worst] > 1e-2 / np.sqrt(np.finfo(X.dtype).eps):
+        text += f"; column {worst} varies by {deviation[worst]:.3g} around {mean[worst]:.3g}: subtract its mean"
+    if X.dtype == np.float32:
+        text += "; pass X as float64"
+    return text + ". Increase tol."
 
 
 def _uneven_columns(X):

@@ -97,8 +97,9 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifierMixin, SparseCoef
         Whether the optimum was reached to the accuracy asked for. If not, a ``ConvergenceWarning`` said why.
     history_ : dict of ndarrays
         ``epoch`` (0 is the start), ``loss`` (the objective, penalty included), ``grad_norm`` (largest entry),
-        ``seconds``, ``passes`` over the data, and ``val_loss`` (mean cross-entropy) if there was an
-        ``eval_set``.
+        ``gap`` (what the loss was thought to lie above its minimum: the duality gap for 'sdca', the Newton
+        decrement for the others, nan for 'lbfgs' and where nothing was known), ``seconds``, ``passes`` over the
+        data, and ``val_loss`` (mean cross-entropy) if there was an ``eval_set``.
     n_features_in_ : int
     feature_names_in_ : ndarray of shape (d,)
         Only if X had column names that are all strings.

@@ -82,12 +82,13 @@ class Conditioned:
 
     def value_and_grad(self, u):
         value, grad = self._objective.value_and_grad(self.theta(u))
-        return value, self._pull_back(grad)
+        return value, self.pull_back(grad)
 
     def hessp(self, u, v):
-        return self._pull_back(self._objective.hessp(self.theta(u), self.theta(v)))
+        return self.pull_back(self._objective.hessp(self.theta(u), self.theta(v)))
 
-    def _pull_back(self, grad):
+    def pull_back(self, grad):
+        """The gradient in u, from the gradient in theta, in place."""
         grad[:-1] -= self._mean * grad[-1]
         grad *= self._scale
         return grad

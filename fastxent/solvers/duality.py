@@ -90,7 +90,7 @@ def _balance(each):
     if not s > 0:
         return possible
     q = np.maximum(wanted - (1 - s) * have, 0.0)
-    q *= s / q.sum()
+    q = s * (q / q.sum()) if q.any() else s * (have / have.sum())
     return lambda P: (1 - s) * possible(P) + q
 
 

@@ -15,7 +15,8 @@ exactly zero.
         u <- soft-threshold(u - G / L, l1 / L)            L doubled until f lies below its quadratic bound
         free = the weights that are not zero, or have no penalty, and the intercept
         D = conjugate gradients on  (H + mu) D = -(G + l1 sign u),  on the free weights
-            while some u + D would change sign: send those weights to zero, and solve again for the others
+            where u + D would change signs: as far as the model falls, bent at each weight that reaches zero;
+            then again on the weights still free
         u <- u + t D,  a weight that would change sign stops at zero;   t = 1, 1/2, ... until F decreases
 
 The proximal step alone converges, and its length does not matter much: it has to say which weights leave
@@ -30,7 +31,7 @@ from .newton_cg import line_search, newton_direction
 from .result import AT_ROUNDING, NO_DESCENT, STOPPED_BY_CALLER, Recorder, out_of_iterations, small_gradient
 
 _MAX_DOUBLINGS = 60
-_MAX_REMOVALS = 10
+_MAX_BENDS = 20
 _SHIFT = 1e-3
 
 
@@ -55,7 +56,7 @@ def solve(objective, theta0, *, tol, max_iter, callback=None, row_weight=None):
     Result
         Its ``value`` includes the L1 term; weights that are zero at the optimum are exactly zero.
     """
-    problem = _L1Problem(objective, row_weight)
+    problem = L1Problem(objective, row_weight)
     u = problem.variables(theta0)
     record = Recorder(objective, callback)
     value, grad = problem.value_and_grad(u)
@@ -77,14 +78,16 @@ def solve(objective, theta0, *, tol, max_iter, callback=None, row_weight=None):
         stepped = _proximal_step(problem, u, value, grad, bound / 2)
         if stepped is None:
             return record.result(theta, False, NO_DESCENT)
+        before = value
         u, value, grad, bound = stepped
         shift = _SHIFT * bound * min(1.0, problem.relative(least))
-        lower = _newton_step(problem, u, value, grad, shift)
+        lower = newton_step(problem, u, value, grad, shift)
         if lower is not None:
             u, value, grad = lower
+        record.gap(before - value)
 
 
-class _L1Problem(Conditioned):
+class L1Problem(Conditioned):
     """f + l1 |u|: values include the L1 term, gradients are those of f."""
 
     def penalty(self, u):
@@ -130,7 +133,7 @@ def _proximal_step(problem, u, value, grad, bound):
     return None
 
 
-def _newton_step(problem, u, value, grad, shift):
+def newton_step(problem, u, value, grad, shift, **accuracy):
     """A truncated Newton step on the face of ``u``: (u, value, grad), or None if it finds nothing lower."""
     sign = np.sign(u)
     sign[:-1] *= problem.l1 > 0  # a weight without a penalty may pass through zero
@@ -144,22 +147,11 @@ def _newton_step(problem, u, value, grad, shift):
     if not slope.any():
         return None
 
-    def direction(free, slope):
-        return newton_direction(
-            lambda v: np.where(free, problem.hessp(u, v) + shift * v, 0.0), slope, problem.rounding
-        )
-
-    step = plain = direction(free, slope)
-    for _ in range(_MAX_REMOVALS):
-        crossing = (u + step) * sign < 0.0
-        if not crossing.any():
-            break
-        free = free & ~crossing
-        to_zero = np.where(free | (sign == 0.0), 0.0, -u)
-        rest = np.where(free, slope + problem.hessp(u, to_zero), 0.0)
-        step = to_zero + direction(free, rest) if rest.any() else to_zero
+    step = _minimise_on_face(
+        lambda v: problem.hessp(u, v) + shift * v, slope, u, sign, free, problem.rounding, accuracy
+    )
     if np.vdot(slope, step) >= 0.0:
-        step = plain
+        return None
 
     def point(t):
         new = u + t * step
@@ -175,6 +167,40 @@ def _newton_step(problem, u, value, grad, shift):
         badness_there=problem.badness(u, grad),
         rounding=problem.rounding,
     )
+
+
+def _minimise_on_face(hessp, slope, u, sign, free, rounding, accuracy):
+    """A step S at which  slope.S + S.H S / 2  is small, and u + S changes no sign.
+
+    Where the way to the minimum leaves the face, the step follows it as far as the model still falls, bent at
+    every weight that reaches zero; those stay there, and the way on is sought among the others.
+    """
+    step, residual, value = np.zeros_like(u), slope, 0.0
+    for _ in range(_MAX_BENDS):
+        way = newton_direction(lambda v, free=free: np.where(free, hessp(v), 0.0), residual, rounding, **accuracy)
+        here = u + step
+        crossing = (here + way) * sign < 0.0
+        if not crossing.any():
+            return step + way
+        first = (-here[crossing] / way[crossing]).min()
+        t = 1.0
+        while True:
+            bent = here + t * way
+            at_zero = free & (sign != 0.0) & (bent * sign <= 0.0)
+            bent[at_zero] = 0.0
+            bent -= u
+            image = hessp(bent)
+            bent_value = np.vdot(slope, bent) + 0.5 * np.vdot(bent, image)
+            if bent_value < value or t <= first:
+                break
+            t = max(0.25 * t, first)
+        if not bent_value < value:
+            return step
+        free = free & ~at_zero
+        step, value, residual = bent, bent_value, np.where(free, slope + image, 0.0)
+        if not residual.any():
+            return step
+    return step
 
 
 def _shrink(values, threshold):

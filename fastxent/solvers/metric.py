@@ -25,7 +25,7 @@ import numpy as np
 from .. import parallel
 from .conditioned import Conditioned
 from .metrics import BUILDERS
-from .result import AT_ROUNDING, NO_DESCENT, STOPPED_BY_CALLER, Recorder, attainable, out_of_iterations
+from .result import AT_ROUNDING, NO_DESCENT, SEPARABLE, STOPPED_BY_CALLER, Recorder, out_of_iterations
 
 _MEMORY = 10
 _MEMORY_WIDE = 4
@@ -34,6 +34,7 @@ _REFRESH = frozenset([0] + [5 * (2**i - 1) for i in range(1, 30)])
 _SUFFICIENT_DECREASE = 1e-4
 _CURVATURE = 0.9
 _TRIALS = 40
+_PATIENCE = 5  # iterations without a smaller decrement, where decrements are smaller than rounding
 _NEGLIGIBLE = 1e-4  # objectives below this share of the one at the start count as this share
 
 
@@ -59,7 +60,6 @@ def solve(objective, theta0, *, tol, max_iter, callback=None, row_weight=None, k
     -------
     Result
     """
-    tol = max(tol, attainable(objective))
     with parallel.one_blas_thread:  # the same bits for any number of threads
         return _solve(objective, theta0, tol, max_iter, callback, row_weight, kind)
 
@@ -92,14 +92,18 @@ def _solve(objective, theta0, tol, max_iter, callback, row_weight, kind):
     u = problem.variables(theta0)
     value, grad = problem.value_and_grad(u)
     least = _NEGLIGIBLE * value
+    bottomless = _bottomless(objective)
     pairs = deque(maxlen=_MEMORY if u.size <= _WIDE else _MEMORY_WIDE)
-    small = 0
+    small, waited, least_slope = 0, 0, np.inf
     for iteration in range(max_iter + 1):
         theta = problem.theta(u)
         if record(theta, value, np.abs(problem.gradient(grad)).max()):
             return record.result(theta, False, STOPPED_BY_CALLER)
         if not grad.any():
+            record.gap(0.0)
             return record.result(theta, True, "the gradient is zero")
+        if value < bottomless:
+            return record.result(theta, False, SEPARABLE)
         if iteration in _REFRESH:
             metric = build(problem, u)
         elif hasattr(metric, "move"):
@@ -110,10 +114,15 @@ def _solve(objective, theta0, tol, max_iter, callback, row_weight, kind):
             pairs.clear()
             D = -metric.solve(grad)
             slope = np.vdot(grad, D)
+        record.gap(-slope / 2)
         small = small + 1 if -slope / 2 <= 0.1 * tol * max(value, least) else 0
         if small == 2:
             reason = f"the Newton decrement {-slope / 2:.3g} is small twice, for tol = {tol:.3g}"
             return record.result(theta, True, reason)
+        # Values no longer tell points apart: gradients do, until they do not either.
+        least_slope, waited = (-slope, 0) if -slope < 0.5 * least_slope else (least_slope, waited + 1)
+        if waited >= _PATIENCE and -slope <= problem.rounding * abs(value):
+            return record.result(theta, True, AT_ROUNDING)
         if iteration == max_iter:
             return record.result(theta, False, out_of_iterations(max_iter))
         lower = _line_search(problem, u, value, D, slope)
@@ -126,6 +135,15 @@ def _solve(objective, theta0, tol, max_iter, callback, row_weight, kind):
         curvature = np.vdot(step, change)
         if curvature > 1e-14 * np.sqrt(np.vdot(step, step) * np.vdot(change, change)):
             pairs.append((step, change, curvature))
+
+
+def _bottomless(objective):
+    """The value of F below which it can be made as small as one likes: then no row loses log 2, and without a
+    penalty larger multiples of theta only make it better."""
+    if objective.feature_l2.any():
+        return -np.inf
+    mass = objective.row_masses()
+    return np.log(2.0) * mass[mass > 0].min(initial=np.inf) / objective.total_weight
 
 
 def _direction(metric, pairs, grad):

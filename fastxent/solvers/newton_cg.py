@@ -66,6 +66,7 @@ def solve(objective, theta0, *, tol, max_iter, callback=None, row_weight=None):
             return record.result(theta, False, out_of_iterations(max_iter))
         step = newton_direction(lambda v, at=u: problem.hessp(at, v), grad, problem.rounding)
         slope = np.vdot(grad, step)
+        record.gap(-slope / 2)
         lower = line_search(
             lambda t, at=u, along=step: at + t * along,
             problem.value_and_grad,
@@ -81,7 +82,7 @@ def solve(objective, theta0, *, tol, max_iter, callback=None, row_weight=None):
         u, value, grad = lower
 
 
-def newton_direction(hessp, grad, rounding):
+def newton_direction(hessp, grad, rounding, *, least_accuracy=0.0, max_steps=_MAX_CG_STEPS):
     """Solve H D = -G by conjugate gradients, as accurately as the size of G deserves.
 
     Where the curvature vanishes (along a direction in which F is flat), the direction reached so far is kept.
@@ -91,9 +92,9 @@ def newton_direction(hessp, grad, rounding):
     search = residual.copy()
     square = np.vdot(residual, residual)
     norm = np.sqrt(square)
-    target = min(0.5, np.sqrt(norm)) * norm
+    target = max(min(0.5, np.sqrt(norm)), least_accuracy) * norm
     steepest = 0.0
-    for count in range(_MAX_CG_STEPS):
+    for count in range(max_steps):
         image = hessp(search)
         curvature = np.vdot(search, image)
         rayleigh = curvature / np.vdot(search, search)

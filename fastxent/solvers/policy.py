@@ -1,10 +1,8 @@
 """Which solver runs: the choice made by ``solver="auto"``, and what scikit-learn's names mean here.
 
-Solvers by our own names ("metric", "sdca", "prox_newton") read ``tol`` as a relative suboptimality, F - F* <=
-tol F: the same quality on all data. Those by scikit-learn's names read it as scikit-learn does, as a bound on
-the largest entry of the gradient, which at F - F* = 1e-4 F has been seen anywhere from 5e-6 to 5e-2. "auto"
-takes one of ours where a pass over the data takes time, and one of scikit-learn's, with its meaning of
-``tol``, where it takes next to none.
+"auto" takes one of our own ("metric", "sdca", "prox_newton"), whose ``tol`` is a relative suboptimality, F - F* <=
+tol F: the same quality on all data. Solvers by scikit-learn's names read it as scikit-learn does, as a bound on
+the largest entry of the gradient, which at F - F* = 1e-4 F has been seen anywhere from 5e-6 to 5e-2.
 """
 
 import numpy as np
@@ -37,9 +35,6 @@ SCIKIT_LEARN_NAMES = {
 # Below this, L-BFGS tends to find the objective flat in double precision before its gradient is small enough.
 _TIGHT = 1e-7
 
-# Multiplications of a pass (less than a millisecond) below which no choice saves what a person would notice.
-_SMALL = 2_000_000
-
 # The cost model, in passes over the data. Dual ascent takes about 1 + stiffness of them a digit, stiffness =
 # R^2 / (l2 n) with R^2 the mean of |x_i|^2 (S. Shalev-Shwartz, T. Zhang, JMLR 14, 2013), and fewer the more
 # classes a visit settles at once; it also takes the dual variables, n K numbers. "metric" takes 20 to 100 on
@@ -48,6 +43,9 @@ _SMALL = 2_000_000
 # wrong, sdca hands over by itself.
 _STIFFNESS_PER_CLASS = 10.0
 _DUAL_MEMORY = 1 << 32
+
+# Multiplications of a pass that takes next to no time: there "metric", whose steps do not depend on an order of rows.
+_SMALL = 2_000_000
 
 
 def choose(objective):
@@ -58,14 +56,11 @@ def choose(objective):
     >>> large = np.broadcast_to(0.0, (100_000, 50))
     >>> choose(SimpleNamespace(l1=0.0, X=large, K=3)), choose(SimpleNamespace(l1=0.1, X=large, K=3))
     ('metric', 'prox_newton')
-    >>> choose(SimpleNamespace(l1=0.0, X=np.eye(3), K=3)), choose(SimpleNamespace(l1=0.1, X=np.eye(3), K=3))
-    ('lbfgs', 'l1-newton')
     """
-    if work(objective.X, objective.K) <= _SMALL:
-        return "l1-newton" if objective.l1 > 0 else "lbfgs"
     if objective.l1 > 0:
         return "prox_newton"
-    return "sdca" if _suits_dual_ascent(objective) else "metric"
+    small = work(objective.X, objective.K) <= _SMALL
+    return "sdca" if not small and _suits_dual_ascent(objective) else "metric"
 
 
 def _suits_dual_ascent(objective):

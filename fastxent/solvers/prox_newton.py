@@ -13,6 +13,8 @@
             in random order; weights that rest at zero are left out after the first sweep, and looked at again at the
             end
         W <- W + t (V - W),  t = 1, 1/2, ... until F falls enough (t = 1 nearly always)
+        if sweeps and falls are slow (columns that lean on each other): a truncated Newton step that keeps zeros
+            and signs                                                                               l1_newton.py
 
 A class of which the model thinks little has next to no curvature, and Newton's step for it may be anything:
 each weight has a radius within which it moves, adapted to how far it went (A. Genkin, D. D. Lewis, D. Madigan,
@@ -21,14 +23,17 @@ each weight has a radius within which it moves, adapted to how far it went (A. G
 H is the true Hessian of the multinomial loss: glmnet's cycles over the classes leave out what one class's step
 does to the others. Weights are zero exactly where the model's minimum has them so.
 
-The fall that the model promises, -(G (V - W) + l1 (|V| - |W|)) / 2, estimates F - F*; it is believed when it is
-small twice in a row, and a tenth of what was asked for.
+The fall that the model promises, -(G (V - W) + l1 (|V| - |W|)) / 2, estimates F - F*. It is believed when it is
+small twice in a row, and a tenth of what was asked for, and no radius held it back, and no Newton step has since
+gained more.
 """
 
 import numpy as np
 
 from .. import kernels
+from ..objective import work
 from ..prediction import predict
+from .l1_newton import L1Problem, newton_step
 from .result import AT_ROUNDING, NO_DESCENT, STOPPED_BY_CALLER, Recorder, attainable, out_of_iterations
 from .sdca import _frequencies, _logit
 
@@ -37,6 +42,12 @@ _HALVINGS = 40
 _SWEEPS = 12
 _LEAST_SHARE = 0.02
 _RADIUS = 3.0  # logits that a weight alone may move in the first iteration
+_SHIFT = 1e-9
+_SLOW = 0.3  # a fall larger than this share of the last one
+_CG_STEPS = 5
+_CG_ACCURACY = 0.3
+_SMALL = 2_000_000  # multiplications of a pass that costs next to nothing
+_LONG = 20
 _PAIRS_OF_A_CALL = 1 << 10
 
 
@@ -68,29 +79,29 @@ def solve(objective, theta0, *, tol, max_iter, callback=None, row_weight=None, r
     rng = np.random.default_rng(random_state)
     record = Recorder(objective, callback)
     model = _Model(objective)
+    problem = L1Problem(objective, row_weight)
     theta = np.array(theta0, np.float64, order="C")
     rounding = 16 * float(np.finfo(objective.dtype).eps)
     if objective.fit_intercept and not theta.any():
         theta[-1] = _log_odds(objective)
     value, grad = objective.value_and_grad(theta)
     value += model.penalty(theta)
-    small = 0
-    progress = 1.0
-    first_badness = None
+    small, gained, last_fall = 0, 0.0, np.inf
+    cheap = isinstance(objective.X, np.ndarray) or work(objective.X, objective.K) <= _SMALL
     for iteration in range(max_iter + 1):
         badness = np.abs(model.least_subgradient(theta, grad)).max()
-        first_badness = first_badness or badness
         if record(theta, value, badness):
             return record.result(theta, False, STOPPED_BY_CALLER)
         if badness == 0:
+            record.gap(0.0)
             return record.result(theta, True, "the subgradient is zero")
         if iteration == max_iter:
             return record.result(theta, False, out_of_iterations(max_iter))
-        progress = min(1.0, badness / first_badness)
-        target = model.minimise(theta, grad, 0.4 * min(1.0, 0.1 + progress), rng)
+        target, finished = model.minimise(theta, grad, rng)
         step = target - theta
         fall = -np.vdot(grad, step) - (model.penalty(target) - model.penalty(theta))
-        small = small + 1 if abs(fall) / 2 <= 0.1 * tol * value else 0
+        record.gap(max(fall / 2, gained))
+        small = small + 1 if max(abs(fall) / 2, gained) <= 0.1 * tol * value and not model.held(step) else 0
         if small == 2:
             reason = f"the Newton decrement {max(fall, 0.0) / 2:.3g} is small twice, for tol = {tol:.3g}"
             return record.result(theta, True, reason)
@@ -100,6 +111,13 @@ def solve(objective, theta0, *, tol, max_iter, callback=None, row_weight=None, r
             return record.result(theta, at_rounding, AT_ROUNDING if at_rounding else NO_DESCENT)
         model.adapt(lower[0] - theta)
         theta, value, grad = lower
+        gained = 0.0
+        slow, last_fall = fall > _SLOW * last_fall or small > 0, fall
+        if not finished and slow and (cheap or iteration >= _LONG):
+            inside = _move_inside(problem, theta, value, grad, _CG_STEPS * (2 + iteration))
+            if inside is not None:
+                gained = value - inside[1]
+                theta, value, grad = inside
 
 
 def l1_max(objective):
@@ -137,6 +155,7 @@ class _Model:
         self._radius = np.repeat(_RADIUS / np.append(reach, 1.0), K).reshape(d1, K)
         if self._dense:  # centred weights take the intercept along, beyond any radius of its own
             self._radius[-1] = np.inf
+        self._first_worst = None
         self._least_radius = _LEAST_SHARE * self._radius  # a weight that rested for long may still wake up
         self._A = np.empty((K, objective.n_rows), self._dtype)
         self._s = np.empty(objective.n_rows, self._dtype)
@@ -149,9 +168,11 @@ class _Model:
         at_zero = np.sign(grad) * np.maximum(np.abs(grad) - l1, 0.0)
         return np.where(theta == 0.0, at_zero, grad + l1 * np.sign(theta))
 
-    def minimise(self, theta, grad, reduction, rng):
-        """Where the model at ``theta`` is least, once the largest violation has come down to ``reduction`` of the
-        first."""
+    def minimise(self, theta, grad, rng):
+        """Where the model at ``theta`` is least, and whether the largest violation came down as far as it should.
+
+        A violation is measured by the fall of the model that it allows, violation^2 / h: columns differ in size.
+        """
         objective = self._objective
         candidates = (theta != 0.0) | (np.abs(grad) > self._l1[:, np.newaxis])
         candidates[-1] = objective.fit_intercept
@@ -163,6 +184,8 @@ class _Model:
         self._s.fill(0)
         V = theta.copy()
         violation = np.zeros(len(pairs))
+        curvature = h + self._l2[pairs // objective.K]
+        weight = np.where(curvature > 0, 1.0 / np.sqrt(np.where(curvature > 0, curvature, 1.0)), 0.0)
 
         def sweep(active):
             # Class by class, so that one class's numbers stay in cache; features in random order.
@@ -193,23 +216,29 @@ class _Model:
                     violation,
                 )
             objective.passes += self._entries[pairs[active] // objective.K].sum() / objective.K
-            return max(violation[active].max(), 0.0)
+            return max((violation[active] * weight[active]).max(), 0.0)
 
         everything = np.arange(len(pairs), dtype=np.intp)
         active = everything
         worst = first_worst = sweep(active)
+        self._first_worst = self._first_worst or worst or 1.0
+        reduction = 0.4 * min(1.0, 0.1 + worst / self._first_worst)
         for _ in range(_SWEEPS):
             if worst <= reduction * first_worst:
                 if len(active) == len(everything):
                     break
                 active = everything  # those left out may have woken up
             else:
-                rests = (V.ravel()[pairs[active]] == 0.0) & (violation[active] < -0.1 * worst)
+                rests = (V.ravel()[pairs[active]] == 0.0) & (violation[active] * weight[active] < -0.1 * worst)
                 active = active[~rests]
                 if len(active) == 0:
                     active = everything
             worst = sweep(active)
-        return V
+        return V, worst <= reduction * first_worst
+
+    def held(self, step):
+        """Whether some weight went as far as it may."""
+        return bool((np.abs(step) >= 0.999 * self._radius).any())
 
     def adapt(self, step):
         """Let a weight go twice as far next time as it went now, and half as far as it might have."""
@@ -226,6 +255,18 @@ class _Model:
             return np.ascontiguousarray(Q), np.zeros_like(Q)
         P = np.ascontiguousarray(proba.T, self._dtype)
         return P * mass, P
+
+
+def _move_inside(problem, theta, value, grad, max_steps):
+    """A truncated Newton step that keeps zeros and signs: (theta, value, grad), or None."""
+    u, grad = problem.variables(theta), problem.pull_back(grad.copy())
+    lower = newton_step(
+        problem, u, value, grad, _SHIFT, least_accuracy=_CG_ACCURACY, max_steps=max_steps
+    )
+    if lower is None:
+        return None
+    u, value, grad = lower
+    return problem.theta(u), value, problem.gradient(grad)
 
 
 def _line_search(objective, model, theta, value, target, step, fall, rounding):

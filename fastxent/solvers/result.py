@@ -26,7 +26,8 @@ class Result:
     reason : str
         Why the solver stopped, for a person to read.
     history : dict of lists
-        ``epoch``, ``loss`` (F), ``grad_norm``, ``seconds``, ``passes``: one entry for the start, one per
+        ``epoch``, ``loss`` (F), ``grad_norm``, ``gap`` (what F - F* was thought to be: the duality gap, or the
+        Newton decrement; nan where nothing was known), ``seconds``, ``passes``: one entry for the start, one per
         iteration.
     """
 
@@ -47,7 +48,7 @@ class Recorder:
     """
 
     def __init__(self, objective, callback=None):
-        self.history = {"epoch": [], "loss": [], "grad_norm": [], "seconds": [], "passes": []}
+        self.history = {"epoch": [], "loss": [], "grad_norm": [], "gap": [], "seconds": [], "passes": []}
         self._objective = objective
         self._callback = callback
         self._start_time = perf_counter()
@@ -59,9 +60,14 @@ class Recorder:
         history["epoch"].append(len(history["epoch"]))
         history["loss"].append(float(value))
         history["grad_norm"].append(float(grad_norm))
+        history["gap"].append(np.nan)
         history["seconds"].append(perf_counter() - self._start_time)
         history["passes"].append(self._objective.passes - self._start_passes)
         return self._callback is not None and self._callback(theta, history) is True
+
+    def gap(self, gap):
+        """Add to the iteration recorded last what F - F* is there, or seems to be."""
+        self.history["gap"][-1] = max(float(gap), 0.0)
 
     def stalled(self, rounding):
         """Whether the last iteration lowered F by no more than rounding and the gradient by little."""
@@ -84,6 +90,7 @@ class Recorder:
 
 STOPPED_BY_CALLER = "the callback asked to stop"
 AT_ROUNDING = "no lower point can be told from rounding"
+SEPARABLE = "the classes are separable and nothing is penalised: there is no minimum"
 NO_DESCENT = "the line search found no lower point"
 
 

@@ -110,10 +110,11 @@ def solve(objective, theta0, *, tol, max_iter, callback=None, row_weight=None, r
             theta = ascent.evaluate()
             gap = ascent.gap()
             stopped = record(theta, ascent.value, ascent.grad_norm)
+            if gap <= tol * ascent.value and not stopped:
+                gap = ascent.value - lower_bound(objective, ascent.distributions)
+            record.gap(gap)
             if stopped:
                 return record.result(theta, False, STOPPED_BY_CALLER)
-            if gap <= tol * ascent.value:
-                gap = ascent.value - lower_bound(objective, ascent.distributions)
             if gap <= tol * ascent.value:
                 reason = f"duality gap {gap:.3g} <= tol = {tol:.3g} times the objective"
                 return record.result(theta, True, reason)
