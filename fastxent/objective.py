@@ -167,6 +167,22 @@ class Objective:
             n_threads=self.n_threads,
         )
 
+    def on_features(self, chosen):
+        """Return the loss, without penalties, over some of the features (a mask)."""
+        target, sample_weight, class_weight, smoothing = self._data
+        X = self.X[:, np.flatnonzero(chosen)]
+        return Objective(
+            np.ascontiguousarray(X) if isinstance(X, np.ndarray) else X,
+            target,
+            n_classes=self.n_classes,
+            binary=self.binary,
+            sample_weight=sample_weight,
+            class_weight=class_weight,
+            label_smoothing=smoothing,
+            fit_intercept=self.fit_intercept,
+            n_threads=self.n_threads,
+        )
+
     @property
     def feature_l2(self):
         """The L2 penalty of each feature's weights, float64 (d,)."""

@@ -11,9 +11,24 @@
 # and a step of V_jk moves column k of A and all of s: the classes know of each other. Binary: Q = c p (1 - p) and
 # P = 0, so that s stays 0. Q, P and A are (K, n): a column of X meets contiguous numbers of one class.
 #
+# Where the penalty is l1 |V_j| of a feature's weights in all classes together, they step together. Their Hessian,
+# sum_i x_ij^2 c_i (diag p_i - p_i p_i'), is at most D = diag(2 h_jk) (the difference is diagonally dominant), and
+#
+#   min (1/2) sum_k D_k (v_k - u_k / D_k)^2 + l1 |v|      is   v_k = u_k r / (D_k r + l1)  with r = |v|,  or 0 if |u| <= l1
+#
+# so that r is the root of  sum_k u_k^2 / (D_k r + l1)^2 = 1  (M. Yuan, Y. Lin, JRSS B 68, 2006, for one D).
+#
 # Dense columns are centred as they are read, x_ij - m_jk with m_jk their mean under Q (1 - P): the step moves
 # the intercept of class k along, by -m_jk times as much, or columns far from zero would crawl. Sparse columns
 # stay sparse, m = 0.
+
+from libc.math cimport sqrt
+
+cdef enum:
+    ROOT_STEPS = 50
+
+cdef double LEAST_CURVATURE = 1e-9  # of a group's classes, relative to the largest
+
 
 cdef class Columns:
     """The columns of X: an ndarray (n, d) in Fortran order, or (data, indices, indptr, n, d) of a CSC matrix."""
@@ -86,6 +101,36 @@ cdef class Columns:
                 sweep_range(self, &model, &sweep, first, stop, <const double*>NULL)
             else:
                 sweep_range(self, &model, &sweep, first, stop, <const float*>NULL)
+
+    def sweep_groups(self, Q, P, A, s, pairs, order, Py_ssize_t first, Py_ssize_t stop, h, m, mean, G, W, V,
+                     radius, l1, l2, violation, scratch):
+        """The same for groups order[first:stop]: group c is pairs[c K : c K + K], the K weights of one feature.
+
+        violation: for each group, of their number. scratch: 2 K float64.
+        """
+        cdef Model model = self.model(Q, P, A, s)
+        cdef Py_ssize_t count = pairs.size // Q.shape[0], size = (self.d + 1) * model.K * sizeof(double)
+        cdef Py_ssize_t per_pair = count * model.K * sizeof(double)
+        cdef Sweep sweep
+        cdef double* u = <double*>address(scratch, 2 * model.K * sizeof(double), True)
+        check_range(first, stop, count)
+        sweep.pairs = <const Py_ssize_t*>address(pairs, count * model.K * sizeof(Py_ssize_t), False)
+        sweep.order = <const Py_ssize_t*>address(order, count * sizeof(Py_ssize_t), False)
+        sweep.h = <const double*>address(h, per_pair, False)
+        sweep.m = <const double*>address(m, per_pair, False)
+        sweep.mean = <const double*>address(mean, (self.d + 1) * sizeof(double), False)
+        sweep.G = <const double*>address(G, size, False)
+        sweep.W = <const double*>address(W, size, False)
+        sweep.V = <double*>address(V, size, True)
+        sweep.radius = <const double*>address(radius, size, False)
+        sweep.l1 = <const double*>address(l1, (self.d + 1) * sizeof(double), False)
+        sweep.l2 = <const double*>address(l2, (self.d + 1) * sizeof(double), False)
+        sweep.violation = <double*>address(violation, count * sizeof(double), True)
+        with nogil:
+            if self.is_double:
+                group_range(self, &model, &sweep, first, stop, u, <const double*>NULL)
+            else:
+                group_range(self, &model, &sweep, first, stop, u, <const float*>NULL)
 
     cdef Model model(self, Q, P, A, s) except *:
         cdef Model model
@@ -183,39 +228,61 @@ cdef void sparse_move(Py_ssize_t nnz, const real* x, const index* row, real step
         s[row[e]] += step * x[e] * p[row[e]]
 
 
+cdef double slope_of(Columns self, const Model* model, const Sweep* sweep, Py_ssize_t c, const real* unused) noexcept nogil:
+    """dq/dV of the coordinate pairs[c], the intercept of its class moving along."""
+    cdef Py_ssize_t n = self.n, K = model.K, here = sweep.pairs[c], j = here // K, k = here % K, at, nnz
+    cdef const real* q = <const real*>model.Q + k * n
+    cdef const real* a = <const real*>model.A + k * n
+    cdef const real* s = <const real*>model.s
+    cdef const real* x = <const real*>self.values
+    cdef double shift = sweep.m[c] + sweep.mean[j], dummy = 0
+    cdef double g = sweep.G[here] + sweep.l2[j] * (sweep.V[here] - sweep.W[here])
+    if shift != 0:
+        g -= shift * sweep.G[self.d * K + k]
+    if j == self.d:
+        return g + column_slope(n, <const real*>NULL, 0, q, a, s)
+    if self.storage == DENSE:
+        return g + column_slope(n, x + j * n, <real>sweep.m[c], q, a, s)
+    if self.storage == CSR32:
+        at, nnz = span(<const int32_t*>self.indptr, j, &dummy)
+        return g + sparse_slope(nnz, x + at, <const int32_t*>self.indices + at, q, a, s)
+    at, nnz = span(<const int64_t*>self.indptr, j, &dummy)
+    return g + sparse_slope(nnz, x + at, <const int64_t*>self.indices + at, q, a, s)
+
+
+cdef void move(Columns self, const Model* model, const Sweep* sweep, Py_ssize_t c, double step,
+               const real* unused) noexcept nogil:
+    """What follows from a step of the coordinate pairs[c]: its intercept, A and s."""
+    cdef Py_ssize_t n = self.n, K = model.K, here = sweep.pairs[c], j = here // K, k = here % K, at, nnz
+    cdef const real* p = <const real*>model.P + k * n
+    cdef real* a = <real*>model.A + k * n
+    cdef real* s = <real*>model.s
+    cdef const real* x = <const real*>self.values
+    cdef double shift = sweep.m[c] + sweep.mean[j], dummy = 0
+    if shift != 0:
+        sweep.V[self.d * K + k] -= shift * step
+    if j == self.d:
+        column_move(n, <const real*>NULL, 0, <real>step, p, a, s)
+    elif self.storage == DENSE:
+        column_move(n, x + j * n, <real>sweep.m[c], <real>step, p, a, s)
+    elif self.storage == CSR32:
+        at, nnz = span(<const int32_t*>self.indptr, j, &dummy)
+        sparse_move(nnz, x + at, <const int32_t*>self.indices + at, <real>step, p, a, s)
+    else:
+        at, nnz = span(<const int64_t*>self.indptr, j, &dummy)
+        sparse_move(nnz, x + at, <const int64_t*>self.indices + at, <real>step, p, a, s)
+
+
 cdef void sweep_range(Columns self, const Model* model, const Sweep* sweep, Py_ssize_t first, Py_ssize_t stop,
                       const real* unused) noexcept nogil:
-    cdef Py_ssize_t v, c, j, k, n = self.n, K = model.K, at = 0, nnz = 0, here, bias
-    cdef const real* q
-    cdef const real* p
-    cdef const real* x
-    cdef real* a
-    cdef real* s = <real*>model.s
-    cdef double g, h, m, shift, old, new, u, dummy = 0
+    cdef Py_ssize_t v, c, j, here
+    cdef double g, h, old, new, u
     for v in range(first, stop):
         c = sweep.order[v]
         here = sweep.pairs[c]
-        j, k = here // K, here % K
-        bias = self.d * K + k
-        q, p = <const real*>model.Q + k * n, <const real*>model.P + k * n
-        a = <real*>model.A + k * n
-        x = <const real*>self.values
-        m = sweep.m[c]
-        shift = m + sweep.mean[j]
+        j = here // model.K
         old = sweep.V[here]
-        g = sweep.G[here] + sweep.l2[j] * (old - sweep.W[here])
-        if shift != 0:
-            g -= shift * sweep.G[bias]
-        if j == self.d:
-            g += column_slope(n, <const real*>NULL, 0, q, a, s)
-        elif self.storage == DENSE:
-            g += column_slope(n, x + j * n, <real>m, q, a, s)
-        elif self.storage == CSR32:
-            at, nnz = span(<const int32_t*>self.indptr, j, &dummy)
-            g += sparse_slope(nnz, x + at, <const int32_t*>self.indices + at, q, a, s)
-        else:
-            at, nnz = span(<const int64_t*>self.indptr, j, &dummy)
-            g += sparse_slope(nnz, x + at, <const int64_t*>self.indices + at, q, a, s)
+        g = slope_of(self, model, sweep, c, unused)
         if old > 0:
             sweep.violation[c] = fabs(g + sweep.l1[j])
         elif old < 0:
@@ -228,16 +295,71 @@ cdef void sweep_range(Columns self, const Model* model, const Sweep* sweep, Py_s
         u = h * old - g
         new = (u - sweep.l1[j]) / h if u > sweep.l1[j] else (u + sweep.l1[j]) / h if u < -sweep.l1[j] else 0
         new = min(max(new, sweep.W[here] - sweep.radius[here]), sweep.W[here] + sweep.radius[here])
-        if new == old:
+        if new != old:
+            sweep.V[here] = new
+            move(self, model, sweep, c, new - old, unused)
+
+
+cdef void group_range(Columns self, const Model* model, const Sweep* sweep, Py_ssize_t first, Py_ssize_t stop,
+                      double* u, const real* unused) noexcept nogil:
+    cdef Py_ssize_t v, c, k, j, here, K = model.K
+    cdef double* D = u + K
+    cdef double l1, g, old, new, step, size, length, most, r, t
+    for v in range(first, stop):
+        c = sweep.order[v] * K
+        here = sweep.pairs[c]
+        j = here // K
+        l1 = sweep.l1[j]
+        size = length = most = 0
+        for k in range(K):
+            size += sweep.V[here + k] ** 2
+            D[k] = 2 * sweep.h[c + k] + sweep.l2[j]
+            most = max(most, D[k])
+        size = sqrt(size)
+        for k in range(K):
+            g = slope_of(self, model, sweep, c + k, unused)
+            D[k] = max(D[k], LEAST_CURVATURE * most)
+            u[k] = D[k] * sweep.V[here + k] - g
+            length += (g if size == 0 else g + l1 * sweep.V[here + k] / size) ** 2
+        sweep.violation[sweep.order[v]] = sqrt(length) - (l1 if size == 0 else 0)
+        if not most > 0:
             continue
-        sweep.V[here] = new
-        if shift != 0:
-            sweep.V[bias] -= shift * (new - old)
-        if j == self.d:
-            column_move(n, <const real*>NULL, 0, <real>(new - old), p, a, s)
-        elif self.storage == DENSE:
-            column_move(n, x + j * n, <real>m, <real>(new - old), p, a, s)
-        elif self.storage == CSR32:
-            sparse_move(nnz, x + at, <const int32_t*>self.indices + at, <real>(new - old), p, a, s)
-        else:
-            sparse_move(nnz, x + at, <const int64_t*>self.indices + at, <real>(new - old), p, a, s)
+        r = group_norm(K, u, D, l1, most)
+        t = 1
+        for k in range(K):
+            old = sweep.V[here + k]
+            step = u[k] * r / (D[k] * r + l1) - old if r > 0 else -old
+            if fabs(old + step - sweep.W[here + k]) > sweep.radius[here + k]:
+                new = sweep.W[here + k] + (sweep.radius[here + k] if step > 0 else -sweep.radius[here + k])
+                t = min(t, max((new - old) / step, 0.0))
+        for k in range(K):
+            old = sweep.V[here + k]
+            new = u[k] * r / (D[k] * r + l1) if r > 0 else 0
+            new = new if t == 1 else old + t * (new - old)
+            if new != old:
+                sweep.V[here + k] = new
+                move(self, model, sweep, c + k, new - old, unused)
+
+
+cdef double group_norm(Py_ssize_t K, const double* u, const double* D, double l1, double most) noexcept nogil:
+    """The root r > 0 of  sum_k u_k^2 / (D_k r + l1)^2 = 1,  or 0 if there is none: by Newton's method on the inverse
+    of the sum's root, which is concave in r and nearly linear; begun at a lower bound."""
+    cdef double total = 0, slope, part, r, step
+    cdef Py_ssize_t k
+    cdef int iteration
+    for k in range(K):
+        total += u[k] ** 2
+    if total <= l1 ** 2:
+        return 0
+    r = (sqrt(total) - l1) / most
+    for iteration in range(ROOT_STEPS):
+        total = slope = 0
+        for k in range(K):
+            part = u[k] / (D[k] * r + l1)
+            total += part ** 2
+            slope += part ** 2 * D[k] / (D[k] * r + l1)
+        step = (sqrt(total) - 1) * total / slope
+        r += step
+        if fabs(step) <= 1e-12 * r:
+            break
+    return r

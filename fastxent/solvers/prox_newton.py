@@ -8,10 +8,9 @@
     repeat
         G = gradient of the smooth part
         candidates = weights that are not zero, weights with |G| > l1, intercepts
-        V = coordinate descent on  G (V - W) + (V - W)' H (V - W) / 2 + l1 |V|  over the candidates
-        kernels/coordinate.pxi
-            in random order; weights that rest at zero are left out after the first sweep, and looked at again at the
-            end
+        V = coordinate descent on  G (V - W) + (V - W)' H (V - W) / 2 + l1 |V|  over the candidates,
+            in random order; weights that rest at zero are left out after the first sweep, and looked at again at
+            the end                                                                          kernels/coordinate.pxi
         W <- W + t (V - W),  t = 1, 1/2, ... until F falls enough (t = 1 nearly always)
         if sweeps and falls are slow (columns that lean on each other): a truncated Newton step that keeps zeros
             and signs                                                                               l1_newton.py
@@ -19,6 +18,9 @@
 A class of which the model thinks little has next to no curvature, and Newton's step for it may be anything:
 each weight has a radius within which it moves, adapted to how far it went (A. Genkin, D. D. Lewis, D. Madigan,
 "Large-scale Bayesian logistic regression for text categorization", Technometrics 49, 2007).
+
+With l1 sum_j |V_j| over the weights of a feature in all classes (``penalty_groups="features"``), these move together,
+and whole rows of W are exactly zero.
 
 H is the true Hessian of the multinomial loss: glmnet's cycles over the classes leave out what one class's step
 does to the others. Weights are zero exactly where the model's minimum has them so.
@@ -33,6 +35,7 @@ import numpy as np
 from .. import kernels
 from ..objective import work
 from ..prediction import predict
+from . import metric
 from .l1_newton import L1Problem, newton_step
 from .result import AT_ROUNDING, NO_DESCENT, STOPPED_BY_CALLER, Recorder, attainable, out_of_iterations
 from .sdca import _frequencies, _logit
@@ -88,6 +91,7 @@ def solve(objective, theta0, *, tol, max_iter, callback=None, row_weight=None, r
     value += model.penalty(theta)
     small, gained, last_fall = 0, 0.0, np.inf
     cheap = isinstance(objective.X, np.ndarray) or work(objective.X, objective.K) <= _SMALL
+    straight = not is_grouped(objective)  # within a face the penalty is linear
     for iteration in range(max_iter + 1):
         badness = np.abs(model.least_subgradient(theta, grad)).max()
         if record(theta, value, badness):
@@ -113,7 +117,7 @@ def solve(objective, theta0, *, tol, max_iter, callback=None, row_weight=None, r
         theta, value, grad = lower
         gained = 0.0
         slow, last_fall = fall > _SLOW * last_fall or small > 0, fall
-        if not finished and slow and (cheap or iteration >= _LONG):
+        if straight and not finished and slow and (cheap or iteration >= _LONG):
             inside = _move_inside(problem, theta, value, grad, _CG_STEPS * (2 + iteration))
             if inside is not None:
                 gained = value - inside[1]
@@ -121,15 +125,83 @@ def solve(objective, theta0, *, tol, max_iter, callback=None, row_weight=None, r
 
 
 def l1_max(objective):
-    """The least L1 penalty at which all weights are zero: the largest entry of the gradient at W = 0, b at its
-    optimum.
+    """The least L1 penalty at which all weights that have one are zero.
 
-    The objective's own L1 and L2 penalties do not matter.
+    It is the largest entry of the gradient (for groups, the largest norm of a feature's), each divided by its penalty
+    factor, where those weights are zero and the others at their optimum. The objective's own penalties do not matter.
     """
     theta = objective.initial()
+    factor = objective.penalty_factor
+    factor = np.ones(objective.n_features) if factor is None else factor
+    free = factor == 0
     if objective.fit_intercept:
         theta[-1] = _log_odds(objective)
-    return float(np.abs(objective.value_and_grad(theta)[1][:-1]).max())
+    if free.all():
+        return 0.0
+    if free.any():
+        alone = objective.on_features(free)
+        found = metric.solve(alone, alone.initial(), tol=1e-14, max_iter=1000).theta
+        theta[:-1][free], theta[-1] = found[:-1], found[-1]
+    _, grad = objective.value_and_grad(theta)
+    grad = grad[:-1][~free]  # penalties have none at zero
+    if objective.penalty_groups == "features":
+        grad = np.linalg.norm(grad, axis=1, keepdims=True)
+    return float((np.abs(grad) / factor[~free, np.newaxis]).max())
+
+
+class _Part:
+    """Coordinates of the model at a point that are swept over: one by one, or the K of each feature together.
+
+    A violation is measured by the fall of the model that it allows, violation^2 / h: columns differ in size.
+    """
+
+    def __init__(self, model, Q, P, grad, theta, V, pairs, together):
+        self._objective = objective = model._objective
+        self._pairs = pairs = np.ascontiguousarray(pairs, np.intp)
+        self._width = width = objective.K if together else 1
+        h, m = np.empty(len(pairs)), np.empty(len(pairs))
+        model._columns.curvature(Q, P, pairs, h, m, model._dense and objective.fit_intercept)
+        features = pairs // objective.K
+        curvature = ((2.0 if together else 1.0) * h + model._l2[features]).reshape(-1, width).max(axis=1)
+        self._unit = np.where(curvature > 0, 1.0 / np.sqrt(np.where(curvature > 0, curvature, 1.0)), 0.0)
+        self._share = model._entries[features[::width]] * (width / objective.K)
+        self._at_zero = lambda: ~V.ravel()[pairs].reshape(-1, width).any(axis=1)
+        self._violation = np.zeros(len(pairs) // width)
+        self._everything = self._active = np.arange(len(self._violation), dtype=np.intp)
+        before = (Q, P, model._A, model._s, pairs)
+        after = (h, m, model._mean, grad, theta, V, model._radius, model._l1, model._l2, self._violation)
+        if together:
+            scratch = np.empty(2 * width)
+            self._call = lambda *order: model._columns.sweep_groups(*before, *order, *after, scratch)
+        else:
+            self._call = lambda *order: model._columns.sweep(*before, *order, *after)
+
+    def sweep(self, rng):
+        """Minimise over each coordinate in turn; the largest violation met."""
+        order = rng.permutation(self._active)
+        if self._width == 1:  # class by class, so that one class's numbers stay in cache
+            order = order[np.argsort(self._pairs[order] % self._objective.K, kind="stable")]
+        if len(order) == 0:
+            return 0.0
+        full = self._everything.copy()
+        full[: len(order)] = order
+        step = max(1, _PAIRS_OF_A_CALL // self._width)
+        for first in range(0, len(order), step):
+            self._call(full, first, min(first + step, len(order)))
+        self._objective.passes += self._share[self._active].sum()
+        return max((self._violation * self._unit)[self._active].max(), 0.0)
+
+    @property
+    def complete(self):
+        return len(self._active) == len(self._everything)
+
+    def wake(self):
+        self._active = self._everything
+
+    def leave_out(self, worst):
+        """Those that rest at zero, and will do so while the others move some more."""
+        rests = self._at_zero() & (self._violation * self._unit < -0.1 * worst)
+        self._active = self._active[~rests[self._active]]
 
 
 class _Model:
@@ -156,85 +228,57 @@ class _Model:
         if self._dense:  # centred weights take the intercept along, beyond any radius of its own
             self._radius[-1] = np.inf
         self._first_worst = None
+        self._grouped = is_grouped(objective)
         self._least_radius = _LEAST_SHARE * self._radius  # a weight that rested for long may still wake up
         self._A = np.empty((K, objective.n_rows), self._dtype)
         self._s = np.empty(objective.n_rows, self._dtype)
 
     def penalty(self, theta):
-        return float((self._l1[:, np.newaxis] * np.abs(theta)).sum())
+        sizes = np.linalg.norm(theta, axis=1, keepdims=True) if self._grouped else np.abs(theta)
+        return float((self._l1[:, np.newaxis] * sizes).sum())
 
     def least_subgradient(self, theta, grad):
         l1 = self._l1[:, np.newaxis]
+        if self._grouped:
+            size, steepness = (np.linalg.norm(v, axis=1, keepdims=True) for v in (theta, grad))
+            at_zero = grad * np.maximum(1.0 - l1 / np.where(steepness > 0, steepness, np.inf), 0.0)
+            at_zero[steepness[:, 0] <= l1[:, 0]] = 0.0
+            return np.where(size == 0.0, at_zero, grad + l1 * theta / np.where(size > 0, size, 1.0))
         at_zero = np.sign(grad) * np.maximum(np.abs(grad) - l1, 0.0)
         return np.where(theta == 0.0, at_zero, grad + l1 * np.sign(theta))
 
     def minimise(self, theta, grad, rng):
-        """Where the model at ``theta`` is least, and whether the largest violation came down as far as it should.
-
-        A violation is measured by the fall of the model that it allows, violation^2 / h: columns differ in size.
-        """
-        objective = self._objective
-        candidates = (theta != 0.0) | (np.abs(grad) > self._l1[:, np.newaxis])
-        candidates[-1] = objective.fit_intercept
-        pairs = np.flatnonzero(candidates).astype(np.intp)
+        """Where the model at ``theta`` is least, and whether the largest violation came down as far as it should."""
         Q, P = self._weights(theta)
-        h, m = np.empty(len(pairs)), np.empty(len(pairs))
-        self._columns.curvature(Q, P, pairs, h, m, self._dense and objective.fit_intercept)
         self._A.fill(0)
         self._s.fill(0)
         V = theta.copy()
-        violation = np.zeros(len(pairs))
-        curvature = h + self._l2[pairs // objective.K]
-        weight = np.where(curvature > 0, 1.0 / np.sqrt(np.where(curvature > 0, curvature, 1.0)), 0.0)
-
-        def sweep(active):
-            # Class by class, so that one class's numbers stay in cache; features in random order.
-            order = rng.permutation(active)
-            order = order[np.argsort(pairs[order] % objective.K, kind="stable")]
-            full = np.arange(len(pairs), dtype=np.intp)
-            full[: len(order)] = order
-            for first in range(0, len(order), _PAIRS_OF_A_CALL):
-                stop = min(first + _PAIRS_OF_A_CALL, len(order))
-                self._columns.sweep(
-                    Q,
-                    P,
-                    self._A,
-                    self._s,
-                    pairs,
-                    full,
-                    first,
-                    stop,
-                    h,
-                    m,
-                    self._mean,
-                    grad,
-                    theta,
-                    V,
-                    self._radius,
-                    self._l1,
-                    self._l2,
-                    violation,
-                )
-            objective.passes += self._entries[pairs[active] // objective.K].sum() / objective.K
-            return max((violation[active] * weight[active]).max(), 0.0)
-
-        everything = np.arange(len(pairs), dtype=np.intp)
-        active = everything
-        worst = first_worst = sweep(active)
+        parts = [_Part(self, Q, P, grad, theta, V, *chosen) for chosen in self._candidates(theta, grad)]
+        worst = first_worst = max(part.sweep(rng) for part in parts)
         self._first_worst = self._first_worst or worst or 1.0
-        reduction = 0.4 * min(1.0, 0.1 + worst / self._first_worst)
+        target = 0.4 * min(1.0, 0.1 + worst / self._first_worst) * first_worst
         for _ in range(_SWEEPS):
-            if worst <= reduction * first_worst:
-                if len(active) == len(everything):
+            if worst <= target:
+                if all(part.complete for part in parts):
                     break
-                active = everything  # those left out may have woken up
+                for part in parts:  # those left out may have woken up
+                    part.wake()
             else:
-                rests = (V.ravel()[pairs[active]] == 0.0) & (violation[active] * weight[active] < -0.1 * worst)
-                active = active[~rests]
-                if len(active) == 0:
-                    active = everything
-            worst = sweep(active)
-        return V, worst <= reduction * first_worst
+                for part in parts:
+                    part.leave_out(worst)
+            worst = max(part.sweep(rng) for part in parts)
+        return V, worst <= target
+
+    def _candidates(self, theta, grad):
+        """Pairs j K + k that may move, and whether each feature's move together."""
+        active = self.least_subgradient(theta, grad) != 0.0
+        active |= theta != 0.0
+        active[-1] = self._objective.fit_intercept
+        if self._grouped:
+            groups = active.any(axis=1) & (self._l1 > 0)
+            yield np.flatnonzero(np.broadcast_to(groups[:, np.newaxis], theta.shape)), True
+            active[groups] = False
+        yield np.flatnonzero(active), False
 
     def held(self, step):
         """Whether some weight went as far as it may."""
@@ -255,6 +299,11 @@ class _Model:
             return np.ascontiguousarray(Q), np.zeros_like(Q)
         P = np.ascontiguousarray(proba.T, self._dtype)
         return P * mass, P
+
+
+def is_grouped(objective):
+    """Whether L1 is the norm of a feature's weights in all classes; two classes have one weight."""
+    return objective.penalty_groups == "features" and objective.K > 1 and objective.l1 > 0
 
 
 def _move_inside(problem, theta, value, grad, max_steps):
