@@ -16,6 +16,8 @@ OPTIONS = {
     "soft_weighted": {"soft": True, "sample_weight": True, "class_weight": True},
     "smoothing": {"label_smoothing": 0.1, "class_weight": True},
     "no_intercept": {"fit_intercept": False},
+    "factors": {"penalty_factor": np.array([1.0, 0.5, 3.0, 1.0, 0.1, 10.0, 2.0])},
+    "free_feature": {"penalty_factor": np.array([1.0, 0.0, 3.0, 1.0, 0.0, 1.0, 2.0])},
 }
 
 

@@ -9,13 +9,51 @@ from fastxent.objective import Objective
 from fastxent.solvers import l1_newton, prox_newton
 
 
+def penalty(problem, W):
+    sizes = np.linalg.norm(W, axis=1) if problem.penalty_groups else np.abs(W).sum(axis=1)
+    return float(problem.feature_l1 @ sizes)
+
+
 def assert_optimal(problem, theta, accuracy):
     """The subgradient of least norm is next to nothing, measured by l1; weights at zero are exactly zero."""
     _, grad = problem.value_and_grad(theta)
-    W, G = theta[:-1], grad[:-1]
-    off = np.where(W == 0, np.maximum(np.abs(G) - problem.l1, 0), np.abs(G + problem.l1 * np.sign(W)))
+    W, G, l1 = theta[:-1], grad[:-1], problem.feature_l1[:, None]
+    if problem.penalty_groups:
+        size = np.linalg.norm(W, axis=1, keepdims=True)
+        off = np.where(
+            size == 0,
+            np.maximum(np.linalg.norm(G, axis=1, keepdims=True) - l1, 0),
+            np.abs(G + l1 * W / np.where(size > 0, size, 1)),
+        )
+    else:
+        off = np.where(W == 0, np.maximum(np.abs(G) - l1, 0), np.abs(G + l1 * np.sign(W)))
     assert off.max() <= accuracy * problem.l1
     assert np.abs(grad[-1]).max() <= accuracy * problem.l1
+
+
+def proximal_gradient(problem, steps):
+    """The plainest method there is, from zero; with momentum, begun anew where F rises (FISTA)."""
+    theta = before = problem.initial()
+    l1 = problem.feature_l1[:, None]
+    mass = problem.row_masses() / problem.total_weight
+    bound = 0.5 * float(mass @ (np.square(problem.X).sum(axis=1) + 1)) + problem.feature_l2.max()
+    momentum, value = 1.0, np.inf
+    for _ in range(steps):
+        following = (1 + np.sqrt(1 + 4 * momentum**2)) / 2
+        ahead = theta + (momentum - 1) / following * (theta - before)
+        before, momentum = theta, following
+        theta = ahead - problem.value_and_grad(ahead)[1] / bound
+        W = theta[:-1]
+        if problem.penalty_groups:
+            size = np.linalg.norm(W, axis=1, keepdims=True)
+            W *= np.maximum(1 - l1 / bound / np.where(size > 0, size, 1.0), 0)
+        else:
+            W[:] = np.sign(W) * np.maximum(np.abs(W) - l1 / bound, 0)
+        new = problem.value(theta) + penalty(problem, W)
+        if new > value:
+            momentum, theta = 1.0, before
+        value = min(value, new)
+    return theta, value
 
 
 @pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
@@ -28,8 +66,46 @@ def test_reaches_the_optimum_with_every_option(options, storage, K, l2):
     assert result.converged, result.reason
     assert_optimal(problem, result.theta, 1e-4)
     assert result.value == pytest.approx(
-        problem.value(result.theta) + 0.01 * np.abs(result.theta[:-1]).sum(), rel=1e-14
+        problem.value(result.theta) + penalty(problem, result.theta[:-1]), rel=1e-14
     )
+
+
+@pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
+@pytest.mark.parametrize("storage", STORAGES)
+@pytest.mark.parametrize("l2", [0.0, 0.01])
+def test_groups_of_features_reach_the_optimum_with_every_option(options, storage, l2):
+    problem = objective(4, storage=storage, l1=0.03, l2=l2, penalty_groups="features", **options)
+    result = prox_newton.solve(problem, problem.initial(), tol=1e-13, max_iter=300)
+    assert result.converged, result.reason
+    assert_optimal(problem, result.theta, 1e-4)
+    zeros = (result.theta[:-1] == 0).sum(axis=1)
+    assert set(zeros) <= {0, 4}
+    assert result.value == pytest.approx(
+        problem.value(result.theta) + penalty(problem, result.theta[:-1]), rel=1e-14
+    )
+
+
+@pytest.mark.parametrize("groups", [None, "features"])
+@pytest.mark.parametrize("options", ["plain", "factors", "free_feature", "both_weights"])
+def test_same_optimum_as_proximal_gradient(groups, options):
+    problem = objective(3, l1=0.04, l2=0.003, penalty_groups=groups, **OPTIONS[options])
+    theta, value = proximal_gradient(problem, 3000)
+    result = prox_newton.solve(problem, problem.initial(), tol=1e-13, max_iter=300)
+    assert result.value == pytest.approx(value, rel=1e-9)
+    np.testing.assert_array_equal(result.theta[:-1] == 0, theta[:-1] == 0)
+    for found in (result.theta, theta):  # a row without a penalty is determined up to a constant
+        free = np.append(problem.feature_l1 == 0, True)
+        found[free] -= found[free].mean(axis=1, keepdims=True)
+    np.testing.assert_allclose(result.theta, theta, atol=1e-4)
+    assert 0 < np.count_nonzero(result.theta[:-1].any(axis=1)) < 7 or groups is None
+
+
+def test_groups_of_two_classes_are_single_weights():
+    plain, grouped = (
+        objective(2, l1=0.02, penalty_groups=groups, storage="csr32") for groups in (None, "features")
+    )
+    thetas = [prox_newton.solve(p, p.initial(), tol=1e-10, max_iter=100).theta for p in (plain, grouped)]
+    np.testing.assert_array_equal(*thetas)
 
 
 @pytest.mark.parametrize("storage", STORAGES)
@@ -46,13 +122,21 @@ def test_single_precision_data_reach_the_optimum_of_their_doubles(storage, K):
 
 @pytest.mark.parametrize("storage", STORAGES)
 @pytest.mark.parametrize("K", [2, 4])
-def test_l1_max_is_where_the_first_weight_appears(storage, K):
-    largest = prox_newton.l1_max(objective(K, storage=storage))
-    above, below = (objective(K, storage=storage, l1=largest * factor) for factor in (1.0001, 0.99))
+@pytest.mark.parametrize("groups", [None, "features"])
+@pytest.mark.parametrize("options", ["plain", "factors", "free_feature", "no_intercept", "soft_weighted"])
+def test_l1_max_is_where_the_first_weight_appears(storage, K, groups, options):
+    options = OPTIONS[options] | {"penalty_groups": groups}
+    largest = prox_newton.l1_max(objective(K, storage=storage, **options))
+    above, below = (
+        objective(K, storage=storage, l1=largest * factor, **options) for factor in (1 + 1e-6, 0.99)
+    )
+    penalised = above.feature_l1 > 0
     theta = prox_newton.solve(above, above.initial(), tol=1e-12, max_iter=100).theta
-    assert not theta[:-1].any()
+    assert not theta[:-1][penalised].any()
     theta = prox_newton.solve(below, below.initial(), tol=1e-12, max_iter=100).theta
-    assert 1 <= np.count_nonzero(theta[:-1]) <= 3
+    rows = np.count_nonzero(theta[:-1][penalised].any(axis=1))
+    assert 1 <= rows <= 3
+    assert np.isfinite(theta).all()
 
 
 @pytest.mark.parametrize("offset", [0.0, 1e4])
