@@ -19,6 +19,7 @@ _HOME = {
     "LogisticRegression": "estimators",
     "LogisticRegressionCV": "estimators",
     "SGDClassifier": "estimators",
+    "logistic_path": "estimators",
     "LossCurveDisplay": "display",
 }
 

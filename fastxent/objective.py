@@ -55,6 +55,8 @@ class Objective:
         Shape of theta: feature-major, the intercept last.
     total_weight : float
         S above; for soft labels sum_i s_i.
+    targets : tuple
+        target, n_classes, row weights (hard labels' class weights in them, unless smoothed), class weights, smoothing.
     passes : float
         Passes over the data so far: 1 for a value with or without gradient, 1.5 or 1 for a Hessian product.
     """
@@ -105,14 +107,14 @@ class Objective:
         self._scale = 1.0
         if reduction == "mean":
             self._scale = 1.0 / self.total_weight if self.total_weight > 0 else 0.0
-        self._targets = (target, n_classes, weight, class_weight, label_smoothing)
-        self._rows = bind(X, self.K, *self._targets)
+        self.targets = (target, n_classes, weight, class_weight, label_smoothing)
+        self._rows = bind(X, self.K, *self.targets)
         parts = gradient_parts(X, self._rows)
         self._bounds = split(X, parts, self._rows.block)
         # So wide a model that threads would need too many gradients: they share one, and split its classes.
         self._shared = self._rows.uses_theta and parts < 4 and work(X, self.K) >= 8 * MIN_PIECE
         if self._shared:
-            self._rows = bind(X, self.K, *self._targets, True)
+            self._rows = bind(X, self.K, *self.targets, True)
         self._hessian = None, None  # where the last Hessian product was taken, and the probabilities there
         self._weights = parallel.Buffers(self._rows.weights_size, self.dtype)
         self._parts = parallel.Buffers(self._rows.weights_size, self.dtype)
@@ -198,7 +200,7 @@ class Objective:
 
     def rows_of(self, X):
         """The kernels' view of other features with these targets and weights."""
-        return bind(X, self.K, *self._targets)
+        return bind(X, self.K, *self.targets)
 
     @property
     def rows(self):

@@ -417,6 +417,14 @@ def check_class_weight(class_weight, n_classes):
     return _check_weights(class_weight, n_classes, "class_weight", "class")
 
 
+def check_penalty_factor(penalty_factor, n_features):
+    """Factors of the penalty as a float64 array of shape (n_features,), finite and not negative; None if all are 1."""
+    if penalty_factor is None:
+        return None
+    factor = _check_weights(penalty_factor, n_features, "penalty_factor", "feature")
+    return None if (factor == 1).all() else factor
+
+
 def _check_weights(weights, length, name, what):
     weights = as_native(weights, name, np.float64)
     if weights.shape != (length,):

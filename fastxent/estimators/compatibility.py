@@ -126,7 +126,7 @@ def _about_penalty(kind, C, l1_ratio):
 
 def _check_solver(solver, kind, dual):
     advice = "Use solver='auto'."
-    if solver not in ("auto", "prox_newton", "saga", "liblinear") and kind not in ("l2", None):
+    if solver not in ("auto", "prox_newton", "sgd", "saga", "liblinear") and kind not in ("l2", None):
         raise ValueError(
             f"Solver {solver} supports only 'l2' or None penalties, got {kind} penalty. {advice}"
         )

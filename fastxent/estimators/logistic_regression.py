@@ -37,7 +37,9 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifierMixin, SparseCoef
         + \frac{1 - \rho}{2 C S} \|W\|_2^2 + \frac{\rho}{C S} \|W\|_1,
 
     where rho is ``l1_ratio``. The intercept b is never penalised. Two classes have one column of
-    coefficients, that of ``classes_[1]``, and p is its sigmoid.
+    coefficients, that of ``classes_[1]``, and p is its sigmoid. With ``penalty_factor`` f, both norms are sums over
+    features j of f_j times their share; with ``penalty_groups="features"``, the last one is the sum of
+    \|W_j\|_2, the norm of a feature's weights in all classes.
 
     Parameters
     ----------
@@ -51,9 +53,11 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifierMixin, SparseCoef
     dual : bool, default=False
         Without effect; allowed only where scikit-learn allows it (``solver='liblinear'``).
     tol : float, default=1e-4
-        For the solvers 'metric', 'sdca' and 'prox_newton': fitting stops when the objective above is estimated
-        to lie within ``tol`` times itself of its minimum. For scikit-learn's names, as in scikit-learn: when no
-        entry of the gradient (with L1: of its subgradient of least norm) is larger in absolute value.
+        For 'auto', 'metric', 'sdca', 'prox_newton' and 'sgd': fitting stops when the objective above lies within
+        ``tol`` times itself of its minimum, as certified by the duality gap ('sdca') or estimated by the Newton
+        decrement, twice in a row (the others); as near as floating point allows if that is nearer than ``tol``
+        can be. For scikit-learn's names, as in scikit-learn: when no entry of the gradient (with L1: of its
+        subgradient of least norm) is larger in absolute value.
     fit_intercept : bool, default=True
         Whether there is a b; else it is zero.
     intercept_scaling : float, default=1
@@ -62,13 +66,14 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifierMixin, SparseCoef
         Weights of classes, which multiply the sample weights. 'balanced' is n / (K count_k), in which count_k
         counts sample weights.
     random_state : int, RandomState instance or None, default=None
-        Without effect: no solver here draws random numbers.
-    solver : {'auto', 'metric', 'sdca', 'prox_newton', 'lbfgs', 'newton-cg', 'newton-cholesky', 'sag', \
+        The order in which 'sdca' and 'sgd' visit rows, and 'prox_newton' weights; None is the same order every
+        time. The others draw no random numbers.
+    solver : {'auto', 'metric', 'sdca', 'prox_newton', 'sgd', 'lbfgs', 'newton-cg', 'newton-cholesky', 'sag', \
             'saga', 'liblinear'}, default='auto'
         'metric' is L-BFGS in a metric that follows the curvature (no L1 penalty); 'sdca' dual ascent over the
-        rows of a sparse X (L2 penalty only); 'prox_newton' is for L1 penalties. 'auto' takes one of the three
-        where a pass over the data takes time, and otherwise does as 'lbfgs'. The other names are
-        scikit-learn's, with its rules about which penalty each may have; all reach the same optimum, by our
+        rows of a sparse X (L2 penalty only); 'prox_newton' is for L1 penalties. 'auto' takes one of the three.
+        'sgd' takes stochastic steps with reduced variance, whose speed depends on the scales of rows and columns,
+        and knows neither penalty_factor nor penalty_groups. The other names are scikit-learn's, with its rules about which penalty each may have; all reach the same optimum, by our
         solvers: 'lbfgs', 'sag' and 'saga' by L-BFGS (truncated Newton for a ``tol`` below 1e-7), 'newton-cg',
         'newton-cholesky' and 'liblinear' by truncated Newton, and any of them by a Newton method with
         proximal steps if there is an L1 penalty.
@@ -83,6 +88,12 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifierMixin, SparseCoef
     n_threads : int or None, default=None
         Threads for evaluating the objective and for predicting; None lets the package choose, -1 is all
         cores. Results are the same bit for bit whatever it is.
+    penalty_factor : array-like of shape (d,) or None, default=None
+        Multiplies both penalties of each feature; 0 leaves it free. None is 1 for all. They are taken as they are:
+        unlike glmnet's, they are not made to sum to d.
+    penalty_groups : {'features'} or None, default=None
+        'features': the L1 part penalises the norm of a feature's weights in all classes, so that features come
+        and go as a whole. For two classes it is the same as None.
 
     Attributes
     ----------
@@ -134,6 +145,8 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifierMixin, SparseCoef
         "warm_start": ["boolean"],
         "n_jobs": [None, Integral],
         "n_threads": [None, Integral],
+        "penalty_factor": ["array-like", None],
+        "penalty_groups": [StrOptions({"features"}), None],
     }
 
     def __init__(
@@ -154,6 +167,8 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifierMixin, SparseCoef
         warm_start=False,
         n_jobs=None,
         n_threads=None,
+        penalty_factor=None,
+        penalty_groups=None,
     ):
         self.penalty = penalty
         self.C = C
@@ -170,6 +185,8 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifierMixin, SparseCoef
         self.warm_start = warm_start
         self.n_jobs = n_jobs
         self.n_threads = n_threads
+        self.penalty_factor = penalty_factor
+        self.penalty_groups = penalty_groups
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y, sample_weight=None, eval_set=None):
@@ -246,6 +263,7 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifierMixin, SparseCoef
             max_iter=self.max_iter,
             callback=after_iteration,
             row_weight=row_weight,
+            random_state=seed_of(self.random_state),
         )
         tasks.close()
         validation.check_finite_result(result.theta, X)
@@ -309,6 +327,8 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifierMixin, SparseCoef
             sample_weight=sample_weight,
             class_weight=class_weight,
             fit_intercept=self.fit_intercept,
+            penalty_factor=validation.check_penalty_factor(self.penalty_factor, X.shape[1]),
+            penalty_groups=self.penalty_groups,
             n_threads=n_threads,
         )
         if not objective.total_weight > 0:
@@ -460,9 +480,18 @@ def weight_of_rows(target, sample_weight, class_weight):
     return class_weight[target] if sample_weight is None else sample_weight * class_weight[target]
 
 
+def seed_of(random_state):
+    """A seed for the solvers' generators; None is 0."""
+    if random_state is None or isinstance(random_state, Integral):
+        return int(random_state or 0)
+    return int(random_state.randint(np.iinfo(np.int32).max))
+
+
 def penalise(objective, C, l1_ratio):
     """Give an objective its penalty. C is relative to the sum of losses, the objective is their mean."""
     strength = 1.0 / (C * objective.total_weight)
+    if objective.penalty_factor is not None and not objective.penalty_factor.any():
+        strength = 0.0
     objective.l2 = strength * (1.0 - l1_ratio)
     objective.l1 = strength * l1_ratio
 
@@ -471,11 +500,11 @@ def centred(theta, objective):
     """Of the parameters with the same probabilities, those whose sum over classes is zero.
 
     A softmax does not change when all classes gain the same column. L2 has its least norm at sum zero; L1 has
-    not, so there only the intercept moves.
+    not, so there only the intercept moves, and what has no penalty.
     """
     if objective.K == 1:
         return theta
     theta = theta.copy()
-    rows = slice(None) if objective.l1 == 0 else slice(-1, None)
+    rows = np.append(objective.feature_l1 == 0, True)
     theta[rows] -= theta[rows].mean(axis=1, keepdims=True)
     return theta

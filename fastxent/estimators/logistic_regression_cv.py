@@ -35,6 +35,7 @@ from .logistic_regression import (
     for_kernels,
     penalise,
     restored_on_failure,
+    seed_of,
     weight_of_rows,
 )
 
@@ -73,7 +74,8 @@ class LogisticRegressionCV(LogisticRegression):
         A name from ``sklearn.metrics.get_scorer_names()``, or a callable ``scorer(estimator, X, y)``; larger is
         better. None is accuracy. The default is measured without clipping probabilities, and is the only name
         that can score soft labels; a plain function is handed them as they are.
-    solver : {'auto', 'lbfgs', 'newton-cg', 'newton-cholesky', 'sag', 'saga', 'liblinear'}, default='auto'
+    solver : {'auto', 'metric', 'sdca', 'prox_newton', 'sgd', 'lbfgs', 'newton-cg', 'newton-cholesky', 'sag', \
+            'saga', 'liblinear'}, default='auto'
         As in :class:`LogisticRegression`.
     tol : float, default=1e-4
         As in :class:`LogisticRegression`, for every fit.
@@ -91,7 +93,7 @@ class LogisticRegressionCV(LogisticRegression):
     intercept_scaling : float, default=1.0
         Without effect.
     random_state : int, RandomState instance or None, default=None
-        Without effect.
+        As in :class:`LogisticRegression`; every fit has the same.
     use_legacy_attributes : bool, default=True
         Which shapes the attributes have; its default will change as in scikit-learn 1.10. Below, F is the
         number of folds, R of l1_ratios, M of Cs, p is d, or d + 1 with an intercept, which is the last entry,
@@ -99,6 +101,8 @@ class LogisticRegressionCV(LogisticRegression):
     n_threads : int or None, default=None
         Threads, over the folds or inside each evaluation; None lets the package choose, -1 is all cores.
         Results are the same bit for bit whatever it is.
+    penalty_factor, penalty_groups
+        As in :class:`LogisticRegression`.
 
     Attributes
     ----------
@@ -172,6 +176,8 @@ class LogisticRegressionCV(LogisticRegression):
         random_state=None,
         use_legacy_attributes="warn",
         n_threads=None,
+        penalty_factor=None,
+        penalty_groups=None,
     ):
         self.Cs = Cs
         self.l1_ratios = l1_ratios
@@ -191,6 +197,8 @@ class LogisticRegressionCV(LogisticRegression):
         self.random_state = random_state
         self.use_legacy_attributes = use_legacy_attributes
         self.n_threads = n_threads
+        self.penalty_factor = penalty_factor
+        self.penalty_groups = penalty_groups
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y, sample_weight=None, **params):
@@ -233,6 +241,7 @@ class LogisticRegressionCV(LogisticRegression):
         sample_weight = validation.check_sample_weight(sample_weight, X.shape[0], all_zero=False)
         class_weight = self._check_class_weight(classes, target, sample_weight)
         split_params, score_params = self._route("fit", sample_weight, params)
+        self._seed = seed_of(self.random_state)
         labels = classes[target] if target.ndim == 1 else target
         folds = self._folds(X, target, labels, split_params)
 
@@ -351,6 +360,7 @@ class LogisticRegressionCV(LogisticRegression):
                 max_iter=self.max_iter,
                 callback=after_iteration,
                 row_weight=row_weight,
+                random_state=self._seed,
             )
 
         result = solve(self.tol)

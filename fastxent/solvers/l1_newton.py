@@ -99,19 +99,70 @@ class L1Problem(Conditioned):
 
     def least_subgradient(self, u, grad):
         """The element of least norm of the subdifferential in u; zero at the optimum and only there."""
-        return _least_subgradient(u, grad, self.l1)
+        return least_subgradient(u, grad, self.l1)
 
     def relative(self, least):
         """The largest entry of a subgradient, each in units of its own penalty."""
         penalised = self.l1[:, 0] > 0
         return (np.abs(least[:-1][penalised]) / self.l1[penalised]).max(initial=0.0)
 
+    def face(self, u, grad):
+        """Signs that may not change (0: any), which weights are free, and the gradient of F on those."""
+        sign = np.sign(u)
+        sign[:-1] *= self.l1 > 0  # a weight without a penalty may pass through zero
+        sign[-1] = 0.0
+        free = sign != 0.0
+        free[:-1] |= self.l1 == 0
+        free[-1] = self.fit_intercept
+        slope = grad.copy()
+        slope[:-1] += self.l1 * sign[:-1]
+        slope[~free] = 0.0
+        return sign, free, slope
+
+    def bend(self, u, v):
+        """The Hessian of the penalty within the face, times v."""
+        return 0.0
+
     def badness(self, u, grad):
         """The largest entry of the subgradient of least norm in theta."""
-        return np.abs(_least_subgradient(u, self.gradient(grad), self.theta_l1)).max()
+        return np.abs(least_subgradient(u, self.gradient(grad), self.theta_l1)).max()
 
 
-def _least_subgradient(u, grad, l1):
+class GroupProblem(L1Problem):
+    """f + sum_j l1_j |u_j|, the norm of a feature's weights in all classes."""
+
+    def penalty(self, u):
+        return (self.l1 * np.linalg.norm(u[:-1], axis=1, keepdims=True)).sum()
+
+    def face(self, u, grad):
+        size = np.linalg.norm(u[:-1], axis=1, keepdims=True)
+        free = np.ones(u.shape, bool)
+        free[:-1] = (size > 0) | (self.l1 == 0)
+        free[-1] = self.fit_intercept
+        slope = grad.copy()
+        slope[:-1] += self.l1 * u[:-1] / np.where(size > 0, size, 1.0)
+        slope[~free] = 0.0
+        return np.zeros_like(u), free, slope
+
+    def bend(self, u, v):
+        size = np.linalg.norm(u[:-1], axis=1, keepdims=True)
+        along = u[:-1] / np.where(size > 0, size, 1.0)
+        across = v[:-1] - along * (along * v[:-1]).sum(axis=1, keepdims=True)
+        image = np.zeros_like(v)
+        image[:-1] = np.where(size > 0, self.l1 / np.where(size > 0, size, 1.0), 0.0) * across
+        return image
+
+    def badness(self, u, grad):
+        """The largest entry of the gradient within the face, in theta."""
+        free = self.face(u, grad)[1]
+        original = self.gradient(grad)
+        size = np.linalg.norm(u[:-1], axis=1, keepdims=True)
+        original[:-1] += self.theta_l1 * u[:-1] / np.where(size > 0, size, 1.0)
+        return np.abs(original[free]).max(initial=0.0)
+
+
+def least_subgradient(u, grad, l1):
+    """The element of least norm of the subdifferential of f + sum l1 |u|, from the gradient of f."""
     least = grad.copy()
     weights = u[:-1]
     least[:-1] = np.where(weights == 0.0, _shrink(grad[:-1], l1), grad[:-1] + l1 * np.sign(weights))
@@ -135,20 +186,12 @@ def _proximal_step(problem, u, value, grad, bound):
 
 def newton_step(problem, u, value, grad, shift, **accuracy):
     """A truncated Newton step on the face of ``u``: (u, value, grad), or None if it finds nothing lower."""
-    sign = np.sign(u)
-    sign[:-1] *= problem.l1 > 0  # a weight without a penalty may pass through zero
-    sign[-1] = 0.0
-    free = sign != 0.0
-    free[:-1] |= problem.l1 == 0
-    free[-1] = problem.fit_intercept
-    slope = grad.copy()
-    slope[:-1] += problem.l1 * sign[:-1]
-    slope[~free] = 0.0
+    sign, free, slope = problem.face(u, grad)
     if not slope.any():
         return None
 
     step = _minimise_on_face(
-        lambda v: problem.hessp(u, v) + shift * v, slope, u, sign, free, problem.rounding, accuracy
+        lambda v: problem.hessp(u, v) + problem.bend(u, v) + shift * v, slope, u, sign, free, problem.rounding, accuracy
     )
     if np.vdot(slope, step) >= 0.0:
         return None

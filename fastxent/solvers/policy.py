@@ -9,7 +9,7 @@ import numpy as np
 
 from .. import parallel
 from ..objective import work
-from . import l1_newton, lbfgs, metric, newton_cg, prox_newton, sdca
+from . import l1_newton, lbfgs, metric, newton_cg, prox_newton, sdca, sgd
 
 SOLVERS = {
     "lbfgs": lbfgs.solve,
@@ -18,8 +18,11 @@ SOLVERS = {
     "metric": metric.solve,
     "sdca": sdca.solve,
     "prox_newton": prox_newton.solve,
+    "sgd": sgd.solve,
 }
-OUR_NAMES = ("metric", "sdca", "prox_newton")
+OUR_NAMES = ("metric", "sdca", "prox_newton", "sgd")
+_KNOW_L1 = ("prox_newton", "l1-newton", "sgd")
+_DRAW = ("sdca", "prox_newton", "sgd")  # an order of rows or weights
 
 # Their namesakes in scikit-learn differ in what they can do; all of ours reach the same optimum of the same
 # objective, so the name picks the nearest relative. With an L1 penalty all of them mean "l1-newton".
@@ -76,7 +79,9 @@ def _suits_dual_ascent(objective):
     return fits and square <= _STIFFNESS_PER_CLASS * objective.K * objective.l2 * n
 
 
-def solve(objective, theta0, *, solver="auto", tol=1e-4, max_iter=100, callback=None, row_weight=None):
+def solve(
+    objective, theta0, *, solver="auto", tol=1e-4, max_iter=100, callback=None, row_weight=None, random_state=0
+):
     """Run the solver that a name stands for: "auto", one of ours, or one of scikit-learn's. Returns its Result."""
     name = SCIKIT_LEARN_NAMES.get(solver, solver)
     if name == "auto":
@@ -85,11 +90,16 @@ def solve(objective, theta0, *, solver="auto", tol=1e-4, max_iter=100, callback=
         name = "l1-newton"
     if name == "lbfgs" and tol < _TIGHT:
         name = "newton-cg"
-    if objective.l1 > 0 and name in ("metric", "sdca"):
+    if objective.l1 > 0 and name not in _KNOW_L1:
         raise ValueError(
             f"solver {name!r} knows no L1 penalty; use solver='auto' or 'prox_newton', or l1_ratio=0."
         )
+    if name == "l1-newton" and prox_newton.is_grouped(objective):
+        raise ValueError(
+            f"solver {solver!r} knows no penalty_groups; use solver='auto' or 'prox_newton', or penalty_groups=None."
+        )
+    arguments = {"random_state": random_state} if name in _DRAW else {}
     with parallel.one_blas_thread:
         return SOLVERS[name](
-            objective, theta0, tol=tol, max_iter=max_iter, callback=callback, row_weight=row_weight
+            objective, theta0, tol=tol, max_iter=max_iter, callback=callback, row_weight=row_weight, **arguments
         )

@@ -36,7 +36,7 @@ from .. import kernels
 from ..objective import work
 from ..prediction import predict
 from . import metric
-from .l1_newton import L1Problem, newton_step
+from .l1_newton import GroupProblem, L1Problem, newton_step
 from .result import AT_ROUNDING, NO_DESCENT, STOPPED_BY_CALLER, Recorder, attainable, out_of_iterations
 from .sdca import _frequencies, _logit
 
@@ -82,7 +82,7 @@ def solve(objective, theta0, *, tol, max_iter, callback=None, row_weight=None, r
     rng = np.random.default_rng(random_state)
     record = Recorder(objective, callback)
     model = _Model(objective)
-    problem = L1Problem(objective, row_weight)
+    problem = (GroupProblem if is_grouped(objective) else L1Problem)(objective, row_weight)
     theta = np.array(theta0, np.float64, order="C")
     rounding = 16 * float(np.finfo(objective.dtype).eps)
     if objective.fit_intercept and not theta.any():
@@ -91,7 +91,6 @@ def solve(objective, theta0, *, tol, max_iter, callback=None, row_weight=None, r
     value += model.penalty(theta)
     small, gained, last_fall = 0, 0.0, np.inf
     cheap = isinstance(objective.X, np.ndarray) or work(objective.X, objective.K) <= _SMALL
-    straight = not is_grouped(objective)  # within a face the penalty is linear
     for iteration in range(max_iter + 1):
         badness = np.abs(model.least_subgradient(theta, grad)).max()
         if record(theta, value, badness):
@@ -117,7 +116,7 @@ def solve(objective, theta0, *, tol, max_iter, callback=None, row_weight=None, r
         theta, value, grad = lower
         gained = 0.0
         slow, last_fall = fall > _SLOW * last_fall or small > 0, fall
-        if straight and not finished and slow and (cheap or iteration >= _LONG):
+        if not finished and slow and (cheap or iteration >= _LONG):
             inside = _move_inside(problem, theta, value, grad, _CG_STEPS * (2 + iteration))
             if inside is not None:
                 gained = value - inside[1]

@@ -13,7 +13,7 @@ import sklearn.linear_model
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 from sklearn.calibration import CalibratedClassifierCV
-from sklearn.datasets import load_breast_cancer, load_iris, make_classification
+from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris, load_wine, make_classification
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.model_selection import GridSearchCV, cross_val_score
@@ -118,6 +118,140 @@ def test_l1_equals_theirs(data, l1_ratio):
         ours.intercept_ - ours.intercept_.mean(), other.intercept_ - other.intercept_.mean(), atol=1e-5
     )
     assert_array_equal(ours.coef_ == 0, np.abs(other.coef_) < 1e-9)
+
+
+@pytest.mark.parametrize("solver", ["auto", "metric", "sdca", "lbfgs", "newton-cg", "saga"])
+@pytest.mark.parametrize("storage", [np.asarray, sp.csr_array])
+def test_penalty_factor_is_a_scale_of_columns(data, solver, storage):
+    """f_j |w_j|^2 is |v_j|^2 for v = sqrt(f) w, whose column is x / sqrt(f)."""
+    X, y = data
+    if solver == "sdca" and storage is np.asarray:
+        storage = sp.csr_matrix
+    factor = np.array([0.1, 1.0, 4.0, 0.5, 2.0])
+    arguments = {"solver": solver, "tol": 1e-8, "max_iter": 1000}
+    ours = LogisticRegression(penalty_factor=factor, **arguments).fit(storage(X), y)
+    other = theirs().fit(X / np.sqrt(factor), y)
+    assert ours.converged_
+    assert_allclose(ours.coef_, other.coef_ / np.sqrt(factor), atol=2e-3)
+    assert_allclose(ours.predict_proba(X), other.predict_proba(X / np.sqrt(factor)), atol=1e-3)
+
+
+@pytest.mark.parametrize("solver", ["auto", "prox_newton", "saga"])
+def test_penalty_factor_of_l1_is_a_scale_of_columns(data, solver):
+    X, y = data
+    factor = np.array([0.1, 1.0, 4.0, 0.5, 2.0])
+    ours = LogisticRegression(penalty_factor=factor, l1_ratio=1, C=0.1, solver=solver, tol=1e-9).fit(X, y)
+    other = LogisticRegression(l1_ratio=1, C=0.1, tol=1e-12).fit(X / factor, y)
+    assert_allclose(ours.coef_ * factor, other.coef_, atol=1e-4)
+    assert_array_equal(ours.coef_ == 0, other.coef_ == 0)
+
+
+@pytest.mark.parametrize("l1_ratio", [0.0, 1.0])
+def test_factors_of_zero_are_no_penalty(data, l1_ratio):
+    X, y = data
+    none = LogisticRegression(C=np.inf, **TIGHT).fit(X, y)
+    zeros = LogisticRegression(penalty_factor=np.zeros(5), l1_ratio=l1_ratio, **TIGHT).fit(X, y)
+    assert_allclose(zeros.coef_, none.coef_, rtol=1e-6, atol=1e-8)
+    some = LogisticRegression(penalty_factor=[0, 1, 1, 1, 1], C=1e-6, l1_ratio=l1_ratio, **TIGHT).fit(X, y)
+    alone = LogisticRegression(C=np.inf, **TIGHT).fit(X[:, :1], y)
+    assert_allclose(some.coef_[:, 0], alone.coef_[:, 0], atol=1e-3)
+    assert np.abs(some.coef_[:, 1:]).max() < 1e-3
+
+
+def test_penalty_groups():
+    X, y = problem(4)
+    single = LogisticRegression(l1_ratio=1, C=0.1).fit(X, y)
+    grouped = LogisticRegression(l1_ratio=1, C=0.1, penalty_groups="features").fit(X, y)
+    by_feature = (grouped.coef_ != 0).sum(axis=0)
+    assert set(by_feature) <= {0, 4} and 0 < by_feature.sum() < 20
+    assert set((single.coef_ != 0).sum(axis=0)) & {1, 2, 3}
+    with pytest.raises(ValueError, match="penalty_groups"):
+        LogisticRegression(l1_ratio=1, solver="saga", penalty_groups="features").fit(X, y)
+
+
+@pytest.mark.parametrize(
+    ("factor", "message"),
+    [([1.0, 2.0], "shape"), ([1, 1, -1, 1, 1], r"penalty_factor\[2\] is -1"), ([1, np.nan, 1, 1, 1], "finite")],
+)
+def test_penalty_factor_refused(factor, message):
+    X, y = problem(2)
+    with pytest.raises(ValueError, match=message):
+        LogisticRegression(penalty_factor=factor).fit(X, y)
+
+
+@pytest.mark.parametrize("l1_ratio", [0.0, 0.5, 1.0])
+@pytest.mark.parametrize("storage", [np.asarray, sp.csr_array])
+def test_sgd_reaches_the_same_optimum(data, l1_ratio, storage):
+    X, y = data
+    best = LogisticRegression(l1_ratio=l1_ratio, tol=1e-12).fit(X, y)
+    ours = LogisticRegression(l1_ratio=l1_ratio, solver="sgd", tol=1e-6, max_iter=1000).fit(storage(X), y)
+    assert ours.converged_
+    assert_allclose(ours.history_["loss"][-1], best.history_["loss"][-1], rtol=3e-6)
+    with pytest.raises(ValueError, match="penalty_factor"):
+        LogisticRegression(solver="sgd", penalty_factor=[1, 2, 3, 4, 5]).fit(X, y)
+
+
+def test_random_state_is_the_order_of_visits():
+    X, y = problem(3, n=2000)
+    X = sp.csr_array(X * (np.random.default_rng(0).random(X.shape) < 0.3))
+    for arguments in ({"solver": "sdca"}, {"solver": "prox_newton", "l1_ratio": 1.0}, {"solver": "sgd"}):
+        fits = [
+            LogisticRegression(random_state=seed, tol=1e-3, **arguments).fit(X, y).coef_
+            for seed in (None, 0, 1, np.random.RandomState(3), np.random.RandomState(3))
+        ]
+        assert_array_equal(fits[0], fits[1])
+        assert_array_equal(fits[3], fits[4])
+        assert (fits[1] != fits[2]).any()
+
+
+RAW = {
+    "breast_cancer": load_breast_cancer,
+    "wine": load_wine,
+    "diabetes": lambda return_X_y: _binned(*load_diabetes(return_X_y=True, scaled=False)),
+    "covtype_like": lambda return_X_y: _covtype_like(),
+}
+
+
+def _binned(X, t):
+    return X, np.digitize(t, [90, 140, 210])
+
+
+def _covtype_like(n=2000):
+    """54 columns over six orders of magnitude, most of them indicators."""
+    rng = np.random.default_rng(0)
+    sizes = np.logspace(-2, 4, 10)
+    X = np.zeros((n, 54))
+    X[:, :10] = sizes * (rng.normal(size=(n, 10)) + 3)
+    X[np.arange(n), 10 + rng.integers(0, 4, n)] = 1
+    X[np.arange(n), 14 + rng.zipf(1.6, n) % 40] = 1
+    logits = (X[:, :10] / sizes - 3) @ rng.normal(size=(10, 7)) + X[:, 10:] @ rng.normal(size=(44, 7))
+    return X, np.argmax(logits + rng.gumbel(size=logits.shape), axis=1)
+
+
+@pytest.mark.parametrize("load", RAW.values(), ids=RAW)
+@pytest.mark.parametrize("offset", [0.0, 1e6])
+@pytest.mark.parametrize("l1_ratio", [0.0, 1.0])
+@pytest.mark.parametrize("C", [0.1, 10.0])
+def test_raw_columns_reach_the_optimum_without_a_warning(load, offset, l1_ratio, C):
+    """At default settings; what the optimum is, Newton's method says on standardised columns, whose penalties are
+    those of the raw ones: 1 / deviation is a penalty factor."""
+    X, y = load(return_X_y=True)
+    deviation = np.where(X.std(axis=0) > 0, X.std(axis=0), 1.0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        ours = LogisticRegression(C=C, l1_ratio=l1_ratio).fit(X + offset, y)
+    assert ours.converged_
+    best = LogisticRegression(
+        C=C,
+        l1_ratio=l1_ratio,
+        penalty_factor=deviation ** -(1.0 if l1_ratio else 2.0),
+        solver="saga" if l1_ratio else "newton-cg",
+        tol=1e-8,
+        max_iter=2000,
+    ).fit((X - X.mean(axis=0)) / deviation, y)
+    assert best.converged_
+    optimum = best.history_["loss"][-1]
+    assert optimum * (1 - 1e-7) <= ours.history_["loss"][-1] <= optimum * (1 + 1e-4)
 
 
 def test_unscaled_data_reach_a_lower_objective_than_theirs():

@@ -109,3 +109,16 @@ def test_caller_can_stop():
         callback=lambda theta, h: h["epoch"][-1] == 1,
     )
     assert not result.converged and result.n_iter == 1
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_penalty_factors(n_classes):
+    factor = np.array([1.0, 0.0, 3.0, 0.5, 1.0, 0.0])
+    objective = make_objective(n_classes, l1=0.02, l2=0.01, penalty_factor=factor)
+    result = l1_newton.solve(objective, np.zeros(objective.shape), tol=1e-9, max_iter=300)
+    assert result.converged, result.reason
+    _, grad = objective.value_and_grad(result.theta)
+    W, G, l1 = result.theta[:-1], grad[:-1], np.broadcast_to(objective.feature_l1[:, None], grad[:-1].shape)
+    assert_allclose(G[W != 0], -(l1 * np.sign(W))[W != 0], atol=1.1e-9)
+    assert (np.abs(G[W == 0]) <= l1[W == 0] + 1.1e-9).all()
+    assert W[factor == 0].all() and not W.all()

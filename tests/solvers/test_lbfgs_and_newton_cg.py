@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from options import OPTIONS, STORAGES
+from options import objective as options_objective
 
 from fastxent.solvers import lbfgs, newton_cg
 from solvers_problems import make_objective
@@ -161,3 +163,16 @@ def test_newton_failure_is_not_called_convergence():
     objective = Wrong(make_objective(3, l2=0.01))
     result = newton_cg.solve(objective, np.zeros(objective.shape), tol=1e-6, max_iter=20)
     assert not result.converged and "no lower point" in result.reason
+
+
+@SOLVERS
+@pytest.mark.parametrize("name", ["factors", "free_feature"])
+@pytest.mark.parametrize("storage", STORAGES)
+@pytest.mark.parametrize("K", [2, 4])
+def test_penalty_factors(solve, name, storage, K):
+    problem = options_objective(K, storage=storage, l2=0.05, **OPTIONS[name])
+    result = solve(problem, problem.initial(), tol=1e-6, max_iter=500)
+    assert result.converged
+    theta, f = result.theta, problem.penalty_factor
+    loss = options_objective(K, storage=storage).value_and_grad(theta)[1][:-1]
+    np.testing.assert_allclose(loss, -0.05 * f[:, None] * theta[:-1], atol=1.1e-6)
