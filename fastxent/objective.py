@@ -138,7 +138,9 @@ class Objective:
         target, _, class_weight, smoothing = self._data
         target = target[rows]
         T = np.eye(self.n_classes)[target] if target.ndim == 1 else target.astype(np.float64)
-        T = ((1 - smoothing) * T + smoothing / self.n_classes) * (1.0 if class_weight is None else class_weight)
+        T = ((1 - smoothing) * T + smoothing / self.n_classes) * (
+            1.0 if class_weight is None else class_weight
+        )
         mass = T.sum(axis=1, keepdims=True)
         return np.divide(T, mass, out=np.full_like(T, 1.0 / self.n_classes), where=mass > 0)
 

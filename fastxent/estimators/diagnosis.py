@@ -28,9 +28,8 @@ def not_converged(result, X, *, solver, tol, max_iter):
     )
     known = [gap for gap in result.history["gap"] if np.isfinite(gap)]
     if known and result.value > 0:
-        text += (
-            f" The objective is thought to lie {known[-1]:.2g} above its minimum, {known[-1] / result.value:.2g} of it."
-        )
+        share = known[-1] / result.value
+        text += f" The objective is thought to lie {known[-1]:.2g} above its minimum, {share:.2g} of it."
     if result.reason == NO_DESCENT:
         text += _lost_digits(X)
     if result.n_iter >= max_iter:
@@ -45,7 +44,9 @@ def _lost_digits(X):
     offset = np.abs(mean) / np.where(deviation > 0, deviation, np.inf)
     worst = int(np.argmax(offset))
     if offset[worst] > 1e-2 / np.sqrt(np.finfo(X.dtype).eps):
-        text += f"; column {worst} varies by {deviation[worst]:.3g} around {mean[worst]:.3g}: subtract its mean"
+        text += (
+            f"; column {worst} varies by {deviation[worst]:.3g} around {mean[worst]:.3g}: subtract its mean"
+        )
     if X.dtype == np.float32:
         text += "; pass X as float64"
     return text + ". Increase tol."

@@ -1,12 +1,12 @@
 """The regularisation path: fits for falling penalties, each begun where the last one ended.
 
-    J. Friedman, T. Hastie, R. Tibshirani, "Regularization paths for generalized linear models via coordinate descent",
-    Journal of Statistical Software 33, 2010.
+J. Friedman, T. Hastie, R. Tibshirani, "Regularization paths for generalized linear models via coordinate descent",
+Journal of Statistical Software 33, 2010.
 
-    lambda_max = the least penalty at which every penalised weight is zero              prox_newton.l1_max
-    theta = those without a penalty at their optimum
-    for lambda = lambda_max down to eps lambda_max, evenly spaced in its logarithm
-        theta = optimum for lambda, started from theta
+lambda_max = the least penalty at which every penalised weight is zero              prox_newton.l1_max
+theta = those without a penalty at their optimum
+for lambda = lambda_max down to eps lambda_max, evenly spaced in its logarithm
+    theta = optimum for lambda, started from theta
 """
 
 import warnings
@@ -20,7 +20,9 @@ from .. import parallel, solvers, validation
 from ..solvers import prox_newton
 from .logistic_regression import LogisticRegression, centred, penalise, seed_of, weight_of_rows
 
-_NEARLY_ALL = 1e-3  # share of L1 by which lambda_max is divided at least, as in glmnet: pure L2 never makes zeros
+_NEARLY_ALL = (
+    1e-3  # share of L1 by which lambda_max is divided at least, as in glmnet: pure L2 never makes zeros
+)
 
 
 class LogisticPath(NamedTuple):
@@ -201,7 +203,9 @@ def _alphas(objective, Cs, n_alphas, eps, l1_ratio):
     if not 0 < eps < 1:
         raise ValueError(f"eps must lie between 0 and 1, the smallest alpha over the largest; got {eps!r}.")
     with parallel.one_blas_thread:
-        largest = (1.0 + 1e-10) * prox_newton.l1_max(objective) / max(l1_ratio, _NEARLY_ALL)  # beyond rounding
+        largest = (
+            (1.0 + 1e-10) * prox_newton.l1_max(objective) / max(l1_ratio, _NEARLY_ALL)
+        )  # beyond rounding
     if not largest > 0:
         raise ValueError(
             "No feature tells the classes apart, or none is penalised: every penalty gives the same fit. Give Cs."

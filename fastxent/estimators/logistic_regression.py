@@ -73,10 +73,10 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifierMixin, SparseCoef
         'metric' is L-BFGS in a metric that follows the curvature (no L1 penalty); 'sdca' dual ascent over the
         rows of a sparse X (L2 penalty only); 'prox_newton' is for L1 penalties. 'auto' takes one of the three.
         'sgd' takes stochastic steps with reduced variance, whose speed depends on the scales of rows and columns,
-        and knows neither penalty_factor nor penalty_groups. The other names are scikit-learn's, with its rules about which penalty each may have; all reach the same optimum, by our
-        solvers: 'lbfgs', 'sag' and 'saga' by L-BFGS (truncated Newton for a ``tol`` below 1e-7), 'newton-cg',
-        'newton-cholesky' and 'liblinear' by truncated Newton, and any of them by a Newton method with
-        proximal steps if there is an L1 penalty.
+        and knows neither penalty_factor nor penalty_groups. The other names are scikit-learn's, with its rules
+        about which penalty each may have; all reach the same optimum, by our solvers: 'lbfgs', 'sag' and 'saga' by
+        L-BFGS (truncated Newton for a ``tol`` below 1e-7), 'newton-cg', 'newton-cholesky' and 'liblinear' by
+        truncated Newton, and any of them by a Newton method with proximal steps if there is an L1 penalty.
     max_iter : int, default=100
         Iterations at most.
     verbose : int, default=0

@@ -241,11 +241,11 @@ class LogisticRegressionCV(LogisticRegression):
         sample_weight = validation.check_sample_weight(sample_weight, X.shape[0], all_zero=False)
         class_weight = self._check_class_weight(classes, target, sample_weight)
         split_params, score_params = self._route("fit", sample_weight, params)
-        self._seed = seed_of(self.random_state)
+        seed = seed_of(self.random_state)
         labels = classes[target] if target.ndim == 1 else target
         folds = self._folds(X, target, labels, split_params)
 
-        paths = _Paths(self, X, target, classes, sample_weight, class_weight, Cs, shares, n_threads)
+        paths = _Paths(self, X, target, classes, sample_weight, class_weight, Cs, shares, n_threads, seed)
         paths.fit(folds, score_params.get("sample_weight"))
         if not self._scores_by_loss():
             paths.score(folds, labels, self._get_scorer(), score_params)
@@ -261,7 +261,7 @@ class LogisticRegressionCV(LogisticRegression):
             C, l1_ratio = Cs[c], shares[r]
             objective = self._objective(X, target, len(classes), sample_weight, class_weight, n_threads)
             result = self._solve(
-                objective, start, C, l1_ratio, weight_of_rows(target, sample_weight, class_weight)
+                objective, start, C, l1_ratio, weight_of_rows(target, sample_weight, class_weight), seed
             )
             theta = centred(result.theta, objective).astype(X.dtype)
             coef, intercept = theta[:-1].T, theta[-1]
@@ -338,7 +338,7 @@ class LogisticRegressionCV(LogisticRegression):
 
     # One fit ------------------------------------------------------------------------------------------
 
-    def _solve(self, objective, theta0, C, l1_ratio, row_weight):
+    def _solve(self, objective, theta0, C, l1_ratio, row_weight, seed):
         """The Result for one C and l1_ratio.
 
         The start, an optimum for another C or of other rows, may lie within ``tol`` of this one already. Staying
@@ -360,7 +360,7 @@ class LogisticRegressionCV(LogisticRegression):
                 max_iter=self.max_iter,
                 callback=after_iteration,
                 row_weight=row_weight,
-                random_state=self._seed,
+                random_state=seed,
             )
 
         result = solve(self.tol)
@@ -445,7 +445,7 @@ class _Paths:
         (fold, share, C), as indices, to the text on why that fit did not converge.
     """
 
-    def __init__(self, model, X, target, classes, sample_weight, class_weight, Cs, shares, n_threads):
+    def __init__(self, model, X, target, classes, sample_weight, class_weight, Cs, shares, n_threads, seed):
         self._model = model
         self._X = X
         self._target = target
@@ -455,6 +455,7 @@ class _Paths:
         self._Cs = Cs
         self._shares = shares
         self._n_threads = n_threads
+        self._seed = seed
 
     def fit(self, folds, score_weight):
         """Fit, and score by log loss where that is the score asked for."""
@@ -495,7 +496,7 @@ class _Paths:
         theta = objective.initial()
         for c in np.argsort(self._Cs, kind="stable"):
             at = (fold, share, int(c))
-            result = model._solve(objective, theta, self._Cs[c], self._shares[share], row_weight)
+            result = model._solve(objective, theta, self._Cs[c], self._shares[share], row_weight, self._seed)
             theta = result.theta
             rounded = centred(theta, objective).astype(X.dtype)
             self.coefs[at] = rounded[: self.coefs.shape[-1]].T

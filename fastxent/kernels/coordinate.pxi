@@ -14,7 +14,7 @@
 # Where the penalty is l1 |V_j| of a feature's weights in all classes together, they step together. Their Hessian,
 # sum_i x_ij^2 c_i (diag p_i - p_i p_i'), is at most D = diag(2 h_jk) (the difference is diagonally dominant), and
 #
-#   min (1/2) sum_k D_k (v_k - u_k / D_k)^2 + l1 |v|      is   v_k = u_k r / (D_k r + l1)  with r = |v|,  or 0 if |u| <= l1
+#   min (1/2) sum_k D_k (v_k - u_k / D_k)^2 + l1 |v|    is   v_k = u_k r / (D_k r + l1),  r = |v|,  or 0 if |u| <= l1
 #
 # so that r is the root of  sum_k u_k^2 / (D_k r + l1)^2 = 1  (M. Yuan, Y. Lin, JRSS B 68, 2006, for one D).
 #
@@ -228,7 +228,8 @@ cdef void sparse_move(Py_ssize_t nnz, const real* x, const index* row, real step
         s[row[e]] += step * x[e] * p[row[e]]
 
 
-cdef double slope_of(Columns self, const Model* model, const Sweep* sweep, Py_ssize_t c, const real* unused) noexcept nogil:
+cdef double slope_of(Columns self, const Model* model, const Sweep* sweep, Py_ssize_t c,
+                     const real* unused) noexcept nogil:
     """dq/dV of the coordinate pairs[c], the intercept of its class moving along."""
     cdef Py_ssize_t n = self.n, K = model.K, here = sweep.pairs[c], j = here // K, k = here % K, at, nnz
     cdef const real* q = <const real*>model.Q + k * n

@@ -65,7 +65,9 @@ def lower_bound(objective, alpha):
     bound = entropy - _cost(sizes, l1, l2)
     if objective.l1 > 0:
         outside = sizes > l1
-        share = (1.0 - 1e-12) * float((np.broadcast_to(l1, sizes.shape)[outside] / sizes[outside]).min(initial=1.0))
+        share = (1.0 - 1e-12) * float(
+            (np.broadcast_to(l1, sizes.shape)[outside] / sizes[outside]).min(initial=1.0)
+        )
         entropy = sum(_entropy(c, T + share * (mixed(P) - T)) for _, P, T, c in each())
         bound = max(bound, entropy - _cost(share * sizes, l1, l2))
     return bound
@@ -102,4 +104,6 @@ def _cost(sizes, l1, l2):
     """sum_j max(|G_j| - l1_j, 0)^2 / (2 l2_j), infinite where a constraint is not met."""
     excess = np.maximum(sizes - l1, 0.0)
     with np.errstate(divide="ignore"):
-        return float(np.divide(np.square(excess), 2.0 * l2, out=np.zeros_like(excess), where=excess > 0).sum())
+        return float(
+            np.divide(np.square(excess), 2.0 * l2, out=np.zeros_like(excess), where=excess > 0).sum()
+        )

@@ -191,7 +191,13 @@ def newton_step(problem, u, value, grad, shift, **accuracy):
         return None
 
     step = _minimise_on_face(
-        lambda v: problem.hessp(u, v) + problem.bend(u, v) + shift * v, slope, u, sign, free, problem.rounding, accuracy
+        lambda v: problem.hessp(u, v) + problem.bend(u, v) + shift * v,
+        slope,
+        u,
+        sign,
+        free,
+        problem.rounding,
+        accuracy,
     )
     if np.vdot(slope, step) >= 0.0:
         return None
@@ -220,7 +226,9 @@ def _minimise_on_face(hessp, slope, u, sign, free, rounding, accuracy):
     """
     step, residual, value = np.zeros_like(u), slope, 0.0
     for _ in range(_MAX_BENDS):
-        way = newton_direction(lambda v, free=free: np.where(free, hessp(v), 0.0), residual, rounding, **accuracy)
+        way = newton_direction(
+            lambda v, free=free: np.where(free, hessp(v), 0.0), residual, rounding, **accuracy
+        )
         here = u + step
         crossing = (here + way) * sign < 0.0
         if not crossing.any():

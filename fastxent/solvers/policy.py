@@ -80,7 +80,15 @@ def _suits_dual_ascent(objective):
 
 
 def solve(
-    objective, theta0, *, solver="auto", tol=1e-4, max_iter=100, callback=None, row_weight=None, random_state=0
+    objective,
+    theta0,
+    *,
+    solver="auto",
+    tol=1e-4,
+    max_iter=100,
+    callback=None,
+    row_weight=None,
+    random_state=0,
 ):
     """Run the solver that a name stands for: "auto", one of ours, or one of scikit-learn's. Returns its Result."""
     name = SCIKIT_LEARN_NAMES.get(solver, solver)
@@ -101,5 +109,11 @@ def solve(
     arguments = {"random_state": random_state} if name in _DRAW else {}
     with parallel.one_blas_thread:
         return SOLVERS[name](
-            objective, theta0, tol=tol, max_iter=max_iter, callback=callback, row_weight=row_weight, **arguments
+            objective,
+            theta0,
+            tol=tol,
+            max_iter=max_iter,
+            callback=callback,
+            row_weight=row_weight,
+            **arguments,
         )

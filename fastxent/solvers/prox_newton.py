@@ -308,9 +308,7 @@ def is_grouped(objective):
 def _move_inside(problem, theta, value, grad, max_steps):
     """A truncated Newton step that keeps zeros and signs: (theta, value, grad), or None."""
     u, grad = problem.variables(theta), problem.pull_back(grad.copy())
-    lower = newton_step(
-        problem, u, value, grad, _SHIFT, least_accuracy=_CG_ACCURACY, max_steps=max_steps
-    )
+    lower = newton_step(problem, u, value, grad, _SHIFT, least_accuracy=_CG_ACCURACY, max_steps=max_steps)
     if lower is None:
         return None
     u, value, grad = lower

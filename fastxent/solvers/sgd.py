@@ -84,7 +84,9 @@ def solve(objective, theta0, *, tol, max_iter, callback=None, row_weight=None, r
                 return record.result(theta, True, AT_ROUNDING)
             small = small + 1 if gap <= tol * value and fall >= 0 else 0
             if small == 2:
-                return record.result(theta, True, f"the falls to come add up to {gap:.3g}, for tol = {tol:.3g}")
+                return record.result(
+                    theta, True, f"the falls to come add up to {gap:.3g}, for tol = {tol:.3g}"
+                )
         if iteration == max_iter:
             return record.result(theta, False, out_of_iterations(max_iter))
         grad[:-1] -= objective.l2 * theta[:-1]  # the loops add the penalty themselves
@@ -114,4 +116,3 @@ def _prepare(objective, max_iter):
     mass = objective.row_masses()
     largest = float(((data.squares + 1.0) * mass).max()) * np.count_nonzero(mass) / objective.total_weight
     return data, options, 0.5 / (largest * (0.5 if objective.K > 1 else 0.25) + objective.l2)
-

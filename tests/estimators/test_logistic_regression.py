@@ -171,7 +171,11 @@ def test_penalty_groups():
 
 @pytest.mark.parametrize(
     ("factor", "message"),
-    [([1.0, 2.0], "shape"), ([1, 1, -1, 1, 1], r"penalty_factor\[2\] is -1"), ([1, np.nan, 1, 1, 1], "finite")],
+    [
+        ([1.0, 2.0], "shape"),
+        ([1, 1, -1, 1, 1], r"penalty_factor\[2\] is -1"),
+        ([1, np.nan, 1, 1, 1], "finite"),
+    ],
 )
 def test_penalty_factor_refused(factor, message):
     X, y = problem(2)

@@ -10,7 +10,6 @@ from fastxent.objective import Objective
 from fastxent.solvers import metric, sdca
 from fastxent.solvers.duality import lower_bound
 
-
 # A feature without a penalty has no dual to ascend: there `metric` takes over.
 WITH_A_DUAL = {name: options for name, options in OPTIONS.items() if name != "free_feature"}
 
@@ -78,7 +77,9 @@ def test_without_an_intercept_the_rows_gaps_are_the_certificate():
     for _ in range(5):
         ascent.visit(np.arange(problem.n_rows), 1e-12)
         ascent.evaluate()
-        assert ascent.value - lower_bound(problem, ascent.distributions) == pytest.approx(ascent.gap(), rel=1e-6)
+        assert ascent.value - lower_bound(problem, ascent.distributions) == pytest.approx(
+            ascent.gap(), rel=1e-6
+        )
 
 
 def test_entries_that_stand_twice_add_up():
