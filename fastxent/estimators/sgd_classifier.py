@@ -7,27 +7,15 @@ from numbers import Integral, Real
 
 import numpy as np
 import scipy.sparse as sp
-from sklearn.base import BaseEstimator, _fit_context
+from sklearn.base import _fit_context
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model._base import LinearClassifierMixin, SparseCoefMixin
-from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import validate_data
 
 from .. import validation
 from ..objective import Objective
-from . import diagnosis
-from .callbacks import CallbackSupportMixin, IterationTasks
-from .logistic_regression import (
-    _DTYPES,
-    LogisticRegression,
-    _checked_structure,
-    _has_columns,
-    for_kernels,
-    restored_on_failure,
-)
+from .base import LinearClassifier, for_kernels, restored_on_failure
+from .callbacks import IterationTasks
 
 _OPTIMIZERS = {"sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamw", "ftrl", "svrg"}
 _SCHEDULES = {"auto", "constant", "optimal", "invscaling", "adaptive", "cosine"}
@@ -37,7 +25,7 @@ _GROWTH = 4.0  # a loss so many times the best one, and the loss of no model at 
 _RANGE32 = 1e15  # squares of numbers beyond are out of float32's range
 
 
-class SGDClassifier(CallbackSupportMixin, LinearClassifierMixin, SparseCoefMixin, BaseEstimator):
+class SGDClassifier(LinearClassifier):
     r"""Logistic regression by descent: stochastic, by minibatches, or by all rows at once.
 
     Minimises over W and b, with p the softmax of X W + b (binary: the sigmoid of one column), s the row
@@ -326,11 +314,6 @@ class SGDClassifier(CallbackSupportMixin, LinearClassifierMixin, SparseCoefMixin
                 f"optimizer='svrg' takes rows one by one: batch_size must be 1, got {self.batch_size}."
             )
         X, target, classes = self._check_rows(X, y)
-        if len(classes) < 2:
-            raise ValueError(
-                "Training needs at least 2 classes, but the data contains only one "
-                f"class: {classes.tolist()[0]!r}"
-            )
         sample_weight = validation.check_sample_weight(sample_weight, X.shape[0], all_zero=False)
         start = self._start(X, classes, coef_init, intercept_init)
         score = None
@@ -338,7 +321,7 @@ class SGDClassifier(CallbackSupportMixin, LinearClassifierMixin, SparseCoefMixin
             score = self._validation(*self._check_eval_set(eval_set, classes, X.dtype), classes, n_threads)
         elif self.early_stopping:
             held_out, kept = self._hold_out(target)
-            score = self._validation(X[held_out], target[held_out], classes, n_threads)
+            score = self._validation(for_kernels(X[held_out]), target[held_out], classes, n_threads)
             X, target = for_kernels(X[kept]), target[kept]
             sample_weight = None if sample_weight is None else sample_weight[kept]
         row_weight, class_weight, rows = self._weights(classes, target, sample_weight)
@@ -457,22 +440,8 @@ class SGDClassifier(CallbackSupportMixin, LinearClassifierMixin, SparseCoefMixin
     # What comes in ------------------------------------------------------------------------------------
 
     def _check_rows(self, X, y, classes=None, reset=True):
-        """X as the kernels take it, codes or soft labels, and the classes: those given, or all there are."""
-        X = _checked_structure(X)
-        if _has_columns(y):
-            X = validate_data(self, X, accept_sparse="csr", dtype=_DTYPES, reset=reset)
-            y = np.asarray(y)
-            K = y.shape[1] if classes is None else len(classes)
-            target, _ = validation.check_target(y, X.shape[0], K, dtype=X.dtype)
-            classes = np.arange(K) if classes is None else classes
-        else:
-            X, y = validate_data(self, X, y, accept_sparse="csr", dtype=_DTYPES, reset=reset)
-            check_classification_targets(y)
-            if classes is None:
-                classes, target = np.unique(y, return_inverse=True)
-            else:
-                target = _codes(y, classes, "y", "classes")
-        trouble = diagnosis.unusable_scale(X) or _beyond_float32(X)
+        X, target, classes = super()._check_rows(X, y, classes, reset)
+        trouble = _beyond_float32(X)
         if trouble is not None:
             raise ValueError(trouble)
         if (
@@ -480,7 +449,7 @@ class SGDClassifier(CallbackSupportMixin, LinearClassifierMixin, SparseCoefMixin
         ):  # entries that come twice would count wrongly as two
             X = X.copy()
             X.sum_duplicates()
-        return for_kernels(X), target, classes
+        return X, target, classes
 
     def _weights(self, classes, target, sample_weight):
         """Row weights with hard labels' class weights in them, class weights of soft labels, and rows that count."""
@@ -522,6 +491,8 @@ class SGDClassifier(CallbackSupportMixin, LinearClassifierMixin, SparseCoefMixin
 
     def _hold_out(self, target):
         """Rows for validation and for training, stratified."""
+        from sklearn.model_selection import train_test_split  # slow to import
+
         codes = target if target.ndim == 1 else target.argmax(axis=1)
         kept, held_out = train_test_split(
             np.arange(len(codes)),
@@ -531,20 +502,8 @@ class SGDClassifier(CallbackSupportMixin, LinearClassifierMixin, SparseCoefMixin
         )
         return np.sort(held_out), np.sort(kept)
 
-    def _check_eval_set(self, eval_set, classes, dtype):
-        try:
-            X, y = eval_set
-        except (TypeError, ValueError):
-            raise ValueError("eval_set must be a pair (X, y) of features and labels.") from None
-        X = validate_data(self, _checked_structure(X), accept_sparse="csr", dtype=dtype, reset=False)
-        y = np.asarray(y)
-        target = y if _has_columns(y) else _codes(y.ravel(), classes, "eval_set", "the training data")
-        target, _ = validation.check_target(target, X.shape[0], len(classes), dtype=dtype)
-        return X, target
-
     def _validation(self, X, target, classes, n_threads):
         """A function of theta: (mean log loss, score: the larger the better) on these rows."""
-        X = for_kernels(X)
         binary = len(classes) == 2
         objective = Objective(X, target, n_classes=len(classes), binary=binary, n_threads=n_threads)
         codes = target if target.ndim == 1 else target.argmax(axis=1)
@@ -560,28 +519,6 @@ class SGDClassifier(CallbackSupportMixin, LinearClassifierMixin, SparseCoefMixin
             return loss, float(np.mean(guess == codes))
 
         return evaluate
-
-    # As LogisticRegression does it.
-    _check_class_weight = LogisticRegression._check_class_weight
-    _theta = LogisticRegression._theta
-    _predict = LogisticRegression._predict
-    decision_function = LogisticRegression.decision_function
-    predict_proba = LogisticRegression.predict_proba
-    predict_log_proba = LogisticRegression.predict_log_proba
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.input_tags.sparse = True
-        return tags
-
-
-def _codes(y, classes, name, known):
-    """Places of labels in the sorted classes; refused if one is not there."""
-    unknown = ~np.isin(y, classes)
-    if unknown.any():
-        i = int(np.argmax(unknown))
-        raise ValueError(f"{name} has the label {y[i]!r} (row {i}), which is not among those of {known}.")
-    return np.searchsorted(classes, y)
 
 
 def _beyond_float32(X):
