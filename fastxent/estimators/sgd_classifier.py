@@ -11,6 +11,7 @@ from sklearn.base import _fit_context
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.metaestimators import available_if
 
 from .. import validation
 from ..objective import Objective
@@ -22,7 +23,16 @@ _SCHEDULES = {"auto", "constant", "optimal", "invscaling", "adaptive", "cosine"}
 _LOWER = 0.2  # what "adaptive" multiplies the step size by, and where it gives up
 _LOWEST = 1e-6
 _GROWTH = 4.0  # a loss so many times the best one, and the loss of no model at all, is no noise
+_REPEATS = 10  # mean weight up to which a row of weight 3 is three rows
 _RANGE32 = 1e15  # squares of numbers beyond are out of float32's range
+
+
+def _takes_pieces(model):
+    if model.optimizer == "svrg":
+        raise AttributeError(
+            "partial_fit: optimizer='svrg' needs all rows at once, which partial_fit never has. Use another."
+        )
+    return True
 
 
 class SGDClassifier(LinearClassifier):
@@ -60,7 +70,9 @@ class SGDClassifier(LinearClassifier):
         more than ``tol`` for ``n_iter_no_change`` epochs. Full-batch descent stops when the sum of squares of
         the gradient is at most ``tol``. None: after ``max_iter`` epochs.
     shuffle : bool, default=True
-        Whether ``fit`` takes the rows in a new random order in each epoch. ``partial_fit`` never does.
+        Whether ``fit`` takes the rows in a new random order in each epoch. ``partial_fit`` never does. The random
+        orders depend on ``random_state`` and on what the rows hold, not on where they stand in X: the same rows in
+        another order lead to the same model.
     verbose : int, default=0
         Whether to print a line for every epoch.
     random_state : int, RandomState instance or None, default=None
@@ -263,7 +275,9 @@ class SGDClassifier(LinearClassifier):
         coef_init, intercept_init : array-like like ``coef_`` and ``intercept_``, or None
             Where to start, instead of zeros or (with ``warm_start``) the last fit.
         sample_weight : array-like of shape (n,) or None
-            Weights of rows, not negative. A weight of zero leaves the row out.
+            Weights of rows, not negative. A weight of zero leaves the row out. In shuffled stochastic and minibatch
+            training, whole numbers of up to 10 in the mean say how often a row comes in an epoch, so that a row of
+            weight 3 leads to the same model as three rows; other weights make longer or shorter steps.
         eval_set : tuple (X, y) or None
             Validation rows, instead of ones held out of X.
         callback : callable or None
@@ -283,6 +297,7 @@ class SGDClassifier(LinearClassifier):
         with restored_on_failure(self):
             return self._fit(X, y, coef_init, intercept_init, sample_weight, eval_set, callback)
 
+    @available_if(_takes_pieces)
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X, y, classes=None, sample_weight=None, eval_set=None):
         """Go on training with these rows, once, in their order.
@@ -324,12 +339,19 @@ class SGDClassifier(LinearClassifier):
             score = self._validation(for_kernels(X[held_out]), target[held_out], classes, n_threads)
             X, target = for_kernels(X[kept]), target[kept]
             sample_weight = None if sample_weight is None else sample_weight[kept]
-        row_weight, class_weight, rows = self._weights(classes, target, sample_weight)
+        shuffle = self.shuffle and self.batch_size is not None
+        repeats = _repeats(sample_weight) if shuffle else None
+        weights, rows = self._weights(classes, target, sample_weight, repeats)
         if len(rows) == 0:
             raise ValueError(
                 "The weights of all rows are zero once class_weight is taken in; one must be positive."
             )
-        descent = _descent(self, start, X, target, classes, row_weight, class_weight, n_threads)
+        if shuffle:
+            from ..sgd.order import by_content  # brings Numba
+
+            rows = by_content(X, target, rows)
+            rows = rows if repeats is None else np.repeat(rows, repeats[rows])
+        descent = _descent(self, start, X, target, classes, weights, n_threads)
         descent.begin(rows)
         random = check_random_state(self.random_state)
         watch = _Watch(self, score is not None and self.early_stopping, math.log(len(classes)))
@@ -345,7 +367,7 @@ class SGDClassifier(LinearClassifier):
         tasks = IterationTasks(context, self, attributes, **data)
 
         for _ in range(self.max_iter):
-            order = rows[random.permutation(len(rows))] if self.shuffle and descent.ordered else rows
+            order = rows[random.permutation(len(rows))] if shuffle else rows
             loss, found = descent.epoch(order)
             watch.note(loss, descent.learning_rate, **found)
             if score is not None:
@@ -382,10 +404,6 @@ class SGDClassifier(LinearClassifier):
             raise ValueError(
                 "classes must be passed on the first call to partial_fit: all labels there will be."
             )
-        if self.optimizer == "svrg":
-            raise ValueError(
-                "optimizer='svrg' needs all rows at once, which partial_fit never has. Use another."
-            )
         if self.class_weight == "balanced":
             raise ValueError(
                 "class_weight='balanced' needs all rows at once, which partial_fit never has. Pass the weights as a "
@@ -411,12 +429,10 @@ class SGDClassifier(LinearClassifier):
         start = np.zeros((X.shape[1] + 1, 1 if len(classes) == 2 else len(classes)), X.dtype)
         if not first and training is None:
             start[...] = self._theta(X.dtype)
-        row_weight, class_weight, rows = self._weights(classes, target, sample_weight)
+        weights, rows = self._weights(classes, target, sample_weight)
         watch = watch.copy() if watch else _Watch(self, eval_set is not None, math.log(len(classes)))
         if len(rows):
-            descent = _descent(
-                self, start, X, target, classes, row_weight, class_weight, n_threads, training=training
-            )
+            descent = _descent(self, start, X, target, classes, weights, n_threads, training=training)
             if training is None:
                 descent.begin(rows)
             loss, found = descent.epoch(rows)
@@ -451,15 +467,18 @@ class SGDClassifier(LinearClassifier):
             X.sum_duplicates()
         return X, target, classes
 
-    def _weights(self, classes, target, sample_weight):
-        """Row weights with hard labels' class weights in them, class weights of soft labels, and rows that count."""
+    def _weights(self, classes, target, sample_weight, repeats=None):
+        """Weights of rows, of each visit of a row, and of soft labels' classes; and the rows that count.
+
+        repeats: how often each row will be visited, instead of what its sample weight says.
+        """
         class_weight = self._check_class_weight(classes, target, sample_weight)
-        weight = sample_weight
+        row, visit = sample_weight, sample_weight if repeats is None else None
         if class_weight is not None and target.ndim == 1:
-            weight = class_weight[target] if weight is None else weight * class_weight[target]
-            class_weight = None
-        rows = np.arange(target.shape[0]) if weight is None else np.flatnonzero(weight)
-        return weight, class_weight, rows
+            of_row, class_weight = class_weight[target], None
+            row, visit = (of_row if weight is None else of_row * weight for weight in (row, visit))
+        rows = np.arange(target.shape[0]) if row is None else np.flatnonzero(row)
+        return (row, visit, class_weight), rows
 
     def _start(self, X, classes, coef_init, intercept_init):
         """What is given, zeros, or where the last fit ended."""
@@ -519,6 +538,13 @@ class SGDClassifier(LinearClassifier):
             return loss, float(np.mean(guess == codes))
 
         return evaluate
+
+
+def _repeats(sample_weight):
+    """The weights as whole numbers, if that is what they are, and not so large that an epoch would become long."""
+    if sample_weight is None or sample_weight.mean() > _REPEATS or (sample_weight % 1.0).any():
+        return None
+    return sample_weight.astype(np.intp)
 
 
 def _beyond_float32(X):
@@ -637,7 +663,7 @@ class _Watch:
             )
 
 
-def _descent(model, start, X, target, classes, row_weight, class_weight, n_threads, training=None):
+def _descent(model, start, X, target, classes, weights, n_threads, training=None):
     """The descent that the arguments of a model ask for: by rows and minibatches, or by all rows."""
     from ..sgd.trainer import Training, options_of  # brings Numba
 
@@ -662,4 +688,4 @@ def _descent(model, start, X, target, classes, row_weight, class_weight, n_threa
         kind = descents.VarianceReduced
     else:
         kind = descents.FullBatch if model.batch_size is None else descents.Minibatches
-    return kind(training, X, target, len(classes), row_weight, class_weight, n_threads)
+    return kind(training, X, target, len(classes), descents.Weights(*weights), n_threads)
