@@ -18,8 +18,9 @@ import numpy as np
 
 from .bridge import batch_gradient, row_add, row_gradient, row_step
 from .compile import jit
+from .gaps import note, rest
 from .schedules import rate
-from .updates import FTRL, leader, lengthened, move_size, rest, update
+from .updates import ADAM, FTRL, RMSPROP, correction, leader, lengthened, move_size, settle, update
 
 # Numbers that a training carries from one call to the next: places in `counters`.
 UPDATES, CLOCK, SCALE, SQUARES, WEIGHTS, ROWS, LOWERED, AVERAGED, SYNCED, ETA = range(10)
@@ -50,8 +51,8 @@ class Rule(NamedTuple):
     average_from: int  # updates before averaging begins; negative: never
     average_every: int
     era: int  # updates after which all parameters are brought up to date
-    lifetime: int
-    eager: bool  # every update touches every parameter
+    lifetime: int  # of a momentum, in updates
+    ratio: float  # of successive moves by a momentum that gets nothing new
     K: int
     ld: int
     features: int  # parameters before the intercepts
@@ -67,11 +68,14 @@ class Memory(NamedTuple):
     g: np.ndarray
     q: np.ndarray  # gradients by logits of the rows of a batch
     average: np.ndarray
-    clock: np.ndarray  # of each feature: the clock at its last update
+    clock: np.ndarray  # of each feature: the clock when it last had its penalty
     last: np.ndarray  # ... and the number of that update
     touched: np.ndarray
-    times: np.ndarray  # of the updates of this era
+    times: np.ndarray  # of the updates of this era, and what else `gaps` keeps of each
     sizes: np.ndarray
+    decays: np.ndarray
+    tails: np.ndarray
+    fades: np.ndarray
     counters: np.ndarray
 
 
@@ -141,36 +145,21 @@ def rescale(rule, memory):
 
 @jit
 def catch_up(rule, memory, j):
-    """Bring feature j to the last update."""
-    t = int(memory.counters[UPDATES])
+    """Bring feature j to the last update; the penalty of rmsprop and adam waits."""
+    counters = memory.counters
+    t = int(counters[UPDATES])
     gap = t - memory.last[j]
     if gap == 0:
         return
-    start = j * rule.ld
-    now = memory.counters[CLOCK]
-    first = memory.last[j] - int(memory.counters[SYNCED])
+    start, stop = j * rule.ld, j * rule.ld + rule.ld
+    now = counters[CLOCK]
     if rule.kind == FTRL:
-        eta0, _ = first_step(rule, memory.counters)
-        leader(
-            memory.w, memory.a, memory.b, start, start + rule.ld, eta0, rule.eps, rule.l1 * now, rule.l2 * now
-        )
+        eta0, _ = first_step(rule, counters)
+        leader(memory.w, memory.a, memory.b, start, stop, eta0, rule.eps, rule.l1 * now, rule.l2 * now)
     else:
-        rest(
-            rule.kind,
-            memory.w,
-            memory.a,
-            memory.b,
-            start,
-            start + rule.ld,
-            gap,
-            now - memory.clock[j],
-            memory.times,
-            memory.sizes,
-            first,
-            rule.lifetime,
-            rule,
-        )
-    memory.clock[j] = now
+        rest(rule, memory, start, stop, memory.last[j] - int(counters[SYNCED]), gap, now - memory.clock[j])
+    if rule.kind not in (RMSPROP, ADAM):
+        memory.clock[j] = now
     memory.last[j] = t
 
 
@@ -181,8 +170,24 @@ def synchronise(rule, memory):
     if counters[SCALE] != 1.0:
         rescale(rule, memory)
     if len(memory.last):
+        now, root = counters[CLOCK], correction(rule.kind, counters[UPDATES], rule.beta2)
         for j in range(rule.d):
             catch_up(rule, memory, j)
+            if rule.kind in (RMSPROP, ADAM):
+                start, pull = j * rule.ld, (now - memory.clock[j]) * root
+                settle(
+                    rule.kind,
+                    memory.w,
+                    memory.a,
+                    memory.b,
+                    start,
+                    start + rule.ld,
+                    pull,
+                    rule.l1,
+                    rule.l2,
+                    rule.eps,
+                )
+                memory.clock[j] = now
     counters[SYNCED] = counters[UPDATES]
 
 
@@ -261,7 +266,7 @@ def sparse_batches(api, rule, memory, order, weights, squares, indptr, indices):
     loss, mass = 0.0, 0.0
     n, features = len(order), rule.features
     width = len(q) // rule.batch
-    everything = rule.eager or len(indptr) == 0
+    everything = len(indptr) == 0
     for first in range(0, n, rule.batch):
         stop = min(first + rule.batch, n)
         count = 0
@@ -363,8 +368,8 @@ def step_full(rule, memory):
 @jit
 def step_everything(rule, memory, part, time, multiple):
     """One update of all parameters with the gradient in memory.g (times part)."""
-    size, eta0 = _begin_update(rule, memory, time)
-    _update(rule, memory, 0, rule.features, part, time, size, eta0)
+    size, eta0, root = _begin_update(rule, memory, time)
+    _update(rule, memory, 0, rule.features, part, time, size, time * root, eta0)
     _update_intercept(rule, memory, part, time, multiple)
 
 
@@ -373,48 +378,33 @@ def step_touched(rule, memory, count, part, time, multiple):
     """One update of the features touched[:count] and of the intercept."""
     counters, ld = memory.counters, rule.ld
     at = int(counters[UPDATES] - counters[SYNCED])
-    size, eta0 = _begin_update(rule, memory, time)
+    size, eta0, root = _begin_update(rule, memory, time)
     memory.times[at] = time
-    memory.sizes[at] = size
-    t = int(counters[UPDATES])
+    note(memory, at, size, 1.0 if rule.kind == ADAM else math.exp(-rule.l2 * time), rule.ratio)
+    t, now = int(counters[UPDATES]), counters[CLOCK]
     for c in range(count):
         j = memory.touched[c]
-        _update(rule, memory, j * ld, j * ld + ld, part, time, size, eta0)
+        _update(rule, memory, j * ld, j * ld + ld, part, time, size, (now - memory.clock[j]) * root, eta0)
         memory.last[j] = t
-        memory.clock[j] = counters[CLOCK]
+        memory.clock[j] = now
     _update_intercept(rule, memory, part, time, multiple)
 
 
 @jit
 def _begin_update(rule, memory, time):
-    """Count it; the factor of its move, and what ftrl divides by."""
+    """Count it; the factor of its move, what ftrl divides by, and adam's correction."""
     counters = memory.counters
     counters[CLOCK] += time
     counters[UPDATES] += 1.0
     size = move_size(rule.kind, counters[UPDATES], time, rule.l2, rule.beta1, rule.beta2)
     eta0, _ = first_step(rule, counters)
-    return size, eta0
+    return size, eta0, correction(rule.kind, counters[UPDATES], rule.beta2)
 
 
 @jit
-def _update(rule, memory, start, stop, part, time, size, eta0):
-    update(
-        rule.kind,
-        memory.w,
-        memory.g,
-        memory.a,
-        memory.b,
-        start,
-        stop,
-        part,
-        time,
-        size,
-        rule.l1,
-        rule.l2,
-        eta0,
-        memory.counters[CLOCK],
-        rule,
-    )
+def _update(rule, memory, start, stop, part, time, size, pull, eta0):
+    w, g, a, b, clock = memory.w, memory.g, memory.a, memory.b, memory.counters[CLOCK]
+    update(rule.kind, w, g, a, b, start, stop, part, time, size, pull, rule.l1, rule.l2, eta0, clock, rule)
 
 
 @jit
@@ -427,7 +417,7 @@ def _update_intercept(rule, memory, part, time, multiple):
     eta0, factor = first_step(rule, counters)
     time *= multiple
     size = move_size(rule.kind, counters[UPDATES], time, 0.0, rule.beta1, rule.beta2)
-    update(rule.kind, w, g, a, b, start, stop, part, time, size, 0.0, 0.0, eta0 * factor, 0.0, rule)
+    update(rule.kind, w, g, a, b, start, stop, part, time, size, 0.0, 0.0, 0.0, eta0 * factor, 0.0, rule)
 
 
 @jit

@@ -75,6 +75,7 @@ def test_loops_equal_plain_numpy(optimizer, penalty, storage, K):
             batch=batch,
             weights=row_weight,
             eta0=eta0,
+            era=trainer.FIRST_ERA if storage.startswith("csr") else None,
         )
         np.testing.assert_allclose(theta, expected, rtol=1e-8, atol=1e-10)
         np.testing.assert_allclose(loss, total, rtol=1e-10)
@@ -92,7 +93,7 @@ def test_eras_and_worn_out_momentum(optimizer, penalty, monkeypatch):
     options = Options(optimizer=optimizer, l1=l1, l2=l2, momentum=0.3, schedule="constant", eta0=0.05)
     theta, _ = train(stored(X, "csr32", np.float64), y, 3, order, options)
     settings = {"optimizer": optimizer, "l1": l1, "l2": l2, "momentum": 0.3, "eta0": 0.05, "batch": 1}
-    expected, _ = descend(X, y, np.zeros((D + 1, 3)), order, rate=lambda t: 0.05, **settings)
+    expected, _ = descend(X, y, np.zeros((D + 1, 3)), order, rate=lambda t: 0.05, era=60, **settings)
     np.testing.assert_allclose(theta, expected, rtol=1e-8, atol=1e-10)
 
 
