@@ -1,12 +1,12 @@
 """Updates in which a feature has no gradient, all at once, when a row has it again.
 
 Penalties are flows for a time, and running means fade by a power. With momentum the weights go on in a fixed direction
-u, ever slower: in an update s of a gap that begins at f they move by sizes[s] ratio^(s - f + 1) along u, and shrink by
-decays[s] under L2. All that is w = shrunk w - total u, and `total` is looked up, not added up: updates are put into
+u, ever slower: in an update s of a gap that begins at f they move by SIZE[s] ratio^(s - f + 1) along u, and shrink by
+DECAY[s] under L2. All that is w = shrunk w - total u, and `total` is looked up, not added up: updates are put into
 chunks, and once a chunk is full, each of its places keeps what comes from there to its end,
 
-    tails[s] = sum over r >= s in the chunk of  ratio^(r - s + 1) sizes[r] fades[r]
-    fades[s] = product over r >= s in the chunk of decays[r]
+    TAIL[s] = sum over r >= s in the chunk of  ratio^(r - s + 1) SIZE[r] FADE[r]
+    FADE[s] = product over r >= s in the chunk of DECAY[r]
 
 so a gap is some places of its last chunk, and one look for every other.
 """
@@ -14,27 +14,27 @@ so a gap is some places of its last chunk, and one look for every other.
 import math
 
 from .compile import jit
-from .updates import ADAGRAD, ADAM, ADAMW, LEAST_SQUARE, NESTEROV, RMSPROP, SGD, SVRG, drift, flow
+from .updates import ADAGRAD, ADAM, ADAMW, LEAST_SQUARE, RMSPROP, SGD, SVRG, adagrad, drift, flow
 
 CHUNK = 32
+TIME, SIZE, DECAY, TAIL, FADE = range(5)  # what is kept of each update: rows of `pace`
 
 
 @jit
-def note(memory, at, size, decay, ratio):
+def note(pace, at, time, size, decay, ratio):
     """Write down update number `at` of this era, and close its chunk if that is full."""
-    sizes, decays, tails, fades = memory.sizes, memory.decays, memory.tails, memory.fades
-    sizes[at], decays[at] = size, decay
+    pace[TIME, at], pace[SIZE, at], pace[DECAY, at] = time, size, decay
     if (at + 1) % CHUNK != 0:
         return
     tail, fade = 0.0, 1.0
     for s in range(at, at - CHUNK, -1):
-        fade *= decays[s]
-        tail = ratio * (sizes[s] * fade + tail)
-        tails[s], fades[s] = tail, fade
+        fade *= pace[DECAY, s]
+        tail = ratio * (pace[SIZE, s] * fade + tail)
+        pace[TAIL, s], pace[FADE, s] = tail, fade
 
 
 @jit
-def _glide(memory, first, gap, time, ratio, lifetime, l2):
+def _glide(pace, first, gap, time, ratio, lifetime, l2):
     """What the moves of a gap add up to, after everything that took `time`.
 
     When its lifetime is over nothing is left of a momentum, and only the shrinking goes on.
@@ -44,14 +44,14 @@ def _glide(memory, first, gap, time, ratio, lifetime, l2):
     while s < stop and s - first < lifetime:
         end = s - s % CHUNK + CHUNK
         if end <= stop:
-            total = total * memory.fades[s] + factor * memory.tails[s]
-            shrunk *= memory.fades[s]
+            total = total * pace[FADE, s] + factor * pace[TAIL, s]
+            shrunk *= pace[FADE, s]
             factor *= ratio ** (end - s)
             s = end
         else:
             factor *= ratio
-            total = (total + factor * memory.sizes[s]) * memory.decays[s]
-            shrunk *= memory.decays[s]
+            total = (total + factor * pace[SIZE, s]) * pace[DECAY, s]
+            shrunk *= pace[DECAY, s]
             s += 1
     if l2 != 0.0 and s < stop and shrunk > 0.0:
         total *= math.exp(-l2 * time) / shrunk
@@ -59,59 +59,56 @@ def _glide(memory, first, gap, time, ratio, lifetime, l2):
 
 
 @jit
-def _coast(rule, memory, start, stop, first, gap, time):
-    """`rest` for optimisers with momentum."""
-    kind, w, a, b = rule.kind, memory.w, memory.a, memory.b
+def _coast(kind, w, a, b, pace, first, gap, time, ratio, lifetime, l1, l2):
+    """The moves of a momentum, and the penalty. b: what adam divides by, else a."""
     real = w.dtype.type
     adam = kind in (ADAM, ADAMW)
-    l1, l2 = (0.0, 0.0) if kind == ADAM else (rule.l1, rule.l2)
-    more = rule.beta1 if kind == NESTEROV else 1.0
     if l1 == 0.0:
-        total = real(more * _glide(memory, first, gap, time, rule.ratio, rule.lifetime, l2))
+        total = real(_glide(pace, first, gap, time, ratio, lifetime, l2))
         shrunk = real(math.exp(-l2 * time))
-        for i in range(start, stop):
-            u = a[i] / math.sqrt(b[i]) if adam else a[i]
-            w[i] = shrunk * w[i] - total * u
-    else:  # L1 stops weights at zero between the moves
-        moves, factor, done = min(gap, rule.lifetime), more, 0.0
-        for s in range(first, first + moves):
-            factor *= rule.ratio
-            size = real(factor * memory.sizes[s])
-            for i in range(start, stop):
-                u = a[i] / math.sqrt(b[i]) if adam else a[i]
-                w[i] -= size * u
-            flow(w, start, stop, memory.times[s], l1, l2)
-            done += memory.times[s]
-        if gap > moves:
-            flow(w, start, stop, time - done, l1, l2)
-    fade1 = real(rule.beta1**gap)
-    for i in range(start, stop):
-        a[i] *= fade1
-    if adam:
-        fade2, least = real(rule.beta2**gap), real(LEAST_SQUARE)
-        for i in range(start, stop):
-            b[i] = max(b[i] * fade2, least)
+        if adam:
+            for i in range(len(w)):
+                w[i] = shrunk * w[i] - total * a[i] / math.sqrt(b[i])
+        else:
+            for i in range(len(w)):
+                w[i] = shrunk * w[i] - total * a[i]
+        return
+    moves, factor, done = min(gap, lifetime), 1.0, 0.0
+    for s in range(first, first + moves):  # L1 stops weights at zero between the moves
+        factor *= ratio
+        size = real(factor * pace[SIZE, s])
+        for i in range(len(w)):
+            w[i] -= size * (a[i] / math.sqrt(b[i]) if adam else a[i])
+        flow(w, pace[TIME, s], l1, l2)
+        done += pace[TIME, s]
+    if gap > moves:
+        flow(w, time - done, l1, l2)
 
 
 @jit
-def rest(rule, memory, start, stop, first, gap, time):
-    """Bring w[start:stop] through `gap` updates in which it had no gradient, and which took `time` together.
+def rest(kind, w, g, a, b, pace, first, gap, time, l1, l2, beta1, beta2, eps, ratio, lifetime):
+    """Bring w, which stand for one feature, through `gap` updates in which it had no gradient, and which took `time`.
 
-    The first of them is number `first` since the last time that all parameters were brought up to date. Not for ftrl,
-    see `leader`; and the penalty of rmsprop and adam is left to `settle`.
+    g: zeros. a, b: the optimiser's memory of them. The first update of the gap is number `first` of this era. Not for
+    ftrl, see updates.leader; and the penalty of rmsprop and adam is left to updates.settle.
     """
-    kind, w, a = rule.kind, memory.w, memory.a
+    real = w.dtype.type
     if kind == SGD:
-        flow(w, start, stop, time, rule.l1, rule.l2)
+        flow(w, time, l1, l2)
     elif kind == ADAGRAD:
-        if rule.l1 != 0.0 or rule.l2 != 0.0:
-            for i in range(start, stop):
-                flow(w, i, i + 1, time / (math.sqrt(a[i]) + rule.eps), rule.l1, rule.l2)
+        if l1 != 0.0 or l2 != 0.0:
+            adagrad(w, g, a, real(0), time, l1, l2, eps)
     elif kind == SVRG:
-        drift(w, memory.b, start, stop, time, rule.l1, rule.l2)
-    elif kind == RMSPROP:
-        fade = w.dtype.type(rule.beta1**gap)
-        for i in range(start, stop):
-            a[i] *= fade
+        drift(w, b, time, l1, l2)
     else:
-        _coast(rule, memory, start, stop, first, gap, time)
+        fade = real(beta1**gap)
+        if kind in (ADAM, ADAMW):
+            l1, l2 = (0.0, 0.0) if kind == ADAM else (l1, l2)
+            _coast(kind, w, a, b, pace, first, gap, time, ratio, lifetime, l1, l2)
+            fade2, least = real(beta2**gap), real(LEAST_SQUARE)
+            for i in range(len(w)):
+                b[i] = max(b[i] * fade2, least)
+        elif kind != RMSPROP:
+            _coast(kind, w, a, a, pace, first, gap, time, ratio, lifetime, l1, l2)
+        for i in range(len(w)):
+            a[i] *= fade

@@ -316,8 +316,7 @@ class Training:
         self._arrays["clock"] = np.full(features, self.counters[CLOCK])
         self._arrays["last"] = np.full(features, self.updates, dtype=np.int64)
         self._arrays["touched"] = np.zeros(features, np.int64)
-        for name in ("times", "sizes", "decays", "tails", "fades"):
-            self._arrays[name] = np.zeros(era if lazy else 0)
+        self._arrays["pace"] = np.zeros((5, era if lazy else 0))
         self.counters[SYNCED] = self.updates
 
     def _flat(self, theta, layout, padding=0.0):
@@ -419,7 +418,7 @@ class Training:
             clock=arrays["clock"],
             last=arrays["last"],
             touched=arrays["touched"],
-            **{name: arrays[name] for name in ("times", "sizes", "decays", "tails", "fades")},
+            pace=arrays["pace"],
             counters=self.counters,
         )
         return rule, memory

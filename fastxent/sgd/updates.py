@@ -51,6 +51,7 @@ OPTIMIZERS = {
     "svrg": 8,
 }
 SGD, MOMENTUM, NESTEROV, ADAGRAD, RMSPROP, ADAM, ADAMW, FTRL, SVRG = range(9)
+NEAR = 0.05  # arguments up to which nine terms of a series are exact
 LEAST_SQUARE = 1e-36  # of what adam divides by; float32 has nothing much smaller
 MOMENTS = (0, 1, 1, 1, 1, 2, 2, 2, 2)  # arrays like the weights that each keeps
 
@@ -61,18 +62,19 @@ def lengthened(time, l2):
     return time if l2 == 0.0 else math.expm1(l2 * time) / l2
 
 
+# Loops run over slices: an index that Numba knows not to be negative is what lets LLVM use whole registers.
+
+
 @jit
-def flow(w, start, stop, time, l1, l2):
-    """w[start:stop] after the penalty has worked on it for a time."""
+def flow(w, time, l1, l2):
+    """w after the penalty has worked on it for a time."""
     if time == 0.0 or (l1 == 0.0 and l2 == 0.0):
         return
     real = w.dtype.type
     decay = real(math.exp(-l2 * time))
     cut = real(l1 * (time if l2 == 0.0 else -math.expm1(-l2 * time) / l2))
-    zero = real(0)
-    for i in range(start, stop):
-        x = decay * w[i]
-        w[i] = max(x - cut, zero) + min(x + cut, zero)
+    for i in range(len(w)):
+        w[i] = _soft(decay * w[i], cut)
 
 
 @jit
@@ -82,7 +84,7 @@ def _soft(x, cut):
 
 
 @jit
-def update(kind, w, g, a, b, start, stop, weight, time, size, pull, l1, l2, eta0, clock, rule):
+def update(kind, w, g, a, b, start, stop, weight, time, size, pull, l1, l2, beta1, beta2, eps, eta0, clock):
     """One update of w[start:stop]; g (times weight: the mean gradient of the batch) is zeroed.
 
     a and b are the optimiser's memory. time: eta. size: the factor of the move, see `move_size`. The penalty is applied
@@ -91,84 +93,120 @@ def update(kind, w, g, a, b, start, stop, weight, time, size, pull, l1, l2, eta0
     """
     real = w.dtype.type
     one, zero = real(1), real(0)
-    weight, step, rate1, rate2 = real(weight), real(size), real(rule.beta1), real(rule.beta2)
+    weight, step, rate1, rate2 = real(weight), real(size), real(beta1), real(beta2)
     least = real(LEAST_SQUARE)
+    w, g = w[start:stop], g[start:stop]
     if kind == SGD:
         step = step * weight
-        for i in range(start, stop):
+        for i in range(len(w)):
             w[i] -= step * g[i]
             g[i] = zero
-        flow(w, start, stop, time, l1, l2)
-    elif kind == MOMENTUM:
-        for i in range(start, stop):
+        flow(w, time, l1, l2)
+        return
+    a = a[start:stop]
+    if kind == MOMENTUM:
+        for i in range(len(w)):
             a[i] = rate1 * a[i] + weight * g[i]
             w[i] -= step * a[i]
             g[i] = zero
-        flow(w, start, stop, time, l1, l2)
+        flow(w, time, l1, l2)
     elif kind == NESTEROV:
-        for i in range(start, stop):
+        for i in range(len(w)):
             gi = weight * g[i]
             a[i] = rate1 * a[i] + gi
             w[i] -= step * (gi + rate1 * a[i])
             g[i] = zero
-        flow(w, start, stop, time, l1, l2)
+        flow(w, time, l1, l2)
     elif kind == ADAGRAD:
-        eps, step, ridge, cut = real(rule.eps), real(time), real(l2), real(l1)
-        for i in range(start, stop):
-            gi = weight * g[i]
-            a[i] += gi * gi
-            h = one / (math.sqrt(a[i]) + eps)
-            if l2 == 0.0:
-                short, shrunk = step * h, w[i]
-            else:  # the whole proximal step at once: where nothing was seen yet, h is huge
-                short = real(-math.expm1(-l2 * time * h) / l2)
-                shrunk = (one - ridge * short) * w[i]
-            w[i] = _soft(shrunk - short * gi, cut * short)
-            g[i] = zero
+        adagrad(w, g, a, weight, time, l1, l2, eps)
     elif kind == RMSPROP:
-        eps, step = real(rule.eps), real(time)
-        for i in range(start, stop):
+        step, small = real(time), real(eps)
+        for i in range(len(w)):
             gi = weight * g[i]
             a[i] = rate1 * a[i] + (one - rate1) * gi * gi
-            w[i] -= step / (math.sqrt(a[i]) + eps) * gi
+            w[i] -= step / (math.sqrt(a[i]) + small) * gi
             g[i] = zero
-        settle(kind, w, a, b, start, stop, pull, l1, l2, rule.eps)
-    elif kind == ADAM:
-        for i in range(start, stop):
+        settle(w, a, small, pull, l1, l2)
+    elif kind in (ADAM, ADAMW):
+        b = b[start:stop]
+        for i in range(len(w)):
             gi = weight * g[i]
             a[i] = rate1 * a[i] + (one - rate1) * gi
             b[i] = max(rate2 * b[i] + (one - rate2) * gi * gi, least)
             w[i] -= step * a[i] / math.sqrt(b[i])
             g[i] = zero
-        settle(kind, w, a, b, start, stop, pull, l1, l2, rule.eps)
-    elif kind == ADAMW:
-        for i in range(start, stop):
-            gi = weight * g[i]
-            a[i] = rate1 * a[i] + (one - rate1) * gi
-            b[i] = max(rate2 * b[i] + (one - rate2) * gi * gi, least)
-            w[i] -= step * a[i] / math.sqrt(b[i])
-            g[i] = zero
-        flow(w, start, stop, time, l1, l2)
+        if kind == ADAM:
+            settle(w, b, zero, pull, l1, l2)
+        else:
+            flow(w, time, l1, l2)
     else:
+        b = b[start:stop]
         inverse, weight = real(1.0 / eta0), real(weight * time)
-        for i in range(start, stop):
+        for i in range(len(w)):
             gi = weight * g[i]
             root = math.sqrt(b[i])
             b[i] += gi * gi
             a[i] += gi - (math.sqrt(b[i]) - root) * inverse * w[i]
             g[i] = zero
-        leader(w, a, b, start, stop, eta0, rule.eps, l1 * clock, l2 * clock)
+        leader(w, a, b, eta0, eps, l1 * clock, l2 * clock)
 
 
 @jit
-def settle(kind, w, a, b, start, stop, pull, l1, l2, eps):
-    """The penalty of rmsprop and adam. pull: the time since they last had it, with adam's correction of the root."""
+def adagrad(w, g, a, weight, time, l1, l2, eps):
+    """`update` for adagrad, where each weight has a time of its own; without a gradient, the flow for that time."""
+    real = w.dtype.type
+    zero, ridge, cut = real(0), real(l2), real(l1)
+    for i in range(len(w)):
+        g[i] *= weight
+        a[i] += g[i] * g[i]
+    if l2 == 0.0:
+        for i in range(len(w)):
+            short = real(time / (math.sqrt(a[i]) + eps))
+            w[i] = _soft(w[i] - short * g[i], cut * short)
+            g[i] = zero
+        return
+    least = a[0]
+    for i in range(len(a)):
+        least = min(least, a[i])
+    if l2 * time <= NEAR * (math.sqrt(least) + eps):  # no calls, so whole registers
+        for i in range(len(w)):
+            own = time / (math.sqrt(a[i]) + eps)
+            short = real(own * _shortened(l2 * own))
+            w[i] = _soft(w[i] - short * (ridge * w[i] + g[i]), cut * short)
+            g[i] = zero
+        return
+    for i in range(len(w)):
+        if w[i] != zero or g[i] != zero:  # before its first gradient, a weight is zero and its time huge
+            short = real(-math.expm1(-l2 * time / (math.sqrt(a[i]) + eps)) / l2)
+            w[i] = _soft(w[i] - short * (ridge * w[i] + g[i]), cut * short)
+            g[i] = zero
+
+
+@jit
+def _shortened(x):
+    """(1 - exp(-x)) / x for 0 <= x <= NEAR."""
+    total = 1.0 - x * (1.0 / 9.0)
+    total = 1.0 - x * total * (1.0 / 8.0)
+    total = 1.0 - x * total * (1.0 / 7.0)
+    total = 1.0 - x * total * (1.0 / 6.0)
+    total = 1.0 - x * total * (1.0 / 5.0)
+    total = 1.0 - x * total * (1.0 / 4.0)
+    total = 1.0 - x * total * (1.0 / 3.0)
+    return 1.0 - 0.5 * x * total
+
+
+@jit
+def settle(w, squares, eps, pull, l1, l2):
+    """The penalty of rmsprop and adam, whose means of squares these are.
+
+    pull: the time since they last had it, with adam's correction of the root.
+    """
     if pull == 0.0 or (l1 == 0.0 and l2 == 0.0):
         return
     real = w.dtype.type
-    one, ridge, cut, eps = real(1), real(l2 * pull), real(l1 * pull), real(eps)
-    for i in range(start, stop):
-        h = one / (math.sqrt(a[i]) + eps) if kind == RMSPROP else one / math.sqrt(b[i])
+    one, ridge, cut = real(1), real(l2 * pull), real(l1 * pull)
+    for i in range(len(w)):
+        h = one / (math.sqrt(squares[i]) + eps)
         w[i] = _soft(w[i], cut * h) / (one + ridge * h)
 
 
@@ -179,26 +217,26 @@ def correction(kind, t, beta2):
 
 
 @jit
-def leader(w, a, b, start, stop, eta0, eps, l1, l2):
+def leader(w, a, b, eta0, eps, l1, l2):
     """The weights that ftrl's sums a = z and b = n stand for."""
     real = w.dtype.type
     inverse, eps, ridge, cut = real(1.0 / eta0), real(eps), real(l2), real(l1)
-    for i in range(start, stop):
+    for i in range(len(w)):
         w[i] = -_soft(a[i], cut) / ((eps + math.sqrt(b[i])) * inverse + ridge)
 
 
 @jit
-def drift(w, mean, start, stop, time, l1, l2):
-    """w[start:stop] after penalty and a constant gradient have worked on it for a time: the solution of
+def drift(w, mean, time, l1, l2):
+    """w after penalty and a constant gradient have worked on it for a time: the solution of
     dw/dt = -l2 w - l1 sign(w) - mean."""
     real = w.dtype.type
     if l1 == 0.0:
         decay = real(math.exp(-l2 * time))
         step = real(time if l2 == 0.0 else -math.expm1(-l2 * time) / l2)
-        for i in range(start, stop):
+        for i in range(len(w)):
             w[i] = decay * w[i] - step * mean[i]
         return
-    for i in range(start, stop):
+    for i in range(len(w)):
         w[i] = _drift_one(float(w[i]), float(mean[i]), time, l1, l2)
 
 

@@ -166,13 +166,13 @@ def test_drift_is_the_solution_of_its_equation():
     mean, start = rng.normal(size=50), rng.normal(size=50) * (rng.random(50) < 0.7)
     for l1, l2 in ((0.0, 0.0), (0.0, 0.5), (0.4, 0.0), (0.4, 0.5)):
         w, fine = start.copy(), start.copy()
-        updates.drift(w, mean, 0, 50, 1.5, l1, l2)
+        updates.drift(w, mean, 1.5, l1, l2)
         steps = 30_000
         for _ in range(steps):  # backward Euler for the kink, forward for the rest
             x = fine - 1.5 / steps * (mean + l2 * fine)
             fine = np.sign(x) * np.maximum(np.abs(x) - l1 * 1.5 / steps, 0.0)
         np.testing.assert_allclose(w, fine, atol=2e-4)
         twice = start.copy()
-        updates.drift(twice, mean, 0, 50, 0.6, l1, l2)
-        updates.drift(twice, mean, 0, 50, 0.9, l1, l2)
+        updates.drift(twice, mean, 0.6, l1, l2)
+        updates.drift(twice, mean, 0.9, l1, l2)
         np.testing.assert_allclose(twice, w, rtol=1e-12, atol=1e-14)
