@@ -145,7 +145,7 @@ def logistic_path(
     )
     model._validate_params()
     n_threads = validation.check_n_threads(n_threads)
-    X, target, classes = model._check_training_data(X, y)
+    X, target, classes = model._check_rows(X, y)
     sample_weight = validation.check_sample_weight(sample_weight, X.shape[0], all_zero=False)
     class_weight = model._check_class_weight(classes, target, sample_weight)
     objective = model._objective(X, target, len(classes), sample_weight, class_weight, n_threads)
