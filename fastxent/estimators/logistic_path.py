@@ -72,7 +72,7 @@ def logistic_path(
     sample_weight=None,
     solver="auto",
     tol=1e-4,
-    max_iter=100,
+    max_iter=1000,
     random_state=None,
     n_threads=None,
 ):

@@ -47,8 +47,8 @@ class LogisticRegression(LinearClassifier, LinearClassifierMixin):  # the mixin:
         Without effect; allowed only where scikit-learn allows it (``solver='liblinear'``).
     tol : float, default=1e-4
         For 'auto', 'metric', 'sdca', 'prox_newton' and 'sgd': fitting stops when the objective above lies within
-        ``tol`` times itself of its minimum, as certified by the duality gap ('sdca') or estimated by the Newton
-        decrement, twice in a row (the others); as near as floating point allows if that is nearer than ``tol``
+        ``tol`` times itself of its minimum, as certified by the duality gap ('sdca') or estimated from the Newton
+        decrement and the last falls (the others); as near as floating point allows if that is nearer than ``tol``
         can be. For scikit-learn's names, as in scikit-learn: when no entry of the gradient (with L1: of its
         subgradient of least norm) is larger in absolute value.
     fit_intercept : bool, default=True
@@ -70,8 +70,8 @@ class LogisticRegression(LinearClassifier, LinearClassifierMixin):  # the mixin:
         about which penalty each may have; all reach the same optimum, by our solvers: 'lbfgs', 'sag' and 'saga' by
         L-BFGS (truncated Newton for a ``tol`` below 1e-7), 'newton-cg', 'newton-cholesky' and 'liblinear' by
         truncated Newton, and any of them by a Newton method with proximal steps if there is an L1 penalty.
-    max_iter : int, default=100
-        Iterations at most.
+    max_iter : int, default=1000
+        Iterations at most. (scikit-learn's default is 100; here ``tol`` is to decide.)
     verbose : int, default=0
         Whether to print a line for every iteration.
     warm_start : bool, default=False
@@ -155,7 +155,7 @@ class LogisticRegression(LinearClassifier, LinearClassifierMixin):  # the mixin:
         class_weight=None,
         random_state=None,
         solver="auto",
-        max_iter=100,
+        max_iter=1000,
         verbose=0,
         warm_start=False,
         n_jobs=None,

@@ -72,7 +72,7 @@ class LogisticRegressionCV(LogisticRegression):
         As in :class:`LogisticRegression`.
     tol : float, default=1e-4
         As in :class:`LogisticRegression`, for every fit.
-    max_iter : int, default=100
+    max_iter : int, default=1000
         Iterations at most, of each fit.
     class_weight : dict, 'balanced' or None, default=None
         Weights of classes. 'balanced' counts all rows, not those of a fold.
@@ -160,7 +160,7 @@ class LogisticRegressionCV(LogisticRegression):
         scoring=LOG_LOSS,
         solver="auto",
         tol=1e-4,
-        max_iter=100,
+        max_iter=1000,
         class_weight=None,
         n_jobs=None,
         verbose=0,

@@ -14,8 +14,11 @@ taken. The softmax's curvature changes as the model becomes certain of its rows,
 is soon worse than none; a few refreshes, further and further apart, are the whole trick. Pairs outlive the
 model under which they were made: they describe F.
 
-The decrement -G.D/2 estimates F - F*. It is believed when it is small twice in a row, and a tenth of what was asked
-for.
+The decrement -G.D/2 estimates F - F*, and is far too small where the model of the Hessian is poor and the penalty
+weak. It is believed if F has also fallen by no more than half of tol F over the last quarter of all iterations, which
+is to say that a long while brought nothing. (52 problems at tol 1e-2, 1e-4 and 1e-6: F - F* was above tol F in one of
+the 156 fits, 2.2 times. A decrement below a tenth of tol F twice in a row took 15 % fewer iterations, and let through
+one in seven, up to 73 tol F.)
 """
 
 from collections import deque
@@ -46,7 +49,7 @@ def solve(objective, theta0, *, tol, max_iter, callback=None, row_weight=None, k
     objective : Objective
     theta0 : ndarray of shape (d + 1, K)
     tol : float
-        Stop when F - F* is estimated to be at most tol F, twice in a row.
+        Stop when F - F* is estimated to be at most tol F.
     max_iter : int
         Iterations at most; each is one evaluation of loss and gradient, rarely a few.
     callback : callable or None
@@ -94,7 +97,7 @@ def _solve(objective, theta0, tol, max_iter, callback, row_weight, kind):
     least = _NEGLIGIBLE * value
     bottomless = _bottomless(objective)
     pairs = deque(maxlen=_MEMORY if u.size <= _WIDE else _MEMORY_WIDE)
-    small, waited, least_slope = 0, 0, np.inf
+    waited, least_slope = 0, np.inf
     for iteration in range(max_iter + 1):
         theta = problem.theta(u)
         if record(theta, value, np.abs(problem.gradient(grad)).max()):
@@ -114,10 +117,11 @@ def _solve(objective, theta0, tol, max_iter, callback, row_weight, kind):
             pairs.clear()
             D = -metric.solve(grad)
             slope = np.vdot(grad, D)
-        record.gap(-slope / 2)
-        small = small + 1 if -slope / 2 <= 0.1 * tol * max(value, least) else 0
-        if small == 2:
-            reason = f"the Newton decrement {-slope / 2:.3g} is small twice, for tol = {tol:.3g}"
+        recent = _recent_fall(record.history["loss"])
+        record.gap(max(-slope / 2, recent) if np.isfinite(recent) else -slope / 2)
+        enough = tol * max(value, least)
+        if -slope / 2 <= 0.3 * enough and recent <= 0.5 * enough:
+            reason = f"the Newton decrement {-slope / 2:.3g} and the last falls are small, for tol = {tol:.3g}"
             return record.result(theta, True, reason)
         # Values no longer tell points apart: gradients do, until they do not either.
         least_slope, waited = (-slope, 0) if -slope < 0.5 * least_slope else (least_slope, waited + 1)
@@ -135,6 +139,12 @@ def _solve(objective, theta0, tol, max_iter, callback, row_weight, kind):
         curvature = np.vdot(step, change)
         if curvature > 1e-14 * np.sqrt(np.vdot(step, step) * np.vdot(change, change)):
             pairs.append((step, change, curvature))
+
+
+def _recent_fall(losses):
+    """By how much F fell over the last quarter of the iterations, two at least."""
+    span = max(2, len(losses) // 4)
+    return losses[-1 - span] - losses[-1] if len(losses) > span else np.inf
 
 
 def _bottomless(objective):

@@ -62,7 +62,7 @@ def test_constructor_takes_all_that_theirs_takes():
     ours, other = LogisticRegression().get_params(), sklearn.linear_model.LogisticRegression().get_params()
     assert other.keys() <= ours.keys()
     different = {name for name in other if ours[name] != other[name]}
-    assert different == {"solver"}
+    assert different == {"solver", "max_iter"}
 
 
 # The same optimum -----------------------------------------------------------------------------------------
@@ -551,8 +551,8 @@ def test_warm_start(data):
     X, y = data
     model = LogisticRegression(warm_start=True, tol=1e-6).fit(X, y)
     assert model.n_iter_[0] > 3
-    assert model.fit(X, y).n_iter_[0] <= 1
-    assert model.sparsify().fit(X, y).n_iter_[0] <= 1
+    assert model.fit(X, y).n_iter_[0] <= 2
+    assert model.sparsify().fit(X, y).n_iter_[0] <= 2
     with pytest.raises(ValueError, match="warm_start"):
         model.fit(X[:, :3], y)
 
