@@ -121,7 +121,9 @@ def _solve(objective, theta0, tol, max_iter, callback, row_weight, kind):
         record.gap(max(-slope / 2, recent) if np.isfinite(recent) else -slope / 2)
         enough = tol * max(value, least)
         if -slope / 2 <= 0.3 * enough and recent <= 0.5 * enough:
-            reason = f"the Newton decrement {-slope / 2:.3g} and the last falls are small, for tol = {tol:.3g}"
+            reason = (
+                f"the Newton decrement {-slope / 2:.3g} and the last falls are small, for tol = {tol:.3g}"
+            )
             return record.result(theta, True, reason)
         # Values no longer tell points apart: gradients do, until they do not either.
         least_slope, waited = (-slope, 0) if -slope < 0.5 * least_slope else (least_slope, waited + 1)
@@ -131,7 +133,7 @@ def _solve(objective, theta0, tol, max_iter, callback, row_weight, kind):
             return record.result(theta, False, out_of_iterations(max_iter))
         lower = _line_search(problem, u, value, D, slope)
         if lower is None:
-            at_rounding = bool(-slope <= problem.rounding * abs(value))
+            at_rounding = bool(-slope <= max(problem.rounding * abs(value), 2 * enough))
             return record.result(theta, at_rounding, AT_ROUNDING if at_rounding else NO_DESCENT)
         before, u = u, lower[0]
         step, change = u - before, lower[2] - grad

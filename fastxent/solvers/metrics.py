@@ -15,7 +15,7 @@ scale, and follows u between refreshes, has a ``move(u)``. The models:
     full       H itself, where (d + 1) K is small
     sampled    H itself where u is now, never formed: conjugate gradients begun from gram
 
-all but the first from a sample of the rows; the penalty is always exact. Rows that are certain have no
+all but the first from a sample of the rows; the penalty is exact (nystrom: its mean). Rows that are certain have no
 curvature: w_i is kept above a thousandth of its mean, or a few rows would make the model.
 
     R. H. Byrd, G. M. Chin, W. Neveitt, J. Nocedal, "On the use of stochastic Hessian information in optimization

@@ -110,7 +110,7 @@ def solve(objective, theta0, *, tol, max_iter, callback=None, row_weight=None, r
             return record.result(theta, True, reason)
         lower = _line_search(objective, model, theta, value, target, step, fall, rounding)
         if lower is None:
-            at_rounding = bool(abs(fall) <= rounding * abs(value))
+            at_rounding = bool(abs(fall) <= max(rounding, 2 * tol) * abs(value))
             return record.result(theta, at_rounding, AT_ROUNDING if at_rounding else NO_DESCENT)
         model.adapt(lower[0] - theta)
         theta, value, grad = lower

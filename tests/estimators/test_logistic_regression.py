@@ -610,6 +610,10 @@ def test_verbose(capsys):
     ("solver", "opening"),
     [
         ("auto", "auto failed to converge after 1 iteration"),
+        ("metric", "metric failed to converge after 1 iteration"),
+        ("sdca", "sdca failed to converge after 1 iteration"),
+        ("prox_newton", "prox_newton failed to converge after 1 iteration"),
+        ("sgd", "sgd failed to converge after 1 iteration"),
         ("lbfgs", "lbfgs failed to converge after 1 iteration"),
         ("newton-cg", "newton-cg failed to converge.* Increase the number of iterations."),
         ("newton-cholesky", "Newton solver did not converge after 1 iterations"),
@@ -620,6 +624,7 @@ def test_verbose(capsys):
 )
 def test_out_of_iterations(solver, opening):
     X, y = problem(2)
+    X = sp.csr_array(X) if solver == "sdca" else X
     with pytest.warns(ConvergenceWarning, match=opening) as caught:
         model = LogisticRegression(solver=solver, max_iter=1, tol=1e-12).fit(X, y)
     assert caught[0].filename == __file__
@@ -627,6 +632,48 @@ def test_out_of_iterations(solver, opening):
     assert "max_iter = 1 reached" in text and f"{model.history_['grad_norm'][-1]:.3g}" in text
     assert "differ in size" not in text
     assert model.converged_ is False and model.n_iter_[0] == 1
+
+
+@pytest.mark.parametrize("l1_ratio", [0.0, 1.0])
+def test_what_single_precision_cannot_resolve_is_named(l1_ratio):
+    X, y = load_breast_cancer(return_X_y=True)
+    single = (X + 1e5).astype(np.float32)
+    with pytest.warns(
+        ConvergenceWarning,
+        match=r"rounding of float32; column \d+ varies by .* around 1e\+05: subtract its mean; pass",
+    ):
+        model = LogisticRegression(l1_ratio=l1_ratio).fit(single, y)
+    assert not model.converged_ and np.isfinite(model.coef_).all()
+
+
+def test_the_gap_reached_is_named():
+    X, y = load_breast_cancer(return_X_y=True)
+    with pytest.warns(ConvergenceWarning, match="thought to lie") as caught:
+        model = LogisticRegression(max_iter=8).fit(X, y)
+    gap = model.history_["gap"][-1]
+    assert f"thought to lie {gap:.2g} above" in str(caught[0].message)
+    best = LogisticRegression(tol=1e-10).fit(X, y).history_["loss"][-1]
+    assert 0.1 * gap < model.history_["loss"][-1] - best < 10 * gap
+
+
+@pytest.mark.parametrize("l1_ratio", [0.0, 0.5, 1.0])
+@pytest.mark.parametrize("storage", [np.asarray, sp.csr_array])
+@pytest.mark.parametrize("K", [2, 5])
+def test_single_precision_same_objective_and_any_number_of_threads_same_bits(l1_ratio, storage, K):
+    """Large enough for dual ascent on sparse rows, and for pieces of rows."""
+    X, y = problem(K, n=6000, d=60)
+    X = X * (np.random.default_rng(0).random(X.shape) < 0.7)
+    how = {"l1_ratio": l1_ratio, "C": 0.1, "random_state": 0}
+    double = LogisticRegression(tol=1e-9, **how).fit(storage(X), y)
+    one, two = (
+        LogisticRegression(tol=1e-6, n_threads=n, **how).fit(storage(X.astype(np.float32)), y) for n in (1, 2)
+    )
+    assert_array_equal(one.coef_, two.coef_)
+    assert_array_equal(one.intercept_, two.intercept_)
+    loss = -one.predict_log_proba(X)[np.arange(len(y)), y].mean()
+    W = one.coef_.astype(np.float64)
+    penalty = ((1 - l1_ratio) / 2 * np.square(W).sum() + l1_ratio * np.abs(W).sum()) / (0.1 * len(y))
+    assert_allclose(loss + penalty, double.history_["loss"][-1], rtol=1e-5)
 
 
 @pytest.mark.parametrize("storage", [np.asarray, sp.csr_array])
