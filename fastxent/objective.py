@@ -57,6 +57,8 @@ class Objective:
         S above; for soft labels sum_i s_i.
     targets : tuple
         target, n_classes, row weights (hard labels' class weights in them, unless smoothed), class weights, smoothing.
+    memo : dict
+        What solvers worked out from the rows alone and keep for the next solve: along a path, only penalties change.
     passes : float
         Passes over the data so far: 1 for a value with or without gradient, 1.5 or 1 for a Hessian product.
     """
@@ -95,6 +97,7 @@ class Objective:
         self.l1 = l1
         self.penalty_factor = penalty_factor
         self.penalty_groups = penalty_groups
+        self.memo = {}
         self.passes = 0.0
         self.n_threads = n_threads
 

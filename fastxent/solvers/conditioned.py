@@ -41,7 +41,10 @@ class Conditioned:
 
     def __init__(self, objective, row_weight=None):
         self.objective = self._objective = objective
-        mean, deviation = column_moments(objective.X, row_weight)
+        key = "moments" if row_weight is None else "weighted moments"
+        if key not in objective.memo:
+            objective.memo[key] = column_moments(objective.X, row_weight)
+        mean, deviation = (moment.copy() for moment in objective.memo[key])
         if not objective.fit_intercept:
             mean, deviation = np.zeros_like(mean), np.hypot(mean, deviation)
         # A column that is constant up to rounding says nothing beside the intercept: any scale will do.

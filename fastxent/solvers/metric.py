@@ -28,7 +28,15 @@ import numpy as np
 from .. import parallel
 from .conditioned import Conditioned
 from .metrics import BUILDERS
-from .result import AT_ROUNDING, NO_DESCENT, SEPARABLE, STOPPED_BY_CALLER, Recorder, out_of_iterations
+from .result import (
+    AT_ROUNDING,
+    NO_DESCENT,
+    SEPARABLE,
+    STOPPED_BY_CALLER,
+    Recorder,
+    bottomless_below,
+    out_of_iterations,
+)
 
 _MEMORY = 10
 _MEMORY_WIDE = 4
@@ -95,7 +103,7 @@ def _solve(objective, theta0, tol, max_iter, callback, row_weight, kind):
     u = problem.variables(theta0)
     value, grad = problem.value_and_grad(u)
     least = _NEGLIGIBLE * value
-    bottomless = _bottomless(objective)
+    bottomless = bottomless_below(objective)
     pairs = deque(maxlen=_MEMORY if u.size <= _WIDE else _MEMORY_WIDE)
     waited, least_slope = 0, np.inf
     for iteration in range(max_iter + 1):
@@ -147,15 +155,6 @@ def _recent_fall(losses):
     """By how much F fell over the last quarter of the iterations, two at least."""
     span = max(2, len(losses) // 4)
     return losses[-1 - span] - losses[-1] if len(losses) > span else np.inf
-
-
-def _bottomless(objective):
-    """The value of F below which it can be made as small as one likes: then no row loses log 2, and without a
-    penalty larger multiples of theta only make it better."""
-    if objective.feature_l2.any():
-        return -np.inf
-    mass = objective.row_masses()
-    return np.log(2.0) * mass[mass > 0].min(initial=np.inf) / objective.total_weight
 
 
 def _direction(metric, pairs, grad):

@@ -37,7 +37,16 @@ from ..objective import work
 from ..prediction import predict
 from . import metric
 from .l1_newton import GroupProblem, L1Problem, newton_step
-from .result import AT_ROUNDING, NO_DESCENT, STOPPED_BY_CALLER, Recorder, attainable, out_of_iterations
+from .result import (
+    AT_ROUNDING,
+    NO_DESCENT,
+    SEPARABLE,
+    STOPPED_BY_CALLER,
+    Recorder,
+    attainable,
+    bottomless_below,
+    out_of_iterations,
+)
 from .sdca import _frequencies, _logit
 
 _SUFFICIENT_DECREASE = 1e-4
@@ -90,6 +99,7 @@ def solve(objective, theta0, *, tol, max_iter, callback=None, row_weight=None, r
     value, grad = objective.value_and_grad(theta)
     value += model.penalty(theta)
     small, gained, last_fall = 0, 0.0, np.inf
+    bottomless = bottomless_below(objective)
     cheap = isinstance(objective.X, np.ndarray) or work(objective.X, objective.K) <= _SMALL
     for iteration in range(max_iter + 1):
         badness = np.abs(model.least_subgradient(theta, grad)).max()
@@ -98,6 +108,8 @@ def solve(objective, theta0, *, tol, max_iter, callback=None, row_weight=None, r
         if badness == 0:
             record.gap(0.0)
             return record.result(theta, True, "the subgradient is zero")
+        if value < bottomless:
+            return record.result(theta, False, SEPARABLE)
         if iteration == max_iter:
             return record.result(theta, False, out_of_iterations(max_iter))
         target, finished = model.minimise(theta, grad, rng)
@@ -208,14 +220,9 @@ class _Model:
 
     def __init__(self, objective):
         self._objective = objective
-        reach = _reach(objective.X)
-        moderate = reach.min() > 1e-15 and reach.max() < 1e15
-        self._dtype = np.dtype(np.float32 if moderate else np.float64)
-        # Dense columns come centred: single precision then holds what differs from row to row.
-        self._mean = np.zeros(objective.n_features + 1)
-        if isinstance(objective.X, np.ndarray) and objective.fit_intercept:
-            self._mean[:-1] = objective.X.mean(axis=0, dtype=np.float64)
-        self._columns, self._entries = _columns(objective.X, self._mean[:-1], self._dtype)
+        if "columns" not in objective.memo:
+            objective.memo["columns"] = _columns(objective)
+        self._columns, self._entries, self._mean, self._dtype, reach = objective.memo["columns"]
         self._dense = isinstance(objective.X, np.ndarray)
         d1, K = objective.shape
         self._l1 = np.append(objective.feature_l1, 0.0)
@@ -329,20 +336,28 @@ def _line_search(objective, model, theta, value, target, step, fall, rounding):
     return None
 
 
-def _columns(X, mean, dtype):
-    """The kernels' view of the columns of X, and the share of all entries that each column holds.
+def _columns(objective):
+    """The kernels' view of the columns of X, the share of all entries that each column holds, what was taken off each
+    (the intercept's comes last), the dtype, and how far each reaches.
 
     In single precision: what it costs in accuracy shrinks with the step, for the gradient comes in double precision.
     """
-    n, d = X.shape
+    X, (n, d) = objective.X, objective.X.shape
+    reach = _reach(X)
+    moderate = reach.min() > 1e-15 and reach.max() < 1e15
+    dtype = np.dtype(np.float32 if moderate else np.float64)
+    mean = np.zeros(d + 1)
     if isinstance(X, np.ndarray):
+        # Dense columns come centred: single precision then holds what differs from row to row.
+        if objective.fit_intercept:
+            mean[:-1] = X.mean(axis=0, dtype=np.float64)
         columns = np.empty((n, d), dtype, order="F")
-        np.subtract(X, mean, out=columns, casting="same_kind")
-        return kernels.Columns(columns), np.full(d + 1, 1.0 / d)
+        np.subtract(X, mean[:-1], out=columns, casting="same_kind")
+        return kernels.Columns(columns), np.full(d + 1, 1.0 / d), mean, dtype, reach
     X = X.astype(dtype).tocsc()
     X.sum_duplicates()
     share = np.append(np.diff(X.indptr), n) / max(X.nnz, 1)
-    return kernels.Columns((X.data, X.indices, X.indptr, n, d)), share
+    return kernels.Columns((X.data, X.indices, X.indptr, n, d)), share, mean, dtype, reach
 
 
 def _reach(X):

@@ -94,6 +94,15 @@ SEPARABLE = "the classes are separable and nothing is penalised: there is no min
 NO_DESCENT = "the line search found no lower point"
 
 
+def bottomless_below(objective):
+    """The value of F below which it can be made as small as one likes: then no row loses log 2, and without a
+    penalty larger multiples of theta only make it better."""
+    if objective.feature_l2.any() or objective.feature_l1.any():
+        return -np.inf
+    mass = objective.row_masses()
+    return np.log(2.0) * mass[mass > 0].min(initial=np.inf) / objective.total_weight
+
+
 def attainable(objective):
     """The least relative suboptimality that the dtype of the data lets a solver ask for."""
     return 64 * float(np.finfo(objective.dtype).eps)

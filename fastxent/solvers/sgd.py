@@ -19,7 +19,15 @@ is believed when it is small twice in a row.
 import numpy as np
 
 from .l1_newton import least_subgradient
-from .result import AT_ROUNDING, STOPPED_BY_CALLER, Recorder, attainable, out_of_iterations
+from .result import (
+    AT_ROUNDING,
+    SEPARABLE,
+    STOPPED_BY_CALLER,
+    Recorder,
+    attainable,
+    bottomless_below,
+    out_of_iterations,
+)
 
 _SLOWEST = 0.99  # ratio of falls: slower ones are taken for noise
 
@@ -68,6 +76,7 @@ def solve(objective, theta0, *, tol, max_iter, callback=None, row_weight=None, r
     training.set_step(step)
     rows = np.arange(objective.n_rows) if len(data.weights) == 0 else np.flatnonzero(data.weights)
     value, fall, small = np.inf, np.inf, 0
+    bottomless = bottomless_below(objective)
     for iteration in range(max_iter + 1):
         theta = training.theta().astype(np.float64)
         before, last_fall = value, fall
@@ -75,6 +84,8 @@ def solve(objective, theta0, *, tol, max_iter, callback=None, row_weight=None, r
         value = smooth + objective.l1 * float(np.abs(theta[:-1]).sum())
         if record(theta, value, np.abs(least_subgradient(theta, grad, objective.l1)).max()):
             return record.result(theta, False, STOPPED_BY_CALLER)
+        if value < bottomless:
+            return record.result(theta, False, SEPARABLE)
         fall = before - value
         if iteration > 1:
             ratio = min(max(fall / last_fall, 0.0), _SLOWEST) if last_fall > 0 else _SLOWEST

@@ -557,6 +557,20 @@ def test_warm_start(data):
         model.fit(X[:, :3], y)
 
 
+@pytest.mark.parametrize(
+    ("solver", "l1_ratio"),
+    [("metric", 0), ("sdca", 0), ("prox_newton", 1), ("sgd", 0), ("lbfgs", 0), ("newton-cg", 0), ("saga", 1)],
+)
+def test_every_solver_starts_where_the_last_fit_ended(data, solver, l1_ratio):
+    X, y = data
+    X = sp.csr_array(X) if solver == "sdca" else X
+    model = LogisticRegression(solver=solver, l1_ratio=l1_ratio, warm_start=True, tol=1e-6).fit(X, y)
+    first = model.history_["loss"]
+    again = model.fit(X, y).history_["loss"]
+    assert_allclose(again[0], first[-1], rtol=2e-3)
+    assert len(again) < len(first) or len(again) <= 3
+
+
 def test_failed_fit_leaves_the_model_as_it_was(data):
     X, y = data
     model = LogisticRegression().fit(pd.DataFrame(X).add_prefix("c"), y)
@@ -685,7 +699,7 @@ def test_uneven_columns_are_named(storage):
         LogisticRegression(max_iter=1, tol=1e-12).fit(storage(X), y)
 
 
-@pytest.mark.parametrize("solver", ["auto", "lbfgs", "newton-cg", "saga"])
+@pytest.mark.parametrize("solver", ["auto", "prox_newton", "sgd", "lbfgs", "newton-cg", "saga"])
 @pytest.mark.parametrize("n_classes", [2, 3])
 def test_separable_without_a_penalty(solver, n_classes):
     X, y = problem(n_classes, n=20, d=30)
