@@ -43,9 +43,9 @@ def processor():
         return platform.processor() or platform.machine()
 
 
-def installed_versions():
+def installed_versions(packages=PACKAGES):
     found = {"python": platform.python_version()}
-    for package in PACKAGES:
+    for package in packages:
         try:
             found[package] = version(package)
         except PackageNotFoundError:
