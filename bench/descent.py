@@ -1,11 +1,12 @@
-"""Race stochastic and minibatch descents: `make bench-descent`, or `python bench/descent.py`.
+"""Race stochastic and minibatch descents: `python bench/descent.py --insert`, some minutes.
 
 Two questions, everybody on one thread, but PyTorch's dense minibatches on what suits them best:
 
 - How long is an epoch? Training for 1 and for 1 + E epochs is timed, in rounds, one rival after the other; the
   difference, divided by E, is an epoch. What a library does once at the start (dictionaries, labels, checks) is in
   the first alone.
-- How long until the held-out log loss is GOAL times the lowest that scikit-learn reaches? Before the race each rival
+- How long until the held-out log loss is GOAL times the lowest that scikit-learn reaches (PyTorch, where it does not
+  run)? Before the race each rival
   gets a small search for its step size, for which it is not charged. The number of epochs to that loss, interpolated
   between whole ones, and the times just measured make the answer. Losses do not depend on how busy the machine is:
   --search takes the peers' (not ours) from the results of an earlier run.
@@ -85,7 +86,9 @@ def best_of(curves, goal):
 def search(race, rivals, rows, known):
     """Return the goal, and by `search_name` the curves of every step size; those that are known are kept."""
     curves, goal = {}, 0.0
-    for rival in sorted(rivals, key=lambda rival: rival.name != "scikit-learn"):
+    names = [rival.search_name for rival in rivals if rival.name != OURS]
+    yardstick = "scikit-learn" if "scikit-learn" in names else next(iter(names), OURS)
+    for rival in sorted(rivals, key=lambda rival: rival.search_name != yardstick):
         name = rival.search_name
         if rival.dtype is F64 or name in curves:
             continue
@@ -95,7 +98,7 @@ def search(race, rivals, rows, known):
             log(f"    step sizes of {name}")
             with rival.threads(1):
                 curves[name] = [curve(rival, rows, step, goal) for step in rival.steps]
-        if name == "scikit-learn":
+        if name == yardstick:
             goal = GOAL * min(min(c["losses"]) for c in curves[name])
     return goal, curves
 
@@ -189,7 +192,7 @@ def in_this_process(race, name):
 
 
 def first_calls(race, rivals):
-    """Return by name the seconds of import and first epoch on a few rows; ours without and with compiled loops on disk."""
+    """Return by name the seconds of import and of an epoch on a few rows; ours without and with compiled loops."""
     found = {}
     with tempfile.TemporaryDirectory() as folder:
         for name in dict.fromkeys(r.name for r in rivals):
