@@ -46,8 +46,8 @@ class SGDClassifier(LinearClassifier):
         + \alpha \left(\frac{1 - \rho}{2} \|W\|_2^2 + \rho \|W\|_1\right).
 
     This is the multinomial loss itself, not one model against the rest for each class. The intercept b is
-    never penalised. On sparse rows an update costs what the row's entries cost, whatever the penalty, except
-    for rmsprop and adam, whose penalties touch every weight: there prefer adamw.
+    never penalised. On sparse rows an update costs what the row's entries cost, whatever the optimiser and the
+    penalty; for that, rmsprop and adam penalise a feature's weights when a row has it, for all the time since.
 
     Parameters
     ----------

@@ -2,6 +2,7 @@
 
 schedules   step size by number of the update
 updates     optimisers and penalties on a stretch of parameters
+gaps        updates in which a feature has no gradient, all at once
 loops       an epoch, or a piece of one, in one call
 order       rows sorted by what they hold
 trainer     the state of a training, and the way from arrays to the loops and back

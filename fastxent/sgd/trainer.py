@@ -9,7 +9,7 @@ from .. import kernels, parallel
 from . import loops
 from .loops import AVERAGED, CLOCK, COUNTERS, ETA, LOWERED, SCALE, SYNCED, UPDATES, Memory, Rule
 from .schedules import SCHEDULES
-from .updates import ADAM, ADAMW, FTRL, MOMENTS, MOMENTUM, NESTEROV, OPTIMIZERS, RMSPROP, SGD, SVRG
+from .updates import ADAM, ADAMW, FTRL, MOMENTS, MOMENTUM, NESTEROV, OPTIMIZERS, SGD, SVRG
 
 MAX_CALL = (
     50_000_000  # multiplications in one call of a loop, some hundredths of a second: then Ctrl-C is heard
@@ -246,7 +246,7 @@ class Training:
         rule, memory = self._enter(data)
         loss = mass = 0.0
         per_row = 300 + 4 * data.entries_per_row * rule.ld
-        if rule.eager or data.batches:
+        if data.batches:
             per_row += 4 * rule.features / rule.batch
         step = max(1, int(MAX_CALL / (per_row * rule.batch))) * rule.batch
         arguments = (data.problem.address, rule, memory)
@@ -316,8 +316,7 @@ class Training:
         self._arrays["clock"] = np.full(features, self.counters[CLOCK])
         self._arrays["last"] = np.full(features, self.updates, dtype=np.int64)
         self._arrays["touched"] = np.zeros(features, np.int64)
-        self._arrays["times"] = np.zeros(era if lazy else 0)
-        self._arrays["sizes"] = np.zeros(era if lazy else 0)
+        self._arrays["pace"] = np.zeros((5, era if lazy else 0))
         self.counters[SYNCED] = self.updates
 
     def _flat(self, theta, layout, padding=0.0):
@@ -358,11 +357,7 @@ class Training:
             return True  # the mean gradient moves every feature all the time
         if self._kind == SGD:
             return self.options.l1 > 0  # L2 alone is a common factor
-        return sparse and not self._eager()
-
-    def _eager(self):
-        """Whether the penalty is part of the gradient, and so in all of it."""
-        return self._kind in (RMSPROP, ADAM) and (self.options.l1 > 0 or self.options.l2 > 0)
+        return sparse
 
     def _era(self):
         return min(max(FIRST_ERA, self.d), LONGEST_ERA)
@@ -405,7 +400,7 @@ class Training:
             average_every=every,
             era=self._era(),
             lifetime=lifetime,
-            eager=self._eager(),
+            ratio=ratio,
             K=self.K,
             ld=ld,
             features=intercept,
@@ -423,8 +418,7 @@ class Training:
             clock=arrays["clock"],
             last=arrays["last"],
             touched=arrays["touched"],
-            times=arrays["times"],
-            sizes=arrays["sizes"],
+            pace=arrays["pace"],
             counters=self.counters,
         )
         return rule, memory

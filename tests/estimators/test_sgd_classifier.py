@@ -60,10 +60,12 @@ def _intercept(model):
 
 
 @pytest.mark.parametrize("penalty", ["l2", "l1", "elasticnet"])
-@pytest.mark.parametrize("optimizer", ["sgd", "nesterov", "adagrad", "ftrl"])
+@pytest.mark.parametrize("optimizer", ["sgd", "nesterov", "adagrad", "ftrl", "rmsprop", "adam"])
 @pytest.mark.parametrize("batch_size", [1, 20])
-def test_descends_to_the_optimum_of_the_same_objective(data, optimizer, penalty, batch_size):
+@pytest.mark.parametrize("storage", [np.asarray, sp.csr_array], ids=["dense", "sparse"])
+def test_descends_to_the_optimum_of_the_same_objective(data, optimizer, penalty, batch_size, storage):
     X, y = data
+    schedule = {"adagrad": "auto", "ftrl": "auto", "rmsprop": "cosine", "adam": "cosine"}
     alpha, l1_ratio = 0.02, {"l2": 0.0, "l1": 1.0, "elasticnet": 0.4}[penalty]
     best = LogisticRegression(C=1 / (alpha * len(y)), l1_ratio=l1_ratio, tol=1e-9, max_iter=1000).fit(X, y)
     model = SGDClassifier(
@@ -72,11 +74,11 @@ def test_descends_to_the_optimum_of_the_same_objective(data, optimizer, penalty,
         l1_ratio=l1_ratio,
         optimizer=optimizer,
         batch_size=batch_size,
-        learning_rate="auto" if optimizer in ("adagrad", "ftrl") else "optimal",
+        learning_rate=schedule.get(optimizer, "optimal"),
         max_iter=300,
         tol=None,
         random_state=0,
-    ).fit(X, y)
+    ).fit(storage(X), y)
     least = objective(best, X, y, alpha, l1_ratio)
     assert least - 1e-9 <= objective(model, X, y, alpha, l1_ratio) < least + 0.01
 
