@@ -42,7 +42,7 @@ EPOCHS = (1, 2, 3, 5, 8, 12)
 GOAL = 1.02
 FURTHER_SECONDS = 0.4  # about what the E further epochs take together
 MOST_EPOCHS = 8
-ROUNDS = 5
+ROUNDS = 3
 FIRST_ROWS = 1_000  # of the first call in a fresh process
 
 

@@ -9,7 +9,7 @@ import functools
 import os
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +32,7 @@ class Rows:
     X_test: object
     y_test: np.ndarray
     n_classes: int
+    parsed: dict = field(default_factory=dict)  # examples of Vowpal Wabbit, by its options
 
     def log_loss(self, probabilities):
         """Return the mean log loss on the held-out rows; a probability counts as 1e-15 at least."""
@@ -129,13 +130,12 @@ def with_vowpal_wabbit(rows, n_threads, options="", **step):
     def line(label, columns, values):
         return f"{label + 1} | " + " ".join(f"{j}:{x:.7g}" for j, x in zip(columns, values, strict=True))
 
-    parser = vw.Workspace(command)
-    if not hasattr(rows, "parsed"):
-        rows.parsed = [parser.example(text) for text in rows.lines(line)]
-        rows.parser = parser  # examples point into it
+    if options not in rows.parsed:  # their form depends on the options, and they point into their parser
+        parser = vw.Workspace(command)
+        rows.parsed[options] = parser, [parser.example(text) for text in rows.lines(line)]
 
     def train(epochs):
-        workspace, examples = vw.Workspace(command), rows.parsed
+        workspace, (_, examples) = vw.Workspace(command), rows.parsed[options]
         random = np.random.default_rng(0)
         for _ in range(epochs):
             for i in random.permutation(len(examples)).tolist():
