@@ -347,7 +347,7 @@ class SGDClassifier(LinearClassifier):
                 "The weights of all rows are zero once class_weight is taken in; one must be positive."
             )
         if shuffle:
-            from ..sgd.order import by_content  # brings Numba
+            from ..sgd.rows import by_content  # brings Numba
 
             rows = by_content(X, target, rows)
             rows = rows if repeats is None else np.repeat(rows, repeats[rows])
@@ -365,17 +365,21 @@ class SGDClassifier(LinearClassifier):
         if context is not None:
             context.call_on_fit_task_begin(estimator=self, **data)
         tasks = IterationTasks(context, self, attributes, **data)
+        watched = hasattr(self, "_skl_callbacks")
+        if watched:
+            tasks(descent.theta())
 
         for _ in range(self.max_iter):
-            order = rows[random.permutation(len(rows))] if shuffle else rows
-            loss, found = descent.epoch(order)
+            if shuffle:
+                random.shuffle(rows)
+            loss, found = descent.epoch(rows)
             watch.note(loss, descent.learning_rate, **found)
             if score is not None:
                 watch.judge(descent.theta(), *score(descent.theta()))
             stop = watch.should_stop(descent)
             if callback is not None:
                 stop |= bool(callback({name: values[-1] for name, values in watch.history.items()}))
-            if hasattr(self, "_skl_callbacks"):
+            if watched:
                 stop |= bool(tasks(descent.theta()))
             if self.verbose:
                 watch.report()

@@ -7,7 +7,7 @@ import numpy as np
 
 from .. import parallel
 from ..objective import Objective
-from . import loops
+from . import rows
 from .trainer import Data
 
 _POWER_STEPS = 20  # passes spent on the largest curvature
@@ -28,9 +28,9 @@ class Minibatches:
         self.training = training
         self._data = Data(training.options, X, target, n_classes, training.K, weights.visit, weights.classes)
 
-    def begin(self, rows):
+    def begin(self, visited):
         """Tell the schedule how many updates there will be."""
-        self.training.expect(-(-len(rows) // self.training.options.batch))
+        self.training.expect(-(-len(visited) // self.training.options.batch))
 
     def epoch(self, order):
         """Mean loss of the rows, each before its update; nothing else is known for free."""
@@ -81,19 +81,16 @@ class FullBatch(Minibatches):
             n_threads=n_threads,
         )
 
-    def begin(self, rows):
+    def begin(self, visited):
         self.training.expect(1)
         if self.training.options.eta0 is None:
-            self._choose_step(rows)
+            self._choose_step(visited)
 
-    def _choose_step(self, rows):
+    def _choose_step(self, visited):
         """The inverse of the largest curvature that the penalised loss can have anywhere."""
         objective, options = self._objective, self.training.options
         if self.training.adaptive:
-            shape = self._objective.X
-            squares = loops.dense_squares(shape) if isinstance(shape, np.ndarray) else None
-            if squares is None:
-                squares = loops.sparse_squares(shape.data, shape.indptr)
+            squares = rows.squares(objective.X)
             self.training.scale(float(np.mean(squares)) + 1.0)
             return
         zero = objective.initial()
@@ -133,11 +130,11 @@ class VarianceReduced(FullBatch):
         self._data = Data(training.options, X, target, n_classes, training.K, weights.visit, weights.classes)
         super().__init__(training, X, target, n_classes, weights, n_threads)
 
-    def _choose_step(self, rows):
+    def _choose_step(self, visited):
         """Half the inverse of the largest curvature of a row; a softmax has 1/2 at most, a sigmoid 1/4."""
-        weights, squares = self._data.weights, self._data.squares[rows] + 1.0
+        weights, squares = self._data.weights, self._data.squares[visited] + 1.0
         if len(weights):
-            squares *= weights[rows] / weights[rows].mean()
+            squares *= weights[visited] / weights[visited].mean()
         curvature = squares.max() * (0.5 if self.training.K > 1 else 0.25) + self.training.options.l2
         self.training.set_step(0.5 / curvature)
 

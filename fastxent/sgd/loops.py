@@ -448,27 +448,3 @@ def _update_intercept(rule, memory, part, time, multiple):
     size = move_size(rule.kind, counters[UPDATES], time, 0.0, rule.beta1, rule.beta2)
     beta1, beta2, eps, eta0 = rule.beta1, rule.beta2, rule.eps, eta0 * factor
     update(rule.kind, w, g, a, b, start, stop, part, time, size, 0.0, 0.0, 0.0, beta1, beta2, eps, eta0, 0.0)
-
-
-@jit
-def dense_squares(X):
-    """|x_i|^2 of every row."""
-    out = np.zeros(X.shape[0])
-    for i in range(X.shape[0]):
-        total = 0.0
-        for j in range(X.shape[1]):
-            total += float(X[i, j]) * float(X[i, j])
-        out[i] = total
-    return out
-
-
-@jit
-def sparse_squares(data, indptr):
-    """|x_i|^2 of every CSR row."""
-    out = np.zeros(len(indptr) - 1)
-    for i in range(len(indptr) - 1):
-        total = 0.0
-        for p in range(indptr[i], indptr[i + 1]):
-            total += float(data[p]) * float(data[p])
-        out[i] = total
-    return out

@@ -6,7 +6,7 @@ import scipy.sparse as sp
 from numpy.testing import assert_array_equal
 
 from fastxent import SGDClassifier
-from fastxent.sgd.order import by_content
+from fastxent.sgd.rows import by_content
 
 
 def rows(dtype=np.float64, n=60, d=7, seed=0):
