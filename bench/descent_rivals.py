@@ -399,7 +399,7 @@ WORDS_ONLY = [
     )
 ]
 IN_MINIBATCHES = [
-    *ours(BATCH, *etas(0.05, 0.1, 0.2)),
+    *ours(BATCH, *etas(0.05, 0.1, 0.2, learning_rate="constant"), {"learning_rate": "cosine"}),
     *torch_rivals(
         "PyTorch",
         {"by hand": with_torch_by_hand, "autograd": with_torch_linear},
