@@ -231,19 +231,28 @@ def synchronise(rule, memory):
 
 
 @jit
-def after_update(rule, memory):
-    """What is due after some updates: averaging, and a new era."""
-    counters = memory.counters
+def averages_now(rule, counters):
     t = int(counters[UPDATES])
-    if rule.average_from >= 0 and t > rule.average_from and t % rule.average_every == 0:
-        synchronise(rule, memory)
+    return rule.average_from >= 0 and t > rule.average_from and t % rule.average_every == 0
+
+
+@jit
+def is_due(rule, counters, lazy):
+    """Whether `after_update` has anything to do: handing all arrays over costs as much as a short row."""
+    return averages_now(rule, counters) or (lazy and counters[UPDATES] - counters[SYNCED] >= rule.era)
+
+
+@jit
+def after_update(rule, memory):
+    """What is due after some updates: a new era, and averaging."""
+    synchronise(rule, memory)
+    counters = memory.counters
+    if averages_now(rule, counters):
         counters[AVERAGED] += 1.0
         share = memory.w.dtype.type(1.0 / counters[AVERAGED])
         w, average = memory.w[: rule.features + rule.K], memory.average[: rule.features + rule.K]
         for i in range(len(w)):
             average[i] += share * (w[i] - average[i])
-    elif t - counters[SYNCED] >= rule.era and len(memory.last):
-        synchronise(rule, memory)
 
 
 @jit
@@ -253,7 +262,7 @@ def plain(api, rule, memory, order, weights, squares, indptr, indices):
     Gradients go straight into the weights, all of which share a factor for the sake of L2.
     """
     w, q, counters = memory.w, memory.q, memory.counters
-    address, q_address = w.ctypes.data, q.ctypes.data
+    address, q_address, order_address = w.ctypes.data, q.ctypes.data, order.ctypes.data
     loss, mass = 0.0, 0.0
     n, features = len(order), rule.features
     lazy = len(memory.last) > 0
@@ -269,8 +278,8 @@ def plain(api, rule, memory, order, weights, squares, indptr, indices):
         step = lengthened(time, rule.l2) / weight / counters[SCALE]
         intercept = multiple * time / weight if rule.fit_intercept else 0.0
         if rule.batch == 1:
-            ahead = order[stop] if stop < n else -1
-            loss += row_step(api, order[first], ahead, address, counters[SCALE], step, intercept)
+            here = order_address + first * order.itemsize
+            loss += row_step(api, here, n - stop, address, counters[SCALE], step, intercept)
         else:
             for r in range(first, stop):
                 at = q_address + (r - first) * width * q.itemsize
@@ -287,7 +296,8 @@ def plain(api, rule, memory, order, weights, squares, indptr, indices):
             counters[SCALE] *= math.exp(-rule.l2 * time)
             if counters[SCALE] < LEAST_SCALE:
                 rescale(rule, memory)
-        after_update(rule, memory)
+        if is_due(rule, counters, lazy):
+            after_update(rule, memory)
     return loss, mass
 
 
@@ -299,7 +309,7 @@ def sparse_batches(api, rule, memory, order, weights, squares, indptr, indices):
     loss, mass = 0.0, 0.0
     n, features = len(order), rule.features
     width = len(q) // rule.batch
-    everything = len(indptr) == 0
+    everything, lazy = len(indptr) == 0, len(memory.last) > 0
     for first in range(0, n, rule.batch):
         stop = min(first + rule.batch, n)
         count = 0 if everything else touch(rule, memory, order, first, stop, indptr, indices)
@@ -318,7 +328,8 @@ def sparse_batches(api, rule, memory, order, weights, squares, indptr, indices):
         else:
             step_touched(rule, memory, count, 1.0 / weight, time, multiple)
         mass += weight
-        after_update(rule, memory)
+        if is_due(rule, counters, lazy):
+            after_update(rule, memory)
     return loss, mass
 
 
@@ -339,7 +350,8 @@ def dense_batches(api, rule, memory, order, weights, squares):
         )
         mass += weight
         step_everything(rule, memory, 1.0 / weight, time, multiple)
-        after_update(rule, memory)
+        if is_due(rule, counters, False):
+            after_update(rule, memory)
     return loss, mass
 
 
@@ -372,7 +384,8 @@ def variance_reduced(api, rule, memory, order, weights, indptr, indices, share):
                 w[features + k] -= eta * (part * q[k] + mean[features + k])
         counters[CLOCK] += time
         counters[UPDATES] += 1.0
-        after_update(rule, memory)
+        if is_due(rule, counters, True):
+            after_update(rule, memory)
     return loss, mass
 
 
@@ -381,7 +394,8 @@ def step_full(rule, memory):
     """One update with the gradient of the mean loss over all rows, in memory.g."""
     time, multiple = step_size(rule, memory.counters, 0.0, 1.0)
     step_everything(rule, memory, 1.0, time, multiple)
-    after_update(rule, memory)
+    if is_due(rule, memory.counters, False):
+        after_update(rule, memory)
 
 
 @jit
