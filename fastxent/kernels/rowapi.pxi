@@ -295,23 +295,30 @@ cdef api double row_step(const RowApi* api, const Py_ssize_t* order, Py_ssize_t 
     return step_of_row(api, order, after, <float*>w, w_scale, step, intercept_step, <const int64_t*>NULL)
 
 
-cdef inline double row_gradient_of(const RowApi* api, Py_ssize_t i, real* w, double w_scale, real* q,
-                                   const index* unused) noexcept nogil:
+cdef inline double row_gradient_of(const RowApi* api, const Py_ssize_t* order, Py_ssize_t after, real* w,
+                                   double w_scale, real* q, const index* unused) noexcept nogil:
     cdef const real* x
     cdef const index* j
-    cdef Py_ssize_t nnz = find_row(api, i, &x, &j)
-    return gradient_of_row(api, i, nnz, x, j, w, w_scale, q)
+    cdef Py_ssize_t nnz
+    if api.rows.storage != DENSE:
+        fetch_ahead(api, order, after, w, unused)
+    nnz = find_row(api, order[0], &x, &j)
+    return gradient_of_row(api, order[0], nnz, x, j, w, w_scale, q)
 
 
-cdef api double row_gradient(const RowApi* api, Py_ssize_t i, void* w, double w_scale, void* q) noexcept nogil:
-    """s_i loss_i, and its gradient with respect to the logits into q (K rounded up to a multiple of 16)."""
+cdef api double row_gradient(const RowApi* api, const Py_ssize_t* order, Py_ssize_t after, void* w, double w_scale,
+                             void* q) noexcept nogil:
+    """s_i loss_i of row i = order[0], and its gradient with respect to the logits into q (K rounded up to registers).
+
+    after: as in row_step.
+    """
     if api.is_double and api.rows.storage != CSR64:
-        return row_gradient_of(api, i, <double*>w, w_scale, <double*>q, <const int32_t*>NULL)
+        return row_gradient_of(api, order, after, <double*>w, w_scale, <double*>q, <const int32_t*>NULL)
     if api.is_double:
-        return row_gradient_of(api, i, <double*>w, w_scale, <double*>q, <const int64_t*>NULL)
+        return row_gradient_of(api, order, after, <double*>w, w_scale, <double*>q, <const int64_t*>NULL)
     if api.rows.storage != CSR64:
-        return row_gradient_of(api, i, <float*>w, w_scale, <float*>q, <const int32_t*>NULL)
-    return row_gradient_of(api, i, <float*>w, w_scale, <float*>q, <const int64_t*>NULL)
+        return row_gradient_of(api, order, after, <float*>w, w_scale, <float*>q, <const int32_t*>NULL)
+    return row_gradient_of(api, order, after, <float*>w, w_scale, <float*>q, <const int64_t*>NULL)
 
 
 cdef inline void row_add_to(const RowApi* api, Py_ssize_t i, real* q, double factor, real* g,

@@ -283,7 +283,8 @@ def plain(api, rule, memory, order, weights, squares, indptr, indices):
         else:
             for r in range(first, stop):
                 at = q_address + (r - first) * width * q.itemsize
-                loss += row_gradient(api, order[r], address, counters[SCALE], at)
+                here = order_address + r * order.itemsize
+                loss += row_gradient(api, here, n - r - 1, address, counters[SCALE], at)
             for r in range(first, stop):
                 row = (r - first) * width
                 row_add(api, order[r], q_address + row * q.itemsize, -step, address)
@@ -305,7 +306,12 @@ def plain(api, rule, memory, order, weights, squares, indptr, indices):
 def sparse_batches(api, rule, memory, order, weights, squares, indptr, indices):
     """Batches of rows by the features they have. Returns as `plain` does."""
     w, g, q, counters = memory.w, memory.g, memory.q, memory.counters
-    w_address, g_address, q_address = w.ctypes.data, g.ctypes.data, q.ctypes.data
+    w_address, g_address, q_address, order_address = (
+        w.ctypes.data,
+        g.ctypes.data,
+        q.ctypes.data,
+        order.ctypes.data,
+    )
     loss, mass = 0.0, 0.0
     n, features = len(order), rule.features
     width = len(q) // rule.batch
@@ -317,7 +323,8 @@ def sparse_batches(api, rule, memory, order, weights, squares, indptr, indices):
         time, multiple = step_size(rule, counters, square, weight)
         weight *= stop - first
         for r in range(first, stop):
-            loss += row_gradient(api, order[r], w_address, 1.0, q_address + (r - first) * width * q.itemsize)
+            here, at = order_address + r * order.itemsize, q_address + (r - first) * width * q.itemsize
+            loss += row_gradient(api, here, n - r - 1, w_address, 1.0, at)
         for r in range(first, stop):
             row = (r - first) * width
             row_add(api, order[r], q_address + row * q.itemsize, 1.0, g_address)
@@ -363,7 +370,8 @@ def variance_reduced(api, rule, memory, order, weights, indptr, indices, share):
     """
     w, snapshot, mean, q, counters = memory.w, memory.a, memory.b, memory.q, memory.counters
     width = len(q) // 2
-    address, there, here = w.ctypes.data, q.ctypes.data + width * q.itemsize, q.ctypes.data
+    address, order_address = w.ctypes.data, order.ctypes.data
+    there, here = q.ctypes.data + width * q.itemsize, q.ctypes.data
     features = rule.features
     time = rule.eta0 * counters[LOWERED]
     counters[ETA] = time
@@ -373,8 +381,9 @@ def variance_reduced(api, rule, memory, order, weights, indptr, indices, share):
     for r in range(len(order)):
         i = order[r]
         touch(rule, memory, order, r, r + 1, indptr, indices)
-        loss += row_gradient(api, i, address, 1.0, here)
-        row_gradient(api, i, snapshot.ctypes.data, 1.0, there)
+        place, after = order_address + r * order.itemsize, len(order) - r - 1
+        loss += row_gradient(api, place, after, address, 1.0, here)
+        row_gradient(api, place, after, snapshot.ctypes.data, 1.0, there)
         mass += weights[i] if len(weights) else 1.0
         for k in range(rule.K):
             q[k] -= q[width + k]
