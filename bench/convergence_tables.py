@@ -73,7 +73,11 @@ def seconds_cell(seconds):
 
 def against_peers(outcomes):
     """Return the table of ourselves and the fastest peer at each level."""
-    header = ["problem", *(f"{OURS} {level}" for level in LEVEL_NAMES), *(f"fastest peer {n}" for n in LEVEL_NAMES)]
+    header = [
+        "problem",
+        *(f"{OURS} {level}" for level in LEVEL_NAMES),
+        *(f"fastest peer {n}" for n in LEVEL_NAMES),
+    ]
     rows = []
     for outcome in outcomes:
         own = outcome.seconds[OURS]
@@ -125,7 +129,10 @@ def everybody(outcome):
     """Return the table of one problem: all trainers, the fastest to the last level first."""
     header = ["trainer", "setting", *LEVEL_NAMES, "best F over the least", "longest run"]
     rows = []
-    order = sorted(outcome.trainers, key=lambda name: [math.inf if math.isnan(s) else s for s in outcome.seconds[name]][::-1])
+    order = sorted(
+        outcome.trainers,
+        key=lambda name: [math.inf if math.isnan(s) else s for s in outcome.seconds[name]][::-1],
+    )
     for name in order:
         trainer = outcome.trainers[name]
         seconds, gap = gaps(trainer["points"], outcome.optimum(trainer))
@@ -137,8 +144,9 @@ def everybody(outcome):
 
 def draw(outcomes):
     """Draw relative suboptimality over seconds of everybody's runs."""
-    import figures
     from matplotlib import pyplot as plt
+
+    import figures
 
     chosen = [outcome for start in DRAWN for outcome in outcomes if outcome.name.startswith(start)]
     figure, panels = plt.subplots(2, math.ceil(len(chosen) / 2), figsize=(10.5, 7), squeeze=False)
@@ -159,8 +167,14 @@ def draw(outcomes):
         panel.set_xlabel("seconds")
     for panel in panels[:, 0]:
         panel.set_ylabel("F / F* - 1")
-    handles = {label: handle for p in panels.flat for handle, label in zip(*p.get_legend_handles_labels(), strict=True)}
-    figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=6, fontsize=7, frameon=False)
+    handles = {
+        label: handle
+        for p in panels.flat
+        for handle, label in zip(*p.get_legend_handles_labels(), strict=True)
+    }
+    figure.legend(
+        handles.values(), handles.keys(), loc="outside lower center", ncols=6, fontsize=7, frameon=False
+    )
     figures.save(figure, "convergence")
 
 
@@ -175,7 +189,9 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("results", type=Path)
     parser.add_argument("--insert", action="store_true", help="into README.md and docs/solvers.md")
-    parser.add_argument("--draft", action="store_true", help="insert figures of a busy machine, too, marked as such")
+    parser.add_argument(
+        "--draft", action="store_true", help="insert figures of a busy machine, too, marked as such"
+    )
     options = parser.parse_args()
     results = json.loads(options.results.read_text())
     outcomes = [Outcome(record) for record in results["problems"] if OURS in record["trainers"]]

@@ -13,7 +13,7 @@ from rivals import OURS, Rival
 TINY = 1e-15  # a tolerance that never stops anybody: then the iterations do
 
 
-def iterations(last, first=1, factor=1.35):
+def iterations(last, first=1, factor=1.6):
     """Return numbers of iterations that grow by about ``factor``."""
     counts = [first]
     while counts[-1] < last:
