@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from data import DataNotFound
-from measure import PAUSE_SECONDS
+from measure import FIRST_CALL_SECONDS, PAUSE_SECONDS, time_limit
 from rivals import OURS
 from run import installed_versions, log, machine, wanted
 from trainers import TRAINERS
@@ -77,14 +77,18 @@ class Course:
     def left(self):
         return max(0.0, self.deadline - time.monotonic())
 
-    def measure(self, trainer, fit, effort, n_threads):
-        """Return the seconds of a fit, and F at what it returns."""
+    def measure(self, trainer, fit, effort, n_threads, limit=math.inf):
+        """Return a fit's effort, seconds and F at what it returns; None if it takes longer than ``limit`` seconds."""
         time.sleep(PAUSE_SECONDS)
-        with trainer.threads(n_threads):
-            start = time.perf_counter()
-            found = fit(effort)
-            seconds = time.perf_counter() - start
-        return seconds, self.problem.objective(*found, trainer.intercepts)
+        try:
+            with trainer.threads(n_threads), time_limit(math.ceil(min(limit, 3600))):
+                start = time.perf_counter()
+                found = fit(effort)
+                seconds = time.perf_counter() - start
+        except TimeoutError:
+            return None
+        objective = self.problem.objective(*found, trainer.intercepts)
+        return {"effort": effort, "seconds": [seconds], "objective": objective}
 
     def prepare_reference(self, intercepts, n_threads):
         """Find the least value of F, or of the variant that is minimised with such an intercept, once."""
@@ -123,41 +127,48 @@ def reference(problem, intercepts, n_threads, seconds):
     return problem.objective(coef.T, intercept, intercepts)
 
 
-def better_setting(course, settings, fits, n_threads):
-    """Let all settings run with growing effort until one takes measurable time; return the fastest and its points."""
-    points = {setting: [] for setting in settings}
-    runners = settings
-    for effort in settings[0].efforts:
-        for setting in runners:
-            seconds, objective = course.measure(setting, fits[setting], effort, n_threads)
-            points[setting].append({"effort": effort, "seconds": [seconds], "objective": objective})
-        last = {setting: points[setting][-1]["seconds"][0] for setting in runners}
-        fastest = min(last, key=last.get)
-        # Threads of two pools that wait for each other can cost a hundred times what one thread takes.
-        runners = [setting for setting in runners if last[setting] <= max(3 * last[fastest], 0.01)]
-        done = course.gap(fastest, points[fastest][-1]["objective"]) <= LEVELS[-1]
-        if len(runners) == 1 or done or last[fastest] > HEAT_SECONDS:
-            break
-    return fastest, points[fastest]
-
-
 def climb(course, trainer, n_threads, cap):
-    """Run a trainer at growing effort; return its better setting, its fit and its points."""
+    """Run a trainer at growing effort; return its better number of threads, as a setting, its fit and its points."""
     settings = trainer.settings(n_threads)
     fits = {setting: setting.start(course.problem, n_threads) for setting in settings}
-    for setting in settings:  # what only a first call does: imports, pools
-        course.measure(setting, fits[setting], setting.efforts[0], n_threads)
-    chosen, points = better_setting(course, settings, fits, n_threads)
-    seconds = points[-1]["seconds"][0]
-    for effort in chosen.efforts[len(points) :]:
-        growth = effort / points[-1]["effort"] if effort > points[-1]["effort"] else 1.5
-        finished = course.gap(chosen, points[-1]["objective"]) <= 0.3 * LEVELS[-1]
-        settled = len(points) > 6 and points[-1]["objective"] == points[-4]["objective"]
-        if finished or settled or seconds * growth > cap or course.left() == 0:
+    points = {setting: [] for setting in settings}
+    limit = max(LEAST_PATIENCE, 4 * cap)
+    first = trainer.efforts[0]  # the first call imports libraries and starts their threads: it does not count
+    runners = [s for s in settings if course.measure(s, fits[s], first, n_threads, FIRST_CALL_SECONDS)]
+    for effort in trainer.efforts:
+        measured = {s: course.measure(s, fits[s], effort, n_threads, limit) for s in runners}
+        measured = {setting: point for setting, point in measured.items() if point}
+        for setting, point in measured.items():
+            points[setting].append(point)
+        runners = worth_going_on(measured)
+        if not runners or finished(course, runners[0], points[runners[0]], cap):
             break
-        seconds, objective = course.measure(chosen, fits[chosen], effort, n_threads)
-        points.append({"effort": effort, "seconds": [seconds], "objective": objective})
-    return chosen, fits[chosen], points
+    chosen = max(settings, key=lambda s: (len(points[s]), -points[s][-1]["seconds"][0] if points[s] else 0))
+    if not points[chosen]:
+        raise TimeoutError(f"no run within {limit:.0f} s")
+    return chosen, fits[chosen], points[chosen]
+
+
+def worth_going_on(measured):
+    """Return the settings to keep (dict of setting to its last run), the fastest first.
+
+    Threads of two pools that wait for each other can cost a hundred times what one thread takes; and a run of some
+    length says which setting is better.
+    """
+    order = sorted(measured, key=lambda setting: measured[setting]["seconds"])
+    seconds = [measured[setting]["seconds"][0] for setting in order]
+    if seconds and seconds[0] > HEAT_SECONDS:
+        return order[:1]
+    return [setting for setting, s in zip(order, seconds, strict=True) if s <= max(3 * seconds[0], 0.01)]
+
+
+def finished(course, trainer, points, cap):
+    """Whether the last level is behind, nothing moves any more, or another run would take too long."""
+    last = points[-1]
+    there = course.gap(trainer, last["objective"]) <= 0.3 * LEVELS[-1]
+    settled = len(points) > 6 and last["objective"] == points[-4]["objective"]
+    growth = last["effort"] / points[-2]["effort"] if len(points) > 1 else 1.0
+    return there or settled or last["seconds"][0] * max(growth, 1.5) > cap or course.left() == 0
 
 
 def repeat(course, climbed, n_threads):
@@ -171,8 +182,9 @@ def repeat(course, climbed, n_threads):
             if sum(points[k]["seconds"][0] for k in chosen[runners[j]]) > course.left():
                 continue
             for k in chosen[runners[j]]:
-                seconds, _ = course.measure(runners[j], fit, points[k]["effort"], n_threads)
-                points[k]["seconds"].append(seconds)
+                points[k]["seconds"] += course.measure(runners[j], fit, points[k]["effort"], n_threads)[
+                    "seconds"
+                ]
 
 
 def in_contention(climbed, optimum):
