@@ -27,8 +27,9 @@ LEVELS = (1e-2, 1e-4, 1e-6)
 HEAT_SECONDS = 0.2  # from then on a run tells which number of threads is better
 MAX_ROUNDS = 5
 REFERENCE_TOL = 1e-9
-PATIENCE = 8.0  # times what our own choice took for the last level: nobody is waited for longer...
-LEAST_PATIENCE = 1.0  # ... but for so many seconds
+# How long a run may take: times what our own choice took for the last level, for our other solvers and for peers.
+OUR_PATIENCE, PATIENCE = 2.5, 5.0
+LEAST_PATIENCE = 1.0  # but this many seconds
 
 
 # ------------------------------------------------------------------------------------ from runs to seconds
@@ -72,7 +73,7 @@ class Course:
         self.problem = problem
         self.deadline = time.monotonic() + seconds
         self.least = {}
-        self.cap = seconds
+        self.pace = seconds  # what our own choice takes for the last level, once that is known
 
     def left(self):
         return max(0.0, self.deadline - time.monotonic())
@@ -239,11 +240,11 @@ def race(training, trainers, n_threads, seconds):
     }
     suited = [trainer for trainer in trainers if trainer.suits(training)]
     climbed = {}
-    for i, trainer in enumerate(suited):
+    for trainer in suited:
         try:
             course.prepare_reference(trainer.intercepts, n_threads)
-            share = 1 / 8 if trainer.name == OURS else 1 / (2 * (len(suited) - i))  # ours sets the pace
-            cap = min(course.cap, share * course.left())
+            patience = OUR_PATIENCE if trainer.module == OURS else PATIENCE
+            cap = min(max(LEAST_PATIENCE, patience * course.pace), course.left() / 6)
             setting, fit, points = climb(course, trainer, n_threads, cap)
         except Exception as fault:
             record["trainers"][trainer.name] = {"failed": f"{type(fault).__name__}: {fault}"[:200]}
@@ -258,7 +259,7 @@ def race(training, trainers, n_threads, seconds):
         reached = [seconds_to(level, points, course.least[trainer.intercepts]) for level in LEVELS]
         log(f"    {trainer.name:32} {setting.setting:10}" + "".join(f"{s:9.3g} s" for s in reached))
         if trainer.name == OURS:
-            course.cap = max(LEAST_PATIENCE, PATIENCE * np.nan_to_num(reached[-1], nan=course.cap))
+            course.pace = float(np.nan_to_num(reached[-1], nan=seconds))
             record["tol"] = what_tol_gives(course, n_threads)
         yield record
     repeat(course, climbed, n_threads)

@@ -323,21 +323,18 @@ def two_classes_l1(training):
     return training.binary and training.l1 and not training.l2
 
 
+# Time may run out: those who are fast as a rule come first.
 TRAINERS = [
     ours("auto"),
-    ours("metric", smooth),
     ours("sdca", sparse_l2),
-    ours("lbfgs", smooth),
-    ours("newton-cg", smooth),
+    ours("metric", smooth),
     ours("prox_newton", penalised),
-    ours("saga", penalised, name="l1-newton"),  # what scikit-learn's names mean with an L1 penalty
-    Trainer("scikit-learn lbfgs", "sklearn", with_scikit_learn("lbfgs"), smooth),
-    Trainer("scikit-learn newton-cg", "sklearn", with_scikit_learn("newton-cg"), smooth),
-    Trainer("scikit-learn newton-cholesky", "sklearn", with_scikit_learn("newton-cholesky"), few_unknowns),
-    Trainer("scikit-learn sag", "sklearn", with_scikit_learn("sag"), smooth, threaded=False),
-    Trainer("scikit-learn saga", "sklearn", with_scikit_learn("saga"), threaded=False),
-    Trainer("scikit-learn-intelex lbfgs", "sklearnex", with_intel_extension, dense),
+    ours("newton-cg", smooth),
+    ours("lbfgs", smooth),
+    ours("saga", penalised, name="l1-newton"),  # what scikit-learn's names mean with an L1 penalty,
     Trainer("Cyanure", "cyanure", with_cyanure),
+    Trainer("scikit-learn-intelex lbfgs", "sklearnex", with_intel_extension, dense),
+    Trainer("scikit-learn saga", "sklearn", with_scikit_learn("saga"), threaded=False),
     Trainer(
         "LIBLINEAR primal",
         "liblinear",
@@ -364,8 +361,12 @@ TRAINERS = [
         threaded=False,
     ),
     Trainer("snapml dual, float32", "snapml", with_snapml, two_classes_l2, intercepts="penalised"),
-    Trainer("celer", "celer", with_celer, two_classes_l1, threaded=False, intercepts="none"),
     Trainer("skglm", "skglm", with_skglm, two_classes_l1, threaded=False),
-    Trainer("PyTorch L-BFGS", "torch", with_torch, smooth),
+    Trainer("celer", "celer", with_celer, two_classes_l1, threaded=False, intercepts="none"),
     Trainer("JAX optax L-BFGS", "optax", with_jax, dense, threaded=False),
+    Trainer("scikit-learn lbfgs", "sklearn", with_scikit_learn("lbfgs"), smooth),
+    Trainer("scikit-learn newton-cholesky", "sklearn", with_scikit_learn("newton-cholesky"), few_unknowns),
+    Trainer("scikit-learn newton-cg", "sklearn", with_scikit_learn("newton-cg"), smooth),
+    Trainer("PyTorch L-BFGS", "torch", with_torch, smooth),
+    Trainer("scikit-learn sag", "sklearn", with_scikit_learn("sag"), smooth, threaded=False),
 ]
