@@ -331,7 +331,7 @@ TRAINERS = [
     ours("prox_newton", penalised),
     ours("newton-cg", smooth),
     ours("lbfgs", smooth),
-    ours("saga", penalised, name="l1-newton"),  # what scikit-learn's names mean with an L1 penalty,
+    ours("saga", penalised, name="l1-newton"),  # what scikit-learn's names mean with an L1 penalty
     Trainer("Cyanure", "cyanure", with_cyanure),
     Trainer("scikit-learn-intelex lbfgs", "sklearnex", with_intel_extension, dense),
     Trainer("scikit-learn saga", "sklearn", with_scikit_learn("saga"), threaded=False),
