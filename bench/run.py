@@ -49,9 +49,9 @@ def machine():
     return {"processor": processor(), "processors": os.cpu_count(), "system": platform.platform()}
 
 
-def installed_versions():
+def installed_versions(packages=PACKAGES):
     found = {"python": platform.python_version()}
-    for package in PACKAGES:
+    for package in packages:
         try:
             found[package] = version(package)
         except PackageNotFoundError:
