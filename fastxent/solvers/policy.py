@@ -49,7 +49,7 @@ _SMALL = 2_000_000
 # JMLR 14, 2013) and the more rows share a column, and fewer the more classes a visit settles; "metric" moves 2 m
 # vectors of d K numbers at each of its passes. Fitted to 153 made problems, each number over orders of magnitude, on
 # one thread, and rounded. At 1e-4 the fit's choice took less than 1.5 times the better one's time on 94 % of those,
-# and these constants on 16 of 17 others; bench/choices.py fits anew. Where the model is wrong, sdca hands over by itself.
+# and these constants on 16 of 17 others; bench/choices.py fits anew. Where the model is wrong, sdca hands over.
 _START, _STIFFNESS, _CLASSES, _SPREAD, _LENGTH = 0.2, 0.1, -0.2, 0.5, -0.15
 _DUAL_MEMORY = 1 << 32
 
