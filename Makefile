@@ -45,6 +45,8 @@ lint: $(PY)
 bench: $(PY) fresh
 	$(PIP) --group test --group bench .
 	$(PY) bench/run.py
+	$(PY) bench/convergence.py
+	$(PY) bench/convergence_tables.py bench_output/convergence.json > bench_output/convergence.md
 
 # The wheel for users: built from the sdist, tested in a bare environment in a folder that holds nothing but the tests.
 # tests/test_build.py stays behind: it is about the source tree.
