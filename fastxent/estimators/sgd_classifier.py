@@ -464,11 +464,12 @@ class SGDClassifier(LinearClassifier):
         trouble = _beyond_float32(X)
         if trouble is not None:
             raise ValueError(trouble)
-        if (
-            sp.issparse(X) and not X.has_canonical_format
-        ):  # entries that come twice would count wrongly as two
-            X = X.copy()
-            X.sum_duplicates()
+        if sp.issparse(X):
+            from ..sgd.rows import has_duplicates  # brings Numba
+
+            if has_duplicates(X):  # entries that come twice would count wrongly as two
+                X = X.copy()
+                X.sum_duplicates()
         return X, target, classes
 
     def _weights(self, classes, target, sample_weight, repeats=None):

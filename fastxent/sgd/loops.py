@@ -231,19 +231,28 @@ def synchronise(rule, memory):
 
 
 @jit
-def after_update(rule, memory):
-    """What is due after some updates: averaging, and a new era."""
-    counters = memory.counters
+def averages_now(rule, counters):
     t = int(counters[UPDATES])
-    if rule.average_from >= 0 and t > rule.average_from and t % rule.average_every == 0:
-        synchronise(rule, memory)
+    return rule.average_from >= 0 and t > rule.average_from and t % rule.average_every == 0
+
+
+@jit
+def is_due(rule, counters, lazy):
+    """Whether `after_update` has anything to do: handing all arrays over costs as much as a short row."""
+    return averages_now(rule, counters) or (lazy and counters[UPDATES] - counters[SYNCED] >= rule.era)
+
+
+@jit
+def after_update(rule, memory):
+    """What is due after some updates: a new era, and averaging."""
+    synchronise(rule, memory)
+    counters = memory.counters
+    if averages_now(rule, counters):
         counters[AVERAGED] += 1.0
         share = memory.w.dtype.type(1.0 / counters[AVERAGED])
         w, average = memory.w[: rule.features + rule.K], memory.average[: rule.features + rule.K]
         for i in range(len(w)):
             average[i] += share * (w[i] - average[i])
-    elif t - counters[SYNCED] >= rule.era and len(memory.last):
-        synchronise(rule, memory)
 
 
 @jit
@@ -253,7 +262,7 @@ def plain(api, rule, memory, order, weights, squares, indptr, indices):
     Gradients go straight into the weights, all of which share a factor for the sake of L2.
     """
     w, q, counters = memory.w, memory.q, memory.counters
-    address, q_address = w.ctypes.data, q.ctypes.data
+    address, q_address, order_address = w.ctypes.data, q.ctypes.data, order.ctypes.data
     loss, mass = 0.0, 0.0
     n, features = len(order), rule.features
     lazy = len(memory.last) > 0
@@ -269,12 +278,13 @@ def plain(api, rule, memory, order, weights, squares, indptr, indices):
         step = lengthened(time, rule.l2) / weight / counters[SCALE]
         intercept = multiple * time / weight if rule.fit_intercept else 0.0
         if rule.batch == 1:
-            ahead = order[stop] if stop < n else -1
-            loss += row_step(api, order[first], ahead, address, counters[SCALE], step, intercept)
+            here = order_address + first * order.itemsize
+            loss += row_step(api, here, n - stop, address, counters[SCALE], step, intercept)
         else:
             for r in range(first, stop):
                 at = q_address + (r - first) * width * q.itemsize
-                loss += row_gradient(api, order[r], address, counters[SCALE], at)
+                here = order_address + r * order.itemsize
+                loss += row_gradient(api, here, n - r - 1, address, counters[SCALE], at)
             for r in range(first, stop):
                 row = (r - first) * width
                 row_add(api, order[r], q_address + row * q.itemsize, -step, address)
@@ -287,7 +297,8 @@ def plain(api, rule, memory, order, weights, squares, indptr, indices):
             counters[SCALE] *= math.exp(-rule.l2 * time)
             if counters[SCALE] < LEAST_SCALE:
                 rescale(rule, memory)
-        after_update(rule, memory)
+        if is_due(rule, counters, lazy):
+            after_update(rule, memory)
     return loss, mass
 
 
@@ -295,11 +306,16 @@ def plain(api, rule, memory, order, weights, squares, indptr, indices):
 def sparse_batches(api, rule, memory, order, weights, squares, indptr, indices):
     """Batches of rows by the features they have. Returns as `plain` does."""
     w, g, q, counters = memory.w, memory.g, memory.q, memory.counters
-    w_address, g_address, q_address = w.ctypes.data, g.ctypes.data, q.ctypes.data
+    w_address, g_address, q_address, order_address = (
+        w.ctypes.data,
+        g.ctypes.data,
+        q.ctypes.data,
+        order.ctypes.data,
+    )
     loss, mass = 0.0, 0.0
     n, features = len(order), rule.features
     width = len(q) // rule.batch
-    everything = len(indptr) == 0
+    everything, lazy = len(indptr) == 0, len(memory.last) > 0
     for first in range(0, n, rule.batch):
         stop = min(first + rule.batch, n)
         count = 0 if everything else touch(rule, memory, order, first, stop, indptr, indices)
@@ -307,7 +323,8 @@ def sparse_batches(api, rule, memory, order, weights, squares, indptr, indices):
         time, multiple = step_size(rule, counters, square, weight)
         weight *= stop - first
         for r in range(first, stop):
-            loss += row_gradient(api, order[r], w_address, 1.0, q_address + (r - first) * width * q.itemsize)
+            here, at = order_address + r * order.itemsize, q_address + (r - first) * width * q.itemsize
+            loss += row_gradient(api, here, n - r - 1, w_address, 1.0, at)
         for r in range(first, stop):
             row = (r - first) * width
             row_add(api, order[r], q_address + row * q.itemsize, 1.0, g_address)
@@ -318,7 +335,8 @@ def sparse_batches(api, rule, memory, order, weights, squares, indptr, indices):
         else:
             step_touched(rule, memory, count, 1.0 / weight, time, multiple)
         mass += weight
-        after_update(rule, memory)
+        if is_due(rule, counters, lazy):
+            after_update(rule, memory)
     return loss, mass
 
 
@@ -339,7 +357,8 @@ def dense_batches(api, rule, memory, order, weights, squares):
         )
         mass += weight
         step_everything(rule, memory, 1.0 / weight, time, multiple)
-        after_update(rule, memory)
+        if is_due(rule, counters, False):
+            after_update(rule, memory)
     return loss, mass
 
 
@@ -351,7 +370,8 @@ def variance_reduced(api, rule, memory, order, weights, indptr, indices, share):
     """
     w, snapshot, mean, q, counters = memory.w, memory.a, memory.b, memory.q, memory.counters
     width = len(q) // 2
-    address, there, here = w.ctypes.data, q.ctypes.data + width * q.itemsize, q.ctypes.data
+    address, order_address = w.ctypes.data, order.ctypes.data
+    there, here = q.ctypes.data + width * q.itemsize, q.ctypes.data
     features = rule.features
     time = rule.eta0 * counters[LOWERED]
     counters[ETA] = time
@@ -361,8 +381,9 @@ def variance_reduced(api, rule, memory, order, weights, indptr, indices, share):
     for r in range(len(order)):
         i = order[r]
         touch(rule, memory, order, r, r + 1, indptr, indices)
-        loss += row_gradient(api, i, address, 1.0, here)
-        row_gradient(api, i, snapshot.ctypes.data, 1.0, there)
+        place, after = order_address + r * order.itemsize, len(order) - r - 1
+        loss += row_gradient(api, place, after, address, 1.0, here)
+        row_gradient(api, place, after, snapshot.ctypes.data, 1.0, there)
         mass += weights[i] if len(weights) else 1.0
         for k in range(rule.K):
             q[k] -= q[width + k]
@@ -372,7 +393,8 @@ def variance_reduced(api, rule, memory, order, weights, indptr, indices, share):
                 w[features + k] -= eta * (part * q[k] + mean[features + k])
         counters[CLOCK] += time
         counters[UPDATES] += 1.0
-        after_update(rule, memory)
+        if is_due(rule, counters, True):
+            after_update(rule, memory)
     return loss, mass
 
 
@@ -381,7 +403,8 @@ def step_full(rule, memory):
     """One update with the gradient of the mean loss over all rows, in memory.g."""
     time, multiple = step_size(rule, memory.counters, 0.0, 1.0)
     step_everything(rule, memory, 1.0, time, multiple)
-    after_update(rule, memory)
+    if is_due(rule, memory.counters, False):
+        after_update(rule, memory)
 
 
 @jit

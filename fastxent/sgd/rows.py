@@ -31,6 +31,14 @@ def squares(X):
     return out
 
 
+def has_duplicates(X):
+    """Whether a row of a CSR matrix names a column twice; its entries need not be sorted."""
+    if X.has_canonical_format:
+        return False
+    indices, indptr = X.indices.view(np.ndarray), X.indptr.view(np.ndarray)
+    return find_duplicate(indices, indptr, np.full(X.shape[1], -1))
+
+
 def by_content(X, target, rows):
     """The numbers `rows`, sorted by a hash of the rows' features and targets."""
     n = X.shape[0]
@@ -64,6 +72,16 @@ def _pieces(n, entries):
 
 def _bits(values):
     return values.view(np.ndarray).view(np.uint64 if values.itemsize == 8 else np.uint32)
+
+
+@jit
+def find_duplicate(indices, indptr, last_row):
+    for i in range(len(indptr) - 1):
+        for p in range(indptr[i], indptr[i + 1]):
+            if last_row[indices[p]] == i:
+                return True
+            last_row[indices[p]] = i
+    return False
 
 
 @jit
