@@ -15,11 +15,14 @@ for any distributions alpha_i that meet the constraints, with equality for the o
     free intercept:     sum_i c_i (alpha_i - t_i) = 0
     l2_j = 0:           |G_j| <= l1_j
 
-The first is met by mixing into all rows one distribution, just as much of it as it takes:
-alpha <- (1 - s) alpha + s q. The second by moving towards the targets: alpha <- t + share (alpha - t).
+The first is met nearly by a factor for each class, alpha_ik <- alpha_ik e^d_k / sum (one step of Newton's method for
+d), which costs the bound little, and then exactly by mixing into all rows one distribution, just as much of it as it
+takes: alpha <- (1 - s) alpha + s q. The second by moving towards the targets: alpha <- t + share (alpha - t).
 """
 
 import numpy as np
+
+from .. import parallel
 
 _BLOCK = 1 << 18  # probabilities at a time
 _KEPT = 1 << 25  # probabilities kept, rather than asked for again
@@ -40,6 +43,11 @@ def lower_bound(objective, alpha):
     float
         -inf if a feature without any penalty leaves nothing that can be said.
     """
+    with parallel.one_blas_thread:  # the same bits for any number of threads
+        return _lower_bound(objective, alpha)
+
+
+def _lower_bound(objective, alpha):
     n, K = objective.n_rows, objective.n_classes
     share_of_rows = (objective.row_masses() / objective.total_weight)[:, None]
     step = max(1, _BLOCK // K)
@@ -75,25 +83,26 @@ def lower_bound(objective, alpha):
 
 def _balance(each):
     """A change of the distributions after which each class has in all what its targets have."""
-    have = wanted = 0.0
+    have = wanted = slopes = 0.0
     for _, P, T, c in each():
         have, wanted = have + (c * P).sum(axis=0), wanted + (c * T).sum(axis=0)
+        slopes = slopes + (c * P).T @ P
     present = wanted > 0
+    slopes = np.diag(have) - slopes
+    tilt = np.where(present, np.linalg.lstsq(slopes, wanted - have, rcond=1e-12)[0], 0.0)
+    factors = np.where(present, np.exp(np.clip(tilt, -1.0, 1.0)), 0.0)
 
-    def possible(P):
-        if present.all():
-            return P
-        P = (P + np.finfo(np.float64).tiny) * present
+    def tilted(P):
+        P = (P + np.finfo(np.float64).tiny) * factors
         return P / P.sum(axis=1, keepdims=True)
 
-    if not present.all():
-        have = sum((c * possible(P)).sum(axis=0) for _, P, _, c in each())
+    have = sum((c * tilted(P)).sum(axis=0) for _, P, _, c in each())
     s = float(((have - wanted)[present] / have[present]).max(initial=0.0))
     if not s > 0:
-        return possible
+        return tilted
     q = np.maximum(wanted - (1 - s) * have, 0.0)
     q = s * (q / q.sum()) if q.any() else s * (have / have.sum())
-    return lambda P: (1 - s) * possible(P) + q
+    return lambda P: (1 - s) * tilted(P) + q
 
 
 def _entropy(c, P):
