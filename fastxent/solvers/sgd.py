@@ -18,6 +18,7 @@ is believed when it is small twice in a row.
 
 import numpy as np
 
+from ..rows import without_duplicates
 from .l1_newton import least_subgradient
 from .result import (
     AT_ROUNDING,
@@ -110,10 +111,7 @@ def _prepare(objective, max_iter):
     """The rows as the loops take them, their options, and the step."""
     from ..sgd.trainer import Data, Options
 
-    X = objective.X
-    if not isinstance(X, np.ndarray) and not X.has_canonical_format:
-        X = X.copy()
-        X.sum_duplicates()  # entries that come twice would count wrongly as two
+    X = without_duplicates(objective.X)
     options = Options(
         optimizer="svrg",
         l1=float(objective.l1),
