@@ -23,6 +23,8 @@ ctypedef enum Scheme:
 cdef enum:
     CONTRACTION = 128      # features of a panel of CLASSES: with 4 registers of classes it fills the first-level cache
     FEW_CLASSES = 12       # up to here FEATURES beats CLASSES; up to twice that where CLASSES would pad by a third
+    FETCHED_LINES = 256    # cache lines of weights that a sparse loop fetches ahead: a third of the first-level cache
+    FAR = 524288           # bytes of weights from which it does
     FEW_LANES = 16         # up to here a sparse block is turned so that rows stand in lanes
 
 cdef struct Rows:
@@ -43,6 +45,7 @@ cdef struct Layout:
     Py_ssize_t ldx                 # row length of that copy
     Py_ssize_t ldw                 # row length of weights and gradient
     int narrow                     # SPARSE: lanes of the narrow register that ends a row, or 0
+    Py_ssize_t ahead               # SPARSE: non-zeros between fetching a row of weights and using it, or 0
     Py_ssize_t tail                # FEATURES: where a row's last, partial register is read from, or -1
     Py_ssize_t block               # rows of a block
     bint rows_in_lanes
@@ -60,7 +63,7 @@ cdef Layout plan(const Rows* X, Py_ssize_t K, Py_ssize_t L, Py_ssize_t itemsize,
     p.K = K
     p.d = d
     p.tail = -1
-    p.narrow = 0
+    p.narrow = p.ahead = 0
     p.copy_rows = False
     p.ldx = p.x_size = p.panel_size = 0
     if X.storage != DENSE:
@@ -74,6 +77,8 @@ cdef Layout plan(const Rows* X, Py_ssize_t K, Py_ssize_t L, Py_ssize_t itemsize,
             if p.narrow:
                 p.ldw = K // L * L + p.narrow
         p.weights_size = (d + 1) * p.ldw + L
+        if p.weights_size * itemsize > FAR:
+            p.ahead = clamp(FETCHED_LINES * 64 // (clamp(p.ldw, 1, 8 * L) * itemsize), 16, 64)
         p.block = clamp(32768 // (p.ldw * itemsize), 16, 256)
         p.panel_size = round_up(K, L)
     elif K <= FEW_CLASSES or (K <= 2 * FEW_CLASSES and 4 * K <= 3 * round_up(K, L)):
@@ -362,7 +367,7 @@ cdef void sparse_logits(const Rows* X, const Layout* p, const index* unused, Py_
     cdef const index* j = <const index*>X.indices
     cdef const index* indptr = <const index*>X.indptr
     cdef const real* bias = w + p.d * p.ldw
-    cdef Py_ssize_t L = lanes(w), K = p.K, i, k, chunk, at, nnz
+    cdef Py_ssize_t L = lanes(w), K = p.K, i, k, chunk, at, nnz, ahead, last = indptr[X.n]
     cdef real* row
     for i in range(rows):
         at, nnz = indptr[first + i], indptr[first + i + 1] - indptr[first + i]
@@ -371,9 +376,10 @@ cdef void sparse_logits(const Rows* X, const Layout* p, const index* unused, Py_
             continue
         row = one_row if p.rows_in_lanes else z + i * p.ldz
         memcpy(row, bias, round_up(K, L) * sizeof(real))
+        ahead = p.ahead if at + nnz + p.ahead <= last else 0
         for chunk in range(steps(K, 8 * L)):
             k = chunk * 8 * L
-            csr_dot_tile(csr_tile(p, k, L), nnz, x + at, j + at, w + k, p.ldw, row + k)
+            csr_dot_tile(csr_tile(p, k, L), nnz, ahead, x + at, j + at, w + k, p.ldw, row + k)
         if p.rows_in_lanes:
             for k in range(K):
                 z[i + k * p.ldz] = row[k]
@@ -385,7 +391,7 @@ cdef void sparse_gradient(const Rows* X, const Layout* p, const index* unused, P
     cdef const index* j = <const index*>X.indices
     cdef const index* indptr = <const index*>X.indptr
     cdef real* bias = g + p.d * p.ldw
-    cdef Py_ssize_t L = lanes(q), K = p.K, i, k, chunk, at, nnz
+    cdef Py_ssize_t L = lanes(q), K = p.K, i, k, chunk, at, nnz, ahead, last = indptr[X.n]
     cdef const real* row
     memset(one_row, 0, round_up(K, L) * sizeof(real))
     for i in range(rows):
@@ -400,9 +406,10 @@ cdef void sparse_gradient(const Rows* X, const Layout* p, const index* unused, P
                 one_row[k] = q[i + k * p.ldz]
         else:
             row = q + i * p.ldz
+        ahead = p.ahead if at + nnz + p.ahead <= last else 0
         for chunk in range(steps(K, 8 * L)):
             k = chunk * 8 * L
-            csr_add_tile(csr_tile(p, k, L), nnz, x + at, j + at, row + k, g + k, p.ldw)
+            csr_add_tile(csr_tile(p, k, L), nnz, ahead, x + at, j + at, row + k, g + k, p.ldw)
         for k in range(K):
             bias[k] += row[k]
 

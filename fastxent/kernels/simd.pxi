@@ -55,22 +55,22 @@ cdef extern from "simd.h" nogil:
     void dot_tile_f32(int classes, Py_ssize_t T, Py_ssize_t tail, const float** x, Py_ssize_t ahead, const float* w,
                       Py_ssize_t ldw, float* z, Py_ssize_t ldz)
 
-    void csr_dot_tile_f64_i32(int tile, Py_ssize_t nnz, const double* x, const int32_t* j, const double* w,
-                              Py_ssize_t ld, double* z)
-    void csr_dot_tile_f64_i64(int tile, Py_ssize_t nnz, const double* x, const int64_t* j, const double* w,
-                              Py_ssize_t ld, double* z)
-    void csr_dot_tile_f32_i32(int tile, Py_ssize_t nnz, const float* x, const int32_t* j, const float* w,
-                              Py_ssize_t ld, float* z)
-    void csr_dot_tile_f32_i64(int tile, Py_ssize_t nnz, const float* x, const int64_t* j, const float* w,
-                              Py_ssize_t ld, float* z)
-    void csr_add_tile_f64_i32(int tile, Py_ssize_t nnz, const double* x, const int32_t* j, const double* q, double* g,
-                              Py_ssize_t ld)
-    void csr_add_tile_f64_i64(int tile, Py_ssize_t nnz, const double* x, const int64_t* j, const double* q, double* g,
-                              Py_ssize_t ld)
-    void csr_add_tile_f32_i32(int tile, Py_ssize_t nnz, const float* x, const int32_t* j, const float* q, float* g,
-                              Py_ssize_t ld)
-    void csr_add_tile_f32_i64(int tile, Py_ssize_t nnz, const float* x, const int64_t* j, const float* q, float* g,
-                              Py_ssize_t ld)
+    void csr_dot_tile_f64_i32(int tile, Py_ssize_t nnz, Py_ssize_t ahead, const double* x, const int32_t* j,
+                              const double* w, Py_ssize_t ld, double* z)
+    void csr_dot_tile_f64_i64(int tile, Py_ssize_t nnz, Py_ssize_t ahead, const double* x, const int64_t* j,
+                              const double* w, Py_ssize_t ld, double* z)
+    void csr_dot_tile_f32_i32(int tile, Py_ssize_t nnz, Py_ssize_t ahead, const float* x, const int32_t* j,
+                              const float* w, Py_ssize_t ld, float* z)
+    void csr_dot_tile_f32_i64(int tile, Py_ssize_t nnz, Py_ssize_t ahead, const float* x, const int64_t* j,
+                              const float* w, Py_ssize_t ld, float* z)
+    void csr_add_tile_f64_i32(int tile, Py_ssize_t nnz, Py_ssize_t ahead, const double* x, const int32_t* j,
+                              const double* q, double* g, Py_ssize_t ld)
+    void csr_add_tile_f64_i64(int tile, Py_ssize_t nnz, Py_ssize_t ahead, const double* x, const int64_t* j,
+                              const double* q, double* g, Py_ssize_t ld)
+    void csr_add_tile_f32_i32(int tile, Py_ssize_t nnz, Py_ssize_t ahead, const float* x, const int32_t* j,
+                              const float* q, float* g, Py_ssize_t ld)
+    void csr_add_tile_f32_i64(int tile, Py_ssize_t nnz, Py_ssize_t ahead, const float* x, const int64_t* j,
+                              const float* q, float* g, Py_ssize_t ld)
     double csr_dot_one_f64_i32(Py_ssize_t nnz, const double* x, const int32_t* j, const double* w)
     double csr_dot_one_f64_i64(Py_ssize_t nnz, const double* x, const int64_t* j, const double* w)
     float csr_dot_one_f32_i32(Py_ssize_t nnz, const float* x, const int32_t* j, const float* w)
@@ -192,28 +192,28 @@ cdef inline void dot_tile(int classes, Py_ssize_t T, Py_ssize_t tail, const real
         dot_tile_f32(classes, T, tail, x, ahead, w, ldw, z, ldz)
 
 
-cdef inline void csr_dot_tile(int tile, Py_ssize_t nnz, const real* x, const index* j, const real* w, Py_ssize_t ld,
-                              real* z) noexcept nogil:
+cdef inline void csr_dot_tile(int tile, Py_ssize_t nnz, Py_ssize_t ahead, const real* x, const index* j,
+                              const real* w, Py_ssize_t ld, real* z) noexcept nogil:
     if real is double and index is int32_t:
-        csr_dot_tile_f64_i32(tile, nnz, x, j, w, ld, z)
+        csr_dot_tile_f64_i32(tile, nnz, ahead, x, j, w, ld, z)
     elif real is double:
-        csr_dot_tile_f64_i64(tile, nnz, x, j, w, ld, z)
+        csr_dot_tile_f64_i64(tile, nnz, ahead, x, j, w, ld, z)
     elif index is int32_t:
-        csr_dot_tile_f32_i32(tile, nnz, x, j, w, ld, z)
+        csr_dot_tile_f32_i32(tile, nnz, ahead, x, j, w, ld, z)
     else:
-        csr_dot_tile_f32_i64(tile, nnz, x, j, w, ld, z)
+        csr_dot_tile_f32_i64(tile, nnz, ahead, x, j, w, ld, z)
 
 
-cdef inline void csr_add_tile(int tile, Py_ssize_t nnz, const real* x, const index* j, const real* q, real* g,
-                              Py_ssize_t ld) noexcept nogil:
+cdef inline void csr_add_tile(int tile, Py_ssize_t nnz, Py_ssize_t ahead, const real* x, const index* j,
+                              const real* q, real* g, Py_ssize_t ld) noexcept nogil:
     if real is double and index is int32_t:
-        csr_add_tile_f64_i32(tile, nnz, x, j, q, g, ld)
+        csr_add_tile_f64_i32(tile, nnz, ahead, x, j, q, g, ld)
     elif real is double:
-        csr_add_tile_f64_i64(tile, nnz, x, j, q, g, ld)
+        csr_add_tile_f64_i64(tile, nnz, ahead, x, j, q, g, ld)
     elif index is int32_t:
-        csr_add_tile_f32_i32(tile, nnz, x, j, q, g, ld)
+        csr_add_tile_f32_i32(tile, nnz, ahead, x, j, q, g, ld)
     else:
-        csr_add_tile_f32_i64(tile, nnz, x, j, q, g, ld)
+        csr_add_tile_f32_i64(tile, nnz, ahead, x, j, q, g, ld)
 
 
 cdef inline real csr_dot_one(Py_ssize_t nnz, const real* x, const index* j, const real* w) noexcept nogil:
