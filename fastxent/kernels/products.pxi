@@ -26,9 +26,10 @@ cdef enum:
     FEW_CLASSES = 12       # up to here FEATURES beats CLASSES; up to twice that where CLASSES would pad by a third
     FETCHED_LINES = 256    # cache lines of weights that a sparse loop fetches ahead: a third of the first-level cache
     FAR = 524288           # bytes of weights from which it does
-    TURN_CLASSES = 64      # FEATURES up to here, if rows are no longer than
+    TURN_CLASSES = 64      # FEATURES up to here, too, if CLASSES would pad by a sixth and rows are no longer than
     TURN_FEATURES = 128
-    TURN_SHORT = 48        # up to so many features logits are computed from a turned block
+    COLUMN_CLASSES = 4     # columns of X in Fortran order are read in place up to here, or if they are no more than
+    COLUMN_FEATURES = 100
     FEW_LANES = 16         # up to here a sparse block is turned so that rows stand in lanes
 
 cdef struct Rows:
@@ -50,6 +51,7 @@ cdef struct Layout:
     Py_ssize_t ldw                 # row length of weights and gradient
     int narrow                     # SPARSE: lanes of the narrow register that ends a row, or 0
     Py_ssize_t ahead               # SPARSE: non-zeros between fetching a row of weights and using it, or 0
+    bint columns                   # FEATURES: whole registers of rows of X in Fortran order are read in place
     bint turned                    # FEATURES: logits from blocks of X with rows in lanes, turned in scratch
     Py_ssize_t ldt                 # row length of a turned block
     Py_ssize_t tail                # FEATURES: where a row's last, partial register is read from, or -1
@@ -70,7 +72,7 @@ cdef Layout plan(const Rows* X, Py_ssize_t K, Py_ssize_t L, Py_ssize_t itemsize,
     p.d = d
     p.tail = -1
     p.narrow = p.ahead = 0
-    p.copy_rows = p.turned = False
+    p.copy_rows = p.turned = p.columns = False
     p.ldt = p.ldx = p.x_size = p.panel_size = 0
     if X.storage != DENSE:
         p.scheme = SPARSE
@@ -88,10 +90,13 @@ cdef Layout plan(const Rows* X, Py_ssize_t K, Py_ssize_t L, Py_ssize_t itemsize,
         p.block = clamp(32768 // (p.ldw * itemsize), 16, 256)
         p.panel_size = round_up(K, L)
     elif (K <= FEW_CLASSES or (K <= 2 * FEW_CLASSES and 4 * K <= 3 * round_up(K, L))
-          or (K <= TURN_CLASSES and d <= TURN_FEATURES and n >= 4 * L)):
+          or (K <= TURN_CLASSES and 6 * K <= 5 * round_up(K, L) and d <= TURN_FEATURES and n >= 4 * L)):
         p.scheme = FEATURES
         p.rows_in_lanes = True
-        p.turned = X.col_stride != 1 or d <= TURN_SHORT or K > 2 * FEW_CLASSES
+        # In place, many classes would read the columns again and again, the more there are the farther away.
+        p.columns = X.col_stride != 1 and (K <= COLUMN_CLASSES or d <= COLUMN_FEATURES)
+        # Turning costs by the feature, what the dot tile does at the end of its sums by the class.
+        p.turned = p.columns or d < L or 8 * d <= 3 * L * K
         p.copy_rows = X.col_stride != 1 or d < L
         p.ldx = round_up(d, L) if p.copy_rows else X.row_stride
         p.ldw = round_up(d, L)
@@ -500,7 +505,7 @@ cdef const real* open_rows(const Rows* X, const Layout* p, Py_ssize_t first, Py_
     """
     if not p.copy_rows:
         return <const real*>X.values + first * X.row_stride
-    if p.scheme == FEATURES and X.col_stride != 1 and rows % lanes(x) == 0:
+    if p.columns and rows % lanes(x) == 0:
         return NULL
     copy_rows(X, p, first, rows, x)
     return x
