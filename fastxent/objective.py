@@ -7,6 +7,7 @@ disk, over the partitions of a cluster) runs under the same solvers.
 """
 
 import numpy as np
+import scipy.sparse as sp
 
 from . import kernels, parallel
 
@@ -18,6 +19,7 @@ MAX_CALL = 400_000_000
 MAX_PARTS = 32
 PARTS_MEMORY = 1 << 26
 STORE_MEMORY = 1 << 28  # bytes of probabilities kept for Hessian products
+FINDING_COLUMNS = 400  # bytes a pass moves in the time that it takes to find the column of one non-zero
 
 
 class Objective:
@@ -97,13 +99,15 @@ class Objective:
         self._scale = 1.0
         if reduction == "mean":
             self._scale = 1.0 / self.total_weight if self.total_weight > 0 else 0.0
-        self._rows = bind(X, self.K, target, n_classes, weight, class_weight, label_smoothing)
+        self._targets = (target, n_classes, weight, class_weight, label_smoothing)
+        X, self._features = occurring(X, self.K, 4)  # passes over theta and gradients
+        self._rows = bind(X, self.K, *self._targets)
         parts = gradient_parts(X, self._rows)
         self._bounds = split(X, parts, self._rows.block)
         # So wide a model that threads would need too many gradients: they share one, and split its classes.
         self._shared = self._rows.uses_theta and parts < 4 and work(X, self.K) >= 8 * MIN_PIECE
         if self._shared:
-            self._rows = bind(X, self.K, target, n_classes, weight, class_weight, label_smoothing, True)
+            self._rows = bind(X, self.K, *self._targets, True)
         self._hessian = None, None  # where the last Hessian product was taken, and the probabilities there
         self._weights = parallel.Buffers(self._rows.weights_size, self.dtype)
         self._parts = parallel.Buffers(self._rows.weights_size, self.dtype)
@@ -148,8 +152,8 @@ class Objective:
 
     @property
     def rows(self):
-        """The kernels' view of X and its targets, for solvers that visit single rows."""
-        return self._rows
+        """The kernels' view of X, all columns, and its targets, for solvers that visit single rows."""
+        return self._rows if self._features is None else bind(self.X, self.K, *self._targets)
 
     def initial(self):
         """Return theta = 0."""
@@ -315,7 +319,21 @@ class Objective:
 
     def _finish(self, parts, theta, out):
         """out = the parts added up in order, scaled, and the penalty's gradient."""
-        d1, K = self.shape
+        if self._features is None:
+            self._unpack(parts, theta, out)
+        else:
+            some = np.empty((len(self._features), self.K), out.dtype)
+            self._unpack(parts, some if self.l2 == 0 else theta.take(self._features, axis=0), some)
+            if self.l2 == 0:
+                out.fill(0)
+            else:
+                np.multiply(theta, self.l2, out=out, dtype=np.float64, casting="same_kind")
+            out[self._features] = some
+        if not self.fit_intercept:
+            out[-1] = 0
+
+    def _unpack(self, parts, theta, out):
+        d1, K = out.shape
         pieces = max(1, min(16, d1 * K * len(parts) // 500_000))
 
         def piece(i):
@@ -324,8 +342,6 @@ class Objective:
             )
 
         parallel.run(piece, pieces, self.n_threads)
-        if not self.fit_intercept:
-            out[-1] = 0
 
     def _pack(self, theta):
         rows = self._rows
@@ -336,7 +352,9 @@ class Objective:
             theta[-1] = 0
             return theta
         weights = self._weights.take()
-        d1, K = self.shape
+        if self._features is not None:
+            theta = theta.take(self._features, axis=0)
+        d1, K = theta.shape
         if not self.fit_intercept and theta[-1].any():
             theta = theta.copy()
             theta[-1] = 0
@@ -358,6 +376,27 @@ def bind(X, K, *targets):
     if isinstance(X, np.ndarray):
         return kernels.LinearSoftmax(X, K, *targets)
     return kernels.LinearSoftmax((X.data, X.indices, X.indptr, *X.shape), K, *targets)
+
+
+def occurring(X, K, passes):
+    """Return CSR X without its empty columns, and the rows of theta that are left: the others', and the intercept's.
+
+    Only if those are few, and that saves time in the first use, of so many passes over theta. Else X itself, and None.
+    """
+    n, d = X.shape
+    if isinstance(X, np.ndarray) or d < 2 * X.nnz:
+        return X, None
+    if passes * d * K * X.dtype.itemsize < FINDING_COLUMNS * X.nnz:
+        return X, None
+    named = np.zeros(X.nnz + 1, X.indices.dtype)  # the first stays, so that there is one
+    named[1:] = X.indices
+    named.sort()
+    named = named[np.append(True, named[1:] != named[:-1])]
+    place = np.empty(d, named.dtype)
+    place[named] = np.arange(len(named))
+    return sp.csr_matrix((X.data, place.take(X.indices), X.indptr), shape=(n, len(named))), np.append(
+        named, d
+    )
 
 
 def work(X, K):

@@ -116,19 +116,38 @@ FX_LOCAL void FXI(csr_add_tile)(int tile, ptrdiff_t nnz, ptrdiff_t ahead, const 
 }
 #undef ADD
 
+/* sum_p x[p] * w[j[p]] over the fewer than ONE_STEP entries that end a row: without a branch where lanes can be masked,
+   as a wrongly foreseen end of a loop costs more than the sum. */
+#ifdef GATHER
+#define ONE_STEP 8
+#else
+#define ONE_STEP 4
+#endif
+FX_INLINE REAL FXI(csr_dot_rest)(ptrdiff_t nnz, const REAL *x, const INDEX *j, const REAL *w)
+{
+#ifdef GATHER
+    const __mmask8 live = (__mmask8)((1u << nnz) - 1);
+    const FX(oct) all = LOAD8(live, x) * GATHER(live, j, w);
+    const FX(quad) low = __builtin_shufflevector(all, all, 0, 1, 2, 3), high = __builtin_shufflevector(all, all, 4, 5, 6, 7);
+    const FX(quad) half = low + high;
+    return (half[0] + half[1]) + (half[2] + half[3]);
+#else
+    REAL sum = 0;
+    for (ptrdiff_t p = 0; p < nnz; p++) sum += x[p] * w[j[p]];
+    return sum;
+#endif
+}
+
 /* One column (binary logistic): four scalar sums in flight. Vectorised, the loop would spend its time on shuffles. */
 FX_LOCAL FX_SCALAR REAL FXI(csr_dot_one)(ptrdiff_t nnz, const REAL *x, const INDEX *j, const REAL *w)
 {
-    REAL s0 = 0, s1 = 0, s2 = 0, s3 = 0;
+    REAL s[4] = {0, 0, 0, 0};
     ptrdiff_t p = 0;
-    for (; p + 4 <= nnz; p += 4) {
-        s0 += x[p] * w[j[p]];
-        s1 += x[p + 1] * w[j[p + 1]];
-        s2 += x[p + 2] * w[j[p + 2]];
-        s3 += x[p + 3] * w[j[p + 3]];
+    for (; p + ONE_STEP <= nnz; p += ONE_STEP) {
+        FX_UNROLL
+        for (int u = 0; u < ONE_STEP; u++) s[u % 4] += x[p + u] * w[j[p + u]];
     }
-    for (; p < nnz; p++) s0 += x[p] * w[j[p]];
-    return (s0 + s1) + (s2 + s3);
+    return FXI(csr_dot_rest)(nnz - p, x + p, j + p, w) + ((s[0] + s[1]) + (s[2] + s[3]));
 }
 
 FX_LOCAL FX_SCALAR void FXI(csr_add_one)(ptrdiff_t nnz, const REAL *x, const INDEX *j, REAL q, REAL *g)
@@ -136,5 +155,7 @@ FX_LOCAL FX_SCALAR void FXI(csr_add_one)(ptrdiff_t nnz, const REAL *x, const IND
     for (ptrdiff_t p = 0; p < nnz; p++) g[j[p]] += x[p] * q;
 }
 
+#undef ONE_STEP
+#undef GATHER
 #undef INDEX
 #undef FXI

@@ -575,11 +575,24 @@ FX_LOCAL void FX(turn_tile)(const REAL *a, ptrdiff_t as, REAL *b, ptrdiff_t bs)
 /* ---- tiles of a CSR row ---------------------------------------------------------------------------------------------- */
 #define INDEX int32_t
 #define FXI(name) FX_CAT(FX(name), i32)
+#if FX_GATHER && defined(FX_F64)
+#define LOAD8(m, p) (FX(oct))_mm512_maskz_loadu_pd(m, p)
+#define GATHER(m, j, w) (FX(oct))_mm512_mask_i32gather_pd(_mm512_setzero_pd(), m, _mm256_maskz_loadu_epi32(m, j), w, 8)
+#elif FX_GATHER
+#define LOAD8(m, p) (FX(oct))_mm256_maskz_loadu_ps(m, p)
+#define GATHER(m, j, w) (FX(oct))_mm256_mmask_i32gather_ps(_mm256_setzero_ps(), m, _mm256_maskz_loadu_epi32(m, j), w, 4)
+#endif
 #include "simd_csr.h"
 #define INDEX int64_t
 #define FXI(name) FX_CAT(FX(name), i64)
+#if FX_GATHER && defined(FX_F64)
+#define GATHER(m, j, w) (FX(oct))_mm512_mask_i64gather_pd(_mm512_setzero_pd(), m, _mm512_maskz_loadu_epi64(m, j), w, 8)
+#elif FX_GATHER
+#define GATHER(m, j, w) (FX(oct))_mm512_mask_i64gather_ps(_mm256_setzero_ps(), m, _mm512_maskz_loadu_epi64(m, j), w, 4)
+#endif
 #include "simd_csr.h"
 
+#undef LOAD8
 #undef REAL
 #undef INT
 #undef UINT
