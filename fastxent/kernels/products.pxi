@@ -344,13 +344,9 @@ cdef void columns_gradient(const Layout* p, const real* xt, Py_ssize_t ldt, Py_s
 
 
 cdef void intercepts_gradient(const Layout* p, Py_ssize_t rows, const real* q, real* g) noexcept nogil:
-    cdef Py_ssize_t i, k
-    cdef double total
+    cdef Py_ssize_t k
     for k in range(p.K):
-        total = 0
-        for i in range(rows):
-            total += q[k * p.ldz + i]
-        g[p.K * p.ldw + k] += <real>total
+        g[p.K * p.ldw + k] += sum_row(q + k * p.ldz, rows)
 
 
 cdef void features_gradient(const Layout* p, const real* x, Py_ssize_t ldx, Py_ssize_t rows, const real* q,
@@ -482,7 +478,6 @@ cdef void sparse_gradient(const Rows* X, const Layout* p, const index* unused, P
         at, nnz = indptr[first + i], indptr[first + i + 1] - indptr[first + i]
         if K == 1:
             csr_add_one(nnz, x + at, j + at, q[i], g)
-            bias[0] += q[i]
             continue
         if p.rows_in_lanes:
             row = one_row
@@ -496,6 +491,8 @@ cdef void sparse_gradient(const Rows* X, const Layout* p, const index* unused, P
             csr_add_tile(csr_tile(p, k, L), nnz, ahead, x + at, j + at, row + k, g + k, p.ldw)
         for k in range(K):
             bias[k] += row[k]
+    if K == 1:
+        bias[0] += sum_row(q, rows)
 
 
 # ---- the seam ------------------------------------------------------------------------------------------------------

@@ -35,6 +35,8 @@ cdef extern from "simd.h" nogil:
     double dot_row_f64(const double* p, const double* a, Py_ssize_t K)
     float dot_row_f32(const float* p, const float* a, Py_ssize_t K)
 
+    double sum_row_f64(const double* x, Py_ssize_t n)
+    float sum_row_f32(const float* x, Py_ssize_t n)
     void column_moments_f64(Py_ssize_t n, const double* x, const double* q, const double* p, double* sums)
     void column_moments_f32(Py_ssize_t n, const float* x, const float* q, const float* p, double* sums)
     double column_slope_f64(Py_ssize_t n, const double* x, double m, const double* q, const double* a, const double* s)
@@ -137,6 +139,13 @@ cdef inline real dot_row(const real* p, const real* a, Py_ssize_t K) noexcept no
         return dot_row_f64(p, a, K)
     else:
         return dot_row_f32(p, a, K)
+
+
+cdef inline real sum_row(const real* x, Py_ssize_t n) noexcept nogil:
+    if real is double:
+        return sum_row_f64(x, n)
+    else:
+        return sum_row_f32(x, n)
 
 
 cdef inline void column_moments(Py_ssize_t n, const real* x, const real* q, const real* p, double* sums) noexcept nogil:

@@ -370,6 +370,18 @@ FX_LOCAL REAL FX(dot_row)(const REAL *p, const REAL *a, ptrdiff_t K)
     return FX(hsum)(s0 + s1);
 }
 
+FX_LOCAL REAL FX(sum_row)(const REAL *x, ptrdiff_t n)
+{
+    FX(vec) s0 = FX(splat)(0), s1 = s0;
+    ptrdiff_t i = 0;
+    for (; i + 2 * LANES <= n; i += 2 * LANES) {
+        s0 += FX(load)(x + i);
+        s1 += FX(load)(x + i + LANES);
+    }
+    for (; i < n; i += LANES) s0 += FX(load_part)(x + i, n - i < LANES ? n - i : LANES, 0);
+    return FX(hsum)(s0 + s1);
+}
+
 /* ---- tiles of the products -------------------------------------------------------------------------------------------
    outer: c[r, v] += sum_t a[r * rs + t * cs] * b[t * bs + v]   r < rows, v < vecs * LANES
    The broadcast operand has two strides, so one tile serves logits (a = X, b = W), the gradient by classes
