@@ -26,8 +26,8 @@ cdef enum:
     FEW_CLASSES = 12       # up to here FEATURES beats CLASSES; up to twice that where CLASSES would pad by a third
     FETCHED_LINES = 256    # cache lines of weights that a sparse loop fetches ahead: a third of the first-level cache
     FAR = 524288           # bytes of weights from which it does
-    TURN_CLASSES = 64      # FEATURES up to here, too, if CLASSES would pad by a sixth and rows are no longer than
-    TURN_FEATURES = 128
+    SHORT_CLASSES = 64     # FEATURES up to here, too, for rows of no more bytes than
+    SHORT_ROW = 512
     COLUMN_CLASSES = 4     # columns of X in Fortran order are read in place up to here, or if they are no more than
     COLUMN_FEATURES = 100
     FEW_LANES = 16         # up to here a sparse block is turned so that rows stand in lanes
@@ -90,7 +90,7 @@ cdef Layout plan(const Rows* X, Py_ssize_t K, Py_ssize_t L, Py_ssize_t itemsize,
         p.block = clamp(32768 // (p.ldw * itemsize), 16, 256)
         p.panel_size = round_up(K, L)
     elif (K <= FEW_CLASSES or (K <= 2 * FEW_CLASSES and 4 * K <= 3 * round_up(K, L))
-          or (K <= TURN_CLASSES and 6 * K <= 5 * round_up(K, L) and d <= TURN_FEATURES and n >= 4 * L)):
+          or (K <= SHORT_CLASSES and d * itemsize <= SHORT_ROW and n >= 4 * L)):
         p.scheme = FEATURES
         p.rows_in_lanes = True
         # In place, many classes would read the columns again and again, the more there are the farther away.
@@ -115,7 +115,7 @@ cdef Layout plan(const Rows* X, Py_ssize_t K, Py_ssize_t L, Py_ssize_t itemsize,
         p.panel_size = 4 * L * (CONTRACTION + 12)
     p.block = round_up(clamp(p.block, 1, n), 16)
     if p.rows_in_lanes:
-        p.ldz = p.block
+        p.ldz = p.block + L  # as ldx: the classes of a row would share cache sets
         p.z_size = K * p.ldz
     else:
         p.ldz = round_up(K, L) + L
