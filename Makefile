@@ -45,6 +45,8 @@ lint: $(PY)
 bench: $(PY) fresh
 	$(PIP) --group test --group bench .
 	$(PY) bench/run.py
+	$(PY) bench/convergence.py
+	$(PY) bench/convergence_tables.py bench_output/convergence.json > bench_output/convergence.md
 
 # The wheel for users: built from the sdist, tested in a bare environment in a folder that holds nothing but the tests.
 # tests/test_build.py stays behind: it is about the source tree.
@@ -58,7 +60,7 @@ ifeq ($(shell uname -s),Linux)
 endif
 	@! $(PY) -m zipfile --list dist/*.whl | grep -E '\.libs/|\.pyx|\.pxi|\.c ' || { echo "the wheel holds what it should not"; exit 1; }
 	bare=$$(mktemp -d) && trap 'rm -rf "$$bare"' EXIT \
-	&& cp -r tests pyproject.toml "$$bare" && rm "$$bare/tests/test_build.py" \
+	&& cp -r tests docs README.md pyproject.toml "$$bare" && rm "$$bare/tests/test_build.py" \
 	&& $(PYTHON) -m venv "$$bare/venv" && "$$bare/venv/bin/python" -m pip install --quiet --upgrade "pip>=25.1" \
 	&& "$$bare/venv/bin/python" -m pip install --quiet --group "$$bare/pyproject.toml:test" dist/*.whl \
 	&& cd "$$bare" && venv/bin/python $(PYTEST) $(TESTS)

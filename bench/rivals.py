@@ -7,6 +7,7 @@ missing one does no harm.
 
 import contextlib
 import importlib
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -46,10 +47,12 @@ class Rival:
 
     def installed(self):
         """Whether the library can be imported here."""
-        try:
-            importlib.import_module(self.module)
-        except ImportError:
-            return False
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what a library warns of at import is its own affair
+            try:
+                importlib.import_module(self.module)
+            except ImportError:
+                return False
         return True
 
     @contextlib.contextmanager

@@ -24,9 +24,11 @@ from rivals import OURS
 from start import in_fresh_processes
 from table import report
 from tasks import TASKS
-from training import TRAINERS, TRAININGS, compare
 
-PACKAGES = ("fastxent", "numpy", "scipy", "scikit-learn", "scikit-learn-intelex", "torch", "cyanure")
+PACKAGES = (
+    "fastxent", "numpy", "scipy", "scikit-learn", "scikit-learn-intelex", "torch", "cyanure", "liblinear-official",
+    "snapml", "celer", "skglm", "jax", "optax",
+)  # fmt: skip
 STARTED = time.monotonic()
 
 
@@ -43,9 +45,13 @@ def processor():
         return platform.processor() or platform.machine()
 
 
-def installed_versions():
+def machine():
+    return {"processor": processor(), "processors": os.cpu_count(), "system": platform.platform()}
+
+
+def installed_versions(packages=PACKAGES):
     found = {"python": platform.python_version()}
-    for package in PACKAGES:
+    for package in packages:
         try:
             found[package] = version(package)
         except PackageNotFoundError:
@@ -124,19 +130,6 @@ def run_races(options, threads):
             log(f"{case.name} is left out: {fault}")
 
 
-def run_trainings(options, n_threads):
-    """Yield the records of each training."""
-    trainers = chosen_rivals(options, TRAINERS)
-    for training in TRAININGS:
-        if not (wanted("training", options.task) and chosen_case(options, training)):
-            continue
-        log(f"training | {training.name}")
-        try:
-            yield compare(training, trainers, n_threads, log)
-        except DataNotFound as fault:
-            log(f"    left out: {fault}")
-
-
 def chosen_case(options, case):
     return (case.quick or not options.quick) and wanted(case.name, options.case)
 
@@ -183,20 +176,16 @@ def main():
     threads = options.threads or sorted({1, os.cpu_count()})[-1 if options.quick else 0 :]
     log("the machine's limits")
     results = {
-        "machine": {"processor": processor(), "processors": os.cpu_count(), "system": platform.platform()},
+        "machine": machine(),
         "versions": installed_versions(),
         "load": os.getloadavg()[0],  # before we add to it
         "quick": options.quick,
         "limits": measure_limits(threads),
         "races": [],
-        "trainings": [],
         "start": {},
     }
     for records in run_races(options, threads):
         results["races"] += records
-        save(results, options.output)
-    for records in run_trainings(options, threads[-1]):
-        results["trainings"] += records
         save(results, options.output)
     results["start"] = run_start(options)
     results["limits"] = better(results["limits"], measure_limits(threads))

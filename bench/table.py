@@ -127,41 +127,6 @@ def task_table(races, rates, details=False):
     return markdown(header, [race_row(race, families, rates, details) for race in races])
 
 
-def training_table(records):
-    """Return seconds and the objective reached, by problem and tolerance; each trainer's faster setting."""
-    fastest = {}
-    for record in records:
-        key = (record["training"], record["tol"], record["trainer"])
-        if key not in fastest or record["seconds"] < fastest[key]["seconds"]:
-            fastest[key] = record
-    header = [
-        "training",
-        "trainer",
-        "tol",
-        "time",
-        "iterations",
-        "F over the best",
-        "largest gradient entry",
-        "log loss",
-        "accuracy",
-    ]
-    rows = [
-        [
-            r["training"],
-            r["trainer"],
-            f"{r['tol']:.0e}",
-            seconds_text(r["seconds"]),
-            str(r["iterations"]),
-            f"{r['excess']:.1e}",
-            f"{r['gradient']:.1e}",
-            f"{r['log_loss']:.4f}",
-            f"{100 * r['accuracy']:.2f} %",
-        ]
-        for r in sorted(fastest.values(), key=lambda r: (r["training"], -r["tol"], r["seconds"]))
-    ]
-    return markdown(header, rows)
-
-
 def threads_text(n):
     return "1 thread" if n == 1 else f"{n} threads"
 
@@ -207,8 +172,6 @@ def report(results):
             f"## {task}, {threads_text(n)}\n",
             task_table(races, results["limits"][str(n)], details=True),
         ]
-    if results["trainings"]:
-        parts += ["## training\n", training_table(results["trainings"])]
     if results["start"]:
         rows = [[n, seconds_text(r["import"]), seconds_text(r["first"])] for n, r in results["start"].items()]
         parts += ["## fresh process\n", markdown(["library", "import", "first result after it"], rows)]
@@ -237,11 +200,6 @@ def readme_tables(results):
                 f"Loss + gradient, {threads_text(n)}. {HOW_TO_READ}",
                 task_table(races, results["limits"][str(n)]),
             ]
-    if results["trainings"]:
-        parts += [
-            "Training, and what was reached (F is the objective):\n",
-            training_table(results["trainings"]),
-        ]
     return "\n".join([*parts, f"Measured on {machine_line(results)}\n"])
 
 

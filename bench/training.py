@@ -1,205 +1,180 @@
-"""Training to the end: seconds, and what was reached for them.
+"""What is trained: problems of minimising F, and F itself as one plain float64 function.
 
-Every trainer minimises the same F = mean loss + ||W||^2 / (2 C n); a plain float64 function evaluates F and
-its gradient at what each returns, so that nobody's own stopping rule decides who was precise.
+    F = mean loss + (l2 / 2) ||W||^2 + l1 ||W||_1           two classes: one column of weights
+
+so C is 1 / (l2 n) where a library has the sum of losses. Some libraries penalise the intercept or have none:
+what they minimise is another function, and their gap is taken to the minimum of that. Hence ``intercepts``, which
+is "free", "penalised" or "none".
 """
 
-import time
-import warnings
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
-from scipy.special import log_softmax
+import scipy.sparse as sp
 
 import data
-from cases import F32, F64, Problem
-from loss_gradient import with_numpy
-from rivals import OURS, Rival
+from cases import F64, drawn_labels
 
-TOLERANCES = (1e-2, 1e-4, 1e-6)
-MAX_ITER = 300
-REPEAT_SECONDS = 1.0  # shorter fits are repeated, and the median counts
+_ROWS = 4_096  # evaluated at a time, so that their logits stay in cache
 
 
 @dataclass(frozen=True)
 class Training:
-    """A problem to train on; ``make(part, dtype)`` returns X, y of the parts "train" and "test"."""
+    """Where a problem comes from; ``make()`` returns X and labels 0..K-1."""
 
     name: str
-    n_classes: int
     make: Callable
-    C: float = 1.0
-    dtype: type = F64
+    n_classes: int
+    l2: float = 0.0
+    l1: float = 0.0
     sparse: bool = False
     quick: bool = False
-    tolerances: tuple = TOLERANCES
+
+    @property
+    def label(self):
+        penalties = [f"{name} {value:.0e}" for name, value in (("l2", self.l2), ("l1", self.l1)) if value]
+        return ", ".join([self.name, *penalties])
+
+    @property
+    def binary(self):
+        return self.n_classes == 2
+
+    def problem(self):
+        return TrainingProblem(*self.make(), self.n_classes, self.l2, self.l1)
 
 
-def digits(part, dtype):
-    from sklearn.datasets import load_digits
+@dataclass
+class TrainingProblem:
+    """Rows X (n, d) in float64, labels y (n,), the number of classes, the penalties."""
 
-    X, y = load_digits(return_X_y=True)
-    rows = slice(0, 1_400) if part == "train" else slice(1_400, None)
-    return (X[rows] / 16).astype(dtype), y[rows]
+    X: np.ndarray | sp.csr_matrix
+    y: np.ndarray
+    n_classes: int
+    l2: float
+    l1: float
+
+    @property
+    def binary(self):
+        return self.n_classes == 2
+
+    @property
+    def sparse(self):
+        return sp.issparse(self.X)
+
+    @property
+    def n_rows(self):
+        return self.X.shape[0]
+
+    @property
+    def C(self):
+        """scikit-learn's C: the weight of the sum of losses against all penalties."""
+        return 1 / ((self.l2 + self.l1) * self.n_rows)
+
+    @property
+    def l1_ratio(self):
+        return self.l1 / (self.l1 + self.l2)
+
+    @cached_property
+    def signs(self):
+        """Labels as liblinear and snapml want them, -1.0 and 1.0."""
+        return np.where(self.y == 1, 1.0, -1.0)
+
+    @cached_property
+    def with_ones(self):
+        """X with a last column of ones: an intercept that is penalised like a weight."""
+        ones = np.ones((self.n_rows, 1))
+        return sp.hstack([self.X, ones], "csr") if self.sparse else np.hstack([self.X, ones])
+
+    def objective(self, coef, intercept, intercepts="free"):
+        """F at coef (K, d) or (1, d) and intercept, in float64, by plain NumPy over blocks of rows."""
+        coef = np.atleast_2d(np.asarray(coef, F64))
+        intercept = np.atleast_1d(np.asarray(intercept, F64))
+        weights = np.ascontiguousarray(coef.T)
+        with ThreadPoolExecutor() as pool:
+            blocks = range(0, self.n_rows, _ROWS)
+            losses = pool.map(lambda start: self._sum_of_losses(start, weights, intercept), blocks)
+            loss = sum(losses) / self.n_rows
+        penalised = np.append(weights, intercept) if intercepts == "penalised" else weights
+        return float(loss + self.l2 / 2 * np.sum(penalised**2) + self.l1 * np.sum(np.abs(penalised)))
+
+    def _sum_of_losses(self, start, weights, intercept):
+        rows = slice(start, start + _ROWS)
+        logits = self.X[rows] @ weights + intercept
+        if logits.shape[1] == 1:
+            logits = np.hstack([np.zeros_like(logits), logits])
+        largest = logits.max(axis=1)
+        of_true_class = logits[np.arange(len(logits)), self.y[rows]]
+        return np.sum(np.log(np.exp(logits - largest[:, None]).sum(axis=1)) + largest - of_true_class)
 
 
-def fashion(part, dtype):
-    return data.fashion(dtype, part)
+def fashion():
+    return data.fashion(F64)
 
 
-def glosses(part, dtype):
-    return data.glosses(dtype, "words", part)
+def words():
+    return data.glosses(F64, "words")
 
 
-def nouns(part, dtype):
-    """The same glosses, two classes: is it a thing (the first half of the lexicographer files) or not."""
-    X, y = data.glosses(dtype, "words", part)
-    return X, (y > 22).astype(np.intp)
+def characters():
+    return data.glosses(F64, "characters")
 
 
+def two_largest_classes():
+    """Words of the glosses of the two largest classes."""
+    X, y = words()
+    largest = np.sort(np.argsort(np.bincount(y))[-2:])
+    kept = np.isin(y, largest)
+    X = X[kept]
+    X = X[:, np.flatnonzero(X.getnnz(axis=0))]
+    X.sort_indices()  # as a vectorizer gives them
+    return X, (y[kept] == largest[1]).astype(np.intp)
+
+
+def clusters(n_rows=200_000, n_features=20, n_classes=26, seed=0):
+    """Return correlated columns and labels drawn from a softmax model: few features, many classes."""
+    rng = np.random.default_rng(seed)
+    mixing = rng.standard_normal((n_features, n_features)) / np.sqrt(n_features)
+    X = rng.standard_normal((n_rows, n_features)) @ mixing
+    theta = np.vstack([2.0 * rng.standard_normal((n_features, n_classes)), np.zeros(n_classes)])
+    return X, drawn_labels(X, theta)
+
+
+def raw(loader):
+    """A data set of scikit-learn's as it comes, its columns not scaled."""
+
+    def make():
+        import sklearn.datasets
+
+        X, y = getattr(sklearn.datasets, loader)(return_X_y=True)
+        return X.astype(F64), y.astype(np.intp)
+
+    return make
+
+
+FASHION = {"name": "Fashion-MNIST 60,000 x 784, 10 classes", "make": fashion, "n_classes": 10}
+WORDS = {"name": "glosses, words, 45 classes", "make": words, "n_classes": 45, "sparse": True}
+CHARACTERS = {"name": "glosses, n-grams, 45 classes", "make": characters, "n_classes": 45, "sparse": True}
+BINARY = {
+    "name": "glosses, words, two classes",
+    "make": two_largest_classes,
+    "n_classes": 2,
+    "sparse": True,
+}
 TRAININGS = [
-    Training("digits, 10 classes", 10, digits, quick=True),
-    Training("Fashion-MNIST, 10 classes", 10, fashion, dtype=F32, tolerances=(1e-2, 1e-4)),
-    Training("WordNet glosses, 45 classes", 45, glosses, sparse=True, tolerances=(1e-2, 1e-4)),
-    Training("WordNet glosses, binary", 2, nouns, sparse=True, quick=True),
+    Training("breast_cancer raw, two classes", raw("load_breast_cancer"), 2, l2=1e-3, quick=True),
+    Training("wine raw, 3 classes", raw("load_wine"), 3, l2=1e-3, quick=True),
+    Training("digits raw, 10 classes", raw("load_digits"), 10, l2=1e-3, quick=True),
+    *(Training(**BINARY, l2=l2, quick=l2 == 1e-4) for l2 in (1e-3, 1e-4, 1e-5)),
+    *(Training(**BINARY, l1=l1) for l1 in (1e-3, 1e-4)),
+    *(Training("made 200,000 x 20, 26 classes", clusters, 26, l2=l2) for l2 in (1e-3, 1e-5)),
+    *(Training(**FASHION, l2=l2) for l2 in (1e-2, 1e-4, 1e-6)),
+    *(Training(**WORDS, l2=l2) for l2 in (1e-4, 1e-5, 1e-6)),
+    Training(**WORDS, l1=3e-4),
+    Training(**WORDS, l1=1e-4, l2=1e-4),
+    Training(**FASHION, l1=1e-3),
+    Training(**FASHION, l1=1e-3, l2=1e-3),
+    *(Training(**CHARACTERS, l2=l2) for l2 in (1e-4, 1e-5, 1e-6)),
 ]
-
-
-def with_fastxent(training, n_rows, tol, n_threads):
-    from fastxent import LogisticRegression
-
-    return LogisticRegression(C=training.C, tol=tol, max_iter=MAX_ITER, n_threads=n_threads)
-
-
-def with_scikit_learn(training, n_rows, tol, n_threads):
-    from sklearn.linear_model import LogisticRegression
-
-    return LogisticRegression(C=training.C, tol=tol, max_iter=MAX_ITER)
-
-
-def with_scikit_learn_saga(training, n_rows, tol, n_threads):
-    from sklearn.linear_model import LogisticRegression
-
-    return LogisticRegression(C=training.C, tol=tol, max_iter=MAX_ITER // 10, solver="saga", random_state=0)
-
-
-def with_intel_extension(training, n_rows, tol, n_threads):
-    from sklearnex.linear_model import LogisticRegression
-
-    return LogisticRegression(C=training.C, tol=tol, max_iter=MAX_ITER)
-
-
-def with_cyanure(training, n_rows, tol, n_threads):
-    from cyanure.estimators import Classifier
-
-    return Classifier(
-        loss="multiclass-logistic" if training.n_classes > 2 else "logistic",
-        penalty="l2",
-        lambda_1=1 / (training.C * n_rows),
-        fit_intercept=True,
-        tol=tol,
-        max_iter=MAX_ITER,
-        n_threads=n_threads,
-        verbose=False,
-    )
-
-
-# Here ``build(training, n_rows, tol, n_threads)`` returns an estimator.
-TRAINERS = [
-    Rival(OURS, "fastxent", with_fastxent),
-    Rival("scikit-learn lbfgs", "sklearn.linear_model", with_scikit_learn, setting="all pools"),
-    Rival(
-        "scikit-learn lbfgs",
-        "sklearn.linear_model",
-        with_scikit_learn,
-        setting="one thread",
-        openmp=1,
-        blas=1,
-    ),
-    Rival(
-        "scikit-learn saga",
-        "sklearn.linear_model",
-        with_scikit_learn_saga,
-        suits=lambda training: training.sparse,
-    ),
-    Rival(
-        "scikit-learn-intelex",
-        "sklearnex.linear_model",
-        with_intel_extension,
-        suits=lambda training: not training.sparse,
-    ),
-    Rival("Cyanure", "cyanure", with_cyanure),
-]
-
-
-def objective(model, X, y, C):
-    """Return F and the largest entry of its gradient at a fitted model, in float64."""
-    coef, intercept = np.atleast_2d(model.coef_), np.atleast_1d(model.intercept_)
-    if coef.shape[0] != intercept.size:
-        coef = coef.T  # as Cyanure keeps it
-    theta = np.vstack([coef.T, intercept]).astype(F64)
-    problem = Problem(X.astype(F64, copy=False), y, theta, n_classes=int(y.max()) + 1)
-    loss, gradient = with_numpy(problem, 1)[0]()
-    l2 = 1 / (C * X.shape[0])
-    gradient[:-1] += l2 * theta[:-1]
-    return loss + l2 / 2 * np.sum(theta[:-1] ** 2), np.abs(gradient).max()
-
-
-def held_out(model, X, y):
-    """Return the log loss and the accuracy on rows not trained on, from the model's decision values."""
-    logits = np.asarray(model.decision_function(X), dtype=F64)
-    if logits.ndim == 1:
-        logits = np.stack([np.zeros_like(logits), logits], axis=1)
-    log_probabilities = log_softmax(logits, axis=1)
-    return -log_probabilities[np.arange(len(y)), y].mean(), np.mean(logits.argmax(axis=1) == y)
-
-
-def fit(trainer, training, tol, n_threads, X, y):
-    """Return a fitted model."""
-    with trainer.threads(n_threads), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # not converged within MAX_ITER: the objective reached tells
-        return trainer.build(training, X.shape[0], tol, n_threads).fit(X, y)
-
-
-def judge(model, training, train_part, test_part):
-    """Return what a fitted model has reached."""
-    reached, gradient = objective(model, *train_part, training.C)
-    log_loss, accuracy = held_out(model, *test_part)
-    return {
-        "iterations": int(np.max(model.n_iter_)),
-        "objective": float(reached),
-        "gradient": float(gradient),
-        "log_loss": float(log_loss),
-        "accuracy": float(accuracy),
-    }
-
-
-def compare(training, trainers, n_threads, log):
-    """Train at every tolerance; return records, with each one's excess over the best F found."""
-    parts = [training.make(part, training.dtype) for part in ("train", "test")]
-    records = []
-    for tol in training.tolerances:
-        for trainer in trainers:
-            if not trainer.suits(training):
-                continue
-            try:
-                seconds = []
-                while not seconds or (sum(seconds) < REPEAT_SECONDS and len(seconds) < 5):
-                    start = time.perf_counter()
-                    model = fit(trainer, training, tol, n_threads, *parts[0])
-                    seconds.append(time.perf_counter() - start)
-                reached = judge(model, training, *parts)
-            except Exception as fault:
-                log(f"    {trainer.label}: {type(fault).__name__}: {fault}")
-                continue
-            who = {"training": training.name, "trainer": trainer.name, "setting": trainer.setting}
-            records.append(
-                who | {"threads": n_threads, "tol": tol, "seconds": float(np.median(seconds))} | reached
-            )
-            found = f"{np.median(seconds):8.2f} s  F {reached['objective']:.9f}"
-            log(f"    {trainer.label:32} tol {tol:.0e} {found}")
-    best = min((record["objective"] for record in records), default=0.0)
-    for record in records:
-        record["excess"] = record["objective"] / best - 1
-    return records

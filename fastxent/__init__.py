@@ -16,9 +16,9 @@ _HOME = {
     "linear_cross_entropy": "functional",
     "linear_cross_entropy_and_grad": "functional",
     "linear_cross_entropy_hessp": "functional",
-    "LogisticRegression": "estimators",
-    "LogisticRegressionCV": "estimators",
-    "SGDClassifier": "estimators",
+    "LogisticRegression": "estimators.logistic_regression",
+    "LogisticRegressionCV": "estimators.logistic_regression_cv",
+    "SGDClassifier": "estimators.sgd_classifier",
     "LossCurveDisplay": "display",
 }
 

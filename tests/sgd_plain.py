@@ -40,8 +40,13 @@ def descend(
     eps=1e-8,
     weights=None,
     eta0=None,
+    era=None,
 ):
-    """Return theta after the rows `order`, and the sum of losses. rate: t -> eta."""
+    """Return theta after the rows `order`, and the sum of losses. rate: t -> eta.
+
+    era: for sparse rows; rmsprop and adam then apply the penalty when a row has the feature, and every so many updates,
+    for all the time since they last did.
+    """
     theta = theta.astype(np.float64).copy()
     weights = np.ones(len(y)) if weights is None else weights
     a = np.zeros_like(theta)
@@ -50,6 +55,7 @@ def descend(
     penalised[-1] = 0.0
     l1, l2 = l1 * penalised, l2 * penalised
     total = clock = 0.0
+    pending = np.zeros((len(theta), 1))  # time of the penalties that rmsprop and adam have not applied yet
     for t, first in enumerate(range(0, len(order), batch), start=1):
         rows = order[first : first + batch]
         s = weights[rows]
@@ -76,26 +82,24 @@ def descend(
             a = a + g**2
             theta = step(theta, g, eta / (np.sqrt(a) + eps))
         elif optimizer == "rmsprop":
-            g = g + l2 * theta
             a = momentum * a + (1 - momentum) * g**2
-            h = eta / (np.sqrt(a) + eps)
-            theta = soft(theta - h * g, h * l1)
+            h = np.sqrt(a) + eps
+            theta = theta - eta * g / h
         elif optimizer in ("adam", "adamw"):
-            if optimizer == "adam":
-                g = g + l2 * theta
             a = momentum * a + (1 - momentum) * g
             b = beta2 * b + (1 - beta2) * g**2
-            mean, root = a / (1 - momentum**t), np.sqrt(b / (1 - beta2**t))
-            if optimizer == "adam":
-                theta = soft(
-                    theta - eta * mean / root,
-                    eta * l1 / (np.sqrt(b) * (1 - momentum**t) / np.sqrt(1 - beta2**t)),
-                )
-            else:
-                theta = step(theta, mean / root, eta)
+            mean, h = a / (1 - momentum**t), np.sqrt(b / (1 - beta2**t))
+            theta = theta - eta * mean / h if optimizer == "adam" else step(theta, mean / h, eta)
         else:  # ftrl
             g = g * s.mean()
             a += g - (np.sqrt(b + g**2) - np.sqrt(b)) / eta0 * theta
             b += g**2
             theta = -soft(a, l1 * clock) / ((eps + np.sqrt(b)) / eta0 + l2 * clock)
+        if optimizer in ("rmsprop", "adam"):
+            pending += eta
+            due = np.ones_like(pending, bool)
+            if era and t % era and first + batch < len(order):  # in the end, all are due
+                due[:-1, 0] = X[rows].any(axis=0)
+            theta = np.where(due, soft(theta, l1 * pending / h) / (1 + l2 * pending / h), theta)
+            pending[due] = 0.0
     return theta, total

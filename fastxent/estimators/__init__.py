@@ -1,7 +1,1 @@
 """Estimators in scikit-learn's idiom; the only part of the package that imports scikit-learn."""
-
-from .logistic_regression import LogisticRegression
-from .logistic_regression_cv import LogisticRegressionCV
-from .sgd_classifier import SGDClassifier
-
-__all__ = ["LogisticRegression", "LogisticRegressionCV", "SGDClassifier"]

@@ -1,31 +1,24 @@
 """Logistic regression, binary and multinomial, as scikit-learn's class of the same name."""
 
 import warnings
-from contextlib import contextmanager
 from numbers import Integral, Real
 
 import numpy as np
-import scipy.sparse as sp
-from sklearn.base import BaseEstimator, _fit_context
+from sklearn.base import _fit_context
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model._base import LinearClassifierMixin, SparseCoefMixin
-from sklearn.utils import compute_class_weight
+from sklearn.linear_model._base import LinearClassifierMixin
 from sklearn.utils._param_validation import Hidden, Interval, StrOptions
-from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_is_fitted, validate_data
 
 from .. import solvers, validation
 from ..objective import Objective
-from ..prediction import predict
 from ..solvers.policy import OUR_NAMES, SCIKIT_LEARN_NAMES
 from ..solvers.result import STOPPED_BY_CALLER
 from . import compatibility, diagnosis
-from .callbacks import CallbackSupportMixin, IterationTasks
+from .base import LinearClassifier, restored_on_failure
+from .callbacks import IterationTasks
 
-_DTYPES = (np.float64, np.float32)
 
-
-class LogisticRegression(CallbackSupportMixin, LinearClassifierMixin, SparseCoefMixin, BaseEstimator):
+class LogisticRegression(LinearClassifier, LinearClassifierMixin):  # the mixin: for code that asks isinstance
     r"""Logistic regression by cross-entropy: multinomial, or binary for two classes.
 
     A drop-in replacement for ``sklearn.linear_model.LogisticRegression``: the same arguments, the same
@@ -204,7 +197,8 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifierMixin, SparseCoef
     def _fit(self, X, y, sample_weight, eval_set):
         C, l1_ratio = compatibility.penalty(self)
         n_threads = validation.check_n_threads(self.n_threads)
-        X, target, classes = self._check_training_data(X, y)
+        X, target, classes = self._check_rows(X, y)
+        compatibility.check_n_classes(self.solver, len(classes))
         n_classes = len(classes)
         sample_weight = validation.check_sample_weight(sample_weight, X.shape[0], all_zero=False)
         class_weight = self._check_class_weight(classes, target, sample_weight)
@@ -212,9 +206,10 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifierMixin, SparseCoef
         objective = self._objective(X, target, n_classes, sample_weight, class_weight, n_threads)
         penalise(objective, C, l1_ratio)
         theta0 = self._start(objective)
-        validation_loss = (
-            None if eval_set is None else self._validation_loss(eval_set, classes, X.dtype, n_threads)
-        )
+        validation_loss = None
+        if eval_set is not None:
+            held_out = self._check_eval_set(eval_set, classes, X.dtype)
+            validation_loss = self._held_out_loss(held_out, len(classes), n_threads)
 
         def attributes(theta):
             theta = centred(theta, objective).astype(X.dtype)
@@ -261,43 +256,6 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifierMixin, SparseCoef
 
     # What comes in ------------------------------------------------------------------------------------
 
-    def _check_training_data(self, X, y):
-        """X as the kernels take it, codes or soft labels, and the classes."""
-        soft = _has_columns(y)
-        X = _checked_structure(X)
-        if soft:
-            X = validate_data(self, X, accept_sparse="csr", dtype=_DTYPES)
-            y = np.asarray(y)
-            target, _ = validation.check_target(y, X.shape[0], y.shape[1], dtype=X.dtype)
-            classes = np.arange(y.shape[1])
-        else:
-            X, y = validate_data(self, X, y, accept_sparse="csr", dtype=_DTYPES)
-            check_classification_targets(y)
-            classes, target = np.unique(y, return_inverse=True)
-        if len(classes) < 2:
-            raise ValueError(
-                "This solver needs samples of at least 2 classes in the data, but the data contains only one "
-                f"class: {classes.tolist()[0]!r}"
-            )
-        compatibility.check_n_classes(self.solver, len(classes))
-        trouble = diagnosis.unusable_scale(X)
-        if trouble is not None:
-            raise ValueError(trouble)
-        return for_kernels(X), target, classes
-
-    def _check_class_weight(self, classes, target, sample_weight):
-        """Class weights as an array, or None."""
-        if self.class_weight is None:
-            return None
-        if isinstance(self.class_weight, str):
-            count = _weight_by_class(target, sample_weight, len(classes))
-            weights = np.zeros(len(classes))
-            present = count > 0
-            weights[present] = count.sum() / (present.sum() * count[present])
-        else:
-            weights = compute_class_weight(self.class_weight, classes=classes, y=classes)
-        return validation.check_class_weight(weights, len(classes))
-
     def _objective(self, X, target, n_classes, sample_weight, class_weight, n_threads):
         """The mean loss of the rows, without a penalty yet."""
         objective = Objective(
@@ -331,31 +289,11 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifierMixin, SparseCoef
                 theta[-1] = 0.0
         return theta
 
-    def _validation_loss(self, eval_set, classes, dtype, n_threads):
-        """A function of theta: the mean cross-entropy on ``eval_set``."""
-        try:
-            X, y = eval_set
-        except (TypeError, ValueError):
-            raise ValueError("eval_set must be a pair (X, y) of features and labels.") from None
-        return self._held_out_loss(X, y, classes, dtype, n_threads, name="eval_set")
-
-    def _held_out_loss(self, X, y, classes, dtype, n_threads, *, sample_weight=None, name="y"):
-        """A function of theta: the mean cross-entropy on rows that were not fitted."""
-        X = for_kernels(
-            validate_data(self, _checked_structure(X), accept_sparse="csr", dtype=dtype, reset=False)
-        )
-        y = np.asarray(y)
-        if y.ndim == 2 and y.shape[1] > 1:
-            target = y
-        else:
-            unknown = y.ravel()[~np.isin(y.ravel(), classes)]
-            if unknown.size:
-                label = unknown.tolist()[0]
-                raise ValueError(f"{name} has the label {label!r}, which no row of the training data has.")
-            target = np.searchsorted(classes, y.ravel())
-        target, _ = validation.check_target(target, X.shape[0], len(classes), dtype=dtype)
+    def _held_out_loss(self, rows, n_classes, n_threads, *, sample_weight=None):
+        """A function of theta: the mean cross-entropy on rows (features, targets) that were not fitted."""
+        X, target = rows
         sample_weight = validation.check_sample_weight(sample_weight, X.shape[0], all_zero=False)
-        return self._objective(X, target, len(classes), sample_weight, None, n_threads).value
+        return self._objective(X, target, n_classes, sample_weight, None, n_threads).value
 
     # What came out ------------------------------------------------------------------------------------
 
@@ -377,79 +315,10 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifierMixin, SparseCoef
             return None
         return diagnosis.not_converged(result, X, solver=self.solver, tol=self.tol, max_iter=self.max_iter)
 
-    def _theta(self, dtype):
-        """The parameters (d + 1, K) from ``coef_`` and ``intercept_``, which users may have changed."""
-        coef = self.coef_.toarray() if sp.issparse(self.coef_) else self.coef_
-        theta = np.empty((coef.shape[1] + 1, coef.shape[0]), dtype=dtype)
-        theta[:-1] = coef.T
-        theta[-1] = self.intercept_
-        return theta
-
-    def _predict(self, X, output):
-        check_is_fitted(self)
-        X = validate_data(self, _checked_structure(X), accept_sparse="csr", dtype=_DTYPES, reset=False)
-        dtype = np.result_type(X.dtype, self.coef_.dtype)
-        X = for_kernels(X.astype(dtype, copy=False))
-        return predict(X, self._theta(dtype), output, n_threads=validation.check_n_threads(self.n_threads))
-
-    def decision_function(self, X):
-        """Logits X W + b of shape (n, K); for two classes (n,), positive if ``classes_[1]`` is likelier."""
-        return self._predict(X, "logits")
-
-    def predict_proba(self, X):
-        """Probabilities of shape (n, K), in the order of ``classes_``."""
-        return self._predict(X, "proba")
-
-    def predict_log_proba(self, X):
-        """Logarithms of the probabilities, exact where a probability is too small to be a number."""
-        return self._predict(X, "log_proba")
-
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
-        tags.input_tags.sparse = True
         tags.classifier_tags.multi_class = self.solver != "liblinear"
         return tags
-
-
-@contextmanager
-def restored_on_failure(estimator):
-    """Take back what a fit learned (names ending in an underscore) if it does not end well."""
-    before = {name: value for name, value in vars(estimator).items() if name.endswith("_")}
-    try:
-        yield
-    except BaseException:
-        for name in [name for name in vars(estimator) if name.endswith("_")]:
-            del vars(estimator)[name]
-        vars(estimator).update(before)
-        raise
-
-
-def _has_columns(y):
-    """Whether y is soft labels: two-dimensional, with more than one column."""
-    if not hasattr(y, "ndim"):
-        try:
-            y = np.asarray(y)
-        except ValueError:
-            return False
-    return y.ndim == 2 and y.shape[1] > 1 and not sp.issparse(y)
-
-
-def _checked_structure(X):
-    """Refuse a corrupt sparse matrix before anyone indexes by it; all other checks are scikit-learn's."""
-    return validation.check_rows(X) if sp.issparse(X) else X
-
-
-def for_kernels(X):
-    """A dense array aligned and contiguous in one of the two orders."""
-    if sp.issparse(X) or (X.flags.aligned and (X.flags.c_contiguous or X.flags.f_contiguous)):
-        return X
-    return np.array(X, order="C")
-
-
-def _weight_by_class(target, sample_weight, n_classes):
-    if target.ndim == 1:
-        return np.bincount(target, weights=sample_weight, minlength=n_classes).astype(np.float64)
-    return target.sum(axis=0, dtype=np.float64) if sample_weight is None else sample_weight @ target
 
 
 def weight_of_rows(target, sample_weight, class_weight):

@@ -29,14 +29,8 @@ from sklearn.utils.validation import _check_method_params, check_is_fitted
 from .. import parallel, solvers, validation
 from ..objective import MIN_PIECE, work
 from . import compatibility
-from .logistic_regression import (
-    LogisticRegression,
-    centred,
-    for_kernels,
-    penalise,
-    restored_on_failure,
-    weight_of_rows,
-)
+from .base import for_kernels, restored_on_failure
+from .logistic_regression import LogisticRegression, centred, penalise, weight_of_rows
 
 LOG_LOSS = "neg_log_loss"
 
@@ -228,7 +222,8 @@ class LogisticRegressionCV(LogisticRegression):
         legacy = compatibility.legacy_attributes(self)
         Cs = self._check_Cs()
         n_threads = validation.check_n_threads(self.n_threads)
-        X, target, classes = self._check_training_data(X, y)
+        X, target, classes = self._check_rows(X, y)
+        compatibility.check_n_classes(self.solver, len(classes))
         self._check_scoring(soft=target.ndim == 2)
         sample_weight = validation.check_sample_weight(sample_weight, X.shape[0], all_zero=False)
         class_weight = self._check_class_weight(classes, target, sample_weight)
@@ -398,9 +393,9 @@ class LogisticRegressionCV(LogisticRegression):
         if not self._scores_by_loss():
             return self._get_scorer()(self, X, y, **score_params)
         check_is_fitted(self)
-        loss = self._held_out_loss(
-            X, y, self.classes_, self.coef_.dtype, validation.check_n_threads(self.n_threads), **score_params
-        )
+        rows = self._check_held_out(X, y, self.classes_, self.coef_.dtype, "y")
+        n_threads = validation.check_n_threads(self.n_threads)
+        loss = self._held_out_loss(rows, len(self.classes_), n_threads, **score_params)
         return -loss(self._theta(self.coef_.dtype))
 
     def get_metadata_routing(self):

@@ -7,37 +7,35 @@ from numbers import Integral, Real
 
 import numpy as np
 import scipy.sparse as sp
-from sklearn.base import BaseEstimator, _fit_context
+from sklearn.base import _fit_context
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model._base import LinearClassifierMixin, SparseCoefMixin
-from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import validate_data
+from sklearn.utils.metaestimators import available_if
 
 from .. import validation
 from ..objective import Objective
-from . import diagnosis
-from .callbacks import CallbackSupportMixin, IterationTasks
-from .logistic_regression import (
-    _DTYPES,
-    LogisticRegression,
-    _checked_structure,
-    _has_columns,
-    for_kernels,
-    restored_on_failure,
-)
+from .base import LinearClassifier, for_kernels, restored_on_failure
+from .callbacks import IterationTasks
 
 _OPTIMIZERS = {"sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamw", "ftrl", "svrg"}
 _SCHEDULES = {"auto", "constant", "optimal", "invscaling", "adaptive", "cosine"}
 _LOWER = 0.2  # what "adaptive" multiplies the step size by, and where it gives up
 _LOWEST = 1e-6
 _GROWTH = 4.0  # a loss so many times the best one, and the loss of no model at all, is no noise
+_REPEATS = 10  # mean weight up to which a row of weight 3 is three rows
 _RANGE32 = 1e15  # squares of numbers beyond are out of float32's range
 
 
-class SGDClassifier(CallbackSupportMixin, LinearClassifierMixin, SparseCoefMixin, BaseEstimator):
+def _takes_pieces(model):
+    if model.optimizer == "svrg":
+        raise AttributeError(
+            "partial_fit: optimizer='svrg' needs all rows at once, which partial_fit never has. Use another."
+        )
+    return True
+
+
+class SGDClassifier(LinearClassifier):
     r"""Logistic regression by descent: stochastic, by minibatches, or by all rows at once.
 
     Minimises over W and b, with p the softmax of X W + b (binary: the sigmoid of one column), s the row
@@ -48,8 +46,8 @@ class SGDClassifier(CallbackSupportMixin, LinearClassifierMixin, SparseCoefMixin
         + \alpha \left(\frac{1 - \rho}{2} \|W\|_2^2 + \rho \|W\|_1\right).
 
     This is the multinomial loss itself, not one model against the rest for each class. The intercept b is
-    never penalised. On sparse rows an update costs what the row's entries cost, whatever the penalty, except
-    for rmsprop and adam, whose penalties touch every weight: there prefer adamw.
+    never penalised. On sparse rows an update costs what the row's entries cost, whatever the optimiser and the
+    penalty; for that, rmsprop and adam penalise a feature's weights when a row has it, for all the time since.
 
     Parameters
     ----------
@@ -72,7 +70,9 @@ class SGDClassifier(CallbackSupportMixin, LinearClassifierMixin, SparseCoefMixin
         more than ``tol`` for ``n_iter_no_change`` epochs. Full-batch descent stops when the sum of squares of
         the gradient is at most ``tol``. None: after ``max_iter`` epochs.
     shuffle : bool, default=True
-        Whether ``fit`` takes the rows in a new random order in each epoch. ``partial_fit`` never does.
+        Whether ``fit`` takes the rows in a new random order in each epoch. ``partial_fit`` never does. The random
+        orders depend on ``random_state`` and on what the rows hold, not on where they stand in X: the same rows in
+        another order lead to the same model.
     verbose : int, default=0
         Whether to print a line for every epoch.
     random_state : int, RandomState instance or None, default=None
@@ -275,7 +275,9 @@ class SGDClassifier(CallbackSupportMixin, LinearClassifierMixin, SparseCoefMixin
         coef_init, intercept_init : array-like like ``coef_`` and ``intercept_``, or None
             Where to start, instead of zeros or (with ``warm_start``) the last fit.
         sample_weight : array-like of shape (n,) or None
-            Weights of rows, not negative. A weight of zero leaves the row out.
+            Weights of rows, not negative. A weight of zero leaves the row out. In shuffled stochastic and minibatch
+            training, whole numbers of up to 10 in the mean say how often a row comes in an epoch, so that a row of
+            weight 3 leads to the same model as three rows; other weights make longer or shorter steps.
         eval_set : tuple (X, y) or None
             Validation rows, instead of ones held out of X.
         callback : callable or None
@@ -295,6 +297,7 @@ class SGDClassifier(CallbackSupportMixin, LinearClassifierMixin, SparseCoefMixin
         with restored_on_failure(self):
             return self._fit(X, y, coef_init, intercept_init, sample_weight, eval_set, callback)
 
+    @available_if(_takes_pieces)
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X, y, classes=None, sample_weight=None, eval_set=None):
         """Go on training with these rows, once, in their order.
@@ -326,11 +329,6 @@ class SGDClassifier(CallbackSupportMixin, LinearClassifierMixin, SparseCoefMixin
                 f"optimizer='svrg' takes rows one by one: batch_size must be 1, got {self.batch_size}."
             )
         X, target, classes = self._check_rows(X, y)
-        if len(classes) < 2:
-            raise ValueError(
-                "Training needs at least 2 classes, but the data contains only one "
-                f"class: {classes.tolist()[0]!r}"
-            )
         sample_weight = validation.check_sample_weight(sample_weight, X.shape[0], all_zero=False)
         start = self._start(X, classes, coef_init, intercept_init)
         score = None
@@ -338,15 +336,22 @@ class SGDClassifier(CallbackSupportMixin, LinearClassifierMixin, SparseCoefMixin
             score = self._validation(*self._check_eval_set(eval_set, classes, X.dtype), classes, n_threads)
         elif self.early_stopping:
             held_out, kept = self._hold_out(target)
-            score = self._validation(X[held_out], target[held_out], classes, n_threads)
+            score = self._validation(for_kernels(X[held_out]), target[held_out], classes, n_threads)
             X, target = for_kernels(X[kept]), target[kept]
             sample_weight = None if sample_weight is None else sample_weight[kept]
-        row_weight, class_weight, rows = self._weights(classes, target, sample_weight)
+        shuffle = self.shuffle and self.batch_size is not None
+        repeats = _repeats(sample_weight) if shuffle else None
+        weights, rows = self._weights(classes, target, sample_weight, repeats)
         if len(rows) == 0:
             raise ValueError(
                 "The weights of all rows are zero once class_weight is taken in; one must be positive."
             )
-        descent = _descent(self, start, X, target, classes, row_weight, class_weight, n_threads)
+        if shuffle:
+            from ..sgd.rows import by_content  # brings Numba
+
+            rows = by_content(X, target, rows)
+            rows = rows if repeats is None else np.repeat(rows, repeats[rows])
+        descent = _descent(self, start, X, target, classes, weights, n_threads)
         descent.begin(rows)
         random = check_random_state(self.random_state)
         watch = _Watch(self, score is not None and self.early_stopping, math.log(len(classes)))
@@ -360,17 +365,21 @@ class SGDClassifier(CallbackSupportMixin, LinearClassifierMixin, SparseCoefMixin
         if context is not None:
             context.call_on_fit_task_begin(estimator=self, **data)
         tasks = IterationTasks(context, self, attributes, **data)
+        watched = hasattr(self, "_skl_callbacks")
+        if watched:
+            tasks(descent.theta())
 
         for _ in range(self.max_iter):
-            order = rows[random.permutation(len(rows))] if self.shuffle and descent.ordered else rows
-            loss, found = descent.epoch(order)
+            if shuffle:
+                random.shuffle(rows)
+            loss, found = descent.epoch(rows)
             watch.note(loss, descent.learning_rate, **found)
             if score is not None:
                 watch.judge(descent.theta(), *score(descent.theta()))
             stop = watch.should_stop(descent)
             if callback is not None:
                 stop |= bool(callback({name: values[-1] for name, values in watch.history.items()}))
-            if hasattr(self, "_skl_callbacks"):
+            if watched:
                 stop |= bool(tasks(descent.theta()))
             if self.verbose:
                 watch.report()
@@ -399,10 +408,6 @@ class SGDClassifier(CallbackSupportMixin, LinearClassifierMixin, SparseCoefMixin
             raise ValueError(
                 "classes must be passed on the first call to partial_fit: all labels there will be."
             )
-        if self.optimizer == "svrg":
-            raise ValueError(
-                "optimizer='svrg' needs all rows at once, which partial_fit never has. Use another."
-            )
         if self.class_weight == "balanced":
             raise ValueError(
                 "class_weight='balanced' needs all rows at once, which partial_fit never has. Pass the weights as a "
@@ -428,12 +433,10 @@ class SGDClassifier(CallbackSupportMixin, LinearClassifierMixin, SparseCoefMixin
         start = np.zeros((X.shape[1] + 1, 1 if len(classes) == 2 else len(classes)), X.dtype)
         if not first and training is None:
             start[...] = self._theta(X.dtype)
-        row_weight, class_weight, rows = self._weights(classes, target, sample_weight)
+        weights, rows = self._weights(classes, target, sample_weight)
         watch = watch.copy() if watch else _Watch(self, eval_set is not None, math.log(len(classes)))
         if len(rows):
-            descent = _descent(
-                self, start, X, target, classes, row_weight, class_weight, n_threads, training=training
-            )
+            descent = _descent(self, start, X, target, classes, weights, n_threads, training=training)
             if training is None:
                 descent.begin(rows)
             loss, found = descent.epoch(rows)
@@ -457,40 +460,30 @@ class SGDClassifier(CallbackSupportMixin, LinearClassifierMixin, SparseCoefMixin
     # What comes in ------------------------------------------------------------------------------------
 
     def _check_rows(self, X, y, classes=None, reset=True):
-        """X as the kernels take it, codes or soft labels, and the classes: those given, or all there are."""
-        X = _checked_structure(X)
-        if _has_columns(y):
-            X = validate_data(self, X, accept_sparse="csr", dtype=_DTYPES, reset=reset)
-            y = np.asarray(y)
-            K = y.shape[1] if classes is None else len(classes)
-            target, _ = validation.check_target(y, X.shape[0], K, dtype=X.dtype)
-            classes = np.arange(K) if classes is None else classes
-        else:
-            X, y = validate_data(self, X, y, accept_sparse="csr", dtype=_DTYPES, reset=reset)
-            check_classification_targets(y)
-            if classes is None:
-                classes, target = np.unique(y, return_inverse=True)
-            else:
-                target = _codes(y, classes, "y", "classes")
-        trouble = diagnosis.unusable_scale(X) or _beyond_float32(X)
+        X, target, classes = super()._check_rows(X, y, classes, reset)
+        trouble = _beyond_float32(X)
         if trouble is not None:
             raise ValueError(trouble)
-        if (
-            sp.issparse(X) and not X.has_canonical_format
-        ):  # entries that come twice would count wrongly as two
-            X = X.copy()
-            X.sum_duplicates()
-        return for_kernels(X), target, classes
+        if sp.issparse(X):
+            from ..sgd.rows import has_duplicates  # brings Numba
 
-    def _weights(self, classes, target, sample_weight):
-        """Row weights with hard labels' class weights in them, class weights of soft labels, and rows that count."""
+            if has_duplicates(X):  # entries that come twice would count wrongly as two
+                X = X.copy()
+                X.sum_duplicates()
+        return X, target, classes
+
+    def _weights(self, classes, target, sample_weight, repeats=None):
+        """Weights of rows, of each visit of a row, and of soft labels' classes; and the rows that count.
+
+        repeats: how often each row will be visited, instead of what its sample weight says.
+        """
         class_weight = self._check_class_weight(classes, target, sample_weight)
-        weight = sample_weight
+        row, visit = sample_weight, sample_weight if repeats is None else None
         if class_weight is not None and target.ndim == 1:
-            weight = class_weight[target] if weight is None else weight * class_weight[target]
-            class_weight = None
-        rows = np.arange(target.shape[0]) if weight is None else np.flatnonzero(weight)
-        return weight, class_weight, rows
+            of_row, class_weight = class_weight[target], None
+            row, visit = (of_row if weight is None else of_row * weight for weight in (row, visit))
+        rows = np.arange(target.shape[0]) if row is None else np.flatnonzero(row)
+        return (row, visit, class_weight), rows
 
     def _start(self, X, classes, coef_init, intercept_init):
         """What is given, zeros, or where the last fit ended."""
@@ -522,6 +515,8 @@ class SGDClassifier(CallbackSupportMixin, LinearClassifierMixin, SparseCoefMixin
 
     def _hold_out(self, target):
         """Rows for validation and for training, stratified."""
+        from sklearn.model_selection import train_test_split  # slow to import
+
         codes = target if target.ndim == 1 else target.argmax(axis=1)
         kept, held_out = train_test_split(
             np.arange(len(codes)),
@@ -531,20 +526,8 @@ class SGDClassifier(CallbackSupportMixin, LinearClassifierMixin, SparseCoefMixin
         )
         return np.sort(held_out), np.sort(kept)
 
-    def _check_eval_set(self, eval_set, classes, dtype):
-        try:
-            X, y = eval_set
-        except (TypeError, ValueError):
-            raise ValueError("eval_set must be a pair (X, y) of features and labels.") from None
-        X = validate_data(self, _checked_structure(X), accept_sparse="csr", dtype=dtype, reset=False)
-        y = np.asarray(y)
-        target = y if _has_columns(y) else _codes(y.ravel(), classes, "eval_set", "the training data")
-        target, _ = validation.check_target(target, X.shape[0], len(classes), dtype=dtype)
-        return X, target
-
     def _validation(self, X, target, classes, n_threads):
         """A function of theta: (mean log loss, score: the larger the better) on these rows."""
-        X = for_kernels(X)
         binary = len(classes) == 2
         objective = Objective(X, target, n_classes=len(classes), binary=binary, n_threads=n_threads)
         codes = target if target.ndim == 1 else target.argmax(axis=1)
@@ -561,27 +544,12 @@ class SGDClassifier(CallbackSupportMixin, LinearClassifierMixin, SparseCoefMixin
 
         return evaluate
 
-    # As LogisticRegression does it.
-    _check_class_weight = LogisticRegression._check_class_weight
-    _theta = LogisticRegression._theta
-    _predict = LogisticRegression._predict
-    decision_function = LogisticRegression.decision_function
-    predict_proba = LogisticRegression.predict_proba
-    predict_log_proba = LogisticRegression.predict_log_proba
 
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.input_tags.sparse = True
-        return tags
-
-
-def _codes(y, classes, name, known):
-    """Places of labels in the sorted classes; refused if one is not there."""
-    unknown = ~np.isin(y, classes)
-    if unknown.any():
-        i = int(np.argmax(unknown))
-        raise ValueError(f"{name} has the label {y[i]!r} (row {i}), which is not among those of {known}.")
-    return np.searchsorted(classes, y)
+def _repeats(sample_weight):
+    """The weights as whole numbers, if that is what they are, and not so large that an epoch would become long."""
+    if sample_weight is None or sample_weight.mean() > _REPEATS or (sample_weight % 1.0).any():
+        return None
+    return sample_weight.astype(np.intp)
 
 
 def _beyond_float32(X):
@@ -700,7 +668,7 @@ class _Watch:
             )
 
 
-def _descent(model, start, X, target, classes, row_weight, class_weight, n_threads, training=None):
+def _descent(model, start, X, target, classes, weights, n_threads, training=None):
     """The descent that the arguments of a model ask for: by rows and minibatches, or by all rows."""
     from ..sgd.trainer import Training, options_of  # brings Numba
 
@@ -725,4 +693,4 @@ def _descent(model, start, X, target, classes, row_weight, class_weight, n_threa
         kind = descents.VarianceReduced
     else:
         kind = descents.FullBatch if model.batch_size is None else descents.Minibatches
-    return kind(training, X, target, len(classes), row_weight, class_weight, n_threads)
+    return kind(training, X, target, len(classes), descents.Weights(*weights), n_threads)

@@ -9,7 +9,11 @@
 # The functions at the end have C linkage under plain names; fastxent.sgd.bridge gives them to Numba. Change
 # ROW_API_VERSION with any signature or meaning: compiled loops in caches of users call by it.
 
-ROW_API_VERSION = 1
+ROW_API_VERSION = 2
+
+cdef enum:
+    ROWS_AHEAD = 16                # how far ahead in the order row_step fetches where rows begin
+    ENTRIES_AHEAD = 6              # ... and their entries
 
 cdef struct RowApi:
     Rows rows
@@ -180,25 +184,49 @@ cdef double step_by_class(const RowApi* api, Py_ssize_t i, real* w, double w_sca
     return loss
 
 
-cdef double step_of_row(const RowApi* api, Py_ssize_t i, Py_ssize_t ahead, real* w, double w_scale, double step,
-                        double intercept_step, const index* unused) noexcept nogil:
+cdef inline void fetch_ahead(const RowApi* api, const Py_ssize_t* order, Py_ssize_t after, const real* w,
+                             const index* unused) noexcept nogil:
+    """Ask for what the next CSR rows of the order need, while the present one is worked on.
+
+    Rows come in random order, so each is far away in memory: first where it begins and its label, then its entries,
+    then the weights of its features, each once what names it has come.
+    """
+    cdef const char* line
+    cdef const real* x
+    cdef const index* j
+    cdef Py_ssize_t at, k, nnz, size = api.layout.ldw * sizeof(real)
+    if after >= ROWS_AHEAD:
+        FX_PREFETCH(<const char*>(<const index*>api.rows.indptr + order[ROWS_AHEAD]))
+        if api.targets.codes:
+            FX_PREFETCH(<const char*>(api.targets.codes + order[ROWS_AHEAD]))
+    if after >= ENTRIES_AHEAD:
+        nnz = find_row(api, order[ENTRIES_AHEAD], &x, &j)
+        for at in range(0, nnz * <Py_ssize_t>sizeof(real) + 63, 64):
+            FX_PREFETCH(<const char*>x + at)
+        for at in range(0, nnz * <Py_ssize_t>sizeof(index) + 63, 64):
+            FX_PREFETCH(<const char*>j + at)
+    if after >= 1:
+        nnz = find_row(api, order[1], &x, &j)
+        for at in range(nnz):
+            line = <const char*>(w + j[at] * api.layout.ldw)
+            for k in range(0, size, 64):
+                FX_PREFETCH(line + k)
+
+
+cdef double step_of_row(const RowApi* api, const Py_ssize_t* order, Py_ssize_t after, real* w, double w_scale,
+                        double step, double intercept_step, const index* unused) noexcept nogil:
     cdef const Layout* p = &api.layout
     cdef Scratch s = scratch_parts(p, <real*>api.scratch)
     cdef real* q = <real*>s.z
     cdef real* bias = w + p.d * p.ldw
     cdef const real* x
     cdef const index* j
-    cdef const char* line
-    cdef Py_ssize_t nnz, k, at, size = p.ldw * sizeof(real)
+    cdef Py_ssize_t nnz, k
     cdef double loss
-    if ahead >= 0 and api.rows.storage != DENSE:  # its weights come from far memory while this row is worked on
-        nnz = find_row(api, ahead, &x, &j)
-        for at in range(nnz):
-            line = <const char*>(w + j[at] * p.ldw)
-            for k in range(0, size, 64):
-                FX_PREFETCH(line + k)
-    nnz = find_row(api, i, &x, &j)
-    loss = gradient_of_row(api, i, nnz, x, j, w, w_scale, q)
+    if api.rows.storage != DENSE:
+        fetch_ahead(api, order, after, w, unused)
+    nnz = find_row(api, order[0], &x, &j)
+    loss = gradient_of_row(api, order[0], nnz, x, j, w, w_scale, q)
     add_row(p, nnz, x, j, q, <real>-step, w, <real*>s.a)
     for k in range(p.K):
         bias[k] -= <real>intercept_step * q[k]
@@ -248,40 +276,49 @@ cdef double gradient_of_batch(const RowApi* api, const Py_ssize_t* order, Py_ssi
 # ---- by name
 # -----------------------------------------------------------------------------------------------------------
 
-cdef api double row_step(const RowApi* api, Py_ssize_t i, Py_ssize_t ahead, void* w, double w_scale, double step,
-                         double intercept_step) noexcept nogil:
-    """One stochastic step: W -= step * x_i q, b -= intercept_step * q; returns s_i loss_i before it. ahead: a row to be
-    fetched meanwhile, or -1."""
+cdef api double row_step(const RowApi* api, const Py_ssize_t* order, Py_ssize_t after, void* w, double w_scale,
+                         double step, double intercept_step) noexcept nogil:
+    """One stochastic step with row i = order[0]: W -= step * x_i q, b -= intercept_step * q; returns s_i loss_i before.
+
+    after: how many rows come later in the order; the nearest are fetched meanwhile.
+    """
     if api.layout.scheme == FEATURES and api.is_double:
-        return step_by_class(api, i, <double*>w, w_scale, step, intercept_step)
+        return step_by_class(api, order[0], <double*>w, w_scale, step, intercept_step)
     if api.layout.scheme == FEATURES:
-        return step_by_class(api, i, <float*>w, w_scale, step, intercept_step)
+        return step_by_class(api, order[0], <float*>w, w_scale, step, intercept_step)
     if api.is_double and api.rows.storage != CSR64:
-        return step_of_row(api, i, ahead, <double*>w, w_scale, step, intercept_step, <const int32_t*>NULL)
+        return step_of_row(api, order, after, <double*>w, w_scale, step, intercept_step, <const int32_t*>NULL)
     if api.is_double:
-        return step_of_row(api, i, ahead, <double*>w, w_scale, step, intercept_step, <const int64_t*>NULL)
+        return step_of_row(api, order, after, <double*>w, w_scale, step, intercept_step, <const int64_t*>NULL)
     if api.rows.storage != CSR64:
-        return step_of_row(api, i, ahead, <float*>w, w_scale, step, intercept_step, <const int32_t*>NULL)
-    return step_of_row(api, i, ahead, <float*>w, w_scale, step, intercept_step, <const int64_t*>NULL)
+        return step_of_row(api, order, after, <float*>w, w_scale, step, intercept_step, <const int32_t*>NULL)
+    return step_of_row(api, order, after, <float*>w, w_scale, step, intercept_step, <const int64_t*>NULL)
 
 
-cdef inline double row_gradient_of(const RowApi* api, Py_ssize_t i, real* w, double w_scale, real* q,
-                                   const index* unused) noexcept nogil:
+cdef inline double row_gradient_of(const RowApi* api, const Py_ssize_t* order, Py_ssize_t after, real* w,
+                                   double w_scale, real* q, const index* unused) noexcept nogil:
     cdef const real* x
     cdef const index* j
-    cdef Py_ssize_t nnz = find_row(api, i, &x, &j)
-    return gradient_of_row(api, i, nnz, x, j, w, w_scale, q)
+    cdef Py_ssize_t nnz
+    if api.rows.storage != DENSE:
+        fetch_ahead(api, order, after, w, unused)
+    nnz = find_row(api, order[0], &x, &j)
+    return gradient_of_row(api, order[0], nnz, x, j, w, w_scale, q)
 
 
-cdef api double row_gradient(const RowApi* api, Py_ssize_t i, void* w, double w_scale, void* q) noexcept nogil:
-    """s_i loss_i, and its gradient with respect to the logits into q (K rounded up to a multiple of 16)."""
+cdef api double row_gradient(const RowApi* api, const Py_ssize_t* order, Py_ssize_t after, void* w, double w_scale,
+                             void* q) noexcept nogil:
+    """s_i loss_i of row i = order[0], and its gradient with respect to the logits into q (K rounded up to registers).
+
+    after: as in row_step.
+    """
     if api.is_double and api.rows.storage != CSR64:
-        return row_gradient_of(api, i, <double*>w, w_scale, <double*>q, <const int32_t*>NULL)
+        return row_gradient_of(api, order, after, <double*>w, w_scale, <double*>q, <const int32_t*>NULL)
     if api.is_double:
-        return row_gradient_of(api, i, <double*>w, w_scale, <double*>q, <const int64_t*>NULL)
+        return row_gradient_of(api, order, after, <double*>w, w_scale, <double*>q, <const int64_t*>NULL)
     if api.rows.storage != CSR64:
-        return row_gradient_of(api, i, <float*>w, w_scale, <float*>q, <const int32_t*>NULL)
-    return row_gradient_of(api, i, <float*>w, w_scale, <float*>q, <const int64_t*>NULL)
+        return row_gradient_of(api, order, after, <float*>w, w_scale, <float*>q, <const int32_t*>NULL)
+    return row_gradient_of(api, order, after, <float*>w, w_scale, <float*>q, <const int64_t*>NULL)
 
 
 cdef inline void row_add_to(const RowApi* api, Py_ssize_t i, real* q, double factor, real* g,

@@ -31,10 +31,10 @@ def _external(name, result, *arguments):
 
 _real = types.float64
 
-# (api, row, row to fetch ahead or -1, weights, scale of weights, step, step of the intercept) -> loss
-row_step = _external("row_step", _real, _PLACE, types.intp, types.intp, _PLACE, _real, _real, _real)
-# (api, row, weights, scale of weights, gradient by logits) -> loss
-row_gradient = _external("row_gradient", _real, _PLACE, types.intp, _PLACE, _real, _PLACE)
+# (api, where in the order of rows, how many come later, weights, scale of weights, step, step of the intercept) -> loss
+row_step = _external("row_step", _real, _PLACE, _PLACE, types.intp, _PLACE, _real, _real, _real)
+# (api, where in the order of rows, how many come later, weights, scale of weights, gradient by logits) -> loss
+row_gradient = _external("row_gradient", _real, _PLACE, _PLACE, types.intp, _PLACE, _real, _PLACE)
 # (api, row, gradient by logits, factor, what it is added to)
 row_add = _external("row_add", types.void, _PLACE, types.intp, _PLACE, _real, _PLACE)
 # (api, rows' numbers, how many, weights, gradient) -> loss

@@ -1,29 +1,36 @@
 """Epochs over data in memory: by rows and minibatches, or by all rows at once. Estimators see these two."""
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 
 from .. import parallel
 from ..objective import Objective
-from . import loops
+from . import rows
 from .trainer import Data
 
 _POWER_STEPS = 20  # passes spent on the largest curvature
 
 
+class Weights(NamedTuple):
+    """What rows and classes weigh; None: all the same."""
+
+    rows: np.ndarray | None  # in the objective
+    visit: np.ndarray | None  # ... each time a row is visited
+    classes: np.ndarray | None  # of soft labels; those of hard labels are in the others
+
+
 class Minibatches:
     """Stochastic and minibatch descent."""
 
-    ordered = True
-
-    def __init__(self, training, X, target, n_classes, row_weight, class_weight, n_threads):
+    def __init__(self, training, X, target, n_classes, weights, n_threads):
         self.training = training
-        self._data = Data(training.options, X, target, n_classes, training.K, row_weight, class_weight)
+        self._data = Data(training.options, X, target, n_classes, training.K, weights.visit, weights.classes)
 
-    def begin(self, rows):
+    def begin(self, visited):
         """Tell the schedule how many updates there will be."""
-        self.training.expect(-(-len(rows) // self.training.options.batch))
+        self.training.expect(-(-len(visited) // self.training.options.batch))
 
     def epoch(self, order):
         """Mean loss of the rows, each before its update; nothing else is known for free."""
@@ -48,8 +55,8 @@ class Minibatches:
 class Hogwild(Minibatches):
     """Stochastic descent by threads that do not wait for each other."""
 
-    def __init__(self, training, X, target, n_classes, row_weight, class_weight, n_threads):
-        super().__init__(training, X, target, n_classes, row_weight, class_weight, n_threads)
+    def __init__(self, training, X, target, n_classes, weights, n_threads):
+        super().__init__(training, X, target, n_classes, weights, n_threads)
         self._n_threads = n_threads or parallel.available_threads()
 
     def epoch(self, order):
@@ -60,9 +67,7 @@ class Hogwild(Minibatches):
 class FullBatch(Minibatches):
     """Gradient descent: the gradient comes from the objective, by threads; the update is that of the minibatches."""
 
-    ordered = False
-
-    def __init__(self, training, X, target, n_classes, row_weight, class_weight, n_threads):
+    def __init__(self, training, X, target, n_classes, weights, n_threads):
         self.training = training
         options = training.options
         self._objective = Objective(
@@ -70,25 +75,22 @@ class FullBatch(Minibatches):
             target,
             n_classes=n_classes,
             binary=training.K == 1,
-            sample_weight=row_weight,
-            class_weight=class_weight,
+            sample_weight=weights.rows,
+            class_weight=weights.classes,
             fit_intercept=options.fit_intercept,
             n_threads=n_threads,
         )
-        if options.eta0 is None and training.updates == 0:
-            self._choose_step(n_classes)
 
-    def begin(self, rows):
+    def begin(self, visited):
         self.training.expect(1)
+        if self.training.options.eta0 is None:
+            self._choose_step(visited)
 
-    def _choose_step(self, n_classes):
+    def _choose_step(self, visited):
         """The inverse of the largest curvature that the penalised loss can have anywhere."""
         objective, options = self._objective, self.training.options
         if self.training.adaptive:
-            shape = self._objective.X
-            squares = loops.dense_squares(shape) if isinstance(shape, np.ndarray) else None
-            if squares is None:
-                squares = loops.sparse_squares(shape.data, shape.indptr)
+            squares = rows.squares(objective.X)
             self.training.scale(float(np.mean(squares)) + 1.0)
             return
         zero = objective.initial()
@@ -100,7 +102,7 @@ class FullBatch(Minibatches):
             curvature = float(np.linalg.norm(direction))
         # At zero a softmax of K classes has curvature 1/K, and nowhere more than 1/2; a sigmoid has its most there.
         if self.training.K > 1:
-            curvature *= n_classes / 2
+            curvature *= objective.n_classes / 2
         largest = 1.05 * curvature + options.l2
         self.training.set_step(1.0 / largest if largest > 0 else 1.0)
 
@@ -124,17 +126,15 @@ class FullBatch(Minibatches):
 class VarianceReduced(FullBatch):
     """SVRG: a gradient over all rows, then steps of single rows around it."""
 
-    ordered = True
+    def __init__(self, training, X, target, n_classes, weights, n_threads):
+        self._data = Data(training.options, X, target, n_classes, training.K, weights.visit, weights.classes)
+        super().__init__(training, X, target, n_classes, weights, n_threads)
 
-    def __init__(self, training, X, target, n_classes, row_weight, class_weight, n_threads):
-        self._data = Data(training.options, X, target, n_classes, training.K, row_weight, class_weight)
-        super().__init__(training, X, target, n_classes, row_weight, class_weight, n_threads)
-
-    def _choose_step(self, n_classes):
+    def _choose_step(self, visited):
         """Half the inverse of the largest curvature of a row; a softmax has 1/2 at most, a sigmoid 1/4."""
-        weights, squares = self._data.weights, self._data.squares + 1.0
+        weights, squares = self._data.weights, self._data.squares[visited] + 1.0
         if len(weights):
-            squares = squares * weights * (np.count_nonzero(weights) / weights.sum())
+            squares *= weights[visited] / weights[visited].mean()
         curvature = squares.max() * (0.5 if self.training.K > 1 else 0.25) + self.training.options.l2
         self.training.set_step(0.5 / curvature)
 

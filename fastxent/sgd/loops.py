@@ -18,8 +18,20 @@ import numpy as np
 
 from .bridge import batch_gradient, row_add, row_gradient, row_step
 from .compile import jit
+from .gaps import note, rest
 from .schedules import rate
-from .updates import FTRL, leader, lengthened, move_size, rest, update
+from .updates import (
+    ADAM,
+    FTRL,
+    NESTEROV,
+    RMSPROP,
+    correction,
+    leader,
+    lengthened,
+    move_size,
+    settle,
+    update,
+)
 
 # Numbers that a training carries from one call to the next: places in `counters`.
 UPDATES, CLOCK, SCALE, SQUARES, WEIGHTS, ROWS, LOWERED, AVERAGED, SYNCED, ETA = range(10)
@@ -50,8 +62,8 @@ class Rule(NamedTuple):
     average_from: int  # updates before averaging begins; negative: never
     average_every: int
     era: int  # updates after which all parameters are brought up to date
-    lifetime: int
-    eager: bool  # every update touches every parameter
+    lifetime: int  # of a momentum, in updates
+    ratio: float  # of successive moves by a momentum that gets nothing new
     K: int
     ld: int
     features: int  # parameters before the intercepts
@@ -67,11 +79,10 @@ class Memory(NamedTuple):
     g: np.ndarray
     q: np.ndarray  # gradients by logits of the rows of a batch
     average: np.ndarray
-    clock: np.ndarray  # of each feature: the clock at its last update
+    clock: np.ndarray  # of each feature: the clock when it last had its penalty
     last: np.ndarray  # ... and the number of that update
     touched: np.ndarray
-    times: np.ndarray  # of the updates of this era
-    sizes: np.ndarray
+    pace: np.ndarray  # what `gaps` keeps of the updates of this era
     counters: np.ndarray
 
 
@@ -133,45 +144,71 @@ def weigh(rule, counters, order, first, stop, weights, squares):
 def rescale(rule, memory):
     """Multiply the common factor into the weights."""
     w, counters = memory.w, memory.counters
+    w = w[: rule.features]
     factor = w.dtype.type(counters[SCALE])
-    for i in range(rule.features):
+    for i in range(len(w)):
         w[i] *= factor
     counters[SCALE] = 1.0
 
 
 @jit
-def catch_up(rule, memory, j):
-    """Bring feature j to the last update."""
-    t = int(memory.counters[UPDATES])
-    gap = t - memory.last[j]
-    if gap == 0:
-        return
-    start = j * rule.ld
-    now = memory.counters[CLOCK]
-    first = memory.last[j] - int(memory.counters[SYNCED])
-    if rule.kind == FTRL:
-        eta0, _ = first_step(rule, memory.counters)
-        leader(
-            memory.w, memory.a, memory.b, start, start + rule.ld, eta0, rule.eps, rule.l1 * now, rule.l2 * now
-        )
+def catch_up(rule, memory, count):
+    """Bring the features touched[:count] to the last update; the penalty of rmsprop and adam waits."""
+    w, g, a, b = memory.w, memory.g, memory.a, memory.b
+    touched, last, clock = memory.touched, memory.last, memory.clock
+    pace, counters = memory.pace, memory.counters
+    kind, ld, l1, l2, beta1, beta2 = rule.kind, rule.ld, rule.l1, rule.l2, rule.beta1, rule.beta2
+    eps, ratio, lifetime = rule.eps, rule.ratio, rule.lifetime
+    t, now, synced = int(counters[UPDATES]), counters[CLOCK], int(counters[SYNCED])
+    eta0 = first_step(rule, counters)[0] if kind == FTRL else 0.0
+    for c in range(count):
+        j = touched[c]
+        gap = t - last[j]
+        if gap == 0:
+            continue
+        one = slice(j * ld, j * ld + ld)
+        if kind == FTRL:
+            leader(w[one], a[one], b[one], eta0, eps, l1 * now, l2 * now)
+        else:
+            first, time = last[j] - synced, now - clock[j]
+            wj, gj, aj, bj = w[one], g[one], a[one], b[one]
+            rest(kind, wj, gj, aj, bj, pace, first, gap, time, l1, l2, beta1, beta2, eps, ratio, lifetime)
+        if kind not in (RMSPROP, ADAM):
+            clock[j] = now
+        last[j] = t
+
+
+@jit
+def touch(rule, memory, order, first, stop, indptr, indices):
+    """List the features of the rows order[first:stop], each once, and bring them to the last update."""
+    touched, last = memory.touched, memory.last
+    count = 0
+    if len(indptr) == 0:
+        count = touch_all(rule, memory)
+    elif stop - first == 1:
+        for p in range(indptr[order[first]], indptr[order[first] + 1]):
+            touched[count] = indices[p]
+            count += 1
     else:
-        rest(
-            rule.kind,
-            memory.w,
-            memory.a,
-            memory.b,
-            start,
-            start + rule.ld,
-            gap,
-            now - memory.clock[j],
-            memory.times,
-            memory.sizes,
-            first,
-            rule.lifetime,
-            rule,
-        )
-    memory.clock[j] = now
-    memory.last[j] = t
+        for r in range(first, stop):
+            for p in range(indptr[order[r]], indptr[order[r] + 1]):
+                j = int(indices[p])
+                if last[j] >= 0:
+                    touched[count] = j
+                    count += 1
+                    last[j] = -1 - last[j]  # seen
+        for c in range(count):
+            last[touched[c]] = -1 - last[touched[c]]
+    catch_up(rule, memory, count)
+    return count
+
+
+@jit
+def touch_all(rule, memory):
+    """Put every feature on the list."""
+    for j in range(rule.d):
+        memory.touched[j] = j
+    return rule.d
 
 
 @jit
@@ -181,25 +218,41 @@ def synchronise(rule, memory):
     if counters[SCALE] != 1.0:
         rescale(rule, memory)
     if len(memory.last):
-        for j in range(rule.d):
-            catch_up(rule, memory, j)
+        catch_up(rule, memory, touch_all(rule, memory))
+        if rule.kind in (RMSPROP, ADAM):
+            squares, eps = (memory.a, rule.eps) if rule.kind == RMSPROP else (memory.b, 0.0)
+            now, root = counters[CLOCK], correction(rule.kind, counters[UPDATES], rule.beta2)
+            for j in range(rule.d):
+                one = slice(j * rule.ld, j * rule.ld + rule.ld)
+                pull = (now - memory.clock[j]) * root
+                settle(memory.w[one], squares[one], memory.w.dtype.type(eps), pull, rule.l1, rule.l2)
+                memory.clock[j] = now
     counters[SYNCED] = counters[UPDATES]
 
 
 @jit
-def after_update(rule, memory):
-    """What is due after some updates: averaging, and a new era."""
-    counters = memory.counters
+def averages_now(rule, counters):
     t = int(counters[UPDATES])
-    if rule.average_from >= 0 and t > rule.average_from and t % rule.average_every == 0:
-        synchronise(rule, memory)
+    return rule.average_from >= 0 and t > rule.average_from and t % rule.average_every == 0
+
+
+@jit
+def is_due(rule, counters, lazy):
+    """Whether `after_update` has anything to do: handing all arrays over costs as much as a short row."""
+    return averages_now(rule, counters) or (lazy and counters[UPDATES] - counters[SYNCED] >= rule.era)
+
+
+@jit
+def after_update(rule, memory):
+    """What is due after some updates: a new era, and averaging."""
+    synchronise(rule, memory)
+    counters = memory.counters
+    if averages_now(rule, counters):
         counters[AVERAGED] += 1.0
         share = memory.w.dtype.type(1.0 / counters[AVERAGED])
-        w, average = memory.w, memory.average
-        for i in range(rule.features + rule.K):
+        w, average = memory.w[: rule.features + rule.K], memory.average[: rule.features + rule.K]
+        for i in range(len(w)):
             average[i] += share * (w[i] - average[i])
-    elif t - counters[SYNCED] >= rule.era and len(memory.last):
-        synchronise(rule, memory)
 
 
 @jit
@@ -209,7 +262,7 @@ def plain(api, rule, memory, order, weights, squares, indptr, indices):
     Gradients go straight into the weights, all of which share a factor for the sake of L2.
     """
     w, q, counters = memory.w, memory.q, memory.counters
-    address, q_address = w.ctypes.data, q.ctypes.data
+    address, q_address, order_address = w.ctypes.data, q.ctypes.data, order.ctypes.data
     loss, mass = 0.0, 0.0
     n, features = len(order), rule.features
     lazy = len(memory.last) > 0
@@ -217,13 +270,7 @@ def plain(api, rule, memory, order, weights, squares, indptr, indices):
     for first in range(0, n, rule.batch):
         stop = min(first + rule.batch, n)
         if lazy:
-            for r in range(first, stop):
-                if len(indptr):
-                    for p in range(indptr[order[r]], indptr[order[r] + 1]):
-                        catch_up(rule, memory, int(indices[p]))
-                else:
-                    for j in range(rule.d):
-                        catch_up(rule, memory, j)
+            touch(rule, memory, order, first, stop, indptr, indices)
         square, weight = weigh(rule, counters, order, first, stop, weights, squares)
         time, multiple = step_size(rule, counters, square, weight)
         weight *= stop - first
@@ -231,12 +278,13 @@ def plain(api, rule, memory, order, weights, squares, indptr, indices):
         step = lengthened(time, rule.l2) / weight / counters[SCALE]
         intercept = multiple * time / weight if rule.fit_intercept else 0.0
         if rule.batch == 1:
-            ahead = order[stop] if stop < n else -1
-            loss += row_step(api, order[first], ahead, address, counters[SCALE], step, intercept)
+            here = order_address + first * order.itemsize
+            loss += row_step(api, here, n - stop, address, counters[SCALE], step, intercept)
         else:
             for r in range(first, stop):
                 at = q_address + (r - first) * width * q.itemsize
-                loss += row_gradient(api, order[r], address, counters[SCALE], at)
+                here = order_address + r * order.itemsize
+                loss += row_gradient(api, here, n - r - 1, address, counters[SCALE], at)
             for r in range(first, stop):
                 row = (r - first) * width
                 row_add(api, order[r], q_address + row * q.itemsize, -step, address)
@@ -249,36 +297,34 @@ def plain(api, rule, memory, order, weights, squares, indptr, indices):
             counters[SCALE] *= math.exp(-rule.l2 * time)
             if counters[SCALE] < LEAST_SCALE:
                 rescale(rule, memory)
-        after_update(rule, memory)
+        if is_due(rule, counters, lazy):
+            after_update(rule, memory)
     return loss, mass
 
 
 @jit
 def sparse_batches(api, rule, memory, order, weights, squares, indptr, indices):
     """Batches of rows by the features they have. Returns as `plain` does."""
-    w, g, q, counters, touched = memory.w, memory.g, memory.q, memory.counters, memory.touched
-    w_address, g_address, q_address = w.ctypes.data, g.ctypes.data, q.ctypes.data
+    w, g, q, counters = memory.w, memory.g, memory.q, memory.counters
+    w_address, g_address, q_address, order_address = (
+        w.ctypes.data,
+        g.ctypes.data,
+        q.ctypes.data,
+        order.ctypes.data,
+    )
     loss, mass = 0.0, 0.0
     n, features = len(order), rule.features
     width = len(q) // rule.batch
-    everything = rule.eager or len(indptr) == 0
+    everything, lazy = len(indptr) == 0, len(memory.last) > 0
     for first in range(0, n, rule.batch):
         stop = min(first + rule.batch, n)
-        count = 0
-        if not everything:
-            for r in range(first, stop):
-                for p in range(indptr[order[r]], indptr[order[r] + 1]):
-                    j = int(indices[p])
-                    if memory.last[j] >= 0:
-                        catch_up(rule, memory, j)
-                        touched[count] = j
-                        count += 1
-                        memory.last[j] = -1  # seen
+        count = 0 if everything else touch(rule, memory, order, first, stop, indptr, indices)
         square, weight = weigh(rule, counters, order, first, stop, weights, squares)
         time, multiple = step_size(rule, counters, square, weight)
         weight *= stop - first
         for r in range(first, stop):
-            loss += row_gradient(api, order[r], w_address, 1.0, q_address + (r - first) * width * q.itemsize)
+            here, at = order_address + r * order.itemsize, q_address + (r - first) * width * q.itemsize
+            loss += row_gradient(api, here, n - r - 1, w_address, 1.0, at)
         for r in range(first, stop):
             row = (r - first) * width
             row_add(api, order[r], q_address + row * q.itemsize, 1.0, g_address)
@@ -289,7 +335,8 @@ def sparse_batches(api, rule, memory, order, weights, squares, indptr, indices):
         else:
             step_touched(rule, memory, count, 1.0 / weight, time, multiple)
         mass += weight
-        after_update(rule, memory)
+        if is_due(rule, counters, lazy):
+            after_update(rule, memory)
     return loss, mass
 
 
@@ -310,7 +357,8 @@ def dense_batches(api, rule, memory, order, weights, squares):
         )
         mass += weight
         step_everything(rule, memory, 1.0 / weight, time, multiple)
-        after_update(rule, memory)
+        if is_due(rule, counters, False):
+            after_update(rule, memory)
     return loss, mass
 
 
@@ -322,7 +370,8 @@ def variance_reduced(api, rule, memory, order, weights, indptr, indices, share):
     """
     w, snapshot, mean, q, counters = memory.w, memory.a, memory.b, memory.q, memory.counters
     width = len(q) // 2
-    address, there, here = w.ctypes.data, q.ctypes.data + width * q.itemsize, q.ctypes.data
+    address, order_address = w.ctypes.data, order.ctypes.data
+    there, here = q.ctypes.data + width * q.itemsize, q.ctypes.data
     features = rule.features
     time = rule.eta0 * counters[LOWERED]
     counters[ETA] = time
@@ -331,14 +380,10 @@ def variance_reduced(api, rule, memory, order, weights, indptr, indices, share):
     loss, mass = 0.0, 0.0
     for r in range(len(order)):
         i = order[r]
-        if len(indptr):
-            for p in range(indptr[i], indptr[i + 1]):
-                catch_up(rule, memory, int(indices[p]))
-        else:
-            for j in range(rule.d):
-                catch_up(rule, memory, j)
-        loss += row_gradient(api, i, address, 1.0, here)
-        row_gradient(api, i, snapshot.ctypes.data, 1.0, there)
+        touch(rule, memory, order, r, r + 1, indptr, indices)
+        place, after = order_address + r * order.itemsize, len(order) - r - 1
+        loss += row_gradient(api, place, after, address, 1.0, here)
+        row_gradient(api, place, after, snapshot.ctypes.data, 1.0, there)
         mass += weights[i] if len(weights) else 1.0
         for k in range(rule.K):
             q[k] -= q[width + k]
@@ -348,7 +393,8 @@ def variance_reduced(api, rule, memory, order, weights, indptr, indices, share):
                 w[features + k] -= eta * (part * q[k] + mean[features + k])
         counters[CLOCK] += time
         counters[UPDATES] += 1.0
-        after_update(rule, memory)
+        if is_due(rule, counters, True):
+            after_update(rule, memory)
     return loss, mass
 
 
@@ -357,64 +403,60 @@ def step_full(rule, memory):
     """One update with the gradient of the mean loss over all rows, in memory.g."""
     time, multiple = step_size(rule, memory.counters, 0.0, 1.0)
     step_everything(rule, memory, 1.0, time, multiple)
-    after_update(rule, memory)
+    if is_due(rule, memory.counters, False):
+        after_update(rule, memory)
 
 
 @jit
 def step_everything(rule, memory, part, time, multiple):
     """One update of all parameters with the gradient in memory.g (times part)."""
-    size, eta0 = _begin_update(rule, memory, time)
-    _update(rule, memory, 0, rule.features, part, time, size, eta0)
+    w, g, a, b = memory.w, memory.g, memory.a, memory.b
+    l1, l2, beta1, beta2, eps = rule.l1, rule.l2, rule.beta1, rule.beta2, rule.eps
+    size, eta0, root = _begin_update(rule, memory, time)
+    pull, now = time * root, memory.counters[CLOCK]
+    update(
+        rule.kind, w, g, a, b, 0, rule.features, part, time, size, pull, l1, l2, beta1, beta2, eps, eta0, now
+    )
     _update_intercept(rule, memory, part, time, multiple)
 
 
 @jit
 def step_touched(rule, memory, count, part, time, multiple):
     """One update of the features touched[:count] and of the intercept."""
-    counters, ld = memory.counters, rule.ld
+    w, g, a, b, touched, last, clock = (
+        memory.w,
+        memory.g,
+        memory.a,
+        memory.b,
+        memory.touched,
+        memory.last,
+        memory.clock,
+    )
+    counters, ld, kind = memory.counters, rule.ld, rule.kind
+    l1, l2, beta1, beta2, eps = rule.l1, rule.l2, rule.beta1, rule.beta2, rule.eps
     at = int(counters[UPDATES] - counters[SYNCED])
-    size, eta0 = _begin_update(rule, memory, time)
-    memory.times[at] = time
-    memory.sizes[at] = size
-    t = int(counters[UPDATES])
+    size, eta0, root = _begin_update(rule, memory, time)
+    decay = 1.0 if kind == ADAM else math.exp(-l2 * time)
+    note(memory.pace, at, time, size * beta1 if kind == NESTEROV else size, decay, rule.ratio)
+    t, now = int(counters[UPDATES]), counters[CLOCK]
     for c in range(count):
-        j = memory.touched[c]
-        _update(rule, memory, j * ld, j * ld + ld, part, time, size, eta0)
-        memory.last[j] = t
-        memory.clock[j] = counters[CLOCK]
+        j = touched[c]
+        start, stop, pull = j * ld, j * ld + ld, (now - clock[j]) * root
+        update(kind, w, g, a, b, start, stop, part, time, size, pull, l1, l2, beta1, beta2, eps, eta0, now)
+        last[j] = t
+        clock[j] = now
     _update_intercept(rule, memory, part, time, multiple)
 
 
 @jit
 def _begin_update(rule, memory, time):
-    """Count it; the factor of its move, and what ftrl divides by."""
+    """Count it; the factor of its move, what ftrl divides by, and adam's correction."""
     counters = memory.counters
     counters[CLOCK] += time
     counters[UPDATES] += 1.0
     size = move_size(rule.kind, counters[UPDATES], time, rule.l2, rule.beta1, rule.beta2)
     eta0, _ = first_step(rule, counters)
-    return size, eta0
-
-
-@jit
-def _update(rule, memory, start, stop, part, time, size, eta0):
-    update(
-        rule.kind,
-        memory.w,
-        memory.g,
-        memory.a,
-        memory.b,
-        start,
-        stop,
-        part,
-        time,
-        size,
-        rule.l1,
-        rule.l2,
-        eta0,
-        memory.counters[CLOCK],
-        rule,
-    )
+    return size, eta0, correction(rule.kind, counters[UPDATES], rule.beta2)
 
 
 @jit
@@ -427,28 +469,5 @@ def _update_intercept(rule, memory, part, time, multiple):
     eta0, factor = first_step(rule, counters)
     time *= multiple
     size = move_size(rule.kind, counters[UPDATES], time, 0.0, rule.beta1, rule.beta2)
-    update(rule.kind, w, g, a, b, start, stop, part, time, size, 0.0, 0.0, eta0 * factor, 0.0, rule)
-
-
-@jit
-def dense_squares(X):
-    """|x_i|^2 of every row."""
-    out = np.zeros(X.shape[0])
-    for i in range(X.shape[0]):
-        total = 0.0
-        for j in range(X.shape[1]):
-            total += float(X[i, j]) * float(X[i, j])
-        out[i] = total
-    return out
-
-
-@jit
-def sparse_squares(data, indptr):
-    """|x_i|^2 of every CSR row."""
-    out = np.zeros(len(indptr) - 1)
-    for i in range(len(indptr) - 1):
-        total = 0.0
-        for p in range(indptr[i], indptr[i + 1]):
-            total += float(data[p]) * float(data[p])
-        out[i] = total
-    return out
+    beta1, beta2, eps, eta0 = rule.beta1, rule.beta2, rule.eps, eta0 * factor
+    update(rule.kind, w, g, a, b, start, stop, part, time, size, 0.0, 0.0, 0.0, beta1, beta2, eps, eta0, 0.0)

@@ -1,19 +1,19 @@
 """The state of a training, and the way from arrays to the jitted loops and back."""
 
 import math
+import time
 from dataclasses import dataclass
 
 import numpy as np
 
 from .. import kernels, parallel
-from . import loops
+from . import loops, rows
 from .loops import AVERAGED, CLOCK, COUNTERS, ETA, LOWERED, SCALE, SYNCED, UPDATES, Memory, Rule
 from .schedules import SCHEDULES
-from .updates import ADAM, ADAMW, FTRL, MOMENTS, MOMENTUM, NESTEROV, OPTIMIZERS, RMSPROP, SGD, SVRG
+from .updates import ADAM, ADAMW, FTRL, MOMENTS, MOMENTUM, NESTEROV, OPTIMIZERS, SGD, SVRG
 
-MAX_CALL = (
-    50_000_000  # multiplications in one call of a loop, some hundredths of a second: then Ctrl-C is heard
-)
+FIRST_CALL = 256  # rows in the first call of a loop
+CALL_SECONDS = 0.03  # what later calls aim at: after each, Ctrl-C is heard
 ROUND = 4096  # rows of each thread between two penalties, if threads write together
 FIRST_ERA = 256
 LONGEST_ERA = 65536
@@ -107,10 +107,7 @@ class Data:
         self.weights = np.zeros(0) if row_weight is None else row_weight
         self.squares = np.zeros(0)
         if options.eta0 is None:
-            self.squares = (
-                loops.dense_squares(_plain(X)) if dense else loops.sparse_squares(_plain(X.data), self.indptr)
-            )
-        self.entries_per_row = X.shape[1] if dense else X.nnz / X.shape[0]
+            self.squares = rows.squares(X)
 
     def bind(self):
         """The rows with scratch of their own, for one thread."""
@@ -132,6 +129,7 @@ class Training:
         self.counters[[SCALE, LOWERED]] = 1.0
         self._eta0 = options.eta0
         self.horizon = math.inf
+        self._rows_of_a_call = FIRST_CALL
         self._layout = None
         self._arrays = {"w": theta}
         count = MOMENTS[self._kind]
@@ -245,17 +243,18 @@ class Training:
         """Take the rows `order` of data. Returns the sum of s_i loss_i, each before its row's update, and of s_i."""
         rule, memory = self._enter(data)
         loss = mass = 0.0
-        per_row = 300 + 4 * data.entries_per_row * rule.ld
-        if rule.eager or data.batches:
-            per_row += 4 * rule.features / rule.batch
-        step = max(1, int(MAX_CALL / (per_row * rule.batch))) * rule.batch
+        first, share = 0, 1.0
+        if rule.kind == SVRG and len(data.weights):
+            share = len(order) / data.weights[order].sum()
         arguments = (data.problem.address, rule, memory)
-        for first in range(0, len(order), step):
+        while first < len(order) and math.isfinite(loss):
+            step = -(-self._rows_of_a_call // rule.batch) * rule.batch
             piece = order[first : first + step]
+            first += len(piece)
+            began = time.perf_counter()
             if data.batches:
                 result = loops.dense_batches(*arguments, piece, data.weights, data.squares)
             elif rule.kind == SVRG:
-                share = len(order) / (data.weights[order].sum() if len(data.weights) else len(order))
                 result = loops.variance_reduced(
                     *arguments, piece, data.weights, data.indptr, data.indices, share
                 )
@@ -266,8 +265,8 @@ class Training:
                     *arguments, piece, data.weights, data.squares, data.indptr, data.indices
                 )
             loss, mass = loss + result[0], mass + result[1]
-            if not math.isfinite(loss):
-                break
+            took = max(time.perf_counter() - began, CALL_SECONDS / 8)
+            self._rows_of_a_call = max(1, int(len(piece) * CALL_SECONDS / took))
         return loss, mass
 
     def theta(self, averaged=True):
@@ -316,8 +315,7 @@ class Training:
         self._arrays["clock"] = np.full(features, self.counters[CLOCK])
         self._arrays["last"] = np.full(features, self.updates, dtype=np.int64)
         self._arrays["touched"] = np.zeros(features, np.int64)
-        self._arrays["times"] = np.zeros(era if lazy else 0)
-        self._arrays["sizes"] = np.zeros(era if lazy else 0)
+        self._arrays["pace"] = np.zeros((5, era if lazy else 0))
         self.counters[SYNCED] = self.updates
 
     def _flat(self, theta, layout, padding=0.0):
@@ -358,11 +356,7 @@ class Training:
             return True  # the mean gradient moves every feature all the time
         if self._kind == SGD:
             return self.options.l1 > 0  # L2 alone is a common factor
-        return sparse and not self._eager()
-
-    def _eager(self):
-        """Whether the penalty is part of the gradient, and so in all of it."""
-        return self._kind in (RMSPROP, ADAM) and (self.options.l1 > 0 or self.options.l2 > 0)
+        return sparse
 
     def _era(self):
         return min(max(FIRST_ERA, self.d), LONGEST_ERA)
@@ -405,7 +399,7 @@ class Training:
             average_every=every,
             era=self._era(),
             lifetime=lifetime,
-            eager=self._eager(),
+            ratio=ratio,
             K=self.K,
             ld=ld,
             features=intercept,
@@ -423,8 +417,7 @@ class Training:
             clock=arrays["clock"],
             last=arrays["last"],
             touched=arrays["touched"],
-            times=arrays["times"],
-            sizes=arrays["sizes"],
+            pace=arrays["pace"],
             counters=self.counters,
         )
         return rule, memory

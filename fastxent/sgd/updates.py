@@ -11,9 +11,13 @@ penalised loss. Written so, the penalty of many updates is the flow for the sum 
 has touched for a while catches up in one step, exactly. Plain SGD under L2 alone needs not even that, as all weights
 shrink by one common factor. Where the optimiser divides by h = sqrt(G) (adagrad), times are divided by h as well.
 
-rmsprop and adam take L2 as part of the gradient, as their authors do; the penalty then enters the running means, and
-there is no catching up: under a penalty they touch every parameter at every update. adamw has the penalty apart, at its
-undivided time.
+rmsprop and adam divide by a h that changes with every update, so there is no catching up with a flow. They take the
+implicit proximal step in their own metric, whose fixed points are the optima as well (Yun, Lozano, Yang 2021):
+
+    w = soft(w - eta u / h, l1 eta / h) / (1 + l2 eta / h)
+
+On sparse rows they take it when a row has the feature, for all the time since they last did. adamw has the penalty
+apart, at its undivided time.
 
 adam and adamw start the mean of squares at eps^2 instead of adding eps to its root: what is divided by is positive
 all the same, and a parameter without gradient goes on along a fixed direction.
@@ -47,6 +51,7 @@ OPTIMIZERS = {
     "svrg": 8,
 }
 SGD, MOMENTUM, NESTEROV, ADAGRAD, RMSPROP, ADAM, ADAMW, FTRL, SVRG = range(9)
+NEAR = 0.05  # arguments up to which nine terms of a series are exact
 LEAST_SQUARE = 1e-36  # of what adam divides by; float32 has nothing much smaller
 MOMENTS = (0, 1, 1, 1, 1, 2, 2, 2, 2)  # arrays like the weights that each keeps
 
@@ -57,18 +62,19 @@ def lengthened(time, l2):
     return time if l2 == 0.0 else math.expm1(l2 * time) / l2
 
 
+# Loops run over slices: an index that Numba knows not to be negative is what lets LLVM use whole registers.
+
+
 @jit
-def flow(w, start, stop, time, l1, l2):
-    """w[start:stop] after the penalty has worked on it for a time."""
+def flow(w, time, l1, l2):
+    """w after the penalty has worked on it for a time."""
     if time == 0.0 or (l1 == 0.0 and l2 == 0.0):
         return
     real = w.dtype.type
     decay = real(math.exp(-l2 * time))
     cut = real(l1 * (time if l2 == 0.0 else -math.expm1(-l2 * time) / l2))
-    zero = real(0)
-    for i in range(start, stop):
-        x = decay * w[i]
-        w[i] = max(x - cut, zero) + min(x + cut, zero)
+    for i in range(len(w)):
+        w[i] = _soft(decay * w[i], cut)
 
 
 @jit
@@ -78,105 +84,159 @@ def _soft(x, cut):
 
 
 @jit
-def update(kind, w, g, a, b, start, stop, weight, time, size, l1, l2, eta0, clock, rule):
+def update(kind, w, g, a, b, start, stop, weight, time, size, pull, l1, l2, beta1, beta2, eps, eta0, clock):
     """One update of w[start:stop]; g (times weight: the mean gradient of the batch) is zeroed.
 
     a and b are the optimiser's memory. time: eta. size: the factor of the move, see `move_size`. The penalty is applied
-    too; l1 = l2 = 0 for intercepts. eta0 and clock (the time so far, this update included): for ftrl.
+    too; l1 = l2 = 0 for intercepts. pull: for rmsprop and adam, see `settle`. eta0 and clock (the time so far, this
+    update included): for ftrl.
     """
     real = w.dtype.type
     one, zero = real(1), real(0)
-    weight, step, rate1, rate2 = real(weight), real(size), real(rule.beta1), real(rule.beta2)
+    weight, step, rate1, rate2 = real(weight), real(size), real(beta1), real(beta2)
     least = real(LEAST_SQUARE)
+    w, g = w[start:stop], g[start:stop]
     if kind == SGD:
         step = step * weight
-        for i in range(start, stop):
+        for i in range(len(w)):
             w[i] -= step * g[i]
             g[i] = zero
-        flow(w, start, stop, time, l1, l2)
-    elif kind == MOMENTUM:
-        for i in range(start, stop):
+        flow(w, time, l1, l2)
+        return
+    a = a[start:stop]
+    if kind == MOMENTUM:
+        for i in range(len(w)):
             a[i] = rate1 * a[i] + weight * g[i]
             w[i] -= step * a[i]
             g[i] = zero
-        flow(w, start, stop, time, l1, l2)
+        flow(w, time, l1, l2)
     elif kind == NESTEROV:
-        for i in range(start, stop):
+        for i in range(len(w)):
             gi = weight * g[i]
             a[i] = rate1 * a[i] + gi
             w[i] -= step * (gi + rate1 * a[i])
             g[i] = zero
-        flow(w, start, stop, time, l1, l2)
+        flow(w, time, l1, l2)
     elif kind == ADAGRAD:
-        eps, step, ridge, cut = real(rule.eps), real(time), real(l2), real(l1)
-        for i in range(start, stop):
-            gi = weight * g[i]
-            a[i] += gi * gi
-            h = one / (math.sqrt(a[i]) + eps)
-            if l2 == 0.0:
-                short, shrunk = step * h, w[i]
-            else:  # the whole proximal step at once: where nothing was seen yet, h is huge
-                short = real(-math.expm1(-l2 * time * h) / l2)
-                shrunk = (one - ridge * short) * w[i]
-            w[i] = _soft(shrunk - short * gi, cut * short)
-            g[i] = zero
+        adagrad(w, g, a, weight, time, l1, l2, eps)
     elif kind == RMSPROP:
-        eps, step, ridge, cut = real(rule.eps), real(time), real(l2), real(l1 * time)
-        for i in range(start, stop):
-            gi = weight * g[i] + ridge * w[i]
+        step, small = real(time), real(eps)
+        for i in range(len(w)):
+            gi = weight * g[i]
             a[i] = rate1 * a[i] + (one - rate1) * gi * gi
-            h = one / (math.sqrt(a[i]) + eps)
-            w[i] = _soft(w[i] - step * h * gi, cut * h)
+            w[i] -= step / (math.sqrt(a[i]) + small) * gi
             g[i] = zero
-    elif kind == ADAM:
-        ridge, cut = real(l2), real(l1) * step
-        for i in range(start, stop):
-            gi = weight * g[i] + ridge * w[i]
-            a[i] = rate1 * a[i] + (one - rate1) * gi
-            b[i] = max(rate2 * b[i] + (one - rate2) * gi * gi, least)
-            h = one / math.sqrt(b[i])
-            w[i] = _soft(w[i] - step * h * a[i], cut * h)
-            g[i] = zero
-    elif kind == ADAMW:
-        for i in range(start, stop):
+        settle(w, a, small, pull, l1, l2)
+    elif kind in (ADAM, ADAMW):
+        b = b[start:stop]
+        for i in range(len(w)):
             gi = weight * g[i]
             a[i] = rate1 * a[i] + (one - rate1) * gi
             b[i] = max(rate2 * b[i] + (one - rate2) * gi * gi, least)
             w[i] -= step * a[i] / math.sqrt(b[i])
             g[i] = zero
-        flow(w, start, stop, time, l1, l2)
+        if kind == ADAM:
+            settle(w, b, zero, pull, l1, l2)
+        else:
+            flow(w, time, l1, l2)
     else:
+        b = b[start:stop]
         inverse, weight = real(1.0 / eta0), real(weight * time)
-        for i in range(start, stop):
+        for i in range(len(w)):
             gi = weight * g[i]
             root = math.sqrt(b[i])
             b[i] += gi * gi
             a[i] += gi - (math.sqrt(b[i]) - root) * inverse * w[i]
             g[i] = zero
-        leader(w, a, b, start, stop, eta0, rule.eps, l1 * clock, l2 * clock)
+        leader(w, a, b, eta0, eps, l1 * clock, l2 * clock)
 
 
 @jit
-def leader(w, a, b, start, stop, eta0, eps, l1, l2):
+def adagrad(w, g, a, weight, time, l1, l2, eps):
+    """`update` for adagrad, where each weight has a time of its own; without a gradient, the flow for that time."""
+    real = w.dtype.type
+    zero, ridge, cut = real(0), real(l2), real(l1)
+    for i in range(len(w)):
+        g[i] *= weight
+        a[i] += g[i] * g[i]
+    if l2 == 0.0:
+        for i in range(len(w)):
+            short = real(time / (math.sqrt(a[i]) + eps))
+            w[i] = _soft(w[i] - short * g[i], cut * short)
+            g[i] = zero
+        return
+    least = a[0]
+    for i in range(len(a)):
+        least = min(least, a[i])
+    if l2 * time <= NEAR * (math.sqrt(least) + eps):  # no calls, so whole registers
+        for i in range(len(w)):
+            own = time / (math.sqrt(a[i]) + eps)
+            short = real(own * _shortened(l2 * own))
+            w[i] = _soft(w[i] - short * (ridge * w[i] + g[i]), cut * short)
+            g[i] = zero
+        return
+    for i in range(len(w)):
+        if w[i] != zero or g[i] != zero:  # before its first gradient, a weight is zero and its time huge
+            short = real(-math.expm1(-l2 * time / (math.sqrt(a[i]) + eps)) / l2)
+            w[i] = _soft(w[i] - short * (ridge * w[i] + g[i]), cut * short)
+            g[i] = zero
+
+
+@jit
+def _shortened(x):
+    """(1 - exp(-x)) / x for 0 <= x <= NEAR."""
+    total = 1.0 - x * (1.0 / 9.0)
+    total = 1.0 - x * total * (1.0 / 8.0)
+    total = 1.0 - x * total * (1.0 / 7.0)
+    total = 1.0 - x * total * (1.0 / 6.0)
+    total = 1.0 - x * total * (1.0 / 5.0)
+    total = 1.0 - x * total * (1.0 / 4.0)
+    total = 1.0 - x * total * (1.0 / 3.0)
+    return 1.0 - 0.5 * x * total
+
+
+@jit
+def settle(w, squares, eps, pull, l1, l2):
+    """The penalty of rmsprop and adam, whose means of squares these are.
+
+    pull: the time since they last had it, with adam's correction of the root.
+    """
+    if pull == 0.0 or (l1 == 0.0 and l2 == 0.0):
+        return
+    real = w.dtype.type
+    one, ridge, cut = real(1), real(l2 * pull), real(l1 * pull)
+    for i in range(len(w)):
+        h = one / (math.sqrt(squares[i]) + eps)
+        w[i] = _soft(w[i], cut * h) / (one + ridge * h)
+
+
+@jit
+def correction(kind, t, beta2):
+    """What adam's running mean of squares lacks after t updates, as a factor of its root; 1 for others."""
+    return math.sqrt(1.0 - beta2**t) if kind in (ADAM, ADAMW) else 1.0
+
+
+@jit
+def leader(w, a, b, eta0, eps, l1, l2):
     """The weights that ftrl's sums a = z and b = n stand for."""
     real = w.dtype.type
     inverse, eps, ridge, cut = real(1.0 / eta0), real(eps), real(l2), real(l1)
-    for i in range(start, stop):
+    for i in range(len(w)):
         w[i] = -_soft(a[i], cut) / ((eps + math.sqrt(b[i])) * inverse + ridge)
 
 
 @jit
-def drift(w, mean, start, stop, time, l1, l2):
-    """w[start:stop] after penalty and a constant gradient have worked on it for a time: the solution of
+def drift(w, mean, time, l1, l2):
+    """w after penalty and a constant gradient have worked on it for a time: the solution of
     dw/dt = -l2 w - l1 sign(w) - mean."""
     real = w.dtype.type
     if l1 == 0.0:
         decay = real(math.exp(-l2 * time))
         step = real(time if l2 == 0.0 else -math.expm1(-l2 * time) / l2)
-        for i in range(start, stop):
+        for i in range(len(w)):
             w[i] = decay * w[i] - step * mean[i]
         return
-    for i in range(start, stop):
+    for i in range(len(w)):
         w[i] = _drift_one(float(w[i]), float(mean[i]), time, l1, l2)
 
 
@@ -204,77 +264,7 @@ def _drift_one(w, mean, time, l1, l2):
 def move_size(kind, t, time, l2, beta1, beta2):
     """The factor of the move of update t, bias corrections of the running means included."""
     if kind in (ADAM, ADAMW):
-        correction = math.sqrt(1.0 - beta2**t) / (1.0 - beta1**t)
-        return correction * (lengthened(time, l2) if kind == ADAMW else time)
+        corrected = correction(kind, t, beta2) / (1.0 - beta1**t)
+        return corrected * (lengthened(time, l2) if kind == ADAMW else time)
     size = lengthened(time, l2)
     return size * (1.0 - beta1) if kind in (MOMENTUM, NESTEROV) else size
-
-
-@jit
-def rest(kind, w, a, b, start, stop, gap, time, times, sizes, first, lifetime, rule):
-    """Bring w[start:stop] through `gap` updates in which it had no gradient, and which took `time` together.
-
-    times, sizes: of the updates since the last time that all parameters were brought up to date; the first of the gap
-    is number `first` there. lifetime: after how many updates nothing is left of a momentum. ftrl: see `leader`.
-    """
-    l1, l2 = rule.l1, rule.l2
-    if kind == SGD:
-        flow(w, start, stop, time, l1, l2)
-    elif kind == ADAGRAD:
-        if l1 != 0.0 or l2 != 0.0:
-            for i in range(start, stop):
-                flow(w, i, i + 1, time / (math.sqrt(a[i]) + rule.eps), l1, l2)
-    elif kind == SVRG:
-        drift(w, b, start, stop, time, l1, l2)
-    elif kind == RMSPROP:  # without a penalty, see above
-        fade = w.dtype.type(rule.beta1**gap)
-        for i in range(start, stop):
-            a[i] *= fade
-    elif kind != FTRL:
-        _coast(kind, w, a, b, start, stop, gap, time, times, sizes, first, lifetime, rule)
-
-
-@jit
-def _coast(kind, w, a, b, start, stop, gap, time, times, sizes, first, lifetime, rule):
-    """`rest` for optimisers with momentum: the weights go on in a fixed direction u, ever slower.
-
-    The moves are sizes[s] ratio^(s - first + 1); when nothing is left of them the penalty works alone. Without L1 they
-    add up to a single one.
-    """
-    real = w.dtype.type
-    l1, l2, beta1, beta2 = rule.l1, rule.l2, rule.beta1, rule.beta2
-    moves = min(gap, lifetime)
-    adam = kind in (ADAM, ADAMW)
-    ratio = beta1 / math.sqrt(beta2) if adam else beta1
-    factor = beta1 if kind == NESTEROV else 1.0
-    done = 0.0
-    if l1 == 0.0:
-        total = 0.0  # of the moves, each shrunk by the penalties of the updates from its own on
-        for s in range(first, first + moves):
-            factor *= ratio
-            total += factor * sizes[s]
-            if l2 != 0.0:
-                total *= math.exp(-l2 * times[s])
-            done += times[s]
-        shrunk, total_ = real(math.exp(-l2 * done)), real(total)
-        for i in range(start, stop):
-            u = a[i] / math.sqrt(b[i]) if adam else a[i]
-            w[i] = shrunk * w[i] - total_ * u
-    else:
-        for s in range(first, first + moves):
-            factor *= ratio
-            size = real(factor * sizes[s])
-            for i in range(start, stop):
-                u = a[i] / math.sqrt(b[i]) if adam else a[i]
-                w[i] -= size * u
-            flow(w, start, stop, times[s], l1, l2)
-            done += times[s]
-    if gap > moves:
-        flow(w, start, stop, time - done, l1, l2)
-    fade1 = real(beta1**gap)
-    for i in range(start, stop):
-        a[i] *= fade1
-    if adam:
-        fade2, least = real(beta2**gap), real(LEAST_SQUARE)
-        for i in range(start, stop):
-            b[i] = max(b[i] * fade2, least)

@@ -5,6 +5,7 @@ import itertools
 import numpy as np
 import scipy.sparse as sp
 
+from .rows import by_content
 from .trainer import Data, Options, Training
 
 
@@ -16,6 +17,7 @@ def warm_up():
     for dtype, storage in itertools.product((np.float64, np.float32), ("dense", "sparse")):
         X = dense.astype(dtype)
         X = X if storage == "dense" else sp.csr_array(X)
+        by_content(X, y, np.arange(8))
         for optimizer, batch in (("sgd", 1), ("sgd", 4), ("adamw", 1), ("adamw", 4)):
             options = Options(optimizer=optimizer, batch=batch, l1=0.01, l2=0.01)
             training = Training(options, np.zeros((6, 3), dtype))

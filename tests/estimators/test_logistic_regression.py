@@ -599,39 +599,6 @@ def test_metadata_routing_knows_the_arguments_of_fit():
         assert model.get_metadata_routing().fit.requests == {"sample_weight": True, "eval_set": False}
 
 
-def test_callbacks_see_every_iteration_and_may_stop():
-    pytest.importorskip("sklearn.callback")
-
-    class StopAtThird:
-        """A callback in scikit-learn's protocol."""
-
-        def __init__(self):
-            self.scores = []
-
-        def setup(self, estimator, context):
-            pass
-
-        def teardown(self, estimator, context):
-            pass
-
-        def on_fit_task_begin(self, estimator, context):
-            pass
-
-        def on_fit_task_end(self, estimator, context, *, X, y, fitted_estimator):
-            if context.task_name != "fit-iter" or fitted_estimator is None:
-                return False
-            self.scores.append(fitted_estimator.score(X, y))
-            return len(self.scores) == 3
-
-    X, y = problem(3)
-    for solver in ("auto", "newton-cg", "saga"):
-        watcher = StopAtThird()
-        model = LogisticRegression(solver=solver, tol=1e-10).set_callbacks(watcher).fit(X, y)
-        assert len(watcher.scores) == 3 and model.n_iter_[0] == 3
-        assert watcher.scores[-1] == model.score(X, y)
-        assert model.converged_ is False
-
-
 def test_warm_start_without_the_intercept_it_had():
     X, y = problem(2)
     model = LogisticRegression(warm_start=True).fit(X, y)

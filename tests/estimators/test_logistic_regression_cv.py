@@ -311,7 +311,9 @@ def test_score_is_minus_log_loss(data):
     # Some classes only, which scikit-learn's own scorer cannot take.
     one = y == 1
     assert_allclose(model.score(X[one], y[one]), model.predict_log_proba(X[one])[:, 1].mean())
-    with pytest.raises(ValueError, match=r"y has the label 7, which no row"):
+    with pytest.raises(
+        ValueError, match=r"y has the label 7 \(row 0\), which is not among those of the training data"
+    ):
         model.score(X, np.full(len(y), 7))
     with pytest.raises(NotFittedError):
         clone(model).score(X, y)

@@ -75,6 +75,7 @@ def test_loops_equal_plain_numpy(optimizer, penalty, storage, K):
             batch=batch,
             weights=row_weight,
             eta0=eta0,
+            era=trainer.FIRST_ERA if storage.startswith("csr") else None,
         )
         np.testing.assert_allclose(theta, expected, rtol=1e-8, atol=1e-10)
         np.testing.assert_allclose(loss, total, rtol=1e-10)
@@ -92,7 +93,7 @@ def test_eras_and_worn_out_momentum(optimizer, penalty, monkeypatch):
     options = Options(optimizer=optimizer, l1=l1, l2=l2, momentum=0.3, schedule="constant", eta0=0.05)
     theta, _ = train(stored(X, "csr32", np.float64), y, 3, order, options)
     settings = {"optimizer": optimizer, "l1": l1, "l2": l2, "momentum": 0.3, "eta0": 0.05, "batch": 1}
-    expected, _ = descend(X, y, np.zeros((D + 1, 3)), order, rate=lambda t: 0.05, **settings)
+    expected, _ = descend(X, y, np.zeros((D + 1, 3)), order, rate=lambda t: 0.05, era=60, **settings)
     np.testing.assert_allclose(theta, expected, rtol=1e-8, atol=1e-10)
 
 
@@ -165,13 +166,13 @@ def test_drift_is_the_solution_of_its_equation():
     mean, start = rng.normal(size=50), rng.normal(size=50) * (rng.random(50) < 0.7)
     for l1, l2 in ((0.0, 0.0), (0.0, 0.5), (0.4, 0.0), (0.4, 0.5)):
         w, fine = start.copy(), start.copy()
-        updates.drift(w, mean, 0, 50, 1.5, l1, l2)
+        updates.drift(w, mean, 1.5, l1, l2)
         steps = 30_000
         for _ in range(steps):  # backward Euler for the kink, forward for the rest
             x = fine - 1.5 / steps * (mean + l2 * fine)
             fine = np.sign(x) * np.maximum(np.abs(x) - l1 * 1.5 / steps, 0.0)
         np.testing.assert_allclose(w, fine, atol=2e-4)
         twice = start.copy()
-        updates.drift(twice, mean, 0, 50, 0.6, l1, l2)
-        updates.drift(twice, mean, 0, 50, 0.9, l1, l2)
+        updates.drift(twice, mean, 0.6, l1, l2)
+        updates.drift(twice, mean, 0.9, l1, l2)
         np.testing.assert_allclose(twice, w, rtol=1e-12, atol=1e-14)

@@ -12,11 +12,14 @@ from solvers_problems import make_objective
 
 
 def test_auto_by_size_and_storage():
-    assert policy.choose(make_objective(2, l2=0.1)) == "lbfgs"
+    assert policy.choose(make_objective(2, l2=0.1)) == "newton-cg"
     assert policy.choose(make_objective(2, l1=0.1)) == "l1-newton"
     assert policy.choose(make_objective(3, n=100_000, l1=0.1)) == "prox_newton"
-    assert policy.choose(make_objective(3, sparse=True, n=100_000, l2=1e-3)) == "sdca"
-    assert policy.choose(make_objective(3, sparse=True, n=100_000, l2=0.0)) == "metric"
+    assert policy.choose(make_objective(3, sparse=True, n=4_000, d=2_000, l2=1.0)) == "sdca"
+    assert policy.choose(make_objective(3, sparse=True, n=4_000, d=2_000, l2=0.0)) == "metric"
+    assert (
+        policy.choose(make_objective(3, sparse=True, n=100_000, l2=1e-3)) == "metric"
+    )  # few, shared columns
     assert policy.choose(make_objective(3, n=100_000, l2=1e-3)) == "metric"
 
 

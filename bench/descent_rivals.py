@@ -1,0 +1,439 @@
+"""Who takes part in the descent races: anybody who trains a linear classifier by single rows or minibatches.
+
+A rival is built once for the rows (files, tensors and examples in a library's own form are made there, which is not
+timed) and gives ``train``; ``train(epochs)`` trains from nothing and returns ``model``, and ``model()`` the
+probabilities (n_test, K) of the held-out rows.
+"""
+
+import functools
+import os
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from scipy.special import softmax
+
+import data
+from cases import F32, F64
+from rivals import OURS, Rival
+
+ALPHA = 1e-6  # strength of the L2 penalty, for all who have one: little enough to fit a text well
+BATCH = 128
+
+
+@dataclass(eq=False)
+class Rows:
+    """Rows to train on and rows to be judged by."""
+
+    X: object
+    y: np.ndarray
+    X_test: object
+    y_test: np.ndarray
+    n_classes: int
+    parsed: dict = field(default_factory=dict)  # examples of Vowpal Wabbit, by its options
+
+    def log_loss(self, probabilities):
+        """Return the mean log loss on the held-out rows; a probability counts as 1e-15 at least."""
+        p = np.asarray(probabilities, dtype=F64)[np.arange(len(self.y_test)), self.y_test]
+        return float(-np.log(np.maximum(p, 1e-15)).mean())
+
+    def first(self, n):
+        """Return the same with the first n training rows only; a class may be missing."""
+        return Rows(self.X[:n], self.y[:n], self.X_test, self.y_test, self.n_classes)
+
+    @functools.cached_property
+    def folder(self):
+        """A folder for the files that some want; it is gone with these rows."""
+        self._folder = tempfile.TemporaryDirectory(prefix="fastxent-bench-")
+        return Path(self._folder.name)
+
+    def lines(self, line, part="train"):
+        """Yield ``line(label, columns, values)`` of every sparse row."""
+        X, y = (self.X, self.y) if part == "train" else (self.X_test, self.y_test)
+        for label, begin, end in zip(y, X.indptr, X.indptr[1:]):  # noqa: B905 - indptr has one more
+            yield line(label, X.indices[begin:end], X.data[begin:end])
+
+
+@dataclass(frozen=True, eq=False)
+class Descender(Rival):
+    """A rival of the descent races; ``build(rows, n_threads, **step)`` returns ``train``.
+
+    ``steps`` are the step sizes (and what goes with them) that are tried out before the race, the library's own
+    default, if it has one, first. Rivals of the same ``path`` get the same weights in their own ways, and are searched
+    once. Rivals of the same name and dtype are settings of one library: the fastest runs.
+    """
+
+    dtype: type = F32
+    steps: tuple = ({},)
+    patience: int = 12  # epochs at most
+    path: str = ""
+
+    @property
+    def search_name(self):
+        return self.path or self.name
+
+    def __hash__(self):
+        return id(self)
+
+    def start(self, rows, n_threads):
+        """What `memory.peak_megabytes` asks for: a call without arguments."""
+        train = self.build(rows, self.openmp or n_threads, **self.steps[0])
+        return (lambda: train(1)), None
+
+
+# ---------------------------------------------------------------------------------- libraries
+
+
+def with_fastxent(batch_size, rows, n_threads, **step):
+    from fastxent import SGDClassifier
+
+    def train(epochs):
+        model = SGDClassifier(
+            alpha=ALPHA,
+            batch_size=batch_size,
+            max_iter=epochs,
+            tol=None,
+            random_state=0,
+            n_threads=n_threads,
+            **step,
+        ).fit(rows.X, rows.y)
+        return lambda: model.predict_proba(rows.X_test)
+
+    return train
+
+
+def with_scikit_learn(rows, n_threads, **step):
+    """One logistic model for each class against the rest; its probabilities are scaled to sum to one."""
+    from sklearn.linear_model import SGDClassifier
+
+    def train(epochs):
+        model = SGDClassifier(
+            loss="log_loss", alpha=ALPHA, max_iter=epochs, tol=None, random_state=0, n_jobs=n_threads, **step
+        ).fit(rows.X, rows.y)
+        return lambda: model.predict_proba(rows.X_test)
+
+    return train
+
+
+def with_vowpal_wabbit(rows, n_threads, options="", **step):
+    """One against all, logistic; rows are parsed beforehand and go in from Python one by one."""
+    import vowpalwabbit as vw
+
+    bits = int(np.ceil(np.log2((rows.X.shape[1] + 1) * rows.n_classes)))
+    command = (
+        f"--oaa {rows.n_classes} --loss_function logistic --probabilities -b {bits} --quiet {options} "
+        + " ".join(f"--{name} {value}" for name, value in step.items())
+    )
+
+    def line(label, columns, values):
+        return f"{label + 1} | " + " ".join(f"{j}:{x:.7g}" for j, x in zip(columns, values, strict=True))
+
+    if options not in rows.parsed:  # their form depends on the options, and they point into their parser
+        parser = vw.Workspace(command)
+        rows.parsed[options] = parser, [parser.example(text) for text in rows.lines(line)]
+
+    def train(epochs):
+        workspace, (_, examples) = vw.Workspace(command), rows.parsed[options]
+        random = np.random.default_rng(0)
+        for _ in range(epochs):
+            for i in random.permutation(len(examples)).tolist():
+                workspace.learn(examples[i])
+
+        def model():
+            p = np.array([workspace.predict(text) for text in rows.lines(line, "test")])
+            return p / p.sum(axis=1, keepdims=True)
+
+        return model
+
+    return train
+
+
+def with_fasttext(rows, n_threads, lr=0.1):
+    """Supervised softmax over the mean of word vectors of K dimensions: a linear model, of words without weights."""
+    import fasttext
+
+    def words(label, columns, values):
+        return " ".join([f"__label__{label}", *map(str, columns)])
+
+    path = rows.folder / "train.txt"
+    if not path.exists():
+        path.write_text("\n".join(rows.lines(words)) + "\n")
+
+    def train(epochs):
+        model = fasttext.train_supervised(
+            str(path),
+            epoch=epochs,
+            lr=lr,
+            dim=rows.n_classes,
+            loss="softmax",
+            minCount=1,
+            thread=n_threads,
+            verbose=0,
+        )
+
+        def probabilities():  # of its own predict, the wheel repeats the first class's for all
+            vectors, logits_of = model.get_input_matrix(), model.get_output_matrix()
+            by_column = np.zeros((rows.X.shape[1], rows.n_classes))
+            for word, vector in zip(model.words, vectors, strict=False):
+                if word == "</s>":
+                    end = vector
+                else:
+                    by_column[int(word)] = vector
+            known = rows.X_test.sign().astype(F64)
+            hidden = (known @ by_column + end) / (known.sum(axis=1).reshape(-1, 1) + 1)
+            p = np.zeros((len(rows.y_test), rows.n_classes))
+            p[:, [int(label.removeprefix("__label__")) for label in model.labels]] = softmax(
+                np.asarray(hidden) @ logits_of.T, axis=1
+            )
+            return p
+
+        return probabilities
+
+    return train
+
+
+def torch_model(rows, weights, bias):
+    """Return ``model`` of weights (d, K) and bias (K,)."""
+    weights, bias = weights.detach().numpy(), bias.detach().numpy()
+    return lambda: softmax(np.asarray(rows.X_test @ weights + bias, dtype=F64), axis=1)
+
+
+def shuffled_csr(rows, random):
+    """Return the CSR rows in a new order as tensors, and their labels."""
+    import torch
+
+    order = random.permutation(len(rows.y))
+    X = rows.X[order]
+    place = torch.from_numpy(X.indptr.astype(np.int64))
+    return torch.from_numpy(X.indices.astype(np.int64)), torch.from_numpy(X.data), place, rows.y[order]
+
+
+def with_embedding_bag(sparse, rows, n_threads, lr=30.0):
+    """EmbeddingBag, cross_entropy, autograd, optim.SGD."""
+    import torch
+    from torch.nn import functional
+
+    def train(epochs):
+        (n, d), K = rows.X.shape, rows.n_classes
+        bag = torch.nn.EmbeddingBag(
+            d, K, mode="sum", sparse=sparse, _weight=torch.from_numpy(np.zeros((d, K), rows.X.dtype))
+        )
+        bias = torch.zeros(K, dtype=bag.weight.dtype, requires_grad=True)
+        optimizer = torch.optim.SGD([bag.weight, bias], lr=lr)
+        random = np.random.default_rng(0)
+        for _ in range(epochs):
+            columns, values, place, y = shuffled_csr(rows, random)
+            y, bounds = torch.from_numpy(y), place.tolist()
+            for first in range(0, n, BATCH):
+                stop = min(first + BATCH, n)
+                begin, end = bounds[first], bounds[stop]
+                logits = bag(columns[begin:end], place[first:stop] - begin, values[begin:end]) + bias
+                optimizer.zero_grad()
+                functional.cross_entropy(logits, y[first:stop]).backward()
+                optimizer.step()
+        return torch_model(rows, bag.weight, bias)
+
+    return train
+
+
+def with_embedding_bag_by_hand(rows, n_threads, lr=30.0):
+    """The same steps without autograd: only rows of weights that a batch has are written."""
+    import torch
+    from torch.nn import functional
+
+    @torch.no_grad()
+    def train(epochs):
+        (n, d), K = rows.X.shape, rows.n_classes
+        weights = torch.from_numpy(np.zeros((d, K), rows.X.dtype))
+        bias = torch.zeros(K, dtype=weights.dtype)
+        random = np.random.default_rng(0)
+        for _ in range(epochs):
+            columns, values, place, y = shuffled_csr(rows, random)
+            y, bounds, lengths = torch.from_numpy(y), place.tolist(), place.diff()
+            for first in range(0, n, BATCH):
+                stop = min(first + BATCH, n)
+                j, x = columns[bounds[first] : bounds[stop]], values[bounds[first] : bounds[stop]]
+                start, numbers = place[first:stop] - bounds[first], torch.arange(stop - first)
+                q = functional.embedding_bag(j, weights, start, mode="sum", per_sample_weights=x)
+                q = torch.softmax(q.add_(bias), dim=1)
+                q[numbers, y[first:stop]] -= 1
+                row = torch.repeat_interleave(numbers, lengths[first:stop])
+                weights.index_add_(0, j, q[row].mul_(x[:, None]), alpha=-lr / (stop - first))
+                bias.sub_(q.sum(dim=0), alpha=lr / (stop - first))
+        return torch_model(rows, weights, bias)
+
+    return train
+
+
+def dense_batches(rows, epochs):
+    """Yield batches of preloaded dense rows and their labels, in a new order each epoch."""
+    import torch
+
+    X, y = torch.from_numpy(rows.X), torch.from_numpy(rows.y)
+    torch.manual_seed(0)
+    for _ in range(epochs):
+        for batch in torch.randperm(len(y)).split(BATCH):
+            yield X[batch], y[batch]
+
+
+def with_torch_linear(rows, n_threads, lr=0.1):
+    """addmm, cross_entropy, autograd, optim.SGD in its fused form."""
+    import torch
+    from torch.nn import functional
+
+    def train(epochs):
+        weights = torch.from_numpy(np.zeros((rows.n_classes, rows.X.shape[1]), rows.X.dtype)).requires_grad_()
+        bias = torch.zeros(rows.n_classes, dtype=weights.dtype, requires_grad=True)
+        optimizer = torch.optim.SGD([weights, bias], lr=lr, fused=True)
+        for X, y in dense_batches(rows, epochs):
+            optimizer.zero_grad()
+            functional.cross_entropy(functional.linear(X, weights, bias), y).backward()
+            optimizer.step()
+        return torch_model(rows, weights.T, bias)
+
+    return train
+
+
+def with_torch_by_hand(rows, n_threads, lr=0.1):
+    """The same steps without autograd: two products a batch, the second straight into the weights."""
+    import torch
+
+    @torch.no_grad()
+    def train(epochs):
+        weights = torch.from_numpy(np.zeros((rows.X.shape[1], rows.n_classes), rows.X.dtype))
+        bias = torch.zeros(rows.n_classes, dtype=weights.dtype)
+        numbers = torch.arange(BATCH)
+        for X, y in dense_batches(rows, epochs):
+            q = torch.softmax(torch.addmm(bias, X, weights), dim=1)
+            q[numbers[: len(y)], y] -= 1
+            weights.addmm_(X.T, q, alpha=-lr / len(y))
+            bias.sub_(q.sum(dim=0), alpha=lr / len(y))
+        return torch_model(rows, weights, bias)
+
+    return train
+
+
+# ------------------------------------------------------------------------------------- races
+
+
+def etas(*values, **more):
+    return tuple({"eta0": eta0, **more} for eta0 in values)
+
+
+def ours(batch_size, *more):
+    """Our own in both precisions: the automatic step first, then those of a search."""
+    steps = ({}, *more)
+    build = functools.partial(with_fastxent, batch_size)
+    return [Descender(OURS, "fastxent", build, dtype=dtype, steps=steps) for dtype in (F64, F32)]
+
+
+def scikit_learn(*steps):
+    return [
+        Descender(
+            "scikit-learn",
+            "sklearn.linear_model",
+            with_scikit_learn,
+            dtype=dtype,
+            steps=steps,
+            patience=8,
+        )
+        for dtype in (F64, F32)
+    ]
+
+
+def torch_rivals(name, builds, lrs, all_threads=False):
+    """Every way of one PyTorch rival, in both precisions, on one thread or (also) on all."""
+    return [
+        Descender(
+            name,
+            "torch",
+            build,
+            setting=f"{how}{', all threads' if openmp else ''}",
+            openmp=openmp,
+            dtype=dtype,
+            steps=tuple({"lr": lr} for lr in lrs),
+            path="PyTorch",
+        )
+        for dtype in (F64, F32)
+        for how, build in builds.items()
+        for openmp in ((None, os.cpu_count()) if all_threads else (None,))
+    ]
+
+
+SPARSE_BAGS = {
+    "sparse gradients": functools.partial(with_embedding_bag, True),
+    "dense gradients": functools.partial(with_embedding_bag, False),
+}
+BAG_STEPS = (30.0, 45.0, 60.0)
+ON_TEXT = [
+    *ours(1, *etas(8.0, 16.0), {"learning_rate": "cosine"}, *etas(3.0, learning_rate="cosine")),
+    *scikit_learn(
+        {},
+        *etas(3.0, learning_rate="constant"),
+        *etas(30.0, learning_rate="invscaling", power_t=0.25),
+    ),
+    *torch_rivals("PyTorch by hand", {"index_add_": with_embedding_bag_by_hand}, BAG_STEPS),
+    *torch_rivals("PyTorch EmbeddingBag", SPARSE_BAGS, BAG_STEPS),
+]  # fmt: skip
+WORDS_ONLY = [
+    Descender(
+        name,
+        "vowpalwabbit",
+        functools.partial(with_vowpal_wabbit, options=options),
+        steps=tuple({"learning_rate": rate} for rate in rates),
+        patience=4,
+    )
+    for name, options, rates in (
+        ("Vowpal Wabbit", "", (0.5, 1.0, 2.0)),
+        ("Vowpal Wabbit --sgd", "--sgd --power_t 0", (1.0, 3.0)),
+    )
+] + [
+    Descender(
+        "fastText",
+        "fasttext",
+        with_fasttext,
+        steps=tuple({"lr": lr} for lr in (0.2, 0.4, 0.8)),
+        patience=8,
+    )
+]
+IN_MINIBATCHES = [
+    *ours(BATCH, *etas(0.05, 0.1, 0.2, learning_rate="constant"), {"learning_rate": "cosine"}),
+    *torch_rivals(
+        "PyTorch",
+        {"by hand": with_torch_by_hand, "autograd": with_torch_linear},
+        (0.05, 0.1, 0.2),
+        all_threads=True,
+    ),
+]
+BY_PIXELS = [
+    *ours(1, *etas(0.003, 0.01, 0.03)),
+    *scikit_learn(*etas(0.003, 0.01, learning_rate="constant")),
+]
+
+
+@dataclass(frozen=True, eq=False)
+class Race:
+    """Rows and who trains on them; ``make(dtype, part)`` returns X and y. ``goal``: is there a loss to be reached."""
+
+    name: str
+    n_classes: int
+    make: Callable
+    rivals: list
+    goal: bool = True
+
+    def rows(self, dtype):
+        return Rows(*self.make(dtype, "train"), *self.make(dtype, "test"), self.n_classes)
+
+
+def glosses(units):
+    return lambda dtype, part: data.glosses(dtype, units, part)
+
+
+RACES = [
+    Race("WordNet glosses, words, 45 classes", 45, glosses("words"), ON_TEXT + WORDS_ONLY),
+    Race("WordNet glosses, character n-grams, 45 classes", 45, glosses("characters"), ON_TEXT, goal=False),
+    Race("Fashion-MNIST, 10 classes, minibatches of 128", 10, data.fashion, IN_MINIBATCHES),
+    Race("Fashion-MNIST, 10 classes, single rows", 10, data.fashion, BY_PIXELS),
+]
