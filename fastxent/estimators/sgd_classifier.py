@@ -15,6 +15,7 @@ from sklearn.utils.metaestimators import available_if
 
 from .. import validation
 from ..objective import Objective
+from ..rows import without_duplicates
 from .base import LinearClassifier, for_kernels, restored_on_failure
 from .callbacks import IterationTasks
 
@@ -347,7 +348,7 @@ class SGDClassifier(LinearClassifier):
                 "The weights of all rows are zero once class_weight is taken in; one must be positive."
             )
         if shuffle:
-            from ..sgd.rows import by_content  # brings Numba
+            from ..sgd.order import by_content  # brings Numba
 
             rows = by_content(X, target, rows)
             rows = rows if repeats is None else np.repeat(rows, repeats[rows])
@@ -464,13 +465,8 @@ class SGDClassifier(LinearClassifier):
         trouble = _beyond_float32(X)
         if trouble is not None:
             raise ValueError(trouble)
-        if sp.issparse(X):
-            from ..sgd.rows import has_duplicates  # brings Numba
-
-            if has_duplicates(X):  # entries that come twice would count wrongly as two
-                X = X.copy()
-                X.sum_duplicates()
-        return X, target, classes
+        # Entries that stand twice would count wrongly as two.
+        return without_duplicates(X), target, classes
 
     def _weights(self, classes, target, sample_weight, repeats=None):
         """Weights of rows, of each visit of a row, and of soft labels' classes; and the rows that count.

@@ -123,6 +123,32 @@ cdef class LinearSoftmax:
                 unpack(&self.layout, <const float**>address_of, count, scale, l2, <const float*>t, <float*>o, first,
                        stop)
 
+    def squared_norms(self, Py_ssize_t first, Py_ssize_t stop, out):
+        """|x_i|^2 of rows first..stop into out[first:stop], float64."""
+        cdef double* o = <double*>address(out, self.n * 8, True)
+        cdef const char* x = self.rows.values
+        check_range(first, stop, self.n)
+        with nogil:
+            if self.is_double and self.rows.storage != CSR64:
+                squared_norms_of(&self.rows, first, stop, <const double*>x, <const int32_t*>NULL, o)
+            elif self.is_double:
+                squared_norms_of(&self.rows, first, stop, <const double*>x, <const int64_t*>NULL, o)
+            elif self.rows.storage != CSR64:
+                squared_norms_of(&self.rows, first, stop, <const float*>x, <const int32_t*>NULL, o)
+            else:
+                squared_norms_of(&self.rows, first, stop, <const float*>x, <const int64_t*>NULL, o)
+
+    def has_duplicates(self, last_row):
+        """Whether a CSR row names a column twice; its entries need not be sorted. last_row: intp, d times -1."""
+        cdef Py_ssize_t* last = <Py_ssize_t*>address(last_row, self.d * 8, True)
+        cdef bint found = False
+        with nogil:
+            if self.rows.storage == CSR32:
+                found = names_twice(&self.rows, <const int32_t*>NULL, last)
+            elif self.rows.storage == CSR64:
+                found = names_twice(&self.rows, <const int64_t*>NULL, last)
+        return found
+
     def loss(self, weights, scratch, Py_ssize_t first, Py_ssize_t stop, gradient=None, row_loss=None):
         """Sum of s_i loss_i over rows first..stop; adds their gradient to `gradient`, writes row_loss[first:stop]."""
         cdef char* w = self.buffer(weights, self.weights_size, False)

@@ -4,7 +4,7 @@ schedules   step size by number of the update
 updates     optimisers and penalties on a stretch of parameters
 gaps        updates in which a feature has no gradient, all at once
 loops       an epoch, or a piece of one, in one call
-rows        one pass over all rows: their sizes, and an order by what they hold
+order       rows sorted by what they hold
 trainer     the state of a training, and the way from arrays to the loops and back
 descents    epochs as the estimators see them: by rows and minibatches, by all rows, SVRG, Hogwild
 warmup      compile what people use most

@@ -7,7 +7,7 @@ import numpy as np
 
 from .. import parallel
 from ..objective import Objective
-from . import rows
+from ..rows import squared_norms
 from .trainer import Data
 
 _POWER_STEPS = 20  # passes spent on the largest curvature
@@ -90,7 +90,7 @@ class FullBatch(Minibatches):
         """The inverse of the largest curvature that the penalised loss can have anywhere."""
         objective, options = self._objective, self.training.options
         if self.training.adaptive:
-            squares = rows.squares(objective.X)
+            squares = squared_norms(objective.X)
             self.training.scale(float(np.mean(squares)) + 1.0)
             return
         zero = objective.initial()

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from .. import kernels, parallel
-from . import loops, rows
+from ..rows import squared_norms
+from . import loops
 from .loops import AVERAGED, CLOCK, COUNTERS, ETA, LOWERED, SCALE, SYNCED, UPDATES, Memory, Rule
 from .schedules import SCHEDULES
 from .updates import ADAM, ADAMW, FTRL, MOMENTS, MOMENTUM, NESTEROV, OPTIMIZERS, SGD, SVRG
@@ -107,7 +108,7 @@ class Data:
         self.weights = np.zeros(0) if row_weight is None else row_weight
         self.squares = np.zeros(0)
         if options.eta0 is None:
-            self.squares = rows.squares(X)
+            self.squares = squared_norms(X)
 
     def bind(self):
         """The rows with scratch of their own, for one thread."""

@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import scipy.sparse as sp
 
-from .rows import by_content
+from .order import by_content
 from .trainer import Data, Options, Training
 
 

@@ -30,6 +30,7 @@ the second term is absent and the first is a certificate.
 import numpy as np
 
 from .. import kernels, parallel
+from ..rows import squared_norms, without_duplicates
 from . import metric
 from .result import STOPPED_BY_CALLER, Recorder, attainable, out_of_iterations
 
@@ -119,7 +120,7 @@ class _Ascent:
         self._total = objective.total_weight if objective.total_weight > 0 else 1.0
         self._scale = 1.0 / (objective.l2 * self._total)
         n, K = objective.n_rows, objective.K
-        self._square = _squared_norms(objective.X)
+        self._square = squared_norms(without_duplicates(objective.X))
         size = self._square.mean()
         self._beta = min(90.0 * K * objective.l2, 12.0 * size) if objective.fit_intercept else 0.0
         self._log_alpha = np.empty((n, K), objective.dtype)
@@ -204,16 +205,6 @@ def _hand_over(objective, theta, record, tol, max_iter, callback, row_weight):
         rest.history[name] = values + [offset + value for value in rest.history[name][1:]]
     rest.n_iter = rest.history["epoch"][-1]
     return rest
-
-
-def _squared_norms(X):
-    """|x_i|^2 of the rows of a CSR matrix; entries that stand twice add up first."""
-    if not X.has_canonical_format:
-        X = X.copy()
-        X.sum_duplicates()
-    squares = np.square(X.data, dtype=np.float64)
-    rows = np.repeat(np.arange(X.shape[0]), np.diff(X.indptr))
-    return np.bincount(rows, weights=squares, minlength=X.shape[0])
 
 
 def _frequencies(value, grad):

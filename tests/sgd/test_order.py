@@ -6,7 +6,7 @@ import scipy.sparse as sp
 from numpy.testing import assert_array_equal
 
 from fastxent import SGDClassifier
-from fastxent.sgd.rows import by_content, has_duplicates
+from fastxent.sgd.order import by_content
 
 
 def rows(dtype=np.float64, n=60, d=7, seed=0):
@@ -53,19 +53,6 @@ def test_labels_and_columns_count():
     turned = [np.roll(np.arange(6), k) for k in range(6)]
     orders = {tuple(by_content(X[p], y[p], np.arange(6)).tolist()) for p in turned}
     assert len(orders) == 6  # a tie would keep the rows' places
-
-
-def test_duplicates_are_found_in_rows_of_any_order():
-    X = sp.random_array((30, 50), density=0.2, rng=np.random.default_rng(0), format="csr")
-    assert not has_duplicates(X)
-    for i in range(30):  # backwards
-        part = slice(X.indptr[i], X.indptr[i + 1])
-        X.indices[part], X.data[part] = X.indices[part][::-1].copy(), X.data[part][::-1].copy()
-    X = sp.csr_array((X.data, X.indices, X.indptr), shape=X.shape)
-    assert not X.has_sorted_indices and not has_duplicates(X)
-    last = X.indptr[-1] - 1
-    X.indices[last] = X.indices[X.indptr[-2]]
-    assert has_duplicates(sp.csr_array((X.data, X.indices, X.indptr), shape=X.shape))
 
 
 @pytest.fixture(params=[{}, {"batch_size": 7}, {"optimizer": "adamw"}, {"optimizer": "svrg"}], ids=str)

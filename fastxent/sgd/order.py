@@ -1,4 +1,4 @@
-"""One pass over all rows: their sizes, and an order that depends on what they hold, not on where they stand.
+"""Rows in an order that depends on what they hold, not on where they stand.
 
 A shuffled training draws its random orders from that order. So the model does not depend on how a table was sorted, nor
 on whether it was dense or sparse; and a row of weight 3 that is visited three times leads to the bits of three equal
@@ -7,36 +7,13 @@ rows.
 
 import numpy as np
 
+from ..rows import pieces
 from .compile import jit
-
-PIECE = 1 << 23  # entries between two looks for Ctrl-C
 
 # Odd numbers without a pattern (fractions of the golden ratio and of roots of 2 and 3), for multiplicative hashing
 # modulo 2^64: Knuth, The Art of Computer Programming, volume 3, section 6.4.
 _COLUMN, _VALUE, _TARGET = map(np.uint64, (0x9E3779B97F4A7C15, 0x6A09E667F3BCC909, 0xBB67AE8584CAA73B))
 _HALF = np.uint64(29)
-
-
-def squares(X):
-    """|x_i|^2 of every row, in float64."""
-    out = np.empty(X.shape[0])
-    if isinstance(X, np.ndarray):
-        X = X.view(np.ndarray)
-        for piece in _pieces(X.shape[0], X.size):
-            dense_squares(X[piece], out[piece])
-    else:
-        data, indptr = X.data.view(np.ndarray), X.indptr.view(np.ndarray)
-        for piece in _pieces(X.shape[0], len(data)):
-            sparse_squares(data, indptr[piece.start : piece.stop + 1], out[piece])
-    return out
-
-
-def has_duplicates(X):
-    """Whether a row of a CSR matrix names a column twice; its entries need not be sorted."""
-    if X.has_canonical_format:
-        return False
-    indices, indptr = X.indices.view(np.ndarray), X.indptr.view(np.ndarray)
-    return find_duplicate(indices, indptr, np.full(X.shape[1], -1))
 
 
 def by_content(X, target, rows):
@@ -54,52 +31,19 @@ def _keys(X):
     if isinstance(X, np.ndarray):
         X, bits = X.view(np.ndarray), _bits(X)
         keys = np.empty(X.shape[0], np.uint64)
-        for piece in _pieces(X.shape[0], X.size):
-            dense_keys(X[piece], bits[piece], keys[piece])
+        for first, stop in pieces(X.shape[0], X.size):
+            dense_keys(X[first:stop], bits[first:stop], keys[first:stop])
         return keys
     parts = X if isinstance(X, tuple) else (X.data, X.indices, X.indptr)
     data, indices, indptr = (part.view(np.ndarray) for part in parts)
     keys, bits = np.empty(len(indptr) - 1, np.uint64), _bits(data)
-    for piece in _pieces(len(keys), len(data)):
-        sparse_keys(data, indices, indptr[piece.start : piece.stop + 1], bits, keys[piece])
+    for first, stop in pieces(len(keys), len(data)):
+        sparse_keys(data, indices, indptr[first : stop + 1], bits, keys[first:stop])
     return keys
-
-
-def _pieces(n, entries):
-    step = max(1, n * PIECE // max(1, entries))
-    return [slice(first, min(first + step, n)) for first in range(0, n, step)]
 
 
 def _bits(values):
     return values.view(np.ndarray).view(np.uint64 if values.itemsize == 8 else np.uint32)
-
-
-@jit
-def find_duplicate(indices, indptr, last_row):
-    for i in range(len(indptr) - 1):
-        for p in range(indptr[i], indptr[i + 1]):
-            if last_row[indices[p]] == i:
-                return True
-            last_row[indices[p]] = i
-    return False
-
-
-@jit
-def dense_squares(X, out):
-    for i in range(X.shape[0]):
-        total = 0.0
-        for j in range(X.shape[1]):
-            total += float(X[i, j]) * float(X[i, j])
-        out[i] = total
-
-
-@jit
-def sparse_squares(data, indptr, out):
-    for i in range(len(indptr) - 1):
-        total = 0.0
-        for p in range(indptr[i], indptr[i + 1]):
-            total += float(data[p]) * float(data[p])
-        out[i] = total
 
 
 @jit
