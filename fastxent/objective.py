@@ -7,6 +7,7 @@ disk, over the partitions of a cluster) runs under the same solvers.
 """
 
 import numpy as np
+import scipy.sparse as sp
 
 from . import kernels, parallel
 
@@ -18,6 +19,7 @@ MAX_CALL = 400_000_000
 MAX_PARTS = 32
 PARTS_MEMORY = 1 << 26
 STORE_MEMORY = 1 << 28  # bytes of probabilities kept for Hessian products
+FINDING_COLUMNS = 400  # bytes a pass moves in the time that it takes to find the column of one non-zero
 
 
 class Objective:
@@ -111,6 +113,7 @@ class Objective:
         if reduction == "mean":
             self._scale = 1.0 / self.total_weight if self.total_weight > 0 else 0.0
         self.targets = (target, n_classes, weight, class_weight, label_smoothing)
+        X, self._features = occurring(X, self.K, 4)  # passes over theta and gradients
         self._rows = bind(X, self.K, *self.targets)
         parts = gradient_parts(X, self._rows)
         self._bounds = split(X, parts, self._rows.block)
@@ -209,8 +212,8 @@ class Objective:
 
     @property
     def rows(self):
-        """The kernels' view of X and its targets, for solvers that visit single rows."""
-        return self._rows
+        """The kernels' view of X, all columns, and its targets, for solvers that visit single rows."""
+        return self._rows if self._features is None else bind(self.X, self.K, *self.targets)
 
     def initial(self):
         """Return theta = 0."""
@@ -380,21 +383,31 @@ class Objective:
 
     def _finish(self, parts, theta, out):
         """out = the parts added up in order, scaled, and the penalty's gradient."""
-        d1, K = self.shape
-        pieces = max(1, min(16, d1 * K * len(parts) // 500_000))
         factor = self.penalty_factor
         l2 = self.l2 if factor is None else 0.0
-
-        def piece(i):
-            first, stop = d1 * i // pieces, d1 * (i + 1) // pieces
-            self._rows.unpack(parts, self._scale, l2, theta, out, first, stop)
-            if factor is not None and self.l2 != 0:
-                rows = slice(first, min(stop, d1 - 1))
-                out[rows] += (self.l2 * factor[rows, np.newaxis]) * theta[rows]
-
-        parallel.run(piece, pieces, self.n_threads)
+        if self._features is None:
+            self._unpack(parts, l2, theta, out)
+        else:
+            some = np.empty((len(self._features), self.K), out.dtype)
+            self._unpack(parts, l2, some if l2 == 0 else theta.take(self._features, axis=0), some)
+            if l2 == 0:
+                out.fill(0)
+            else:
+                np.multiply(theta, l2, out=out, dtype=np.float64, casting="same_kind")
+            out[self._features] = some
+        if factor is not None and self.l2 != 0:
+            out[:-1] += (self.l2 * factor)[:, np.newaxis] * theta[:-1]
         if not self.fit_intercept:
             out[-1] = 0
+
+    def _unpack(self, parts, l2, theta, out):
+        d1, K = out.shape
+        pieces = max(1, min(16, d1 * K * len(parts) // 500_000))
+
+        def piece(i):
+            self._rows.unpack(parts, self._scale, l2, theta, out, d1 * i // pieces, d1 * (i + 1) // pieces)
+
+        parallel.run(piece, pieces, self.n_threads)
 
     def _pack(self, theta):
         rows = self._rows
@@ -405,7 +418,9 @@ class Objective:
             theta[-1] = 0
             return theta
         weights = self._weights.take()
-        d1, K = self.shape
+        if self._features is not None:
+            theta = theta.take(self._features, axis=0)
+        d1, K = theta.shape
         if not self.fit_intercept and theta[-1].any():
             theta = theta.copy()
             theta[-1] = 0
@@ -429,6 +444,27 @@ def bind(X, K, *targets):
     return kernels.LinearSoftmax((X.data, X.indices, X.indptr, *X.shape), K, *targets)
 
 
+def occurring(X, K, passes):
+    """Return CSR X without its empty columns, and the rows of theta that are left: the others', and the intercept's.
+
+    Only if those are few, and that saves time in the first use, of so many passes over theta. Else X itself, and None.
+    """
+    n, d = X.shape
+    if isinstance(X, np.ndarray) or d < 2 * X.nnz:
+        return X, None
+    if passes * d * K * X.dtype.itemsize < FINDING_COLUMNS * X.nnz:
+        return X, None
+    named = np.zeros(X.nnz + 1, X.indices.dtype)  # the first stays, so that there is one
+    named[1:] = X.indices
+    named.sort()
+    named = named[np.append(True, named[1:] != named[:-1])]
+    place = np.empty(d, named.dtype)
+    place[named] = np.arange(len(named))
+    return sp.csr_matrix((X.data, place.take(X.indices), X.indptr), shape=(n, len(named))), np.append(
+        named, d
+    )
+
+
 def work(X, K):
     """Cost of a product of X with K columns, in multiplications of the dense one: reading X, or finding one's way in
     a
@@ -449,7 +485,8 @@ def gradient_parts(X, rows):
         max(2, total // (24 * size)),  # adding up the parts stays a small share
         -(-rows.n // rows.block),
     )
-    return max(1, int(parts))
+    # Few ranges must share out evenly: three of them leave one of two threads idle for half of the time.
+    return 1 << int(parts).bit_length() - 1 if 1 < parts < 8 else max(1, int(parts))
 
 
 def split(X, parts, block):

@@ -3,7 +3,7 @@
 import numpy as np
 
 from . import kernels, parallel
-from .objective import MIN_PIECE, bind, call_ranges, split, work
+from .objective import MIN_PIECE, bind, call_ranges, occurring, split, work
 
 _KINDS = {"logits": "logits", "proba": "softmax", "log_proba": "log_softmax"}
 
@@ -24,6 +24,9 @@ def predict(X, theta, output, n_threads=None):
     ndarray (n, K) in the dtype of X; of a binary model logits (n,), and (n, 2) otherwise.
     """
     n, K = X.shape[0], theta.shape[1]
+    X, features = occurring(X, K, 1)
+    if features is not None:
+        theta = theta.take(features, axis=0)
     rows = bind(X, K)
     if rows.uses_theta:
         weights = np.ascontiguousarray(theta, X.dtype)

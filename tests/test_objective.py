@@ -132,6 +132,27 @@ def test_the_same_bits_on_any_number_of_threads(level, dtype, kind, monkeypatch)
     assert all(result == results[0] for result in results)
 
 
+@pytest.mark.parametrize("index_dtype", [np.int32, np.int64])
+@pytest.mark.parametrize("K", [1, 3, 30])
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_columns_that_never_occur_are_left_out_and_change_no_bit(dtype, K, index_dtype, monkeypatch):
+    rng = np.random.default_rng(K)
+    n, d = 40, 3000
+    for density in (0.0005, 0.0):
+        X = sp.random_array((n, d), density=density, format="csr", dtype=dtype, rng=rng)
+        X.indices, X.indptr = X.indices.astype(index_dtype), X.indptr.astype(index_dtype)
+        y, direction = rng.integers(0, max(K, 2), n), theta_of(rng, d, K, np.float64)
+        for theta_dtype, l2, fit_intercept in itertools.product(DTYPES, (0.0, 0.3), (True, False)):
+            arguments = {"l2": l2, "fit_intercept": fit_intercept}
+            theta, v = direction[::-1].astype(theta_dtype), direction.astype(theta_dtype)
+            some = Objective(X, y, n_classes=max(K, 2), binary=K == 1, **arguments)
+            with monkeypatch.context() as patch:
+                patch.setattr(objective, "occurring", lambda X, *_: (X, None))
+                whole = Objective(X, y, n_classes=max(K, 2), binary=K == 1, **arguments)
+            assert some._rows.d < whole._rows.d == some.rows.d == d
+            assert everything(some, theta, v) == everything(whole, theta, v)
+
+
 @pytest.mark.parametrize("K", [3, 30])
 def test_parameters_may_stand_in_any_order_and_results_only_in_c_order(level, K):
     rng = np.random.default_rng(K)

@@ -154,3 +154,16 @@ def test_prediction_and_objective_see_the_same_logits():
         y = rng.integers(max(2, K), size=200, dtype=np.intp)
         losses = objective.Objective(X, y, n_classes=max(2, K), binary=K == 1).row_losses(theta)
         np.testing.assert_allclose(-predict(X, theta, "log_proba")[np.arange(200), y], losses, rtol=1e-13)
+
+
+@pytest.mark.parametrize("K", [1, 3, 30])
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_columns_that_never_occur_change_no_bit(dtype, K, monkeypatch):
+    rng = np.random.default_rng(K)
+    X = sp.random_array((50, 10_000), density=0.0001, format="csr", dtype=dtype, rng=rng)
+    theta = theta_of(rng, 10_000, K, np.float64)
+    assert prediction.occurring(X, K, 1)[1] is not None
+    some = [predict(X, theta, output) for output in OUTPUTS]
+    monkeypatch.setattr(prediction, "occurring", lambda X, *_: (X, None))
+    for output, got in zip(OUTPUTS, some, strict=True):
+        np.testing.assert_array_equal(got, predict(X, theta, output))

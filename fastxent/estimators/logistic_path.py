@@ -129,7 +129,7 @@ def logistic_path(
     >>> path.coefs.shape, path.alphas.round(4)
     ((4, 3, 4), array([0.7653, 0.1649, 0.0355, 0.0077]))
     >>> [int((coef != 0).sum()) for coef in path.coefs]
-    [0, 2, 4, 5]
+    [0, 2, 2, 4]
     """
     model = LogisticRegression(
         l1_ratio=l1_ratio,

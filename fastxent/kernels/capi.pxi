@@ -25,7 +25,7 @@ cdef void csr_row_dot(Py_ssize_t nnz, const real* x, const index* j, const real*
     cdef Py_ssize_t L = lanes(x), k, chunk
     for chunk in range(steps(K, 8 * L)):
         k = chunk * 8 * L
-        csr_dot_tile(<int>clamp(steps(K - k, L), 1, 8), nnz, x, j, w + k, ld, z + k)
+        csr_dot_tile(<int>clamp(steps(K - k, L), 1, 8), nnz, 0, x, j, w + k, ld, z + k)
 
 
 cdef void csr_row_add(Py_ssize_t nnz, const real* x, const index* j, const real* q, Py_ssize_t K, real* g,
@@ -33,7 +33,7 @@ cdef void csr_row_add(Py_ssize_t nnz, const real* x, const index* j, const real*
     cdef Py_ssize_t L = lanes(x), k, chunk
     for chunk in range(steps(K, 8 * L)):
         k = chunk * 8 * L
-        csr_add_tile(<int>clamp(steps(K - k, L), 1, 8), nnz, x, j, q + k, g + k, ld)
+        csr_add_tile(<int>clamp(steps(K - k, L), 1, 8), nnz, 0, x, j, q + k, g + k, ld)
 
 
 cdef api void csr_dot(bint is_double, bint is_wide, Py_ssize_t nnz, const void* x, const void* j, const void* w,

@@ -487,28 +487,13 @@ cdef void predict_range(LinearSoftmax self, Py_ssize_t first, Py_ssize_t stop, c
         if kind != LOGITS:
             output_rows(kind, z, z, rs, cs, rows, K, <real*>NULL, &s.aux)
         if rs == 1:
-            turn_back(z, cs, rows, K, out + i * K)
+            turn_block(z, cs, K, rows, out + i * K, K)
         else:
             for r in range(rows):
                 memcpy(out + (i + r) * K, z + r * rs, K * sizeof(real))
 
 
 # ---- arrays of logits ----------------------------------------------------------------------------------------------
-
-cdef void turn(const real* rows_of, Py_ssize_t rows, Py_ssize_t K, real* z, Py_ssize_t ldz) noexcept nogil:
-    """(rows, K) in C order to rows in lanes."""
-    cdef Py_ssize_t i, k
-    for k in range(K):
-        for i in range(rows):
-            z[k * ldz + i] = rows_of[i * K + k]
-
-
-cdef void turn_back(const real* z, Py_ssize_t ldz, Py_ssize_t rows, Py_ssize_t K, real* rows_of) noexcept nogil:
-    cdef Py_ssize_t i, k
-    for i in range(rows):
-        for k in range(K):
-            rows_of[i * K + k] = z[k * ldz + i]
-
 
 cdef enum:
     LOGIT_ROWS = 64                                                # rows of a block of logits
@@ -563,10 +548,10 @@ cdef void output_range(const real* z, real* out, Output kind, Py_ssize_t K, Py_s
             for k in range(K):  # as many pieces of `rows` numbers
                 sigmoid_rows(zi + k * rows, out + i * K + k * rows, rows, <real*>aux.rest)
         elif K <= FEW_LANES:
-            turn(zi, rows, K, block, LOGIT_ROWS)
+            turn_block(zi, K, rows, K, block, LOGIT_ROWS)
             output_rows(kind, block, block, 1, LOGIT_ROWS, rows, K, lse, &aux)
             if kind != LOGSUMEXP:
-                turn_back(block, LOGIT_ROWS, rows, K, out + i * K)
+                turn_block(block, LOGIT_ROWS, K, rows, out + i * K, K)
         else:
             output_rows(kind, zi, out + i * K, K, 1, rows, K, lse, &aux)
 
@@ -618,10 +603,10 @@ cdef double loss_logits_range(const Targets* targets, const real* z, Py_ssize_t 
         rows = clamp(stop - i, 0, LOGIT_ROWS)
         losses = row_loss + i if row_loss else NULL
         if K <= FEW_LANES:
-            turn(z + i * K, rows, K, block, LOGIT_ROWS)
+            turn_block(z + i * K, K, rows, K, block, LOGIT_ROWS)
             total += loss_rows(targets, i, block, block if g else NULL, 1, LOGIT_ROWS, rows, K, scale, losses, &aux)
             if g:
-                turn_back(block, LOGIT_ROWS, rows, K, g + i * K)
+                turn_block(block, LOGIT_ROWS, K, rows, g + i * K, K)
         else:
             total += loss_rows(targets, i, z + i * K, g + i * K if g else NULL, K, 1, rows, K, scale, losses, &aux)
     return total

@@ -5,9 +5,10 @@
 #   FEATURES  dense, few classes   weights (K, ldw): a row of features per class, intercepts (K) behind them.
 #                                  Logits by the dot tile, gradient by the outer tile over features: X is read from
 #                                  memory once, in place, for both, and no lane is wasted on padding classes.
-#   CLASSES   dense, many classes  weights and gradient as the caller has them, (d + 1, K). X is copied by blocks,
-# with a
-#                                  column of ones; panels of classes are copied as they are used.
+#                                  X in Fortran order: the tiles change places. Short rows: logits by the outer tile,
+#                                  too, from a turned copy of the block.
+#   CLASSES   dense, many classes  weights and gradient as the caller has them, (d + 1, K). X is copied by blocks, with
+#                                  a column of ones; panels of classes are copied as they are used.
 #   SPARSE    CSR                  weights (d + 1, ldw): classes contiguous, padded to whole registers.
 
 ctypedef enum Storage:
@@ -23,6 +24,12 @@ ctypedef enum Scheme:
 cdef enum:
     CONTRACTION = 128      # features of a panel of CLASSES: with 4 registers of classes it fills the first-level cache
     FEW_CLASSES = 12       # up to here FEATURES beats CLASSES; up to twice that where CLASSES would pad by a third
+    FETCHED_LINES = 256    # cache lines of weights that a sparse loop fetches ahead: a third of the first-level cache
+    FAR = 524288           # bytes of weights from which it does
+    SHORT_CLASSES = 64     # FEATURES up to here, too, for rows of no more bytes than
+    SHORT_ROW = 512
+    COLUMN_CLASSES = 4     # columns of X in Fortran order are read in place up to here, or if they are no more than
+    COLUMN_FEATURES = 100
     FEW_LANES = 16         # up to here a sparse block is turned so that rows stand in lanes
 
 cdef struct Rows:
@@ -43,6 +50,10 @@ cdef struct Layout:
     Py_ssize_t ldx                 # row length of that copy
     Py_ssize_t ldw                 # row length of weights and gradient
     int narrow                     # SPARSE: lanes of the narrow register that ends a row, or 0
+    Py_ssize_t ahead               # SPARSE: non-zeros between fetching a row of weights and using it, or 0
+    bint columns                   # FEATURES: whole registers of rows of X in Fortran order are read in place
+    bint turned                    # FEATURES: logits from blocks of X with rows in lanes, turned in scratch
+    Py_ssize_t ldt                 # row length of a turned block
     Py_ssize_t tail                # FEATURES: where a row's last, partial register is read from, or -1
     Py_ssize_t block               # rows of a block
     bint rows_in_lanes
@@ -60,9 +71,9 @@ cdef Layout plan(const Rows* X, Py_ssize_t K, Py_ssize_t L, Py_ssize_t itemsize,
     p.K = K
     p.d = d
     p.tail = -1
-    p.narrow = 0
-    p.copy_rows = False
-    p.ldx = p.x_size = p.panel_size = 0
+    p.narrow = p.ahead = 0
+    p.copy_rows = p.turned = p.columns = False
+    p.ldt = p.ldx = p.x_size = p.panel_size = 0
     if X.storage != DENSE:
         p.scheme = SPARSE
         p.rows_in_lanes = K <= FEW_LANES
@@ -74,11 +85,18 @@ cdef Layout plan(const Rows* X, Py_ssize_t K, Py_ssize_t L, Py_ssize_t itemsize,
             if p.narrow:
                 p.ldw = K // L * L + p.narrow
         p.weights_size = (d + 1) * p.ldw + L
+        if p.weights_size * itemsize > FAR:
+            p.ahead = clamp(FETCHED_LINES * 64 // (clamp(p.ldw, 1, 8 * L) * itemsize), 16, 64)
         p.block = clamp(32768 // (p.ldw * itemsize), 16, 256)
         p.panel_size = round_up(K, L)
-    elif K <= FEW_CLASSES or (K <= 2 * FEW_CLASSES and 4 * K <= 3 * round_up(K, L)):
+    elif (K <= FEW_CLASSES or (K <= 2 * FEW_CLASSES and 4 * K <= 3 * round_up(K, L))
+          or (K <= SHORT_CLASSES and d * itemsize <= SHORT_ROW and n >= 4 * L)):
         p.scheme = FEATURES
         p.rows_in_lanes = True
+        # In place, many classes would read the columns again and again, the more there are the farther away.
+        p.columns = X.col_stride != 1 and (K <= COLUMN_CLASSES or d <= COLUMN_FEATURES)
+        # Turning costs by the feature, what the dot tile does at the end of its sums by the class.
+        p.turned = p.columns or d < L or 8 * d <= 3 * L * K
         p.copy_rows = X.col_stride != 1 or d < L
         p.ldx = round_up(d, L) if p.copy_rows else X.row_stride
         p.ldw = round_up(d, L)
@@ -97,13 +115,16 @@ cdef Layout plan(const Rows* X, Py_ssize_t K, Py_ssize_t L, Py_ssize_t itemsize,
         p.panel_size = 4 * L * (CONTRACTION + 12)
     p.block = round_up(clamp(p.block, 1, n), 16)
     if p.rows_in_lanes:
-        p.ldz = p.block
+        p.ldz = p.block + L  # as ldx: the classes of a row would share cache sets
         p.z_size = K * p.ldz
     else:
         p.ldz = round_up(K, L) + L
         p.z_size = p.block * p.ldz
     if p.copy_rows:
         p.x_size = p.block * p.ldx
+    if p.turned:
+        p.ldt = p.block + L  # not a multiple of a page
+        p.panel_size = p.ldw * p.ldt
     return p
 
 
@@ -207,27 +228,38 @@ cdef void unpack(const Layout* p, const real** parts, Py_ssize_t n_parts, double
 
 # ---- rows of X -----------------------------------------------------------------------------------------------------
 
+cdef void turn_block(const real* a, Py_ssize_t lda, Py_ssize_t rows, Py_ssize_t columns, real* b,
+                     Py_ssize_t ldb) noexcept nogil:
+    """b[j, i] = a[i, j]: by squares of registers, the last of which overlap others, where one fits."""
+    cdef Py_ssize_t i, j, r, c, L = lanes(a)
+    if rows < L or columns < L:
+        for j in range(columns):
+            for i in range(rows):
+                b[j * ldb + i] = a[i * lda + j]
+        return
+    for r in range(steps(rows, L)):
+        i = clamp(r * L, 0, rows - L)
+        for c in range(steps(columns, L)):
+            j = clamp(c * L, 0, columns - L)
+            turn_tile(a + i * lda + j, lda, b + j * ldb + i, ldb)
+
+
 cdef void copy_rows(const Rows* X, const Layout* p, Py_ssize_t first, Py_ssize_t rows, real* x) noexcept nogil:
-    """Rows of dense X, any strides, into x (rows,
-                                             ldx); behind them a one (CLASSES: the intercept's feature) and zeros."""
+    """Rows of dense X into x (rows, ldx); behind them a one (CLASSES: the intercept's feature), or zeros."""
     cdef const real* source = <const real*>X.values + first * X.row_stride
-    cdef Py_ssize_t i, j, group, L = lanes(x), d = X.d, whole = 0
+    cdef Py_ssize_t i, j, d = X.d
     if X.col_stride == 1:
         for i in range(rows):
             memcpy(x + i * p.ldx, source + i * X.row_stride, d * sizeof(real))
     else:
-        if X.row_stride == 1:
-            whole = rows // L * L
-        for group in range(d // L if whole else 0):
-            j = group * L
-            for i in range(whole // L):
-                turn_tile(source + i * L + j * X.col_stride, X.col_stride, x + i * L * p.ldx + j, p.ldx)
+        turn_block(source, X.col_stride, d, rows, x, p.ldx)
+    if p.scheme == CLASSES:
         for i in range(rows):
-            for j in range(d // L * L if i < whole else 0, d):
-                x[i * p.ldx + j] = source[i * X.row_stride + j * X.col_stride]
+            x[i * p.ldx + d] = 1
+        return
     for i in range(rows):
         for j in range(d, p.ldx):
-            x[i * p.ldx + j] = 1 if j == d and p.scheme == CLASSES else 0
+            x[i * p.ldx + j] = 0
 
 
 # ---- FEATURES ------------------------------------------------------------------------------------------------------
@@ -259,12 +291,69 @@ cdef void features_logits(const Layout* p, const real* x, Py_ssize_t ldx, Py_ssi
         t = stop
 
 
+cdef void turned_logits(const Layout* p, const real* xt, Py_ssize_t ldt, Py_ssize_t rows, const real* w,
+                        real* z) noexcept nogil:
+    """features_logits of a block with rows in lanes: xt (d, ldt), whole registers of rows."""
+    cdef Py_ssize_t L = lanes(w), K = p.K, T = steps(rows, L), i, k, t, groups, step
+    cdef Py_ssize_t whole = p.ldw - L if p.tail >= 0 else p.d, widest = FX_TILE // 6 if FX_TILE == 24 else 3
+    cdef int vecs, classes
+    cdef const real* wk
+    if K * widest > FX_TILE:
+        widest = 2
+    for k in range(K):
+        for i in range(p.ldz):
+            z[k * p.ldz + i] = w[K * p.ldw + k]
+    groups = steps(K, clamp(FX_TILE // widest, 1, 12))
+    step = steps(K, groups)
+    t = 0
+    while t < T:
+        vecs = <int>clamp(T - t, 1, widest)
+        k = 0
+        while k < K:
+            classes = <int>clamp(K - k, 1, step)
+            wk = w + k * p.ldw
+            outer_tile(classes, vecs, whole, wk, p.ldw, 1, xt + t * L, ldt, z + k * p.ldz + t * L, p.ldz)
+            if p.tail >= 0:  # in the last register feature j stands ldw - d later
+                outer_tile(classes, vecs, p.d - whole, wk + whole + p.ldw - p.d, p.ldw, 1, xt + whole * ldt + t * L,
+                           ldt, z + k * p.ldz + t * L, p.ldz)
+            k += classes
+        t += vecs
+
+
+cdef void columns_gradient(const Layout* p, const real* xt, Py_ssize_t ldt, Py_ssize_t rows, const real* q,
+                           real* g) noexcept nogil:
+    """features_gradient of the same, by the dot tile."""
+    cdef Py_ssize_t L = lanes(q), K = p.K, d = p.d, group, j, k, c, r
+    cdef int classes
+    cdef const real* column[FX_DOT_ROWS]
+    cdef real part[FX_DOT_ROWS * FX_DOT_CLASSES]
+    for group in range(steps(d, FX_DOT_ROWS)):
+        j = group * FX_DOT_ROWS
+        for r in range(FX_DOT_ROWS):
+            column[r] = xt + (j + r if j + r < d else d - 1) * ldt
+        k = 0
+        while k < K:
+            classes = <int>clamp(K - k, 1, FX_DOT_CLASSES)
+            memset(part, 0, sizeof(part))
+            dot_tile(classes, rows // L, -1, column, 0, q + k * p.ldz, p.ldz, part, FX_DOT_ROWS)
+            for c in range(classes):
+                for r in range(clamp(d - j, 0, FX_DOT_ROWS)):
+                    g[(k + c) * p.ldw + j + r] += part[c * FX_DOT_ROWS + r]
+            k += classes
+    intercepts_gradient(p, rows, q, g)
+
+
+cdef void intercepts_gradient(const Layout* p, Py_ssize_t rows, const real* q, real* g) noexcept nogil:
+    cdef Py_ssize_t k
+    for k in range(p.K):
+        g[p.K * p.ldw + k] += sum_row(q + k * p.ldz, rows)
+
+
 cdef void features_gradient(const Layout* p, const real* x, Py_ssize_t ldx, Py_ssize_t rows, const real* q,
                             real* g) noexcept nogil:
-    cdef Py_ssize_t L = lanes(q), K = p.K, k, i, f = 0, T = p.ldw // L, groups, step
+    cdef Py_ssize_t L = lanes(q), K = p.K, k, f = 0, T = p.ldw // L, groups, step
     cdef Py_ssize_t widest = FX_TILE // 6 if FX_TILE == 24 else 3
     cdef int vecs, classes
-    cdef double total
     if p.tail >= 0:
         T -= 1
     while f <= T:
@@ -283,11 +372,7 @@ cdef void features_gradient(const Layout* p, const real* x, Py_ssize_t ldx, Py_s
                        g + k * p.ldw + f * L, p.ldw)
             k += classes
         f += vecs
-    for k in range(K):
-        total = 0
-        for i in range(rows):
-            total += q[k * p.ldz + i]
-        g[K * p.ldw + k] += <real>total
+    intercepts_gradient(p, rows, q, g)
 
 
 # ---- CLASSES -------------------------------------------------------------------------------------------------------
@@ -362,7 +447,7 @@ cdef void sparse_logits(const Rows* X, const Layout* p, const index* unused, Py_
     cdef const index* j = <const index*>X.indices
     cdef const index* indptr = <const index*>X.indptr
     cdef const real* bias = w + p.d * p.ldw
-    cdef Py_ssize_t L = lanes(w), K = p.K, i, k, chunk, at, nnz
+    cdef Py_ssize_t L = lanes(w), K = p.K, i, k, chunk, at, nnz, ahead, last = indptr[X.n]
     cdef real* row
     for i in range(rows):
         at, nnz = indptr[first + i], indptr[first + i + 1] - indptr[first + i]
@@ -371,9 +456,10 @@ cdef void sparse_logits(const Rows* X, const Layout* p, const index* unused, Py_
             continue
         row = one_row if p.rows_in_lanes else z + i * p.ldz
         memcpy(row, bias, round_up(K, L) * sizeof(real))
+        ahead = p.ahead if at + nnz + p.ahead <= last else 0
         for chunk in range(steps(K, 8 * L)):
             k = chunk * 8 * L
-            csr_dot_tile(csr_tile(p, k, L), nnz, x + at, j + at, w + k, p.ldw, row + k)
+            csr_dot_tile(csr_tile(p, k, L), nnz, ahead, x + at, j + at, w + k, p.ldw, row + k)
         if p.rows_in_lanes:
             for k in range(K):
                 z[i + k * p.ldz] = row[k]
@@ -385,14 +471,13 @@ cdef void sparse_gradient(const Rows* X, const Layout* p, const index* unused, P
     cdef const index* j = <const index*>X.indices
     cdef const index* indptr = <const index*>X.indptr
     cdef real* bias = g + p.d * p.ldw
-    cdef Py_ssize_t L = lanes(q), K = p.K, i, k, chunk, at, nnz
+    cdef Py_ssize_t L = lanes(q), K = p.K, i, k, chunk, at, nnz, ahead, last = indptr[X.n]
     cdef const real* row
     memset(one_row, 0, round_up(K, L) * sizeof(real))
     for i in range(rows):
         at, nnz = indptr[first + i], indptr[first + i + 1] - indptr[first + i]
         if K == 1:
             csr_add_one(nnz, x + at, j + at, q[i], g)
-            bias[0] += q[i]
             continue
         if p.rows_in_lanes:
             row = one_row
@@ -400,19 +485,25 @@ cdef void sparse_gradient(const Rows* X, const Layout* p, const index* unused, P
                 one_row[k] = q[i + k * p.ldz]
         else:
             row = q + i * p.ldz
+        ahead = p.ahead if at + nnz + p.ahead <= last else 0
         for chunk in range(steps(K, 8 * L)):
             k = chunk * 8 * L
-            csr_add_tile(csr_tile(p, k, L), nnz, x + at, j + at, row + k, g + k, p.ldw)
+            csr_add_tile(csr_tile(p, k, L), nnz, ahead, x + at, j + at, row + k, g + k, p.ldw)
         for k in range(K):
             bias[k] += row[k]
+    if K == 1:
+        bias[0] += sum_row(q, rows)
 
 
 # ---- the seam ------------------------------------------------------------------------------------------------------
 
 cdef const real* open_rows(const Rows* X, const Layout* p, Py_ssize_t first, Py_ssize_t rows, real* x) noexcept nogil:
-    """The block's dense rows, ldx apart: in place where the tiles can read them so, else copied to x."""
+    """The block's dense rows, ldx apart: in place where the tiles can read them so, else copied to x. NULL: by columns.
+    """
     if not p.copy_rows:
         return <const real*>X.values + first * X.row_stride
+    if p.columns and rows % lanes(x) == 0:
+        return NULL
     copy_rows(X, p, first, rows, x)
     return x
 
@@ -421,7 +512,12 @@ cdef void logits(const Rows* X, const Layout* p, Py_ssize_t first, Py_ssize_t ro
                  real* z,
                  real* panel) noexcept nogil:
     """z = the block's logits. x: what open_rows gave."""
-    if p.scheme == FEATURES:
+    if p.scheme == FEATURES and x == NULL:
+        turned_logits(p, <const real*>X.values + first, X.col_stride, rows, w, z)
+    elif p.turned:
+        turn_block(x, p.ldx, rows, p.d if p.d >= lanes(x) else p.ldx, panel, p.ldt)
+        turned_logits(p, panel, p.ldt, rows, w, z)
+    elif p.scheme == FEATURES:
         features_logits(p, x, p.ldx, rows, w, z)
     elif p.scheme == CLASSES:
         classes_logits(p, x, rows, w, 0, p.K, z, panel)
@@ -434,7 +530,9 @@ cdef void logits(const Rows* X, const Layout* p, Py_ssize_t first, Py_ssize_t ro
 cdef void gradient(const Rows* X, const Layout* p, Py_ssize_t first, Py_ssize_t rows, const real* x, const real* q,
                    real* g, real* panel) noexcept nogil:
     """g += the block's gradient, given q = dL/dz."""
-    if p.scheme == FEATURES:
+    if p.scheme == FEATURES and x == NULL:
+        columns_gradient(p, <const real*>X.values + first, X.col_stride, rows, q, g)
+    elif p.scheme == FEATURES:
         features_gradient(p, x, p.ldx, rows, q, g)
     elif p.scheme == CLASSES:
         classes_gradient(p, x, rows, q, 0, p.K, g, panel)

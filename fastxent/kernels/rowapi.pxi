@@ -134,7 +134,7 @@ cdef double gradient_of_row(const RowApi* api, Py_ssize_t i, Py_ssize_t nnz, con
     memset(q, 0, round_up(K, L) * sizeof(real))
     for chunk in range(steps(K, 8 * L)):
         k = chunk * 8 * L
-        csr_dot_tile(csr_tile(p, k, L), nnz, x, j, w + k, p.ldw, q + k)
+        csr_dot_tile(csr_tile(p, k, L), nnz, 0, x, j, w + k, p.ldw, q + k)
     for k in range(K):
         q[k] = bias[k] + <real>w_scale * q[k]
     loss = loss_rows(&api.targets, i, q, q, p.ldz, 1, 1, K, 1.0, <real*>NULL, &s.aux)
@@ -154,7 +154,7 @@ cdef void add_row(const Layout* p, Py_ssize_t nnz, const real* x, const index* j
         scaled[k] = factor * q[k]
     for chunk in range(steps(K, 8 * L)):
         k = chunk * 8 * L
-        csr_add_tile(csr_tile(p, k, L), nnz, x, j, scaled + k, g + k, p.ldw)
+        csr_add_tile(csr_tile(p, k, L), nnz, 0, x, j, scaled + k, g + k, p.ldw)
 
 
 cdef double step_by_class(const RowApi* api, Py_ssize_t i, real* w, double w_scale, double step,

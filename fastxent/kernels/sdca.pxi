@@ -139,7 +139,7 @@ cdef void dual_range(LinearSoftmax self, const Dual* dual, Py_ssize_t first, Py_
         memcpy(z, bias, round_up(K, L) * sizeof(real))
         for chunk in range(steps(K, 8 * L)):
             k = chunk * 8 * L
-            csr_dot_tile(<int>clamp(steps(K - k, L), 1, 8), nnz, values + at, columns + at, w + k, ld, z + k)
+            csr_dot_tile(<int>clamp(steps(K - k, L), 1, 8), nnz, 0, values + at, columns + at, w + k, ld, z + k)
         if not fresh:
             exp_row(la, a, K, 0)
             mass = 1.0
@@ -168,7 +168,7 @@ cdef void dual_range(LinearSoftmax self, const Dual* dual, Py_ssize_t first, Py_
             bias[k] += <real>(dual.beta * u[k])
         for chunk in range(steps(K, 8 * L)):
             k = chunk * 8 * L
-            csr_add_tile(<int>clamp(steps(K - k, L), 1, 8), nnz, values + at, columns + at, u + k, w + k, ld)
+            csr_add_tile(<int>clamp(steps(K - k, L), 1, 8), nnz, 0, values + at, columns + at, u + k, w + k, ld)
 
 
 cdef inline double row_mass(const Targets* target, Py_ssize_t i, real* t) noexcept nogil:

@@ -49,6 +49,13 @@
 #define FX_PREFETCH(p) ((void)0)
 #endif
 
+/* Whether gathers can leave lanes out. */
+#if defined(FX_SHUFFLE) && FX_BYTES == 64 && defined(__AVX512VL__)
+#define FX_GATHER 1
+#else
+#define FX_GATHER 0
+#endif
+
 /* Registers a product tile may fill with sums, of 32 (AVX-512, NEON) or 16; and the rows of the dot tile. */
 #if defined(FX_BYTES) && (FX_BYTES == 64 || defined(__aarch64__))
 #define FX_TILE 24

@@ -35,6 +35,8 @@ cdef extern from "simd.h" nogil:
     double dot_row_f64(const double* p, const double* a, Py_ssize_t K)
     float dot_row_f32(const float* p, const float* a, Py_ssize_t K)
 
+    double sum_row_f64(const double* x, Py_ssize_t n)
+    float sum_row_f32(const float* x, Py_ssize_t n)
     void column_moments_f64(Py_ssize_t n, const double* x, const double* q, const double* p, double* sums)
     void column_moments_f32(Py_ssize_t n, const float* x, const float* q, const float* p, double* sums)
     double column_slope_f64(Py_ssize_t n, const double* x, double m, const double* q, const double* a, const double* s)
@@ -55,22 +57,22 @@ cdef extern from "simd.h" nogil:
     void dot_tile_f32(int classes, Py_ssize_t T, Py_ssize_t tail, const float** x, Py_ssize_t ahead, const float* w,
                       Py_ssize_t ldw, float* z, Py_ssize_t ldz)
 
-    void csr_dot_tile_f64_i32(int tile, Py_ssize_t nnz, const double* x, const int32_t* j, const double* w,
-                              Py_ssize_t ld, double* z)
-    void csr_dot_tile_f64_i64(int tile, Py_ssize_t nnz, const double* x, const int64_t* j, const double* w,
-                              Py_ssize_t ld, double* z)
-    void csr_dot_tile_f32_i32(int tile, Py_ssize_t nnz, const float* x, const int32_t* j, const float* w,
-                              Py_ssize_t ld, float* z)
-    void csr_dot_tile_f32_i64(int tile, Py_ssize_t nnz, const float* x, const int64_t* j, const float* w,
-                              Py_ssize_t ld, float* z)
-    void csr_add_tile_f64_i32(int tile, Py_ssize_t nnz, const double* x, const int32_t* j, const double* q, double* g,
-                              Py_ssize_t ld)
-    void csr_add_tile_f64_i64(int tile, Py_ssize_t nnz, const double* x, const int64_t* j, const double* q, double* g,
-                              Py_ssize_t ld)
-    void csr_add_tile_f32_i32(int tile, Py_ssize_t nnz, const float* x, const int32_t* j, const float* q, float* g,
-                              Py_ssize_t ld)
-    void csr_add_tile_f32_i64(int tile, Py_ssize_t nnz, const float* x, const int64_t* j, const float* q, float* g,
-                              Py_ssize_t ld)
+    void csr_dot_tile_f64_i32(int tile, Py_ssize_t nnz, Py_ssize_t ahead, const double* x, const int32_t* j,
+                              const double* w, Py_ssize_t ld, double* z)
+    void csr_dot_tile_f64_i64(int tile, Py_ssize_t nnz, Py_ssize_t ahead, const double* x, const int64_t* j,
+                              const double* w, Py_ssize_t ld, double* z)
+    void csr_dot_tile_f32_i32(int tile, Py_ssize_t nnz, Py_ssize_t ahead, const float* x, const int32_t* j,
+                              const float* w, Py_ssize_t ld, float* z)
+    void csr_dot_tile_f32_i64(int tile, Py_ssize_t nnz, Py_ssize_t ahead, const float* x, const int64_t* j,
+                              const float* w, Py_ssize_t ld, float* z)
+    void csr_add_tile_f64_i32(int tile, Py_ssize_t nnz, Py_ssize_t ahead, const double* x, const int32_t* j,
+                              const double* q, double* g, Py_ssize_t ld)
+    void csr_add_tile_f64_i64(int tile, Py_ssize_t nnz, Py_ssize_t ahead, const double* x, const int64_t* j,
+                              const double* q, double* g, Py_ssize_t ld)
+    void csr_add_tile_f32_i32(int tile, Py_ssize_t nnz, Py_ssize_t ahead, const float* x, const int32_t* j,
+                              const float* q, float* g, Py_ssize_t ld)
+    void csr_add_tile_f32_i64(int tile, Py_ssize_t nnz, Py_ssize_t ahead, const float* x, const int64_t* j,
+                              const float* q, float* g, Py_ssize_t ld)
     double csr_dot_one_f64_i32(Py_ssize_t nnz, const double* x, const int32_t* j, const double* w)
     double csr_dot_one_f64_i64(Py_ssize_t nnz, const double* x, const int64_t* j, const double* w)
     float csr_dot_one_f32_i32(Py_ssize_t nnz, const float* x, const int32_t* j, const float* w)
@@ -139,6 +141,13 @@ cdef inline real dot_row(const real* p, const real* a, Py_ssize_t K) noexcept no
         return dot_row_f32(p, a, K)
 
 
+cdef inline real sum_row(const real* x, Py_ssize_t n) noexcept nogil:
+    if real is double:
+        return sum_row_f64(x, n)
+    else:
+        return sum_row_f32(x, n)
+
+
 cdef inline void column_moments(Py_ssize_t n, const real* x, const real* q, const real* p, double* sums) noexcept nogil:
     if real is double:
         column_moments_f64(n, x, q, p, sums)
@@ -192,28 +201,28 @@ cdef inline void dot_tile(int classes, Py_ssize_t T, Py_ssize_t tail, const real
         dot_tile_f32(classes, T, tail, x, ahead, w, ldw, z, ldz)
 
 
-cdef inline void csr_dot_tile(int tile, Py_ssize_t nnz, const real* x, const index* j, const real* w, Py_ssize_t ld,
-                              real* z) noexcept nogil:
+cdef inline void csr_dot_tile(int tile, Py_ssize_t nnz, Py_ssize_t ahead, const real* x, const index* j,
+                              const real* w, Py_ssize_t ld, real* z) noexcept nogil:
     if real is double and index is int32_t:
-        csr_dot_tile_f64_i32(tile, nnz, x, j, w, ld, z)
+        csr_dot_tile_f64_i32(tile, nnz, ahead, x, j, w, ld, z)
     elif real is double:
-        csr_dot_tile_f64_i64(tile, nnz, x, j, w, ld, z)
+        csr_dot_tile_f64_i64(tile, nnz, ahead, x, j, w, ld, z)
     elif index is int32_t:
-        csr_dot_tile_f32_i32(tile, nnz, x, j, w, ld, z)
+        csr_dot_tile_f32_i32(tile, nnz, ahead, x, j, w, ld, z)
     else:
-        csr_dot_tile_f32_i64(tile, nnz, x, j, w, ld, z)
+        csr_dot_tile_f32_i64(tile, nnz, ahead, x, j, w, ld, z)
 
 
-cdef inline void csr_add_tile(int tile, Py_ssize_t nnz, const real* x, const index* j, const real* q, real* g,
-                              Py_ssize_t ld) noexcept nogil:
+cdef inline void csr_add_tile(int tile, Py_ssize_t nnz, Py_ssize_t ahead, const real* x, const index* j,
+                              const real* q, real* g, Py_ssize_t ld) noexcept nogil:
     if real is double and index is int32_t:
-        csr_add_tile_f64_i32(tile, nnz, x, j, q, g, ld)
+        csr_add_tile_f64_i32(tile, nnz, ahead, x, j, q, g, ld)
     elif real is double:
-        csr_add_tile_f64_i64(tile, nnz, x, j, q, g, ld)
+        csr_add_tile_f64_i64(tile, nnz, ahead, x, j, q, g, ld)
     elif index is int32_t:
-        csr_add_tile_f32_i32(tile, nnz, x, j, q, g, ld)
+        csr_add_tile_f32_i32(tile, nnz, ahead, x, j, q, g, ld)
     else:
-        csr_add_tile_f32_i64(tile, nnz, x, j, q, g, ld)
+        csr_add_tile_f32_i64(tile, nnz, ahead, x, j, q, g, ld)
 
 
 cdef inline real csr_dot_one(Py_ssize_t nnz, const real* x, const index* j, const real* w) noexcept nogil:

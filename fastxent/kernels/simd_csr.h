@@ -1,10 +1,21 @@
 /* The CSR tiles of simd_real.h for one REAL and one INDEX. Included four times. w and g hold one row of `ld` weights per
-   feature, classes contiguous; lanes past the classes of interest read and add what the caller's padding admits. */
+   feature, classes contiguous; lanes past the classes of interest read and add what the caller's padding admits.
+   ahead: rows of so many non-zeros later are fetched meanwhile, or 0. Features come in no order that hardware could guess,
+   and where w or g outgrow the second-level cache waiting for them is most of the time. The caller answers for
+   j[nnz - 1 + ahead]. */
+
+/* The cache lines of a row of w or g. */
+FX_INLINE void FXI(csr_fetch)(const int vecs, const int narrow, const REAL *row)
+{
+    FX_UNROLL
+    for (int v = 0; v < vecs; v += 64 / (int)sizeof(FX(vec))) FX_PREFETCH(row + v * LANES);
+    if (narrow) FX_PREFETCH(row + vecs * LANES);
+}
 
 /* z[v] += sum_p x[p] * w[j[p], v]   v < vecs * LANES + narrow: the sums stay in registers over the whole row. A narrow
    register of 4 or 8 lanes ends a row of few classes, which whole registers would mostly pad. */
-FX_INLINE void FXI(csr_dot)(const int vecs, const int narrow, const int ways, ptrdiff_t nnz, const REAL *x, const INDEX *j,
-                            const REAL *w, ptrdiff_t ld, REAL *z)
+FX_INLINE void FXI(csr_dot)(const int vecs, const int narrow, const int ways, ptrdiff_t nnz, ptrdiff_t ahead,
+                            const REAL *x, const INDEX *j, const REAL *w, ptrdiff_t ld, REAL *z)
 {
     FX(vec) acc[4][8];
     FX(quad) acc4[4];
@@ -22,6 +33,7 @@ FX_INLINE void FXI(csr_dot)(const int vecs, const int narrow, const int ways, pt
         FX_UNROLL
         for (int u = 0; u < ways; u++) {
             const REAL *wj = w + (ptrdiff_t)j[p + u] * ld;
+            if (ahead) FXI(csr_fetch)(vecs, narrow, w + (ptrdiff_t)j[p + u + ahead] * ld);
             FX_UNROLL
             for (int v = 0; v < vecs; v++) acc[u][v] += x[p + u] * FX(load)(wj + v * LANES);
             if (narrow == 4) acc4[u] += x[p + u] * FX(load4)(wj + end);
@@ -30,6 +42,7 @@ FX_INLINE void FXI(csr_dot)(const int vecs, const int narrow, const int ways, pt
     }
     for (; p < nnz; p++) {
         const REAL *wj = w + (ptrdiff_t)j[p] * ld;
+        if (ahead) FXI(csr_fetch)(vecs, narrow, w + (ptrdiff_t)j[p + ahead] * ld);
         FX_UNROLL
         for (int v = 0; v < vecs; v++) acc[0][v] += x[p] * FX(load)(wj + v * LANES);
         if (narrow == 4) acc4[0] += x[p] * FX(load4)(wj + end);
@@ -49,8 +62,8 @@ FX_INLINE void FXI(csr_dot)(const int vecs, const int narrow, const int ways, pt
 }
 
 /* g[j[p], v] += x[p] * q[v] */
-FX_INLINE void FXI(csr_add)(const int vecs, const int narrow, ptrdiff_t nnz, const REAL *x, const INDEX *j, const REAL *q,
-                            REAL *g, ptrdiff_t ld)
+FX_INLINE void FXI(csr_add)(const int vecs, const int narrow, ptrdiff_t nnz, ptrdiff_t ahead, const REAL *x,
+                            const INDEX *j, const REAL *q, REAL *g, ptrdiff_t ld)
 {
     FX(vec) qv[8];
     const ptrdiff_t end = vecs * LANES;
@@ -58,6 +71,7 @@ FX_INLINE void FXI(csr_add)(const int vecs, const int narrow, ptrdiff_t nnz, con
     for (int v = 0; v < vecs; v++) qv[v] = FX(load)(q + v * LANES);
     for (ptrdiff_t p = 0; p < nnz; p++) {
         REAL *gj = g + (ptrdiff_t)j[p] * ld;
+        if (ahead) FXI(csr_fetch)(vecs, narrow, g + (ptrdiff_t)j[p + ahead] * ld);
         FX_UNROLL
         for (int v = 0; v < vecs; v++) FX(store)(gj + v * LANES, FX(load)(gj + v * LANES) + x[p] * qv[v]);
         if (narrow == 4) FX(store4)(gj + end, FX(load4)(gj + end) + x[p] * FX(load4)(q + end));
@@ -66,8 +80,13 @@ FX_INLINE void FXI(csr_add)(const int vecs, const int narrow, ptrdiff_t nnz, con
 }
 
 /* tile: whole registers, plus 16 * the lanes of a narrow one. */
-#define DOT(V, N, W) case V + 16 * N: FXI(csr_dot)(V, N, W, nnz, x, j, w, ld, z); break;
-FX_LOCAL void FXI(csr_dot_tile)(int tile, ptrdiff_t nnz, const REAL *x, const INDEX *j, const REAL *w, ptrdiff_t ld, REAL *z)
+#define DOT(V, N, W)                                                                                                 \
+    case V + 16 * N:                                                                                                 \
+        if (ahead) FXI(csr_dot)(V, N, W, nnz, ahead, x, j, w, ld, z);                                                \
+        else FXI(csr_dot)(V, N, W, nnz, 0, x, j, w, ld, z);                                                          \
+        break;
+FX_LOCAL void FXI(csr_dot_tile)(int tile, ptrdiff_t nnz, ptrdiff_t ahead, const REAL *x, const INDEX *j, const REAL *w,
+                                ptrdiff_t ld, REAL *z)
 {
     switch (tile) {
         DOT(1, 0, 4) DOT(2, 0, 2) DOT(3, 0, 2) DOT(4, 0, 1) DOT(5, 0, 1) DOT(6, 0, 1) DOT(7, 0, 1) DOT(8, 0, 1)
@@ -79,8 +98,13 @@ FX_LOCAL void FXI(csr_dot_tile)(int tile, ptrdiff_t nnz, const REAL *x, const IN
 }
 #undef DOT
 
-#define ADD(V, N) case V + 16 * N: FXI(csr_add)(V, N, nnz, x, j, q, g, ld); break;
-FX_LOCAL void FXI(csr_add_tile)(int tile, ptrdiff_t nnz, const REAL *x, const INDEX *j, const REAL *q, REAL *g, ptrdiff_t ld)
+#define ADD(V, N)                                                                                                    \
+    case V + 16 * N:                                                                                                 \
+        if (ahead) FXI(csr_add)(V, N, nnz, ahead, x, j, q, g, ld);                                                   \
+        else FXI(csr_add)(V, N, nnz, 0, x, j, q, g, ld);                                                             \
+        break;
+FX_LOCAL void FXI(csr_add_tile)(int tile, ptrdiff_t nnz, ptrdiff_t ahead, const REAL *x, const INDEX *j, const REAL *q,
+                                REAL *g, ptrdiff_t ld)
 {
     switch (tile) {
         ADD(1, 0) ADD(2, 0) ADD(3, 0) ADD(4, 0) ADD(5, 0) ADD(6, 0) ADD(7, 0) ADD(8, 0)
@@ -92,19 +116,38 @@ FX_LOCAL void FXI(csr_add_tile)(int tile, ptrdiff_t nnz, const REAL *x, const IN
 }
 #undef ADD
 
+/* sum_p x[p] * w[j[p]] over the fewer than ONE_STEP entries that end a row: without a branch where lanes can be masked,
+   as a wrongly foreseen end of a loop costs more than the sum. */
+#ifdef GATHER
+#define ONE_STEP 8
+#else
+#define ONE_STEP 4
+#endif
+FX_INLINE REAL FXI(csr_dot_rest)(ptrdiff_t nnz, const REAL *x, const INDEX *j, const REAL *w)
+{
+#ifdef GATHER
+    const __mmask8 live = (__mmask8)((1u << nnz) - 1);
+    const FX(oct) all = LOAD8(live, x) * GATHER(live, j, w);
+    const FX(quad) low = __builtin_shufflevector(all, all, 0, 1, 2, 3), high = __builtin_shufflevector(all, all, 4, 5, 6, 7);
+    const FX(quad) half = low + high;
+    return (half[0] + half[1]) + (half[2] + half[3]);
+#else
+    REAL sum = 0;
+    for (ptrdiff_t p = 0; p < nnz; p++) sum += x[p] * w[j[p]];
+    return sum;
+#endif
+}
+
 /* One column (binary logistic): four scalar sums in flight. Vectorised, the loop would spend its time on shuffles. */
 FX_LOCAL FX_SCALAR REAL FXI(csr_dot_one)(ptrdiff_t nnz, const REAL *x, const INDEX *j, const REAL *w)
 {
-    REAL s0 = 0, s1 = 0, s2 = 0, s3 = 0;
+    REAL s[4] = {0, 0, 0, 0};
     ptrdiff_t p = 0;
-    for (; p + 4 <= nnz; p += 4) {
-        s0 += x[p] * w[j[p]];
-        s1 += x[p + 1] * w[j[p + 1]];
-        s2 += x[p + 2] * w[j[p + 2]];
-        s3 += x[p + 3] * w[j[p + 3]];
+    for (; p + ONE_STEP <= nnz; p += ONE_STEP) {
+        FX_UNROLL
+        for (int u = 0; u < ONE_STEP; u++) s[u % 4] += x[p + u] * w[j[p + u]];
     }
-    for (; p < nnz; p++) s0 += x[p] * w[j[p]];
-    return (s0 + s1) + (s2 + s3);
+    return FXI(csr_dot_rest)(nnz - p, x + p, j + p, w) + ((s[0] + s[1]) + (s[2] + s[3]));
 }
 
 FX_LOCAL FX_SCALAR void FXI(csr_add_one)(ptrdiff_t nnz, const REAL *x, const INDEX *j, REAL q, REAL *g)
@@ -112,5 +155,7 @@ FX_LOCAL FX_SCALAR void FXI(csr_add_one)(ptrdiff_t nnz, const REAL *x, const IND
     for (ptrdiff_t p = 0; p < nnz; p++) g[j[p]] += x[p] * q;
 }
 
+#undef ONE_STEP
+#undef GATHER
 #undef INDEX
 #undef FXI

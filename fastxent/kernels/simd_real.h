@@ -370,6 +370,18 @@ FX_LOCAL REAL FX(dot_row)(const REAL *p, const REAL *a, ptrdiff_t K)
     return FX(hsum)(s0 + s1);
 }
 
+FX_LOCAL REAL FX(sum_row)(const REAL *x, ptrdiff_t n)
+{
+    FX(vec) s0 = FX(splat)(0), s1 = s0;
+    ptrdiff_t i = 0;
+    for (; i + 2 * LANES <= n; i += 2 * LANES) {
+        s0 += FX(load)(x + i);
+        s1 += FX(load)(x + i + LANES);
+    }
+    for (; i < n; i += LANES) s0 += FX(load_part)(x + i, n - i < LANES ? n - i : LANES, 0);
+    return FX(hsum)(s0 + s1);
+}
+
 /* ---- tiles of the products -------------------------------------------------------------------------------------------
    outer: c[r, v] += sum_t a[r * rs + t * cs] * b[t * bs + v]   r < rows, v < vecs * LANES
    The broadcast operand has two strides, so one tile serves logits (a = X, b = W), the gradient by classes
@@ -575,11 +587,24 @@ FX_LOCAL void FX(turn_tile)(const REAL *a, ptrdiff_t as, REAL *b, ptrdiff_t bs)
 /* ---- tiles of a CSR row ---------------------------------------------------------------------------------------------- */
 #define INDEX int32_t
 #define FXI(name) FX_CAT(FX(name), i32)
+#if FX_GATHER && defined(FX_F64)
+#define LOAD8(m, p) (FX(oct))_mm512_maskz_loadu_pd(m, p)
+#define GATHER(m, j, w) (FX(oct))_mm512_mask_i32gather_pd(_mm512_setzero_pd(), m, _mm256_maskz_loadu_epi32(m, j), w, 8)
+#elif FX_GATHER
+#define LOAD8(m, p) (FX(oct))_mm256_maskz_loadu_ps(m, p)
+#define GATHER(m, j, w) (FX(oct))_mm256_mmask_i32gather_ps(_mm256_setzero_ps(), m, _mm256_maskz_loadu_epi32(m, j), w, 4)
+#endif
 #include "simd_csr.h"
 #define INDEX int64_t
 #define FXI(name) FX_CAT(FX(name), i64)
+#if FX_GATHER && defined(FX_F64)
+#define GATHER(m, j, w) (FX(oct))_mm512_mask_i64gather_pd(_mm512_setzero_pd(), m, _mm512_maskz_loadu_epi64(m, j), w, 8)
+#elif FX_GATHER
+#define GATHER(m, j, w) (FX(oct))_mm512_mask_i64gather_ps(_mm256_setzero_ps(), m, _mm512_maskz_loadu_epi64(m, j), w, 4)
+#endif
 #include "simd_csr.h"
 
+#undef LOAD8
 #undef REAL
 #undef INT
 #undef UINT

@@ -97,7 +97,10 @@ def newton_direction(hessp, grad, rounding, *, least_accuracy=0.0, max_steps=_MA
     for count in range(max_steps):
         image = hessp(search)
         curvature = np.vdot(search, image)
-        rayleigh = curvature / np.vdot(search, search)
+        size = np.vdot(search, search)
+        if size == 0:  # what is left of the gradient is too small to be squared
+            break
+        rayleigh = curvature / size
         steepest = max(steepest, rayleigh)
         if not rayleigh > rounding * steepest:
             return residual if count == 0 else step

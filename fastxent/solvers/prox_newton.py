@@ -36,6 +36,7 @@ from .. import kernels
 from ..objective import work
 from ..prediction import predict
 from . import metric
+from .conditioned import column_moments
 from .l1_newton import GroupProblem, L1Problem, newton_step
 from .result import (
     AT_ROUNDING,
@@ -340,17 +341,21 @@ def _columns(objective):
     """The kernels' view of the columns of X, the share of all entries that each column holds, what was taken off each
     (the intercept's comes last), the dtype, and how far each reaches.
 
-    In single precision: what it costs in accuracy shrinks with the step, for the gradient comes in double precision.
+    In single precision, unless there is little of it: what it costs in accuracy shrinks with the step, for the gradient
+    comes in double precision.
     """
     X, (n, d) = objective.X, objective.X.shape
-    reach = _reach(X)
-    moderate = reach.min() > 1e-15 and reach.max() < 1e15
-    dtype = np.dtype(np.float32 if moderate else np.float64)
+    mass = objective.row_masses()
     mean = np.zeros(d + 1)
     if isinstance(X, np.ndarray):
+        mean[:-1] = column_moments(X, mass)[0]
+    reach = _reach(X if mass.all() else X[np.flatnonzero(mass)], mean[:-1])
+    moderate = reach.min() > 1e-15 and reach.max() < 1e15
+    dtype = np.dtype(np.float32 if moderate and work(X, objective.K) > _SMALL else np.float64)
+    if isinstance(X, np.ndarray):
         # Dense columns come centred: single precision then holds what differs from row to row.
-        if objective.fit_intercept:
-            mean[:-1] = X.mean(axis=0, dtype=np.float64)
+        if not objective.fit_intercept:
+            mean[:] = 0.0
         columns = np.empty((n, d), dtype, order="F")
         np.subtract(X, mean[:-1], out=columns, casting="same_kind")
         return kernels.Columns(columns), np.full(d + 1, 1.0 / d), mean, dtype, reach
@@ -360,10 +365,9 @@ def _columns(objective):
     return kernels.Columns((X.data, X.indices, X.indptr, n, d)), share, mean, dtype, reach
 
 
-def _reach(X):
+def _reach(X, mean):
     """The largest deviation of each column from its mean (dense), or its largest entry (sparse)."""
     if isinstance(X, np.ndarray):
-        mean = X.mean(axis=0, dtype=np.float64)
         reach = np.maximum(X.max(axis=0) - mean, mean - X.min(axis=0))
     else:
         reach = np.zeros(X.shape[1])
