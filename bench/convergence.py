@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from data import DataNotFound
-from measure import FIRST_CALL_SECONDS, PAUSE_SECONDS, time_limit
+from measure import FIRST_CALL_SECONDS, PAUSE_SECONDS, busy_processors, time_limit
 from rivals import OURS
 from run import installed_versions, log, machine, wanted
 from trainers import TRAINERS
@@ -296,7 +296,7 @@ def main():
     results = {
         "machine": machine(),
         "versions": installed_versions(),
-        "load": os.getloadavg()[0],  # before we add to it
+        "load": busy_processors(),  # before we add to it
         "threads": options.threads,
         "budget": options.budget,
         "quick": options.quick,

@@ -30,7 +30,7 @@ import numpy as np
 from cases import F32, F64
 from data import DataNotFound
 from descent_rivals import RACES
-from measure import PAUSE_SECONDS, quartiles
+from measure import PAUSE_SECONDS, busy_processors, quartiles
 from memory import can_measure, peak_megabytes
 from rivals import OURS
 from run import installed_versions, log, processor, wanted
@@ -303,7 +303,7 @@ def measure(options):
     results = {
         "machine": {"processor": processor(), "processors": os.cpu_count()},
         "versions": installed_versions(PACKAGES),
-        "load": os.getloadavg()[0],  # before we add to it
+        "load": busy_processors(),  # before we add to it
         "clock": clock.__name__,
         "races": [],
         "first": {},

@@ -14,7 +14,7 @@ import data
 import figures
 from cases import Problem, drawn_labels, point
 from fastxent.objective import Objective
-from measure import burst
+from measure import burst, busy_processors
 from run import log, processor
 from table import BUSY, insert, markdown
 
@@ -96,7 +96,7 @@ def exponent(sizes, seconds):
 
 
 def main():
-    n_threads, load = os.cpu_count(), os.getloadavg()[0]
+    n_threads, load = os.cpu_count(), busy_processors()
     figure, panels = plt.subplots(1, len(SWEEPS), figsize=(9.5, 3.2))
     lines = []
     for panel, sweep in zip(panels, SWEEPS, strict=True):

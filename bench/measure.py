@@ -5,6 +5,7 @@ their median and quartiles are over the rounds.
 """
 
 import contextlib
+import os
 import signal
 import time
 
@@ -13,6 +14,27 @@ import numpy as np
 BURST_SECONDS = 0.03
 PAUSE_SECONDS = 0.004  # idle OpenMP and BLAS workers spin for some milliseconds: let them go to sleep
 FIRST_CALL_SECONDS = 120
+
+
+def busy_processors(seconds=2.0):
+    """Return how many processors other work keeps busy: now, where the system tells, else the load average.
+
+    The load average would count what ended a minute ago, our own last run included.
+    """
+    try:
+        before = _busy_and_all()
+        time.sleep(seconds)
+        busy, everything = np.subtract(_busy_and_all(), before)
+    except OSError:
+        return os.getloadavg()[0]
+    return os.cpu_count() * busy / everything
+
+
+def _busy_and_all():
+    """Return the ticks since the start that processors were busy, and all ticks (Linux)."""
+    with open("/proc/stat") as file:
+        ticks = [int(x) for x in file.readline().split()[1:9]]
+    return sum(ticks) - ticks[3] - ticks[4], sum(ticks)  # but for idle, and waiting for disks
 
 
 @contextlib.contextmanager

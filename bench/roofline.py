@@ -15,7 +15,7 @@ from cases import CASES
 from data import DataNotFound
 from limits import READ_MEGABYTES, better, least_seconds, least_work, measure_limits, read_rate
 from loss_gradient import RIVALS
-from measure import race
+from measure import busy_processors, race
 from rivals import OURS
 from run import log, processor
 from table import BUSY, insert, markdown, seconds_text, share_text, times_text
@@ -121,7 +121,7 @@ def table(records, rates, n_threads, load):
 
 
 def main():
-    n_threads, load = os.cpu_count(), os.getloadavg()[0]
+    n_threads, load = os.cpu_count(), busy_processors()
     log("the machine's limits")
     rates = measure_limits([n_threads])[n_threads]
     records = []

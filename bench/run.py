@@ -17,7 +17,7 @@ import numpy as np
 
 from data import DataNotFound
 from limits import better, measure_limits
-from measure import prepare, quartiles, race
+from measure import busy_processors, prepare, quartiles, race
 from memory import can_measure as can_measure_memory
 from memory import peak_megabytes
 from rivals import OURS
@@ -178,7 +178,7 @@ def main():
     results = {
         "machine": machine(),
         "versions": installed_versions(),
-        "load": os.getloadavg()[0],  # before we add to it
+        "load": busy_processors(),  # before we add to it
         "quick": options.quick,
         "limits": measure_limits(threads),
         "races": [],

@@ -13,17 +13,20 @@ from .compile import jit
 # Odd numbers without a pattern (fractions of the golden ratio and of roots of 2 and 3), for multiplicative hashing
 # modulo 2^64: Knuth, The Art of Computer Programming, volume 3, section 6.4.
 _COLUMN, _VALUE, _TARGET = map(np.uint64, (0x9E3779B97F4A7C15, 0x6A09E667F3BCC909, 0xBB67AE8584CAA73B))
-_HALF = np.uint64(29)
+_HALF, _ONE = np.uint64(29), np.uint64(1)
 
 
 def by_content(X, target, rows):
     """The numbers `rows`, sorted by a hash of the rows' features and targets."""
-    n = X.shape[0]
-    if target.ndim == 1:  # as the soft labels that say the same
-        target = (np.ones(n, X.dtype), target, np.arange(n + 1))
     with np.errstate(over="ignore"):  # modulo 2^64, which Numba's absence would warn of
-        keys = _keys(target) * _TARGET + _keys(X)
+        keys = _keys(X) + _TARGET * (_keys_of_codes(target, X.dtype) if target.ndim == 1 else _keys(target))
     return rows[np.argsort(keys[rows])]
+
+
+def _keys_of_codes(codes, dtype):
+    """Those of the soft labels that say the same: rows with a 1 in one column."""
+    mixed = (_bits(np.ones(1, dtype)).astype(np.uint64) ^ (codes.astype(np.uint64) + _ONE) * _COLUMN) * _VALUE
+    return mixed ^ (mixed >> _HALF)
 
 
 def _keys(X):
@@ -34,8 +37,7 @@ def _keys(X):
         for first, stop in pieces(X.shape[0], X.size):
             dense_keys(X[first:stop], bits[first:stop], keys[first:stop])
         return keys
-    parts = X if isinstance(X, tuple) else (X.data, X.indices, X.indptr)
-    data, indices, indptr = (part.view(np.ndarray) for part in parts)
+    data, indices, indptr = (part.view(np.ndarray) for part in (X.data, X.indices, X.indptr))
     keys, bits = np.empty(len(indptr) - 1, np.uint64), _bits(data)
     for first, stop in pieces(len(keys), len(data)):
         sparse_keys(data, indices, indptr[first : stop + 1], bits, keys[first:stop])
