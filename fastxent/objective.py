@@ -466,9 +466,10 @@ def occurring(X, K, passes):
 
 
 def work(X, K):
-    """Cost of a product of X with K columns, in multiplications of the dense one: reading X, or finding one's way in
-    a
-    sparse row, counts for some more columns."""
+    """Cost of a product of X with K columns, in multiplications of the dense one.
+
+    Reading X, or finding one's way in a sparse row, counts for some more columns.
+    """
     if isinstance(X, np.ndarray):
         return X.size * (K + 8)
     return (X.nnz + X.shape[0]) * (2 * K + 16)

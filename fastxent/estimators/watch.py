@@ -1,0 +1,114 @@
+"""What a training by epochs is judged by: its history, when it stops, and which weights were the best."""
+
+import math
+import time
+import warnings
+
+from sklearn.exceptions import ConvergenceWarning
+
+_LOWER = 0.2  # what "adaptive" multiplies the step size by, and where it gives up
+_LOWEST = 1e-6
+_GROWTH = 4.0  # a loss so many times the best one, and the loss of no model at all, is no noise
+
+
+class Watch:
+    """History, improvement and the best weights of a training."""
+
+    def __init__(self, model, by_validation, loss_of_no_model):
+        self.history = {"epoch": [], "loss": [], "learning_rate": [], "seconds": []}
+        self.converged = False
+        self.best = None
+        self._model = {
+            name: getattr(model, name)
+            for name in ("tol", "n_iter_no_change", "learning_rate", "optimizer", "eta0", "batch_size")
+        }
+        self._by_validation = by_validation
+        self._ceiling = _GROWTH * loss_of_no_model
+        self._best_loss = self._best_score = math.inf
+        self._waited = 0
+        self._lowered = 1.0
+        self._began = time.perf_counter()
+
+    def copy(self):
+        other = object.__new__(Watch)
+        vars(other).update(vars(self))
+        other.history = {name: list(values) for name, values in self.history.items()}
+        return other
+
+    def note(self, loss, learning_rate, **found):
+        """An epoch's loss; raises if the descent diverges."""
+        growing = loss > max(self._ceiling, _GROWTH * self._best_loss)
+        if not math.isfinite(loss) or (self.history["epoch"] and growing):
+            eta0 = self._model["eta0"]
+            raise ValueError(
+                f"The descent diverges: the loss of epoch {len(self.history['epoch']) + 1} is {loss:.4g}, at a "
+                f"learning rate of {learning_rate:.3g} (eta0={eta0}, learning_rate={self._model['learning_rate']!r}, "
+                f"optimizer={self._model['optimizer']!r}). Lower eta0, or leave it None; scale the features."
+            )
+        entries = {
+            "epoch": len(self.history["epoch"]) + 1,
+            "loss": loss,
+            "learning_rate": learning_rate,
+            "seconds": time.perf_counter() - self._began,
+            **found,
+        }
+        for name, value in entries.items():
+            self.history.setdefault(name, []).append(value)
+        self._cost = loss
+        self._squares = found["grad_norm"] ** 2 if "grad_norm" in found else None
+        self._measured = False
+
+    def judge(self, theta, loss, score):
+        """The validation loss after an epoch, and the score that early stopping goes by."""
+        self.history.setdefault("val_loss", []).append(loss)
+        if not self._by_validation:
+            return
+        cost = -score
+        if not math.isfinite(cost):
+            raise ValueError("The validation loss is not finite: the descent diverges. Lower eta0.")
+        self._measured = True
+        if self.best is None or cost < self._lowest:
+            self.best, self._lowest = theta, cost
+        self._compare(cost)
+
+    def _compare(self, cost):
+        tol = self._model["tol"] or 0.0
+        self._waited = 0 if cost < self._best_score - tol else self._waited + 1
+        self._best_score = min(self._best_score, cost)
+
+    def patience_is_over(self):
+        return self._model["tol"] is not None and self._waited >= self._model["n_iter_no_change"]
+
+    def should_stop(self, descent):
+        """Whether an epoch was the last one."""
+        tol = self._model["tol"]
+        self._best_loss = min(self._best_loss, self._cost)
+        if tol is None:
+            return False
+        if self._squares is not None and not self._measured:
+            self.converged = self._squares <= tol
+            return self.converged
+        if not self._measured:
+            self._compare(self._cost)
+        if not self.patience_is_over():
+            return False
+        if self._model["learning_rate"] == "adaptive" and self._lowered > _LOWEST:
+            self._lowered *= _LOWER
+            self._waited = 0
+            descent.lower(_LOWER)
+            return False
+        self.converged = True
+        return True
+
+    def report(self):
+        print("   ".join(f"{name} {values[-1]:.6g}" for name, values in self.history.items()))
+
+    def ran_out(self, model):
+        """All epochs are done."""
+        if self._model["tol"] is not None and not self.converged:
+            warnings.warn(
+                f"Training did not converge in max_iter={model.max_iter} epochs (loss {self._cost:.6g}, "
+                f"tol={model.tol:.3g}). Increase max_iter or tol, or scale the features.",
+                ConvergenceWarning,
+                stacklevel=5,
+            )
