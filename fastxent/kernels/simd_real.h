@@ -156,6 +156,39 @@ FX_INLINE FX(vec) FX(exp)(FX(vec) x)
 #endif
 }
 
+#ifdef FX_F64
+/* The same for one number of either sign, |x| held to 350, where exp(x)^2 and its inverse are normal: terms in another
+   order, as what counts for one number is how long it takes. */
+FX_INLINE REAL exp_one(REAL x)
+{
+    static const REAL q[EXP_DEGREE + 1] = EXP_COEFS;
+    REAL c[EXP_DEGREE + 1], n, r, power;
+    INT bits;
+    x = x < -350 ? -350 : x;
+    x = x > 350 ? 350 : x;
+    n = x * LOG2E + SHIFT_MAGIC;
+    memcpy(&bits, &n, sizeof n); /* n itself in the low bits */
+    n -= SHIFT_MAGIC;
+    r = x - n * LN2_HI;
+    r = r - n * LN2_LO;
+    power = r;
+    FX_UNROLL
+    for (int i = 0; i <= EXP_DEGREE; i++) c[i] = q[i];
+    FX_UNROLL
+    for (int count = EXP_DEGREE + 1; count > 1; count = (count + 1) / 2, power *= power) {
+        FX_UNROLL
+        for (int i = 0; i < count / 2; i++) c[i] = c[2 * i] + c[2 * i + 1] * power;
+        if (count % 2) c[count / 2] = c[count - 1];
+    }
+    r = 1 + (r + (r * r) * c[0]);
+    INT out;
+    memcpy(&out, &r, sizeof r);
+    out += (INT)((UINT)bits << MANTISSA);
+    memcpy(&r, &out, sizeof r);
+    return r;
+}
+#endif
+
 /* log(1 + x) for x >= 0: u = 1 + x = 2^k (1 + f), log(1 + f) = 2 atanh(s), s = f / (2 + f), and the part of x that was
    rounded off in u comes back as c / u. Error below 1 ulp; log1p(tiny) = tiny. */
 FX_INLINE FX(vec) FX(log1p)(FX(vec) x)
