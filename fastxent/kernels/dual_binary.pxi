@@ -179,21 +179,13 @@ cdef DualTotals start_range(LinearSoftmax self, DualRow* state, double* sums, Py
         totals.mass += c
         totals.one += one
         totals.square += state[i].square
-        add_pair(indptr[i + 1] - indptr[i], values + indptr[i], columns + indptr[i], c, one, sums)
+        csr_add_pair(indptr[i + 1] - indptr[i], values + indptr[i], columns + indptr[i], c, one, sums)
         last, ascending = -1, True
         for at in range(indptr[i], indptr[i + 1]):
             ascending &= last < columns[at]
             last = columns[at]
         totals.disordered += not ascending
     return totals
-
-
-cdef inline void add_pair(Py_ssize_t nnz, const real* x, const index* j, double a, double b, double* sums) noexcept nogil:
-    """Rows of two sums a feature gain x_j a and x_j b."""
-    cdef Py_ssize_t p
-    for p in range(nnz):
-        sums[2 * j[p]] += x[p] * a
-        sums[2 * j[p] + 1] += x[p] * b
 
 
 cdef void binary_range(LinearSoftmax self, BinaryDual* dual, Py_ssize_t first, Py_ssize_t stop, const index* unused,
@@ -247,7 +239,7 @@ cdef void binary_range(LinearSoftmax self, BinaryDual* dual, Py_ssize_t first, P
 
 cdef double exact_step(double z, double q, const DualRow* row) noexcept nogil:
     """The change of alpha to the root of  y + q sigmoid(y) = z + q alpha."""
-    cdef double a = row.target + row.moved, y = z, low, high, value, e, p
+    cdef double a = row.target + row.moved, y = z, low, high, value, before = INFINITY, e, p
     cdef int iteration
     low, high = z + q * a - q, z + q * a
     if 0 < a < 1:
@@ -264,8 +256,10 @@ cdef double exact_step(double z, double q, const DualRow* row) noexcept nogil:
         if fabs(value) <= 1e-3 * fabs(y - z) + 1e-14 * fabs(z):
             break
         y -= value / (1 + q * p * (e * p))
-        if not low < y < high:
+        # Newton's method can jump from one flat side of the sigmoid to the other and back
+        if not low < y < high or 2 * fabs(value) > before:
             y = 0.5 * (low + high)
+        before = fabs(value)
     e = exp_one(-y)
     p = 1 / (1 + e)
     return p * ((1 - row.target) - e * row.target) - row.moved
@@ -333,7 +327,7 @@ cdef void bound_range(LinearSoftmax self, Certificate* c, Py_ssize_t first, Py_s
         c.slope += slope
         for l in range(count):
             at = indptr[start + l]
-            add_pair(indptr[start + l + 1] - at, values + at, columns + at, moved[l], gradient[l], c.sums)
+            csr_add_pair(indptr[start + l + 1] - at, values + at, columns + at, moved[l], gradient[l], c.sums)
 
 
 # ---- which rows, in which order

@@ -82,6 +82,10 @@ cdef extern from "simd.h" nogil:
     void csr_add_one_f64_i64(Py_ssize_t nnz, const double* x, const int64_t* j, double q, double* g)
     void csr_add_one_f32_i32(Py_ssize_t nnz, const float* x, const int32_t* j, float q, float* g)
     void csr_add_one_f32_i64(Py_ssize_t nnz, const float* x, const int64_t* j, float q, float* g)
+    void csr_add_pair_f64_i32(Py_ssize_t nnz, const double* x, const int32_t* j, double a, double b, double* g)
+    void csr_add_pair_f64_i64(Py_ssize_t nnz, const double* x, const int64_t* j, double a, double b, double* g)
+    void csr_add_pair_f32_i32(Py_ssize_t nnz, const float* x, const int32_t* j, double a, double b, double* g)
+    void csr_add_pair_f32_i64(Py_ssize_t nnz, const float* x, const int64_t* j, double a, double b, double* g)
 
 
 cdef inline Py_ssize_t lanes(const real* unused) noexcept nogil:
@@ -246,6 +250,18 @@ cdef inline void csr_add_one(Py_ssize_t nnz, const real* x, const index* j, real
         csr_add_one_f32_i32(nnz, x, j, q, g)
     else:
         csr_add_one_f32_i64(nnz, x, j, q, g)
+
+
+cdef inline void csr_add_pair(Py_ssize_t nnz, const real* x, const index* j, double a, double b,
+                              double* g) noexcept nogil:
+    if real is double and index is int32_t:
+        csr_add_pair_f64_i32(nnz, x, j, a, b, g)
+    elif real is double:
+        csr_add_pair_f64_i64(nnz, x, j, a, b, g)
+    elif index is int32_t:
+        csr_add_pair_f32_i32(nnz, x, j, a, b, g)
+    else:
+        csr_add_pair_f32_i64(nnz, x, j, a, b, g)
 
 
 cdef inline Py_ssize_t steps(Py_ssize_t n, Py_ssize_t step) noexcept nogil:
