@@ -157,7 +157,7 @@ def classes_and_codes(y):
     if y.dtype.kind not in "iu" or y.ndim != 1:
         return None
     low, high = int(y.min()), int(y.max())
-    if high - low > 2 * len(y) or high > np.iinfo(np.intp).max:
+    if high - low > 2 * len(y) + 1000 or high > np.iinfo(np.intp).max:
         return None
     place = np.ascontiguousarray(y, np.intp) - low if low else np.ascontiguousarray(y, np.intp)
     present = np.bincount(place) > 0

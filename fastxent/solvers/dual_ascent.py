@@ -1,17 +1,18 @@
 """The state of dual ascent (sdca.py): distributions, the weights that follow from them, and the rows' gaps.
 
 With more than two classes, distributions are kept by their logarithms. With two, by the distance of the share of
-class 1 from the row's target, which needs no logarithm (kernels/dual_binary.pxi), and the ascent begins at the best
-point
+class 1 from the row's target, which needs no logarithm (kernels/dual_binary.pxi).
 
-    alpha_i = t_i + eta (f - t_i)        W = -(eta / l2) (1/S) sum_i c_i (f - t_i) x_i
+The ascent begins at the best point between the targets and the frequencies f of the classes (all alike without an
+intercept),
 
-between the targets and the class's frequency f (1/2 without an intercept), where the dual is at least
+    alpha_i = t_i + eta (f - t_i)        W_j = -(eta / l2_j) G_j        G = (1/S) sum_i c_i x_i (f - t_i)'
 
-    f H(1 - eta + eta f) + (1 - f) H(eta f) - (eta^2 / (2 l2)) |(1/S) sum_i c_i (f - t_i) x_i|^2
+where the dual is at least, with m_k the share of class k in the targets and equality for hard labels,
 
-with equality for hard labels. It takes the one pass in which the sizes of rows are taken, too, and saves about an
-epoch.
+    sum_k m_k H((1 - eta) e_k + eta f) - (eta^2 / 2) sum_j |G_j|^2 / l2_j
+
+That takes a pass that is made anyway, and saves about one.
 """
 
 import math
@@ -25,7 +26,10 @@ from ..rows import squared_norms, without_duplicates
 from .duality import lower_bound
 
 _ROWS_OF_A_CALL = 1 << 14  # some milliseconds: Ctrl-C is heard between calls
+_BLOCK = 1 << 18  # probabilities at a time
+_HALVINGS = 20
 _LOG_ZERO = -80.0  # stands for log 0, as in the kernel
+_EAGER, _FLOOR = 1.5, 0.5  # a row is visited with probability _EAGER gap_i / mean gap, but at least _FLOOR
 _ENOUGH = 0.02  # of the gap aimed at: rows below are only looked at
 
 
@@ -47,10 +51,6 @@ class Ascent:
     start : ndarray of shape (d + 1, K)
     passes : float
     """
-
-    ALWAYS_ALL = 2  # epochs in which every row is visited
-    EAGER, FLOOR = 1.0, 0.05  # then with probability EAGER gap_i / mean gap, at least FLOOR
-    EPOCHS_BETWEEN_CHECKS = 4
 
     def __init__(self, objective, theta0, random_state=0):
         self._objective = objective
@@ -85,12 +85,34 @@ class Ascent:
         self.value, grad = objective.value_and_grad(start)
         self.grad_norm = float(np.abs(grad).max())
         self._frequency = _frequencies(self.value, grad[-1])
-        if objective.fit_intercept:
-            start[-1] = _logit(self._frequency)
-        if theta0.any():
-            start = self._from(theta0, start)
-        self.start = start
-        self._set_weights(start)
+        self.start = self._from(theta0, start) if theta0.any() else start
+        self._set_weights(self.start if self.start.any() else self._leave_targets(grad[:-1]))
+
+    def _leave_targets(self, G):
+        """Begin at the best point between targets and frequencies, G being the gradient in W at theta = 0."""
+        objective, K = self._objective, self._objective.K
+        l2 = objective.feature_l2[:, np.newaxis]
+        mass = objective.row_masses()
+        shares = mass.sum() / self._total * self._frequency
+        f = self._frequency / self._frequency.sum() if objective.fit_intercept else np.full(K, 1 / K)
+        G += (objective.X.T @ mass / self._total)[:, np.newaxis] * (f - 1 / K)
+        eta = _best_share(f, shares, float(np.sum(G * G / l2)))
+        self._fill_between(f, eta)
+        self._gap.fill(self.value)  # not infinite: alpha is known
+        return np.append(
+            -eta * G / l2, np.log(f)[np.newaxis] if objective.fit_intercept else np.zeros((1, K)), axis=0
+        )
+
+    def _fill_between(self, f, eta):
+        target, _, _, _, smoothing = self._objective.targets
+        if target.ndim == 1 and smoothing == 0:
+            self._log_alpha[:] = np.log(eta * f)
+            self._log_alpha[np.arange(len(target)), target] = np.log(1 - eta * (1 - f))[target]
+            return
+        step = max(1, _BLOCK // len(f))
+        for first in range(0, len(target), step):
+            rows = slice(first, first + step)
+            self._log_alpha[rows] = np.log((1 - eta) * self._objective.distributions(rows) + eta * f)
 
     def _weight_of_intercept(self, factor, size):
         """beta, the square of the feature that the intercept counts as; size is the mean of |x_i|^2."""
@@ -134,10 +156,10 @@ class Ascent:
         return alpha / alpha.sum(axis=1, keepdims=True)
 
     def run_epoch(self, tol):
-        """Visit all rows, or some by their own gaps, in random order."""
+        """Visit all rows, from the second epoch on some by their own gaps, in random order."""
         self.epochs += 1
-        mean, floor = float(self._gap.mean()) / self.EAGER, self.FLOOR
-        if self.epochs <= self.ALWAYS_ALL or not mean > 0:
+        mean, floor = float(self._gap.mean()) / _EAGER, _FLOOR
+        if self.epochs == 1 or not mean > 0:
             mean, floor = 1.0, 1.0
         count = kernels.draw_rows(self._gap, mean, floor, self._order, self._random)
         self._run(self._order, count, _ENOUGH * tol * self.value)
@@ -190,10 +212,6 @@ class Ascent:
 class BinaryAscent(Ascent):
     """Dual ascent with two classes; a certificate comes with every evaluation."""
 
-    ALWAYS_ALL = 1
-    EAGER, FLOOR = 1.5, 0.5
-    EPOCHS_BETWEEN_CHECKS = 8
-
     def _begin(self, theta0):
         objective = self._objective
         n, X = objective.n_rows, self._X
@@ -224,9 +242,8 @@ class BinaryAscent(Ascent):
         objective = self._objective
         f = self._frequency if objective.fit_intercept else 0.5
         g = (f * sums[:, 0] - sums[:, 1]) / self._total
-        eta = _best_share(
-            f, one / self._total, (mass - one) / self._total, float(np.sum(g * g)) / objective.l2
-        )
+        shares = np.array([mass - one, one]) / self._total
+        eta = _best_share(np.array([1 - f, f]), shares, float(np.sum(g * g)) / objective.l2)
         self._state[:, 3] = eta * (f - self._state[:, 0])
         self._residual[0] = -eta * (f * mass - one)
         intercept = math.log(f / (1 - f))  # 0 without one
@@ -319,13 +336,13 @@ class BinaryAscent(Ascent):
         return self._frequency * (1 - self._frequency)
 
 
-def _best_share(f, one, zero, curvature):
-    """The root of the derivative by eta of the dual between targets and frequency: it falls from infinity."""
+def _best_share(f, shares, curvature):
+    """The root of the derivative by eta of the dual between targets and frequencies: it falls from infinity."""
     low, high = 0.0, 1.0
-    for _ in range(20):
+    for _ in range(_HALVINGS):
         eta = 0.5 * (low + high)
-        up = -one * (1 - f) * math.log(eta * (1 - f) / (1 - eta * (1 - f)))
-        up += zero * f * math.log((1 - eta * f) / (eta * f))
+        other = f * np.log(eta * f)
+        up = float(shares @ ((1 - f) * np.log(1 - eta * (1 - f)) - (other.sum() - other)))
         low, high = (eta, high) if up > eta * curvature else (low, eta)
     return high
 

@@ -36,6 +36,7 @@ from . import metric
 from .dual_ascent import Ascent, BinaryAscent
 from .result import STOPPED_BY_CALLER, Recorder, attainable, out_of_iterations
 
+_EPOCHS_BETWEEN_CHECKS = 8
 _SLOW = 0.9  # a pass that leaves more of the gap than this is one that `metric` does better
 _HOPEFUL = 5.0
 _PATIENCE = 6.0  # passes over which that is measured
@@ -95,7 +96,7 @@ def solve(objective, theta0, *, tol, max_iter, callback=None, row_weight=None, r
         # Gaps of rows not visited lately are too large as a rule: it pays to look before the sum is small enough.
         if (
             gap <= _HOPEFUL * tol * ascent.value
-            or epoch - checked >= ascent.EPOCHS_BETWEEN_CHECKS
+            or epoch - checked >= _EPOCHS_BETWEEN_CHECKS
             or epoch == max_iter
         ):
             checked = epoch
