@@ -59,7 +59,7 @@ cdef class LinearSoftmax:
         self.x_size = self.layout.x_size
         self.z_size = self.layout.z_size
         self.block = self.layout.block
-        self.store_size = steps(self.n, self.block) * (self.layout.z_size + self.block)
+        self.store_size = steps(self.n, self.block) * (self.layout.z_size + 2 * self.block)
         self.panel = 4 * (FX_LANES_F64 if self.is_double else FX_LANES_F32)
 
         self.targets.n_classes = n_classes
@@ -181,9 +181,9 @@ cdef class LinearSoftmax:
     def hessp(self, weights, direction, scratch, Py_ssize_t first, Py_ssize_t stop, gradient, store=None):
         """Add the rows' Hessian times direction (in the kernels' layout) to `gradient`.
 
-        With a `store` (first a multiple of `block`) the weights are not looked at.
+        With a `store` (first a multiple of `block`) there need be no weights.
         """
-        cdef char* w = self.buffer(weights, self.weights_size, False)
+        cdef char* w = NULL if store is not None else self.buffer(weights, self.weights_size, False)
         cdef char* v = self.buffer(direction, self.weights_size, False)
         cdef char* s = self.buffer(scratch, self.scratch_size, True)
         cdef char* g = self.buffer(gradient, self.weights_size, True)
@@ -391,22 +391,23 @@ cdef void block_hessian(LinearSoftmax self, Py_ssize_t first, Py_ssize_t start, 
     cdef const Layout* p = &self.layout
     cdef Scratch s = scratch_parts(p, scratch)
     cdef real* inverse = <real*>s.aux.mass
+    cdef real* place = <real*>s.aux.linear
     z += start * p.ldz
-    hessian_rows(z, inverse, p.ldz, 1, stop - start, p.K, &s.aux)
-    hessp_rows(&self.targets, first + start, z, inverse, a + start * p.ldz, p.ldz, 1, stop - start, p.K, &s.aux)
+    hessian_rows(z, inverse, place, p.ldz, 1, stop - start, p.K, &s.aux)
+    hessp_rows(&self.targets, first + start, z, inverse, place, a + start * p.ldz, p.ldz, 1, stop - start, p.K, &s.aux)
 
 
 cdef void hessian_block(LinearSoftmax self, Py_ssize_t first, Py_ssize_t rows, const real* x, const real* w, real* z,
-                        real* inverse, const Scratch* s) noexcept nogil:
-    """What Hessian products need of the block: into z and, unless binary, inverse."""
+                        real* inverse, real* place, const Scratch* s) noexcept nogil:
+    """What Hessian products need of the block: into z and, unless binary, inverse and place."""
     cdef const Layout* p = &self.layout
     logits(&self.rows, p, first, rows, x, w, z, <real*>s.panel)
     if self.binary:
         binary_hessian_rows(z, rows)
     elif p.rows_in_lanes:
-        hessian_rows(z, inverse, 1, p.ldz, rows, p.K, &s.aux)
+        hessian_rows(z, inverse, place, 1, p.ldz, rows, p.K, &s.aux)
     else:
-        hessian_rows(z, inverse, p.ldz, 1, rows, p.K, &s.aux)
+        hessian_rows(z, inverse, place, p.ldz, 1, rows, p.K, &s.aux)
 
 
 cdef void hessian_range(LinearSoftmax self, Py_ssize_t first, Py_ssize_t stop, const real* w, real* store,
@@ -420,8 +421,8 @@ cdef void hessian_range(LinearSoftmax self, Py_ssize_t first, Py_ssize_t stop, c
         i = first + b * p.block
         rows = clamp(stop - i, 0, p.block)
         x = open_rows(&self.rows, p, i, rows, <real*>s.x)
-        z = store + i // p.block * (p.z_size + p.block)
-        hessian_block(self, i, rows, x, w, z, z + p.z_size, &s)
+        z = store + i // p.block * (p.z_size + 2 * p.block)
+        hessian_block(self, i, rows, x, w, z, z + p.z_size, z + p.z_size + p.block, &s)
 
 
 cdef void hessp_range(LinearSoftmax self, Py_ssize_t first, Py_ssize_t stop, const real* w, const real* v, real* g,
@@ -431,6 +432,7 @@ cdef void hessp_range(LinearSoftmax self, Py_ssize_t first, Py_ssize_t stop, con
     cdef real* z = <real*>s.z
     cdef real* a = <real*>s.a
     cdef real* inverse = <real*>s.aux.mass
+    cdef real* place = <real*>s.aux.linear
     cdef const real* x
     cdef Py_ssize_t b, i, rows, rs = 1 if p.rows_in_lanes else p.ldz, cs = p.ldz if p.rows_in_lanes else 1
     for b in range(steps(stop - first, p.block)):
@@ -438,15 +440,16 @@ cdef void hessp_range(LinearSoftmax self, Py_ssize_t first, Py_ssize_t stop, con
         rows = clamp(stop - i, 0, p.block)
         x = open_rows(&self.rows, p, i, rows, <real*>s.x)
         if store:
-            z = <real*>store + i // p.block * (p.z_size + p.block)
+            z = <real*>store + i // p.block * (p.z_size + 2 * p.block)
             inverse = z + p.z_size
+            place = inverse + p.block
         else:
-            hessian_block(self, i, rows, x, w, z, inverse, &s)
+            hessian_block(self, i, rows, x, w, z, inverse, place, &s)
         logits(&self.rows, p, i, rows, x, v, a, <real*>s.panel)
         if self.binary:
             binary_hessp_rows(&self.targets, i, z, a, rows, &s.aux)
         else:
-            hessp_rows(&self.targets, i, z, inverse, a, rs, cs, rows, p.K, &s.aux)
+            hessp_rows(&self.targets, i, z, inverse, place, a, rs, cs, rows, p.K, &s.aux)
         gradient(&self.rows, p, i, rows, x, a, g, <real*>s.panel)
 
 
