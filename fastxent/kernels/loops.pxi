@@ -355,6 +355,7 @@ cdef Scratch scratch_parts(const Layout* p, real* scratch) noexcept nogil:
 cdef double loss_range(LinearSoftmax self, Py_ssize_t first, Py_ssize_t stop, const real* w, real* g, real* row_loss,
                        real* scratch) noexcept nogil:
     cdef const Layout* p = &self.layout
+    cdef Ahead ahead
     cdef Scratch s = scratch_parts(p, scratch)
     cdef real* z = <real*>s.z
     cdef const real* x
@@ -363,8 +364,8 @@ cdef double loss_range(LinearSoftmax self, Py_ssize_t first, Py_ssize_t stop, co
     for b in range(steps(stop - first, p.block)):
         i = first + b * p.block
         rows = clamp(stop - i, 0, p.block)
-        x = open_rows(&self.rows, p, i, rows, <real*>s.x)
-        logits(&self.rows, p, i, rows, x, w, z, <real*>s.panel)
+        x = open_rows(&self.rows, p, i, rows, <real*>s.x, &ahead)
+        logits(&self.rows, p, i, rows, x, w, z, <real*>s.panel, &ahead)
         if self.binary:
             total += binary_rows(&self.targets, i, z, z if g else NULL, rows, 1.0, row_loss + i if row_loss else NULL,
                                  &s.aux)
@@ -372,7 +373,7 @@ cdef double loss_range(LinearSoftmax self, Py_ssize_t first, Py_ssize_t stop, co
             total += loss_rows(&self.targets, i, z, z if g else NULL, rs, cs, rows, p.K, 1.0,
                                row_loss + i if row_loss else NULL, &s.aux)
         if g:
-            gradient(&self.rows, p, i, rows, x, z, g, <real*>s.panel)
+            gradient(&self.rows, p, i, rows, x, z, g, <real*>s.panel, &ahead)
     return total
 
 
@@ -398,10 +399,10 @@ cdef void block_hessian(LinearSoftmax self, Py_ssize_t first, Py_ssize_t start, 
 
 
 cdef void hessian_block(LinearSoftmax self, Py_ssize_t first, Py_ssize_t rows, const real* x, const real* w, real* z,
-                        real* inverse, real* place, const Scratch* s) noexcept nogil:
+                        real* inverse, real* place, const Scratch* s, Ahead* ahead) noexcept nogil:
     """What Hessian products need of the block: into z and, unless binary, inverse and place."""
     cdef const Layout* p = &self.layout
-    logits(&self.rows, p, first, rows, x, w, z, <real*>s.panel)
+    logits(&self.rows, p, first, rows, x, w, z, <real*>s.panel, ahead)
     if self.binary:
         binary_hessian_rows(z, rows)
     elif p.rows_in_lanes:
@@ -413,6 +414,7 @@ cdef void hessian_block(LinearSoftmax self, Py_ssize_t first, Py_ssize_t rows, c
 cdef void hessian_range(LinearSoftmax self, Py_ssize_t first, Py_ssize_t stop, const real* w, real* store,
                         real* scratch) noexcept nogil:
     cdef const Layout* p = &self.layout
+    cdef Ahead ahead
     cdef Scratch s = scratch_parts(p, scratch)
     cdef real* z
     cdef const real* x
@@ -420,14 +422,16 @@ cdef void hessian_range(LinearSoftmax self, Py_ssize_t first, Py_ssize_t stop, c
     for b in range(steps(stop - first, p.block)):
         i = first + b * p.block
         rows = clamp(stop - i, 0, p.block)
-        x = open_rows(&self.rows, p, i, rows, <real*>s.x)
+        x = open_rows(&self.rows, p, i, rows, <real*>s.x, &ahead)
+        ahead.lines = 2  # no gradient follows, which would fetch the other half
         z = store + i // p.block * (p.z_size + 2 * p.block)
-        hessian_block(self, i, rows, x, w, z, z + p.z_size, z + p.z_size + p.block, &s)
+        hessian_block(self, i, rows, x, w, z, z + p.z_size, z + p.z_size + p.block, &s, &ahead)
 
 
 cdef void hessp_range(LinearSoftmax self, Py_ssize_t first, Py_ssize_t stop, const real* w, const real* v, real* g,
                       const real* store, real* scratch) noexcept nogil:
     cdef const Layout* p = &self.layout
+    cdef Ahead ahead
     cdef Scratch s = scratch_parts(p, scratch)
     cdef real* z = <real*>s.z
     cdef real* a = <real*>s.a
@@ -438,24 +442,25 @@ cdef void hessp_range(LinearSoftmax self, Py_ssize_t first, Py_ssize_t stop, con
     for b in range(steps(stop - first, p.block)):
         i = first + b * p.block
         rows = clamp(stop - i, 0, p.block)
-        x = open_rows(&self.rows, p, i, rows, <real*>s.x)
+        x = open_rows(&self.rows, p, i, rows, <real*>s.x, &ahead)
         if store:
             z = <real*>store + i // p.block * (p.z_size + 2 * p.block)
             inverse = z + p.z_size
             place = inverse + p.block
         else:
-            hessian_block(self, i, rows, x, w, z, inverse, place, &s)
-        logits(&self.rows, p, i, rows, x, v, a, <real*>s.panel)
+            hessian_block(self, i, rows, x, w, z, inverse, place, &s, &ahead)
+        logits(&self.rows, p, i, rows, x, v, a, <real*>s.panel, &ahead)
         if self.binary:
             binary_hessp_rows(&self.targets, i, z, a, rows, &s.aux)
         else:
             hessp_rows(&self.targets, i, z, inverse, place, a, rs, cs, rows, p.K, &s.aux)
-        gradient(&self.rows, p, i, rows, x, a, g, <real*>s.panel)
+        gradient(&self.rows, p, i, rows, x, a, g, <real*>s.panel, &ahead)
 
 
 cdef void predict_range(LinearSoftmax self, Py_ssize_t first, Py_ssize_t stop, const real* w, real* out, Output kind,
                         real* scratch) noexcept nogil:
     cdef const Layout* p = &self.layout
+    cdef Ahead ahead
     cdef Scratch s = scratch_parts(p, scratch)
     cdef real* z = <real*>s.z
     cdef real* e = <real*>s.aux.rest
@@ -468,8 +473,9 @@ cdef void predict_range(LinearSoftmax self, Py_ssize_t first, Py_ssize_t stop, c
     for b in range(steps(stop - first, p.block)):
         i = first + b * p.block
         rows = clamp(stop - i, 0, p.block)
-        x = open_rows(&self.rows, p, i, rows, <real*>s.x)
-        logits(&self.rows, p, i, rows, x, w, z, <real*>s.panel)
+        x = open_rows(&self.rows, p, i, rows, <real*>s.x, &ahead)
+        ahead.lines = 2  # no gradient follows, which would fetch the other half
+        logits(&self.rows, p, i, rows, x, w, z, <real*>s.panel, &ahead)
         if self.binary and kind != LOGITS:
             for r in range(rows):
                 e[r] = z[r] if z[r] < 0 else -z[r]

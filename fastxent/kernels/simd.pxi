@@ -55,9 +55,9 @@ cdef extern from "simd.h" nogil:
     float omega_row_f32(const float* x, float* w, Py_ssize_t K, float shift, float* slope)
 
     void outer_tile_f64(int rows, int vecs, Py_ssize_t T, const double* a, Py_ssize_t rs, Py_ssize_t cs,
-                        const double* b, Py_ssize_t bs, double* c, Py_ssize_t ldc)
+                        const double* b, Py_ssize_t bs, double* c, Py_ssize_t ldc, const char* next, int lines)
     void outer_tile_f32(int rows, int vecs, Py_ssize_t T, const float* a, Py_ssize_t rs, Py_ssize_t cs,
-                        const float* b, Py_ssize_t bs, float* c, Py_ssize_t ldc)
+                        const float* b, Py_ssize_t bs, float* c, Py_ssize_t ldc, const char* next, int lines)
     void turn_tile_f64(const double* a, Py_ssize_t as_, double* b, Py_ssize_t bs)
     void turn_tile_f32(const float* a, Py_ssize_t as_, float* b, Py_ssize_t bs)
     void dot_tile_f64(int classes, Py_ssize_t T, Py_ssize_t tail, const double** x, Py_ssize_t ahead, const double* w,
@@ -209,11 +209,12 @@ cdef inline real omega_row(const real* x, real* w, Py_ssize_t K, real shift, rea
 
 
 cdef inline void outer_tile(int rows, int vecs, Py_ssize_t T, const real* a, Py_ssize_t rs, Py_ssize_t cs,
-                            const real* b, Py_ssize_t bs, real* c, Py_ssize_t ldc) noexcept nogil:
+                            const real* b, Py_ssize_t bs, real* c, Py_ssize_t ldc, const char* next=NULL,
+                            int lines=0) noexcept nogil:
     if real is double:
-        outer_tile_f64(rows, vecs, T, a, rs, cs, b, bs, c, ldc)
+        outer_tile_f64(rows, vecs, T, a, rs, cs, b, bs, c, ldc, next, lines)
     else:
-        outer_tile_f32(rows, vecs, T, a, rs, cs, b, bs, c, ldc)
+        outer_tile_f32(rows, vecs, T, a, rs, cs, b, bs, c, ldc, next, lines)
 
 
 cdef inline void turn_tile(const real* a, Py_ssize_t a_stride, real* b, Py_ssize_t b_stride) noexcept nogil:

@@ -449,9 +449,10 @@ FX_LOCAL REAL FX(sum_row)(const REAL *x, ptrdiff_t n)
 /* ---- tiles of the products -------------------------------------------------------------------------------------------
    outer: c[r, v] += sum_t a[r * rs + t * cs] * b[t * bs + v]   r < rows, v < vecs * LANES
    The broadcast operand has two strides, so one tile serves logits (a = X, b = W), the gradient by classes
-   (a = X transposed, b = Q) and the gradient by features (a = Q transposed, b = X). */
+   (a = X transposed, b = Q) and the gradient by features (a = Q transposed, b = X).
+   next: memory that is fetched meanwhile, so many cache lines a step, or NULL. */
 FX_INLINE void FX(outer)(const int rows, const int vecs, ptrdiff_t T, const REAL *a, ptrdiff_t rs, ptrdiff_t cs,
-                         const REAL *b, ptrdiff_t bs, REAL *c, ptrdiff_t ldc)
+                         const REAL *b, ptrdiff_t bs, REAL *c, ptrdiff_t ldc, const char *next, const int lines)
 {
     FX(vec) acc[12][4];
     FX_UNROLL
@@ -462,6 +463,7 @@ FX_INLINE void FX(outer)(const int rows, const int vecs, ptrdiff_t T, const REAL
         FX(vec) bv[4];
         FX_UNROLL
         for (int v = 0; v < vecs; v++) bv[v] = FX(load)(b + v * LANES);
+        for (int l = 0; l < lines; l++, next += 64) FX_PREFETCH(next);
         FX_UNROLL
         for (int r = 0; r < rows; r++) {
             FX(vec) ar = FX(splat)(a[r * rs]);
@@ -477,9 +479,13 @@ FX_INLINE void FX(outer)(const int rows, const int vecs, ptrdiff_t T, const REAL
 }
 
 #define OUTER(R, V)                                                                                                  \
-    case 16 * V + R: FX(outer)(R, V, T, a, rs, cs, b, bs, c, ldc); break;
+    case 16 * V + R:                                                                                                 \
+        if (!next) FX(outer)(R, V, T, a, rs, cs, b, bs, c, ldc, NULL, 0);                                            \
+        else if (lines == 1) FX(outer)(R, V, T, a, rs, cs, b, bs, c, ldc, next, 1);                                  \
+        else FX(outer)(R, V, T, a, rs, cs, b, bs, c, ldc, next, 2);                                                  \
+        break;
 FX_LOCAL void FX(outer_tile)(int rows, int vecs, ptrdiff_t T, const REAL *a, ptrdiff_t rs, ptrdiff_t cs,
-                             const REAL *b, ptrdiff_t bs, REAL *c, ptrdiff_t ldc)
+                             const REAL *b, ptrdiff_t bs, REAL *c, ptrdiff_t ldc, const char *next, int lines)
 {
     switch (16 * vecs + rows) {
         OUTER(1, 1) OUTER(2, 1) OUTER(3, 1) OUTER(4, 1) OUTER(5, 1) OUTER(6, 1)
