@@ -100,10 +100,12 @@ def test_entries_that_stand_twice_add_up():
     assert result.value == pytest.approx(least(once), rel=1e-8)
 
 
-def test_same_bits_for_any_number_of_threads_and_the_same_seed():
+@pytest.mark.parametrize(("K", "n"), [(2, 40_000), (3, 3000)])
+def test_same_bits_for_any_number_of_threads_and_the_same_seed(K, n):
+    """Large enough for several ranges of rows."""
     thetas = []
     for n_threads in (1, 2, 3, 7):
-        problem = objective(3, storage="csr32", l2=1e-3, n=3000, d=40, n_threads=n_threads)
+        problem = objective(K, storage="csr32", l2=1e-3, n=n, d=40, n_threads=n_threads)
         thetas.append(sdca.solve(problem, problem.initial(), tol=1e-5, max_iter=50, random_state=3).theta)
     for theta in thetas[1:]:
         np.testing.assert_array_equal(theta, thetas[0])
