@@ -482,7 +482,9 @@ def binary_logits(z, one, zero, r, h, Py_ssize_t first, Py_ssize_t stop):
 
 cdef double binary_logits_range(const double* z, const double* one, const double* zero, double* r, double* h,
                                 Py_ssize_t first, Py_ssize_t stop) noexcept nogil:
-    cdef double[LOGIT_ROWS] e, log_total, loss
+    cdef double[LOGIT_ROWS] e
+    cdef double[LOGIT_ROWS] log_total
+    cdef double[LOGIT_ROWS] loss
     cdef double total = 0
     cdef Py_ssize_t b, i, l, rows
     for b in range(steps(stop - first, LOGIT_ROWS)):
@@ -501,7 +503,7 @@ cdef double binary_logits_range(const double* z, const double* one, const double
 def columns_of_rows(X, indptr, indices, values, reach):
     """Fill a CSC matrix, of the same dtypes, from a CSR matrix X = (data, indices, indptr, n, d); rows in order.
 
-    reach: (d,) float64 zeros, becomes each column's largest |x|. Returns whether a column names a row twice.
+    reach: (d,) float64, becomes each column's largest |x|. Returns whether a column names a row twice.
     """
     cdef Py_ssize_t n = X[3], d = X[4], itemsize = X[0].itemsize, size = X[1].itemsize
     cdef Py_ssize_t nnz = X[2][n]
@@ -537,10 +539,11 @@ cdef bint turn_rows(Py_ssize_t n, Py_ssize_t d, const real* x, const index* j, c
                     real* values, index* rows, index* begin, double* reach) noexcept nogil:
     cdef Py_ssize_t i, e, nnz = rows_begin[n]
     cdef index at, before = 0
+    cdef double largest
+    cdef bint twice = False
     memset(begin, 0, (d + 1) * sizeof(index))
     for e in range(nnz):
         begin[j[e]] += 1
-        reach[j[e]] = max(reach[j[e]], fabs(<double>x[e]))
     for i in range(d + 1):
         at = begin[i]
         begin[i] = before
@@ -556,7 +559,11 @@ cdef bint turn_rows(Py_ssize_t n, Py_ssize_t d, const real* x, const index* j, c
         begin[i] = begin[i - 1]
     begin[0] = 0
     for i in range(d):
-        for e in range(begin[i] + 1, begin[i + 1]):
-            if rows[e] == rows[e - 1]:
-                return True
-    return False
+        largest = 0
+        before = -1
+        for e in range(begin[i], begin[i + 1]):
+            largest = max(largest, fabs(<double>values[e]))
+            twice |= rows[e] == before
+            before = rows[e]
+        reach[i] = largest
+    return twice

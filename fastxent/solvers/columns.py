@@ -26,6 +26,7 @@ from .conditioned import column_moments
 from .sdca import _frequencies, _logit
 
 SMALL = 2_000_000  # multiplications of a pass that costs next to nothing
+_MANY = 4_000_000  # entries, more than caches hold
 _PIECE = 500_000  # entries worth a thread of their own
 _ROWS_OF_A_PIECE = 1 << 16
 
@@ -93,7 +94,7 @@ def _sparse(objective, chosen, mass):
     X = objective.X if isinstance(chosen, slice) else objective.X[chosen]
     n, d = X.shape
     indptr, indices, values = np.empty(d + 1, X.indptr.dtype), np.empty_like(X.indices), np.empty_like(X.data)
-    reach = np.zeros(d)
+    reach = np.empty(d)
     if kernels.columns_of_rows((X.data, X.indices, X.indptr, n, d), indptr, indices, values, reach):
         X = X.tocsc()
         X.sum_duplicates()
@@ -102,7 +103,8 @@ def _sparse(objective, chosen, mass):
     pieces = max(1, min(64, nnz // _PIECE))
     bounds = [0, *np.searchsorted(indptr, nnz * np.arange(1, pieces) / pieces).tolist(), d]
     exact = swept = kernels.Columns((values, indices, indptr, n, d))
-    dtype = _precision(objective, reach)
+    # Of a binary model both kinds are read: a copy has to pay for itself.
+    dtype = _precision(objective, reach) if objective.K > 1 or nnz > _MANY else values.dtype
     if values.dtype != dtype:
         swept = kernels.Columns((values.astype(dtype), indices, indptr, n, d))
     share = np.append(np.diff(indptr), n) / max(nnz, 1)
