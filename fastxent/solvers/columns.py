@@ -27,7 +27,7 @@ from .sdca import _frequencies, _logit
 
 SMALL = 2_000_000  # multiplications of a pass that costs next to nothing
 _MANY = 4_000_000  # entries, more than caches hold
-_PIECE = 500_000  # entries worth a thread of their own
+_PIECE = 100_000  # entries worth a thread of their own
 _ROWS_OF_A_PIECE = 1 << 16
 
 

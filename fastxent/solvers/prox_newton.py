@@ -292,7 +292,9 @@ class _Step:
 
     def more_penalty(self, t):
         """By how much the penalty rises on the way to t."""
-        return sum(part.penalty(part.weights + t * step) - part.penalty(part.weights) for part, step in self.parts)
+        return sum(
+            part.penalty(part.weights + t * step) - part.penalty(part.weights) for part, step in self.parts
+        )
 
     def moves(self):
         """Pairs that move, and by how much."""
