@@ -35,6 +35,14 @@ cdef extern from "simd.h" nogil:
     double dot_row_f64(const double* p, const double* a, Py_ssize_t K)
     float dot_row_f32(const float* p, const float* a, Py_ssize_t K)
 
+    void hessp_lanes_f64(const double* e, double* a, Py_ssize_t stride, Py_ssize_t K, const double* top,
+                         const double* inverse, const double* factor)
+    void hessp_lanes_f32(const float* e, float* a, Py_ssize_t stride, Py_ssize_t K, const float* top,
+                         const float* inverse, const float* factor)
+    void hessp_row_f64(const double* e, double* a, Py_ssize_t K, double top, double inverse, double factor)
+    void hessp_row_f32(const float* e, float* a, Py_ssize_t K, float top, float inverse, float factor)
+    Py_ssize_t place_row_f64(const double* z, Py_ssize_t K, double m)
+    Py_ssize_t place_row_f32(const float* z, Py_ssize_t K, float m)
     double sum_row_f64(const double* x, Py_ssize_t n)
     float sum_row_f32(const float* x, Py_ssize_t n)
     void column_moments_f64(Py_ssize_t n, const double* x, const double* q, const double* p, double* sums)
@@ -51,9 +59,9 @@ cdef extern from "simd.h" nogil:
     float omega_row_f32(const float* x, float* w, Py_ssize_t K, float shift, float* slope)
 
     void outer_tile_f64(int rows, int vecs, Py_ssize_t T, const double* a, Py_ssize_t rs, Py_ssize_t cs,
-                        const double* b, Py_ssize_t bs, double* c, Py_ssize_t ldc)
+                        const double* b, Py_ssize_t bs, double* c, Py_ssize_t ldc, const char* next, int lines)
     void outer_tile_f32(int rows, int vecs, Py_ssize_t T, const float* a, Py_ssize_t rs, Py_ssize_t cs,
-                        const float* b, Py_ssize_t bs, float* c, Py_ssize_t ldc)
+                        const float* b, Py_ssize_t bs, float* c, Py_ssize_t ldc, const char* next, int lines)
     void turn_tile_f64(const double* a, Py_ssize_t as_, double* b, Py_ssize_t bs)
     void turn_tile_f32(const float* a, Py_ssize_t as_, float* b, Py_ssize_t bs)
     void dot_tile_f64(int classes, Py_ssize_t T, Py_ssize_t tail, const double** x, Py_ssize_t ahead, const double* w,
@@ -145,6 +153,28 @@ cdef inline real dot_row(const real* p, const real* a, Py_ssize_t K) noexcept no
         return dot_row_f32(p, a, K)
 
 
+cdef inline void hessp_lanes(const real* e, real* a, Py_ssize_t stride, Py_ssize_t K, const real* top,
+                             const real* inverse, const real* factor) noexcept nogil:
+    if real is double:
+        hessp_lanes_f64(e, a, stride, K, top, inverse, factor)
+    else:
+        hessp_lanes_f32(e, a, stride, K, top, inverse, factor)
+
+
+cdef inline void hessp_row(const real* e, real* a, Py_ssize_t K, real top, real inverse, real factor) noexcept nogil:
+    if real is double:
+        hessp_row_f64(e, a, K, top, inverse, factor)
+    else:
+        hessp_row_f32(e, a, K, top, inverse, factor)
+
+
+cdef inline Py_ssize_t place_row(const real* z, Py_ssize_t K, real m) noexcept nogil:
+    if real is double:
+        return place_row_f64(z, K, m)
+    else:
+        return place_row_f32(z, K, m)
+
+
 cdef inline real sum_row(const real* x, Py_ssize_t n) noexcept nogil:
     if real is double:
         return sum_row_f64(x, n)
@@ -197,11 +227,12 @@ cdef inline real omega_row(const real* x, real* w, Py_ssize_t K, real shift, rea
 
 
 cdef inline void outer_tile(int rows, int vecs, Py_ssize_t T, const real* a, Py_ssize_t rs, Py_ssize_t cs,
-                            const real* b, Py_ssize_t bs, real* c, Py_ssize_t ldc) noexcept nogil:
+                            const real* b, Py_ssize_t bs, real* c, Py_ssize_t ldc, const char* next=NULL,
+                            int lines=0) noexcept nogil:
     if real is double:
-        outer_tile_f64(rows, vecs, T, a, rs, cs, b, bs, c, ldc)
+        outer_tile_f64(rows, vecs, T, a, rs, cs, b, bs, c, ldc, next, lines)
     else:
-        outer_tile_f32(rows, vecs, T, a, rs, cs, b, bs, c, ldc)
+        outer_tile_f32(rows, vecs, T, a, rs, cs, b, bs, c, ldc, next, lines)
 
 
 cdef inline void turn_tile(const real* a, Py_ssize_t a_stride, real* b, Py_ssize_t b_stride) noexcept nogil:
