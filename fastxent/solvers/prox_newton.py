@@ -22,6 +22,8 @@ each weight has a radius within which it moves, adapted to how far it went (A. G
 With l1 sum_j |V_j| over the weights of a feature in all classes (``penalty_groups="features"``), these move together,
 and whole rows of W are exactly zero.
 
+Two classes over sparse columns keep their logits, which makes F and G cheap: columns.py.
+
 H is the true Hessian of the multinomial loss: glmnet's cycles over the classes leave out what one class's step
 does to the others. Weights are zero exactly where the model's minimum has them so.
 
