@@ -18,9 +18,11 @@ from collections.abc import Mapping
 import numpy as np
 import scipy.sparse as sp
 
+from . import kernels
+
 _NUMERIC_KINDS = "biuf"
 _SEARCH_BLOCK = 1 << 20
-_FEW = 2000  # entries that are looked at faster one by one
+_LOOK = 1 << 23  # entries looked at between two chances for Ctrl-C
 
 
 # Arrays of features -----------------------------------------------------------------------------------------
@@ -111,14 +113,8 @@ def check_finite(values, name):
 
 def _first_nonfinite(values):
     """The index of the first entry, in row order, that is NaN or infinite, or None."""
-    # A sum of squares is the fastest look at every entry. It is finite only if they all are; as large finite
-    # ones overflow it, too, only the search decides.
-    if values.size <= _FEW and np.isfinite(values).all():
+    if _all_finite(values):
         return None
-    flat = values.ravel(order="K")
-    with np.errstate(over="ignore", invalid="ignore"):
-        if math.isfinite(np.dot(flat, flat)):
-            return None
     step = max(1, _SEARCH_BLOCK // max(1, math.prod(values.shape[1:])))
     for start in range(0, values.shape[0], step):
         bad = ~np.isfinite(values[start : start + step])
@@ -126,6 +122,15 @@ def _first_nonfinite(values):
             first = np.unravel_index(np.argmax(bad), bad.shape)
             return (int(first[0]) + start, *(int(i) for i in first[1:]))
     return None
+
+
+def _all_finite(values):
+    if values.dtype not in (np.float32, np.float64):
+        return bool(np.isfinite(values).all())
+    flat = values.ravel(order="K")
+    return all(
+        kernels.is_finite(flat, start, min(start + _LOOK, flat.size)) for start in range(0, flat.size, _LOOK)
+    )
 
 
 def _index_text(position):
