@@ -15,10 +15,15 @@ optimum, and what ``tol`` means, are untouched: only steps and conjugate directi
 Without an intercept there is nothing to centre, and the mean square takes the place of the variance.
 """
 
+import functools
+
 import numpy as np
 import scipy.sparse as sp
 
-_BLOCK = 1 << 20
+from .. import kernels, parallel
+from ..objective import bind, split
+
+_RANGE, _RANGES = 1 << 19, 32  # entries of a range of rows whose moments are taken apart, and most such ranges
 
 
 class Conditioned:
@@ -43,7 +48,7 @@ class Conditioned:
         self.objective = self._objective = objective
         key = "moments" if row_weight is None else "weighted moments"
         if key not in objective.memo:
-            objective.memo[key] = column_moments(objective.X, row_weight)
+            objective.memo[key] = column_moments(objective.X, row_weight, objective.n_threads)
         mean, deviation = (moment.copy() for moment in objective.memo[key])
         if not objective.fit_intercept:
             mean, deviation = np.zeros_like(mean), np.hypot(mean, deviation)
@@ -97,40 +102,33 @@ class Conditioned:
         return grad
 
 
-def column_moments(X, row_weight=None):
+def column_moments(X, row_weight=None, n_threads=None):
     """Weighted mean and standard deviation (float64) of each column of a dense or CSR matrix.
 
     The deviation is taken around the mean, so that a column far from zero keeps its digits.
     """
     n, d = X.shape
-    weight = np.ones(n) if row_weight is None else row_weight
-    total = weight.sum()
-    mean, square = np.zeros(d), np.zeros(d)
+    weight = None if row_weight is None else np.ascontiguousarray(row_weight, np.float64)
+    rows = bind(X, 1)
+    ranges = max(1, min(_RANGES, X.size // max(_RANGE, 8 * d)))
+    bounds = split(X, ranges, 1)
+
+    def moments(i):
+        out = np.zeros((5, d))
+        kernels.moments_of_columns(rows, bounds[i], bounds[i + 1], weight, out)
+        return out[:3]
+
+    mass, mean, square = functools.reduce(_joined, parallel.run(moments, ranges, n_threads))
     if sp.issparse(X):
-        stored = np.zeros(d)
-        for columns, entries, weights in _entries(X, weight):
-            stored += np.bincount(columns, weights=weights, minlength=d)
-            mean += np.bincount(columns, weights=weights * entries, minlength=d)
-        mean /= total
-        for columns, entries, weights in _entries(X, weight):
-            square += np.bincount(columns, weights=weights * np.square(entries - mean[columns]), minlength=d)
-        square += np.maximum(total - stored, 0.0) * np.square(mean)
-    else:
-        blocks = [slice(start, start + max(1, _BLOCK // d)) for start in range(0, n, max(1, _BLOCK // d))]
-        for rows in blocks:
-            mean += weight[rows] @ X[rows]
-        mean /= total
-        for rows in blocks:
-            square += weight[rows] @ np.square(X[rows] - mean)
-    return mean, np.sqrt(square / total)
+        total = float(n if weight is None else weight.sum())
+        rest = np.maximum(total - mass, 0.0)
+        mass, mean, square = _joined((mass, mean, square), (rest, np.zeros(d), np.zeros(d)))
+    return mean, np.sqrt(np.divide(square, mass, out=square, where=mass > 0))
 
 
-def _entries(X, weight):
-    """Columns, values and row weights of the stored entries of a CSR matrix, some rows at a time."""
-    ends = np.searchsorted(X.indptr, np.arange(_BLOCK, X.indptr[-1] + _BLOCK, _BLOCK), side="left")
-    start = 0
-    for end in np.unique(np.minimum(ends, X.shape[0])):
-        inside = slice(X.indptr[start], X.indptr[end])
-        counts = np.diff(X.indptr[start : end + 1])
-        yield X.indices[inside], X.data[inside], np.repeat(weight[start:end], counts)
-        start = end
+def _joined(a, b):
+    """Mass, mean and sum of squares around it of two sets of rows together (moments.pxi)."""
+    mass = a[0] + b[0]
+    share = np.divide(b[0], mass, out=np.zeros_like(mass), where=mass > 0)
+    delta = b[1] - a[1]
+    return mass, a[1] + share * delta, a[2] + b[2] + a[0] * share * np.square(delta)

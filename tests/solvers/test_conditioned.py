@@ -64,9 +64,10 @@ def test_column_moments(dtype, index):
 def test_column_moments_add_up_over_blocks(monkeypatch):
     X = np.random.default_rng(0).normal(size=(40, 5)) * (np.arange(40)[:, None] % 3 > 0)
     whole = column_moments(X)
-    monkeypatch.setattr("fastxent.solvers.conditioned._BLOCK", 7)
-    for same in (X, sp.csr_array(X)):
+    monkeypatch.setattr("fastxent.solvers.conditioned._RANGE", 7)
+    for same in (X, np.asfortranarray(X), sp.csr_array(X)):
         assert_allclose(column_moments(same), whole, rtol=1e-13)
+        assert np.array_equal(column_moments(same, n_threads=2), column_moments(same, n_threads=1))
 
 
 def test_constant_and_empty_columns_are_harmless():
