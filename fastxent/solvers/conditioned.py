@@ -22,6 +22,7 @@ import scipy.sparse as sp
 
 from .. import kernels, parallel
 from ..objective import bind, split
+from .pieces import Pieces
 
 _RANGE, _RANGES = 1 << 19, 32  # entries of a range of rows whose moments are taken apart, and most such ranges
 
@@ -60,7 +61,8 @@ class Conditioned:
         width = np.append(np.hypot(root_q * deviation, np.sqrt(objective.feature_l2)), root_q)
         width[width == 0.0] = 1.0
         self._scale = 1.0 / width[:, np.newaxis]
-        self._mean = mean[:, np.newaxis]
+        self._mean = np.append(mean, 0.0)[:, np.newaxis]  # the intercept's own column is not centred
+        self.pieces = Pieces(objective.shape, objective.n_threads)
         self.mean, self.scale = mean, self._scale
         # The Hessian of the L2 penalty in u, one number for each row of u.
         self.ridge = np.append(objective.feature_l2, 0.0)[:, np.newaxis] * np.square(self._scale)
@@ -71,34 +73,54 @@ class Conditioned:
 
     def theta(self, u):
         """T u: the parameters of the objective."""
-        theta = u * self._scale
-        theta[-1] -= (self._mean.T @ theta[:-1])[0]
+        theta = np.empty_like(u)
+
+        def part(rows):
+            np.multiply(u[rows], self._scale[rows], out=theta[rows])
+            return self._mean[rows].T @ theta[rows]
+
+        shift = sum(self.pieces.map(part))
+        theta[-1] -= shift[0]
         return theta
 
     def variables(self, theta):
         """u, from parameters (d + 1, K) of any float dtype."""
         u = np.array(theta, dtype=np.float64, order="C")
-        u[-1] += (self._mean.T @ u[:-1])[0]
+        u[-1] += (self._mean.T @ u)[0]
         u /= self._scale
         return u
 
     def gradient(self, grad):
         """The gradient in theta, from the gradient in u."""
         original = grad / self._scale
-        original[:-1] += self._mean * original[-1]
+        original += self._mean * original[-1]
         return original
 
     def value_and_grad(self, u):
         value, grad = self._objective.value_and_grad(self.theta(u))
         return value, self.pull_back(grad)
 
+    def evaluate(self, u):
+        """F, the gradient in u, theta, and the largest entry of the gradient in theta."""
+        theta = self.theta(u)
+        value, grad = self._objective.value_and_grad(theta)
+        largest = max(
+            self.pieces.map(lambda rows: max(grad[rows].max(), -grad[rows].min())), key=lambda x: (x != x, x)
+        )
+        return value, self.pull_back(grad), theta, float(largest)
+
     def hessp(self, u, v):
         return self.pull_back(self._objective.hessp(self.theta(u), self.theta(v)))
 
     def pull_back(self, grad):
         """The gradient in u, from the gradient in theta, in place."""
-        grad[:-1] -= self._mean * grad[-1]
-        grad *= self._scale
+        of_intercept = grad[-1].copy()
+
+        def part(rows):
+            grad[rows] -= self._mean[rows] * of_intercept
+            grad[rows] *= self._scale[rows]
+
+        self.pieces.map(part)
         return grad
 
 

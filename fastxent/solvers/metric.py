@@ -21,14 +21,13 @@ the 156 fits, 2.2 times. A decrement below a tenth of tol F twice in a row took 
 one in seven, up to 73 tol F.)
 """
 
-from collections import deque
-
 import numpy as np
 
 from .. import parallel
 from ..objective import work
 from .conditioned import Conditioned
 from .metrics import BUILDERS
+from .pairs import Pairs
 from .result import (
     AT_ROUNDING,
     NO_DESCENT,
@@ -39,12 +38,10 @@ from .result import (
     out_of_iterations,
 )
 
-_MEMORY = 10
-_MEMORY_WIDE = 4
-_WIDE = 200_000  # unknowns from which the pairs' memory traffic counts
 _REFRESH = frozenset([0] + [5 * (2**i - 1) for i in range(1, 30)])
 _SUFFICIENT_DECREASE = 1e-4
 _CURVATURE = 0.9
+_SHORTEST, _LONGEST = 0.3, 2.0  # what one step may say of the metric's scale
 _TRIALS = 40
 _PATIENCE = 5  # iterations without a smaller decrement, where decrements are smaller than rounding
 _LARGE = 10_000_000  # multiplications of a pass
@@ -104,14 +101,13 @@ def _solve(objective, theta0, tol, max_iter, callback, row_weight, kind):
     build = BUILDERS[kind or choose(objective)]
     record = Recorder(objective, callback)
     u = problem.variables(theta0)
-    value, grad = problem.value_and_grad(u)
+    value, grad, theta, largest = problem.evaluate(u)
     least = _NEGLIGIBLE * value
     bottomless = bottomless_below(objective)
-    pairs = deque(maxlen=_MEMORY if u.size <= _WIDE else _MEMORY_WIDE)
-    waited, least_slope = 0, np.inf
+    pairs = Pairs(u.shape, problem.pieces)
+    waited, least_slope, scale = 0, np.inf, 1.0
     for iteration in range(max_iter + 1):
-        theta = problem.theta(u)
-        if record(theta, value, np.abs(problem.gradient(grad)).max()):
+        if record(theta, value, largest):
             return record.result(theta, False, STOPPED_BY_CALLER)
         if not grad.any():
             record.gap(0.0)
@@ -122,12 +118,7 @@ def _solve(objective, theta0, tol, max_iter, callback, row_weight, kind):
             metric = build(problem, u)
         elif hasattr(metric, "move"):
             metric.move(u)
-        D = _direction(metric, pairs, grad)
-        slope = np.vdot(grad, D)
-        if not slope < 0:
-            pairs.clear()
-            D = -metric.solve(grad)
-            slope = np.vdot(grad, D)
+        D, slope = _direction(problem, metric, pairs, grad, scale)
         recent = _recent_fall(record.history["loss"])
         record.gap(max(-slope / 2, recent) if np.isfinite(recent) else -slope / 2)
         enough = tol * max(value, least)
@@ -146,12 +137,11 @@ def _solve(objective, theta0, tol, max_iter, callback, row_weight, kind):
         if lower is None:
             at_rounding = bool(-slope <= max(problem.rounding * abs(value), 2 * enough))
             return record.result(theta, at_rounding, AT_ROUNDING if at_rounding else NO_DESCENT)
-        before, u = u, lower[0]
-        step, change = u - before, lower[2] - grad
-        value, grad = lower[1:]
-        curvature = np.vdot(step, change)
-        if curvature > 1e-14 * np.sqrt(np.vdot(step, step) * np.vdot(change, change)):
-            pairs.append((step, change, curvature))
+        before = grad
+        t, u, new_slope, (value, grad, theta, largest) = lower
+        pairs.append(t, D, before, grad, t * (new_slope - slope))
+        best = t * slope / (slope - new_slope) if new_slope > slope else _LONGEST
+        scale = min(1.0, scale * np.sqrt(min(max(best, _SHORTEST), _LONGEST)))
 
 
 def _recent_fall(losses):
@@ -160,38 +150,54 @@ def _recent_fall(losses):
     return losses[-1 - span] - losses[-1] if len(losses) > span else np.inf
 
 
-def _direction(metric, pairs, grad):
-    """Minus the inverse Hessian times the gradient, by the two-loop recursion begun with gamma M^-1."""
-    D = -grad
-    shares = []
-    for step, change, curvature in reversed(pairs):
-        shares.append(np.vdot(step, D) / curvature)
-        D -= shares[-1] * change
-    D = metric.solve(D)
-    if pairs and not hasattr(metric, "move"):
-        _, change, curvature = pairs[-1]
-        D *= curvature / np.vdot(change, metric.solve(change))
-    for (step, change, curvature), share in zip(pairs, reversed(shares), strict=True):
-        D += (share - np.vdot(change, D) / curvature) * step
-    return D
+def _direction(problem, metric, pairs, grad, scale):
+    """Minus the inverse Hessian times the gradient, and the slope along it.
+
+    The pairs correct a multiple of M^-1. Where another product with M^-1 is cheap it is the one that suits the newest
+    pair; else it is `scale`.
+    """
+    solve = metric.solve
+    factor = scale
+    if not hasattr(metric, "move"):
+        factor = 1.0
+        if pairs:
+            change, curvature = pairs.newest
+            change = change.astype(np.float64, copy=False)
+            factor = curvature / problem.pieces.dot(change, solve(change))
+    D = pairs.direction(lambda R: _times(factor, solve(R)), grad)
+    slope = problem.pieces.dot(grad, D)
+    if not slope < 0:
+        pairs.clear()
+        D = pairs.direction(solve, grad)
+        slope = problem.pieces.dot(grad, D)
+    return D, slope
+
+
+def _times(factor, array):
+    array *= factor
+    return array
 
 
 def _line_search(problem, u, value, D, slope):
-    """(u + t D, F, G) for a t that meets Wolfe's conditions: t = 1 if it does, else by secants of the slope."""
+    """t that meets Wolfe's conditions (1 if it does, else by secants of the slope), u + t D, the slope there, and what
+    `evaluate` says of it."""
     low, low_slope, high, high_slope = 0.0, slope, None, None
     t = 1.0
     noise = problem.rounding * abs(value)
+    new = np.empty_like(u)
     for _ in range(_TRIALS):
-        new = u + t * D
-        new_value, grad = problem.value_and_grad(new)
-        new_slope = np.vdot(grad, D)
+        problem.pieces.map(lambda rows, t=t: np.add(u[rows], t * D[rows], out=new[rows]))
+        there = problem.evaluate(new)
+        new_value, grad = there[:2]
+        new_slope = problem.pieces.dot(grad, D)
         decreased = new_value <= value + _SUFFICIENT_DECREASE * t * slope + noise
         if decreased and abs(new_slope) <= -_CURVATURE * slope:
-            return new, new_value, grad
+            return t, new, new_slope, there
         if not np.isfinite(new_value) or not decreased or new_slope > 0:
             high, high_slope = t, new_slope
         else:
             low, low_slope = t, new_slope
+        tried = t
         if high is None:
             t *= min(4.0, max(1.5, low_slope / (low_slope - slope) if low_slope != slope else 4.0))
         else:
@@ -199,4 +205,4 @@ def _line_search(problem, u, value, D, slope):
                 low_slope / (low_slope - high_slope) if np.isfinite(high_slope) and high_slope > 0 else 0.3
             )
             t = low + min(max(share, 0.1), 0.9) * (high - low)
-    return (new, new_value, grad) if new_value < value else None
+    return (tried, new, new_slope, there) if new_value < value else None

@@ -9,7 +9,7 @@ its probabilities are p_i, its share of the weights c_i, and
 A metric is made by ``build(problem, u)``; its ``solve(R)`` is (model of H)^-1 R, and one that knows its own
 scale, and follows u between refreshes, has a ``move(u)``. The models:
 
-    diagonal   variances of the columns under the weights c_i w_i  (x)  sum_i c_i (diag p_i - p_i p_i')
+    diagonal   variances of the columns under the weights c_i w_i  (x)  diag(beta) - beta beta' / s
     gram       sum_i c_i w_i a_i a_i' / (K - 1), the same for every class; exact for two classes and where W = 0
     nystrom    the same, of rank 50 and a multiple of the identity
     full       H itself, where (d + 1) K is small
@@ -32,6 +32,7 @@ import scipy.linalg
 from ..objective import Objective
 from ..prediction import predict
 from .conditioned import column_moments
+from .pieces import Pieces
 
 _LEAST_CURVATURE = 1e-3
 _JITTER = 1e-9
@@ -40,33 +41,51 @@ _GRAM_ROWS = 10  # rows of the sample, per column
 _FULL_ROWS = 2  # per unknown
 _FEW_ROWS = 2000
 _SAMPLE_SIZE = 5e7  # entries of an explicit sample, at most
-_BLOCK = 1 << 22
 _CG_STEPS = 100
 _CG_REDUCTION = 0.3
 
 
 class Diagonal:
-    """Variance of each column (x) one matrix over the classes."""
+    """Variance v_j of each column (x) diag(beta) - beta beta' / s, with beta_k = sum_i c_i p_ik (1 - p_ik), s their sum.
+
+    Of a row of R that is a diagonal solve and a rank-one correction (J. Sherman, W. J. Morrison, 1950):
+    with D_k = v (beta_k + eps) + penalty,  x = R / D,   x += (v beta / D) (beta.x) / (sum_k beta_k (D_k - v beta_k) / D_k).
+    """
 
     def __init__(self, problem, u):
         objective = problem.objective
-        weight, classes = _curvature(objective, problem.theta(u))
-        mean, deviation = column_moments(objective.X, weight)
+        weight, beta = _curvature(problem, u)
+        mean, deviation = column_moments(objective.X, weight, objective.n_threads)
         if not objective.fit_intercept:
             mean, deviation = np.zeros_like(mean), np.hypot(mean, deviation)
         scale = problem.scale
-        self._shift = (mean - problem.mean)[:, np.newaxis] * scale[:-1] / scale[-1]
-        e, self._turn = np.linalg.eigh(classes)
-        e = np.maximum(e, _LEAST_CURVATURE * e.max())
-        columns = np.append(deviation, 1.0)[:, np.newaxis] * scale
-        self._inverse = 1.0 / (np.square(columns) * e + problem.ridge + _JITTER * e.max())
+        self._shift = np.append((mean - problem.mean) * scale[:-1, 0] / scale[-1], 0.0)[:, np.newaxis]
+        self._pieces = problem.pieces
+        self._inverse, self._share = np.empty((2, len(scale), len(beta)))
+        least = _LEAST_CURVATURE * beta.max()
+        variance = np.square(np.append(deviation, 1.0)[:, np.newaxis] * scale)
+
+        def part(rows):
+            v, rest = variance[rows], variance[rows] * least + problem.ridge[rows] + _JITTER * beta.max()
+            inverse = np.divide(1.0, v * beta + rest, out=self._inverse[rows])
+            np.multiply(v / (inverse * rest @ beta)[:, np.newaxis] * beta, inverse, out=self._share[rows])
+
+        self._pieces.map(part)
+        self._beta = beta
+        self._coupled = len(beta) > 1
 
     def solve(self, R):
-        R = R.copy()
-        R[:-1] -= self._shift * R[-1]
-        R = (R @ self._turn * self._inverse) @ self._turn.T
-        R[-1] -= (self._shift.T @ R[:-1])[0]
-        return R
+        X = np.empty_like(R)
+        last = R[-1].copy()
+
+        def part(rows):
+            x = np.multiply(R[rows] - self._shift[rows] * last, self._inverse[rows], out=X[rows])
+            if self._coupled:
+                x += self._share[rows] * (x @ self._beta)[:, np.newaxis]
+            return self._shift[rows].T @ x
+
+        X[-1] -= sum(self._pieces.map(part))[0]
+        return X
 
 
 class Gram:
@@ -242,21 +261,23 @@ def _factor(H):
             jitter += more
 
 
-def _curvature(objective, theta):
-    """c_i w_i of all rows, and sum_i c_i (diag p_i - p_i p_i')."""
-    theta = theta.astype(objective.dtype)
+def _curvature(problem, u):
+    """c_i w_i of all rows, and sum_i c_i p_i (1 - p_i), a number for each class (two classes: their one)."""
+    objective = problem.objective
     mass = objective.row_masses()
     mass *= (objective.total_weight > 0) / max(objective.total_weight, 1e-300)
-    K = objective.n_classes
-    weight, classes = np.empty(objective.n_rows), np.zeros((K, K))
-    for start in range(0, objective.n_rows, step := max(1, _BLOCK // K)):
-        rows = slice(start, start + step)
-        P = np.asarray(predict(objective.X[rows], theta, "proba", objective.n_threads), np.float64)
-        c = mass[rows]
-        weight[rows] = c * (1.0 - np.einsum("ik,ik->i", P, P))
-        classes += np.diag(c @ P) - (P * c[:, np.newaxis]).T @ P
+    P = predict(objective.X, problem.theta(u).astype(objective.dtype), "proba", objective.n_threads)
+    weight = np.empty(objective.n_rows)
+
+    def part(rows):
+        V = P[rows].astype(np.float64)
+        V *= 1.0 - V
+        weight[rows] = mass[rows] * V.sum(axis=1)
+        return mass[rows] @ V
+
+    beta = sum(Pieces(P.shape, objective.n_threads).map(part))
     weight = np.maximum(weight, _LEAST_CURVATURE * weight.mean() * (mass > 0))
-    return weight, classes if objective.K > 1 else classes[1:, 1:]
+    return weight, np.maximum(beta if objective.K > 1 else beta[1:], _LEAST_CURVATURE * beta.max())
 
 
 def _solve(factor, R):
