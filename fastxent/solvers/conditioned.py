@@ -62,6 +62,7 @@ class Conditioned:
         width[width == 0.0] = 1.0
         self._scale = 1.0 / width[:, np.newaxis]
         self._mean = np.append(mean, 0.0)[:, np.newaxis]  # the intercept's own column is not centred
+        self._row_squares = None
         self.pieces = Pieces(objective.shape, objective.n_threads)
         self.mean, self.scale = mean, self._scale
         # The Hessian of the L2 penalty in u, one number for each row of u.
@@ -95,6 +96,19 @@ class Conditioned:
         original = grad / self._scale
         original += self._mean * original[-1]
         return original
+
+    def row_squares(self):
+        """|a_i|^2 of every row, the intercept's entry in it: dense rows."""
+        if self._row_squares is None:
+            X, scale = self.objective.X, self.scale[:-1, 0]
+            self._row_squares = np.empty(len(X))
+
+            def part(rows):
+                A = (X[rows] - self.mean) * scale
+                self._row_squares[rows] = np.einsum("ij,ij->i", A, A) + self.scale[-1, 0] ** 2
+
+            Pieces(X.shape, self.objective.n_threads).map(part)
+        return self._row_squares
 
     def value_and_grad(self, u):
         value, grad = self._objective.value_and_grad(self.theta(u))

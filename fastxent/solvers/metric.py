@@ -41,6 +41,8 @@ from .result import (
 _REFRESH = frozenset([0] + [5 * (2**i - 1) for i in range(1, 30)])
 _SUFFICIENT_DECREASE = 1e-4
 _CURVATURE = 0.9
+_SAMPLE_STEPS = 20
+_SAMPLE_FALL = 3e-3  # of F; below it a step over the sample alone is not worth taking
 _SHORTEST, _LONGEST = 0.3, 2.0  # what one step may say of the metric's scale
 _TRIALS = 40
 _PATIENCE = 5  # iterations without a smaller decrement, where decrements are smaller than rounding
@@ -105,7 +107,7 @@ def _solve(objective, theta0, tol, max_iter, callback, row_weight, kind):
     least = _NEGLIGIBLE * value
     bottomless = bottomless_below(objective)
     pairs = Pairs(u.shape, problem.pieces)
-    waited, least_slope, scale = 0, np.inf, 1.0
+    waited, least_slope, scale, refreshes = 0, np.inf, 1.0, _REFRESH
     for iteration in range(max_iter + 1):
         if record(theta, value, largest):
             return record.result(theta, False, STOPPED_BY_CALLER)
@@ -114,11 +116,21 @@ def _solve(objective, theta0, tol, max_iter, callback, row_weight, kind):
             return record.result(theta, True, "the gradient is zero")
         if value < bottomless:
             return record.result(theta, False, SEPARABLE)
-        if iteration in _REFRESH:
+        if iteration in refreshes:
             metric = build(problem, u)
+            if iteration == 0 and not u.any() and getattr(metric, "is_part", False) and max_iter > 0:
+                start = _over_sample(problem, metric, u)
+                there = problem.evaluate(start)
+                if there[0] < value:
+                    u, (value, grad, theta, largest) = start, there
+                    refreshes = {1 + at for at in _REFRESH}
+                    continue
         elif hasattr(metric, "move"):
             metric.move(u)
-        D, slope = _direction(problem, metric, pairs, grad, scale)
+        # Where a product with M^-1 is dear, its scale is what the steps so far say of it.
+        D, slope = _direction(
+            problem, metric.solve, pairs, grad, scale if hasattr(metric, "move") else None
+        )
         recent = _recent_fall(record.history["loss"])
         record.gap(max(-slope / 2, recent) if np.isfinite(recent) else -slope / 2)
         enough = tol * max(value, least)
@@ -133,7 +145,7 @@ def _solve(objective, theta0, tol, max_iter, callback, row_weight, kind):
             return record.result(theta, True, AT_ROUNDING)
         if iteration == max_iter:
             return record.result(theta, False, out_of_iterations(max_iter))
-        lower = _line_search(problem, u, value, D, slope)
+        lower = _line_search(problem, problem.pieces, u, value, D, slope)
         if lower is None:
             at_rounding = bool(-slope <= max(problem.rounding * abs(value), 2 * enough))
             return record.result(theta, at_rounding, AT_ROUNDING if at_rounding else NO_DESCENT)
@@ -144,27 +156,43 @@ def _solve(objective, theta0, tol, max_iter, callback, row_weight, kind):
         scale = min(1.0, scale * np.sqrt(min(max(best, _SHORTEST), _LONGEST)))
 
 
+def _over_sample(problem, metric, u):
+    """Some steps that see the sample alone, by its shared model."""
+    pairs = Pairs(u.shape, problem.pieces)
+    value, grad = metric.evaluate(u)
+    for step in range(_SAMPLE_STEPS):
+        if step in _REFRESH and step > 0:
+            metric.follow(u)
+        D, slope = _direction(problem, metric.shared, pairs, grad)
+        lower = _line_search(metric, problem.pieces, u, value, D, slope) if slope < 0 else None
+        if lower is None:
+            break
+        t, u, new_slope, (new_value, new_grad) = lower
+        pairs.append(t, D, grad, new_grad, t * (new_slope - slope))
+        fall, value, grad = value - new_value, new_value, new_grad
+        if fall <= _SAMPLE_FALL * value:
+            break
+    return u
+
+
 def _recent_fall(losses):
     """By how much F fell over the last quarter of the iterations, two at least."""
     span = max(2, len(losses) // 4)
     return losses[-1 - span] - losses[-1] if len(losses) > span else np.inf
 
 
-def _direction(problem, metric, pairs, grad, scale):
+def _direction(problem, solve, pairs, grad, scale=None):
     """Minus the inverse Hessian times the gradient, and the slope along it.
 
-    The pairs correct a multiple of M^-1. Where another product with M^-1 is cheap it is the one that suits the newest
-    pair; else it is `scale`.
+    The pairs correct `scale` times M^-1; None is the scale that suits the newest pair.
     """
-    solve = metric.solve
-    factor = scale
-    if not hasattr(metric, "move"):
-        factor = 1.0
+    if scale is None:
+        scale = 1.0
         if pairs:
             change, curvature = pairs.newest
             change = change.astype(np.float64, copy=False)
-            factor = curvature / problem.pieces.dot(change, solve(change))
-    D = pairs.direction(lambda R: _times(factor, solve(R)), grad)
+            scale = curvature / problem.pieces.dot(change, solve(change))
+    D = pairs.direction(lambda R: _times(scale, solve(R)), grad)
     slope = problem.pieces.dot(grad, D)
     if not slope < 0:
         pairs.clear()
@@ -178,7 +206,7 @@ def _times(factor, array):
     return array
 
 
-def _line_search(problem, u, value, D, slope):
+def _line_search(problem, pieces, u, value, D, slope):
     """t that meets Wolfe's conditions (1 if it does, else by secants of the slope), u + t D, the slope there, and what
     `evaluate` says of it."""
     low, low_slope, high, high_slope = 0.0, slope, None, None
@@ -186,10 +214,10 @@ def _line_search(problem, u, value, D, slope):
     noise = problem.rounding * abs(value)
     new = np.empty_like(u)
     for _ in range(_TRIALS):
-        problem.pieces.map(lambda rows, t=t: np.add(u[rows], t * D[rows], out=new[rows]))
+        pieces.map(lambda rows, t=t: np.add(u[rows], t * D[rows], out=new[rows]))
         there = problem.evaluate(new)
         new_value, grad = there[:2]
-        new_slope = problem.pieces.dot(grad, D)
+        new_slope = pieces.dot(grad, D)
         decreased = new_value <= value + _SUFFICIENT_DECREASE * t * slope + noise
         if decreased and abs(new_slope) <= -_CURVATURE * slope:
             return t, new, new_slope, there

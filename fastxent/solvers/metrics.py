@@ -29,13 +29,13 @@ curvature: w_i is kept above a thousandth of its mean, or a few rows would make 
 import numpy as np
 import scipy.linalg
 
-from ..objective import Objective
+from .. import parallel
 from ..prediction import predict
 from .conditioned import column_moments
 from .pieces import Pieces
 
 _LEAST_CURVATURE = 1e-3
-_JITTER = 1e-9
+_JITTER, _JITTER_SINGLE = 1e-9, 1e-7
 _RANK = 50
 _GRAM_ROWS = 10  # rows of the sample, per column
 _FULL_ROWS = 2  # per unknown
@@ -153,54 +153,106 @@ class Full:
 
 
 class Sampled:
-    """The Hessian over a sample, wherever u is now, by conjugate gradients that the shared model preconditions."""
+    """The Hessian over a sample, wherever u is now, by conjugate gradients that the shared model preconditions.
+
+    A row is drawn in proportion to its trace in the Hessian, c_i w_i |a_i|^2, but for a fifth that all rows share
+    alike, and weighs as much less as it is drawn more often: rows that are certain say nothing, and few rows have
+    entries in a rare column. Labels do not enter a Hessian, and its errors do not enter the solution: single precision
+    will do.
+    """
 
     def __init__(self, problem, u):
         objective = problem.objective
-        A, mass, P = _sample(problem, u, _GRAM_ROWS * (objective.n_features + 1))
-        self._shared = _shared_factor(problem, A, _shared_weight(objective, mass, P))
-        self._width = np.ones((A.shape[1], 1))
+        self._problem, self._ridge = problem, problem.ridge
+        self._width = np.ones((u.shape[0], 1))
         self._width[-1] = problem.scale[-1]
-        self._ridge = problem.ridge
-        self._counter = objective
-        self._passes = len(A) / objective.n_rows  # of one product, whose rows are in single precision
-        # Labels do not enter a Hessian. Its errors do not enter the solution either: single precision will do.
-        self._rows = Objective(
-            A[:, :-1].astype(np.float32, order="C"),
-            np.zeros(len(A), np.intp),
-            n_classes=objective.n_classes,
-            binary=objective.binary,
-            sample_weight=mass,
-            fit_intercept=objective.fit_intercept,
-            n_threads=objective.n_threads,
-        )
+        chosen, share, P = _drawn(problem, u, max(_FEW_ROWS, _GRAM_ROWS * u.shape[0]))
+        A = np.empty((len(chosen), objective.n_features), np.float32)
+        scale = problem.scale[:-1, 0]
+
+        def fill(rows):
+            A[rows] = (objective.X[chosen[rows]] - problem.mean) * scale
+
+        Pieces(A.shape, objective.n_threads).map(fill)
+        self._rows = objective.over(A, chosen, share)
+        self._passes = len(A) / objective.n_rows
+        self._mass = objective.row_masses()[chosen] * share
+        self.is_part = len(A) < objective.n_rows
+        self._share(P)
         self.move(u)
+
+    def follow(self, u):
+        """Take the shared model at u, over the same rows."""
+        self._share(
+            predict(self._rows.X, (u * self._width).astype(np.float32), "proba", self._rows.n_threads)
+        )
+
+    def _share(self, P):
+        """Factorise the shared model, from half of the rows, in single precision."""
+        half = slice(None, None, 2 if self.is_part else 1)
+        A, P, mass = self._rows.X[half], P[half], self._mass[half] / self._mass[half].sum()
+        weight = np.sqrt(_shared_weight(self._problem.objective, mass, P))
+        last = self._width[-1, 0] if self._problem.fit_intercept else 0.0
+        step = max(1024, -(-len(A) // 8))
+
+        def product(i):
+            rows = slice(i * step, (i + 1) * step)
+            B = np.empty((len(weight[rows]), A.shape[1] + 1), np.float32)
+            np.multiply(A[rows], weight[rows, np.newaxis], out=B[:, :-1], casting="same_kind")
+            B[:, -1] = weight[rows] * last
+            return B.T @ B
+
+        pieces = parallel.run(product, -(-len(A) // step), self._problem.objective.n_threads)
+        C = np.sum(pieces, axis=0, dtype=np.float64)
+        C[np.diag_indices_from(C)] += self._ridge[:, 0] + _JITTER_SINGLE * np.trace(C) / len(C)
+        if not self._problem.fit_intercept:
+            C[-1, -1] = 1.0
+        factor, lower = _factor(C)
+        self._shared = np.asfortranarray(factor, np.float32), lower
 
     def move(self, u):
         self._at = u * self._width
 
+    @property
+    def rounding(self):
+        return 16 * float(np.finfo(np.float32).eps)
+
     def _times(self, V):
-        self._counter.passes += self._passes
+        self._problem.objective.passes += self._passes
         return self._rows.hessp(self._at, V * self._width) * self._width + self._ridge * V
 
+    def shared(self, R):
+        """The shared model's inverse times R."""
+        return _solve(self._shared, R.astype(np.float32)).astype(np.float64)
+
+    def evaluate(self, u):
+        """F and its gradient, over the sample."""
+        self._problem.objective.passes += self._passes
+        value, grad = self._rows.value_and_grad(u * self._width)
+        grad *= self._width
+        slope = self._ridge * u
+        return value + 0.5 * np.vdot(u, slope), grad + slope
+
     def solve(self, R):
+        size = np.abs(R).max()
+        R = R / size  # far from the limits of single precision
         X = np.zeros_like(R)
-        residual = R.copy()
-        search = Z = _solve(self._shared, residual)
-        size = first = np.vdot(residual, Z)
+        residual = R
+        search = Z = self.shared(residual)
+        square = first = np.vdot(residual, Z)
         for _ in range(_CG_STEPS):
             image = self._times(search)
             curvature = np.vdot(search, image)
             if not curvature > 0:
                 break
-            X += (size / curvature) * search
-            residual -= (size / curvature) * image
-            Z = _solve(self._shared, residual)
-            size, before = np.vdot(residual, Z), size
-            if size <= _CG_REDUCTION**2 * first:
+            X += (square / curvature) * search
+            residual = residual - (square / curvature) * image
+            Z = self.shared(residual)
+            square, before = np.vdot(residual, Z), square
+            if square <= _CG_REDUCTION**2 * first:
                 break
-            search = Z + (size / before) * search
-        return X if X.any() else Z
+            search = Z + (square / before) * search
+        return (X if X.any() else Z) * size
 
 
 def full(problem, u):
@@ -228,6 +280,40 @@ def _sample(problem, u, count):
         predict(sample.X, problem.theta(u).astype(sample.dtype), "proba", sample.n_threads), np.float64
     )
     return A, mass / max(mass.sum(), np.finfo(float).tiny), P
+
+
+def _drawn(problem, u, count):
+    """Rows of a sample in order, what 1 / (chance of being drawn) makes of their weight, and their probabilities.
+
+    All rows, if there are no more than `count`.
+    """
+    objective = problem.objective
+    n, K = objective.n_rows, objective.n_classes
+    if u.any():
+        P = predict(objective.X, problem.theta(u).astype(objective.dtype), "proba", objective.n_threads)
+    else:
+        P = np.broadcast_to(1.0 / K, (n, K))
+    if n <= count:
+        return np.arange(n), np.ones(n), P
+    mass = objective.row_masses()
+    mass /= mass.sum()
+    curvature = np.empty(n)
+
+    def part(rows):
+        curvature[rows] = mass[rows] * (1.0 - np.square(P[rows], dtype=np.float64).sum(axis=1))
+
+    Pieces(P.shape, objective.n_threads).map(part)
+    trace = curvature * problem.row_squares()
+    chance = 0.8 * _shares(trace) + 0.1 * _shares(curvature) + 0.1 * mass
+    before = np.cumsum(chance)
+    draws = np.random.default_rng(0).random(count) * before[-1]
+    times = np.bincount(np.searchsorted(before, draws, side="right"), minlength=n)
+    chosen = np.flatnonzero(times)
+    return chosen, times[chosen] / (count * chance[chosen]), P[chosen]
+
+
+def _shares(x):
+    return x / max(x.sum(), np.finfo(float).tiny)
 
 
 def _shared_weight(objective, mass, P):
