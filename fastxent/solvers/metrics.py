@@ -7,7 +7,7 @@ its probabilities are p_i, its share of the weights c_i, and
     |p_i|^2
 
 A metric is made by ``build(problem, u)``; its ``solve(R)`` is (model of H)^-1 R, and one that knows its own
-scale, and follows u between refreshes, has a ``move(u)``. The models:
+scale, and follows u between refreshes, has a ``move(u, damping)``. The models:
 
     diagonal   variances of the columns under the weights c_i w_i  (x)  diag(beta) - beta beta' / s
     gram       sum_i c_i w_i a_i a_i' / (K - 1), the same for every class; exact for two classes and where W = 0
@@ -40,16 +40,18 @@ _RANK = 50
 _GRAM_ROWS = 10  # rows of the sample, per column
 _FULL_ROWS = 2  # per unknown
 _FEW_ROWS = 2000
+_SAMPLED_PART = 16  # of the rows, one is in a sample at least
 _SAMPLE_SIZE = 5e7  # entries of an explicit sample, at most
 _CG_STEPS = 100
 _CG_REDUCTION = 0.3
 
 
 class Diagonal:
-    """Variance v_j of each column (x) diag(beta) - beta beta' / s, with beta_k = sum_i c_i p_ik (1 - p_ik), s their sum.
+    """Variance v_j of each column  (x)  diag(beta) - beta beta' / s,  beta_k = sum_i c_i p_ik (1 - p_ik), s their sum.
 
-    Of a row of R that is a diagonal solve and a rank-one correction (J. Sherman, W. J. Morrison, 1950):
-    with D_k = v (beta_k + eps) + penalty,  x = R / D,   x += (v beta / D) (beta.x) / (sum_k beta_k (D_k - v beta_k) / D_k).
+    For a row of R that is a diagonal solve and a correction of rank one (J. Sherman, W. J. Morrison, 1950):
+
+        D_k = v beta_k + e,   x = R / D,   x += (v beta / D) (beta.x) / sum_k (beta_k e / D_k)      e: penalty, floor
     """
 
     def __init__(self, problem, u):
@@ -166,7 +168,9 @@ class Sampled:
         self._problem, self._ridge = problem, problem.ridge
         self._width = np.ones((u.shape[0], 1))
         self._width[-1] = problem.scale[-1]
-        chosen, share, P = _drawn(problem, u, max(_FEW_ROWS, _GRAM_ROWS * u.shape[0]))
+        chosen, share, P = _drawn(
+            problem, u, max(_FEW_ROWS, _GRAM_ROWS * u.shape[0], objective.n_rows // _SAMPLED_PART)
+        )
         A = np.empty((len(chosen), objective.n_features), np.float32)
         scale = problem.scale[:-1, 0]
 
@@ -179,7 +183,7 @@ class Sampled:
         self._mass = objective.row_masses()[chosen] * share
         self.is_part = len(A) < objective.n_rows
         self._share(P)
-        self.move(u)
+        self.move(u, 0.0)
 
     def follow(self, u):
         """Take the shared model at u, over the same rows."""
@@ -188,7 +192,8 @@ class Sampled:
         )
 
     def _share(self, P):
-        """Factorise the shared model, from half of the rows, in single precision."""
+        """The inverse of the shared model's Cholesky factor, from half of the rows: products with it and its transpose
+        stay positive in single precision."""
         half = slice(None, None, 2 if self.is_part else 1)
         A, P, mass = self._rows.X[half], P[half], self._mass[half] / self._mass[half].sum()
         weight = np.sqrt(_shared_weight(self._problem.objective, mass, P))
@@ -207,11 +212,12 @@ class Sampled:
         C[np.diag_indices_from(C)] += self._ridge[:, 0] + _JITTER_SINGLE * np.trace(C) / len(C)
         if not self._problem.fit_intercept:
             C[-1, -1] = 1.0
-        factor, lower = _factor(C)
-        self._shared = np.asfortranarray(factor, np.float32), lower
+        L = np.tril(_factor(C)[0])
+        self._inverse = scipy.linalg.lapack.dtrtri(L, lower=1)[0].astype(np.float32)
 
-    def move(self, u):
-        self._at = u * self._width
+    def move(self, u, damping):
+        """Take the Hessian at u, plus `damping` times the shared model."""
+        self._at, self._damping = u * self._width, damping
 
     @property
     def rounding(self):
@@ -223,7 +229,7 @@ class Sampled:
 
     def shared(self, R):
         """The shared model's inverse times R."""
-        return _solve(self._shared, R.astype(np.float32)).astype(np.float64)
+        return (self._inverse.T @ (self._inverse @ R.astype(np.float32))).astype(np.float64)
 
     def evaluate(self, u):
         """F and its gradient, over the sample."""
@@ -239,9 +245,10 @@ class Sampled:
         X = np.zeros_like(R)
         residual = R
         search = Z = self.shared(residual)
+        damped = residual  # the shared model times search
         square = first = np.vdot(residual, Z)
         for _ in range(_CG_STEPS):
-            image = self._times(search)
+            image = self._times(search) + self._damping * damped
             curvature = np.vdot(search, image)
             if not curvature > 0:
                 break
@@ -252,6 +259,7 @@ class Sampled:
             if square <= _CG_REDUCTION**2 * first:
                 break
             search = Z + (square / before) * search
+            damped = residual + (square / before) * damped
         return (X if X.any() else Z) * size
 
 
@@ -306,8 +314,10 @@ def _drawn(problem, u, count):
     trace = curvature * problem.row_squares()
     chance = 0.8 * _shares(trace) + 0.1 * _shares(curvature) + 0.1 * mass
     before = np.cumsum(chance)
-    draws = np.random.default_rng(0).random(count) * before[-1]
-    times = np.bincount(np.searchsorted(before, draws, side="right"), minlength=n)
+    draws = (np.arange(count) + np.random.default_rng(0).random(count)) * (
+        before[-1] / count
+    )  # one in each stratum
+    times = np.bincount(np.searchsorted(before, draws, side="right").clip(max=n - 1), minlength=n)
     chosen = np.flatnonzero(times)
     return chosen, times[chosen] / (count * chance[chosen]), P[chosen]
 

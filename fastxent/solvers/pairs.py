@@ -9,8 +9,8 @@ first guess of the inverse Hessian,
     c = R^-1 S'G        z = M^-1 (G - Y c)        H G = z + S R^-T (E c - Y'z)
 
 is what the two-loop recursion gives (J. Nocedal, Mathematics of Computation 35, 1980), but reads each pair twice and
-writes nothing in between: over wide data that is a fifth of the memory traffic. Wide pairs are kept in single precision:
-they only shape a direction.
+writes nothing in between: over wide data that is a fifth of the memory traffic. Wide pairs are kept in single
+precision: they only shape a direction.
 """
 
 import numpy as np
