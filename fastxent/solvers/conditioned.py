@@ -100,17 +100,21 @@ class Conditioned:
         original += self._mean * original[-1]
         return original
 
+    def centred_rows(self, chosen):
+        """a_i of some rows, dense, without the intercept's entry: theta'x = u'a."""
+        rows = self.objective.X[chosen]
+        return ((rows.toarray() if sp.issparse(rows) else rows) - self.mean) * self.scale[:-1, 0]
+
     def row_squares(self):
-        """|a_i|^2 of every row, the intercept's entry in it: dense rows."""
+        """|a_i|^2 of every row, the intercept's entry in it."""
         if self._row_squares is None:
-            X, scale = self.objective.X, self.scale[:-1, 0]
-            self._row_squares = np.empty(len(X))
+            self._row_squares = np.empty(self.objective.n_rows)
 
             def part(rows):
-                A = (X[rows] - self.mean) * scale
+                A = self.centred_rows(rows)
                 self._row_squares[rows] = np.einsum("ij,ij->i", A, A) + self.scale[-1, 0] ** 2
 
-            Pieces(X.shape, self.objective.n_threads).map(part)
+            Pieces(self.objective.X.shape, self.objective.n_threads).map(part)
         return self._row_squares
 
     def value_and_grad(self, u):
@@ -121,9 +125,7 @@ class Conditioned:
         """F, the gradient in u, theta, and the largest entry of the gradient in theta."""
         theta = self.theta(u)
         value, grad = self._objective.value_and_grad(theta)
-        largest = max(
-            self.pieces.map(lambda rows: max(grad[rows].max(), -grad[rows].min())), key=lambda x: (x != x, x)
-        )
+        largest = np.max(self.pieces.map(lambda rows: max(grad[rows].max(), -grad[rows].min())))
         return value, self.pull_back(grad), theta, float(largest)
 
     def hessp(self, u, v):

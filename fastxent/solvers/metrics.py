@@ -168,14 +168,12 @@ class Sampled:
         self._problem, self._ridge = problem, problem.ridge
         self._width = np.ones((u.shape[0], 1))
         self._width[-1] = problem.scale[-1]
-        chosen, share, P = _drawn(
-            problem, u, max(_FEW_ROWS, _GRAM_ROWS * u.shape[0], objective.n_rows // _SAMPLED_PART)
-        )
+        least = objective.n_rows // _SAMPLED_PART
+        chosen, share, P = _drawn(problem, u, max(_FEW_ROWS, _GRAM_ROWS * u.shape[0], least))
         A = np.empty((len(chosen), objective.n_features), np.float32)
-        scale = problem.scale[:-1, 0]
 
         def fill(rows):
-            A[rows] = (objective.X[chosen[rows]] - problem.mean) * scale
+            A[rows] = problem.centred_rows(chosen[rows])
 
         Pieces(A.shape, objective.n_threads).map(fill)
         self._rows = objective.over(A, chosen, share)
@@ -192,8 +190,10 @@ class Sampled:
         )
 
     def _share(self, P):
-        """The inverse of the shared model's Cholesky factor, from half of the rows: products with it and its transpose
-        stay positive in single precision."""
+        """The inverse of the shared model's Cholesky factor, from half of the rows.
+
+        Products with it and its transpose are faster than solves, and stay positive definite in single precision.
+        """
         half = slice(None, None, 2 if self.is_part else 1)
         A, P, mass = self._rows.X[half], P[half], self._mass[half] / self._mass[half].sum()
         weight = np.sqrt(_shared_weight(self._problem.objective, mass, P))
@@ -221,6 +221,7 @@ class Sampled:
 
     @property
     def rounding(self):
+        """Relative differences of `evaluate` that may be rounding."""
         return 16 * float(np.finfo(np.float32).eps)
 
     def _times(self, V):
@@ -240,7 +241,7 @@ class Sampled:
         return value + 0.5 * np.vdot(u, slope), grad + slope
 
     def solve(self, R):
-        size = np.abs(R).max()
+        size = np.abs(R).max() or 1.0
         R = R / size  # far from the limits of single precision
         X = np.zeros_like(R)
         residual = R
@@ -308,7 +309,7 @@ def _drawn(problem, u, count):
     curvature = np.empty(n)
 
     def part(rows):
-        curvature[rows] = mass[rows] * (1.0 - np.square(P[rows], dtype=np.float64).sum(axis=1))
+        curvature[rows] = mass[rows] * (1.0 - np.einsum("ik,ik->i", P[rows], P[rows], dtype=np.float64))
 
     Pieces(P.shape, objective.n_threads).map(part)
     trace = curvature * problem.row_squares()
@@ -377,4 +378,4 @@ def _curvature(problem, u):
 
 
 def _solve(factor, R):
-    return np.ascontiguousarray(scipy.linalg.cho_solve(factor, R, check_finite=False))
+    return np.ascontiguousarray(scipy.linalg.lapack.dpotrs(factor[0], R, lower=factor[1])[0])

@@ -14,7 +14,7 @@ precision: they only shape a direction.
 """
 
 import numpy as np
-from scipy.linalg import solve_triangular
+from scipy.linalg.lapack import dtrtrs
 
 _MEMORY, _MEMORY_WIDE = 10, 4
 _WIDE = 200_000  # unknowns from which the pairs' memory traffic counts
@@ -57,7 +57,7 @@ class Pairs:
             self._steps[place, rows], self._changes[place, rows] = step, change
             return np.vdot(step, step), np.vdot(change, change)
 
-        squares = np.sum(self._pieces.map(write), axis=0)
+        squares = [sum(parts) for parts in zip(*self._pieces.map(write), strict=True)]
         self._order = [other for other in self._order if other != place]
         if curvature > 1e-14 * np.sqrt(squares[0]) * np.sqrt(squares[1]):
             self._order.append(place)
@@ -78,10 +78,10 @@ class Pairs:
             self._new = False
         self._slopes = slopes
         R = np.triu(self._products[np.ix_(order, order)])
-        c = solve_triangular(R, slopes[order], check_finite=False)
+        c, _ = dtrtrs(R, slopes[order])
         z = solve(self._plus(grad, self._changes, -c, self._scratch))
         rest = np.diag(R) * c - self._times(self._changes, z)[order]
-        e = solve_triangular(R, rest, trans="T", check_finite=False)
+        e, _ = dtrtrs(R, rest, trans=1)
         return np.negative(self._plus(z, self._steps, e, z), out=z)
 
     @property
@@ -97,7 +97,7 @@ class Pairs:
         def part(rows):
             return vectors[:, rows].reshape(count, -1) @ x[rows].ravel().astype(self._dtype)
 
-        return np.sum(self._pieces.map(part), axis=0, dtype=np.float64)
+        return sum(self._pieces.map(part), np.zeros(count))
 
     def _plus(self, x, vectors, shares, out):
         """out = x + the sum of the vectors, each times its share."""
