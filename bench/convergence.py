@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from data import DataNotFound
-from measure import FIRST_CALL_SECONDS, PAUSE_SECONDS, busy_processors, time_limit
+from measure import FIRST_CALL_SECONDS, busy_processors, pause, time_limit
 from rivals import OURS
 from run import installed_versions, log, machine, wanted
 from trainers import TRAINERS
@@ -80,7 +80,7 @@ class Course:
 
     def measure(self, trainer, fit, effort, n_threads, limit=math.inf):
         """Return a fit's effort, seconds and F at what it returns; None if it takes longer than ``limit`` seconds."""
-        time.sleep(PAUSE_SECONDS)
+        pause()
         try:
             with trainer.threads(n_threads), time_limit(math.ceil(min(limit, 3600))):
                 start = time.perf_counter()

@@ -30,7 +30,7 @@ import numpy as np
 from cases import F32, F64
 from data import DataNotFound
 from descent_rivals import RACES
-from measure import PAUSE_SECONDS, busy_processors, quartiles
+from measure import busy_processors, pause, quartiles
 from memory import can_measure, peak_megabytes
 from rivals import OURS
 from run import installed_versions, log, processor, wanted
@@ -108,7 +108,7 @@ def search(race, rivals, rows, known):
 
 def timed(rival, train, epochs, clock):
     """Return the seconds of a training."""
-    time.sleep(PAUSE_SECONDS)
+    pause()
     with rival.threads(1):
         start = clock()
         train(epochs)

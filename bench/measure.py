@@ -12,7 +12,7 @@ import time
 import numpy as np
 
 BURST_SECONDS = 0.03
-PAUSE_SECONDS = 0.004  # idle OpenMP and BLAS workers spin for some milliseconds: let them go to sleep
+PAUSE_SECONDS, LONGEST_PAUSE = 0.004, 0.2
 FIRST_CALL_SECONDS = 120
 
 
@@ -35,6 +35,16 @@ def _busy_and_all():
     with open("/proc/stat") as file:
         ticks = [int(x) for x in file.readline().split()[1:9]]
     return sum(ticks) - ticks[3] - ticks[4], sum(ticks)  # but for idle, and waiting for disks
+
+
+def pause():
+    """Wait until this process is idle: OpenMP and BLAS workers spin for a while (some 25 ms) before they sleep."""
+    deadline = time.perf_counter() + LONGEST_PAUSE
+    while time.perf_counter() < deadline:
+        before = time.process_time()
+        time.sleep(PAUSE_SECONDS)
+        if time.process_time() - before < PAUSE_SECONDS / 4:
+            return
 
 
 @contextlib.contextmanager
@@ -93,9 +103,10 @@ def race(calls, n_threads, budget, min_rounds=3, max_rounds=40):
     ]
     rounds = np.clip(budget / sum(max(BURST_SECONDS, estimate[r]) for r in runners), min_rounds, max_rounds)
     seconds = np.empty((int(rounds), len(runners)))
-    for i, row in enumerate(seconds):
-        for j in np.roll(np.arange(len(runners)), -i):  # nobody always runs after the same neighbour
-            time.sleep(PAUSE_SECONDS)
+    rng = np.random.default_rng(0)
+    for row in seconds:
+        for j in rng.permutation(len(runners)):  # nobody always runs after the same neighbour
+            pause()
             with runners[j].threads(n_threads):
                 row[j] = estimate[runners[j]] = burst(calls[runners[j]], estimate[runners[j]])
     return dict(zip(runners, seconds.T, strict=True))
@@ -103,7 +114,7 @@ def race(calls, n_threads, budget, min_rounds=3, max_rounds=40):
 
 def first_heat(rival, call, n_threads):
     """Return the seconds of one call."""
-    time.sleep(PAUSE_SECONDS)
+    pause()
     with rival.threads(n_threads):
         start = time.perf_counter()
         call()

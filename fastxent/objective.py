@@ -15,6 +15,7 @@ from . import kernels, parallel
 # below the second (some tens of milliseconds), so that Ctrl-C is heard.
 MIN_PIECE = 2_000_000
 MAX_CALL = 400_000_000
+MIN_ENTRIES = 500_000  # of parameters: the same for what is done with them
 # Gradients of ranges of rows are summed apart and then added up: no more of them than this, in number and in bytes.
 MAX_PARTS = 32
 PARTS_MEMORY = 1 << 26
@@ -255,21 +256,24 @@ class Objective:
         theta, v = np.ascontiguousarray(theta), np.ascontiguousarray(v)
         out = np.empty_like(v) if out is None else out
         rows, call = self._rows, call_ranges(self._rows, self.X)
-        weights, direction = self._pack(theta), self._pack(v)
-        at, store = self._hessian
-        if at is None or not np.array_equal(at, theta):
+        direction, weights = self._pack(v), None
+        store = None
+        if not self._is_kept(theta):
             self._hessian = theta.copy(), None
-            store = None
-        elif store is None and not self._shared and rows.store_size * self.dtype.itemsize <= STORE_MEMORY:
-            store = parallel.zeros(rows.store_size, self.dtype)
-            self._over_parts(
-                lambda first, stop, scratch, _: [
-                    rows.hessian(weights, scratch, a, b, store) for a, b in call(first, stop)
-                ],
-                theta,
-                None,
-            )
-            self._hessian = at, store
+        elif not self._shared and rows.store_size * self.dtype.itemsize <= STORE_MEMORY:
+            store = self._hessian[1]
+            if store is None:
+                store, weights = parallel.zeros(rows.store_size, self.dtype), self._pack(theta)
+                self._over_parts(
+                    lambda first, stop, scratch, _: [
+                        rows.hessian(weights, scratch, a, b, store) for a, b in call(first, stop)
+                    ],
+                    theta,
+                    None,
+                )
+                self._hessian = self._hessian[0], store
+        if store is None:
+            weights = self._pack(theta)
 
         def part(first, stop, scratch, gradient):
             for a, b in call(first, stop):
@@ -279,10 +283,20 @@ class Objective:
             self._over_classes(weights, direction, v, out)
         else:
             self._over_parts(part, v, out)
-        self._unpack_done(weights)
-        self._unpack_done(direction)
+        for packed in (weights, direction):
+            if packed is not None:
+                self._unpack_done(packed)
         self.passes += 1.5 if store is None else 1
         return out
+
+    def _is_kept(self, theta):
+        """Whether the last Hessian product was taken at theta."""
+        at = self._hessian[0]
+        if at is None:
+            return False
+        return all(
+            self._in_pieces(lambda *rows: np.array_equal(at[slice(*rows)], theta[slice(*rows)]), theta)
+        )
 
     def row_losses(self, theta):
         """Return s_i loss_i of every row, in the dtype of the data."""
@@ -417,13 +431,15 @@ class Objective:
             out[-1] = 0
 
     def _unpack(self, parts, l2, theta, out):
-        d1, K = out.shape
-        pieces = max(1, min(16, d1 * K * len(parts) // 500_000))
+        self._in_pieces(
+            lambda *rows: self._rows.unpack(parts, self._scale, l2, theta, out, *rows), out, len(parts)
+        )
 
-        def piece(i):
-            self._rows.unpack(parts, self._scale, l2, theta, out, d1 * i // pieces, d1 * (i + 1) // pieces)
-
-        parallel.run(piece, pieces, self.n_threads)
+    def _in_pieces(self, piece, theta, arrays=1):
+        """Return piece(first, stop) of ranges of the rows of theta; it goes over so many arrays of that size."""
+        pieces = max(1, min(16, theta.size * arrays // MIN_ENTRIES))
+        bounds = [len(theta) * i // pieces for i in range(pieces + 1)]
+        return parallel.run(lambda i: piece(bounds[i], bounds[i + 1]), pieces, self.n_threads)
 
     def _pack(self, theta):
         rows = self._rows
@@ -436,16 +452,10 @@ class Objective:
         weights = self._weights.take()
         if self._features is not None:
             theta = theta.take(self._features, axis=0)
-        d1, K = theta.shape
         if not self.fit_intercept and theta[-1].any():
             theta = theta.copy()
             theta[-1] = 0
-        pieces = max(1, min(16, d1 * K // 500_000))
-        parallel.run(
-            lambda i: rows.pack(theta, weights, d1 * i // pieces, d1 * (i + 1) // pieces),
-            pieces,
-            self.n_threads,
-        )
+        self._in_pieces(lambda *rows: self._rows.pack(theta, weights, *rows), theta)
         return weights
 
     def _unpack_done(self, weights):

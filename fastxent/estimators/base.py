@@ -31,11 +31,13 @@ class LinearClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
             classes = np.arange(K) if classes is None else classes
         else:
             X, y = validate_data(self, X, y, accept_sparse="csr", dtype=DTYPES, reset=reset)
-            check_classification_targets(y)
-            if classes is None:
-                classes, target = np.unique(y, return_inverse=True)
-            else:
+            found = classes_and_codes(y)
+            if found is None or len(found[0]) > len(y) // 3:  # few integers are classes without a doubt
+                check_classification_targets(y)
+            if classes is not None:
                 target = codes_of(y, classes, "y", "classes")
+            else:
+                classes, target = np.unique(y, return_inverse=True) if found is None else found
         if len(classes) < 2:
             raise ValueError(
                 "Training needs samples of at least 2 classes in the data, but the data contains only one class: "
@@ -148,6 +150,21 @@ def has_columns(y):
         except ValueError:
             return False
     return y.ndim == 2 and y.shape[1] > 1 and not sp.issparse(y)
+
+
+def classes_and_codes(y):
+    """What np.unique gives for whole numbers that lie close together, which need no sorting; else None."""
+    if y.dtype.kind not in "iu" or y.ndim != 1:
+        return None
+    low, high = int(y.min()), int(y.max())
+    if high - low > 2 * len(y) + 1000 or high > np.iinfo(np.intp).max:
+        return None
+    place = np.ascontiguousarray(y, np.intp) - low if low else np.ascontiguousarray(y, np.intp)
+    present = np.bincount(place) > 0
+    classes = np.flatnonzero(present)
+    if len(classes) < len(present):
+        place = (np.cumsum(present) - 1)[place]
+    return (classes + low).astype(y.dtype), place
 
 
 def codes_of(y, classes, name, known):

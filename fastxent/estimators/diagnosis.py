@@ -55,8 +55,11 @@ def _lost_digits(X):
 def _uneven_columns(X):
     """A sentence if the columns of X differ much in size."""
     if sp.issparse(X):
+        stored = np.abs(X.data)
+        if stored.size == 0 or stored.max() <= _UNEVEN * stored.min():  # then no columns can
+            return ""
         size = np.zeros(X.shape[1])
-        np.maximum.at(size, X.indices, np.abs(X.data))
+        np.maximum.at(size, X.indices, stored)
     else:
         size = np.maximum(X.max(axis=0), -X.min(axis=0)).astype(np.float64)
     used = np.flatnonzero(size)

@@ -16,7 +16,7 @@ validation.py admitted.
 from cpython.buffer cimport (
     PyBUF_ANY_CONTIGUOUS, PyBUF_C_CONTIGUOUS, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer,
 )
-from libc.stdint cimport int32_t, int64_t
+from libc.stdint cimport int32_t, int64_t, uint64_t
 from libc.string cimport memcpy, memset
 
 include "cpu.pxi"
@@ -28,5 +28,6 @@ include "loops.pxi"
 include "moments.pxi"
 include "capi.pxi"
 include "sdca.pxi"
+include "dual_binary.pxi"
 include "coordinate.pxi"
 include "rowapi.pxi"

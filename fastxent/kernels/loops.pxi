@@ -59,7 +59,7 @@ cdef class LinearSoftmax:
         self.x_size = self.layout.x_size
         self.z_size = self.layout.z_size
         self.block = self.layout.block
-        self.store_size = steps(self.n, self.block) * (self.layout.z_size + self.block)
+        self.store_size = steps(self.n, self.block) * (self.layout.z_size + 2 * self.block)
         self.panel = 4 * (FX_LANES_F64 if self.is_double else FX_LANES_F32)
 
         self.targets.n_classes = n_classes
@@ -181,9 +181,9 @@ cdef class LinearSoftmax:
     def hessp(self, weights, direction, scratch, Py_ssize_t first, Py_ssize_t stop, gradient, store=None):
         """Add the rows' Hessian times direction (in the kernels' layout) to `gradient`.
 
-        With a `store` (first a multiple of `block`) the weights are not looked at.
+        With a `store` (first a multiple of `block`) there need be no weights.
         """
-        cdef char* w = self.buffer(weights, self.weights_size, False)
+        cdef char* w = NULL if store is not None else self.buffer(weights, self.weights_size, False)
         cdef char* v = self.buffer(direction, self.weights_size, False)
         cdef char* s = self.buffer(scratch, self.scratch_size, True)
         cdef char* g = self.buffer(gradient, self.weights_size, True)
@@ -355,6 +355,7 @@ cdef Scratch scratch_parts(const Layout* p, real* scratch) noexcept nogil:
 cdef double loss_range(LinearSoftmax self, Py_ssize_t first, Py_ssize_t stop, const real* w, real* g, real* row_loss,
                        real* scratch) noexcept nogil:
     cdef const Layout* p = &self.layout
+    cdef Ahead ahead
     cdef Scratch s = scratch_parts(p, scratch)
     cdef real* z = <real*>s.z
     cdef const real* x
@@ -363,8 +364,8 @@ cdef double loss_range(LinearSoftmax self, Py_ssize_t first, Py_ssize_t stop, co
     for b in range(steps(stop - first, p.block)):
         i = first + b * p.block
         rows = clamp(stop - i, 0, p.block)
-        x = open_rows(&self.rows, p, i, rows, <real*>s.x)
-        logits(&self.rows, p, i, rows, x, w, z, <real*>s.panel)
+        x = open_rows(&self.rows, p, i, rows, <real*>s.x, &ahead)
+        logits(&self.rows, p, i, rows, x, w, z, <real*>s.panel, &ahead)
         if self.binary:
             total += binary_rows(&self.targets, i, z, z if g else NULL, rows, 1.0, row_loss + i if row_loss else NULL,
                                  &s.aux)
@@ -372,7 +373,7 @@ cdef double loss_range(LinearSoftmax self, Py_ssize_t first, Py_ssize_t stop, co
             total += loss_rows(&self.targets, i, z, z if g else NULL, rs, cs, rows, p.K, 1.0,
                                row_loss + i if row_loss else NULL, &s.aux)
         if g:
-            gradient(&self.rows, p, i, rows, x, z, g, <real*>s.panel)
+            gradient(&self.rows, p, i, rows, x, z, g, <real*>s.panel, &ahead)
     return total
 
 
@@ -391,27 +392,29 @@ cdef void block_hessian(LinearSoftmax self, Py_ssize_t first, Py_ssize_t start, 
     cdef const Layout* p = &self.layout
     cdef Scratch s = scratch_parts(p, scratch)
     cdef real* inverse = <real*>s.aux.mass
+    cdef real* place = <real*>s.aux.linear
     z += start * p.ldz
-    hessian_rows(z, inverse, p.ldz, 1, stop - start, p.K, &s.aux)
-    hessp_rows(&self.targets, first + start, z, inverse, a + start * p.ldz, p.ldz, 1, stop - start, p.K, &s.aux)
+    hessian_rows(z, inverse, place, p.ldz, 1, stop - start, p.K, &s.aux)
+    hessp_rows(&self.targets, first + start, z, inverse, place, a + start * p.ldz, p.ldz, 1, stop - start, p.K, &s.aux)
 
 
 cdef void hessian_block(LinearSoftmax self, Py_ssize_t first, Py_ssize_t rows, const real* x, const real* w, real* z,
-                        real* inverse, const Scratch* s) noexcept nogil:
-    """What Hessian products need of the block: into z and, unless binary, inverse."""
+                        real* inverse, real* place, const Scratch* s, Ahead* ahead) noexcept nogil:
+    """What Hessian products need of the block: into z and, unless binary, inverse and place."""
     cdef const Layout* p = &self.layout
-    logits(&self.rows, p, first, rows, x, w, z, <real*>s.panel)
+    logits(&self.rows, p, first, rows, x, w, z, <real*>s.panel, ahead)
     if self.binary:
         binary_hessian_rows(z, rows)
     elif p.rows_in_lanes:
-        hessian_rows(z, inverse, 1, p.ldz, rows, p.K, &s.aux)
+        hessian_rows(z, inverse, place, 1, p.ldz, rows, p.K, &s.aux)
     else:
-        hessian_rows(z, inverse, p.ldz, 1, rows, p.K, &s.aux)
+        hessian_rows(z, inverse, place, p.ldz, 1, rows, p.K, &s.aux)
 
 
 cdef void hessian_range(LinearSoftmax self, Py_ssize_t first, Py_ssize_t stop, const real* w, real* store,
                         real* scratch) noexcept nogil:
     cdef const Layout* p = &self.layout
+    cdef Ahead ahead
     cdef Scratch s = scratch_parts(p, scratch)
     cdef real* z
     cdef const real* x
@@ -419,40 +422,45 @@ cdef void hessian_range(LinearSoftmax self, Py_ssize_t first, Py_ssize_t stop, c
     for b in range(steps(stop - first, p.block)):
         i = first + b * p.block
         rows = clamp(stop - i, 0, p.block)
-        x = open_rows(&self.rows, p, i, rows, <real*>s.x)
-        z = store + i // p.block * (p.z_size + p.block)
-        hessian_block(self, i, rows, x, w, z, z + p.z_size, &s)
+        x = open_rows(&self.rows, p, i, rows, <real*>s.x, &ahead)
+        ahead.lines = 2  # no gradient follows, which would fetch the other half
+        z = store + i // p.block * (p.z_size + 2 * p.block)
+        hessian_block(self, i, rows, x, w, z, z + p.z_size, z + p.z_size + p.block, &s, &ahead)
 
 
 cdef void hessp_range(LinearSoftmax self, Py_ssize_t first, Py_ssize_t stop, const real* w, const real* v, real* g,
                       const real* store, real* scratch) noexcept nogil:
     cdef const Layout* p = &self.layout
+    cdef Ahead ahead
     cdef Scratch s = scratch_parts(p, scratch)
     cdef real* z = <real*>s.z
     cdef real* a = <real*>s.a
     cdef real* inverse = <real*>s.aux.mass
+    cdef real* place = <real*>s.aux.linear
     cdef const real* x
     cdef Py_ssize_t b, i, rows, rs = 1 if p.rows_in_lanes else p.ldz, cs = p.ldz if p.rows_in_lanes else 1
     for b in range(steps(stop - first, p.block)):
         i = first + b * p.block
         rows = clamp(stop - i, 0, p.block)
-        x = open_rows(&self.rows, p, i, rows, <real*>s.x)
+        x = open_rows(&self.rows, p, i, rows, <real*>s.x, &ahead)
         if store:
-            z = <real*>store + i // p.block * (p.z_size + p.block)
+            z = <real*>store + i // p.block * (p.z_size + 2 * p.block)
             inverse = z + p.z_size
+            place = inverse + p.block
         else:
-            hessian_block(self, i, rows, x, w, z, inverse, &s)
-        logits(&self.rows, p, i, rows, x, v, a, <real*>s.panel)
+            hessian_block(self, i, rows, x, w, z, inverse, place, &s, &ahead)
+        logits(&self.rows, p, i, rows, x, v, a, <real*>s.panel, &ahead)
         if self.binary:
             binary_hessp_rows(&self.targets, i, z, a, rows, &s.aux)
         else:
-            hessp_rows(&self.targets, i, z, inverse, a, rs, cs, rows, p.K, &s.aux)
-        gradient(&self.rows, p, i, rows, x, a, g, <real*>s.panel)
+            hessp_rows(&self.targets, i, z, inverse, place, a, rs, cs, rows, p.K, &s.aux)
+        gradient(&self.rows, p, i, rows, x, a, g, <real*>s.panel, &ahead)
 
 
 cdef void predict_range(LinearSoftmax self, Py_ssize_t first, Py_ssize_t stop, const real* w, real* out, Output kind,
                         real* scratch) noexcept nogil:
     cdef const Layout* p = &self.layout
+    cdef Ahead ahead
     cdef Scratch s = scratch_parts(p, scratch)
     cdef real* z = <real*>s.z
     cdef real* e = <real*>s.aux.rest
@@ -465,8 +473,9 @@ cdef void predict_range(LinearSoftmax self, Py_ssize_t first, Py_ssize_t stop, c
     for b in range(steps(stop - first, p.block)):
         i = first + b * p.block
         rows = clamp(stop - i, 0, p.block)
-        x = open_rows(&self.rows, p, i, rows, <real*>s.x)
-        logits(&self.rows, p, i, rows, x, w, z, <real*>s.panel)
+        x = open_rows(&self.rows, p, i, rows, <real*>s.x, &ahead)
+        ahead.lines = 2  # no gradient follows, which would fetch the other half
+        logits(&self.rows, p, i, rows, x, w, z, <real*>s.panel, &ahead)
         if self.binary and kind != LOGITS:
             for r in range(rows):
                 e[r] = z[r] if z[r] < 0 else -z[r]

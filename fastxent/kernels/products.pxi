@@ -3,10 +3,11 @@
 #
 # One Layout, fixed by storage, shape and dtype, says how weights and gradient stand while the kernels run:
 #   FEATURES  dense, few classes   weights (K, ldw): a row of features per class, intercepts (K) behind them.
-#                                  Logits by the dot tile, gradient by the outer tile over features: X is read from
-#                                  memory once, in place, for both, and no lane is wasted on padding classes.
-#                                  X in Fortran order: the tiles change places. Short rows: logits by the outer tile,
-#                                  too, from a turned copy of the block.
+#                                  Logits by the outer tile over rows, from squares of the block turned in the
+#                                  second-level cache, gradient by the outer tile over features: X is read from memory
+#                                  once for both, while the tiles multiply the block before, and no lane is wasted on
+#                                  padding classes. Very few classes: logits by the dot tile, X in place. X in Fortran
+#                                  order: the tiles change places.
 #   CLASSES   dense, many classes  weights and gradient as the caller has them, (d + 1, K). X is copied by blocks, with
 #                                  a column of ones; panels of classes are copied as they are used.
 #   SPARSE    CSR                  weights (d + 1, ldw): classes contiguous, padded to whole registers.
@@ -23,11 +24,14 @@ ctypedef enum Scheme:
 
 cdef enum:
     CONTRACTION = 128      # features of a panel of CLASSES: with 4 registers of classes it fills the first-level cache
-    FEW_CLASSES = 12       # up to here FEATURES beats CLASSES; up to twice that where CLASSES would pad by a third
+    FEW_CLASSES = 12       # FEATURES up to here; up to twice that where CLASSES would pad by a third
     FETCHED_LINES = 256    # cache lines of weights that a sparse loop fetches ahead: a third of the first-level cache
     FAR = 524288           # bytes of weights from which it does
-    SHORT_CLASSES = 64     # FEATURES up to here, too, for rows of no more bytes than
-    SHORT_ROW = 512
+    MANY_CLASSES = 128     # FEATURES up to here, too, for weights of no more bytes than
+    MANY_WEIGHTS = 1048576
+    BLOCK_BYTES = 262144   # of a block of FEATURES
+    TURNED_CLASSES = 5     # from here (half the registers: 9) turning a block costs less than rows read in place, where
+    TURNED_FEATURES = 64   # most registers straddle cache lines, and sums across registers; so many columns at a time
     COLUMN_CLASSES = 4     # columns of X in Fortran order are read in place up to here, or if they are no more than
     COLUMN_FEATURES = 100
     FEW_LANES = 16         # up to here a sparse block is turned so that rows stand in lanes
@@ -52,8 +56,9 @@ cdef struct Layout:
     int narrow                     # SPARSE: lanes of the narrow register that ends a row, or 0
     Py_ssize_t ahead               # SPARSE: non-zeros between fetching a row of weights and using it, or 0
     bint columns                   # FEATURES: whole registers of rows of X in Fortran order are read in place
-    bint turned                    # FEATURES: logits from blocks of X with rows in lanes, turned in scratch
+    Py_ssize_t turned              # FEATURES: logits from X turned in scratch by so many columns (or twice), or 0
     Py_ssize_t ldt                 # row length of a turned block
+    int lines                      # FEATURES: cache lines fetched ahead a step of a tile, or 0
     Py_ssize_t tail                # FEATURES: where a row's last, partial register is read from, or -1
     Py_ssize_t block               # rows of a block
     bint rows_in_lanes
@@ -64,16 +69,37 @@ cdef struct Layout:
     Py_ssize_t panel_size
 
 
+# Rows that come next, fetched while tiles multiply, in the order of their addresses: that is what hardware goes on with
+# by itself. Multiplying and reading take turns otherwise, and add up.
+cdef struct Ahead:
+    const char* at
+    const char* stop
+    int lines                      # cache lines a step of a tile
+
+
+cdef Ahead nothing_ahead           # zeros
+
+
+cdef inline const char* fetched(Ahead* ahead, Py_ssize_t T) noexcept nogil:
+    """What a tile of T steps fetches, or NULL."""
+    cdef const char* at = ahead.at
+    if at >= ahead.stop:
+        return NULL
+    ahead.at = at + T * ahead.lines * 64
+    return at
+
+
 cdef Layout plan(const Rows* X, Py_ssize_t K, Py_ssize_t L, Py_ssize_t itemsize, bint shared) noexcept nogil:
     """The layout for this storage, shape and register width L. Never depends on the number of threads."""
     cdef Layout p
-    cdef Py_ssize_t d = X.d, n = X.n if X.n > 0 else 1
+    cdef Py_ssize_t d = X.d, n = X.n if X.n > 0 else 1, tile
     p.K = K
     p.d = d
     p.tail = -1
     p.narrow = p.ahead = 0
-    p.copy_rows = p.turned = p.columns = False
-    p.ldt = p.ldx = p.x_size = p.panel_size = 0
+    p.copy_rows = p.columns = False
+    p.lines = 0
+    p.turned = p.ldt = p.ldx = p.x_size = p.panel_size = 0
     if X.storage != DENSE:
         p.scheme = SPARSE
         p.rows_in_lanes = K <= FEW_LANES
@@ -90,20 +116,24 @@ cdef Layout plan(const Rows* X, Py_ssize_t K, Py_ssize_t L, Py_ssize_t itemsize,
         p.block = clamp(32768 // (p.ldw * itemsize), 16, 256)
         p.panel_size = round_up(K, L)
     elif (K <= FEW_CLASSES or (K <= 2 * FEW_CLASSES and 4 * K <= 3 * round_up(K, L))
-          or (K <= SHORT_CLASSES and d * itemsize <= SHORT_ROW and n >= 4 * L)):
+          or (K <= MANY_CLASSES and d * K * itemsize <= MANY_WEIGHTS and n >= 4 * L)):
         p.scheme = FEATURES
         p.rows_in_lanes = True
         # In place, many classes would read the columns again and again, the more there are the farther away.
         p.columns = X.col_stride != 1 and (K <= COLUMN_CLASSES or d <= COLUMN_FEATURES)
-        # Turning costs by the feature, what the dot tile does at the end of its sums by the class.
-        p.turned = p.columns or d < L or 8 * d <= 3 * L * K
+        if p.columns or d < L or K >= (TURNED_CLASSES if FX_TILE == 24 else 2 * TURNED_CLASSES - 1):
+            p.turned = TURNED_FEATURES
+        if X.col_stride == 1 and 8 * X.row_stride <= 9 * d:
+            p.lines = 1 if K > FX_TILE // 4 else 2  # a block's tiles have so many steps that this fetches the next one
         p.copy_rows = X.col_stride != 1 or d < L
         p.ldx = round_up(d, L) if p.copy_rows else X.row_stride
         p.ldw = round_up(d, L)
         if not p.copy_rows and d % L:
             p.tail = d - L
         p.weights_size = K * p.ldw + K
-        p.block = clamp(524288 // (p.ldw * itemsize), 32, 256)
+        # Whole tiles of rows; two blocks and what else they need stay in the second-level cache.
+        tile = round_up(4 * L, 16) if FX_TILE == 24 else 48
+        p.block = clamp(BLOCK_BYTES // (p.ldw * itemsize) // tile * tile, tile, 256)
     else:
         p.scheme = CLASSES
         p.rows_in_lanes = False
@@ -124,7 +154,7 @@ cdef Layout plan(const Rows* X, Py_ssize_t K, Py_ssize_t L, Py_ssize_t itemsize,
         p.x_size = p.block * p.ldx
     if p.turned:
         p.ldt = p.block + L  # not a multiple of a page
-        p.panel_size = p.ldw * p.ldt
+        p.panel_size = clamp(2 * p.turned, 0, p.ldw) * p.ldt
     return p
 
 
@@ -264,15 +294,19 @@ cdef void copy_rows(const Rows* X, const Layout* p, Py_ssize_t first, Py_ssize_t
 
 # ---- FEATURES ------------------------------------------------------------------------------------------------------
 
+cdef void intercepts_logits(const Layout* p, const real* w, real* z) noexcept nogil:
+    cdef Py_ssize_t k, i
+    for k in range(p.K):
+        for i in range(p.ldz):
+            z[k * p.ldz + i] = w[p.K * p.ldw + k]
+
+
 cdef void features_logits(const Layout* p, const real* x, Py_ssize_t ldx, Py_ssize_t rows, const real* w,
                           real* z) noexcept nogil:
     cdef Py_ssize_t L = lanes(w), K = p.K, group, i, k, r, t, stop, T = p.ldw // L
     cdef Py_ssize_t chunk = clamp(24576 // (K * L * sizeof(real)), 8, T)
     cdef int classes
     cdef const real* row[FX_DOT_ROWS]
-    for k in range(K):
-        for i in range(p.ldz):
-            z[k * p.ldz + i] = w[K * p.ldw + k]
     if p.tail >= 0:
         T -= 1
     t = 0
@@ -291,18 +325,15 @@ cdef void features_logits(const Layout* p, const real* x, Py_ssize_t ldx, Py_ssi
         t = stop
 
 
-cdef void turned_logits(const Layout* p, const real* xt, Py_ssize_t ldt, Py_ssize_t rows, const real* w,
-                        real* z) noexcept nogil:
-    """features_logits of a block with rows in lanes: xt (d, ldt), whole registers of rows."""
-    cdef Py_ssize_t L = lanes(w), K = p.K, T = steps(rows, L), i, k, t, groups, step
+cdef void turned_logits(const Layout* p, const real* xt, Py_ssize_t ldt, Py_ssize_t rows, const real* w, real* z,
+                        Py_ssize_t first, Py_ssize_t stop, Ahead* ahead) noexcept nogil:
+    """z += what features first..stop of a block add to its logits; xt (stop - first, ldt): whole registers of rows."""
+    cdef Py_ssize_t L = lanes(w), K = p.K, T = steps(rows, L), k, t, groups, step, here, width
     cdef Py_ssize_t whole = p.ldw - L if p.tail >= 0 else p.d, widest = FX_TILE // 6 if FX_TILE == 24 else 3
     cdef int vecs, classes
-    cdef const real* wk
+    cdef const real* at
     if K * widest > FX_TILE:
         widest = 2
-    for k in range(K):
-        for i in range(p.ldz):
-            z[k * p.ldz + i] = w[K * p.ldw + k]
     groups = steps(K, clamp(FX_TILE // widest, 1, 12))
     step = steps(K, groups)
     t = 0
@@ -311,11 +342,13 @@ cdef void turned_logits(const Layout* p, const real* xt, Py_ssize_t ldt, Py_ssiz
         k = 0
         while k < K:
             classes = <int>clamp(K - k, 1, step)
-            wk = w + k * p.ldw
-            outer_tile(classes, vecs, whole, wk, p.ldw, 1, xt + t * L, ldt, z + k * p.ldz + t * L, p.ldz)
-            if p.tail >= 0:  # in the last register feature j stands ldw - d later
-                outer_tile(classes, vecs, p.d - whole, wk + whole + p.ldw - p.d, p.ldw, 1, xt + whole * ldt + t * L,
-                           ldt, z + k * p.ldz + t * L, p.ldz)
+            here = first
+            while here < stop:
+                width = (stop if here >= whole or stop < whole else whole) - here
+                at = w + k * p.ldw + here + (p.ldw - p.d if here >= whole else 0)  # the last register stands at the end
+                outer_tile(classes, vecs, width, at, p.ldw, 1, xt + (here - first) * ldt + t * L, ldt,
+                           z + k * p.ldz + t * L, p.ldz, fetched(ahead, width), ahead.lines)
+                here += width
             k += classes
         t += vecs
 
@@ -350,7 +383,7 @@ cdef void intercepts_gradient(const Layout* p, Py_ssize_t rows, const real* q, r
 
 
 cdef void features_gradient(const Layout* p, const real* x, Py_ssize_t ldx, Py_ssize_t rows, const real* q,
-                            real* g) noexcept nogil:
+                            real* g, Ahead* ahead) noexcept nogil:
     cdef Py_ssize_t L = lanes(q), K = p.K, k, f = 0, T = p.ldw // L, groups, step
     cdef Py_ssize_t widest = FX_TILE // 6 if FX_TILE == 24 else 3
     cdef int vecs, classes
@@ -369,7 +402,7 @@ cdef void features_gradient(const Layout* p, const real* x, Py_ssize_t ldx, Py_s
         while k < K:
             classes = <int>(step if K - k >= step else K - k)
             outer_tile(classes, vecs, rows, q + k * p.ldz, p.ldz, 1, x + (f * L if f < T else p.tail), ldx,
-                       g + k * p.ldw + f * L, p.ldw)
+                       g + k * p.ldw + f * L, p.ldw, fetched(ahead, rows), ahead.lines)
             k += classes
         f += vecs
     intercepts_gradient(p, rows, q, g)
@@ -497,9 +530,18 @@ cdef void sparse_gradient(const Rows* X, const Layout* p, const index* unused, P
 
 # ---- the seam ------------------------------------------------------------------------------------------------------
 
-cdef const real* open_rows(const Rows* X, const Layout* p, Py_ssize_t first, Py_ssize_t rows, real* x) noexcept nogil:
+cdef const real* open_rows(const Rows* X, const Layout* p, Py_ssize_t first, Py_ssize_t rows, real* x,
+                           Ahead* ahead) noexcept nogil:
     """The block's dense rows, ldx apart: in place where the tiles can read them so, else copied to x. NULL: by columns.
+
+    ahead: becomes the rows after them, which the products fetch meanwhile.
     """
+    cdef Py_ssize_t size = rows * X.row_stride * <Py_ssize_t>sizeof(real)
+    ahead.at = ahead.stop = NULL
+    ahead.lines = p.lines
+    if p.lines and first + rows < X.n:
+        ahead.at = X.values + first * X.row_stride * <Py_ssize_t>sizeof(real) + size
+        ahead.stop = ahead.at + size
     if not p.copy_rows:
         return <const real*>X.values + first * X.row_stride
     if p.columns and rows % lanes(x) == 0:
@@ -509,14 +551,20 @@ cdef const real* open_rows(const Rows* X, const Layout* p, Py_ssize_t first, Py_
 
 
 cdef void logits(const Rows* X, const Layout* p, Py_ssize_t first, Py_ssize_t rows, const real* x, const real* w,
-                 real* z,
-                 real* panel) noexcept nogil:
-    """z = the block's logits. x: what open_rows gave."""
+                 real* z, real* panel, Ahead* ahead) noexcept nogil:
+    """z = the block's logits. x, ahead: what open_rows gave."""
+    cdef Py_ssize_t j, width
+    if p.scheme == FEATURES:
+        intercepts_logits(p, w, z)
     if p.scheme == FEATURES and x == NULL:
-        turned_logits(p, <const real*>X.values + first, X.col_stride, rows, w, z)
+        turned_logits(p, <const real*>X.values + first, X.col_stride, rows, w, z, 0, p.d, ahead)
     elif p.turned:
-        turn_block(x, p.ldx, rows, p.d if p.d >= lanes(x) else p.ldx, panel, p.ldt)
-        turned_logits(p, panel, p.ldt, rows, w, z)
+        j = 0
+        while j < p.d:
+            width = p.d - j if p.d - j < 2 * p.turned else p.turned
+            turn_block(x + j, p.ldx, rows, width if width >= lanes(x) else p.ldx, panel, p.ldt)
+            turned_logits(p, panel, p.ldt, rows, w, z, j, j + width, ahead)
+            j += width
     elif p.scheme == FEATURES:
         features_logits(p, x, p.ldx, rows, w, z)
     elif p.scheme == CLASSES:
@@ -528,12 +576,12 @@ cdef void logits(const Rows* X, const Layout* p, Py_ssize_t first, Py_ssize_t ro
 
 
 cdef void gradient(const Rows* X, const Layout* p, Py_ssize_t first, Py_ssize_t rows, const real* x, const real* q,
-                   real* g, real* panel) noexcept nogil:
+                   real* g, real* panel, Ahead* ahead) noexcept nogil:
     """g += the block's gradient, given q = dL/dz."""
     if p.scheme == FEATURES and x == NULL:
         columns_gradient(p, <const real*>X.values + first, X.col_stride, rows, q, g)
     elif p.scheme == FEATURES:
-        features_gradient(p, x, p.ldx, rows, q, g)
+        features_gradient(p, x, p.ldx, rows, q, g, ahead)
     elif p.scheme == CLASSES:
         classes_gradient(p, x, rows, q, 0, p.K, g, panel)
     elif X.storage == CSR32:

@@ -179,7 +179,7 @@ cdef double step_by_class(const RowApi* api, Py_ssize_t i, real* w, double w_sca
         before[k] = bias[k] - <real>intercept_step * q[k]
         q[k] *= <real>-step
     p.ldz = 1
-    features_gradient(&p, x, p.ldx, 1, q, w)
+    features_gradient(&p, x, p.ldx, 1, q, w, &nothing_ahead)
     memcpy(bias, before, K * sizeof(real))
     return loss
 
@@ -264,12 +264,12 @@ cdef double gradient_of_batch(const RowApi* api, const Py_ssize_t* order, Py_ssi
                 memcpy(api.soft + r * size, api.targets.soft + i * size, size)
             if targets.row_weight:
                 api.weights[r] = api.targets.row_weight[i]
-        logits(&api.rows, p, 0, rows, x, w, z, <real*>s.panel)
+        logits(&api.rows, p, 0, rows, x, w, z, <real*>s.panel, &nothing_ahead)
         if api.binary:
             total += binary_rows(&targets, 0, z, z, rows, 1.0, <real*>NULL, &s.aux)
         else:
             total += loss_rows(&targets, 0, z, z, rs, cs, rows, p.K, 1.0, <real*>NULL, &s.aux)
-        gradient(&api.rows, p, 0, rows, x, z, g, <real*>s.panel)
+        gradient(&api.rows, p, 0, rows, x, z, g, <real*>s.panel, &nothing_ahead)
     return total
 
 

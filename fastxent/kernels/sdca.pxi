@@ -1,4 +1,5 @@
-# Dual coordinate ascent over CSR rows: the update of one row's distribution, exactly, and a loop over rows.
+# Dual coordinate ascent over CSR rows, more than two classes: the update of one row's distribution, exactly, and a loop
+# over rows. (Two classes: dual_binary.pxi.)
 #
 #   F = max over alpha_i in the simplex of  (1/S) sum_i c_i (H(alpha_i) + (alpha_i - t_i) z_i) + (l2/2) |W|^2
 #   W = scale sum_i c_i x_i (t_i - alpha_i)',   scale = 1 / (l2 S),   c_i = s_i times the sum of the row's targets
@@ -47,11 +48,9 @@ def dual_ascent(LinearSoftmax rows, weights, log_alpha, gap, order, Py_ssize_t f
                 double scale, double beta, double enough, residual, scratch):
     """Visit the rows order[first:stop] of a CSR matrix, in that order.
 
-    weights: W and b in the kernels' layout; log_alpha (n, K), for K = 1 the logit of class 1. gap (n,): c_i
-    KL(alpha_i, p_i)
-    at the visit, infinite for rows not visited yet, whose alpha_i is their target. square (n,): |x_i|^2. Rows whose
-    gap is
-    at most c_i * enough are left as they are. residual (K,): sum_i c_i (t_i - alpha_i), kept up to date.
+    weights: W and b in the kernels' layout; log_alpha (n, K). gap (n,): c_i KL(alpha_i, p_i) at the visit, infinite
+    for rows not visited yet, whose alpha_i is their target. square (n,): |x_i|^2. Rows whose gap is at most
+    c_i * enough are left as they are. residual (K,): sum_i c_i (t_i - alpha_i), kept up to date.
     """
     cdef char* w = rows.buffer(weights, rows.weights_size, True)
     cdef char* la = rows.buffer(log_alpha, rows.n * rows.K, True)
@@ -65,6 +64,8 @@ def dual_ascent(LinearSoftmax rows, weights, log_alpha, gap, order, Py_ssize_t f
     rows.check_target()
     if rows.layout.scheme != SPARSE:
         raise ValueError("dual ascent visits the rows of a CSR matrix")
+    if rows.K == 1:
+        raise ValueError("with one column of logits it is binary_dual_ascent")
     dual.gap, dual.square, dual.visit, dual.residual = g, xx, visit, r
     dual.scale, dual.beta, dual.enough = scale, beta, enough
     with nogil:
@@ -124,18 +125,6 @@ cdef void dual_range(LinearSoftmax self, const Dual* dual, Py_ssize_t first, Py_
         at, nnz = indptr[i], indptr[i + 1] - indptr[i]
         la = log_alpha + i * K
         fresh = dual.gap[i] == INFINITY
-        if K == 1:
-            binary_weights(targets, i, t, &gain, &mass)  # weights of class 1 and class 0
-            c = gain + mass
-            z[0] = bias[0] + csr_dot_one(nnz, values + at, columns + at, w)
-            q = c * dual.scale * (dual.square[i] + dual.beta)
-            dual.gap[i] = c * ascend_binary(z[0], gain / c, fresh, q, dual.enough, la, &step) if c > 0 else 0
-            if c > 0 and step != 0:
-                csr_add_one(nnz, values + at, columns + at, <real>(-c * dual.scale * step), w)
-                bias[0] -= <real>(c * dual.scale * dual.beta * step)
-                dual.residual[0] -= c * step
-            continue
-
         memcpy(z, bias, round_up(K, L) * sizeof(real))
         for chunk in range(steps(K, 8 * L)):
             k = chunk * 8 * L
@@ -288,46 +277,3 @@ cdef inline double dot_row3(const real* a, const real* b, const real* c, Py_ssiz
     for k in range(K):
         total += a[k] * b[k] * c[k]
     return total
-
-
-cdef double ascend_binary(double z, double target, bint fresh, double q, double enough, real* logit,
-                          double* step) noexcept nogil:
-    """KL of the row; where that is more than `enough`, the logit becomes the new one and step the change of alpha."""
-    cdef double a = target if fresh else sigmoid(logit[0]), y, s, low, high, value, gap
-    cdef int iteration
-    step[0] = 0
-    gap = softplus(z) - a * z - entropy(a)
-    if gap <= enough and not fresh:
-        return gap if gap > 0 else 0
-    # y + q sigmoid(y) = z + q a has one root, between the two bounds
-    low, high = z + q * a - q, z + q * a
-    y = z if fresh else logit[0] + (z - logit[0]) / (1 + 0.25 * q)
-    for iteration in range(40):
-        y = low if y < low else high if y > high else y
-        s = sigmoid(y)
-        value = y + q * s - (z + q * a)
-        if value > 0:
-            high = y
-        else:
-            low = y
-        if fabs(value) <= 1e-3 * fabs(y - z) + 1e-14 * fabs(z):
-            break
-        y -= value / (1 + q * s * (1 - s))
-        if not low < y < high:
-            y = 0.5 * (low + high)
-    logit[0] = <real>y
-    step[0] = sigmoid(logit[0]) - a
-    return gap if gap > 0 else 0
-
-
-cdef inline double sigmoid(double z) noexcept nogil:
-    cdef double e = exp(-fabs(z))
-    return (1 if z >= 0 else e) / (1 + e)
-
-
-cdef inline double softplus(double z) noexcept nogil:
-    return (z if z > 0 else 0) + log1p(exp(-fabs(z)))
-
-
-cdef inline double entropy(double a) noexcept nogil:
-    return (-a * log(a) if a > 0 else 0) - ((1 - a) * log1p(-a) if a < 1 else 0)

@@ -74,6 +74,10 @@ enum { FX_LANES_F64 = FX_BYTES / 8, FX_LANES_F32 = FX_BYTES / 4 };
 enum { FX_LANES_F64 = 1, FX_LANES_F32 = 1 };
 #endif
 
+#ifdef FX_BYTES
+typedef double fx_pair __attribute__((vector_size(16), aligned(8), may_alias));
+#endif
+
 #define FX_CAT_(a, b) a##_##b
 #define FX_CAT(a, b) FX_CAT_(a, b)
 

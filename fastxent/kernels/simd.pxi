@@ -20,6 +20,7 @@ cdef extern from "simd.h" nogil:
     enum: FX_LANES_F32
     void FX_PREFETCH(const void* p)
 
+    double exp_one(double x)
     void exp_array_f64(const double* x, double* y, Py_ssize_t n)
     void exp_array_f32(const float* x, float* y, Py_ssize_t n)
     void log1p_array_f64(double* x, Py_ssize_t n)
@@ -35,6 +36,14 @@ cdef extern from "simd.h" nogil:
     double dot_row_f64(const double* p, const double* a, Py_ssize_t K)
     float dot_row_f32(const float* p, const float* a, Py_ssize_t K)
 
+    void hessp_lanes_f64(const double* e, double* a, Py_ssize_t stride, Py_ssize_t K, const double* top,
+                         const double* inverse, const double* factor)
+    void hessp_lanes_f32(const float* e, float* a, Py_ssize_t stride, Py_ssize_t K, const float* top,
+                         const float* inverse, const float* factor)
+    void hessp_row_f64(const double* e, double* a, Py_ssize_t K, double top, double inverse, double factor)
+    void hessp_row_f32(const float* e, float* a, Py_ssize_t K, float top, float inverse, float factor)
+    Py_ssize_t place_row_f64(const double* z, Py_ssize_t K, double m)
+    Py_ssize_t place_row_f32(const float* z, Py_ssize_t K, float m)
     double sum_row_f64(const double* x, Py_ssize_t n)
     float sum_row_f32(const float* x, Py_ssize_t n)
     void column_moments_f64(Py_ssize_t n, const double* x, const double* q, const double* p, double* sums)
@@ -47,9 +56,9 @@ cdef extern from "simd.h" nogil:
     float omega_row_f32(const float* x, float* w, Py_ssize_t K, float shift, float* slope)
 
     void outer_tile_f64(int rows, int vecs, Py_ssize_t T, const double* a, Py_ssize_t rs, Py_ssize_t cs,
-                        const double* b, Py_ssize_t bs, double* c, Py_ssize_t ldc)
+                        const double* b, Py_ssize_t bs, double* c, Py_ssize_t ldc, const char* next, int lines)
     void outer_tile_f32(int rows, int vecs, Py_ssize_t T, const float* a, Py_ssize_t rs, Py_ssize_t cs,
-                        const float* b, Py_ssize_t bs, float* c, Py_ssize_t ldc)
+                        const float* b, Py_ssize_t bs, float* c, Py_ssize_t ldc, const char* next, int lines)
     void turn_tile_f64(const double* a, Py_ssize_t as_, double* b, Py_ssize_t bs)
     void turn_tile_f32(const float* a, Py_ssize_t as_, float* b, Py_ssize_t bs)
     void dot_tile_f64(int classes, Py_ssize_t T, Py_ssize_t tail, const double** x, Py_ssize_t ahead, const double* w,
@@ -81,6 +90,10 @@ cdef extern from "simd.h" nogil:
     void csr_add_one_f64_i64(Py_ssize_t nnz, const double* x, const int64_t* j, double q, double* g)
     void csr_add_one_f32_i32(Py_ssize_t nnz, const float* x, const int32_t* j, float q, float* g)
     void csr_add_one_f32_i64(Py_ssize_t nnz, const float* x, const int64_t* j, float q, float* g)
+    void csr_add_pair_f64_i32(Py_ssize_t nnz, const double* x, const int32_t* j, double a, double b, double* g)
+    void csr_add_pair_f64_i64(Py_ssize_t nnz, const double* x, const int64_t* j, double a, double b, double* g)
+    void csr_add_pair_f32_i32(Py_ssize_t nnz, const float* x, const int32_t* j, double a, double b, double* g)
+    void csr_add_pair_f32_i64(Py_ssize_t nnz, const float* x, const int64_t* j, double a, double b, double* g)
 
 
 cdef inline Py_ssize_t lanes(const real* unused) noexcept nogil:
@@ -141,6 +154,28 @@ cdef inline real dot_row(const real* p, const real* a, Py_ssize_t K) noexcept no
         return dot_row_f32(p, a, K)
 
 
+cdef inline void hessp_lanes(const real* e, real* a, Py_ssize_t stride, Py_ssize_t K, const real* top,
+                             const real* inverse, const real* factor) noexcept nogil:
+    if real is double:
+        hessp_lanes_f64(e, a, stride, K, top, inverse, factor)
+    else:
+        hessp_lanes_f32(e, a, stride, K, top, inverse, factor)
+
+
+cdef inline void hessp_row(const real* e, real* a, Py_ssize_t K, real top, real inverse, real factor) noexcept nogil:
+    if real is double:
+        hessp_row_f64(e, a, K, top, inverse, factor)
+    else:
+        hessp_row_f32(e, a, K, top, inverse, factor)
+
+
+cdef inline Py_ssize_t place_row(const real* z, Py_ssize_t K, real m) noexcept nogil:
+    if real is double:
+        return place_row_f64(z, K, m)
+    else:
+        return place_row_f32(z, K, m)
+
+
 cdef inline real sum_row(const real* x, Py_ssize_t n) noexcept nogil:
     if real is double:
         return sum_row_f64(x, n)
@@ -179,11 +214,12 @@ cdef inline real omega_row(const real* x, real* w, Py_ssize_t K, real shift, rea
 
 
 cdef inline void outer_tile(int rows, int vecs, Py_ssize_t T, const real* a, Py_ssize_t rs, Py_ssize_t cs,
-                            const real* b, Py_ssize_t bs, real* c, Py_ssize_t ldc) noexcept nogil:
+                            const real* b, Py_ssize_t bs, real* c, Py_ssize_t ldc, const char* next=NULL,
+                            int lines=0) noexcept nogil:
     if real is double:
-        outer_tile_f64(rows, vecs, T, a, rs, cs, b, bs, c, ldc)
+        outer_tile_f64(rows, vecs, T, a, rs, cs, b, bs, c, ldc, next, lines)
     else:
-        outer_tile_f32(rows, vecs, T, a, rs, cs, b, bs, c, ldc)
+        outer_tile_f32(rows, vecs, T, a, rs, cs, b, bs, c, ldc, next, lines)
 
 
 cdef inline void turn_tile(const real* a, Py_ssize_t a_stride, real* b, Py_ssize_t b_stride) noexcept nogil:
@@ -245,6 +281,18 @@ cdef inline void csr_add_one(Py_ssize_t nnz, const real* x, const index* j, real
         csr_add_one_f32_i32(nnz, x, j, q, g)
     else:
         csr_add_one_f32_i64(nnz, x, j, q, g)
+
+
+cdef inline void csr_add_pair(Py_ssize_t nnz, const real* x, const index* j, double a, double b,
+                              double* g) noexcept nogil:
+    if real is double and index is int32_t:
+        csr_add_pair_f64_i32(nnz, x, j, a, b, g)
+    elif real is double:
+        csr_add_pair_f64_i64(nnz, x, j, a, b, g)
+    elif index is int32_t:
+        csr_add_pair_f32_i32(nnz, x, j, a, b, g)
+    else:
+        csr_add_pair_f32_i64(nnz, x, j, a, b, g)
 
 
 cdef inline Py_ssize_t steps(Py_ssize_t n, Py_ssize_t step) noexcept nogil:

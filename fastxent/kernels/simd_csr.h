@@ -155,6 +155,20 @@ FX_LOCAL FX_SCALAR void FXI(csr_add_one)(ptrdiff_t nnz, const REAL *x, const IND
     for (ptrdiff_t p = 0; p < nnz; p++) g[j[p]] += x[p] * q;
 }
 
+/* g[j[p]] += x[p] * (a, b): two sums a feature, in one register */
+FX_LOCAL void FXI(csr_add_pair)(ptrdiff_t nnz, const REAL *x, const INDEX *j, double a, double b, double *g)
+{
+#ifdef FX_BYTES
+    const fx_pair q = {a, b};
+    for (ptrdiff_t p = 0; p < nnz; p++) *(fx_pair *)(g + 2 * (ptrdiff_t)j[p]) += (double)x[p] * q;
+#else
+    for (ptrdiff_t p = 0; p < nnz; p++) {
+        g[2 * (ptrdiff_t)j[p]] += x[p] * a;
+        g[2 * (ptrdiff_t)j[p] + 1] += x[p] * b;
+    }
+#endif
+}
+
 #undef ONE_STEP
 #undef GATHER
 #undef INDEX

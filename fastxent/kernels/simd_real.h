@@ -156,6 +156,39 @@ FX_INLINE FX(vec) FX(exp)(FX(vec) x)
 #endif
 }
 
+#ifdef FX_F64
+/* The same for one number of either sign, |x| held to 350, where exp(x)^2 and its inverse are normal: terms in another
+   order, as what counts for one number is how long it takes. */
+FX_INLINE REAL exp_one(REAL x)
+{
+    static const REAL q[EXP_DEGREE + 1] = EXP_COEFS;
+    REAL c[EXP_DEGREE + 1], n, r, power;
+    INT bits;
+    x = x < -350 ? -350 : x;
+    x = x > 350 ? 350 : x;
+    n = x * LOG2E + SHIFT_MAGIC;
+    memcpy(&bits, &n, sizeof n); /* n itself in the low bits */
+    n -= SHIFT_MAGIC;
+    r = x - n * LN2_HI;
+    r = r - n * LN2_LO;
+    power = r;
+    FX_UNROLL
+    for (int i = 0; i <= EXP_DEGREE; i++) c[i] = q[i];
+    FX_UNROLL
+    for (int count = EXP_DEGREE + 1; count > 1; count = (count + 1) / 2, power *= power) {
+        FX_UNROLL
+        for (int i = 0; i < count / 2; i++) c[i] = c[2 * i] + c[2 * i + 1] * power;
+        if (count % 2) c[count / 2] = c[count - 1];
+    }
+    r = 1 + (r + (r * r) * c[0]);
+    INT out;
+    memcpy(&out, &r, sizeof r);
+    out += (INT)((UINT)bits << MANTISSA);
+    memcpy(&r, &out, sizeof r);
+    return r;
+}
+#endif
+
 /* log(1 + x) for x >= 0: u = 1 + x = 2^k (1 + f), log(1 + f) = 2 atanh(s), s = f / (2 + f), and the part of x that was
    rounded off in u comes back as c / u. Error below 1 ulp; log1p(tiny) = tiny. */
 FX_INLINE FX(vec) FX(log1p)(FX(vec) x)
@@ -370,6 +403,70 @@ FX_LOCAL REAL FX(dot_row)(const REAL *p, const REAL *a, ptrdiff_t K)
     return FX(hsum)(s0 + s1);
 }
 
+/* x where keep != 0, else exact zeros, whatever x holds. */
+FX_INLINE FX(vec) FX(kept)(FX(vec) x, FX(vec) keep)
+{
+#ifdef FX_BYTES
+    return (FX(vec))((FX(ivec))x & (FX(ivec))(keep != 0));
+#else
+    return keep != 0 ? x : 0;
+#endif
+}
+
+/* The Hessian of a softmax times a, p = e / total: a_k becomes factor e_k (a_k - mean), mean = sum_k e_k a_k / total.
+   a is counted from its value `top` at the largest logit, where e is 1: what is certain cancels no more. */
+FX_LOCAL void FX(hessp_lanes)(const REAL *e, REAL *a, ptrdiff_t stride, ptrdiff_t K, const REAL *top, const REAL *inverse,
+                              const REAL *factor)
+{
+    const FX(vec) t = FX(load)(top), f = FX(load)(factor);
+    FX(vec) s0 = FX(splat)(0), s1 = s0, s2 = s0, s3 = s0, mean;
+    ptrdiff_t k = 0;
+    for (; k + 4 <= K; k += 4) {
+        const REAL *ek = e + k * stride, *ak = a + k * stride;
+        s0 += FX(load)(ek) * (FX(load)(ak) - t);
+        s1 += FX(load)(ek + stride) * (FX(load)(ak + stride) - t);
+        s2 += FX(load)(ek + 2 * stride) * (FX(load)(ak + 2 * stride) - t);
+        s3 += FX(load)(ek + 3 * stride) * (FX(load)(ak + 3 * stride) - t);
+    }
+    for (; k < K; k++) s0 += FX(load)(e + k * stride) * (FX(load)(a + k * stride) - t);
+    mean = ((s0 + s1) + (s2 + s3)) * FX(load)(inverse);
+    for (k = 0; k < K; k++) {
+        FX(vec) ak = FX(load)(a + k * stride) - t;
+        FX(store)(a + k * stride, FX(kept)(f * (FX(load)(e + k * stride) * (ak - mean)), f));
+    }
+}
+
+/* The same for one row of K, its factor not zero. */
+FX_LOCAL void FX(hessp_row)(const REAL *e, REAL *a, ptrdiff_t K, REAL top, REAL inverse, REAL factor)
+{
+    FX(vec) s0 = FX(splat)(0), s1 = s0, s2 = s0, s3 = s0;
+    ptrdiff_t k = 0, tail = K % LANES, whole = K - tail;
+    REAL mean;
+    for (; k + 4 * LANES <= K; k += 4 * LANES) {
+        s0 += FX(load)(e + k) * (FX(load)(a + k) - top);
+        s1 += FX(load)(e + k + LANES) * (FX(load)(a + k + LANES) - top);
+        s2 += FX(load)(e + k + 2 * LANES) * (FX(load)(a + k + 2 * LANES) - top);
+        s3 += FX(load)(e + k + 3 * LANES) * (FX(load)(a + k + 3 * LANES) - top);
+    }
+    for (; k < whole; k += LANES) s0 += FX(load)(e + k) * (FX(load)(a + k) - top);
+    if (tail) s1 += FX(load_part)(e + whole, tail, 0) * (FX(load_part)(a + whole, tail, top) - top);
+    mean = FX(hsum)((s0 + s1) + (s2 + s3)) * inverse;
+    for (k = 0; k < whole; k += LANES)
+        FX(store)(a + k, factor * (FX(load)(e + k) * ((FX(load)(a + k) - top) - mean)));
+    if (tail)
+        FX(store_part)(a + whole,
+                       factor * (FX(load_part)(e + whole, tail, 0) * ((FX(load_part)(a + whole, tail, top) - top) - mean)),
+                       tail);
+}
+
+/* The place of the largest of K numbers, `max`; 0 if none equals it (NaN). */
+FX_LOCAL ptrdiff_t FX(place_row)(const REAL *z, ptrdiff_t K, REAL max)
+{
+    for (ptrdiff_t k = 0; k < K; k++)
+        if (z[k] == max) return k;
+    return 0;
+}
+
 FX_LOCAL REAL FX(sum_row)(const REAL *x, ptrdiff_t n)
 {
     FX(vec) s0 = FX(splat)(0), s1 = s0;
@@ -385,9 +482,10 @@ FX_LOCAL REAL FX(sum_row)(const REAL *x, ptrdiff_t n)
 /* ---- tiles of the products -------------------------------------------------------------------------------------------
    outer: c[r, v] += sum_t a[r * rs + t * cs] * b[t * bs + v]   r < rows, v < vecs * LANES
    The broadcast operand has two strides, so one tile serves logits (a = X, b = W), the gradient by classes
-   (a = X transposed, b = Q) and the gradient by features (a = Q transposed, b = X). */
+   (a = X transposed, b = Q) and the gradient by features (a = Q transposed, b = X).
+   next: memory that is fetched meanwhile, so many cache lines a step, or NULL. */
 FX_INLINE void FX(outer)(const int rows, const int vecs, ptrdiff_t T, const REAL *a, ptrdiff_t rs, ptrdiff_t cs,
-                         const REAL *b, ptrdiff_t bs, REAL *c, ptrdiff_t ldc)
+                         const REAL *b, ptrdiff_t bs, REAL *c, ptrdiff_t ldc, const char *next, const int lines)
 {
     FX(vec) acc[12][4];
     FX_UNROLL
@@ -398,6 +496,7 @@ FX_INLINE void FX(outer)(const int rows, const int vecs, ptrdiff_t T, const REAL
         FX(vec) bv[4];
         FX_UNROLL
         for (int v = 0; v < vecs; v++) bv[v] = FX(load)(b + v * LANES);
+        for (int l = 0; l < lines; l++, next += 64) FX_PREFETCH(next);
         FX_UNROLL
         for (int r = 0; r < rows; r++) {
             FX(vec) ar = FX(splat)(a[r * rs]);
@@ -413,9 +512,13 @@ FX_INLINE void FX(outer)(const int rows, const int vecs, ptrdiff_t T, const REAL
 }
 
 #define OUTER(R, V)                                                                                                  \
-    case 16 * V + R: FX(outer)(R, V, T, a, rs, cs, b, bs, c, ldc); break;
+    case 16 * V + R:                                                                                                 \
+        if (!next) FX(outer)(R, V, T, a, rs, cs, b, bs, c, ldc, NULL, 0);                                            \
+        else if (lines == 1) FX(outer)(R, V, T, a, rs, cs, b, bs, c, ldc, next, 1);                                  \
+        else FX(outer)(R, V, T, a, rs, cs, b, bs, c, ldc, next, 2);                                                  \
+        break;
 FX_LOCAL void FX(outer_tile)(int rows, int vecs, ptrdiff_t T, const REAL *a, ptrdiff_t rs, ptrdiff_t cs,
-                             const REAL *b, ptrdiff_t bs, REAL *c, ptrdiff_t ldc)
+                             const REAL *b, ptrdiff_t bs, REAL *c, ptrdiff_t ldc, const char *next, int lines)
 {
     switch (16 * vecs + rows) {
         OUTER(1, 1) OUTER(2, 1) OUTER(3, 1) OUTER(4, 1) OUTER(5, 1) OUTER(6, 1)

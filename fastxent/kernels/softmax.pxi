@@ -37,6 +37,17 @@ cdef inline double weight_of(const Targets* target, Py_ssize_t i) noexcept nogil
     return target.row_weight[i] if target.row_weight else 1.0
 
 
+cdef inline void row_weights(const Targets* target, Py_ssize_t first, Py_ssize_t rows, real* weight) noexcept nogil:
+    """s_i of a block of rows."""
+    cdef Py_ssize_t i
+    if target.row_weight:
+        for i in range(rows):
+            weight[i] = <real>target.row_weight[first + i]
+    else:
+        for i in range(rows):
+            weight[i] = 1
+
+
 cdef inline bint is_plain(const Targets* target) noexcept nogil:
     """Labels without smoothing: the common case, whose gradient differs from p in one entry."""
     return target.codes != NULL and target.smoothing == 0.0
@@ -184,12 +195,7 @@ cdef double loss_rows(const Targets* target, Py_ssize_t first, const real* z, re
     memcpy(log_total, rest, rows * sizeof(real))
     log1p_array(log_total, rows)
 
-    if target.row_weight:
-        for i in range(rows):
-            weight[i] = <real>target.row_weight[first + i]
-    else:
-        for i in range(rows):
-            weight[i] = 1
+    row_weights(target, first, rows, weight)
     if not plain:
         for i in range(rows):
             log_total[i] = mass[i] * log_total[i] + linear[i]
@@ -288,63 +294,53 @@ cdef double binary_rows(const Targets* target, Py_ssize_t first, const real* z, 
     return total_of(loss, rows)
 
 
-cdef void hessian_rows(real* z, real* inverse, Py_ssize_t rs, Py_ssize_t cs, Py_ssize_t rows, Py_ssize_t K,
-                       const Aux* aux) noexcept nogil:
-    """What Hessian products need of logits z: z becomes exp(z - m), inverse 1 / total."""
-    cdef Py_ssize_t i
-    maxima(z, rs, cs, rows, K, <real*>aux.m)
-    normaliser(z, z, rs, cs, rows, K, <real*>aux.m, <real*>aux.rest)
+cdef void hessian_rows(real* z, real* inverse, real* place, Py_ssize_t rs, Py_ssize_t cs, Py_ssize_t rows,
+                       Py_ssize_t K, const Aux* aux) noexcept nogil:
+    """What Hessian products need of logits z: z becomes exp(z - m), inverse 1 / total, place where a maximum is."""
+    cdef real* m = <real*>aux.m
+    cdef Py_ssize_t i, k
+    cdef const real* row
+    maxima(z, rs, cs, rows, K, m)
+    if rs == 1:
+        for i in range(rows):
+            place[i] = 0
+        for k in range(K):
+            row = z + k * cs
+            for i in range(rows):
+                place[i] = k if row[i] == m[i] else place[i]
+    else:
+        for i in range(rows):
+            place[i] = place_row(z + i * rs, K, m[i])
+    normaliser(z, z, rs, cs, rows, K, m, <real*>aux.rest)
     for i in range(rows):
         inverse[i] = 1 / (1 + (<real*>aux.rest)[i])
 
 
-cdef void hessp_rows(const Targets* target, Py_ssize_t first, const real* e, const real* inverse, real* a,
-                     Py_ssize_t rs, Py_ssize_t cs, Py_ssize_t rows, Py_ssize_t K, const Aux* aux) noexcept nogil:
+cdef void hessp_rows(const Targets* target, Py_ssize_t first, const real* e, const real* inverse, const real* place,
+                     real* a, Py_ssize_t rs, Py_ssize_t cs, Py_ssize_t rows, Py_ssize_t K,
+                     const Aux* aux) noexcept nogil:
     """a becomes s T p (a - <p, a>) with p = e * inverse, as hessian_rows left them."""
     cdef real* top = <real*>aux.m
     cdef real* factor = <real*>aux.log_total
-    cdef real* mean = <real*>aux.linear
-    cdef Py_ssize_t i, k
-    cdef double s
-    cdef const real* p
-    cdef real* v
-    for i in range(rows):
-        s = weight_of(target, first + i)
-        if s != 0 and not is_plain(target):
-            s *= target_row(target, first + i, <real*>aux.t)
-        factor[i] = <real>s * inverse[i] if s != 0 else 0
-        mean[i] = top[i] = 0
-    # a is counted from its value at the largest logit, where e is 1: what is certain cancels no more.
-    if rs == 1:
-        for k in range(K):
-            p, v = e + k * cs, a + k * cs
-            for i in range(rows):
-                top[i] = v[i] if p[i] == 1 else top[i]
-        for k in range(K):
-            p, v = e + k * cs, a + k * cs
-            for i in range(rows):
-                v[i] -= top[i]
-                mean[i] += p[i] * v[i]
+    cdef Py_ssize_t i, group
+    row_weights(target, first, rows, factor)
+    if not is_plain(target):
         for i in range(rows):
-            mean[i] *= inverse[i]
-        for k in range(K):
-            p, v = e + k * cs, a + k * cs
-            for i in range(rows):
-                v[i] = factor[i] * (p[i] * (v[i] - mean[i])) if factor[i] != 0 else 0
+            if factor[i] != 0:
+                factor[i] *= <real>target_row(target, first + i, <real*>aux.t)
+    for i in range(rows):
+        factor[i] = factor[i] * inverse[i] if factor[i] != 0 else 0
+        top[i] = a[i * rs + min(<Py_ssize_t>place[i], K - 1) * cs]  # a number of single precision may be rounded up
+    if rs == 1:
+        for group in range(steps(rows, lanes(a))):
+            i = group * lanes(a)
+            hessp_lanes(e + i, a + i, cs, K, top + i, inverse + i, factor + i)
     else:
         for i in range(rows):
-            p, v = e + i * rs, a + i * rs
-            for k in range(K):
-                if p[k] == 1:
-                    top[i] = v[k]
-            for k in range(K):
-                v[k] -= top[i]
-            mean[i] = dot_row(p, v, K) * inverse[i]
             if factor[i] == 0:
-                memset(v, 0, K * sizeof(real))
-                continue
-            for k in range(K):
-                v[k] = factor[i] * (p[k] * (v[k] - mean[i]))
+                memset(a + i * rs, 0, K * sizeof(real))
+            else:
+                hessp_row(e + i * rs, a + i * rs, K, top[i], inverse[i], factor[i])
 
 
 cdef void binary_hessian_rows(real* z, Py_ssize_t rows) noexcept nogil:
@@ -360,11 +356,17 @@ cdef void binary_hessian_rows(real* z, Py_ssize_t rows) noexcept nogil:
 cdef void binary_hessp_rows(const Targets* target, Py_ssize_t first, const real* h, real* v, Py_ssize_t rows,
                             const Aux* aux) noexcept nogil:
     """v becomes (a + b) h v, with h as binary_hessian_rows left it."""
+    cdef real* factor = <real*>aux.log_total
     cdef Py_ssize_t i
     cdef double a, b
+    if is_plain(target):
+        row_weights(target, first, rows, factor)
+    else:
+        for i in range(rows):
+            binary_weights(target, first + i, <real*>aux.t, &a, &b)
+            factor[i] = <real>(a + b)
     for i in range(rows):
-        binary_weights(target, first + i, <real*>aux.t, &a, &b)
-        v[i] = <real>(a + b) * h[i] * v[i] if a + b != 0 else 0
+        v[i] = factor[i] * h[i] * v[i] if factor[i] != 0 else 0
 
 
 ctypedef enum Output:

@@ -37,6 +37,7 @@ from ..objective import work
 from ..prediction import predict
 from . import metric
 from .conditioned import column_moments
+from .dual_ascent import _frequencies, _logit
 from .l1_newton import GroupProblem, L1Problem, newton_step
 from .result import (
     AT_ROUNDING,
@@ -48,7 +49,6 @@ from .result import (
     bottomless_below,
     out_of_iterations,
 )
-from .sdca import _frequencies, _logit
 
 _SUFFICIENT_DECREASE = 1e-4
 _HALVINGS = 40

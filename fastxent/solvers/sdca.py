@@ -13,10 +13,11 @@ With H the entropy, c_i = s_i times the sum of the row's target, and t_i that ta
 whose minimum over W lies at W = (1 / (l2 S)) sum_i c_i x_i (t_i - alpha_i)'. A row keeps its own distribution
 alpha_i, and its share of the duality gap, c_i KL(alpha_i, softmax(z_i)), falls out of every visit.
 
-    alpha_i = t_i, W = 0, b = log of the class frequencies
+    alpha_i = t_i + eta (f - t_i), W to suit, b = log f,  f the class frequencies         dual_ascent.py
     repeat
-        rows = all, at first; then row i with probability  gap_i / mean gap, at least 0.05 and at most 1; shuffled
-        for i in rows:  alpha_i <- the best distribution, all others fixed;  W and b follow   kernels/sdca.pxi
+        rows = all, at first; then row i with probability 1.5 gap_i / mean gap, at least 1/2; shuffled
+        for i in rows:  alpha_i <- a better distribution, all others fixed;  W and b follow   kernels/sdca.pxi,
+                                                                                              dual_binary.pxi
         b <- b + beta r / l2,   r = (1/S) sum_i c_i (t_i - alpha_i)
 
 There is no step size: every visit ascends. The intercept has no penalty, which the dual sees as the
@@ -32,21 +33,14 @@ penalty.
 
 import numpy as np
 
-from .. import kernels, parallel
-from ..prediction import predict
-from ..rows import squared_norms, without_duplicates
 from . import metric
-from .duality import lower_bound
+from .dual_ascent import Ascent, BinaryAscent
 from .result import STOPPED_BY_CALLER, Recorder, attainable, out_of_iterations
 
-_FLOOR = 0.05
-_ROWS_OF_A_CALL = 1 << 14  # some milliseconds: Ctrl-C is heard between calls
-_EPOCHS_BETWEEN_CHECKS = 4
-_ALWAYS_ALL = 2  # epochs in which every row is visited
+_EPOCHS_BETWEEN_CHECKS = 8
 _SLOW = 0.9  # a pass that leaves more of the gap than this is one that `metric` does better
 _HOPEFUL = 5.0
 _PATIENCE = 6.0  # passes over which that is measured
-_LOG_ZERO = -80.0  # stands for log 0, as in the kernel
 
 
 def solve(objective, theta0, *, tol, max_iter, callback=None, row_weight=None, random_state=0):
@@ -63,7 +57,7 @@ def solve(objective, theta0, *, tol, max_iter, callback=None, row_weight=None, r
     max_iter : int
         Epochs at most; an epoch visits every row once, or the fewer that still matter.
     callback : callable or None
-        ``callback(theta, history)`` whenever the objective is evaluated, at least every fourth epoch; return
+        ``callback(theta, history)`` whenever the objective is evaluated, at least every eighth epoch; return
         True to stop.
     row_weight : ndarray of shape (n,) or None
         Passed to ``metric`` when it takes over.
@@ -90,15 +84,14 @@ def solve(objective, theta0, *, tol, max_iter, callback=None, row_weight=None, r
             objective, theta0, tol=tol, max_iter=max_iter, callback=callback, row_weight=row_weight
         )
     tol = max(tol, attainable(objective))
-    rng = np.random.default_rng(random_state)
     record = Recorder(objective, callback)
-    ascent = _Ascent(objective, theta0)
-    theta = ascent.theta()
+    ascent = (BinaryAscent if objective.K == 1 else Ascent)(objective, theta0, random_state)
+    theta = ascent.start
     if record(theta, ascent.value, ascent.grad_norm):
         return record.result(theta, False, STOPPED_BY_CALLER)
     checked, gaps = 0, []
     for epoch in range(1, max_iter + 1):
-        ascent.visit(ascent.choose(rng) if epoch > _ALWAYS_ALL else rng.permutation(objective.n_rows), tol)
+        ascent.run_epoch(tol)
         gap = ascent.gap()
         gaps.append((ascent.passes, gap))
         # Gaps of rows not visited lately are too large as a rule: it pays to look before the sum is small enough.
@@ -109,10 +102,8 @@ def solve(objective, theta0, *, tol, max_iter, callback=None, row_weight=None, r
         ):
             checked = epoch
             theta = ascent.evaluate()
-            gap = ascent.gap()
             stopped = record(theta, ascent.value, ascent.grad_norm)
-            if gap <= tol * ascent.value and not stopped:
-                gap = ascent.value - lower_bound(objective, ascent.distributions)
+            gap = ascent.certified_gap(tol)
             record.gap(gap)
             if stopped:
                 return record.result(theta, False, STOPPED_BY_CALLER)
@@ -123,116 +114,6 @@ def solve(objective, theta0, *, tol, max_iter, callback=None, row_weight=None, r
                 return _hand_over(objective, theta, record, tol, max_iter - epoch, callback, row_weight)
         ascent.anchor_intercept()
     return record.result(theta, False, out_of_iterations(max_iter))
-
-
-class _Ascent:
-    """The state of the ascent: distributions, the weights that follow from them, and the rows' gaps."""
-
-    def __init__(self, objective, theta0):
-        self._objective = objective
-        X, rows, root = objective.X, objective.rows, 1.0
-        if objective.penalty_factor is not None:
-            root = np.sqrt(objective.penalty_factor)
-            X = X.copy()
-            X.data /= root[X.indices].astype(X.dtype)
-            rows, root = objective.rows_of(X), root[:, np.newaxis]
-        self._rows, self._root = rows, root
-        self._total = objective.total_weight if objective.total_weight > 0 else 1.0
-        self._scale = 1.0 / (objective.l2 * self._total)
-        n, K = objective.n_rows, objective.K
-        self._square = squared_norms(without_duplicates(X))
-        size = self._square.mean()
-        self._beta = min(90.0 * K * objective.l2, 12.0 * size) if objective.fit_intercept else 0.0
-        self._log_alpha = np.empty((n, K), objective.dtype)
-        self._gap = np.full(n, np.inf)
-        self._residual = np.zeros(K)
-        self._scratch = parallel.zeros(kernels.dual_scratch_size(rows), objective.dtype)
-        self.passes = 0.0
-        start = objective.initial()
-        self.value, grad = objective.value_and_grad(start)
-        self.grad_norm = float(np.abs(grad).max())
-        self._frequency = _frequencies(self.value, grad[-1])
-        if objective.fit_intercept:
-            start[-1] = _logit(self._frequency)
-        if theta0.any():
-            start = self._from(theta0, start)
-        start[:-1] *= root
-        self._weights = parallel.zeros(rows.weights_size, objective.dtype)
-        rows.pack(start, self._weights, 0, objective.n_features + 1)
-
-    def _from(self, theta, otherwise):
-        """Begin with the probabilities at theta; returns the weights that follow from them."""
-        objective = self._objective
-        _, grad = objective.value_and_grad(theta)
-        grad[:-1] -= objective.feature_l2[:, np.newaxis] * theta[:-1]
-        start = np.append(-grad[:-1] / objective.feature_l2[:, np.newaxis], theta[-1:], axis=0)
-        value, grad_there = objective.value_and_grad(start)
-        if not value < self.value:
-            return otherwise
-        self.value, self.grad_norm = value, float(np.abs(grad_there).max())
-        self._residual[:] = -self._total * grad[-1]
-        self._gap.fill(self.value)  # not infinite: alpha is known
-        output = "logits" if objective.K == 1 else "log_proba"
-        log_alpha = predict(objective.X, theta.astype(objective.dtype), output, objective.n_threads)
-        np.maximum(log_alpha.reshape(self._log_alpha.shape), _LOG_ZERO, out=self._log_alpha)
-        return start
-
-    def theta(self):
-        theta = np.empty(self._objective.shape)
-        self._rows.unpack([self._weights], 1.0, 0.0, theta, theta, 0, len(theta))
-        theta[:-1] /= self._root
-        return theta
-
-    def distributions(self, rows):
-        """alpha of some rows, with a column for each class."""
-        log_alpha = self._log_alpha[rows].astype(np.float64)
-        if self._objective.K == 1:
-            log_alpha = np.hstack([np.zeros_like(log_alpha), log_alpha])
-        log_alpha -= log_alpha.max(axis=1, keepdims=True)
-        alpha = np.exp(log_alpha)
-        return alpha / alpha.sum(axis=1, keepdims=True)
-
-    def choose(self, rng):
-        """Rows by their own gaps, shuffled."""
-        mean = self._gap.mean()
-        chance = self._gap / mean if mean > 0 else self._gap
-        rows = np.flatnonzero(rng.random(len(chance)) < np.maximum(chance, _FLOOR))
-        rng.shuffle(rows)
-        return rows
-
-    def visit(self, order, tol):
-        """Ascend in each row of ``order``; rows far below the gap aimed at are only looked at."""
-        self._run(np.ascontiguousarray(order, np.intp), 0.02 * tol * self.value)
-
-    def evaluate(self):
-        """Take the objective and the gaps of all rows as they are now; returns theta."""
-        theta = self.theta()
-        self.value, grad = self._objective.value_and_grad(theta)
-        self.grad_norm = float(np.abs(grad).max())
-        self._run(np.arange(self._objective.n_rows), np.inf)
-        return theta
-
-    def _run(self, order, enough):
-        for first in range(0, len(order), _ROWS_OF_A_CALL):
-            kernels.dual_ascent(
-                self._rows, self._weights, self._log_alpha, self._gap, order, first,
-                min(first + _ROWS_OF_A_CALL, len(order)), self._square, self._scale, self._beta, enough,
-                self._residual, self._scratch,
-            )  # fmt: skip
-        self.passes += len(order) / len(self._gap)
-        self._objective.passes += len(order) / len(self._gap)
-
-    def gap(self):
-        """F - F*, at most, up to what the intercept's distance from its optimum is estimated to be."""
-        gap = float(self._gap.sum()) / self._total
-        if self._objective.fit_intercept:
-            frequency = self._frequency
-            spread = frequency if self._objective.K > 1 else frequency * (1 - frequency)
-            gap += float((np.square(self._residual / self._total) / spread).sum())
-        return gap
-
-    def anchor_intercept(self):
-        kernels.shift_intercepts(self._rows, self._weights, self._beta * self._scale * self._residual)
 
 
 def _is_slow(gaps):
@@ -255,18 +136,3 @@ def _hand_over(objective, theta, record, tol, max_iter, callback, row_weight):
         rest.history[name] = values + [offset + value for value in rest.history[name][1:]]
     rest.n_iter = rest.history["epoch"][-1]
     return rest
-
-
-def _logit(frequency):
-    """The intercepts of classes that are this frequent."""
-    return np.log(frequency) if len(frequency) > 1 else np.log(frequency / (1 - frequency))
-
-
-def _frequencies(value, grad):
-    """Shares of the classes in the targets (binary: the share of class 1), from loss and gradient in b at theta =
-    0."""
-    K = max(2, len(grad))
-    mass = value / np.log(K)
-    share = (mass / K - grad) / mass if mass > 0 else np.full(len(grad), 1 / K)
-    tiny = 1e-6
-    return np.clip(share, tiny, 1 - tiny)

@@ -22,6 +22,7 @@ from sklearn.preprocessing import StandardScaler, scale
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from fastxent import LogisticRegression
+from fastxent.estimators.base import classes_and_codes
 from fastxent.solvers.policy import SCIKIT_LEARN_NAMES
 
 TIGHT = {"tol": 1e-18, "max_iter": 1000}
@@ -312,6 +313,33 @@ def test_labels_of_any_kind(names):
     ranks = np.searchsorted(np.unique(names), names)[codes]
     assert_allclose(model.coef_, LogisticRegression().fit(X, ranks).coef_)
     assert model.score(X, labels) > 0.5
+
+
+@pytest.mark.parametrize(
+    "y",
+    [
+        [0, 1, 0],
+        [7, -5, 7, 3],
+        [3, 3, 1],
+        np.array([2, 9, 2], np.uint8),
+        np.array([-(2**62), 2**62]),
+        [True, False],
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("dtype", [None, ">i4", np.int64])
+def test_codes_of_whole_numbers_are_those_of_sorting(y, dtype):
+    """The way that needs no sorting is only taken where it gives the same."""
+    y = np.asarray(y)
+    if dtype is not None and y.dtype != bool and abs(int(y.max())) < 1000:
+        y = y.astype(dtype)
+    found = classes_and_codes(y)
+    assert (found is None) == (y.dtype == bool or abs(int(y.max())) > 1000)
+    if found is not None:
+        classes, codes = np.unique(y, return_inverse=True)
+        assert_array_equal(found[0], classes)
+        assert_array_equal(found[1], codes)
+        assert found[0].dtype == y.dtype and found[1].dtype == np.intp
 
 
 def test_object_labels_and_series():

@@ -261,13 +261,13 @@ BUFFERS = {
 
 
 @pytest.mark.parametrize("storage", ["C", "csr64"])
-@pytest.mark.parametrize("K", [1, 5, 70])
+@pytest.mark.parametrize("K", [1, 5, 170])
 @pytest.mark.parametrize("call", CALLS)
 def test_buffers_that_do_not_fit_are_refused(level, call, K, storage):
     rows, buffers = buffers_for(K, storage)
     if "block" in call and not rows.uses_theta:
-        if K == 70 and storage == "C":
-            pytest.fail("70 dense classes were to be taken in blocks")
+        if K == 170 and storage == "C":
+            pytest.fail("170 dense classes were to be taken in blocks")
         buffers.x, buffers.z, buffers.a = np.zeros((3, 100_000))
         with pytest.raises(ValueError, match="only where the layout has uses_theta"):
             CALLS[call](rows, buffers)
@@ -295,9 +295,9 @@ def test_buffers_that_do_not_fit_are_refused(level, call, K, storage):
         setattr(buffers, name, good)
 
 
-@pytest.mark.parametrize(("first", "stop"), [(-1, 5), (5, 3), (0, 71), (71, 71), (-(2**62), 2**62)])
+@pytest.mark.parametrize(("first", "stop"), [(-1, 5), (5, 3), (0, 171), (171, 171), (-(2**62), 2**62)])
 def test_ranges_outside_are_refused(level, first, stop):
-    rows, b = buffers_for(70)
+    rows, b = buffers_for(170)
     for call in (
         lambda: rows.loss(b.weights, b.scratch, first, stop, b.gradient, b.row_loss),
         lambda: rows.hessp(b.weights, b.direction, b.scratch, first, stop, b.gradient),
@@ -310,9 +310,9 @@ def test_ranges_outside_are_refused(level, first, stop):
         lambda: rows.block_loss(0, first, stop, b.z, True, b.scratch),
         lambda: rows.block_hessian(0, first, stop, b.z, b.a, b.scratch),
         lambda: rows.block_logits(b.x, 20, b.weights, b.z, first, stop, b.scratch),
-        lambda: rows.block_logits(b.x, rows.block + 1, b.weights, b.z, 0, 70, b.scratch),
+        lambda: rows.block_logits(b.x, rows.block + 1, b.weights, b.z, 0, 170, b.scratch),
         lambda: rows.block_gradient(b.x, 20, b.z, b.gradient, first, stop, b.scratch),
-        lambda: rows.block_gradient(b.x, -1, b.z, b.gradient, 0, 70, b.scratch),
+        lambda: rows.block_gradient(b.x, -1, b.z, b.gradient, 0, 170, b.scratch),
     ):
         with pytest.raises(IndexError, match="does not lie within 0"):
             call()
@@ -326,7 +326,7 @@ def test_parts_are_counted(level):
 
 
 def test_an_empty_range_does_nothing(level):
-    for K in (1, 5, 70):
+    for K in (1, 5, 170):
         rows, b = buffers_for(K)
         b.out[:] = 7
         assert rows.loss(b.weights, b.scratch, 20, 20, b.gradient, b.row_loss) == 0
@@ -362,7 +362,7 @@ def test_targets_and_weights_that_are_too_short_are_refused(level):
 
 
 def test_without_targets_there_is_no_loss(level):
-    for K in (3, 70):
+    for K in (3, 170):
         rows = kernels.LinearSoftmax(np.ones((20, 6)), K)
         _, b = buffers_for(K)
         with pytest.raises(ValueError, match="no target"):

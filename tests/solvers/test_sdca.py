@@ -8,10 +8,13 @@ from options import OPTIONS, least, objective
 from fastxent import kernels
 from fastxent.objective import Objective
 from fastxent.solvers import metric, sdca
+from fastxent.solvers.dual_ascent import Ascent, BinaryAscent
 from fastxent.solvers.duality import lower_bound
 
 # A feature without a penalty has no dual to ascend: there `metric` takes over.
 WITH_A_DUAL = {name: options for name, options in OPTIONS.items() if name != "free_feature"}
+
+ASCENTS = {2: BinaryAscent, 4: Ascent}
 
 
 @pytest.fixture(autouse=True)
@@ -55,10 +58,10 @@ def test_stops_by_a_certificate(options, K):
     """The bound is below the optimum all the way, and near it at the end."""
     problem = objective(K, storage="csr32", l2=1e-3, **options)
     optimum = least(problem)
-    ascent = sdca._Ascent(problem, problem.initial())
+    ascent = ASCENTS[K](problem, problem.initial())
     gaps = []
     for _ in range(60):
-        ascent.visit(np.arange(problem.n_rows), 1e-12)
+        ascent.run_epoch(1e-12)
         ascent.evaluate()
         bound = lower_bound(problem, ascent.distributions)
         assert bound <= optimum * (1 + 1e-12)
@@ -73,9 +76,9 @@ def test_stops_by_a_certificate(options, K):
 
 def test_without_an_intercept_the_rows_gaps_are_the_certificate():
     problem = objective(4, storage="csr32", l2=1e-3, fit_intercept=False)
-    ascent = sdca._Ascent(problem, problem.initial())
+    ascent = Ascent(problem, problem.initial())
     for _ in range(5):
-        ascent.visit(np.arange(problem.n_rows), 1e-12)
+        ascent.run_epoch(1e-12)
         ascent.evaluate()
         assert ascent.value - lower_bound(problem, ascent.distributions) == pytest.approx(
             ascent.gap(), rel=1e-6
@@ -97,10 +100,12 @@ def test_entries_that_stand_twice_add_up():
     assert result.value == pytest.approx(least(once), rel=1e-8)
 
 
-def test_same_bits_for_any_number_of_threads_and_the_same_seed():
+@pytest.mark.parametrize(("K", "n"), [(2, 40_000), (3, 3000)])
+def test_same_bits_for_any_number_of_threads_and_the_same_seed(K, n):
+    """Large enough for several ranges of rows."""
     thetas = []
     for n_threads in (1, 2, 3, 7):
-        problem = objective(3, storage="csr32", l2=1e-3, n=3000, d=40, n_threads=n_threads)
+        problem = objective(K, storage="csr32", l2=1e-3, n=n, d=40, n_threads=n_threads)
         thetas.append(sdca.solve(problem, problem.initial(), tol=1e-5, max_iter=50, random_state=3).theta)
     for theta in thetas[1:]:
         np.testing.assert_array_equal(theta, thetas[0])
@@ -188,3 +193,73 @@ def test_a_start_that_is_worse_than_zero_is_not_taken():
     wild = np.random.default_rng(0).normal(size=problem.shape) * 100
     one, other = (sdca.solve(problem, start, tol=1e-6, max_iter=300) for start in (wild, problem.initial()))
     np.testing.assert_array_equal(one.theta, other.theta)
+
+
+@pytest.mark.parametrize("level", kernels.available())
+@pytest.mark.parametrize("stiffness", [1e-3, 1.0, 30.0, 1e4])
+@pytest.mark.parametrize("soft", [False, True])
+def test_a_visit_with_two_classes_ascends_and_ends_near_the_root(level, stiffness, soft):
+    """Two visits, so that the second does not begin at the target; alpha + sigmoid's argument is the root's."""
+    rng = np.random.default_rng(0)
+    kernel, x = kernels.load(level), 1.5
+    X = (np.array([x]), np.array([0], np.int32), np.array([0, 1], np.int32), 1, 1)
+    for _ in range(50):
+        share = rng.random() if soft else float(rng.integers(0, 2))
+        target = np.array([[1 - share, share]]) if soft else np.array([int(share)], np.intp)
+        rows = kernel.LinearSoftmax(X, 1, target, 2, None, None, 0.0)
+        state, sums, gap = np.empty((1, 4)), np.zeros((1, 2)), np.array([np.inf])
+        assert kernel.binary_dual_start(rows, state, sums, 0, 1) == (1.0, share, x * x, 0)
+        np.testing.assert_allclose(sums, [[x, share * x]])
+        weights = np.zeros(rows.weights_size)
+        for _ in range(2):
+            w, b, before = rng.normal() * 5.0, rng.normal(), state[0, 3]
+            rows.pack(np.array([[w], [b]]), weights, 0, 2)
+            z = w * x + b
+            change = kernel.binary_dual_ascent(
+                rows, weights, state, gap, np.array([0]), 0, 1, stiffness / x**2, 0.0, 0.0
+            )
+            assert change == pytest.approx(before - state[0, 3], abs=1e-15)
+
+            def dual(d, z=z, share=share, before=before):
+                alpha = np.clip([1 - share - d, share + d], 1e-300, 1.0)
+                return -(alpha * np.log(alpha)).sum() + d * z - stiffness / 2 * (d - before) ** 2
+
+            grid = np.linspace(-share, 1 - share, 100_001)
+            best = max(dual(d) for d in grid[::1000])
+            gained, possible = dual(state[0, 3]) - dual(before), best - dual(before)
+            assert 0.0 <= share + state[0, 3] <= 1.0
+            assert gained > -1e-12
+            assert gained > 0.3 * possible - 1e-9
+            theta = np.zeros((2, 1))
+            rows.unpack([weights], 1.0, 0.0, theta, theta, 0, 2)
+            assert theta[0, 0] == pytest.approx(w + stiffness / x * change, rel=1e-9, abs=1e-9)
+
+
+@pytest.mark.parametrize("options", WITH_A_DUAL.values(), ids=WITH_A_DUAL)
+def test_the_pass_with_a_certificate_is_the_objective_and_the_bound(options):
+    """What the kernel sums in one pass, against the objective's own value, gradient and duality.py."""
+    problem = objective(2, storage="csr32", l2=1e-3, **options)
+    ascent = BinaryAscent(problem, problem.initial())
+    for _ in range(6):
+        ascent.run_epoch(1e-12)
+        theta = ascent.evaluate()
+        value, grad = problem.value_and_grad(theta)
+        assert ascent.value == pytest.approx(value, rel=1e-12)
+        assert ascent.grad_norm == pytest.approx(np.abs(grad).max(), rel=1e-6, abs=1e-13)
+        bound = lower_bound(problem, ascent.distributions)
+        assert ascent.certified_gap(0.0) == pytest.approx(ascent.value - bound, rel=1e-6, abs=1e-12)
+        ascent.anchor_intercept()
+
+
+def test_rows_are_drawn_by_their_gaps_and_shuffled():
+    gap = np.repeat([0.0, 0.5, 1.0, 9.0], 20_000)
+    order, state = np.empty(len(gap), np.intp), np.array([1], np.uint64)
+    count = kernels.draw_rows(gap, 1.0, 0.1, order, state)
+    drawn = order[:count]
+    share = np.bincount(drawn // 20_000, minlength=4) / 20_000
+    np.testing.assert_allclose(share, [0.1, 0.5, 1.0, 1.0], atol=0.02)
+    assert len(np.unique(drawn)) == count
+    assert abs(np.corrcoef(np.arange(count), drawn)[0, 1]) < 0.02
+    again = np.empty(len(gap), np.intp)
+    assert kernels.draw_rows(gap, 1.0, 0.1, again, np.array([1], np.uint64)) == count
+    np.testing.assert_array_equal(again[:count], drawn)

@@ -1,0 +1,366 @@
+"""The state of dual ascent (sdca.py): distributions, the weights that follow from them, and the rows' gaps.
+
+With more than two classes, distributions are kept by their logarithms. With two, by the distance of the share of
+class 1 from the row's target, which needs no logarithm (kernels/dual_binary.pxi).
+
+The ascent begins at the best point between the targets and the frequencies f of the classes (all alike without an
+intercept),
+
+    alpha_i = t_i + eta (f - t_i)        W_j = -(eta / l2_j) G_j        G = (1/S) sum_i c_i x_i (f - t_i)'
+
+where the dual is at least, with m_k the share of class k in the targets and equality for hard labels,
+
+    sum_k m_k H((1 - eta) e_k + eta f) - (eta^2 / 2) sum_j |G_j|^2 / l2_j
+
+That takes a pass that is made anyway, and saves about one.
+"""
+
+import math
+
+import numpy as np
+
+from .. import kernels, parallel
+from ..objective import call_ranges, gradient_parts, split
+from ..prediction import predict
+from ..rows import squared_norms, without_duplicates
+from .duality import lower_bound
+
+_ROWS_OF_A_CALL = 1 << 14  # some milliseconds: Ctrl-C is heard between calls
+_BLOCK = 1 << 18  # probabilities at a time
+_HALVINGS = 20
+_LOG_ZERO = -80.0  # stands for log 0, as in the kernel
+_EAGER, _FLOOR = 1.5, 0.5  # a row is visited with probability _EAGER gap_i / mean gap, but at least _FLOOR
+_ENOUGH = 0.02  # of the gap aimed at: rows below are only looked at
+
+
+class Ascent:
+    """Dual ascent with a distribution over all classes for each row.
+
+    Parameters
+    ----------
+    objective : Objective
+        Over a CSR matrix, every feature with an L2 penalty.
+    theta0 : ndarray of shape (d + 1, K)
+        Its probabilities are the first alpha, if the weights that follow from them lie lower than zero.
+    random_state : int or numpy.random.Generator
+
+    Attributes
+    ----------
+    value, grad_norm : float
+        The objective and its largest gradient entry, at ``start`` and then where they were evaluated last.
+    start : ndarray of shape (d + 1, K)
+    passes : float
+    """
+
+    def __init__(self, objective, theta0, random_state=0):
+        self._objective = objective
+        X, rows, root = objective.X, objective.rows, np.ones(1)
+        if objective.penalty_factor is not None:
+            root = np.sqrt(objective.penalty_factor)
+            X = X.copy()
+            X.data /= root[X.indices].astype(X.dtype)
+            rows, root = objective.rows_of(X), root[:, np.newaxis]
+        self._X, self._rows, self._root = X, rows, root
+        self._total = objective.total_weight if objective.total_weight > 0 else 1.0
+        self._scale = 1.0 / (objective.l2 * self._total)
+        n = objective.n_rows
+        self._gap = np.full(n, np.inf)
+        self._residual = np.zeros(objective.K)
+        self._order = np.empty(n, np.intp)
+        seed = np.random.default_rng(random_state).integers(1 << 63)
+        self._random = np.array([seed], np.uint64)
+        self._weights = parallel.zeros(rows.weights_size, objective.dtype)
+        self.epochs = 0
+        self.passes = 0.0
+        self._begin(theta0)
+
+    def _begin(self, theta0):
+        objective = self._objective
+        n, K = objective.n_rows, objective.K
+        self._square = squared_norms(without_duplicates(self._X))
+        self._beta = self._weight_of_intercept(90.0 * K, self._square.mean())
+        self._log_alpha = np.empty((n, K), objective.dtype)
+        self._scratch = parallel.zeros(kernels.dual_scratch_size(self._rows), objective.dtype)
+        start = objective.initial()
+        self.value, grad = objective.value_and_grad(start)
+        self.grad_norm = float(np.abs(grad).max())
+        self._frequency = _frequencies(self.value, grad[-1])
+        self.start = self._from(theta0, start) if theta0.any() else start
+        self._set_weights(self.start if self.start.any() else self._leave_targets(grad[:-1]))
+
+    def _leave_targets(self, G):
+        """Begin at the best point between targets and frequencies, G being the gradient in W at theta = 0."""
+        objective, K = self._objective, self._objective.K
+        l2 = objective.feature_l2[:, np.newaxis]
+        mass = objective.row_masses()
+        shares = mass.sum() / self._total * self._frequency
+        f = self._frequency / self._frequency.sum() if objective.fit_intercept else np.full(K, 1 / K)
+        G += (objective.X.T @ mass / self._total)[:, np.newaxis] * (f - 1 / K)
+        eta = _best_share(f, shares, float(np.sum(G * G / l2)))
+        self._fill_between(f, eta)
+        self._gap.fill(self.value)  # not infinite: alpha is known
+        return np.append(
+            -eta * G / l2, np.log(f)[np.newaxis] if objective.fit_intercept else np.zeros((1, K)), axis=0
+        )
+
+    def _fill_between(self, f, eta):
+        target, _, _, _, smoothing = self._objective.targets
+        if target.ndim == 1 and smoothing == 0:
+            self._log_alpha[:] = np.log(eta * f)
+            self._log_alpha[np.arange(len(target)), target] = np.log(1 - eta * (1 - f))[target]
+            return
+        step = max(1, _BLOCK // len(f))
+        for first in range(0, len(target), step):
+            rows = slice(first, first + step)
+            self._log_alpha[rows] = np.log((1 - eta) * self._objective.distributions(rows) + eta * f)
+
+    def _weight_of_intercept(self, factor, size):
+        """beta, the square of the feature that the intercept counts as; size is the mean of |x_i|^2."""
+        objective = self._objective
+        return min(factor * objective.l2, 12.0 * size) if objective.fit_intercept else 0.0
+
+    def _from(self, theta, otherwise):
+        """Begin with the probabilities at theta; returns the weights that follow from them."""
+        objective = self._objective
+        _, grad = objective.value_and_grad(theta)
+        grad[:-1] -= objective.feature_l2[:, np.newaxis] * theta[:-1]
+        start = np.append(-grad[:-1] / objective.feature_l2[:, np.newaxis], theta[-1:], axis=0)
+        value, grad_there = objective.value_and_grad(start)
+        if not value < self.value:
+            return otherwise
+        self.value, self.grad_norm = value, float(np.abs(grad_there).max())
+        self._residual[:] = -self._total * grad[-1]
+        self._gap.fill(self.value)  # not infinite: alpha is known
+        self._set_probabilities(theta.astype(objective.dtype))
+        return start
+
+    def _set_probabilities(self, theta):
+        log_alpha = predict(self._objective.X, theta, "log_proba", self._objective.n_threads)
+        np.maximum(log_alpha, _LOG_ZERO, out=self._log_alpha)
+
+    def _set_weights(self, theta):
+        scaled = theta.copy()
+        scaled[:-1] *= self._root
+        self._rows.pack(scaled, self._weights, 0, len(theta))
+
+    def theta(self):
+        theta = np.empty(self._objective.shape)
+        self._rows.unpack([self._weights], 1.0, 0.0, theta, theta, 0, len(theta))
+        if self._objective.penalty_factor is not None:
+            theta[:-1] /= self._root
+        return theta
+
+    def distributions(self, rows):
+        """alpha of some rows, with a column for each class."""
+        alpha = np.exp(self._log_alpha[rows].astype(np.float64))
+        return alpha / alpha.sum(axis=1, keepdims=True)
+
+    def run_epoch(self, tol):
+        """Visit all rows, from the second epoch on some by their own gaps, in random order."""
+        self.epochs += 1
+        mean, floor = float(self._gap.mean()) / _EAGER, _FLOOR
+        if self.epochs == 1 or not mean > 0:
+            mean, floor = 1.0, 1.0
+        count = kernels.draw_rows(self._gap, mean, floor, self._order, self._random)
+        self._run(self._order, count, _ENOUGH * tol * self.value)
+
+    def evaluate(self):
+        """Take the objective and the gaps of all rows as they are now; returns theta."""
+        theta = self.theta()
+        self.value, grad = self._objective.value_and_grad(theta)
+        self.grad_norm = float(np.abs(grad).max())
+        n = self._objective.n_rows
+        self._run(np.arange(n), n, np.inf)
+        return theta
+
+    def certified_gap(self, tol):
+        """F less a bound on its minimum, where that may be within tol F, or else an estimate."""
+        gap = self.gap()
+        return (
+            gap if gap > tol * self.value else self.value - lower_bound(self._objective, self.distributions)
+        )
+
+    def _run(self, order, count, enough):
+        for first in range(0, count, _ROWS_OF_A_CALL):
+            self._visit(order, first, min(first + _ROWS_OF_A_CALL, count), enough)
+        self._count(count / len(self._gap))
+
+    def _visit(self, order, first, stop, enough):
+        kernels.dual_ascent(
+            self._rows, self._weights, self._log_alpha, self._gap, order, first, stop, self._square, self._scale,
+            self._beta, enough, self._residual, self._scratch,
+        )  # fmt: skip
+
+    def _count(self, passes):
+        self.passes += passes
+        self._objective.passes += passes
+
+    def gap(self):
+        """F - F*, at most, up to what the intercept's distance from its optimum is estimated to be."""
+        gap = float(self._gap.sum()) / self._total
+        if self._objective.fit_intercept:
+            gap += float((np.square(self._residual / self._total) / self._spread()).sum())
+        return gap
+
+    def _spread(self):
+        return self._frequency
+
+    def anchor_intercept(self):
+        kernels.shift_intercepts(self._rows, self._weights, self._beta * self._scale * self._residual)
+
+
+class BinaryAscent(Ascent):
+    """Dual ascent with two classes; a certificate comes with every evaluation."""
+
+    def _begin(self, theta0):
+        objective = self._objective
+        n, X = objective.n_rows, self._X
+        self._bounds = split(X, gradient_parts(X, self._rows), self._rows.block)
+        self._state = np.empty((n, 4))  # target, mass, |x|^2, alpha - target: DualRow in the kernel
+        totals, sums = self._over_rows(
+            lambda first, stop, sums: kernels.binary_dual_start(self._rows, self._state, sums, first, stop)
+        )
+        mass, one, squares, disordered = totals
+        if disordered:
+            self._state[:, 2] = squared_norms(without_duplicates(X))
+            squares = self._state[:, 2].sum()
+        self._beta = self._weight_of_intercept(1000.0, squares / n)
+        even = np.append(0.5 * sums[:, 0] - sums[:, 1], 0.5 * mass - one) / self._total
+        self.value = math.log(2.0) * mass / self._total
+        self.grad_norm = self._largest(even)
+        self.start = objective.initial()
+        if theta0.any():
+            self.start = self._from(theta0, self.start)
+        self._frequency = _clipped(one / mass if mass > 0 else 0.5)
+        if self.start.any():
+            self._set_weights(self.start)
+        else:
+            self._leave_targets(mass, one, sums)
+
+    def _leave_targets(self, mass, one, sums):
+        """Begin at the best point between the targets and the frequency."""
+        objective = self._objective
+        f = self._frequency if objective.fit_intercept else 0.5
+        g = (f * sums[:, 0] - sums[:, 1]) / self._total
+        shares = np.array([mass - one, one]) / self._total
+        eta = _best_share(np.array([1 - f, f]), shares, float(np.sum(g * g)) / objective.l2)
+        self._state[:, 3] = eta * (f - self._state[:, 0])
+        self._residual[0] = -eta * (f * mass - one)
+        intercept = math.log(f / (1 - f))  # 0 without one
+        scaled = np.append(g * (-eta / objective.l2), intercept)[:, np.newaxis]
+        self._rows.pack(scaled, self._weights, 0, len(scaled))
+
+    def _set_probabilities(self, theta):
+        z = predict(self._objective.X, theta, "logits", self._objective.n_threads).astype(np.float64).ravel()
+        e = np.exp(-np.abs(z))
+        large, small = 1 / (1 + e), e / (1 + e)
+        one, zero = np.where(z > 0, large, small), np.where(z > 0, small, large)
+        target = self._state[:, 0]
+        self._state[:, 3] = one * (1 - target) - zero * target
+
+    def _over_rows(self, part):
+        """The sums over fixed ranges of rows of what part(first, stop, sums) returns, and its sums (d, 2)."""
+        calls = call_ranges(self._rows, self._X)
+
+        def task(i):
+            sums = np.zeros((self._objective.n_features, 2))
+            return np.sum([part(a, b, sums) for a, b in calls(*self._bounds[i : i + 2])], axis=0), sums
+
+        results = parallel.run(task, len(self._bounds) - 1, self._objective.n_threads)
+        self._count(1)
+        totals, sums = results[0]
+        for more_totals, more_sums in results[1:]:
+            totals += more_totals
+            sums += more_sums
+        return totals, sums
+
+    def _largest(self, gradient):
+        """The largest entry of a gradient (d + 1,) in the variables of the ascent, as one of F."""
+        largest = np.abs(gradient[:-1] * self._root.ravel()).max(initial=0.0)
+        return max(float(largest), abs(float(gradient[-1])) if self._objective.fit_intercept else 0.0)
+
+    def distributions(self, rows):
+        """alpha of some rows, with a column for each class."""
+        target, moved = self._state[rows, 0], self._state[rows, 3]
+        return np.clip(np.column_stack([(1 - target) - moved, target + moved]), 0.0, 1.0)
+
+    def _visit(self, order, first, stop, enough):
+        self._residual += kernels.binary_dual_ascent(
+            self._rows,
+            self._weights,
+            self._state,
+            self._gap,
+            order,
+            first,
+            stop,
+            self._scale,
+            self._beta,
+            enough,
+        )
+
+    def evaluate(self):
+        """Take the objective, its gradient, the gaps of all rows and the bound on the minimum; returns theta."""
+        l2 = self._objective.l2
+        balanced = self._balanced()
+        (loss, entropy, slope), sums = self._over_rows(
+            lambda first, stop, sums: kernels.binary_dual_bound(
+                self._rows, self._weights, self._state, self._gap, *balanced, sums, first, stop
+            )
+        )
+        theta = self.theta()
+        weights = theta[:-1, 0] * self._root.ravel()
+        sums /= self._total
+        self.value = loss / self._total + 0.5 * l2 * float(np.sum(weights * weights))
+        self.grad_norm = self._largest(np.append(sums[:, 1] + l2 * weights, slope / self._total))
+        self._bound = entropy / self._total - float(np.sum(sums[:, 0] ** 2)) / (2 * l2)
+        return theta
+
+    def _balanced(self):
+        """What meets the constraint of a free intercept, as in duality.py: a factor of the odds, and how much to mix
+        in of which class."""
+        if not self._objective.fit_intercept:
+            return 1.0, 0.0, 0.0
+        n, factor = len(self._state), 1.0
+        moved, _, _, slope = kernels.binary_dual_balance(self._state, n, factor)
+        if slope > 0:
+            factor = math.exp(min(max(-moved / slope, -1.0), 1.0))
+        moved, one, zero, _ = kernels.binary_dual_balance(self._state, n, factor)
+        if moved > 0:
+            return factor, moved / one, 0.0
+        return factor, -moved / zero if zero > 0 else 0.0, 1.0
+
+    def certified_gap(self, tol):
+        return self.value - self._bound
+
+    def _spread(self):
+        return self._frequency * (1 - self._frequency)
+
+
+def _best_share(f, shares, curvature):
+    """The root of the derivative by eta of the dual between targets and frequencies: it falls from infinity."""
+    low, high = 0.0, 1.0
+    for _ in range(_HALVINGS):
+        eta = 0.5 * (low + high)
+        other = f * np.log(eta * f)
+        up = float(shares @ ((1 - f) * np.log(1 - eta * (1 - f)) - (other.sum() - other)))
+        low, high = (eta, high) if up > eta * curvature else (low, eta)
+    return high
+
+
+def _clipped(share):
+    """Frequencies of classes, none of them nothing or all."""
+    return np.clip(share, 1e-6, 1 - 1e-6)
+
+
+def _logit(frequency):
+    """The intercepts of classes that are this frequent."""
+    return np.log(frequency) if len(frequency) > 1 else np.log(frequency / (1 - frequency))
+
+
+def _frequencies(value, grad):
+    """Shares of the classes in the targets (binary: the share of class 1), from loss and gradient in b at theta =
+    0."""
+    K = max(2, len(grad))
+    mass = value / np.log(K)
+    share = (mass / K - grad) / mass if mass > 0 else np.full(len(grad), 1 / K)
+    return _clipped(share)
