@@ -309,16 +309,16 @@ def _drawn(problem, u, count):
     curvature = np.empty(n)
 
     def part(rows):
-        curvature[rows] = mass[rows] * (1.0 - np.einsum("ik,ik->i", P[rows], P[rows], dtype=np.float64))
+        squares = np.einsum("ik,ik->i", P[rows], P[rows], dtype=np.float64)
+        curvature[rows] = mass[rows] * np.maximum(1.0 - squares, 0.0)
 
     Pieces(P.shape, objective.n_threads).map(part)
     trace = curvature * problem.row_squares()
     chance = 0.8 * _shares(trace) + 0.1 * _shares(curvature) + 0.1 * mass
     before = np.cumsum(chance)
-    draws = (np.arange(count) + np.random.default_rng(0).random(count)) * (
-        before[-1] / count
-    )  # one in each stratum
-    times = np.bincount(np.searchsorted(before, draws, side="right").clip(max=n - 1), minlength=n)
+    strata = (np.arange(count) + np.random.default_rng(0).random(count)) / count  # a draw in each
+    draws = np.minimum(strata * before[-1], np.nextafter(before[-1], 0.0))
+    times = np.bincount(np.searchsorted(before, draws, side="right"), minlength=n)
     chosen = np.flatnonzero(times)
     return chosen, times[chosen] / (count * chance[chosen]), P[chosen]
 
