@@ -8,8 +8,9 @@
 #   dq/dV_jk = G_jk + l2 (V - W)_jk + sum_i x_ij Q_ik (A_ik - s_i)
 #   h_jk     = sum_i x_ij^2 Q_ik (1 - p_ik) + l2
 #
-# and a step of V_jk moves column k of A and all of s: the classes know of each other. Binary: Q = c p (1 - p) and
-# P = 0, so that s stays 0. Q, P and A are (K, n): a column of X meets contiguous numbers of one class.
+# and a step of V_jk moves column k of A and all of s: the classes know of each other. Q, P and A are (K, n): a column
+# of X meets contiguous numbers of one class. Binary: Q = c p (1 - p), there is no s, and A holds Q X (V - W) instead:
+# a slope, which most visits end with, then reads one array.
 #
 # Where the penalty is l1 |V_j| of a feature's weights in all classes together, they step together. Their Hessian,
 # sum_i x_ij^2 c_i (diag p_i - p_i p_i'), is at most D = diag(2 h_jk) (the difference is diagonally dominant), and
@@ -26,6 +27,10 @@ from libc.math cimport sqrt
 
 cdef enum:
     ROOT_STEPS = 50
+
+ctypedef fused summand:
+    float
+    double
 
 cdef double LEAST_CURVATURE = 1e-9  # of a group's classes, relative to the largest
 
@@ -60,7 +65,7 @@ cdef class Columns:
 
     def curvature(self, Q, P, pairs, h, m, bint centre):
         """Fill h and, with `centre`, m for the coordinates in pairs (j K + k; j = d is the intercept)."""
-        cdef Model model = self.model(Q, P, Q, Q)
+        cdef Model model = self.model(Q, P, Q, None if P is None else P)
         cdef Py_ssize_t count = pairs.size
         cdef const Py_ssize_t* at = <const Py_ssize_t*>address(pairs, count * sizeof(Py_ssize_t), False)
         cdef double* hp = <double*>address(h, count * sizeof(double), True)
@@ -71,75 +76,80 @@ cdef class Columns:
             else:
                 curvature_range(self, &model, at, count, hp, mp, centre, <const float*>NULL)
 
-    def sweep(self, Q, P, A, s, pairs, order, Py_ssize_t first, Py_ssize_t stop, h, m, mean, G, W, V,
-              radius, l1, l2, violation):
+    def sweep(self, Q, P, A, s, pairs, m, shift, table, order, Py_ssize_t first, Py_ssize_t stop, shifted,
+              together=None):
         """Minimise q over the coordinates pairs[order[first:stop]], one after the other.
 
-        mean: (d + 1,) float64, what was taken off each column before it came here. G, W, V, radius: (d + 1, K)
-        float64; no |V - W| grows beyond its radius by its own step. l1, l2: (d + 1,) float64, zero for the
-        intercept. h: without l2. violation: what each coordinate's subgradient was when it was met, less a zero
-        weight's l1 (negative: it stays at zero).
+        P, s: None for one class. m: what is taken off each coordinate's column as it is read; shift: that and what
+        was taken off before, by which a step moves the intercept of its class: added to shifted, (K,) float64.
+        table: (count, 8) float64, a Coordinate for each. order: intp.
+
+        With `together`, scratch of 2 K float64, the same for groups order[first:stop]: group c is pairs[c K : c K + K],
+        the K weights of one feature; the violation is with the first of them.
         """
         cdef Model model = self.model(Q, P, A, s)
-        cdef Py_ssize_t count = pairs.size, size = (self.d + 1) * model.K * sizeof(double)
+        cdef Py_ssize_t count = pairs.size, width = 1 if together is None else model.K
+        cdef double* u = NULL
         cdef Sweep sweep
-        check_range(first, stop, count)
+        check_range(first, stop, order.size)
         sweep.pairs = <const Py_ssize_t*>address(pairs, count * sizeof(Py_ssize_t), False)
-        sweep.order = <const Py_ssize_t*>address(order, count * sizeof(Py_ssize_t), False)
-        sweep.h = <const double*>address(h, count * sizeof(double), False)
+        sweep.order = <const Py_ssize_t*>address(order, stop * sizeof(Py_ssize_t), False)
         sweep.m = <const double*>address(m, count * sizeof(double), False)
-        sweep.mean = <const double*>address(mean, (self.d + 1) * sizeof(double), False)
-        sweep.G = <const double*>address(G, size, False)
-        sweep.W = <const double*>address(W, size, False)
-        sweep.V = <double*>address(V, size, True)
-        sweep.radius = <const double*>address(radius, size, False)
-        sweep.l1 = <const double*>address(l1, (self.d + 1) * sizeof(double), False)
-        sweep.l2 = <const double*>address(l2, (self.d + 1) * sizeof(double), False)
-        sweep.violation = <double*>address(violation, count * sizeof(double), True)
+        sweep.shift = <const double*>address(shift, count * sizeof(double), False)
+        sweep.table = <Coordinate*>address(table, count * sizeof(Coordinate), True)
+        sweep.shifted = <double*>address(shifted, model.K * sizeof(double), True)
+        if width > 1:
+            u = <double*>address(together, 2 * model.K * sizeof(double), True)
         with nogil:
-            if self.is_double:
+            if self.is_double and width == 1:
                 sweep_range(self, &model, &sweep, first, stop, <const double*>NULL)
-            else:
-                sweep_range(self, &model, &sweep, first, stop, <const float*>NULL)
-
-    def sweep_groups(self, Q, P, A, s, pairs, order, Py_ssize_t first, Py_ssize_t stop, h, m, mean, G, W, V,
-                     radius, l1, l2, violation, scratch):
-        """The same for groups order[first:stop]: group c is pairs[c K : c K + K], the K weights of one feature.
-
-        violation: for each group, of their number. scratch: 2 K float64.
-        """
-        cdef Model model = self.model(Q, P, A, s)
-        cdef Py_ssize_t count = pairs.size // Q.shape[0], size = (self.d + 1) * model.K * sizeof(double)
-        cdef Py_ssize_t per_pair = count * model.K * sizeof(double)
-        cdef Sweep sweep
-        cdef double* u = <double*>address(scratch, 2 * model.K * sizeof(double), True)
-        check_range(first, stop, count)
-        sweep.pairs = <const Py_ssize_t*>address(pairs, count * model.K * sizeof(Py_ssize_t), False)
-        sweep.order = <const Py_ssize_t*>address(order, count * sizeof(Py_ssize_t), False)
-        sweep.h = <const double*>address(h, per_pair, False)
-        sweep.m = <const double*>address(m, per_pair, False)
-        sweep.mean = <const double*>address(mean, (self.d + 1) * sizeof(double), False)
-        sweep.G = <const double*>address(G, size, False)
-        sweep.W = <const double*>address(W, size, False)
-        sweep.V = <double*>address(V, size, True)
-        sweep.radius = <const double*>address(radius, size, False)
-        sweep.l1 = <const double*>address(l1, (self.d + 1) * sizeof(double), False)
-        sweep.l2 = <const double*>address(l2, (self.d + 1) * sizeof(double), False)
-        sweep.violation = <double*>address(violation, count * sizeof(double), True)
-        with nogil:
-            if self.is_double:
+            elif self.is_double:
                 group_range(self, &model, &sweep, first, stop, u, <const double*>NULL)
+            elif width == 1:
+                sweep_range(self, &model, &sweep, first, stop, <const float*>NULL)
             else:
                 group_range(self, &model, &sweep, first, stop, u, <const float*>NULL)
+
+    def add_to(self, z, features, steps, Py_ssize_t first, Py_ssize_t stop):
+        """z (n,) += sum of steps[c] times the column features[c], c = first..stop; sparse columns, all float64."""
+        cdef double* zp = <double*>address(z, self.n * sizeof(double), True)
+        cdef const Py_ssize_t* j = <const Py_ssize_t*>address(features, stop * sizeof(Py_ssize_t), False)
+        cdef const double* step = <const double*>address(steps, stop * sizeof(double), False)
+        self.check_sparse()
+        check_range(first, stop, features.size)
+        with nogil:
+            if self.is_double:
+                add_columns(self, j, step, first, stop, zp, <const double*>NULL)
+            else:
+                add_columns(self, j, step, first, stop, zp, <const float*>NULL)
+
+    def products(self, r, out, Py_ssize_t first, Py_ssize_t stop):
+        """out[first:stop] = X[:, first:stop]' r; sparse columns, r (n,) and out (d,) float64."""
+        cdef const double* rp = <const double*>address(r, self.n * sizeof(double), False)
+        cdef double* op = <double*>address(out, self.d * sizeof(double), True)
+        self.check_sparse()
+        check_range(first, stop, self.d)
+        with nogil:
+            if self.is_double:
+                column_products(self, rp, op, first, stop, <const double*>NULL)
+            else:
+                column_products(self, rp, op, first, stop, <const float*>NULL)
+
+    cdef int check_sparse(self) except -1:
+        if self.storage == DENSE:
+            raise ValueError("this is for sparse columns")
+        return 0
 
     cdef Model model(self, Q, P, A, s) except *:
         cdef Model model
         cdef Py_ssize_t itemsize = 8 if self.is_double else 4
         model.K = Q.shape[0]
+        if (P is None or s is None) and model.K > 1:
+            raise ValueError("several classes need P and s")
         model.Q = address(Q, model.K * self.n * itemsize, False)
-        model.P = address(P, model.K * self.n * itemsize, False)
         model.A = <char*>address(A, model.K * self.n * itemsize, False)
-        model.s = <char*>address(s, self.n * itemsize, False)
+        model.P = NULL if model.K == 1 else address(P, model.K * self.n * itemsize, False)
+        model.s = NULL if model.K == 1 else <char*>address(s, self.n * itemsize, False)
         return model
 
 
@@ -150,19 +160,24 @@ cdef struct Model:
     char* A
     char* s
 
+# What a visit needs of its coordinate, in one line of cache. prox_newton.py names the same numbers.
+cdef struct Coordinate:
+    double constant      # G - l2 W, and less the slope of the intercept that moves along
+    double l2
+    double h             # curvature, l2 included; of a group the bound D
+    double v             # V
+    double low           # how far V may go by its own step
+    double high
+    double l1
+    double violation     # the size of the subgradient when it was met, less a zero weight's l1 (negative: it rests)
+
 cdef struct Sweep:
     const Py_ssize_t* pairs
     const Py_ssize_t* order
-    const double* h
     const double* m
-    const double* mean
-    const double* G
-    const double* W
-    double* V
-    const double* radius
-    const double* l1
-    const double* l2
-    double* violation
+    const double* shift
+    Coordinate* table
+    double* shifted
 
 
 cdef void curvature_range(Columns self, const Model* model, const Py_ssize_t* pairs, Py_ssize_t count,
@@ -170,12 +185,14 @@ cdef void curvature_range(Columns self, const Model* model, const Py_ssize_t* pa
                           double* m, bint centre, const real* unused) noexcept nogil:
     cdef Py_ssize_t c, j, k, n = self.n, at, nnz
     cdef const real* q
-    cdef const real* p
+    cdef const real* p = NULL
     cdef const real* x
     cdef double sums[3]
     for c in range(count):
         j, k = pairs[c] // model.K, pairs[c] % model.K
-        q, p = <const real*>model.Q + k * n, <const real*>model.P + k * n
+        q = <const real*>model.Q + k * n
+        if model.P:
+            p = <const real*>model.P + k * n
         x = <const real*>self.values
         m[c] = 0
         if j == self.d:
@@ -202,6 +219,10 @@ cdef double sparse_curvature(Py_ssize_t nnz, const real* x, const index* row, co
                              const real* p) noexcept nogil:
     cdef double total = 0
     cdef Py_ssize_t e
+    if not p:
+        for e in range(nnz):
+            total += x[e] * x[e] * q[row[e]]
+        return total
     for e in range(nnz):
         total += x[e] * x[e] * q[row[e]] * (1 - p[row[e]])
     return total
@@ -220,6 +241,19 @@ cdef double sparse_slope(Py_ssize_t nnz, const real* x, const index* row, const 
     return even + odd
 
 
+cdef double sparse_dot(Py_ssize_t nnz, const real* x, const index* row, const summand* r) noexcept nogil:
+    cdef double s0 = 0, s1 = 0, s2 = 0, s3 = 0
+    cdef Py_ssize_t e, whole = nnz & ~3
+    for e in range(0, whole, 4):
+        s0 += x[e] * r[row[e]]
+        s1 += x[e + 1] * r[row[e + 1]]
+        s2 += x[e + 2] * r[row[e + 2]]
+        s3 += x[e + 3] * r[row[e + 3]]
+    for e in range(whole, nnz):
+        s0 += x[e] * r[row[e]]
+    return (s0 + s1) + (s2 + s3)
+
+
 cdef void sparse_move(Py_ssize_t nnz, const real* x, const index* row, real step, const real* p, real* a,
                       real* s) noexcept nogil:
     cdef Py_ssize_t e
@@ -228,118 +262,143 @@ cdef void sparse_move(Py_ssize_t nnz, const real* x, const index* row, real step
         s[row[e]] += step * x[e] * p[row[e]]
 
 
-cdef double slope_of(Columns self, const Model* model, const Sweep* sweep, Py_ssize_t c,
-                     const real* unused) noexcept nogil:
-    """dq/dV of the coordinate pairs[c], the intercept of its class moving along."""
-    cdef Py_ssize_t n = self.n, K = model.K, here = sweep.pairs[c], j = here // K, k = here % K, at, nnz
+cdef void sparse_move_one(Py_ssize_t nnz, const real* x, const index* row, real step, const real* q,
+                          real* a) noexcept nogil:
+    cdef Py_ssize_t e
+    for e in range(nnz):
+        a[row[e]] += step * x[e] * q[row[e]]
+
+
+cdef double slope_in(Columns self, const Model* model, const Sweep* sweep, Py_ssize_t c, Py_ssize_t j, Py_ssize_t k,
+                     const index* indptr, const real* x) noexcept nogil:
+    """What the steps made so far add to the slope of the coordinate pairs[c]."""
+    cdef Py_ssize_t n = self.n, at, nnz
     cdef const real* q = <const real*>model.Q + k * n
     cdef const real* a = <const real*>model.A + k * n
     cdef const real* s = <const real*>model.s
-    cdef const real* x = <const real*>self.values
-    cdef double shift = sweep.m[c] + sweep.mean[j], dummy = 0
-    cdef double g = sweep.G[here] + sweep.l2[j] * (sweep.V[here] - sweep.W[here])
-    if shift != 0:
-        g -= shift * sweep.G[self.d * K + k]
-    if j == self.d:
-        return g + column_slope(n, <const real*>NULL, 0, q, a, s)
-    if self.storage == DENSE:
-        return g + column_slope(n, x + j * n, <real>sweep.m[c], q, a, s)
-    if self.storage == CSR32:
-        at, nnz = span(<const int32_t*>self.indptr, j, &dummy)
-        return g + sparse_slope(nnz, x + at, <const int32_t*>self.indices + at, q, a, s)
-    at, nnz = span(<const int64_t*>self.indptr, j, &dummy)
-    return g + sparse_slope(nnz, x + at, <const int64_t*>self.indices + at, q, a, s)
+    if j == self.d or self.storage == DENSE:
+        x = x + j * n if j < self.d else NULL
+        if model.K == 1:
+            return column_dot(n, x, <real>sweep.m[c], a)
+        return column_slope(n, x, <real>sweep.m[c], q, a, s)
+    at, nnz = indptr[j], indptr[j + 1] - indptr[j]
+    if model.K == 1:
+        return sparse_dot(nnz, x + at, <const index*>self.indices + at, a)
+    return sparse_slope(nnz, x + at, <const index*>self.indices + at, q, a, s)
 
 
-cdef void move(Columns self, const Model* model, const Sweep* sweep, Py_ssize_t c, double step,
-               const real* unused) noexcept nogil:
-    """What follows from a step of the coordinate pairs[c]: its intercept, A and s."""
-    cdef Py_ssize_t n = self.n, K = model.K, here = sweep.pairs[c], j = here // K, k = here % K, at, nnz
-    cdef const real* p = <const real*>model.P + k * n
+cdef void move_in(Columns self, const Model* model, const Sweep* sweep, Py_ssize_t c, Py_ssize_t j, Py_ssize_t k,
+                  real step, const index* indptr, const real* x) noexcept nogil:
+    cdef Py_ssize_t n = self.n, at, nnz
+    cdef const real* q = <const real*>model.Q + k * n
+    cdef const real* p = <const real*>model.P + (k * n if model.P else 0)
     cdef real* a = <real*>model.A + k * n
     cdef real* s = <real*>model.s
-    cdef const real* x = <const real*>self.values
-    cdef double shift = sweep.m[c] + sweep.mean[j], dummy = 0
-    if shift != 0:
-        sweep.V[self.d * K + k] -= shift * step
-    if j == self.d:
-        column_move(n, <const real*>NULL, 0, <real>step, p, a, s)
-    elif self.storage == DENSE:
-        column_move(n, x + j * n, <real>sweep.m[c], <real>step, p, a, s)
-    elif self.storage == CSR32:
-        at, nnz = span(<const int32_t*>self.indptr, j, &dummy)
-        sparse_move(nnz, x + at, <const int32_t*>self.indices + at, <real>step, p, a, s)
+    if j == self.d or self.storage == DENSE:
+        x = x + j * n if j < self.d else NULL
+        if model.K == 1:
+            column_move_one(n, x, <real>sweep.m[c], step, q, a)
+        else:
+            column_move(n, x, <real>sweep.m[c], step, p, a, s)
+        return
+    at, nnz = indptr[j], indptr[j + 1] - indptr[j]
+    if model.K == 1:
+        sparse_move_one(nnz, x + at, <const index*>self.indices + at, step, q, a)
     else:
-        at, nnz = span(<const int64_t*>self.indptr, j, &dummy)
-        sparse_move(nnz, x + at, <const int64_t*>self.indices + at, <real>step, p, a, s)
+        sparse_move(nnz, x + at, <const index*>self.indices + at, step, p, a, s)
+
+
+cdef inline double slope_of(Columns self, const Model* model, const Sweep* sweep, Py_ssize_t c, Py_ssize_t j,
+                            Py_ssize_t k, const real* unused) noexcept nogil:
+    """dq/dV of the coordinate pairs[c], the intercept of its class moving along."""
+    cdef const Coordinate* at = sweep.table + c
+    cdef const real* x = <const real*>self.values
+    cdef double g = at.constant + at.l2 * at.v
+    if self.storage == CSR64:
+        return g + slope_in(self, model, sweep, c, j, k, <const int64_t*>self.indptr, x)
+    return g + slope_in(self, model, sweep, c, j, k, <const int32_t*>self.indptr, x)
+
+
+cdef inline void move(Columns self, const Model* model, const Sweep* sweep, Py_ssize_t c, Py_ssize_t j, Py_ssize_t k,
+                      double step, const real* unused) noexcept nogil:
+    """What follows from a step of the coordinate pairs[c]: its intercept, A and s."""
+    cdef const real* x = <const real*>self.values
+    if sweep.shift[c] != 0:
+        sweep.shifted[k] -= sweep.shift[c] * step
+    if self.storage == CSR64:
+        move_in(self, model, sweep, c, j, k, <real>step, <const int64_t*>self.indptr, x)
+    else:
+        move_in(self, model, sweep, c, j, k, <real>step, <const int32_t*>self.indptr, x)
 
 
 cdef void sweep_range(Columns self, const Model* model, const Sweep* sweep, Py_ssize_t first, Py_ssize_t stop,
                       const real* unused) noexcept nogil:
-    cdef Py_ssize_t v, c, j, here
-    cdef double g, h, old, new, u
+    cdef Py_ssize_t v, c, j, k
+    cdef double g, old, new, u
+    cdef Coordinate* at
     for v in range(first, stop):
         c = sweep.order[v]
-        here = sweep.pairs[c]
-        j = here // model.K
-        old = sweep.V[here]
-        g = slope_of(self, model, sweep, c, unused)
+        at = sweep.table + c
+        j = sweep.pairs[c] // model.K
+        k = sweep.pairs[c] - j * model.K
+        old = at.v
+        g = slope_of(self, model, sweep, c, j, k, unused)
         if old > 0:
-            sweep.violation[c] = fabs(g + sweep.l1[j])
+            at.violation = fabs(g + at.l1)
         elif old < 0:
-            sweep.violation[c] = fabs(g - sweep.l1[j])
+            at.violation = fabs(g - at.l1)
         else:
-            sweep.violation[c] = fabs(g) - sweep.l1[j]
-        h = sweep.h[c] + sweep.l2[j]
-        if not h > 0:
+            at.violation = fabs(g) - at.l1
+        if not at.h > 0:
             continue
-        u = h * old - g
-        new = (u - sweep.l1[j]) / h if u > sweep.l1[j] else (u + sweep.l1[j]) / h if u < -sweep.l1[j] else 0
-        new = min(max(new, sweep.W[here] - sweep.radius[here]), sweep.W[here] + sweep.radius[here])
+        u = at.h * old - g
+        new = (u - at.l1) / at.h if u > at.l1 else (u + at.l1) / at.h if u < -at.l1 else 0
+        new = min(max(new, at.low), at.high)
         if new != old:
-            sweep.V[here] = new
-            move(self, model, sweep, c, new - old, unused)
+            at.v = new
+            move(self, model, sweep, c, j, k, new - old, unused)
 
 
 cdef void group_range(Columns self, const Model* model, const Sweep* sweep, Py_ssize_t first, Py_ssize_t stop,
                       double* u, const real* unused) noexcept nogil:
-    cdef Py_ssize_t v, c, k, j, here, K = model.K
+    cdef Py_ssize_t v, c, k, j, K = model.K
     cdef double* D = u + K
     cdef double l1, g, old, new, step, size, length, most, r, t
+    cdef Coordinate* at
     for v in range(first, stop):
         c = sweep.order[v] * K
-        here = sweep.pairs[c]
-        j = here // K
-        l1 = sweep.l1[j]
+        at = sweep.table + c
+        j = sweep.pairs[c] // K
+        l1 = at.l1
         size = length = most = 0
         for k in range(K):
-            size += sweep.V[here + k] ** 2
-            D[k] = 2 * sweep.h[c + k] + sweep.l2[j]
-            most = max(most, D[k])
+            size += at[k].v ** 2
+            most = max(most, at[k].h)
         size = sqrt(size)
         for k in range(K):
-            g = slope_of(self, model, sweep, c + k, unused)
-            D[k] = max(D[k], LEAST_CURVATURE * most)
-            u[k] = D[k] * sweep.V[here + k] - g
-            length += (g if size == 0 else g + l1 * sweep.V[here + k] / size) ** 2
-        sweep.violation[sweep.order[v]] = sqrt(length) - (l1 if size == 0 else 0)
+            g = slope_of(self, model, sweep, c + k, j, k, unused)
+            D[k] = max(at[k].h, LEAST_CURVATURE * most)
+            u[k] = D[k] * at[k].v - g
+            length += (g if size == 0 else g + l1 * at[k].v / size) ** 2
+        at.violation = sqrt(length) - (l1 if size == 0 else 0)
         if not most > 0:
             continue
         r = group_norm(K, u, D, l1, most)
         t = 1
         for k in range(K):
-            old = sweep.V[here + k]
+            old = at[k].v
             step = u[k] * r / (D[k] * r + l1) - old if r > 0 else -old
-            if fabs(old + step - sweep.W[here + k]) > sweep.radius[here + k]:
-                new = sweep.W[here + k] + (sweep.radius[here + k] if step > 0 else -sweep.radius[here + k])
-                t = min(t, max((new - old) / step, 0.0))
+            if old + step > at[k].high:
+                t = min(t, max((at[k].high - old) / step, 0.0) if step > 0 else 0.0)
+            elif old + step < at[k].low:
+                t = min(t, max((at[k].low - old) / step, 0.0) if step < 0 else 0.0)
         for k in range(K):
-            old = sweep.V[here + k]
+            old = at[k].v
             new = u[k] * r / (D[k] * r + l1) if r > 0 else 0
             new = new if t == 1 else old + t * (new - old)
             if new != old:
-                sweep.V[here + k] = new
-                move(self, model, sweep, c + k, new - old, unused)
+                at[k].v = new
+                move(self, model, sweep, c + k, j, k, new - old, unused)
 
 
 cdef double group_norm(Py_ssize_t K, const double* u, const double* D, double l1, double most) noexcept nogil:
@@ -364,3 +423,147 @@ cdef double group_norm(Py_ssize_t K, const double* u, const double* D, double l1
         if fabs(step) <= 1e-12 * r:
             break
     return r
+
+
+# ---- binary loss over sparse columns, all sums in double ------------------------------------------------------------
+
+cdef void add_columns(Columns self, const Py_ssize_t* features, const double* steps, Py_ssize_t first, Py_ssize_t stop,
+                      double* z, const real* unused) noexcept nogil:
+    cdef Py_ssize_t c
+    for c in range(first, stop):
+        if self.storage == CSR64:
+            add_column(features[c], steps[c], <const int64_t*>self.indptr, <const int64_t*>self.indices,
+                       <const real*>self.values, z)
+        else:
+            add_column(features[c], steps[c], <const int32_t*>self.indptr, <const int32_t*>self.indices,
+                       <const real*>self.values, z)
+
+
+cdef inline void add_column(Py_ssize_t j, double step, const index* indptr, const index* indices, const real* x,
+                            double* z) noexcept nogil:
+    cdef Py_ssize_t e
+    for e in range(indptr[j], indptr[j + 1]):
+        z[indices[e]] += step * x[e]
+
+
+cdef void column_products(Columns self, const double* r, double* out, Py_ssize_t first, Py_ssize_t stop,
+                          const real* unused) noexcept nogil:
+    cdef const real* x = <const real*>self.values
+    if self.storage == CSR64:
+        products_in(<const int64_t*>self.indptr, <const int64_t*>self.indices, x, r, out, first, stop)
+    else:
+        products_in(<const int32_t*>self.indptr, <const int32_t*>self.indices, x, r, out, first, stop)
+
+
+cdef inline void products_in(const index* indptr, const index* indices, const real* x, const double* r, double* out,
+                             Py_ssize_t first, Py_ssize_t stop) noexcept nogil:
+    cdef Py_ssize_t j
+    for j in range(first, stop):
+        out[j] = sparse_dot(indptr[j + 1] - indptr[j], x + indptr[j], indices + indptr[j], r)
+
+
+def binary_logits(z, one, zero, r, h, Py_ssize_t first, Py_ssize_t stop):
+    """Sum of the losses of rows first..stop at binary logits z, (n,) float64; r and h become its derivatives.
+
+    one, zero: what the classes weigh in each row.
+    """
+    cdef Py_ssize_t size = stop * sizeof(double)
+    cdef double* zp = <double*>address(z, size, False)
+    cdef double* op = <double*>address(one, size, False)
+    cdef double* np = <double*>address(zero, size, False)
+    cdef double* rp = <double*>address(r, size, True)
+    cdef double* hp = <double*>address(h, size, True)
+    cdef double total
+    check_range(first, stop, len(z))
+    with nogil:
+        total = binary_logits_range(zp, op, np, rp, hp, first, stop)
+    return total
+
+
+cdef double binary_logits_range(const double* z, const double* one, const double* zero, double* r, double* h,
+                                Py_ssize_t first, Py_ssize_t stop) noexcept nogil:
+    cdef double[LOGIT_ROWS] e
+    cdef double[LOGIT_ROWS] log_total
+    cdef double[LOGIT_ROWS] loss
+    cdef double total = 0
+    cdef Py_ssize_t b, i, l, rows
+    for b in range(steps(stop - first, LOGIT_ROWS)):
+        i = first + b * LOGIT_ROWS
+        rows = clamp(stop - i, 0, LOGIT_ROWS)
+        memcpy(h + i, z + i, rows * sizeof(double))
+        binary_hessian_rows(h + i, rows)
+        for l in range(rows):
+            h[i + l] *= one[i + l] + zero[i + l]
+        total += binary_loss(one + i, zero + i, z + i, r + i, rows, 1.0, <double*>NULL, e, log_total, loss)
+    return total
+
+
+# ---- columns from rows ----------------------------------------------------------------------------------------------
+
+def columns_of_rows(X, indptr, indices, values, reach):
+    """Fill a CSC matrix, of the same dtypes, from a CSR matrix X = (data, indices, indptr, n, d); rows in order.
+
+    reach: (d,) float64, becomes each column's largest |x|. Returns whether a column names a row twice.
+    """
+    cdef Py_ssize_t n = X[3], d = X[4], itemsize = X[0].itemsize, size = X[1].itemsize
+    cdef Py_ssize_t nnz = X[2][n]
+    cdef const char* from_values = address(X[0], nnz * itemsize, False)
+    cdef const char* from_indices = address(X[1], nnz * size, False)
+    cdef const char* from_indptr = address(X[2], (n + 1) * size, False)
+    cdef char* to_values = <char*>address(values, nnz * itemsize, True)
+    cdef char* to_indices = <char*>address(indices, nnz * size, True)
+    cdef char* to_indptr = <char*>address(indptr, (d + 1) * size, True)
+    cdef double* rp = <double*>address(reach, d * sizeof(double), True)
+    cdef bint twice
+    with nogil:
+        if itemsize == 8 and size == 8:
+            twice = turn_rows(n, d, <const double*>from_values, <const int64_t*>from_indices,
+                              <const int64_t*>from_indptr, <double*>to_values, <int64_t*>to_indices,
+                              <int64_t*>to_indptr, rp)
+        elif itemsize == 8:
+            twice = turn_rows(n, d, <const double*>from_values, <const int32_t*>from_indices,
+                              <const int32_t*>from_indptr, <double*>to_values, <int32_t*>to_indices,
+                              <int32_t*>to_indptr, rp)
+        elif size == 8:
+            twice = turn_rows(n, d, <const float*>from_values, <const int64_t*>from_indices,
+                              <const int64_t*>from_indptr, <float*>to_values, <int64_t*>to_indices,
+                              <int64_t*>to_indptr, rp)
+        else:
+            twice = turn_rows(n, d, <const float*>from_values, <const int32_t*>from_indices,
+                              <const int32_t*>from_indptr, <float*>to_values, <int32_t*>to_indices,
+                              <int32_t*>to_indptr, rp)
+    return twice
+
+
+cdef bint turn_rows(Py_ssize_t n, Py_ssize_t d, const real* x, const index* j, const index* rows_begin,
+                    real* values, index* rows, index* begin, double* reach) noexcept nogil:
+    cdef Py_ssize_t i, e, nnz = rows_begin[n]
+    cdef index at, before = 0
+    cdef double largest
+    cdef bint twice = False
+    memset(begin, 0, (d + 1) * sizeof(index))
+    for e in range(nnz):
+        begin[j[e]] += 1
+    for i in range(d + 1):
+        at = begin[i]
+        begin[i] = before
+        before += at
+    for i in range(n):
+        for e in range(rows_begin[i], rows_begin[i + 1]):
+            at = begin[j[e]]
+            rows[at] = <index>i
+            values[at] = x[e]
+            begin[j[e]] = at + 1
+    # Now each column begins where it ends.
+    for i in range(d, 0, -1):
+        begin[i] = begin[i - 1]
+    begin[0] = 0
+    for i in range(d):
+        largest = 0
+        before = -1
+        for e in range(begin[i], begin[i + 1]):
+            largest = max(largest, fabs(<double>values[e]))
+            twice |= rows[e] == before
+            before = rows[e]
+        reach[i] = largest
+    return twice

@@ -48,6 +48,10 @@ cdef extern from "simd.h" nogil:
     float sum_row_f32(const float* x, Py_ssize_t n)
     void column_moments_f64(Py_ssize_t n, const double* x, const double* q, const double* p, double* sums)
     void column_moments_f32(Py_ssize_t n, const float* x, const float* q, const float* p, double* sums)
+    double column_dot_f64(Py_ssize_t n, const double* x, double m, const double* r)
+    double column_dot_f32(Py_ssize_t n, const float* x, float m, const float* r)
+    void column_move_one_f64(Py_ssize_t n, const double* x, double m, double step, const double* q, double* r)
+    void column_move_one_f32(Py_ssize_t n, const float* x, float m, float step, const float* q, float* r)
     double column_slope_f64(Py_ssize_t n, const double* x, double m, const double* q, const double* a, const double* s)
     double column_slope_f32(Py_ssize_t n, const float* x, float m, const float* q, const float* a, const float* s)
     void column_move_f64(Py_ssize_t n, const double* x, double m, double step, const double* p, double* a, double* s)
@@ -188,6 +192,20 @@ cdef inline void column_moments(Py_ssize_t n, const real* x, const real* q, cons
         column_moments_f64(n, x, q, p, sums)
     else:
         column_moments_f32(n, x, q, p, sums)
+
+
+cdef inline double column_dot(Py_ssize_t n, const real* x, real m, const real* r) noexcept nogil:
+    if real is double:
+        return column_dot_f64(n, x, m, r)
+    else:
+        return column_dot_f32(n, x, m, r)
+
+
+cdef inline void column_move_one(Py_ssize_t n, const real* x, real m, real step, const real* q, real* r) noexcept nogil:
+    if real is double:
+        column_move_one_f64(n, x, m, step, q, r)
+    else:
+        column_move_one_f32(n, x, m, step, q, r)
 
 
 cdef inline double column_slope(Py_ssize_t n, const real* x, real m, const real* q, const real* a,

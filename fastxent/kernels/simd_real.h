@@ -250,7 +250,7 @@ FX_LOCAL REAL FX(omega_row)(const REAL *x, REAL *w, ptrdiff_t K, REAL shift, REA
 
 /* ---- one column of X against one class (coordinate.pxi); x NULL is the intercept's column of ones ------------------- */
 
-/* sums = sum_i w_i, sum_i w_i x_i, sum_i w_i x_i^2  with w = q (1 - p) */
+/* sums = sum_i w_i, sum_i w_i x_i, sum_i w_i x_i^2  with w = q (1 - p), or q where p is NULL */
 FX_LOCAL void FX(column_moments)(ptrdiff_t n, const REAL *x, const REAL *q, const REAL *p, double *sums)
 {
     sums[0] = sums[1] = sums[2] = 0;
@@ -259,7 +259,8 @@ FX_LOCAL void FX(column_moments)(ptrdiff_t n, const REAL *x, const REAL *q, cons
         FX(vec) s0 = FX(splat)(0), s1 = s0, s2 = s0;
         for (ptrdiff_t i = start; i < stop; i += LANES) {
             ptrdiff_t width = stop - i < LANES ? stop - i : LANES;
-            FX(vec) w = FX(load_part)(q + i, width, 0) * (1 - FX(load_part)(p + i, width, 0));
+            FX(vec) w = FX(load_part)(q + i, width, 0);
+            if (p) w *= 1 - FX(load_part)(p + i, width, 0);
             FX(vec) xi = x ? FX(load_part)(x + i, width, 0) : FX(splat)(1);
             s0 += w;
             s1 += w * xi;
@@ -301,6 +302,36 @@ FX_LOCAL void FX(column_move)(ptrdiff_t n, const REAL *x, REAL m, REAL step, con
         FX(vec) move = x ? step * (FX(load_part)(x + i, width, 0) - m) : FX(splat)(step);
         FX(store_part)(a + i, FX(load_part)(a + i, width, 0) + move, width);
         FX(store_part)(s + i, FX(load_part)(s + i, width, 0) + move * FX(load_part)(p + i, width, 0), width);
+    }
+}
+
+/* sum_i (x_i - m) r_i */
+FX_LOCAL double FX(column_dot)(ptrdiff_t n, const REAL *x, REAL m, const REAL *r)
+{
+    double total = 0;
+    for (ptrdiff_t start = 0; start < n; start += 1024) {
+        ptrdiff_t stop = n - start < 1024 ? n : start + 1024, i = start;
+        FX(vec) s0 = FX(splat)(0), s1 = s0;
+        for (; i + 2 * LANES <= stop; i += 2 * LANES) {
+            s0 += (x ? FX(load)(x + i) - m : FX(splat)(1)) * FX(load)(r + i);
+            s1 += (x ? FX(load)(x + i + LANES) - m : FX(splat)(1)) * FX(load)(r + i + LANES);
+        }
+        for (; i < stop; i += LANES) {
+            ptrdiff_t width = stop - i < LANES ? stop - i : LANES;
+            s0 += (x ? FX(load_part)(x + i, width, 0) - m : FX(splat)(1)) * FX(load_part)(r + i, width, 0);
+        }
+        total += FX(hsum)(s0 + s1);
+    }
+    return total;
+}
+
+/* r_i += step (x_i - m) q_i */
+FX_LOCAL void FX(column_move_one)(ptrdiff_t n, const REAL *x, REAL m, REAL step, const REAL *q, REAL *r)
+{
+    for (ptrdiff_t i = 0; i < n; i += LANES) {
+        ptrdiff_t width = n - i < LANES ? n - i : LANES;
+        FX(vec) move = x ? step * (FX(load_part)(x + i, width, 0) - m) : FX(splat)(step);
+        FX(store_part)(r + i, FX(load_part)(r + i, width, 0) + move * FX(load_part)(q + i, width, 0), width);
     }
 }
 

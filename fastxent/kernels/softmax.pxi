@@ -251,25 +251,11 @@ cdef inline void binary_weights(const Targets* target, Py_ssize_t i, real* t, do
         zero[0] = s * t[0]
 
 
-cdef double binary_rows(const Targets* target, Py_ssize_t first, const real* z, real* q, Py_ssize_t rows, double scale,
-                        real* row_loss, const Aux* aux) noexcept nogil:
-    """loss_rows for one column of logits and two classes; q may be z."""
-    cdef real* e = <real*>aux.rest
-    cdef real* log_total = <real*>aux.log_total
-    cdef real* one = <real*>aux.m
-    cdef real* zero = <real*>aux.linear
-    cdef real* loss = <real*>aux.mass
+cdef double binary_loss(const real* one, const real* zero, const real* z, real* q, Py_ssize_t rows, double scale,
+                        real* row_loss, real* e, real* log_total, real* loss) noexcept nogil:
+    """binary_rows, from the weights of both classes in each row; e, log_total, loss: scratch."""
     cdef Py_ssize_t i
-    cdef double a, b
     cdef real zi, minus, plus, large, small
-    if is_plain(target) and not target.row_weight:
-        for i in range(rows):
-            one[i] = <real>target.codes[first + i]
-            zero[i] = 1 - one[i]
-    else:
-        for i in range(rows):
-            binary_weights(target, first + i, <real*>aux.t, &a, &b)
-            one[i], zero[i] = <real>a, <real>b
     for i in range(rows):
         e[i] = z[i] if z[i] < 0 else -z[i]
     exp_array(e, e, rows)
@@ -292,6 +278,27 @@ cdef double binary_rows(const Targets* target, Py_ssize_t first, const real* z, 
         for i in range(rows):
             q[i] = <real>scale * e[i]
     return total_of(loss, rows)
+
+
+cdef double binary_rows(const Targets* target, Py_ssize_t first, const real* z, real* q, Py_ssize_t rows, double scale,
+                        real* row_loss, const Aux* aux) noexcept nogil:
+    """loss_rows for one column of logits and two classes; q may be z."""
+    cdef real* e = <real*>aux.rest
+    cdef real* log_total = <real*>aux.log_total
+    cdef real* one = <real*>aux.m
+    cdef real* zero = <real*>aux.linear
+    cdef real* loss = <real*>aux.mass
+    cdef Py_ssize_t i
+    cdef double a, b
+    if is_plain(target) and not target.row_weight:
+        for i in range(rows):
+            one[i] = <real>target.codes[first + i]
+            zero[i] = 1 - one[i]
+    else:
+        for i in range(rows):
+            binary_weights(target, first + i, <real*>aux.t, &a, &b)
+            one[i], zero[i] = <real>a, <real>b
+    return binary_loss(one, zero, z, q, rows, scale, row_loss, e, log_total, loss)
 
 
 cdef void hessian_rows(real* z, real* inverse, real* place, Py_ssize_t rs, Py_ssize_t cs, Py_ssize_t rows,

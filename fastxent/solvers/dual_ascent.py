@@ -84,7 +84,7 @@ class Ascent:
         start = objective.initial()
         self.value, grad = objective.value_and_grad(start)
         self.grad_norm = float(np.abs(grad).max())
-        self._frequency = _frequencies(self.value, grad[-1])
+        self._frequency = frequencies(self.value, grad[-1])
         self.start = self._from(theta0, start) if theta0.any() else start
         self._set_weights(self.start if self.start.any() else self._leave_targets(grad[:-1]))
 
@@ -352,12 +352,12 @@ def _clipped(share):
     return np.clip(share, 1e-6, 1 - 1e-6)
 
 
-def _logit(frequency):
+def log_odds(frequency):
     """The intercepts of classes that are this frequent."""
     return np.log(frequency) if len(frequency) > 1 else np.log(frequency / (1 - frequency))
 
 
-def _frequencies(value, grad):
+def frequencies(value, grad):
     """Shares of the classes in the targets (binary: the share of class 1), from loss and gradient in b at theta =
     0."""
     K = max(2, len(grad))

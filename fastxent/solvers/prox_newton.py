@@ -22,6 +22,8 @@ each weight has a radius within which it moves, adapted to how far it went (A. G
 With l1 sum_j |V_j| over the weights of a feature in all classes (``penalty_groups="features"``), these move together,
 and whole rows of W are exactly zero.
 
+Two classes over sparse columns keep their logits, which makes F and G cheap: columns.py.
+
 H is the true Hessian of the multinomial loss: glmnet's cycles over the classes leave out what one class's step
 does to the others. Weights are zero exactly where the model's minimum has them so.
 
@@ -32,12 +34,10 @@ gained more.
 
 import numpy as np
 
-from .. import kernels
+from .. import parallel
 from ..objective import work
-from ..prediction import predict
 from . import metric
-from .conditioned import column_moments
-from .dual_ascent import _frequencies, _logit
+from .columns import SMALL, columns_of, loss_of
 from .l1_newton import GroupProblem, L1Problem, newton_step
 from .result import (
     AT_ROUNDING,
@@ -59,9 +59,14 @@ _SHIFT = 1e-9
 _SLOW = 0.3  # a fall larger than this share of the last one
 _CG_STEPS = 5
 _CG_ACCURACY = 0.3
-_SMALL = 2_000_000  # multiplications of a pass that costs next to nothing
 _LONG = 20
-_PAIRS_OF_A_CALL = 1 << 10
+_PAIRS_OF_A_PIECE = 1 << 10
+_ENTRIES_OF_A_CALL = 1 << 24  # some hundredths of a second: Ctrl-C is heard between calls
+
+# One for each coordinate, see kernels/coordinate.pxi.
+_COORDINATE = np.dtype(
+    [(name, np.float64) for name in ("constant", "l2", "h", "v", "low", "high", "l1", "violation")]
+)
 
 
 def solve(objective, theta0, *, tol, max_iter, callback=None, row_weight=None, random_state=0):
@@ -79,7 +84,7 @@ def solve(objective, theta0, *, tol, max_iter, callback=None, row_weight=None, r
     callback : callable or None
         ``callback(theta, history)`` after every iteration; return True to stop.
     row_weight : ndarray of shape (n,) or None
-        Not used.
+        What each row weighs in the objective, for ``Conditioned``.
     random_state : int or numpy.random.Generator
         Order of the coordinates.
 
@@ -91,19 +96,21 @@ def solve(objective, theta0, *, tol, max_iter, callback=None, row_weight=None, r
     tol = max(tol, attainable(objective))
     rng = np.random.default_rng(random_state)
     record = Recorder(objective, callback)
+    loss = loss_of(objective)
     model = _Model(objective)
-    problem = (GroupProblem if is_grouped(objective) else L1Problem)(objective, row_weight)
     theta = np.array(theta0, np.float64, order="C")
     rounding = 16 * float(np.finfo(objective.dtype).eps)
     if objective.fit_intercept and not theta.any():
-        theta[-1] = _log_odds(objective)
-    value, grad = objective.value_and_grad(theta)
+        theta[-1] = loss.log_odds()
+    value, grad = loss.at(theta)
     value += model.penalty(theta)
     small, gained, last_fall = 0, 0.0, np.inf
     bottomless = bottomless_below(objective)
-    cheap = isinstance(objective.X, np.ndarray) or work(objective.X, objective.K) <= _SMALL
+    cheap = isinstance(objective.X, np.ndarray) or work(objective.X, objective.K) <= SMALL
+    problem = None
     for iteration in range(max_iter + 1):
-        badness = np.abs(model.least_subgradient(theta, grad)).max()
+        parts = model.parts(theta, grad)
+        badness = max((part.badness for part in parts), default=0.0)
         if record(theta, value, badness):
             return record.result(theta, False, STOPPED_BY_CALLER)
         if badness == 0:
@@ -113,27 +120,31 @@ def solve(objective, theta0, *, tol, max_iter, callback=None, row_weight=None, r
             return record.result(theta, False, SEPARABLE)
         if iteration == max_iter:
             return record.result(theta, False, out_of_iterations(max_iter))
-        target, finished = model.minimise(theta, grad, rng)
-        step = target - theta
-        fall = -np.vdot(grad, step) - (model.penalty(target) - model.penalty(theta))
+        step, finished = model.minimise(theta, grad, parts, *loss.curvature(theta), rng)
+        fall = step.fall
         record.gap(max(fall / 2, gained))
         small = small + 1 if max(abs(fall) / 2, gained) <= 0.1 * tol * value and not model.held(step) else 0
         if small == 2:
             reason = f"the Newton decrement {max(fall, 0.0) / 2:.3g} is small twice, for tol = {tol:.3g}"
             return record.result(theta, True, reason)
-        lower = _line_search(objective, model, theta, value, target, step, fall, rounding)
+        lower = _line_search(loss, step, value, model.penalty(theta), rounding)
         if lower is None:
             at_rounding = bool(abs(fall) <= max(rounding, 2 * tol) * abs(value))
             return record.result(theta, at_rounding, AT_ROUNDING if at_rounding else NO_DESCENT)
-        model.adapt(lower[0] - theta)
-        theta, value, grad = lower
+        t, value = lower
+        model.adapt(step, t)
+        theta = step.at(t)
+        grad = loss.gradient(theta)
         gained = 0.0
         slow, last_fall = fall > _SLOW * last_fall or small > 0, fall
         if not finished and slow and (cheap or iteration >= _LONG):
+            if problem is None:
+                problem = (GroupProblem if is_grouped(objective) else L1Problem)(objective, row_weight)
             inside = _move_inside(problem, theta, value, grad, _CG_STEPS * (2 + iteration))
             if inside is not None:
                 gained = value - inside[1]
-                theta, value, grad = inside
+                theta = inside[0]
+                value, grad = loss.moved(*inside)
 
 
 def l1_max(objective):
@@ -147,7 +158,7 @@ def l1_max(objective):
     factor = np.ones(objective.n_features) if factor is None else factor
     free = factor == 0
     if objective.fit_intercept:
-        theta[-1] = _log_odds(objective)
+        theta[-1] = loss_of(objective).log_odds()
     if free.all():
         return 0.0
     if free.any():
@@ -164,44 +175,95 @@ def l1_max(objective):
 class _Part:
     """Coordinates of the model at a point that are swept over: one by one, or the K of each feature together.
 
-    A violation is measured by the fall of the model that it allows, violation^2 / h: columns differ in size.
+    Attributes
+    ----------
+    pairs : ndarray of intp
+        j K + k of each.
+    weights, slopes, l1, l2 : ndarrays
+        Theirs.
+    badness : float
+        The largest entry of their subgradient of least norm.
     """
 
-    def __init__(self, model, Q, P, grad, theta, V, pairs, together):
-        self._objective = objective = model._objective
-        self._pairs = pairs = np.ascontiguousarray(pairs, np.intp)
-        self._width = width = objective.K if together else 1
+    def __init__(self, model, pairs, together, theta, grad):
+        self._model, self._together = model, together
+        self.pairs = pairs
+        self._width = model.K if together else 1
+        features = pairs // model.K
+        self._classes = (pairs - features * model.K).astype(np.min_scalar_type(model.K))
+        self.weights, self.slopes = theta.ravel().take(pairs), grad.ravel().take(pairs)
+        self.l1, self.l2 = model.l1.take(features), model.l2.take(features)
+        self._features = features
+        self.badness = float(np.abs(self._least_subgradient()).max(initial=0.0))
+
+    def _least_subgradient(self):
+        v, g, l1 = self.weights, self.slopes, self.l1
+        if not self._together:
+            return np.where(v == 0.0, np.abs(g) - l1, g + np.copysign(l1, v))  # none at zero is less than l1
+        v, g, l1 = (array.reshape(-1, self._width) for array in (v, g, l1))
+        size, steepness = (np.linalg.norm(array, axis=1, keepdims=True) for array in (v, g))
+        at_zero = g * (1.0 - l1 / np.where(steepness > 0, steepness, np.inf))
+        return np.where(size == 0.0, at_zero, g + l1 * v / np.where(size > 0, size, 1.0))
+
+    def penalty(self, weights):
+        if not self._together:
+            return float(self.l1 @ np.abs(weights))
+        return float(self.l1[:: self._width] @ np.linalg.norm(weights.reshape(-1, self._width), axis=1))
+
+    def open(self, Q, P, grad):
+        """Make ready for sweeps over the model with curvature Q, P.
+
+        A violation is measured by the fall of the model that it allows, violation^2 / h: columns differ in size.
+        """
+        model, width, columns = self._model, self._width, self._model.columns
+        h, m = self._curvature(Q, P)
+        h = (2.0 if self._together else 1.0) * h + self.l2
+        most = h.reshape(-1, width).max(axis=1)
+        self._unit = np.where(most > 0, 1.0 / np.sqrt(np.where(most > 0, most, 1.0)), 0.0)
+        self._share = columns.share.take(self._features[::width]) * (width / model.K)
+        shift = m + columns.mean.take(self._features)
+        self.table = table = np.empty(len(self.pairs), _COORDINATE)
+        table["constant"] = self.slopes - self.l2 * self.weights
+        if columns.centred:
+            table["constant"] -= shift * grad[-1].take(self._classes)
+        radius = model.radius.take(self.pairs)
+        table["l2"], table["h"], table["v"], table["l1"] = self.l2, h, self.weights, self.l1
+        table["low"], table["high"] = self.weights - radius, self.weights + radius
+        table["violation"] = 0.0
+        self._everything = self._active = np.arange(len(most), dtype=np.intp)
+        self._arguments = Q, P, model.A, model.s, self.pairs, m, shift, table
+        self._scratch = np.empty(2 * width) if self._together else None
+
+    def _curvature(self, Q, P):
+        model, pairs, step = self._model, self.pairs, _PAIRS_OF_A_PIECE
         h, m = np.empty(len(pairs)), np.empty(len(pairs))
-        model._columns.curvature(Q, P, pairs, h, m, model._dense and objective.fit_intercept)
-        features = pairs // objective.K
-        curvature = ((2.0 if together else 1.0) * h + model._l2[features]).reshape(-1, width).max(axis=1)
-        self._unit = np.where(curvature > 0, 1.0 / np.sqrt(np.where(curvature > 0, curvature, 1.0)), 0.0)
-        self._share = model._entries[features[::width]] * (width / objective.K)
-        self._at_zero = lambda: ~V.ravel()[pairs].reshape(-1, width).any(axis=1)
-        self._violation = np.zeros(len(pairs) // width)
-        self._everything = self._active = np.arange(len(self._violation), dtype=np.intp)
-        before = (Q, P, model._A, model._s, pairs)
-        after = (h, m, model._mean, grad, theta, V, model._radius, model._l1, model._l2, self._violation)
-        if together:
-            scratch = np.empty(2 * width)
-            self._call = lambda *order: model._columns.sweep_groups(*before, *order, *after, scratch)
-        else:
-            self._call = lambda *order: model._columns.sweep(*before, *order, *after)
+
+        def piece(i):
+            some = slice(i * step, (i + 1) * step)
+            model.columns.swept.curvature(Q, P, pairs[some], h[some], m[some], model.centre)
+
+        parallel.run(piece, -(-len(pairs) // step), model.n_threads)
+        return h, m
 
     def sweep(self, rng):
         """Minimise over each coordinate in turn; the largest violation met."""
-        order = rng.permutation(self._active)
-        if self._width == 1:  # class by class, so that one class's numbers stay in cache
-            order = order[np.argsort(self._pairs[order] % self._objective.K, kind="stable")]
-        if len(order) == 0:
+        active, model = self._active, self._model
+        if len(active) == 0:
             return 0.0
-        full = self._everything.copy()
-        full[: len(order)] = order
-        step = max(1, _PAIRS_OF_A_CALL // self._width)
+        order = rng.permutation(active)
+        if model.K > 1 and self._width == 1:  # class by class, so that one class's numbers stay in cache
+            order = order[np.argsort(self._classes.take(order), kind="stable")]
+        share = float(self._share.take(active).sum())
+        calls = 1 + int(share * model.entries / _ENTRIES_OF_A_CALL)
+        step = -(-len(order) // calls)
         for first in range(0, len(order), step):
-            self._call(full, first, min(first + step, len(order)))
-        self._objective.passes += self._share[self._active].sum()
-        return max((self._violation * self._unit)[self._active].max(), 0.0)
+            stop = min(first + step, len(order))
+            model.columns.swept.sweep(*self._arguments, order, first, stop, model.shifted, self._scratch)
+        model.count(share)
+        return max(float((self._violations()).take(active).max()), 0.0)
+
+    def _violations(self):
+        return self.table["violation"][:: self._width] * self._unit
 
     @property
     def complete(self):
@@ -212,8 +274,34 @@ class _Part:
 
     def leave_out(self, worst):
         """Those that rest at zero, and will do so while the others move some more."""
-        rests = self._at_zero() & (self._violation * self._unit < -0.1 * worst)
+        at_zero = ~self.table["v"].reshape(-1, self._width).any(axis=1)
+        rests = at_zero & (self._violations() < -0.1 * worst)
         self._active = self._active[~rests[self._active]]
+
+
+class _Step:
+    """From theta to the minimum of the model: of each part, its weights' steps."""
+
+    def __init__(self, theta, target, parts):
+        self._theta, self._target = theta, target
+        self.parts = [(part, target.ravel().take(part.pairs) - part.weights) for part in parts]
+        self.fall = -sum(float(part.slopes @ step) for part, step in self.parts) - self.more_penalty(1.0)
+
+    def at(self, t):
+        if t == 1.0:
+            return self._target
+        return self._theta + t * (self._target - self._theta)
+
+    def more_penalty(self, t):
+        """By how much the penalty rises on the way to t."""
+        return sum(
+            part.penalty(part.weights + t * step) - part.penalty(part.weights) for part, step in self.parts
+        )
+
+    def moves(self):
+        """Pairs that move, and by how much."""
+        moving = [(part.pairs[step != 0.0], step[step != 0.0]) for part, step in self.parts]
+        return tuple(np.concatenate(arrays) for arrays in zip(*moving, strict=True))
 
 
 class _Model:
@@ -221,51 +309,64 @@ class _Model:
 
     def __init__(self, objective):
         self._objective = objective
-        if "columns" not in objective.memo:
-            objective.memo["columns"] = _columns(objective)
-        self._columns, self._entries, self._mean, self._dtype, reach = objective.memo["columns"]
-        self._dense = isinstance(objective.X, np.ndarray)
+        self.columns = columns = columns_of(objective)
+        self.K, self.n_threads = objective.K, objective.n_threads
         d1, K = objective.shape
-        self._l1 = np.append(objective.feature_l1, 0.0)
-        self._l2 = np.append(objective.feature_l2, 0.0)
-        mass = objective.row_masses()
-        total = objective.total_weight
-        self._mass = mass / total if total > 0 else mass
-        self._radius = np.repeat(_RADIUS / np.append(reach, 1.0), K).reshape(d1, K)
-        if self._dense:  # centred weights take the intercept along, beyond any radius of its own
-            self._radius[-1] = np.inf
+        self.l1 = np.append(objective.feature_l1, 0.0)
+        self.l2 = np.append(objective.feature_l2, 0.0)
+        self.radius = np.repeat(_RADIUS / np.append(columns.reach, 1.0), K).reshape(d1, K)
+        self.centre = columns.centred and objective.fit_intercept
+        if columns.centred:  # centred weights take the intercept along, beyond any radius of its own
+            self.radius[-1] = np.inf
         self._first_worst = None
         self._grouped = is_grouped(objective)
-        self._least_radius = _LEAST_SHARE * self._radius  # a weight that rested for long may still wake up
-        self._A = np.empty((K, objective.n_rows), self._dtype)
-        self._s = np.empty(objective.n_rows, self._dtype)
+        self._least_radius = _LEAST_SHARE * self.radius  # a weight that rested for long may still wake up
+        n = columns.swept.n
+        self.entries = float(K * (n * (d1 - 1) if columns.centred else n / columns.share[-1]))
+        self.A = np.empty((K, n), columns.dtype)
+        self.s = np.empty(n, columns.dtype) if K > 1 else None
+        self.shifted = np.empty(K)
+
+    def count(self, share):
+        self._objective.passes += share
 
     def penalty(self, theta):
-        sizes = np.linalg.norm(theta, axis=1, keepdims=True) if self._grouped else np.abs(theta)
-        return float((self._l1[:, np.newaxis] * sizes).sum())
-
-    def least_subgradient(self, theta, grad):
-        l1 = self._l1[:, np.newaxis]
         if self._grouped:
-            size, steepness = (np.linalg.norm(v, axis=1, keepdims=True) for v in (theta, grad))
-            at_zero = grad * np.maximum(1.0 - l1 / np.where(steepness > 0, steepness, np.inf), 0.0)
-            at_zero[steepness[:, 0] <= l1[:, 0]] = 0.0
-            return np.where(size == 0.0, at_zero, grad + l1 * theta / np.where(size > 0, size, 1.0))
-        at_zero = np.sign(grad) * np.maximum(np.abs(grad) - l1, 0.0)
-        return np.where(theta == 0.0, at_zero, grad + l1 * np.sign(theta))
+            return float(self.l1 @ np.linalg.norm(theta, axis=1))
+        return float(self.l1 @ np.abs(theta).sum(axis=1))
 
-    def minimise(self, theta, grad, rng):
-        """Where the model at ``theta`` is least, and whether the largest violation came down as far as it should."""
-        Q, P = self._weights(theta)
-        self._A.fill(0)
-        self._s.fill(0)
-        V = theta.copy()
-        parts = [_Part(self, Q, P, grad, theta, V, *chosen) for chosen in self._candidates(theta, grad)]
+    def parts(self, theta, grad):
+        """Weights that may move: those that are not zero, or whose slope is more than their penalty."""
+        l1 = self.l1[:, np.newaxis]
+        if self._grouped:
+            active = np.linalg.norm(grad, axis=1, keepdims=True) > l1
+            active = np.broadcast_to(active, theta.shape) | (theta != 0.0)
+        else:
+            active = np.abs(grad) > l1
+            active |= theta != 0.0
+        active[-1] = self._objective.fit_intercept
+        parts = []
+        if self._grouped:
+            groups = active.any(axis=1) & (self.l1 > 0)
+            together = np.flatnonzero(np.broadcast_to(groups[:, np.newaxis], theta.shape))
+            parts.append(_Part(self, together, True, theta, grad))
+            active[groups] = False
+        parts.append(_Part(self, np.flatnonzero(active), False, theta, grad))
+        return parts
+
+    def minimise(self, theta, grad, parts, Q, P, rng):
+        """The step to where the model is least, and whether the largest violation came down as far as it should."""
+        self.A.fill(0)
+        if self.s is not None:
+            self.s.fill(0)
+        self.shifted.fill(0)
+        for part in parts:
+            part.open(Q, P, grad)
         worst = first_worst = max(part.sweep(rng) for part in parts)
         self._first_worst = self._first_worst or worst or 1.0
-        target = 0.4 * min(1.0, 0.1 + worst / self._first_worst) * first_worst
+        goal = 0.4 * min(1.0, 0.1 + worst / self._first_worst) * first_worst
         for _ in range(_SWEEPS):
-            if worst <= target:
+            if worst <= goal:
                 if all(part.complete for part in parts):
                     break
                 for part in parts:  # those left out may have woken up
@@ -274,38 +375,26 @@ class _Model:
                 for part in parts:
                     part.leave_out(worst)
             worst = max(part.sweep(rng) for part in parts)
-        return V, worst <= target
-
-    def _candidates(self, theta, grad):
-        """Pairs j K + k that may move, and whether each feature's move together."""
-        active = self.least_subgradient(theta, grad) != 0.0
-        active |= theta != 0.0
-        active[-1] = self._objective.fit_intercept
-        if self._grouped:
-            groups = active.any(axis=1) & (self._l1 > 0)
-            yield np.flatnonzero(np.broadcast_to(groups[:, np.newaxis], theta.shape)), True
-            active[groups] = False
-        yield np.flatnonzero(active), False
+        target = theta.copy()
+        for part in parts:
+            target.ravel()[part.pairs] = part.table["v"]
+        if self.columns.centred:
+            target[-1] += self.shifted
+        return _Step(theta, target, parts), worst <= goal
 
     def held(self, step):
         """Whether some weight went as far as it may."""
-        return bool((np.abs(step) >= 0.999 * self._radius).any())
+        return any(
+            (np.abs(moves) >= 0.999 * self.radius.take(part.pairs)).any() for part, moves in step.parts
+        )
 
-    def adapt(self, step):
+    def adapt(self, step, t):
         """Let a weight go twice as far next time as it went now, and half as far as it might have."""
-        self._radius = np.maximum(np.maximum(2.0 * np.abs(step), 0.5 * self._radius), self._least_radius)
-
-    def _weights(self, theta):
-        """Q and P of kernels/coordinate.pxi."""
-        objective = self._objective
-        proba = predict(objective.X, theta.astype(objective.dtype), "proba", objective.n_threads)
-        objective.passes += 0.5
-        mass = self._mass.astype(self._dtype)
-        if objective.K == 1:
-            Q = (mass * proba[:, 0] * proba[:, 1]).astype(self._dtype)[np.newaxis]
-            return np.ascontiguousarray(Q), np.zeros_like(Q)
-        P = np.ascontiguousarray(proba.T, self._dtype)
-        return P * mass, P
+        for part, moves in step.parts:
+            least, radius = self._least_radius.take(part.pairs), self.radius.take(part.pairs)
+            self.radius.ravel()[part.pairs] = np.maximum(
+                np.maximum(2.0 * t * np.abs(moves), 0.5 * radius), least
+            )
 
 
 def is_grouped(objective):
@@ -323,59 +412,14 @@ def _move_inside(problem, theta, value, grad, max_steps):
     return problem.theta(u), value, problem.gradient(grad)
 
 
-def _line_search(objective, model, theta, value, target, step, fall, rounding):
-    t = 1.0
+def _line_search(loss, step, value, penalty, rounding):
+    """The t that is accepted, and the value there; None if none was."""
+    t, fall = 1.0, step.fall
     noise = rounding * abs(value)
     for _ in range(_HALVINGS):
-        new = target if t == 1.0 else theta + t * step
-        new_value, grad = objective.value_and_grad(new)
-        new_value += model.penalty(new)
+        new_value = loss.along(step, t) + penalty + step.more_penalty(t)
         enough = value - _SUFFICIENT_DECREASE * t * fall
         if new_value <= enough + (noise if fall <= noise else 0.0):
-            return new, new_value, grad
+            return t, new_value
         t *= 0.5
     return None
-
-
-def _columns(objective):
-    """The kernels' view of the columns of X, the share of all entries that each column holds, what was taken off each
-    (the intercept's comes last), the dtype, and how far each reaches.
-
-    In single precision, unless there is little of it: what it costs in accuracy shrinks with the step, for the gradient
-    comes in double precision.
-    """
-    X, (n, d) = objective.X, objective.X.shape
-    mass = objective.row_masses()
-    mean = np.zeros(d + 1)
-    if isinstance(X, np.ndarray):
-        mean[:-1] = column_moments(X, mass)[0]
-    reach = _reach(X if mass.all() else X[np.flatnonzero(mass)], mean[:-1])
-    moderate = reach.min() > 1e-15 and reach.max() < 1e15
-    dtype = np.dtype(np.float32 if moderate and work(X, objective.K) > _SMALL else np.float64)
-    if isinstance(X, np.ndarray):
-        # Dense columns come centred: single precision then holds what differs from row to row.
-        if not objective.fit_intercept:
-            mean[:] = 0.0
-        columns = np.empty((n, d), dtype, order="F")
-        np.subtract(X, mean[:-1], out=columns, casting="same_kind")
-        return kernels.Columns(columns), np.full(d + 1, 1.0 / d), mean, dtype, reach
-    X = X.astype(dtype).tocsc()
-    X.sum_duplicates()
-    share = np.append(np.diff(X.indptr), n) / max(X.nnz, 1)
-    return kernels.Columns((X.data, X.indices, X.indptr, n, d)), share, mean, dtype, reach
-
-
-def _reach(X, mean):
-    """The largest deviation of each column from its mean (dense), or its largest entry (sparse)."""
-    if isinstance(X, np.ndarray):
-        reach = np.maximum(X.max(axis=0) - mean, mean - X.min(axis=0))
-    else:
-        reach = np.zeros(X.shape[1])
-        np.maximum.at(reach, X.indices, np.abs(X.data))
-    return np.where(reach > 0, reach, 1.0)
-
-
-def _log_odds(objective):
-    """The best intercepts where W = 0."""
-    value, grad = objective.value_and_grad(objective.initial())
-    return _logit(_frequencies(value, grad[-1]))

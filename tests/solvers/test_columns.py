@@ -1,0 +1,150 @@
+"""Columns of X, and the binary loss by columns: against SciPy's matrices and the objective's own passes."""
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from numpy.testing import assert_allclose, assert_array_equal
+from options import OPTIONS, objective
+
+from fastxent import kernels
+from fastxent.objective import Objective
+from fastxent.solvers import columns, prox_newton
+
+
+def rows(dtype=np.float64, index=np.int32, n=60, d=25):
+    """CSR rows with an empty row and an empty column."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(n, d)) * (rng.random((n, d)) < 0.2)
+    X[7] = X[:, 3] = 0
+    X = sp.csr_matrix(X.astype(dtype))
+    X.indices, X.indptr = X.indices.astype(index), X.indptr.astype(index)
+    return X
+
+
+def turned(X):
+    n, d = X.shape
+    indptr, indices, values, reach = (
+        np.empty(d + 1, X.indptr.dtype),
+        *map(np.empty_like, (X.indices, X.data)),
+        np.empty(d),
+    )
+    twice = kernels.columns_of_rows((X.data, X.indices, X.indptr, n, d), indptr, indices, values, reach)
+    return (values, indices, indptr, n, d), reach, twice
+
+
+@pytest.mark.parametrize("index", [np.int32, np.int64])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_columns_of_rows_and_their_products(dtype, index):
+    X = rows(dtype, index)
+    arrays, reach, twice = turned(X)
+    wanted = X.tocsc()
+    for got, expected in zip(arrays, (wanted.data, wanted.indices, wanted.indptr), strict=False):
+        assert_array_equal(got, expected)
+    assert_array_equal(reach, np.abs(X.toarray()).max(axis=0))
+    assert not twice
+    view = kernels.Columns(arrays)
+    rng = np.random.default_rng(1)
+    r, out = rng.normal(size=60), np.full(25, np.nan)
+    view.products(r, out, 0, 10)
+    view.products(r, out, 10, 25)
+    assert_allclose(out, X.toarray().astype(float).T @ r, rtol=1e-13, atol=1e-15)
+    z, steps, features = r.copy(), rng.normal(size=4), np.array([20, 3, 0, 24])
+    view.add_to(z, features, steps, 0, 3)
+    assert_allclose(z, r + X.toarray().astype(float)[:, features[:3]] @ steps[:3], rtol=1e-13)
+
+
+def test_a_column_that_names_a_row_twice_is_noticed():
+    X = rows()
+    X.indices[X.indptr[5] + 1] = X.indices[X.indptr[5]]
+    assert turned(X)[2]
+
+
+def test_what_does_not_fit_is_refused():
+    view, z = kernels.Columns(turned(rows())[0]), np.zeros(60)
+    for first, stop in [(-1, 2), (0, 26), (5, 3)]:
+        with pytest.raises((ValueError, IndexError)):
+            view.products(z, np.empty(25), first, stop)
+    with pytest.raises(ValueError, match="sparse"):
+        kernels.Columns(np.asfortranarray(np.ones((3, 2)))).products(np.ones(3), np.empty(2), 0, 2)
+
+
+@pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
+@pytest.mark.parametrize("l2", [0.0, 0.02])
+def test_binary_loss_is_the_objectives(options, l2):
+    problem = objective(2, storage="csr32", l2=l2, **options)
+    loss = columns.loss_of(problem)
+    assert isinstance(loss, columns.BinaryLoss)
+    theta = np.random.default_rng(2).normal(size=problem.shape)
+    theta[2] = 0.0
+    theta[-1] *= problem.fit_intercept
+    (value, grad), (wanted, wanted_grad) = loss.at(theta), problem.value_and_grad(theta)
+    assert value == pytest.approx(wanted, rel=1e-14)
+    assert_allclose(grad, wanted_grad, rtol=1e-11, atol=1e-15)
+    # The curvature of the intercept is the sum of the rows'.
+    along = problem.initial()
+    along[-1] = problem.fit_intercept
+    if problem.fit_intercept:
+        assert loss.curvature(theta)[0].sum() == pytest.approx(problem.hessp(theta, along)[-1, 0], rel=1e-12)
+
+
+@pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
+@pytest.mark.parametrize("storage", ["dense", "csr32"])
+def test_log_odds_balance_the_classes(options, storage):
+    if options.get("fit_intercept") is False:
+        options = {}
+    problem = objective(2, storage=storage, **options)
+    theta = problem.initial()
+    theta[-1] = columns.loss_of(problem).log_odds()
+    assert problem.value_and_grad(theta)[1][-1, 0] == pytest.approx(0.0, abs=1e-14)
+
+
+def binary(n_threads=1, dtype=np.float64, n=20_000):
+    rng = np.random.default_rng(3)
+    X = sp.random_array((n, 200), density=0.1, format="csr", rng=rng, dtype=np.float64).astype(dtype)
+    y = (X @ rng.normal(size=200) + rng.normal(size=n) > 0).astype(np.intp)
+    return Objective(X, y, n_classes=2, binary=True, l1=1e-3, n_threads=n_threads)
+
+
+def test_same_bits_for_any_number_of_threads():
+    results = []
+    for n_threads in (1, 2, 5):
+        problem = binary(n_threads)
+        results.append(prox_newton.solve(problem, problem.initial(), tol=1e-8, max_iter=50))
+    assert len(columns.columns_of(problem).bounds) > 3
+    for result in results[1:]:
+        assert_array_equal(result.theta, results[0].theta)
+        assert result.history["loss"] == results[0].history["loss"]
+
+
+def test_single_and_double_precision_sweeps_end_at_the_same_optimum(monkeypatch):
+    problem = binary(n=5000)
+    double = prox_newton.solve(problem, problem.initial(), tol=1e-12, max_iter=50)
+    monkeypatch.setattr(columns, "_MANY", 0)
+    monkeypatch.setattr(columns, "SMALL", 0)
+    problem = binary(n=5000)
+    single = prox_newton.solve(problem, problem.initial(), tol=1e-12, max_iter=50)
+    assert columns.columns_of(problem).dtype == np.float32
+    assert single.value == pytest.approx(double.value, rel=1e-13)
+    assert_array_equal(single.theta == 0, double.theta == 0)
+
+
+@pytest.mark.parametrize("K", [2, 3])
+def test_rows_of_weight_zero_are_as_good_as_gone(K):
+    weighted = objective(K, storage="csr32", sample_weight=True, l1=0.01)
+    target, _, weight, _, _ = weighted.targets
+    kept = np.flatnonzero(weight)
+    fewer = Objective(
+        weighted.X[kept], target[kept], n_classes=K, binary=K == 2, sample_weight=weight[kept], l1=0.01
+    )
+    thetas = [prox_newton.solve(p, p.initial(), tol=1e-13, max_iter=100).theta for p in (weighted, fewer)]
+    assert_allclose(*thetas, rtol=1e-6, atol=1e-9)
+    assert_array_equal(*(theta == 0 for theta in thetas))
+
+
+def test_entries_named_twice_add_up():
+    problem = objective(2, storage="csr32", l1=0.01)
+    X = problem.X
+    split = sp.csr_array((np.repeat(0.5 * X.data, 2), np.repeat(X.indices, 2), 2 * X.indptr), shape=X.shape)
+    other = Objective(split, problem.targets[0], n_classes=2, binary=True, l1=0.01)
+    thetas = [prox_newton.solve(p, p.initial(), tol=1e-13, max_iter=100).theta for p in (problem, other)]
+    assert_allclose(*thetas, rtol=1e-7)
