@@ -178,6 +178,22 @@ class Objective:
             n_threads=self.n_threads,
         )
 
+    def over(self, X, chosen, share):
+        """Return the mean loss, without penalties, of the rows `chosen` with other features, X, whose weights are
+        multiplied by `share`."""
+        target, sample_weight, class_weight, smoothing = self._data
+        return Objective(
+            X,
+            target[chosen].astype(X.dtype) if target.ndim == 2 else target[chosen],
+            n_classes=self.n_classes,
+            binary=self.binary,
+            sample_weight=share if sample_weight is None else share * sample_weight[chosen],
+            class_weight=class_weight,
+            label_smoothing=smoothing,
+            fit_intercept=self.fit_intercept,
+            n_threads=self.n_threads,
+        )
+
     def on_features(self, chosen):
         """Return the loss, without penalties, over some of the features (a mask)."""
         target, sample_weight, class_weight, smoothing = self._data

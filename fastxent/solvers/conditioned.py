@@ -15,10 +15,19 @@ optimum, and what ``tol`` means, are untouched: only steps and conjugate directi
 Without an intercept there is nothing to centre, and the mean square takes the place of the variance.
 """
 
+import functools
+
 import numpy as np
 import scipy.sparse as sp
 
-_BLOCK = 1 << 20
+from .. import kernels, parallel
+from ..objective import bind, split
+from .pieces import Pieces
+
+_RANGE, _RANGES = (
+    1 << 19,
+    32,
+)  # entries of a range of rows whose moments are taken apart, and most such ranges
 
 
 class Conditioned:
@@ -43,7 +52,7 @@ class Conditioned:
         self.objective = self._objective = objective
         key = "moments" if row_weight is None else "weighted moments"
         if key not in objective.memo:
-            objective.memo[key] = column_moments(objective.X, row_weight)
+            objective.memo[key] = column_moments(objective.X, row_weight, objective.n_threads)
         mean, deviation = (moment.copy() for moment in objective.memo[key])
         if not objective.fit_intercept:
             mean, deviation = np.zeros_like(mean), np.hypot(mean, deviation)
@@ -55,7 +64,9 @@ class Conditioned:
         width = np.append(np.hypot(root_q * deviation, np.sqrt(objective.feature_l2)), root_q)
         width[width == 0.0] = 1.0
         self._scale = 1.0 / width[:, np.newaxis]
-        self._mean = mean[:, np.newaxis]
+        self._mean = np.append(mean, 0.0)[:, np.newaxis]  # the intercept's own column is not centred
+        self._row_squares = None
+        self.pieces = Pieces(objective.shape, objective.n_threads)
         self.mean, self.scale = mean, self._scale
         # The Hessian of the L2 penalty in u, one number for each row of u.
         self.ridge = np.append(objective.feature_l2, 0.0)[:, np.newaxis] * np.square(self._scale)
@@ -66,71 +77,99 @@ class Conditioned:
 
     def theta(self, u):
         """T u: the parameters of the objective."""
-        theta = u * self._scale
-        theta[-1] -= (self._mean.T @ theta[:-1])[0]
+        theta = np.empty_like(u)
+
+        def part(rows):
+            np.multiply(u[rows], self._scale[rows], out=theta[rows])
+            return self._mean[rows].T @ theta[rows]
+
+        shift = sum(self.pieces.map(part))
+        theta[-1] -= shift[0]
         return theta
 
     def variables(self, theta):
         """u, from parameters (d + 1, K) of any float dtype."""
         u = np.array(theta, dtype=np.float64, order="C")
-        u[-1] += (self._mean.T @ u[:-1])[0]
+        u[-1] += (self._mean.T @ u)[0]
         u /= self._scale
         return u
 
     def gradient(self, grad):
         """The gradient in theta, from the gradient in u."""
         original = grad / self._scale
-        original[:-1] += self._mean * original[-1]
+        original += self._mean * original[-1]
         return original
+
+    def centred_rows(self, chosen):
+        """a_i of some rows, dense, without the intercept's entry: theta'x = u'a."""
+        rows = self.objective.X[chosen]
+        return ((rows.toarray() if sp.issparse(rows) else rows) - self.mean) * self.scale[:-1, 0]
+
+    def row_squares(self):
+        """|a_i|^2 of every row, the intercept's entry in it."""
+        if self._row_squares is None:
+            self._row_squares = np.empty(self.objective.n_rows)
+
+            def part(rows):
+                A = self.centred_rows(rows)
+                self._row_squares[rows] = np.einsum("ij,ij->i", A, A) + self.scale[-1, 0] ** 2
+
+            Pieces(self.objective.X.shape, self.objective.n_threads).map(part)
+        return self._row_squares
 
     def value_and_grad(self, u):
         value, grad = self._objective.value_and_grad(self.theta(u))
         return value, self.pull_back(grad)
+
+    def evaluate(self, u):
+        """F, the gradient in u, theta, and the largest entry of the gradient in theta."""
+        theta = self.theta(u)
+        value, grad = self._objective.value_and_grad(theta)
+        largest = np.max(self.pieces.map(lambda rows: max(grad[rows].max(), -grad[rows].min())))
+        return value, self.pull_back(grad), theta, float(largest)
 
     def hessp(self, u, v):
         return self.pull_back(self._objective.hessp(self.theta(u), self.theta(v)))
 
     def pull_back(self, grad):
         """The gradient in u, from the gradient in theta, in place."""
-        grad[:-1] -= self._mean * grad[-1]
-        grad *= self._scale
+        of_intercept = grad[-1].copy()
+
+        def part(rows):
+            grad[rows] -= self._mean[rows] * of_intercept
+            grad[rows] *= self._scale[rows]
+
+        self.pieces.map(part)
         return grad
 
 
-def column_moments(X, row_weight=None):
+def column_moments(X, row_weight=None, n_threads=None):
     """Weighted mean and standard deviation (float64) of each column of a dense or CSR matrix.
 
     The deviation is taken around the mean, so that a column far from zero keeps its digits.
     """
     n, d = X.shape
-    weight = np.ones(n) if row_weight is None else row_weight
-    total = weight.sum()
-    mean, square = np.zeros(d), np.zeros(d)
+    weight = None if row_weight is None else np.ascontiguousarray(row_weight, np.float64)
+    rows = bind(X, 1)
+    ranges = max(1, min(_RANGES, X.size // max(_RANGE, 8 * d)))
+    bounds = split(X, ranges, 1)
+
+    def moments(i):
+        out = np.zeros((5, d))
+        kernels.moments_of_columns(rows, bounds[i], bounds[i + 1], weight, out)
+        return out[:3]
+
+    mass, mean, square = functools.reduce(_joined, parallel.run(moments, ranges, n_threads))
     if sp.issparse(X):
-        stored = np.zeros(d)
-        for columns, entries, weights in _entries(X, weight):
-            stored += np.bincount(columns, weights=weights, minlength=d)
-            mean += np.bincount(columns, weights=weights * entries, minlength=d)
-        mean /= total
-        for columns, entries, weights in _entries(X, weight):
-            square += np.bincount(columns, weights=weights * np.square(entries - mean[columns]), minlength=d)
-        square += np.maximum(total - stored, 0.0) * np.square(mean)
-    else:
-        blocks = [slice(start, start + max(1, _BLOCK // d)) for start in range(0, n, max(1, _BLOCK // d))]
-        for rows in blocks:
-            mean += weight[rows] @ X[rows]
-        mean /= total
-        for rows in blocks:
-            square += weight[rows] @ np.square(X[rows] - mean)
-    return mean, np.sqrt(square / total)
+        total = float(n if weight is None else weight.sum())
+        rest = np.maximum(total - mass, 0.0)
+        mass, mean, square = _joined((mass, mean, square), (rest, np.zeros(d), np.zeros(d)))
+    return mean, np.sqrt(np.divide(square, mass, out=square, where=mass > 0))
 
 
-def _entries(X, weight):
-    """Columns, values and row weights of the stored entries of a CSR matrix, some rows at a time."""
-    ends = np.searchsorted(X.indptr, np.arange(_BLOCK, X.indptr[-1] + _BLOCK, _BLOCK), side="left")
-    start = 0
-    for end in np.unique(np.minimum(ends, X.shape[0])):
-        inside = slice(X.indptr[start], X.indptr[end])
-        counts = np.diff(X.indptr[start : end + 1])
-        yield X.indices[inside], X.data[inside], np.repeat(weight[start:end], counts)
-        start = end
+def _joined(a, b):
+    """Mass, mean and sum of squares around it of two sets of rows together (moments.pxi)."""
+    mass = a[0] + b[0]
+    share = np.divide(b[0], mass, out=np.zeros_like(mass), where=mass > 0)
+    delta = b[1] - a[1]
+    return mass, a[1] + share * delta, a[2] + b[2] + a[0] * share * np.square(delta)

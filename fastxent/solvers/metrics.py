@@ -7,9 +7,9 @@ its probabilities are p_i, its share of the weights c_i, and
     |p_i|^2
 
 A metric is made by ``build(problem, u)``; its ``solve(R)`` is (model of H)^-1 R, and one that knows its own
-scale, and follows u between refreshes, has a ``move(u)``. The models:
+scale, and follows u between refreshes, has a ``move(u, damping)``. The models:
 
-    diagonal   variances of the columns under the weights c_i w_i  (x)  sum_i c_i (diag p_i - p_i p_i')
+    diagonal   variances of the columns under the weights c_i w_i  (x)  diag(beta) - beta beta' / s
     gram       sum_i c_i w_i a_i a_i' / (K - 1), the same for every class; exact for two classes and where W = 0
     nystrom    the same, of rank 50 and a multiple of the identity
     full       H itself, where (d + 1) K is small
@@ -29,44 +29,65 @@ curvature: w_i is kept above a thousandth of its mean, or a few rows would make 
 import numpy as np
 import scipy.linalg
 
-from ..objective import Objective
+from .. import parallel
 from ..prediction import predict
 from .conditioned import column_moments
+from .pieces import Pieces
 
 _LEAST_CURVATURE = 1e-3
-_JITTER = 1e-9
+_JITTER, _JITTER_SINGLE = 1e-9, 1e-7
 _RANK = 50
 _GRAM_ROWS = 10  # rows of the sample, per column
 _FULL_ROWS = 2  # per unknown
 _FEW_ROWS = 2000
+_SAMPLED_PART = 16  # of the rows, one is in a sample at least
 _SAMPLE_SIZE = 5e7  # entries of an explicit sample, at most
-_BLOCK = 1 << 22
 _CG_STEPS = 100
 _CG_REDUCTION = 0.3
 
 
 class Diagonal:
-    """Variance of each column (x) one matrix over the classes."""
+    """Variance v_j of each column  (x)  diag(beta) - beta beta' / s,  beta_k = sum_i c_i p_ik (1 - p_ik), s their sum.
+
+    For a row of R that is a diagonal solve and a correction of rank one (J. Sherman, W. J. Morrison, 1950):
+
+        D_k = v beta_k + e,   x = R / D,   x += (v beta / D) (beta.x) / sum_k (beta_k e / D_k)      e: penalty, floor
+    """
 
     def __init__(self, problem, u):
         objective = problem.objective
-        weight, classes = _curvature(objective, problem.theta(u))
-        mean, deviation = column_moments(objective.X, weight)
+        weight, beta = _curvature(problem, u)
+        mean, deviation = column_moments(objective.X, weight, objective.n_threads)
         if not objective.fit_intercept:
             mean, deviation = np.zeros_like(mean), np.hypot(mean, deviation)
         scale = problem.scale
-        self._shift = (mean - problem.mean)[:, np.newaxis] * scale[:-1] / scale[-1]
-        e, self._turn = np.linalg.eigh(classes)
-        e = np.maximum(e, _LEAST_CURVATURE * e.max())
-        columns = np.append(deviation, 1.0)[:, np.newaxis] * scale
-        self._inverse = 1.0 / (np.square(columns) * e + problem.ridge + _JITTER * e.max())
+        self._shift = np.append((mean - problem.mean) * scale[:-1, 0] / scale[-1], 0.0)[:, np.newaxis]
+        self._pieces = problem.pieces
+        self._inverse, self._share = np.empty((2, len(scale), len(beta)))
+        least = _LEAST_CURVATURE * beta.max()
+        variance = np.square(np.append(deviation, 1.0)[:, np.newaxis] * scale)
+
+        def part(rows):
+            v, rest = variance[rows], variance[rows] * least + problem.ridge[rows] + _JITTER * beta.max()
+            inverse = np.divide(1.0, v * beta + rest, out=self._inverse[rows])
+            np.multiply(v / (inverse * rest @ beta)[:, np.newaxis] * beta, inverse, out=self._share[rows])
+
+        self._pieces.map(part)
+        self._beta = beta
+        self._coupled = len(beta) > 1
 
     def solve(self, R):
-        R = R.copy()
-        R[:-1] -= self._shift * R[-1]
-        R = (R @ self._turn * self._inverse) @ self._turn.T
-        R[-1] -= (self._shift.T @ R[:-1])[0]
-        return R
+        X = np.empty_like(R)
+        last = R[-1].copy()
+
+        def part(rows):
+            x = np.multiply(R[rows] - self._shift[rows] * last, self._inverse[rows], out=X[rows])
+            if self._coupled:
+                x += self._share[rows] * (x @ self._beta)[:, np.newaxis]
+            return self._shift[rows].T @ x
+
+        X[-1] -= sum(self._pieces.map(part))[0]
+        return X
 
 
 class Gram:
@@ -134,54 +155,113 @@ class Full:
 
 
 class Sampled:
-    """The Hessian over a sample, wherever u is now, by conjugate gradients that the shared model preconditions."""
+    """The Hessian over a sample, wherever u is now, by conjugate gradients that the shared model preconditions.
+
+    A row is drawn in proportion to its trace in the Hessian, c_i w_i |a_i|^2, but for a fifth that all rows share
+    alike, and weighs as much less as it is drawn more often: rows that are certain say nothing, and few rows have
+    entries in a rare column. Labels do not enter a Hessian, and its errors do not enter the solution: single precision
+    will do.
+    """
 
     def __init__(self, problem, u):
         objective = problem.objective
-        A, mass, P = _sample(problem, u, _GRAM_ROWS * (objective.n_features + 1))
-        self._shared = _shared_factor(problem, A, _shared_weight(objective, mass, P))
-        self._width = np.ones((A.shape[1], 1))
+        self._problem, self._ridge = problem, problem.ridge
+        self._width = np.ones((u.shape[0], 1))
         self._width[-1] = problem.scale[-1]
-        self._ridge = problem.ridge
-        self._counter = objective
-        self._passes = len(A) / objective.n_rows  # of one product, whose rows are in single precision
-        # Labels do not enter a Hessian. Its errors do not enter the solution either: single precision will do.
-        self._rows = Objective(
-            A[:, :-1].astype(np.float32, order="C"),
-            np.zeros(len(A), np.intp),
-            n_classes=objective.n_classes,
-            binary=objective.binary,
-            sample_weight=mass,
-            fit_intercept=objective.fit_intercept,
-            n_threads=objective.n_threads,
-        )
-        self.move(u)
+        least = objective.n_rows // _SAMPLED_PART
+        chosen, share, P = _drawn(problem, u, max(_FEW_ROWS, _GRAM_ROWS * u.shape[0], least))
+        A = np.empty((len(chosen), objective.n_features), np.float32)
 
-    def move(self, u):
-        self._at = u * self._width
+        def fill(rows):
+            A[rows] = problem.centred_rows(chosen[rows])
+
+        Pieces(A.shape, objective.n_threads).map(fill)
+        self._rows = objective.over(A, chosen, share)
+        self._passes = len(A) / objective.n_rows
+        self._mass = objective.row_masses()[chosen] * share
+        self.is_part = len(A) < objective.n_rows
+        self._share(P)
+        self.move(u, 0.0)
+
+    def follow(self, u):
+        """Take the shared model at u, over the same rows."""
+        self._share(
+            predict(self._rows.X, (u * self._width).astype(np.float32), "proba", self._rows.n_threads)
+        )
+
+    def _share(self, P):
+        """The inverse of the shared model's Cholesky factor, from half of the rows.
+
+        Products with it and its transpose are faster than solves, and stay positive definite in single precision.
+        """
+        half = slice(None, None, 2 if self.is_part else 1)
+        A, P, mass = self._rows.X[half], P[half], self._mass[half] / self._mass[half].sum()
+        weight = np.sqrt(_shared_weight(self._problem.objective, mass, P))
+        last = self._width[-1, 0] if self._problem.fit_intercept else 0.0
+        step = max(1024, -(-len(A) // 8))
+
+        def product(i):
+            rows = slice(i * step, (i + 1) * step)
+            B = np.empty((len(weight[rows]), A.shape[1] + 1), np.float32)
+            np.multiply(A[rows], weight[rows, np.newaxis], out=B[:, :-1], casting="same_kind")
+            B[:, -1] = weight[rows] * last
+            return B.T @ B
+
+        pieces = parallel.run(product, -(-len(A) // step), self._problem.objective.n_threads)
+        C = np.sum(pieces, axis=0, dtype=np.float64)
+        C[np.diag_indices_from(C)] += self._ridge[:, 0] + _JITTER_SINGLE * np.trace(C) / len(C)
+        if not self._problem.fit_intercept:
+            C[-1, -1] = 1.0
+        L = np.tril(_factor(C)[0])
+        self._inverse = scipy.linalg.lapack.dtrtri(L, lower=1)[0].astype(np.float32)
+
+    def move(self, u, damping):
+        """Take the Hessian at u, plus `damping` times the shared model."""
+        self._at, self._damping = u * self._width, damping
+
+    @property
+    def rounding(self):
+        """Relative differences of `evaluate` that may be rounding."""
+        return 16 * float(np.finfo(np.float32).eps)
 
     def _times(self, V):
-        self._counter.passes += self._passes
+        self._problem.objective.passes += self._passes
         return self._rows.hessp(self._at, V * self._width) * self._width + self._ridge * V
 
+    def shared(self, R):
+        """The shared model's inverse times R."""
+        return (self._inverse.T @ (self._inverse @ R.astype(np.float32))).astype(np.float64)
+
+    def evaluate(self, u):
+        """F and its gradient, over the sample."""
+        self._problem.objective.passes += self._passes
+        value, grad = self._rows.value_and_grad(u * self._width)
+        grad *= self._width
+        slope = self._ridge * u
+        return value + 0.5 * np.vdot(u, slope), grad + slope
+
     def solve(self, R):
+        size = np.abs(R).max() or 1.0
+        R = R / size  # far from the limits of single precision
         X = np.zeros_like(R)
-        residual = R.copy()
-        search = Z = _solve(self._shared, residual)
-        size = first = np.vdot(residual, Z)
+        residual = R
+        search = Z = self.shared(residual)
+        damped = residual  # the shared model times search
+        square = first = np.vdot(residual, Z)
         for _ in range(_CG_STEPS):
-            image = self._times(search)
+            image = self._times(search) + self._damping * damped
             curvature = np.vdot(search, image)
             if not curvature > 0:
                 break
-            X += (size / curvature) * search
-            residual -= (size / curvature) * image
-            Z = _solve(self._shared, residual)
-            size, before = np.vdot(residual, Z), size
-            if size <= _CG_REDUCTION**2 * first:
+            X += (square / curvature) * search
+            residual = residual - (square / curvature) * image
+            Z = self.shared(residual)
+            square, before = np.vdot(residual, Z), square
+            if square <= _CG_REDUCTION**2 * first:
                 break
-            search = Z + (size / before) * search
-        return X if X.any() else Z
+            search = Z + (square / before) * search
+            damped = residual + (square / before) * damped
+        return (X if X.any() else Z) * size
 
 
 def full(problem, u):
@@ -209,6 +289,42 @@ def _sample(problem, u, count):
         predict(sample.X, problem.theta(u).astype(sample.dtype), "proba", sample.n_threads), np.float64
     )
     return A, mass / max(mass.sum(), np.finfo(float).tiny), P
+
+
+def _drawn(problem, u, count):
+    """Rows of a sample in order, what 1 / (chance of being drawn) makes of their weight, and their probabilities.
+
+    All rows, if there are no more than `count`.
+    """
+    objective = problem.objective
+    n, K = objective.n_rows, objective.n_classes
+    if u.any():
+        P = predict(objective.X, problem.theta(u).astype(objective.dtype), "proba", objective.n_threads)
+    else:
+        P = np.broadcast_to(1.0 / K, (n, K))
+    if n <= count:
+        return np.arange(n), np.ones(n), P
+    mass = objective.row_masses()
+    mass /= mass.sum()
+    curvature = np.empty(n)
+
+    def part(rows):
+        squares = np.einsum("ik,ik->i", P[rows], P[rows], dtype=np.float64)
+        curvature[rows] = mass[rows] * np.maximum(1.0 - squares, 0.0)
+
+    Pieces(P.shape, objective.n_threads).map(part)
+    trace = curvature * problem.row_squares()
+    chance = 0.8 * _shares(trace) + 0.1 * _shares(curvature) + 0.1 * mass
+    before = np.cumsum(chance)
+    strata = (np.arange(count) + np.random.default_rng(0).random(count)) / count  # a draw in each
+    draws = np.minimum(strata * before[-1], np.nextafter(before[-1], 0.0))
+    times = np.bincount(np.searchsorted(before, draws, side="right"), minlength=n)
+    chosen = np.flatnonzero(times)
+    return chosen, times[chosen] / (count * chance[chosen]), P[chosen]
+
+
+def _shares(x):
+    return x / max(x.sum(), np.finfo(float).tiny)
 
 
 def _shared_weight(objective, mass, P):
@@ -242,22 +358,24 @@ def _factor(H):
             jitter += more
 
 
-def _curvature(objective, theta):
-    """c_i w_i of all rows, and sum_i c_i (diag p_i - p_i p_i')."""
-    theta = theta.astype(objective.dtype)
+def _curvature(problem, u):
+    """c_i w_i of all rows, and sum_i c_i p_i (1 - p_i), a number for each class (two classes: their one)."""
+    objective = problem.objective
     mass = objective.row_masses()
     mass *= (objective.total_weight > 0) / max(objective.total_weight, 1e-300)
-    K = objective.n_classes
-    weight, classes = np.empty(objective.n_rows), np.zeros((K, K))
-    for start in range(0, objective.n_rows, step := max(1, _BLOCK // K)):
-        rows = slice(start, start + step)
-        P = np.asarray(predict(objective.X[rows], theta, "proba", objective.n_threads), np.float64)
-        c = mass[rows]
-        weight[rows] = c * (1.0 - np.einsum("ik,ik->i", P, P))
-        classes += np.diag(c @ P) - (P * c[:, np.newaxis]).T @ P
+    P = predict(objective.X, problem.theta(u).astype(objective.dtype), "proba", objective.n_threads)
+    weight = np.empty(objective.n_rows)
+
+    def part(rows):
+        V = P[rows].astype(np.float64)
+        V *= 1.0 - V
+        weight[rows] = mass[rows] * V.sum(axis=1)
+        return mass[rows] @ V
+
+    beta = sum(Pieces(P.shape, objective.n_threads).map(part))
     weight = np.maximum(weight, _LEAST_CURVATURE * weight.mean() * (mass > 0))
-    return weight, classes if objective.K > 1 else classes[1:, 1:]
+    return weight, np.maximum(beta if objective.K > 1 else beta[1:], _LEAST_CURVATURE * beta.max())
 
 
 def _solve(factor, R):
-    return np.ascontiguousarray(scipy.linalg.cho_solve(factor, R, check_finite=False))
+    return np.ascontiguousarray(scipy.linalg.lapack.dpotrs(factor[0], R, lower=factor[1])[0])

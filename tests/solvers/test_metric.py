@@ -38,6 +38,17 @@ def test_single_precision_data_reach_the_optimum_of_their_doubles(storage):
     assert double.value(result.theta) <= least(double) * (1 + 1e-5)
 
 
+@pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("K", [2, 4])
+def test_a_sample_of_the_rows_leads_to_the_optimum_of_all(options, dtype, K):
+    problem = objective(K, l2=1e-3, n=6000, dtype=dtype, **options)
+    result = metric.solve(problem, problem.initial(), tol=1e-6, max_iter=300, kind="sampled")
+    reference = metric.solve(problem, problem.initial(), tol=1e-6, max_iter=300, kind="gram")
+    assert result.converged
+    assert result.value <= reference.value * (1 + 1e-5)
+
+
 @pytest.mark.parametrize("kind", ["diag", "gram", "full", "sampled"])
 def test_needs_no_penalty(kind):
     problem = objective(3, l2=0.0)
@@ -104,4 +115,4 @@ def test_models_of_rows_that_leave_the_hessian_singular(kind, K):
     result = metric.solve(problem, problem.initial(), tol=1e-6, max_iter=500, kind=kind)
     reference = metric.solve(problem, problem.initial(), tol=1e-9, max_iter=500, kind="diag")
     assert np.isfinite(result.theta).all()
-    assert result.value <= reference.value + 1e-4
+    assert "separable" in result.reason or result.value <= reference.value + 1e-4

@@ -1,0 +1,112 @@
+"""What pairs of steps and gradient changes tell of the Hessian: L-BFGS in its compact form.
+
+    R. H. Byrd, J. Nocedal, R. B. Schnabel, "Representations of quasi-Newton matrices and their use in limited memory
+    methods", Mathematical Programming 63, 1994.
+
+With the steps S and the changes Y as columns, oldest first, R the upper triangle of S'Y, E its diagonal, and M^-1 a
+first guess of the inverse Hessian,
+
+    c = R^-1 S'G        z = M^-1 (G - Y c)        H G = z + S R^-T (E c - Y'z)
+
+is what the two-loop recursion gives (J. Nocedal, Mathematics of Computation 35, 1980), but reads each pair twice and
+writes nothing in between: over wide data that is a fifth of the memory traffic. Wide pairs are kept in single
+precision: they only shape a direction.
+"""
+
+import numpy as np
+from scipy.linalg.lapack import dtrtrs
+
+_MEMORY, _MEMORY_WIDE = 10, 4
+_WIDE = 200_000  # unknowns from which the pairs' memory traffic counts
+
+
+class Pairs:
+    """The last pairs of a run, and directions from them.
+
+    Parameters
+    ----------
+    shape : (d + 1, K)
+    pieces : Pieces
+    """
+
+    def __init__(self, shape, pieces):
+        wide = shape[0] * shape[1] > _WIDE
+        memory = _MEMORY_WIDE if wide else _MEMORY
+        self._dtype = np.float32 if wide else np.float64
+        self._steps, self._changes = np.zeros((2, memory, *shape), self._dtype)
+        self._products = np.zeros((memory, memory))  # S'Y by places
+        self._slopes = np.zeros(memory)  # S'G at the last direction
+        self._pieces = pieces
+        self._scratch = np.empty(shape)
+        self.clear()
+
+    def clear(self):
+        self._order = []  # places, oldest first
+        self._new = False
+
+    def __len__(self):
+        return len(self._order)
+
+    def append(self, t, D, grad_before, grad, curvature):
+        """Add the step t D and the change of the gradient, whose inner product is `curvature`, if it is positive."""
+        memory = len(self._steps)
+        place = len(self._order) if len(self._order) < memory else self._order[0]
+
+        def write(rows):
+            step, change = t * D[rows], grad[rows] - grad_before[rows]
+            self._steps[place, rows], self._changes[place, rows] = step, change
+            return np.vdot(step, step), np.vdot(change, change)
+
+        squares = [sum(parts) for parts in zip(*self._pieces.map(write), strict=True)]
+        self._order = [other for other in self._order if other != place]
+        if curvature > 1e-14 * np.sqrt(squares[0]) * np.sqrt(squares[1]):
+            self._order.append(place)
+            self._products[place, place] = curvature
+            self._new = True
+
+    def direction(self, solve, grad):
+        """Minus the inverse Hessian times the gradient; ``solve`` is M^-1."""
+        if not self._order:
+            self._new = False
+            z = solve(grad)
+            return np.negative(z, out=z)
+        order = self._order
+        slopes = self._times(self._steps, grad)
+        if self._new:  # S'y is the change of S'G
+            newest, older = order[-1], order[:-1]
+            self._products[older, newest] = (slopes - self._slopes)[older]
+            self._new = False
+        self._slopes = slopes
+        R = np.triu(self._products[np.ix_(order, order)])
+        c, _ = dtrtrs(R, slopes[order])
+        z = solve(self._plus(grad, self._changes, -c, self._scratch))
+        rest = np.diag(R) * c - self._times(self._changes, z)[order]
+        e, _ = dtrtrs(R, rest, trans=1)
+        return np.negative(self._plus(z, self._steps, e, z), out=z)
+
+    @property
+    def newest(self):
+        """The last change of the gradient and its product with its step."""
+        place = self._order[-1]
+        return self._changes[place], self._products[place, place]
+
+    def _times(self, vectors, x):
+        """The inner product of each place's vector with x."""
+        count = len(vectors)
+
+        def part(rows):
+            return vectors[:, rows].reshape(count, -1) @ x[rows].ravel().astype(self._dtype)
+
+        return sum(self._pieces.map(part), np.zeros(count))
+
+    def _plus(self, x, vectors, shares, out):
+        """out = x + the sum of the vectors, each times its share."""
+        weights = np.zeros(len(vectors), self._dtype)
+        weights[self._order] = shares
+
+        def part(rows):
+            sums = weights @ vectors[:, rows].reshape(len(vectors), -1)
+            np.add(x[rows], sums.reshape(x[rows].shape), out=out[rows])
+
+        self._pieces.map(part)
+        return out
