@@ -1,9 +1,10 @@
-"""How well solver="auto" chooses, on made problems that nobody tuned it for: `python bench/choices.py`.
+"""How well solver="auto" chooses, on problems drawn at random: `python bench/choices.py`.
 
-Problems are drawn at random: rows, columns, classes, non-zeros, spectrum, how sharp the labels are, strength of
-the penalty. Each of our solvers runs once on one thread, its history gives its course, and processor seconds
-count, so that a busy machine does little harm. What auto would have taken is compared with the best; for CSR
-rows the cost model of `fastxent/solvers/policy.py` is fitted anew:
+Made ones: rows, columns, classes, non-zeros, spectrum, how sharp the labels are, strength of the penalty. Real text:
+some of the rows and some of the classes of the glosses, words or character n-grams. Each of our solvers runs once
+on one thread, its history gives its course, and processor seconds count, so that a busy machine does little harm.
+What auto would have taken is compared with the best; for CSR rows the cost model of `fastxent/solvers/policy.py`
+is fitted anew:
 
     log(seconds of sdca / seconds of metric)
         = start + a log(stiffness) + b log K + c log(rows / columns) + e log(entries of a row)
@@ -14,6 +15,7 @@ rows the cost model of `fastxent/solvers/policy.py` is fitted anew:
 import argparse
 import json
 import time
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -33,10 +35,12 @@ CAP_SECONDS = 5.0  # for one solver on one problem
 MOST_WORK = 3e8  # of a pass, in multiplications
 MOST_UNKNOWNS = 2_500_000
 CLASSES = (2, 2, 3, 5, 10, 26, 60, 100)
-SOLVERS = {"CSR": ("sdca", "metric", "lbfgs", "newton-cg"), "dense": ("metric", "lbfgs", "newton-cg")}
+SPARSE = ("sdca", "metric", "lbfgs", "newton-cg")
+SOLVERS = {"CSR": SPARSE, "text": SPARSE, "dense": ("metric", "lbfgs", "newton-cg")}
 GROUPS = {
     "CSR, two classes": lambda case: case["kind"] == "CSR" and case["classes"] == 2,
     "CSR, more classes": lambda case: case["kind"] == "CSR" and case["classes"] > 2,
+    "text": lambda case: case["kind"] == "text",
     "dense": lambda case: case["kind"] == "dense",
 }
 
@@ -72,6 +76,26 @@ def sparse_case(rng):
     y = np.where(rng.random(n) < rng.uniform(0, 0.3), rng.integers(K, size=n), topics)
     y[:K] = np.arange(K)
     return X, y, K, 1 / (n * 10 ** rng.uniform(-1.5, 3))
+
+
+@cache
+def glosses(units):
+    return data.glosses(F64, units)
+
+
+def text_case(rng):
+    """Return some rows of some classes of the glosses, and the columns that occur there."""
+    while True:
+        X, y = glosses(str(rng.choice(["words", "characters"])))
+        classes = rng.permutation(np.unique(y))[: int(rng.choice(CLASSES))]
+        rows = np.flatnonzero(np.isin(y, classes))
+        rows = rng.permutation(rows)[: int(10 ** rng.uniform(3.3, 5.2))]
+        y = np.unique(y[rows], return_inverse=True)[1]
+        K, X = int(y.max()) + 1, X[rows]
+        X = X[:, np.flatnonzero(X.getnnz(axis=0))]
+        X.sort_indices()
+        if K > 1 and work(X, K) <= MOST_WORK and X.shape[1] * K <= MOST_UNKNOWNS:
+            return X, y, K, 1 / (len(y) * 10 ** rng.uniform(-1.5, 3))
 
 
 def dense_case(rng):
@@ -115,12 +139,12 @@ def course(objective, name):
 
 def measure(kind, rng):
     """Return the record of one problem."""
-    X, y, K, l2 = {"CSR": sparse_case, "dense": dense_case}[kind](rng)
+    X, y, K, l2 = {"CSR": sparse_case, "text": text_case, "dense": dense_case}[kind](rng)
 
     def objective():
         return Objective(X, y, n_classes=K, binary=K == 2, l2=l2, n_threads=1)
 
-    entries = X.nnz if kind == "CSR" else X.size
+    entries = X.size  # of a CSR matrix: those stored
     courses = {name: course(objective(), name) for name in SOLVERS[kind]}
     least = min(points[-1]["objective"] for points in courses.values())
     return {
@@ -130,7 +154,7 @@ def measure(kind, rng):
         "classes": K,
         "entries": int(entries),
         "l2": l2,
-        "stiffness": float((X.data**2).sum() if kind == "CSR" else (X**2).sum()) / X.shape[0] ** 2 / l2,
+        "stiffness": float((X**2).sum() if isinstance(X, np.ndarray) else (X.data**2).sum()) / X.shape[0] ** 2 / l2,
         "work": int(work(X, 1 if K == 2 else K)),
         "choice": solvers.choose(objective()),
         "seconds": {name: [seconds_to(l, points, least) for l in LEVELS] for name, points in courses.items()},
@@ -181,7 +205,7 @@ def fit(cases, level):
 
 def model_table(cases):
     header = ["level", "problems", "start", "stiffness", "K", "rows / columns", "entries of a row", "spread"]
-    chosen = [case for case in cases if case["kind"] == "CSR"]
+    chosen = [case for case in cases if case["kind"] != "dense"]
     rows = [
         [f"{l:.0e}", str(len(chosen)), *(f"{v:.2f}" for v in fit(chosen, i))] for i, l in enumerate(LEVELS)
     ]
@@ -191,7 +215,7 @@ def model_table(cases):
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seconds", type=float, default=300, help="how long to go on (300)")
-    parser.add_argument("--kind", choices=list(SOLVERS), action="append", help="default: both")
+    parser.add_argument("--kind", choices=list(SOLVERS), action="append", help="default: all")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--output", type=Path, default=Path("bench_output/choices.json"), help="the results")
     parser.add_argument("--tables", action="store_true", help="measure nothing, read what --output holds")

@@ -135,6 +135,8 @@ class Objective:
         weighs."""
         target, sample_weight, class_weight, smoothing = self._data
         mass = np.ones(self.n_rows) if sample_weight is None else sample_weight.astype(np.float64)
+        if target.ndim == 1 and class_weight is None:
+            return mass
         weights = np.ones(self.n_classes) if class_weight is None else class_weight
         own = weights[target] if target.ndim == 1 else np.asarray(target, np.float64) @ weights
         return mass * ((1 - smoothing) * own + smoothing * weights.mean())

@@ -170,7 +170,14 @@ class Ascent:
         self.value, grad = self._objective.value_and_grad(theta)
         self.grad_norm = float(np.abs(grad).max())
         n = self._objective.n_rows
-        self._run(np.arange(n), n, np.inf)
+        order = np.arange(n)
+
+        def look(i):  # nothing moves: threads may share it
+            first, stop = i * _ROWS_OF_A_CALL, min((i + 1) * _ROWS_OF_A_CALL, n)
+            self._visit(order, first, stop, np.inf, parallel.zeros(len(self._scratch), self._scratch.dtype))
+
+        parallel.run(look, -(-n // _ROWS_OF_A_CALL), self._objective.n_threads)
+        self._count(1)
         return theta
 
     def certified_gap(self, tol):
@@ -185,10 +192,10 @@ class Ascent:
             self._visit(order, first, min(first + _ROWS_OF_A_CALL, count), enough)
         self._count(count / len(self._gap))
 
-    def _visit(self, order, first, stop, enough):
+    def _visit(self, order, first, stop, enough, scratch=None):
         kernels.dual_ascent(
             self._rows, self._weights, self._log_alpha, self._gap, order, first, stop, self._square, self._scale,
-            self._beta, enough, self._residual, self._scratch,
+            self._beta, enough, self._residual, self._scratch if scratch is None else scratch,
         )  # fmt: skip
 
     def _count(self, passes):
