@@ -14,6 +14,7 @@ import numpy as np
 from convergence import LEVELS, gaps, seconds_to
 from rivals import OURS
 from table import BUSY, insert, machine_line, markdown, seconds_text
+from training import TRAININGS
 
 INTERCEPT_MARKS = {"free": "", "penalised": "†", "none": "‡"}
 LEVEL_NAMES = [f"{level:.0e}" for level in LEVELS]
@@ -185,15 +186,22 @@ def provenance(results):
     return where + "\n"
 
 
+def joined(runs):
+    """Return runs as one, in the order of TRAININGS, as busy as the busiest of them; of a problem's runs the last."""
+    found = {record["problem"]: record for run in runs for record in run["problems"]}
+    problems = [found[training.label] for training in TRAININGS if training.label in found]
+    return {**runs[0], "problems": problems, "load": max(run["load"] for run in runs)}
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("results", type=Path)
+    parser.add_argument("results", type=Path, nargs="+", help="of one run, or of several over parts of the problems")
     parser.add_argument("--insert", action="store_true", help="into README.md and docs/solvers.md")
     parser.add_argument(
         "--draft", action="store_true", help="insert figures of a busy machine, too, marked as such"
     )
     options = parser.parse_args()
-    results = json.loads(options.results.read_text())
+    results = joined([json.loads(path.read_text()) for path in options.results])
     outcomes = [Outcome(record) for record in results["problems"] if OURS in record["trainers"]]
     where = provenance(results)
     tables = {
