@@ -154,7 +154,9 @@ def measure(kind, rng):
         "classes": K,
         "entries": int(entries),
         "l2": l2,
-        "stiffness": float((X**2).sum() if isinstance(X, np.ndarray) else (X.data**2).sum()) / X.shape[0] ** 2 / l2,
+        "stiffness": float((X**2).sum() if isinstance(X, np.ndarray) else (X.data**2).sum())
+        / X.shape[0] ** 2
+        / l2,
         "work": int(work(X, 1 if K == 2 else K)),
         "choice": solvers.choose(objective()),
         "seconds": {name: [seconds_to(l, points, least) for l in LEVELS] for name, points in courses.items()},

@@ -195,7 +195,9 @@ def joined(runs):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("results", type=Path, nargs="+", help="of one run, or of several over parts of the problems")
+    parser.add_argument(
+        "results", type=Path, nargs="+", help="of one run, or of several over parts of the problems"
+    )
     parser.add_argument("--insert", action="store_true", help="into README.md and docs/solvers.md")
     parser.add_argument(
         "--draft", action="store_true", help="insert figures of a busy machine, too, marked as such"
