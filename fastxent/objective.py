@@ -439,7 +439,9 @@ class Objective:
 
     def _in_pieces(self, piece, theta, arrays=1):
         """Return piece(first, stop) of ranges of the rows of theta; it goes over so many arrays of that size."""
-        pieces = max(1, min(16, theta.size * arrays // MIN_ENTRIES))
+        pieces = min(16, theta.size * arrays // MIN_ENTRIES)
+        if pieces <= 1:
+            return [piece(0, len(theta))]
         bounds = [len(theta) * i // pieces for i in range(pieces + 1)]
         return parallel.run(lambda i: piece(bounds[i], bounds[i + 1]), pieces, self.n_threads)
 

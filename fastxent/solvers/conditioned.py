@@ -24,10 +24,8 @@ from .. import kernels, parallel
 from ..objective import bind, split
 from .pieces import Pieces
 
-_RANGE, _RANGES = (
-    1 << 19,
-    32,
-)  # entries of a range of rows whose moments are taken apart, and most such ranges
+_RANGE = 1 << 19  # entries of a range of rows whose moments are taken apart
+_RANGES = 32  # most such ranges
 
 
 class Conditioned:
