@@ -27,7 +27,7 @@ cdef enum:
     FEW_CLASSES = 12       # FEATURES up to here; up to twice that where CLASSES would pad by a third
     FETCHED_LINES = 256    # cache lines of weights that a sparse loop fetches ahead: a third of the first-level cache
     FAR = 524288           # bytes of weights from which it does
-    MANY_CLASSES = 128     # FEATURES up to here, too, for weights of no more bytes than
+    MANY_CLASSES = 64      # FEATURES up to here, too, for weights of no more bytes than
     MANY_WEIGHTS = 1048576
     BLOCK_BYTES = 262144   # of a block of FEATURES
     TURNED_CLASSES = 5     # from here (half the registers: 9) turning a block costs less than rows read in place, where
@@ -131,9 +131,11 @@ cdef Layout plan(const Rows* X, Py_ssize_t K, Py_ssize_t L, Py_ssize_t itemsize,
         if not p.copy_rows and d % L:
             p.tail = d - L
         p.weights_size = K * p.ldw + K
-        # Whole tiles of rows; two blocks and what else they need stay in the second-level cache.
+        # Whole tiles of rows; two blocks and what else they need stay in the second-level cache, unless it holds only
+        # a few rows.
         tile = round_up(4 * L, 16) if FX_TILE == 24 else 48
-        p.block = clamp(BLOCK_BYTES // (p.ldw * itemsize) // tile * tile, tile, 256)
+        p.block = clamp(BLOCK_BYTES // (p.ldw * itemsize), 1, 256)
+        p.block = clamp(p.block // tile * tile, tile, 256) if 2 * p.block >= tile else 32
     else:
         p.scheme = CLASSES
         p.rows_in_lanes = False
