@@ -8,7 +8,7 @@ from .objective import MIN_PIECE, bind, call_ranges, occurring, split, work
 _KINDS = {"logits": "logits", "proba": "softmax", "log_proba": "log_softmax"}
 
 
-def predict(X, theta, output, n_threads=None):
+def predict(X, theta, output, n_threads=None, out=None):
     """Evaluate the model theta at the rows of X. Input is trusted.
 
     Parameters
@@ -18,6 +18,8 @@ def predict(X, theta, output, n_threads=None):
         K = 1 is a binary logistic model.
     output : {"logits", "proba", "log_proba"}
     n_threads : int, optional
+    out : ndarray, optional
+        Becomes what is returned.
 
     Returns
     -------
@@ -34,7 +36,8 @@ def predict(X, theta, output, n_threads=None):
         weights = parallel.zeros(rows.weights_size, X.dtype)
         rows.pack(theta, weights, 0, theta.shape[0])
     scratch = parallel.Buffers(rows.scratch_size, X.dtype)
-    out = np.empty((n, 2 if K == 1 and output != "logits" else K), X.dtype)
+    if out is None:
+        out = np.empty((n, 2 if K == 1 and output != "logits" else K), X.dtype)
     parts = int(min(max(1, 2 * work(X, K) // MIN_PIECE), 64, -(-n // rows.block)))
     bounds = split(X, parts, rows.block)
     call = call_ranges(rows, X)

@@ -43,7 +43,7 @@ cdef class Columns:
     cdef const char* values
     cdef const char* indices
     cdef const char* indptr
-    cdef object keep
+    cdef readonly object X
 
     def __init__(self, X):
         cdef Py_ssize_t index_size
@@ -61,7 +61,7 @@ cdef class Columns:
             self.storage = DENSE
         self.is_double = data.itemsize == 8
         self.values = address(data, 0, False, True)
-        self.keep = X
+        self.X = X
 
     def curvature(self, Q, P, pairs, h, m, bint centre):
         """Fill h and, with `centre`, m for the coordinates in pairs (j K + k; j = d is the intercept)."""
@@ -169,7 +169,8 @@ cdef struct Coordinate:
     double low           # how far V may go by its own step
     double high
     double l1
-    double violation     # the size of the subgradient when it was met, less a zero weight's l1 (negative: it rests)
+    double violation     # the size of the subgradient when it was met, less a zero weight's l1 (negative: it rests);
+                         # no more than low and high leave to be done
 
 cdef struct Sweep:
     const Py_ssize_t* pairs
@@ -331,10 +332,29 @@ cdef inline void move(Columns self, const Model* model, const Sweep* sweep, Py_s
         move_in(self, model, sweep, c, j, k, <real>step, <const int32_t*>self.indptr, x)
 
 
+cdef inline double minimum(Coordinate* at, double g) noexcept nogil:
+    """The V at which the model is least along a coordinate where its slope is g; notes the violation."""
+    cdef double u, new
+    if at.v > 0:
+        at.violation = fabs(g + at.l1)
+    elif at.v < 0:
+        at.violation = fabs(g - at.l1)
+    else:
+        at.violation = fabs(g) - at.l1
+    if not at.h > 0:
+        return at.v
+    u = at.h * at.v - g
+    new = (u - at.l1) / at.h if u > at.l1 else (u + at.l1) / at.h if u < -at.l1 else 0
+    if new < at.low or new > at.high:
+        new = min(max(new, at.low), at.high)
+        at.violation = at.h * fabs(new - at.v)
+    return new
+
+
 cdef void sweep_range(Columns self, const Model* model, const Sweep* sweep, Py_ssize_t first, Py_ssize_t stop,
                       const real* unused) noexcept nogil:
     cdef Py_ssize_t v, c, j, k
-    cdef double g, old, new, u
+    cdef double old
     cdef Coordinate* at
     for v in range(first, stop):
         c = sweep.order[v]
@@ -342,21 +362,9 @@ cdef void sweep_range(Columns self, const Model* model, const Sweep* sweep, Py_s
         j = sweep.pairs[c] // model.K
         k = sweep.pairs[c] - j * model.K
         old = at.v
-        g = slope_of(self, model, sweep, c, j, k, unused)
-        if old > 0:
-            at.violation = fabs(g + at.l1)
-        elif old < 0:
-            at.violation = fabs(g - at.l1)
-        else:
-            at.violation = fabs(g) - at.l1
-        if not at.h > 0:
-            continue
-        u = at.h * old - g
-        new = (u - at.l1) / at.h if u > at.l1 else (u + at.l1) / at.h if u < -at.l1 else 0
-        new = min(max(new, at.low), at.high)
-        if new != old:
-            at.v = new
-            move(self, model, sweep, c, j, k, new - old, unused)
+        at.v = minimum(at, slope_of(self, model, sweep, c, j, k, unused))
+        if at.v != old:
+            move(self, model, sweep, c, j, k, at.v - old, unused)
 
 
 cdef void group_range(Columns self, const Model* model, const Sweep* sweep, Py_ssize_t first, Py_ssize_t stop,
@@ -392,6 +400,8 @@ cdef void group_range(Columns self, const Model* model, const Sweep* sweep, Py_s
                 t = min(t, max((at[k].high - old) / step, 0.0) if step > 0 else 0.0)
             elif old + step < at[k].low:
                 t = min(t, max((at[k].low - old) / step, 0.0) if step < 0 else 0.0)
+        if t < 1:
+            at.violation *= t
         for k in range(K):
             old = at[k].v
             new = u[k] * r / (D[k] * r + l1) if r > 0 else 0
@@ -423,6 +433,34 @@ cdef double group_norm(Py_ssize_t K, const double* u, const double* D, double l1
         if fabs(step) <= 1e-12 * r:
             break
     return r
+
+
+# ---- the same where the Hessian among the coordinates is at hand ---------------------------------------------------------
+
+def sweep_gram(H, slope, table, order, Py_ssize_t first, Py_ssize_t stop):
+    """Minimise q over the coordinates order[first:stop], one after the other.
+
+    H: (count, count) float64, symmetric, l2 included; slope: (count,) float64, dq/dV of each, kept up to date.
+    table: (count, 8) float64, a Coordinate for each. order: intp.
+    """
+    cdef Py_ssize_t v, c, i, count = slope.size
+    cdef const double* Hp = <double*>address(H, count * count * sizeof(double), False)
+    cdef const double* row
+    cdef double* sp = <double*>address(slope, count * sizeof(double), True)
+    cdef Coordinate* at = <Coordinate*>address(table, count * sizeof(Coordinate), True)
+    cdef const Py_ssize_t* op = <const Py_ssize_t*>address(order, stop * sizeof(Py_ssize_t), False)
+    cdef double old, step
+    check_range(first, stop, order.size)
+    with nogil:
+        for v in range(first, stop):
+            c = op[v]
+            old = at[c].v
+            at[c].v = minimum(at + c, sp[c])
+            step = at[c].v - old
+            if step != 0:
+                row = Hp + c * count
+                for i in range(count):
+                    sp[i] += step * row[i]
 
 
 # ---- binary loss over sparse columns, all sums in double ------------------------------------------------------------

@@ -16,6 +16,7 @@ step, for the gradient is exact.
 """
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -29,6 +30,7 @@ SMALL = 2_000_000  # multiplications of a pass that costs next to nothing
 _MANY = 4_000_000  # entries, more than caches hold
 _PIECE = 100_000  # entries worth a thread of their own
 _ROWS_OF_A_PIECE = 1 << 16
+_ENTRIES_OF_A_BLOCK = 1 << 16  # of an array turned while it is in cache
 
 
 @dataclass
@@ -78,16 +80,32 @@ def columns_of(objective):
 def _dense(objective, chosen, mass):
     X = objective.X[chosen]
     n, d = X.shape
-    mean = np.append(column_moments(X, mass)[0], 0.0)
-    reach = np.maximum(X.max(axis=0) - mean[:-1], mean[:-1] - X.min(axis=0))
+    step = max(16, _ENTRIES_OF_A_BLOCK // d)
+    over_rows = partial(_over_rows, n=n, step=step, n_threads=objective.n_threads)
+    mean = np.append(column_moments(X, mass, objective.n_threads)[0], 0.0)
+    ends = over_rows(lambda some: (X[some].min(axis=0), X[some].max(axis=0)))
+    least, most = np.min([low for low, _ in ends], axis=0), np.max([high for _, high in ends], axis=0)
+    reach = np.maximum(most - mean[:-1], mean[:-1] - least)
     dtype = _precision(objective, reach)
     # Columns come centred: single precision then holds what differs from row to row.
     if not objective.fit_intercept:
         mean[:] = 0.0
     columns = np.empty((n, d), dtype, order="F")
-    np.subtract(X, mean[:-1], out=columns, casting="same_kind")
+    over_rows(lambda some: np.subtract(X[some], mean[:-1], out=columns[some], casting="same_kind") is None)
     share, reach = np.full(d + 1, 1.0 / d), np.where(reach > 0, reach, 1.0)
     return Columns(kernels.Columns(columns), None, chosen, dtype, True, share, mean, reach, [0, d])
+
+
+def _over_rows(task, n, step, n_threads):
+    """[task(slice of rows)], in order; each in cache, several at a time to a thread."""
+    slices = [slice(first, min(first + step, n)) for first in range(0, n, step)]
+    batch = -(-len(slices) // 32)
+    found = parallel.run(
+        lambda i: [task(some) for some in slices[i * batch : (i + 1) * batch]],
+        -(-len(slices) // batch),
+        n_threads if len(slices) > 8 else 1,
+    )
+    return [result for results in found for result in results]
 
 
 def _sparse(objective, chosen, mass):
@@ -131,7 +149,7 @@ class RowsLoss:
         self._objective = objective
         self._columns = columns = columns_of(objective)
         self._mass = (_shares(objective)[columns.rows]).astype(columns.dtype)
-        self._grad = None
+        self._grad = self._Q = None
 
     def log_odds(self):
         """The best intercepts where W = 0."""
@@ -158,13 +176,24 @@ class RowsLoss:
     def curvature(self, theta):
         """Q and P of kernels/coordinate.pxi at theta, where the gradient was taken last."""
         objective, dtype, rows = self._objective, self._columns.dtype, self._columns.rows
-        proba = predict(objective.X, theta.astype(objective.dtype), "proba", objective.n_threads)[rows]
+        if self._Q is None:
+            shape = objective.K, len(self._mass)
+            self._Q, self._P = np.empty(shape, dtype), np.empty(shape, dtype) if objective.K > 1 else None
+            self._proba = np.empty((objective.n_rows, objective.n_classes), objective.dtype)
+        Q, P, mass = self._Q, self._P, self._mass
+        predict(objective.X, theta.astype(objective.dtype), "proba", objective.n_threads, self._proba)
+        proba = self._proba[rows]
         objective.passes += 0.5
-        if objective.K == 1:
-            Q = self._mass * proba[:, 0] * proba[:, 1]
-            return np.ascontiguousarray(Q[np.newaxis], dtype), None
-        P = np.ascontiguousarray(proba.T, dtype)
-        return P * self._mass, P
+
+        def turn(some):
+            if P is None:
+                Q[0, some] = mass[some] * proba[some, 0] * proba[some, 1]
+            else:
+                P[:, some] = proba[some].T
+                np.multiply(P[:, some], mass[some], out=Q[:, some])
+
+        _over_rows(turn, len(mass), max(16, _ENTRIES_OF_A_BLOCK // objective.K), objective.n_threads)
+        return Q, P
 
 
 class BinaryLoss:

@@ -34,10 +34,11 @@ gained more.
 
 import numpy as np
 
-from .. import parallel
+from .. import kernels, parallel
 from ..objective import work
 from . import metric
 from .columns import SMALL, columns_of, loss_of
+from .gram import hessian, pays
 from .l1_newton import GroupProblem, L1Problem, newton_step
 from .result import (
     AT_ROUNDING,
@@ -57,7 +58,13 @@ _LEAST_SHARE = 0.02
 _RADIUS = 3.0  # logits that a weight alone may move in the first iteration
 _SHIFT = 1e-9
 _SLOW = 0.3  # a fall larger than this share of the last one
+_SHARE_OF_SAMPLE = 8
+_FEW_ROWS = 1000
+_LARGE = 20_000_000  # multiplications of a pass
+_SAMPLE_STEPS, _SAMPLE_TOL = 4, 1e-2
 _CG_STEPS = 5
+_GRAM_AFTER = 3  # sweeps
+_GRAM_SWEEPS, _GRAM_GOAL = 200, 1e-3
 _CG_ACCURACY = 0.3
 _LONG = 20
 _PAIRS_OF_A_PIECE = 1 << 10
@@ -97,11 +104,11 @@ def solve(objective, theta0, *, tol, max_iter, callback=None, row_weight=None, r
     rng = np.random.default_rng(random_state)
     record = Recorder(objective, callback)
     loss = loss_of(objective)
-    model = _Model(objective)
     theta = np.array(theta0, np.float64, order="C")
     rounding = 16 * float(np.finfo(objective.dtype).eps)
-    if objective.fit_intercept and not theta.any():
-        theta[-1] = loss.log_odds()
+    if not theta.any():
+        theta = _start(objective, loss, theta, max_iter, rng)
+    model = _Model(objective)
     value, grad = loss.at(theta)
     value += model.penalty(theta)
     small, gained, last_fall = 0, 0.0, np.inf
@@ -145,6 +152,38 @@ def solve(objective, theta0, *, tol, max_iter, callback=None, row_weight=None, r
                 gained = value - inside[1]
                 theta = inside[0]
                 value, grad = loss.moved(*inside)
+
+
+def _start(objective, loss, theta, max_iter, rng):
+    """The best intercepts, without weights; or where some steps over a sample of the rows lead from there.
+
+    A sample is as good as all rows, far from the optimum, unless it has more weights to determine than rows.
+    """
+    if objective.fit_intercept:
+        theta[-1] = loss.log_odds()
+    n = objective.n_rows // _SHARE_OF_SAMPLE
+    if max_iter == 0 or n < _FEW_ROWS or work(objective.X, objective.K) < _LARGE:
+        return theta
+    sample = objective.sample(n)
+    active = _candidates(objective, theta, sample.value_and_grad(theta)[1])
+    if np.count_nonzero(active) > n:
+        return theta
+    found = solve(sample, theta, tol=_SAMPLE_TOL, max_iter=_SAMPLE_STEPS, random_state=rng)
+    objective.passes += sample.passes * sample.n_rows / objective.n_rows
+    return found.theta
+
+
+def _candidates(objective, theta, grad):
+    """Which weights may move: those that are not zero, or whose slope is more than their penalty; and intercepts."""
+    l1 = np.append(objective.feature_l1, 0.0)[:, np.newaxis]
+    if is_grouped(objective):
+        active = np.linalg.norm(grad, axis=1, keepdims=True) > l1
+        active = np.broadcast_to(active, theta.shape) | (theta != 0.0)
+    else:
+        active = np.abs(grad) > l1
+        active |= theta != 0.0
+    active[-1] = objective.fit_intercept
+    return active
 
 
 def l1_max(objective):
@@ -230,7 +269,7 @@ class _Part:
         table["l2"], table["h"], table["v"], table["l1"] = self.l2, h, self.weights, self.l1
         table["low"], table["high"] = self.weights - radius, self.weights + radius
         table["violation"] = 0.0
-        self._everything = self._active = np.arange(len(most), dtype=np.intp)
+        self._active = np.arange(len(most), dtype=np.intp)
         self._arguments = Q, P, model.A, model.s, self.pairs, m, shift, table
         self._scratch = np.empty(2 * width) if self._together else None
 
@@ -262,15 +301,41 @@ class _Part:
         model.count(share)
         return max(float((self._violations()).take(active).max()), 0.0)
 
+    def crawls(self, rate, rest):
+        """Whether sweeps, of which each lowers the violations by `rate`, take longer to lower them to `rest` than it
+        takes to form the Hessian among the coordinates."""
+        model = self._model
+        sweeps = _SWEEPS if rate >= 1 else min(np.log(rest) / np.log(rate), _SWEEPS)
+        entries = float(self._share.take(self._active).sum()) * model.entries
+        return pays(model.columns, len(self._in_play()), sweeps * entries)
+
+    def _in_play(self):
+        """Those that moved, or may."""
+        return np.union1d(self._active, np.flatnonzero(self.table["v"] != self.weights))
+
+    def finish(self, rng):
+        """Minimise over all that is in play, by the Hessian among them; the largest violation left."""
+        model, some = self._model, self._in_play()
+        Q, P, _, _, pairs, m, shift, _ = self._arguments
+        H = hessian(model.columns, Q, P, pairs[some], m[some], model.n_threads)
+        H[np.diag_indices(len(some))] += self.l2[some]
+        table, weights, unit = self.table[some], self.weights[some], self._unit[some]
+        before = table["v"].copy()
+        slopes = table["constant"] + table["l2"] * weights + H @ (before - weights)
+        worst, first_worst = np.inf, None
+        for _ in range(_GRAM_SWEEPS):
+            kernels.sweep_gram(H, slopes, table, rng.permutation(len(some)), 0, len(some))
+            worst = max(float((table["violation"] * unit).max()), 0.0)
+            first_worst = first_worst or worst
+            if worst <= _GRAM_GOAL * first_worst:
+                break
+        self.table[some] = table
+        np.subtract.at(model.shifted, self._classes[some], shift[some] * (table["v"] - before))
+        model.count(float(self._share[some].sum()))
+        return worst
+
     def _violations(self):
         return self.table["violation"][:: self._width] * self._unit
-
-    @property
-    def complete(self):
-        return len(self._active) == len(self._everything)
-
-    def wake(self):
-        self._active = self._everything
 
     def leave_out(self, worst):
         """Those that rest at zero, and will do so while the others move some more."""
@@ -336,15 +401,8 @@ class _Model:
         return float(self.l1 @ np.abs(theta).sum(axis=1))
 
     def parts(self, theta, grad):
-        """Weights that may move: those that are not zero, or whose slope is more than their penalty."""
-        l1 = self.l1[:, np.newaxis]
-        if self._grouped:
-            active = np.linalg.norm(grad, axis=1, keepdims=True) > l1
-            active = np.broadcast_to(active, theta.shape) | (theta != 0.0)
-        else:
-            active = np.abs(grad) > l1
-            active |= theta != 0.0
-        active[-1] = self._objective.fit_intercept
+        """The candidates: groups that move together, and single weights."""
+        active = _candidates(self._objective, theta, grad)
         parts = []
         if self._grouped:
             groups = active.any(axis=1) & (self.l1 > 0)
@@ -365,16 +423,16 @@ class _Model:
         worst = first_worst = max(part.sweep(rng) for part in parts)
         self._first_worst = self._first_worst or worst or 1.0
         goal = 0.4 * min(1.0, 0.1 + worst / self._first_worst) * first_worst
-        for _ in range(_SWEEPS):
+        before = np.inf
+        for i in range(_SWEEPS):
             if worst <= goal:
-                if all(part.complete for part in parts):
-                    break
-                for part in parts:  # those left out may have woken up
-                    part.wake()
-            else:
-                for part in parts:
-                    part.leave_out(worst)
-            worst = max(part.sweep(rng) for part in parts)
+                break
+            for part in parts:
+                part.leave_out(worst)
+            if i + 1 >= _GRAM_AFTER and len(parts) == 1 and parts[0].crawls(worst / before, goal / worst):
+                worst = parts[0].finish(rng)
+                break
+            before, worst = worst, max(part.sweep(rng) for part in parts)
         target = theta.copy()
         for part in parts:
             target.ravel()[part.pairs] = part.table["v"]

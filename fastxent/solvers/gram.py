@@ -1,0 +1,111 @@
+"""The Hessian among a few coordinates of a proximal Newton step, formed once.
+
+Sweeps over columns that lean on each other crawl, and each reads all of the columns again. Among A coordinates, that is
+one product of matrices instead, with z_c the column of coordinate c (feature j, class k; centred as it is swept),
+
+    H = Y' Y of Q_k^(1/2) z_c within each class  -  Y' Y of (Q_k P_k)^(1/2) z_c        kernels/coordinate.pxi has Q, P
+
+(binary: the first alone) and a sweep takes A^2 multiplications then, whatever the number of rows. (J. Friedman,
+T. Hastie, R. Tibshirani, "Regularization paths for generalized linear models via coordinate descent", Journal of
+Statistical Software 33, 2010, call it covariance updates.)
+"""
+
+import numpy as np
+import scipy.sparse as sp
+
+from .. import parallel
+
+_MOST = 2000  # coordinates
+# What it costs, in visits of a column's entry by a sweep: to lay out a number of Z, to multiply it with another; and
+# of a sparse column a visit takes as long as so many.
+_LAYING_OUT, _MULTIPLICATION, _SPARSE_VISIT = 2.0, 0.0125, 2.5
+_ROWS = 4096  # at a time
+_RANGES = 8
+_MEMORY = 1 << 23  # numbers: all ranges' sums
+
+
+def pays(columns, count, visits):
+    """Whether the Hessian among `count` coordinates takes less time than sweeps that visit so many entries."""
+    if not columns.centred:
+        visits = _SPARSE_VISIT * visits
+    cost = count * columns.swept.n * (_LAYING_OUT + _MULTIPLICATION * count)
+    return count <= _MOST and cost <= visits
+
+
+def hessian(columns, Q, P, pairs, m, n_threads):
+    """The Hessian of the loss among coordinates.
+
+    Parameters
+    ----------
+    columns : Columns
+    Q, P : ndarrays of shape (K, n)
+        The curvature; P is None for a binary model.
+    pairs : ndarray of intp
+        j K + k of each coordinate, j = d for the intercept.
+    m : ndarray
+        What is taken off the column of each.
+    n_threads : int or None
+
+    Returns
+    -------
+    ndarray of shape (count, count), float64
+    """
+    K, n = Q.shape
+    order = np.argsort(pairs % K, kind="stable")  # class by class
+    features, classes = np.divmod(pairs[order], K)
+    bounds = np.searchsorted(classes, np.arange(K + 1))
+    m = m[order, np.newaxis].astype(Q.dtype)
+    rows_of = (_dense_rows if columns.centred else _sparse_rows)(columns.swept, features)
+    count = int(min(max(2, _MEMORY // len(pairs) ** 2), _RANGES, -(-n // _ROWS)))
+    ranges = [n * i // count for i in range(count + 1)]
+
+    def part(i):
+        H = np.zeros((len(pairs), len(pairs)))
+        for first in range(ranges[i], ranges[i + 1], _ROWS):
+            parallel.stopping_point()
+            some = slice(first, min(first + _ROWS, ranges[i + 1]))
+            Z = rows_of(some)
+            if columns.centred:
+                Z -= m
+            root = np.sqrt(Q[:, some])
+            for k in range(K):
+                own = slice(bounds[k], bounds[k + 1])
+                Z[own] *= root[k]
+                H[own, own] += Z[own] @ Z[own].T
+            if P is not None:
+                Z *= np.sqrt(P[:, some])[classes]
+                H -= Z @ Z.T
+        return H
+
+    with parallel.one_blas_thread:
+        H = sum(parallel.run(part, count, n_threads))
+    back = np.argsort(order)
+    return H[np.ix_(back, back)]
+
+
+def _dense_rows(swept, features):
+    """f(rows) -> the columns of some features there, (features, rows); feature d is the intercept."""
+    ones = features == swept.d
+    features = np.where(ones, 0, features)
+
+    def rows_of(some):
+        Z = swept.X.T[features, some]
+        Z[ones] = 1
+        return Z
+
+    return rows_of
+
+
+def _sparse_rows(swept, features):
+    """The same of sparse columns."""
+    values, indices, indptr, n, d = swept.X
+    used, place = np.unique(features, return_inverse=True)
+    ones = used == d
+    chosen = sp.csc_array((values, indices, indptr), shape=(n, d))[:, np.where(ones, 0, used)].tocsr()
+
+    def rows_of(some):
+        Z = chosen[some].toarray().T
+        Z[ones] = 1
+        return Z[place]
+
+    return rows_of
