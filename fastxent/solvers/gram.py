@@ -16,9 +16,10 @@ import scipy.sparse as sp
 from .. import parallel
 
 _MOST = 2000  # coordinates
-# What it costs, in visits of a column's entry by a sweep: to lay out a number of Z, to multiply it with another; and
-# of a sparse column a visit takes as long as so many.
-_LAYING_OUT, _MULTIPLICATION, _SPARSE_VISIT = 2.0, 0.0125, 2.5
+# What it costs, in visits of a column's entry by a sweep: to call all that it takes; to lay out a number of Z, and to
+# multiply it with another; the sweeps, for each number of H. And of a sparse column a visit takes as long as so many.
+_CALLS, _LAYING_OUT, _MULTIPLICATION, _SWEEPS = 5e6, 2.0, 0.0125, 60.0
+_SPARSE_VISIT = 2.5
 _ROWS = 4096  # at a time
 _RANGES = 8
 _MEMORY = 1 << 23  # numbers: all ranges' sums
@@ -28,7 +29,8 @@ def pays(columns, count, visits):
     """Whether the Hessian among `count` coordinates takes less time than sweeps that visit so many entries."""
     if not columns.centred:
         visits = _SPARSE_VISIT * visits
-    cost = count * columns.swept.n * (_LAYING_OUT + _MULTIPLICATION * count)
+    numbers = count * columns.swept.n
+    cost = _CALLS + numbers * (_LAYING_OUT + _MULTIPLICATION * count) + _SWEEPS * count**2
     return count <= _MOST and cost <= visits
 
 
