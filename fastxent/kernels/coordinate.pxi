@@ -169,8 +169,7 @@ cdef struct Coordinate:
     double low           # how far V may go by its own step
     double high
     double l1
-    double violation     # the size of the subgradient when it was met, less a zero weight's l1 (negative: it rests);
-                         # no more than low and high leave to be done
+    double violation     # the size of the subgradient when it was met, less a zero weight's l1 (negative: it rests)
 
 cdef struct Sweep:
     const Py_ssize_t* pairs
@@ -345,7 +344,7 @@ cdef inline double minimum(Coordinate* at, double g) noexcept nogil:
         return at.v
     u = at.h * at.v - g
     new = (u - at.l1) / at.h if u > at.l1 else (u + at.l1) / at.h if u < -at.l1 else 0
-    if new < at.low or new > at.high:
+    if new < at.low or new > at.high:  # what is beyond does not count
         new = min(max(new, at.low), at.high)
         at.violation = at.h * fabs(new - at.v)
     return new
@@ -435,7 +434,7 @@ cdef double group_norm(Py_ssize_t K, const double* u, const double* D, double l1
     return r
 
 
-# ---- the same where the Hessian among the coordinates is at hand ---------------------------------------------------------
+# ---- sweeps where the Hessian among the coordinates is at hand -----------------------------------------------------
 
 def sweep_gram(H, slope, table, order, Py_ssize_t first, Py_ssize_t stop):
     """Minimise q over the coordinates order[first:stop], one after the other.

@@ -91,7 +91,7 @@ def _dense(objective, chosen, mass):
     if not objective.fit_intercept:
         mean[:] = 0.0
     columns = np.empty((n, d), dtype, order="F")
-    over_rows(lambda some: np.subtract(X[some], mean[:-1], out=columns[some], casting="same_kind") is None)
+    over_rows(lambda some: np.subtract(X[some], mean[:-1], out=columns[some], casting="same_kind"))
     share, reach = np.full(d + 1, 1.0 / d), np.where(reach > 0, reach, 1.0)
     return Columns(kernels.Columns(columns), None, chosen, dtype, True, share, mean, reach, [0, d])
 

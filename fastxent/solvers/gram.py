@@ -20,6 +20,7 @@ _MOST = 2000  # coordinates
 # multiply it with another; the sweeps, for each number of H. And of a sparse column a visit takes as long as so many.
 _CALLS, _LAYING_OUT, _MULTIPLICATION, _SWEEPS = 5e6, 2.0, 0.0125, 60.0
 _SPARSE_VISIT = 2.5
+_GAIN = 1.5  # the model's minimum to all digits saves iterations
 _ROWS = 4096  # at a time
 _RANGES = 8
 _MEMORY = 1 << 23  # numbers: all ranges' sums
@@ -31,7 +32,7 @@ def pays(columns, count, visits):
         visits = _SPARSE_VISIT * visits
     numbers = count * columns.swept.n
     cost = _CALLS + numbers * (_LAYING_OUT + _MULTIPLICATION * count) + _SWEEPS * count**2
-    return count <= _MOST and cost <= visits
+    return count <= _MOST and cost <= _GAIN * visits
 
 
 def hessian(columns, Q, P, pairs, m, n_threads):
@@ -47,10 +48,12 @@ def hessian(columns, Q, P, pairs, m, n_threads):
     m : ndarray
         What is taken off the column of each.
     n_threads : int or None
+        BLAS should keep to one (``parallel.one_blas_thread``).
 
     Returns
     -------
     ndarray of shape (count, count), float64
+        Products in the precision of the columns, sums of ranges of the rows in double.
     """
     K, n = Q.shape
     order = np.argsort(pairs % K, kind="stable")  # class by class
@@ -79,8 +82,7 @@ def hessian(columns, Q, P, pairs, m, n_threads):
                 H -= Z @ Z.T
         return H
 
-    with parallel.one_blas_thread:
-        H = sum(parallel.run(part, count, n_threads))
+    H = sum(parallel.run(part, count, n_threads))
     back = np.argsort(order)
     return H[np.ix_(back, back)]
 

@@ -4,13 +4,13 @@
     J. Friedman, T. Hastie, R. Tibshirani, "Regularization paths for generalized linear models via coordinate
     descent", Journal of Statistical Software 33, 2010.
 
-    W = 0, b = log of the class frequencies
+    W = 0, b = log of the class frequencies;  of many rows, some steps of this over a sample of them
     repeat
         G = gradient of the smooth part
         candidates = weights that are not zero, weights with |G| > l1, intercepts
         V = coordinate descent on  G (V - W) + (V - W)' H (V - W) / 2 + l1 |V|  over the candidates,
-            in random order; weights that rest at zero are left out after the first sweep, and looked at again at
-            the end                                                                          kernels/coordinate.pxi
+            in random order; weights that rest at zero are left out after the first sweep    kernels/coordinate.pxi
+            where sweeps crawl: to the end, by the Hessian among the weights that still move               gram.py
         W <- W + t (V - W),  t = 1, 1/2, ... until F falls enough (t = 1 nearly always)
         if sweeps and falls are slow (columns that lean on each other): a truncated Newton step that keeps zeros
             and signs                                                                               l1_newton.py
@@ -18,6 +18,11 @@
 A class of which the model thinks little has next to no curvature, and Newton's step for it may be anything:
 each weight has a radius within which it moves, adapted to how far it went (A. Genkin, D. D. Lewis, D. Madigan,
 "Large-scale Bayesian logistic regression for text categorization", Technometrics 49, 2007).
+
+Far from the optimum a sample of the rows, an eighth, shows the way as well as all of them: the steps over it replace
+about three over all (to 1e-2 in 0.3 to 0.5 of the time on Fashion-MNIST and on a dictionary's glosses), unless more
+weights want to leave zero than the sample has rows. Near it, what takes time is the model's minimum: sweeps lower
+F - F* to a quarter per iteration where columns lean on each other, the minimum to its square.
 
 With l1 sum_j |V_j| over the weights of a feature in all classes (``penalty_groups="features"``), these move together,
 and whole rows of W are exactly zero.
@@ -54,6 +59,7 @@ from .result import (
 _SUFFICIENT_DECREASE = 1e-4
 _HALVINGS = 40
 _SWEEPS = 12
+_ACCURACY = 0.2  # of the model's minimum, at first; in the end ten times finer
 _LEAST_SHARE = 0.02
 _RADIUS = 3.0  # logits that a weight alone may move in the first iteration
 _SHIFT = 1e-9
@@ -317,11 +323,12 @@ class _Part:
         """Minimise over all that is in play, by the Hessian among them; the largest violation left."""
         model, some = self._model, self._in_play()
         Q, P, _, _, pairs, m, shift, _ = self._arguments
-        H = hessian(model.columns, Q, P, pairs[some], m[some], model.n_threads)
-        H[np.diag_indices(len(some))] += self.l2[some]
         table, weights, unit = self.table[some], self.weights[some], self._unit[some]
         before = table["v"].copy()
-        slopes = table["constant"] + table["l2"] * weights + H @ (before - weights)
+        with parallel.one_blas_thread:
+            H = hessian(model.columns, Q, P, pairs[some], m[some], model.n_threads)
+            H[np.diag_indices(len(some))] += self.l2[some]
+            slopes = table["constant"] + table["l2"] * weights + H @ (before - weights)
         worst, first_worst = np.inf, None
         for _ in range(_GRAM_SWEEPS):
             kernels.sweep_gram(H, slopes, table, rng.permutation(len(some)), 0, len(some))
@@ -422,7 +429,7 @@ class _Model:
             part.open(Q, P, grad)
         worst = first_worst = max(part.sweep(rng) for part in parts)
         self._first_worst = self._first_worst or worst or 1.0
-        goal = 0.4 * min(1.0, 0.1 + worst / self._first_worst) * first_worst
+        goal = _ACCURACY * min(1.0, 0.1 + worst / self._first_worst) * first_worst
         before = np.inf
         for i in range(_SWEEPS):
             if worst <= goal:
@@ -438,7 +445,7 @@ class _Model:
             target.ravel()[part.pairs] = part.table["v"]
         if self.columns.centred:
             target[-1] += self.shifted
-        return _Step(theta, target, parts), worst <= goal
+        return _Step(theta, target, parts), worst <= 2.0 * goal
 
     def held(self, step):
         """Whether some weight went as far as it may."""

@@ -170,6 +170,68 @@ def test_same_bits_for_any_number_of_threads_and_the_same_seed():
         np.testing.assert_array_equal(theta, thetas[0])
 
 
+@pytest.fixture
+def samples(monkeypatch):
+    """The row counts of the objectives that a solve descends on, where samples are taken of few rows already."""
+    monkeypatch.setattr(prox_newton, "_LARGE", 0)
+    monkeypatch.setattr(prox_newton, "_FEW_ROWS", 100)
+    seen, model = [], prox_newton._Model
+
+    def noted(objective):
+        seen.append(objective.n_rows)
+        return model(objective)
+
+    monkeypatch.setattr(prox_newton, "_Model", noted)
+    return seen
+
+
+@pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
+@pytest.mark.parametrize("storage", STORAGES)
+@pytest.mark.parametrize("K", [2, 4])
+@pytest.mark.parametrize("groups", [None, "features"])
+def test_begun_from_a_sample_it_reaches_the_optimum(samples, groups, K, storage, options):
+    problem = objective(K, storage=storage, n=1600, l1=0.01, penalty_groups=groups, **options)
+    result = prox_newton.solve(problem, problem.initial(), tol=1e-13, max_iter=200)
+    assert samples == [200, 1600]
+    assert result.converged, result.reason
+    assert_optimal(problem, result.theta, 1e-4)
+
+
+def test_a_sample_saves_iterations_and_is_as_deterministic(samples, monkeypatch):
+    thetas = []
+    for n_threads in (1, 3):
+        problem = objective(3, l1=1e-2, n=8000, n_threads=n_threads)
+        result = prox_newton.solve(problem, problem.initial(), tol=1e-8, max_iter=50, random_state=4)
+        thetas.append(result.theta)
+    np.testing.assert_array_equal(*thetas)
+    monkeypatch.setattr(prox_newton, "_LARGE", np.inf)
+    cold = prox_newton.solve(problem, problem.initial(), tol=1e-8, max_iter=50)
+    assert result.history["loss"][0] - cold.value < 0.1 * (cold.history["loss"][0] - cold.value)
+    assert result.n_iter < cold.n_iter
+
+
+def test_a_sample_of_too_few_rows_or_for_no_iteration_is_left_alone(samples):
+    wide = objective(4, l1=1e-4, n=800, d=60)
+    cold = prox_newton.solve(wide, wide.initial(), tol=1e-8, max_iter=0)
+    assert not cold.theta[:-1].any()
+    prox_newton.solve(wide, wide.initial(), tol=1e-8, max_iter=3)
+    warm = wide.initial()
+    warm[0] = 0.1
+    prox_newton.solve(objective(4, l1=1e-2, n=800), objective(4).initial() + 0.1, tol=1e-8, max_iter=3)
+    assert samples == [800] * 3
+
+
+def test_a_class_that_the_sample_misses_is_found_again(samples):
+    problem = objective(3, l1=1e-3, n=4000)
+    target = problem.targets[0].copy()
+    target[:2] = 3
+    problem = Objective(problem.X, target, n_classes=4, l1=1e-3)
+    result = prox_newton.solve(problem, problem.initial(), tol=1e-10, max_iter=100)
+    assert samples == [500, 4000]
+    assert result.converged, result.reason
+    assert_optimal(problem, result.theta, 1e-3)
+
+
 def test_warm_start_at_the_optimum_stops_at_once():
     problem = objective(3, l1=1e-3)
     optimum = prox_newton.solve(problem, problem.initial(), tol=1e-12, max_iter=100)
