@@ -77,8 +77,9 @@ class Ascent:
     def _begin(self, theta0):
         objective = self._objective
         n, K = objective.n_rows, objective.K
-        self._square = squared_norms(without_duplicates(self._X))
-        self._beta = self._weight_of_intercept(90.0 * K, self._square.mean())
+        square, mass = squared_norms(without_duplicates(self._X)), objective.row_masses()
+        self._beta = self._weight_of_intercept(90.0 * K, square.mean())
+        self._state = np.column_stack([mass, mass * self._scale * (square + self._beta)])  # RowState in the kernel
         self._log_alpha = np.empty((n, K), objective.dtype)
         self._scratch = parallel.zeros(kernels.dual_scratch_size(self._rows), objective.dtype)
         start = objective.initial()
@@ -194,7 +195,7 @@ class Ascent:
 
     def _visit(self, order, first, stop, enough, scratch=None):
         kernels.dual_ascent(
-            self._rows, self._weights, self._log_alpha, self._gap, order, first, stop, self._square, self._scale,
+            self._rows, self._weights, self._log_alpha, self._gap, order, first, stop, self._state, self._scale,
             self._beta, enough, self._residual, self._scratch if scratch is None else scratch,
         )  # fmt: skip
 

@@ -133,10 +133,11 @@ def test_other_objectives_are_refused(arguments, word):
 
 @pytest.mark.parametrize("level", kernels.available())
 @pytest.mark.parametrize("stiffness", [1e-3, 1.0, 30.0, 1e4])
-def test_a_visit_solves_its_row(level, stiffness):
+@pytest.mark.parametrize("K", [3, 9, 16])  # less than a register, more, whole ones
+def test_a_visit_solves_its_row(level, stiffness, K):
     """One row: after a visit the dual of the row has a stationary point, y + q e = z + q a + mu."""
     rng = np.random.default_rng(0)
-    K, x = 9, 1.5
+    x = 1.5
     kernel = kernels.load(level)
     for _ in range(50):
         W = rng.normal(size=(2, K)) * 3.0
@@ -152,10 +153,11 @@ def test_a_visit_solves_its_row(level, stiffness):
         )
         weights = np.zeros(rows.weights_size)
         rows.pack(W, weights, 0, 2)
-        log_alpha, gap = np.zeros((1, K)), np.array([np.inf])
+        log_alpha, gap = np.full((1, K), -80.0), np.empty(1)
+        log_alpha[0, codes[0]] = 0.0
         scratch, residual = np.zeros(kernel.dual_scratch_size(rows)), np.zeros(K)
         kernel.dual_ascent(
-            rows, weights, log_alpha, gap, np.array([0]), 0, 1, np.array([x * x]), stiffness / x**2, 0.0, 0.0,
+            rows, weights, log_alpha, gap, np.array([0]), 0, 1, np.array([[1.0, stiffness]]), stiffness / x**2, 0.0, 0.0,
             residual, scratch,
         )  # fmt: skip
         z = x * W[0] + W[1]
