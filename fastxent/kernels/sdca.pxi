@@ -56,10 +56,7 @@ def dual_ascent(LinearSoftmax rows, weights, log_alpha, gap, order, Py_ssize_t f
     cdef char* s = rows.buffer(scratch, dual_scratch_size(rows), True)
     cdef Dual dual
     check_range(first, stop, stop)
-    if rows.layout.scheme != SPARSE:
-        raise ValueError("dual ascent visits the rows of a CSR matrix")
-    if rows.K == 1:
-        raise ValueError("with one column of logits it is binary_dual_ascent")
+    check_rows(rows)
     dual.gap = <double*>address(gap, rows.n * sizeof(double), True)
     dual.state = <const RowState*>address(state, rows.n * sizeof(RowState), False)
     dual.visit = <const Py_ssize_t*>address(order, stop * sizeof(Py_ssize_t), False)
@@ -96,7 +93,7 @@ cdef void dual_range(LinearSoftmax self, const Dual* dual, Py_ssize_t first, Py_
     cdef const real* values = <const real*>self.rows.values
     cdef const index* columns = <const index*>self.rows.indices
     cdef const index* indptr = <const index*>self.rows.indptr
-    cdef Py_ssize_t L = lanes(w), K = self.K, ld = self.layout.ldw, v, i, k, at, nnz, chunk
+    cdef Py_ssize_t L = lanes(w), K = self.K, ld = self.layout.ldw, v, i, k, at, nnz
     cdef real* bias = w + self.d * ld
     cdef real* z = carve(&scratch, K)
     cdef real* e = carve(&scratch, K)
@@ -124,9 +121,7 @@ cdef void dual_range(LinearSoftmax self, const Dual* dual, Py_ssize_t first, Py_
             continue
         at, nnz = indptr[i], indptr[i + 1] - indptr[i]
         memcpy(z, bias, round_up(K, L) * sizeof(real))
-        for chunk in range(steps(K, 8 * L)):
-            k = chunk * 8 * L
-            csr_dot_tile(<int>clamp(steps(K - k, L), 1, 8), nnz, 0, values + at, columns + at, w + k, ld, z + k)
+        csr_row_dot(K, self.layout.narrow, ld, nnz, 0, values + at, columns + at, w, z)
         if v + 1 < stop:  # while this row's distribution is found, the next row's weights are on their way
             i = dual.visit[v + 1]
             for k in range(indptr[i], indptr[i + 1]):
@@ -142,9 +137,248 @@ cdef void dual_range(LinearSoftmax self, const Dual* dual, Py_ssize_t first, Py_
         for k in range(K):
             u[k] = <real>(step * u[k])
             bias[k] += <real>(dual.beta * u[k])
-        for chunk in range(steps(K, 8 * L)):
-            k = chunk * 8 * L
-            csr_add_tile(<int>clamp(steps(K - k, L), 1, 8), nnz, 0, values + at, columns + at, u + k, w + k, ld)
+        csr_row_add(K, self.layout.narrow, ld, nnz, 0, values + at, columns + at, u, w)
+
+
+def dual_evaluate(LinearSoftmax rows, weights, log_alpha, gap, state, gradient, scratch, Py_ssize_t first,
+                  Py_ssize_t stop):
+    """Losses, gaps and gradient of rows first..stop: returns sum_i c_i loss_i, fills gap[first:stop], and adds
+    sum_i c_i x_i (p_i - t_i)' to the gradient, the intercept's row too."""
+    cdef char* w = rows.buffer(weights, rows.weights_size, False)
+    cdef char* la = rows.buffer(log_alpha, rows.n * rows.K, False)
+    cdef char* g = rows.buffer(gradient, rows.weights_size, True)
+    cdef char* s = rows.buffer(scratch, dual_scratch_size(rows), True)
+    cdef double* gaps = <double*>address(gap, rows.n * sizeof(double), True)
+    cdef const RowState* st = <const RowState*>address(state, rows.n * sizeof(RowState), False)
+    cdef double total
+    check_range(first, stop, rows.n)
+    check_rows(rows)
+    rows.check_target()
+    with nogil:
+        if rows.is_double and rows.rows.storage == CSR32:
+            total = evaluate_range(rows, st, gaps, first, stop, <const int32_t*>NULL, <const double*>w,
+                                   <const double*>la, <double*>g, <double*>s)
+        elif rows.is_double:
+            total = evaluate_range(rows, st, gaps, first, stop, <const int64_t*>NULL, <const double*>w,
+                                   <const double*>la, <double*>g, <double*>s)
+        elif rows.rows.storage == CSR32:
+            total = evaluate_range(rows, st, gaps, first, stop, <const int32_t*>NULL, <const float*>w,
+                                   <const float*>la, <float*>g, <float*>s)
+        else:
+            total = evaluate_range(rows, st, gaps, first, stop, <const int64_t*>NULL, <const float*>w,
+                                   <const float*>la, <float*>g, <float*>s)
+    return total
+
+
+cdef double evaluate_range(LinearSoftmax self, const RowState* state, double* gap, Py_ssize_t first, Py_ssize_t stop,
+                           const index* unused, const real* w, const real* log_alpha, real* g,
+                           real* scratch) noexcept nogil:
+    cdef const real* values = <const real*>self.rows.values
+    cdef const index* columns = <const index*>self.rows.indices
+    cdef const index* indptr = <const index*>self.rows.indptr
+    cdef Py_ssize_t L = lanes(g), K = self.K, ld = self.layout.ldw, i, k, at, nnz, ahead, last = indptr[self.n]
+    cdef real* bias = g + self.d * ld
+    cdef real* z = carve(&scratch, K)
+    cdef real* p = carve(&scratch, K)
+    cdef real* a = carve(&scratch, K)
+    cdef real* t = carve(&scratch, K)
+    cdef real* h = carve(&scratch, K)
+    cdef real[3] tops
+    cdef double total = 0, c, row_gap
+    for i in range(first, stop):
+        c = state[i].mass
+        gap[i] = 0
+        if c == 0:
+            continue
+        at, nnz = indptr[i], indptr[i + 1] - indptr[i]
+        memcpy(z, w + self.d * ld, round_up(K, L) * sizeof(real))
+        ahead = self.layout.ahead if at + nnz + self.layout.ahead <= last else 0
+        csr_row_dot(K, self.layout.narrow, ld, nnz, ahead, values + at, columns + at, w, z)
+        row_gap = dual_gap(z, log_alpha + i * K, a, p, h, K, 0, tops)
+        gap[i] = c * row_gap if row_gap > 0 else 0
+        total += c * (tops[2] + subtract_targets(self, i, tops[0], z, p, t))
+        for k in range(round_up(K, L)):
+            p[k] *= <real>c
+            bias[k] += p[k]
+        csr_row_add(K, self.layout.narrow, ld, nnz, ahead, values + at, columns + at, p, g)
+    return total
+
+
+cdef double subtract_targets(LinearSoftmax self, Py_ssize_t i, real m, const real* z, real* p, real* t) noexcept nogil:
+    """p -= t_i, the row's target; returns sum_k t_ik (m - z_k)."""
+    cdef double total = 0, mass
+    cdef Py_ssize_t k
+    if is_plain(&self.targets):
+        k = self.targets.codes[i]
+        p[k] -= 1
+        return m - z[k]
+    mass = target_row(&self.targets, i, t)
+    for k in range(self.K):
+        t[k] = <real>(t[k] / mass)
+        p[k] -= t[k]
+        total += t[k] * (m - z[k])
+    return total
+
+
+def dual_targets(LinearSoftmax rows, state, gradient, scratch, Py_ssize_t first, Py_ssize_t stop):
+    """Add sum_i c_i x_i t_i' of rows first..stop to the gradient, the intercept's row too."""
+    cdef char* g = rows.buffer(gradient, rows.weights_size, True)
+    cdef char* s = rows.buffer(scratch, dual_scratch_size(rows), True)
+    cdef const RowState* st = <const RowState*>address(state, rows.n * sizeof(RowState), False)
+    check_range(first, stop, rows.n)
+    check_rows(rows)
+    rows.check_target()
+    with nogil:
+        if rows.is_double and rows.rows.storage == CSR32:
+            targets_range(rows, st, first, stop, <const int32_t*>NULL, <double*>g, <double*>s)
+        elif rows.is_double:
+            targets_range(rows, st, first, stop, <const int64_t*>NULL, <double*>g, <double*>s)
+        elif rows.rows.storage == CSR32:
+            targets_range(rows, st, first, stop, <const int32_t*>NULL, <float*>g, <float*>s)
+        else:
+            targets_range(rows, st, first, stop, <const int64_t*>NULL, <float*>g, <float*>s)
+
+
+cdef void targets_range(LinearSoftmax self, const RowState* state, Py_ssize_t first, Py_ssize_t stop,
+                        const index* unused, real* g, real* scratch) noexcept nogil:
+    cdef const real* values = <const real*>self.rows.values
+    cdef const index* columns = <const index*>self.rows.indices
+    cdef const index* indptr = <const index*>self.rows.indptr
+    cdef Py_ssize_t L = lanes(g), K = self.K, ld = self.layout.ldw, i, k, at, nnz, ahead, last = indptr[self.n]
+    cdef real* t = carve(&scratch, K)
+    cdef real c
+    memset(t, 0, round_up(K, L) * sizeof(real))
+    for i in range(first, stop):
+        c = <real>state[i].mass
+        if c == 0:
+            continue
+        if is_plain(&self.targets):
+            k = self.targets.codes[i]
+            g[self.d * ld + k] += c
+            for at in range(indptr[i], indptr[i + 1]):
+                g[columns[at] * ld + k] += c * values[at]
+            continue
+        c /= <real>target_row(&self.targets, i, t)
+        for k in range(K):
+            t[k] *= c
+            g[self.d * ld + k] += t[k]
+        at, nnz = indptr[i], indptr[i + 1] - indptr[i]
+        ahead = self.layout.ahead if at + nnz + self.layout.ahead <= last else 0
+        csr_row_add(K, self.layout.narrow, ld, nnz, ahead, values + at, columns + at, t, g)
+
+
+def dual_shares(LinearSoftmax rows, log_alpha, state, tilt, sums, out, Py_ssize_t first, Py_ssize_t stop):
+    """Tilted distributions softmax(log alpha_i + tilt) of rows first..stop: adds sum_i c_i of them to sums (K,).
+
+    tilt (K,) and out (stop - first, K), or None, in the dtype of the data; sums float64.
+    """
+    cdef char* la = rows.buffer(log_alpha, rows.n * rows.K, False)
+    cdef char* t = rows.buffer(tilt, rows.K, False)
+    cdef char* o = rows.buffer(out, (stop - first) * rows.K, True)
+    cdef const RowState* s = <const RowState*>address(state, rows.n * sizeof(RowState), False)
+    cdef double* total = <double*>address(sums, rows.K * sizeof(double), True)
+    check_range(first, stop, rows.n)
+    with nogil:
+        if rows.is_double:
+            shares_range(rows.K, s, total, first, stop, <const double*>la, <const double*>t, <double*>o)
+        else:
+            shares_range(rows.K, s, total, first, stop, <const float*>la, <const float*>t, <float*>o)
+
+
+cdef void shares_range(Py_ssize_t K, const RowState* state, double* sums, Py_ssize_t first, Py_ssize_t stop,
+                       const real* log_alpha, const real* tilt, real* out) noexcept nogil:
+    cdef Py_ssize_t i, k
+    for i in range(first, stop):
+        tilted_row(K, log_alpha + i * K, tilt, out)
+        for k in range(K):
+            sums[k] += state[i].mass * out[k]
+        out += K
+
+
+cdef inline void tilted_row(Py_ssize_t K, const real* log_alpha, const real* tilt, real* out) noexcept nogil:
+    """out = softmax(log_alpha + tilt); neither is far above 0."""
+    cdef real share
+    cdef Py_ssize_t k
+    for k in range(K):
+        out[k] = log_alpha[k] + tilt[k]
+    exp_array(out, out, K)
+    share = 1 / sum_row(out, K)
+    for k in range(K):
+        out[k] *= share
+
+
+def dual_bound(LinearSoftmax rows, log_alpha, state, tilt, mixed, double share, gradient, scratch,
+               Py_ssize_t first, Py_ssize_t stop):
+    """Entropies of rows first..stop, and what they add to the dual's W.
+
+    With alpha'_i = (1 - share) softmax(log alpha_i + tilt) + share * mixed: adds sum_i c_i x_i (alpha'_i - t_i)' to
+    the gradient, and returns sum_i c_i H(alpha'_i).
+    """
+    cdef char* la = rows.buffer(log_alpha, rows.n * rows.K, False)
+    cdef char* t = rows.buffer(tilt, rows.K, False)
+    cdef char* m = rows.buffer(mixed, rows.K, False)
+    cdef char* g = rows.buffer(gradient, rows.weights_size, True)
+    cdef char* s = rows.buffer(scratch, dual_scratch_size(rows), True)
+    cdef const RowState* st = <const RowState*>address(state, rows.n * sizeof(RowState), False)
+    cdef double total
+    check_range(first, stop, rows.n)
+    check_rows(rows)
+    rows.check_target()
+    with nogil:
+        if rows.is_double and rows.rows.storage == CSR32:
+            total = entropy_range(rows, st, share, first, stop, <const int32_t*>NULL, <const double*>la,
+                                  <const double*>t, <const double*>m, <double*>g, <double*>s)
+        elif rows.is_double:
+            total = entropy_range(rows, st, share, first, stop, <const int64_t*>NULL, <const double*>la,
+                                  <const double*>t, <const double*>m, <double*>g, <double*>s)
+        elif rows.rows.storage == CSR32:
+            total = entropy_range(rows, st, share, first, stop, <const int32_t*>NULL, <const float*>la,
+                                  <const float*>t, <const float*>m, <float*>g, <float*>s)
+        else:
+            total = entropy_range(rows, st, share, first, stop, <const int64_t*>NULL, <const float*>la,
+                                  <const float*>t, <const float*>m, <float*>g, <float*>s)
+    return total
+
+
+cdef double entropy_range(LinearSoftmax self, const RowState* state, double share, Py_ssize_t first, Py_ssize_t stop,
+                          const index* unused, const real* log_alpha, const real* tilt, const real* mixed, real* g,
+                          real* scratch) noexcept nogil:
+    cdef const real* values = <const real*>self.rows.values
+    cdef const index* columns = <const index*>self.rows.indices
+    cdef const index* indptr = <const index*>self.rows.indptr
+    cdef Py_ssize_t L = lanes(g), K = self.K, ld = self.layout.ldw, i, k, at, nnz, ahead, last = indptr[self.n]
+    cdef real* a = carve(&scratch, K)
+    cdef real* u = carve(&scratch, K)
+    cdef real* h = carve(&scratch, K)
+    cdef real* t = carve(&scratch, K)
+    cdef real least = 1e-37
+    cdef double total = 0
+    memset(u, 0, round_up(K, L) * sizeof(real))
+    for i in range(first, stop):
+        if state[i].mass == 0:
+            continue
+        tilted_row(K, log_alpha + i * K, tilt, a)
+        for k in range(K):
+            a[k] = (1 - <real>share) * a[k] + <real>share * mixed[k]
+            h[k] = (1 - a[k]) / (a[k] if a[k] > least else least)
+            h[k] = h[k] if h[k] > 0 else 0
+            u[k] = a[k]
+        log1p_array(h, K)  # -log a
+        total += state[i].mass * dot_row(a, h, K)
+        subtract_targets(self, i, 0, a, u, t)
+        for k in range(K):
+            u[k] *= <real>state[i].mass
+        at, nnz = indptr[i], indptr[i + 1] - indptr[i]
+        ahead = self.layout.ahead if at + nnz + self.layout.ahead <= last else 0
+        csr_row_add(K, self.layout.narrow, ld, nnz, ahead, values + at, columns + at, u, g)
+    return total
+
+
+cdef check_rows(LinearSoftmax rows):
+    if rows.layout.scheme != SPARSE:
+        raise ValueError("dual ascent visits the rows of a CSR matrix")
+    if rows.K == 1:
+        raise ValueError("with one column of logits it is binary_dual_ascent")
 
 
 cdef inline void fetch(const void* x, Py_ssize_t size) noexcept nogil:
@@ -158,9 +392,11 @@ cdef double ascend(Py_ssize_t K, real* z, real* la, real* a, real* e, real* h, d
                    double* gain) noexcept nogil:
     """KL(a, p), a = exp(la); where that is more than `enough`, e becomes the new distribution, la its logarithm, gain
     what it is worth."""
-    cdef real q = <real>q_, lse, top
+    cdef real q = <real>q_
+    cdef real[3] tops
     cdef double[5] sums
-    cdef double gap = dual_gap(z, la, a, e, h, K, q, &lse, &top), moved
+    cdef double gap = dual_gap(z, la, a, e, h, K, q, tops), moved
+    cdef real lse = tops[0] + tops[2], top = tops[1]
     cdef Py_ssize_t k
     cdef int iteration
     gain[0] = 0

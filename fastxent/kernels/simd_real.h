@@ -311,7 +311,8 @@ FX_INLINE REAL FX(log1p_one)(REAL x)
     return part[0];
 }
 
-/* exp(h - max) over e, and log sum exp h; *share becomes 1 / the sum. The maximum is left out of it as in exp_over. */
+/* exp(h - max) over e; returns log sum exp (h - max), and 1 / the sum in *share. The maximum is left out of it as in
+   exp_over. */
 FX_INLINE REAL FX(dual_exp)(const REAL *h, REAL *e, ptrdiff_t K, REAL max, REAL *share)
 {
     FX(vec) sum = FX(splat)(0), ties = sum;
@@ -322,22 +323,23 @@ FX_INLINE REAL FX(dual_exp)(const REAL *h, REAL *e, ptrdiff_t K, REAL max, REAL 
     }
     REAL rest = FX(hsum)(sum) + (FX(hsum)(ties) - 1);
     *share = 1 / (1 + rest);
-    return max + FX(log1p_one)(rest);
+    return FX(log1p_one)(rest);
 }
 
-/* a = exp(la), p = softmax(z): the sum of a log(a / p), and h = log p + q (a - p) / (1 + q p) with its maximum. */
-FX_LOCAL double FX(dual_gap)(REAL *z, const REAL *la, REAL *a, REAL *p, REAL *h, ptrdiff_t K, REAL q, REAL *lse, REAL *top)
+/* a = exp(la), p = softmax(z): returns the sum of a log(a / p). h = log p + q (a - p) / (1 + q p). tops: the maxima of z and
+   of h, and log sum exp z less the first. */
+FX_LOCAL double FX(dual_gap)(REAL *z, const REAL *la, REAL *a, REAL *p, REAL *h, ptrdiff_t K, REAL q, REAL *tops)
 {
     const ptrdiff_t last = K % LANES ? K - K % LANES : K - LANES, width = K - last;
     FX(vec) most = FX(load_part)(z + last, width, -INFINITY), sum = FX(splat)(0);
-    REAL share, log_total;
+    REAL share;
     for (ptrdiff_t k = 0; k < last; k += LANES) most = FX(max)(most, FX(load)(z + k));
     const REAL m = FX(hmax)(most);
     FX(store)(z + last, FX(load_part)(z + last, width, m - 10000));
-    log_total = FX(dual_exp)(z, p, K, m, &share);
+    const REAL log_rest = FX(dual_exp)(z, p, K, m, &share), lse = m + log_rest;
     most = FX(splat)(-INFINITY);
     for (ptrdiff_t k = 0; k < K; k += LANES) {
-        const FX(vec) l = FX(load_part)(la + k, k < last ? LANES : width, -10000), log_p = FX(load)(z + k) - log_total;
+        const FX(vec) l = FX(load_part)(la + k, k < last ? LANES : width, -10000), log_p = FX(load)(z + k) - lse;
         const FX(vec) old = FX(exp)(l), pk = FX(load)(p + k) * share, next = log_p + q * (old - pk) / (1 + q * pk);
         sum += old * (l - log_p);
         FX(store)(a + k, old);
@@ -345,8 +347,9 @@ FX_LOCAL double FX(dual_gap)(REAL *z, const REAL *la, REAL *a, REAL *p, REAL *h,
         FX(store)(h + k, next);
         most = FX(max)(next, most);
     }
-    *lse = log_total;
-    *top = FX(hmax)(most);
+    tops[0] = m;
+    tops[1] = FX(hmax)(most);
+    tops[2] = log_rest;
     return FX(hsum)(sum);
 }
 
@@ -357,7 +360,7 @@ FX_LOCAL void FX(dual_value)(const REAL *z, const REAL *a, REAL *e, REAL *h, ptr
 {
     FX(vec) s0 = FX(splat)(0), s1 = s0, s2 = s0, s3 = s0, s4 = s0;
     REAL share;
-    const REAL shift = FX(dual_exp)(h, e, K, top, &share);
+    const REAL shift = top + FX(dual_exp)(h, e, K, top, &share);
     for (ptrdiff_t k = 0; k < K; k += LANES) {
         const FX(vec) y = FX(load)(h + k) - shift, ek = FX(load)(e + k) * share, zk = FX(load)(z + k);
         const FX(vec) d = ek - FX(load)(a + k), f = zk - q * d - y, w = ek / (1 + q * ek), wf = w * f;
