@@ -59,7 +59,9 @@ from .result import (
 _SUFFICIENT_DECREASE = 1e-4
 _HALVINGS = 40
 _SWEEPS = 12
-_ACCURACY = 0.2  # of the model's minimum, at first; in the end ten times finer
+# Of the model's minimum, at first; in the end ten times finer. The second is where an iteration costs half a pass.
+_ACCURACY, _ACCURACY_OF_KEPT_LOGITS = 0.2, 0.4
+_FINISHED = 0.4
 _LEAST_SHARE = 0.02
 _RADIUS = 3.0  # logits that a weight alone may move in the first iteration
 _SHIFT = 1e-9
@@ -391,6 +393,7 @@ class _Model:
         if columns.centred:  # centred weights take the intercept along, beyond any radius of its own
             self.radius[-1] = np.inf
         self._first_worst = None
+        self._accuracy = _ACCURACY if K > 1 or columns.centred else _ACCURACY_OF_KEPT_LOGITS
         self._grouped = is_grouped(objective)
         self._least_radius = _LEAST_SHARE * self.radius  # a weight that rested for long may still wake up
         n = columns.swept.n
@@ -429,7 +432,8 @@ class _Model:
             part.open(Q, P, grad)
         worst = first_worst = max(part.sweep(rng) for part in parts)
         self._first_worst = self._first_worst or worst or 1.0
-        goal = _ACCURACY * min(1.0, 0.1 + worst / self._first_worst) * first_worst
+        scale = min(1.0, 0.1 + worst / self._first_worst) * first_worst
+        goal = self._accuracy * scale
         before = np.inf
         for i in range(_SWEEPS):
             if worst <= goal:
@@ -445,7 +449,7 @@ class _Model:
             target.ravel()[part.pairs] = part.table["v"]
         if self.columns.centred:
             target[-1] += self.shifted
-        return _Step(theta, target, parts), worst <= 2.0 * goal
+        return _Step(theta, target, parts), worst <= _FINISHED * scale
 
     def held(self, step):
         """Whether some weight went as far as it may."""
