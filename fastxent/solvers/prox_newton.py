@@ -174,11 +174,26 @@ def _start(objective, loss, theta, max_iter, rng):
         return theta
     sample = objective.sample(n)
     active = _candidates(objective, theta, sample.value_and_grad(theta)[1])
-    if np.count_nonzero(active) > n:
+    chosen = active[:-1].any(axis=1)
+    if not chosen.any() or np.count_nonzero(active) > n:
         return theta
-    found = solve(sample, theta, tol=_SAMPLE_TOL, max_iter=_SAMPLE_STEPS, random_state=rng)
+    if 2 * np.count_nonzero(chosen) > len(chosen):
+        chosen[:] = True
+    else:  # of many columns, most have no say
+        sample = _with_features(sample, chosen)
+    rows = np.append(chosen, True)
+    found = solve(sample, theta[rows], tol=_SAMPLE_TOL, max_iter=_SAMPLE_STEPS, random_state=rng)
     objective.passes += sample.passes * sample.n_rows / objective.n_rows
-    return found.theta
+    theta[rows] = found.theta
+    return theta
+
+
+def _with_features(objective, chosen):
+    """The same objective, penalties included, over some of the features (a mask)."""
+    part, factor = objective.on_features(chosen), objective.penalty_factor
+    part.l1, part.l2, part.penalty_groups = objective.l1, objective.l2, objective.penalty_groups
+    part.penalty_factor = None if factor is None else factor[chosen]
+    return part
 
 
 def _candidates(objective, theta, grad):

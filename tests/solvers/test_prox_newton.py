@@ -218,7 +218,33 @@ def test_a_sample_of_too_few_rows_or_for_no_iteration_is_left_alone(samples):
     warm = wide.initial()
     warm[0] = 0.1
     prox_newton.solve(objective(4, l1=1e-2, n=800), objective(4).initial() + 0.1, tol=1e-8, max_iter=3)
-    assert samples == [800] * 3
+    strong = objective(4, l1=10.0, n=800)
+    assert not prox_newton.solve(strong, strong.initial(), tol=1e-8, max_iter=3).theta[:-1].any()
+    assert samples == [800] * 4
+
+
+@pytest.mark.parametrize("storage", STORAGES)
+@pytest.mark.parametrize("K", [2, 3])
+@pytest.mark.parametrize("groups", [None, "features"])
+def test_of_many_columns_a_sample_has_those_that_matter(samples, monkeypatch, groups, K, storage):
+    factor = np.linspace(0.5, 2.0, 60)
+    problem = objective(
+        K, storage=storage, n=4000, d=60, l1=0.1, penalty_groups=groups, penalty_factor=factor
+    )
+    narrow, with_features = [], prox_newton._with_features
+
+    def noted(part, chosen):
+        narrow.append(with_features(part, chosen))
+        np.testing.assert_array_equal(narrow[-1].feature_l1, part.feature_l1[chosen])
+        return narrow[-1]
+
+    monkeypatch.setattr(prox_newton, "_with_features", noted)
+    result = prox_newton.solve(problem, problem.initial(), tol=1e-12, max_iter=100)
+    assert samples == [500, 4000]
+    assert 1 <= narrow[0].n_features < 30
+    assert result.converged, result.reason
+    assert np.count_nonzero(result.theta[:-1]) > 0
+    assert_optimal(problem, result.theta, 1e-4)
 
 
 def test_a_class_that_the_sample_misses_is_found_again(samples):
