@@ -113,7 +113,7 @@ def check_finite(values, name):
 
 def _first_nonfinite(values):
     """The index of the first entry, in row order, that is NaN or infinite, or None."""
-    if _all_finite(values):
+    if is_finite(values):
         return None
     step = max(1, _SEARCH_BLOCK // max(1, math.prod(values.shape[1:])))
     for start in range(0, values.shape[0], step):
@@ -124,7 +124,8 @@ def _first_nonfinite(values):
     return None
 
 
-def _all_finite(values):
+def is_finite(values):
+    """Whether no entry is NaN or infinite."""
     if values.dtype not in (np.float32, np.float64):
         return bool(np.isfinite(values).all())
     flat = values.ravel(order="K")

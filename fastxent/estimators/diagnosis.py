@@ -55,9 +55,9 @@ def _lost_digits(X):
 def _uneven_columns(X):
     """A sentence if the columns of X differ much in size."""
     if sp.issparse(X):
-        stored = np.abs(X.data)
-        if stored.size == 0 or stored.max() <= _UNEVEN * stored.min():  # then no columns can
+        if X.data.size == 0 or 0 < X.data.max() <= _UNEVEN * X.data.min():  # then no columns can
             return ""
+        stored = np.abs(X.data)
         size = np.zeros(X.shape[1])
         np.maximum.at(size, X.indices, stored)
     else:
