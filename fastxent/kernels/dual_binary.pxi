@@ -28,6 +28,10 @@ cdef enum:
     STATE_AHEAD = 16       # how many rows ahead the state of a row is fetched, and then its entries
     ROW_AHEAD = 6
 
+cdef double THIRD = 1.0 / 3
+
+exp_prepare()
+
 # What is known of a row.
 cdef struct DualRow:
     double target          # t, its share of class 1
@@ -194,7 +198,7 @@ cdef void binary_range(LinearSoftmax self, BinaryDual* dual, Py_ssize_t first, P
     cdef const index* columns = <const index*>self.rows.indices
     cdef const index* indptr = <const index*>self.rows.indptr
     cdef Py_ssize_t v, at, nnz, later
-    cdef double bias = w[self.d], z, q, e, one, p, u, m, spread, least, step, residual = 0
+    cdef double bias = w[self.d], z, q, e, one, p, u, m, spread, least, step, alpha, other, weight, residual = 0
     cdef DualRow* row
     for v in range(first, stop):
         if v + STATE_AHEAD < stop:
@@ -204,37 +208,48 @@ cdef void binary_range(LinearSoftmax self, BinaryDual* dual, Py_ssize_t first, P
         if v + ROW_AHEAD < stop:
             later = dual.visit[v + ROW_AHEAD]
             at, nnz = indptr[later], indptr[later + 1] - indptr[later]
-            for later in range(0, nnz * <Py_ssize_t>sizeof(real), 64):
-                FX_PREFETCH(<const char*>(values + at) + later)
-            for later in range(0, nnz * <Py_ssize_t>sizeof(index), 64):
-                FX_PREFETCH(<const char*>(columns + at) + later)
+            fetch(<const char*>(values + at), nnz * <Py_ssize_t>sizeof(real))
+            fetch(<const char*>(columns + at), nnz * <Py_ssize_t>sizeof(index))
         row = dual.state + dual.visit[v]
         at, nnz = indptr[dual.visit[v]], indptr[dual.visit[v] + 1] - indptr[dual.visit[v]]
+        weight = row.mass * dual.scale
+        q = weight * (row.square + dual.beta)
+        alpha, other = row.target + row.moved, (1 - row.target) - row.moved
         z = bias + csr_dot_one(nnz, values + at, columns + at, w)
-        q = row.mass * dual.scale * (row.square + dual.beta)
-        e = exp_one(-z)
+        # From here to the new bias everything waits for what comes before it: few operations, and in this order.
+        e = exp_quick(-z)
         one = 1 + e
+        u = other - e * alpha             # (p - alpha) / p
+        step = one * u / (one * one + q * e)
         p = 1 / one
-        u = p * ((1 - row.target) - e * row.target) - row.moved
+        u *= p
         # m (1 - m) is never below 4/9 p (1 - p), whatever rounding says
-        m = (p - u / 3) * (e * p + u / 3)
+        m = (p - u * THIRD) * (e * p + u * THIRD)
         least = 0.4 * e * p * p
         spread = m if m > least else least
         dual.gap[dual.visit[v]] = row.mass * (0.5 * u * u / spread)
         if 0.5 * u * u <= dual.enough * spread or row.mass == 0:
             continue
-        # s u, from e by one division
-        step = one * ((1 - row.target) - e * row.target - row.moved * one) / (one * one + q * e)
         if q * fabs(step) > 0.5 and q * fabs(step) > 4 * fabs(u):
             step = exact_step(z, q, row)
         row.moved += step
-        step *= row.mass
-        residual -= step
-        step *= -dual.scale
+        residual -= row.mass * step
+        step *= -weight
         csr_add_one(nnz, values + at, columns + at, <real>step, w)
         bias += dual.beta * step
     w[self.d] = <real>bias
     dual.residual += residual
+
+
+cdef inline void fetch(const char* start, Py_ssize_t size) noexcept nogil:
+    """Fetch so many bytes. Of short rows three lines, even if they are one line thrice: where a loop ends that turns as
+    often as a row is long is foreseen wrongly every other time, which takes longer than all of this."""
+    cdef Py_ssize_t line
+    FX_PREFETCH(start)
+    FX_PREFETCH(start + (64 if size > 64 else size))
+    FX_PREFETCH(start + (128 if size > 128 else size))
+    for line in range(192, size, 64):
+        FX_PREFETCH(start + line)
 
 
 cdef double exact_step(double z, double q, const DualRow* row) noexcept nogil:
