@@ -27,7 +27,7 @@ from .duality import lower_bound
 
 _ROWS_OF_A_CALL = 1 << 14  # some milliseconds: Ctrl-C is heard between calls
 _BLOCK = 1 << 18  # probabilities at a time
-_HALVINGS = 20
+_ROUNDS, _PARTS = 4, 32  # of a search in an interval
 _LOG_ZERO = -80.0  # stands for log 0, as in the kernel
 _EAGER, _FLOOR = 1.5, 0.5  # a row is visited with probability _EAGER gap_i / mean gap, but at least _FLOOR
 _ENOUGH = 0.02  # of the gap aimed at: rows below are only looked at
@@ -345,13 +345,14 @@ class BinaryAscent(Ascent):
 
 def _best_share(f, shares, curvature):
     """The root of the derivative by eta of the dual between targets and frequencies: it falls from infinity."""
-    low, high = 0.0, 1.0
-    for _ in range(_HALVINGS):
-        eta = 0.5 * (low + high)
+    low, width = 0.0, 1.0
+    for _ in range(_ROUNDS):
+        width /= _PARTS
+        eta = low + width * np.arange(1, _PARTS)[:, np.newaxis]
         other = f * np.log(eta * f)
-        up = float(shares @ ((1 - f) * np.log(1 - eta * (1 - f)) - (other.sum() - other)))
-        low, high = (eta, high) if up > eta * curvature else (low, eta)
-    return high
+        up = ((1 - f) * np.log(1 - eta * (1 - f)) - (other.sum(axis=1, keepdims=True) - other)) @ shares
+        low += width * np.count_nonzero(up > eta[:, 0] * curvature)
+    return low + width
 
 
 def _clipped(share):
