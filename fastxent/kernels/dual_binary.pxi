@@ -27,6 +27,7 @@ cdef enum:
     EXACT_STEPS = 40
     STATE_AHEAD = 16       # how many rows ahead the state of a row is fetched, and then its entries
     ROW_AHEAD = 6
+    TOGETHER = 4           # rows in a random order of fours
 
 cdef double THIRD = 1.0 / 3
 
@@ -362,6 +363,9 @@ cdef inline uint64_t next_random(uint64_t* state) noexcept nogil:
 def draw_rows(gap, double mean, double floor, order, state):
     """Take row i with probability gap_i / mean, at least `floor`; write their numbers, shuffled, and return how many.
 
+    Four neighbours stay together: rows that come one by one from all over memory take twice as long to visit, once
+    they are more than a cache holds, and single rows in random order bring the ascent no further.
+
     gap (n,), order intp (n,), state uint64 (1,): of the generator.
     """
     cdef Py_ssize_t n = len(order)
@@ -376,14 +380,13 @@ def draw_rows(gap, double mean, double floor, order, state):
 cdef Py_ssize_t draw(const double* gap, Py_ssize_t n, double mean, double least, Py_ssize_t* rows,
                      uint64_t* random) noexcept nogil:
     cdef double unit = mean / 9007199254740992.0, chance
-    cdef Py_ssize_t i, j, held, count = 0
+    cdef Py_ssize_t i, j, l, count = 0
     for i in range(n):
         chance = gap[i] if gap[i] > least else least
         rows[count] = i
         count += unit * <double>(next_random(random) >> 11) < chance
-    for i in range(count - 1, 0, -1):
+    for i in range(count // TOGETHER - 1, 0, -1):
         j = <Py_ssize_t>((next_random(random) >> 32) * <uint64_t>(i + 1) >> 32)
-        held = rows[j]
-        rows[j] = rows[i]
-        rows[i] = held
+        for l in range(TOGETHER):
+            rows[TOGETHER * i + l], rows[TOGETHER * j + l] = rows[TOGETHER * j + l], rows[TOGETHER * i + l]
     return count
