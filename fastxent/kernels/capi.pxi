@@ -20,41 +20,25 @@ cdef api double logits_loss(bint is_double, const void* z, const Py_ssize_t* lab
     return loss_logits_range(&targets, <const float*>z, K, 0, n, <float*>losses, <float*>grad, scale, <float*>scratch)
 
 
-cdef void csr_row_dot(Py_ssize_t nnz, const real* x, const index* j, const real* w, Py_ssize_t ld, Py_ssize_t K,
-                      real* z) noexcept nogil:
-    cdef Py_ssize_t L = lanes(x), k, chunk
-    for chunk in range(steps(K, 8 * L)):
-        k = chunk * 8 * L
-        csr_dot_tile(<int>clamp(steps(K - k, L), 1, 8), nnz, 0, x, j, w + k, ld, z + k)
-
-
-cdef void csr_row_add(Py_ssize_t nnz, const real* x, const index* j, const real* q, Py_ssize_t K, real* g,
-                      Py_ssize_t ld) noexcept nogil:
-    cdef Py_ssize_t L = lanes(x), k, chunk
-    for chunk in range(steps(K, 8 * L)):
-        k = chunk * 8 * L
-        csr_add_tile(<int>clamp(steps(K - k, L), 1, 8), nnz, 0, x, j, q + k, g + k, ld)
-
-
 cdef api void csr_dot(bint is_double, bint is_wide, Py_ssize_t nnz, const void* x, const void* j, const void* w,
                       Py_ssize_t ld, Py_ssize_t K, void* z) noexcept nogil:
     if is_double and is_wide:
-        csr_row_dot(nnz, <const double*>x, <const int64_t*>j, <const double*>w, ld, K, <double*>z)
+        csr_row_dot(K, 0, ld, nnz, 0, <const double*>x, <const int64_t*>j, <const double*>w, <double*>z)
     elif is_double:
-        csr_row_dot(nnz, <const double*>x, <const int32_t*>j, <const double*>w, ld, K, <double*>z)
+        csr_row_dot(K, 0, ld, nnz, 0, <const double*>x, <const int32_t*>j, <const double*>w, <double*>z)
     elif is_wide:
-        csr_row_dot(nnz, <const float*>x, <const int64_t*>j, <const float*>w, ld, K, <float*>z)
+        csr_row_dot(K, 0, ld, nnz, 0, <const float*>x, <const int64_t*>j, <const float*>w, <float*>z)
     else:
-        csr_row_dot(nnz, <const float*>x, <const int32_t*>j, <const float*>w, ld, K, <float*>z)
+        csr_row_dot(K, 0, ld, nnz, 0, <const float*>x, <const int32_t*>j, <const float*>w, <float*>z)
 
 
 cdef api void csr_add(bint is_double, bint is_wide, Py_ssize_t nnz, const void* x, const void* j, const void* q,
                       Py_ssize_t K, void* g, Py_ssize_t ld) noexcept nogil:
     if is_double and is_wide:
-        csr_row_add(nnz, <const double*>x, <const int64_t*>j, <const double*>q, K, <double*>g, ld)
+        csr_row_add(K, 0, ld, nnz, 0, <const double*>x, <const int64_t*>j, <const double*>q, <double*>g)
     elif is_double:
-        csr_row_add(nnz, <const double*>x, <const int32_t*>j, <const double*>q, K, <double*>g, ld)
+        csr_row_add(K, 0, ld, nnz, 0, <const double*>x, <const int32_t*>j, <const double*>q, <double*>g)
     elif is_wide:
-        csr_row_add(nnz, <const float*>x, <const int64_t*>j, <const float*>q, K, <float*>g, ld)
+        csr_row_add(K, 0, ld, nnz, 0, <const float*>x, <const int64_t*>j, <const float*>q, <float*>g)
     else:
-        csr_row_add(nnz, <const float*>x, <const int32_t*>j, <const float*>q, K, <float*>g, ld)
+        csr_row_add(K, 0, ld, nnz, 0, <const float*>x, <const int32_t*>j, <const float*>q, <float*>g)

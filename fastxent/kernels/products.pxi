@@ -471,9 +471,29 @@ cdef void classes_gradient(const Layout* p, const real* x, Py_ssize_t rows, cons
 
 # ---- SPARSE --------------------------------------------------------------------------------------------------------
 
-cdef inline int csr_tile(const Layout* p, Py_ssize_t first, Py_ssize_t L) noexcept nogil:
-    """The registers of a sparse tile that begins at class `first`."""
-    return <int>(p.ldw // L + 16 * p.narrow if p.narrow else clamp(steps(p.K - first, L), 1, 8))
+cdef inline int csr_tile(Py_ssize_t K, int narrow, Py_ssize_t first, Py_ssize_t L) noexcept nogil:
+    """The tile of the classes from `first` on: eight registers at most, a narrow one last where the layout has one."""
+    if narrow and K - first < 8 * L:
+        return <int>((K - first) // L + 16 * narrow)
+    return <int>clamp(steps(K - first, L), 1, 8)
+
+
+cdef inline void csr_row_dot(Py_ssize_t K, int narrow, Py_ssize_t ld, Py_ssize_t nnz, Py_ssize_t ahead,
+                             const real* x, const index* j, const real* w, real* z) noexcept nogil:
+    """z += x W for one row. ahead: see Layout."""
+    cdef Py_ssize_t L = lanes(w), k, chunk
+    for chunk in range(steps(K, 8 * L)):
+        k = chunk * 8 * L
+        csr_dot_tile(csr_tile(K, narrow, k, L), nnz, ahead, x, j, w + k, ld, z + k)
+
+
+cdef inline void csr_row_add(Py_ssize_t K, int narrow, Py_ssize_t ld, Py_ssize_t nnz, Py_ssize_t ahead,
+                             const real* x, const index* j, const real* q, real* g) noexcept nogil:
+    """G += x' q for one row; q has zeros up to a whole register."""
+    cdef Py_ssize_t L = lanes(q), k, chunk
+    for chunk in range(steps(K, 8 * L)):
+        k = chunk * 8 * L
+        csr_add_tile(csr_tile(K, narrow, k, L), nnz, ahead, x, j, q + k, g + k, ld)
 
 
 cdef void sparse_logits(const Rows* X, const Layout* p, const index* unused, Py_ssize_t first, Py_ssize_t rows,
@@ -482,7 +502,7 @@ cdef void sparse_logits(const Rows* X, const Layout* p, const index* unused, Py_
     cdef const index* j = <const index*>X.indices
     cdef const index* indptr = <const index*>X.indptr
     cdef const real* bias = w + p.d * p.ldw
-    cdef Py_ssize_t L = lanes(w), K = p.K, i, k, chunk, at, nnz, ahead, last = indptr[X.n]
+    cdef Py_ssize_t L = lanes(w), K = p.K, i, k, at, nnz, ahead, last = indptr[X.n]
     cdef real* row
     for i in range(rows):
         at, nnz = indptr[first + i], indptr[first + i + 1] - indptr[first + i]
@@ -492,9 +512,7 @@ cdef void sparse_logits(const Rows* X, const Layout* p, const index* unused, Py_
         row = one_row if p.rows_in_lanes else z + i * p.ldz
         memcpy(row, bias, round_up(K, L) * sizeof(real))
         ahead = p.ahead if at + nnz + p.ahead <= last else 0
-        for chunk in range(steps(K, 8 * L)):
-            k = chunk * 8 * L
-            csr_dot_tile(csr_tile(p, k, L), nnz, ahead, x + at, j + at, w + k, p.ldw, row + k)
+        csr_row_dot(K, p.narrow, p.ldw, nnz, ahead, x + at, j + at, w, row)
         if p.rows_in_lanes:
             for k in range(K):
                 z[i + k * p.ldz] = row[k]
@@ -506,7 +524,7 @@ cdef void sparse_gradient(const Rows* X, const Layout* p, const index* unused, P
     cdef const index* j = <const index*>X.indices
     cdef const index* indptr = <const index*>X.indptr
     cdef real* bias = g + p.d * p.ldw
-    cdef Py_ssize_t L = lanes(q), K = p.K, i, k, chunk, at, nnz, ahead, last = indptr[X.n]
+    cdef Py_ssize_t L = lanes(q), K = p.K, i, k, at, nnz, ahead, last = indptr[X.n]
     cdef const real* row
     memset(one_row, 0, round_up(K, L) * sizeof(real))
     for i in range(rows):
@@ -521,9 +539,7 @@ cdef void sparse_gradient(const Rows* X, const Layout* p, const index* unused, P
         else:
             row = q + i * p.ldz
         ahead = p.ahead if at + nnz + p.ahead <= last else 0
-        for chunk in range(steps(K, 8 * L)):
-            k = chunk * 8 * L
-            csr_add_tile(csr_tile(p, k, L), nnz, ahead, x + at, j + at, row + k, g + k, p.ldw)
+        csr_row_add(K, p.narrow, p.ldw, nnz, ahead, x + at, j + at, row, g)
         for k in range(K):
             bias[k] += row[k]
     if K == 1:

@@ -126,15 +126,13 @@ cdef double gradient_of_row(const RowApi* api, Py_ssize_t i, Py_ssize_t nnz, con
     cdef const Layout* p = &api.layout
     cdef Scratch s = scratch_parts(p, <real*>api.scratch)
     cdef const real* bias = w + p.d * p.ldw
-    cdef Py_ssize_t L = lanes(w), K = p.K, k, chunk
+    cdef Py_ssize_t L = lanes(w), K = p.K, k
     cdef double loss
     if K == 1:
         q[0] = bias[0] + <real>w_scale * csr_dot_one(nnz, x, j, w)
         return binary_rows(&api.targets, i, q, q, 1, 1.0, <real*>NULL, &s.aux)
     memset(q, 0, round_up(K, L) * sizeof(real))
-    for chunk in range(steps(K, 8 * L)):
-        k = chunk * 8 * L
-        csr_dot_tile(csr_tile(p, k, L), nnz, 0, x, j, w + k, p.ldw, q + k)
+    csr_row_dot(K, p.narrow, p.ldw, nnz, 0, x, j, w, q)
     for k in range(K):
         q[k] = bias[k] + <real>w_scale * q[k]
     loss = loss_rows(&api.targets, i, q, q, p.ldz, 1, 1, K, 1.0, <real*>NULL, &s.aux)
@@ -146,15 +144,13 @@ cdef double gradient_of_row(const RowApi* api, Py_ssize_t i, Py_ssize_t nnz, con
 cdef void add_row(const Layout* p, Py_ssize_t nnz, const real* x, const index* j, const real* q, real factor, real* g,
                   real* scaled) noexcept nogil:
     """g[j] += factor * x_j q for the row's features; the intercept is the caller's."""
-    cdef Py_ssize_t L = lanes(q), K = p.K, k, chunk
+    cdef Py_ssize_t L = lanes(q), K = p.K, k
     if K == 1:
         csr_add_one(nnz, x, j, factor * q[0], g)
         return
     for k in range(round_up(K, L)):
         scaled[k] = factor * q[k]
-    for chunk in range(steps(K, 8 * L)):
-        k = chunk * 8 * L
-        csr_add_tile(csr_tile(p, k, L), nnz, 0, x, j, scaled + k, g + k, p.ldw)
+    csr_row_add(K, p.narrow, p.ldw, nnz, 0, x, j, scaled, g)
 
 
 cdef double step_by_class(const RowApi* api, Py_ssize_t i, real* w, double w_scale, double step,

@@ -58,8 +58,9 @@ cdef extern from "simd.h" nogil:
     double column_slope_f32(Py_ssize_t n, const float* x, float m, const float* q, const float* a, const float* s)
     void column_move_f64(Py_ssize_t n, const double* x, double m, double step, const double* p, double* a, double* s)
     void column_move_f32(Py_ssize_t n, const float* x, float m, float step, const float* p, float* a, float* s)
-    double omega_row_f64(const double* x, double* w, Py_ssize_t K, double shift, double* slope)
-    float omega_row_f32(const float* x, float* w, Py_ssize_t K, float shift, float* slope)
+    double omega_row_f64(const double* z, const double* a, double* w, Py_ssize_t K, double q, double shift,
+                         double* slope)
+    float omega_row_f32(const float* z, const float* a, float* w, Py_ssize_t K, float q, float shift, float* slope)
 
     void outer_tile_f64(int rows, int vecs, Py_ssize_t T, const double* a, Py_ssize_t rs, Py_ssize_t cs,
                         const double* b, Py_ssize_t bs, double* c, Py_ssize_t ldc, const char* next, int lines)
@@ -100,6 +101,16 @@ cdef extern from "simd.h" nogil:
     void csr_add_pair_f64_i64(Py_ssize_t nnz, const double* x, const int64_t* j, double a, double b, double* g)
     void csr_add_pair_f32_i32(Py_ssize_t nnz, const float* x, const int32_t* j, double a, double b, double* g)
     void csr_add_pair_f32_i64(Py_ssize_t nnz, const float* x, const int64_t* j, double a, double b, double* g)
+    double dual_gap_f64(double* z, const double* la, double* a, double* p, double* h, Py_ssize_t K, double q,
+                        double* tops)
+    void dual_value_f64(const double* z, const double* a, double* e, double* h, Py_ssize_t K, double q, double lse,
+                        double top, double* sums)
+    double dual_newton_f64(const double* z, const double* a, const double* e, double* h, Py_ssize_t K, double q,
+                           double mu)
+    double dual_gap_f32(float* z, const float* la, float* a, float* p, float* h, Py_ssize_t K, float q, float* tops)
+    void dual_value_f32(const float* z, const float* a, float* e, float* h, Py_ssize_t K, float q, float lse,
+                        float top, double* sums)
+    float dual_newton_f32(const float* z, const float* a, const float* e, float* h, Py_ssize_t K, float q, float mu)
 
 
 cdef inline Py_ssize_t lanes(const real* unused) noexcept nogil:
@@ -226,11 +237,36 @@ cdef inline void column_move(Py_ssize_t n, const real* x, real m, real step, con
         column_move_f32(n, x, m, step, p, a, s)
 
 
-cdef inline real omega_row(const real* x, real* w, Py_ssize_t K, real shift, real* slope) noexcept nogil:
+cdef inline double dual_gap(real* z, const real* la, real* a, real* p, real* h, Py_ssize_t K, real q,
+                            real* tops) noexcept nogil:
     if real is double:
-        return omega_row_f64(x, w, K, shift, slope)
+        return dual_gap_f64(z, la, a, p, h, K, q, tops)
     else:
-        return omega_row_f32(x, w, K, shift, slope)
+        return dual_gap_f32(z, la, a, p, h, K, q, tops)
+
+
+cdef inline void dual_value(const real* z, const real* a, real* e, real* h, Py_ssize_t K, real q, real lse, real top,
+                            double* sums) noexcept nogil:
+    if real is double:
+        dual_value_f64(z, a, e, h, K, q, lse, top, sums)
+    else:
+        dual_value_f32(z, a, e, h, K, q, lse, top, sums)
+
+
+cdef inline real dual_newton(const real* z, const real* a, const real* e, real* h, Py_ssize_t K, real q,
+                             real mu) noexcept nogil:
+    if real is double:
+        return dual_newton_f64(z, a, e, h, K, q, mu)
+    else:
+        return dual_newton_f32(z, a, e, h, K, q, mu)
+
+
+cdef inline real omega_row(const real* z, const real* a, real* w, Py_ssize_t K, real q, real shift,
+                           real* slope) noexcept nogil:
+    if real is double:
+        return omega_row_f64(z, a, w, K, q, shift, slope)
+    else:
+        return omega_row_f32(z, a, w, K, q, shift, slope)
 
 
 cdef inline void outer_tile(int rows, int vecs, Py_ssize_t T, const real* a, Py_ssize_t rs, Py_ssize_t cs,

@@ -103,6 +103,59 @@ FX_INLINE FX(vec) FX(below_top)(FX(vec) x, FX(vec) e, FX(vec) *ties)
 #endif
 }
 
+/* Sum and maximum over the lanes: the upper half onto the lower one, again and again. */
+#if LANES > 1 && defined(FX_SHUFFLE)
+#if LANES == 2
+#define UPPER1 1, 1
+#elif LANES == 4
+#define UPPER2 2, 3, 2, 3
+#define UPPER1 1, 1, 1, 1
+#elif LANES == 8
+#define UPPER4 4, 5, 6, 7, 4, 5, 6, 7
+#define UPPER2 2, 3, 2, 3, 2, 3, 2, 3
+#define UPPER1 1, 1, 1, 1, 1, 1, 1, 1
+#else
+#define UPPER8 8, 9, 10, 11, 12, 13, 14, 15, 8, 9, 10, 11, 12, 13, 14, 15
+#define UPPER4 4, 5, 6, 7, 4, 5, 6, 7, 4, 5, 6, 7, 4, 5, 6, 7
+#define UPPER2 2, 3, 2, 3, 2, 3, 2, 3, 2, 3, 2, 3, 2, 3, 2, 3
+#define UPPER1 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1
+#endif
+#define UPPER(x, ...) __builtin_shufflevector(x, x, __VA_ARGS__)
+FX_INLINE REAL FX(hsum)(FX(vec) x)
+{
+#if LANES >= 16
+    x += UPPER(x, UPPER8);
+#endif
+#if LANES >= 8
+    x += UPPER(x, UPPER4);
+#endif
+#if LANES >= 4
+    x += UPPER(x, UPPER2);
+#endif
+    x += UPPER(x, UPPER1);
+    return x[0];
+}
+
+FX_INLINE REAL FX(hmax)(FX(vec) x)
+{
+#if LANES >= 16
+    x = FX(max)(x, UPPER(x, UPPER8));
+#endif
+#if LANES >= 8
+    x = FX(max)(x, UPPER(x, UPPER4));
+#endif
+#if LANES >= 4
+    x = FX(max)(x, UPPER(x, UPPER2));
+#endif
+    x = FX(max)(x, UPPER(x, UPPER1));
+    return x[0];
+}
+#undef UPPER
+#undef UPPER1
+#undef UPPER2
+#undef UPPER4
+#undef UPPER8
+#else
 FX_INLINE REAL FX(hsum)(FX(vec) x)
 {
     REAL part[LANES], s;
@@ -121,6 +174,7 @@ FX_INLINE REAL FX(hmax)(FX(vec) x)
         for (ptrdiff_t i = 0; i < step; i++) part[i] = part[i] > part[i + step] ? part[i] : part[i + step];
     return part[0];
 }
+#endif
 
 /* 2^n for whole n in [-BIAS + 1, BIAS]: the sum's low bits are the biased exponent. */
 FX_INLINE FX(vec) FX(pow2)(FX(vec) n)
@@ -257,22 +311,112 @@ FX_LOCAL void FX(exp_array)(const REAL *x, REAL *y, ptrdiff_t n)
 
 /* The root w of w + log w = x (Wright's omega function) to about a percent: log1p(y) (1 - log1p(log1p(y)) / (2 + log1p(y)))
    with y = exp(x) (R. Iacono, J. P. Boyd, "New approximations to the principal real-valued branch of the Lambert W-function",
-   Advances in Computational Mathematics 43, 2017). Returns sum_k w_k at x_k + shift, and in *slope its derivative. */
-FX_LOCAL REAL FX(omega_row)(const REAL *x, REAL *w, ptrdiff_t K, REAL shift, REAL *slope)
+   Advances in Computational Mathematics 43, 2017), for x = z + q a + shift. Returns the sum of w, and in *slope its
+   derivative by the shift. Arrays of whole registers. */
+FX_LOCAL REAL FX(omega_row)(const REAL *z, const REAL *a, REAL *w, ptrdiff_t K, REAL q, REAL shift, REAL *slope)
 {
     FX(vec) sum = FX(splat)(0), rise = sum;
     for (ptrdiff_t k = 0; k < K; k += LANES) {
-        ptrdiff_t width = K - k < LANES ? K - k : LANES;
-        FX(vec) y = FX(load_part)(x + k, width, -INFINITY) + shift;
+        FX(vec) y = FX(load)(z + k) + q * FX(load)(a + k) + shift;
         FX(vec) top = FX(max)(y, FX(splat)(0)), low = y - 2 * top;
         FX(vec) l = top + FX(log1p)(FX(exp)(low));
         y = l * (1 - FX(log1p)(l) / (2 + l));
-        FX(store_part)(w + k, y, width);
+        FX(store)(w + k, y);
         sum += y;
         rise += y / (1 + y);
     }
     *slope = FX(hsum)(rise);
     return FX(hsum)(sum);
+}
+
+/* ---- one row's distribution (sdca.pxi) --------------------------------------------------------------------------------
+   Arrays of whole registers: lanes past K hold a class that cannot be, z = m - 1e4, whose probability is exactly 0. */
+FX_INLINE REAL FX(log1p_one)(REAL x)
+{
+    REAL part[LANES];
+    FX(store)(part, FX(log1p)(FX(splat)(x)));
+    return part[0];
+}
+
+/* exp(h - max) over e; returns log sum exp (h - max), and 1 / the sum in *share. The maximum is left out of it as in
+   exp_over. */
+FX_INLINE REAL FX(dual_exp)(const REAL *h, REAL *e, ptrdiff_t K, REAL max, REAL *share)
+{
+    FX(vec) sum = FX(splat)(0), ties = sum;
+    for (ptrdiff_t k = 0; k < K; k += LANES) {
+        FX(vec) x = FX(load)(h + k) - max, y = FX(exp)(x);
+        FX(store)(e + k, y);
+        sum += FX(below_top)(x, y, &ties);
+    }
+    REAL rest = FX(hsum)(sum) + (FX(hsum)(ties) - 1);
+    *share = 1 / (1 + rest);
+    return FX(log1p_one)(rest);
+}
+
+/* a = exp(la), p = softmax(z): returns the sum of a log(a / p). h = log p + q (a - p) / (1 + q p). tops: the maxima of z and
+   of h, and log sum exp z less the first. */
+FX_LOCAL double FX(dual_gap)(REAL *z, const REAL *la, REAL *a, REAL *p, REAL *h, ptrdiff_t K, REAL q, REAL *tops)
+{
+    const ptrdiff_t last = K % LANES ? K - K % LANES : K - LANES, width = K - last;
+    FX(vec) most = FX(load_part)(z + last, width, -INFINITY), sum = FX(splat)(0);
+    REAL share;
+    for (ptrdiff_t k = 0; k < last; k += LANES) most = FX(max)(most, FX(load)(z + k));
+    const REAL m = FX(hmax)(most);
+    FX(store)(z + last, FX(load_part)(z + last, width, m - 10000));
+    const REAL log_rest = FX(dual_exp)(z, p, K, m, &share), lse = m + log_rest;
+    most = FX(splat)(-INFINITY);
+    for (ptrdiff_t k = 0; k < K; k += LANES) {
+        const FX(vec) l = FX(load_part)(la + k, k < last ? LANES : width, -10000), log_p = FX(load)(z + k) - lse;
+        const FX(vec) old = FX(exp)(l), pk = FX(load)(p + k) * share, next = log_p + q * (old - pk) / (1 + q * pk);
+        sum += old * (l - log_p);
+        FX(store)(a + k, old);
+        FX(store)(p + k, pk);
+        FX(store)(h + k, next);
+        most = FX(max)(next, most);
+    }
+    tops[0] = m;
+    tops[1] = FX(hmax)(most);
+    tops[2] = log_rest;
+    return FX(hsum)(sum);
+}
+
+/* e = softmax(h), h becomes its logarithm. With f = z + q (a - e) - h and w = e / (1 + q e): sums of w, w f, w f^2,
+   e log(e / p), (e - a)^2. */
+FX_LOCAL void FX(dual_value)(const REAL *z, const REAL *a, REAL *e, REAL *h, ptrdiff_t K, REAL q, REAL lse, REAL top,
+                             double *sums)
+{
+    FX(vec) s0 = FX(splat)(0), s1 = s0, s2 = s0, s3 = s0, s4 = s0;
+    REAL share;
+    const REAL shift = top + FX(dual_exp)(h, e, K, top, &share);
+    for (ptrdiff_t k = 0; k < K; k += LANES) {
+        const FX(vec) y = FX(load)(h + k) - shift, ek = FX(load)(e + k) * share, zk = FX(load)(z + k);
+        const FX(vec) d = ek - FX(load)(a + k), f = zk - q * d - y, w = ek / (1 + q * ek), wf = w * f;
+        s0 += w;
+        s1 += wf;
+        s2 += wf * f;
+        s3 += ek * (y - zk + lse);
+        s4 += d * d;
+        FX(store)(h + k, y);
+        FX(store)(e + k, ek);
+    }
+    sums[0] = FX(hsum)(s0);
+    sums[1] = FX(hsum)(s1);
+    sums[2] = FX(hsum)(s2);
+    sums[3] = FX(hsum)(s3);
+    sums[4] = FX(hsum)(s4);
+}
+
+/* h += (f + mu) / (1 + q e); returns its maximum */
+FX_LOCAL REAL FX(dual_newton)(const REAL *z, const REAL *a, const REAL *e, REAL *h, ptrdiff_t K, REAL q, REAL mu)
+{
+    FX(vec) most = FX(splat)(-INFINITY);
+    for (ptrdiff_t k = 0; k < K; k += LANES) {
+        const FX(vec) y = FX(load)(h + k), ek = FX(load)(e + k);
+        const FX(vec) f = FX(load)(z + k) + q * (FX(load)(a + k) - ek) - y, next = y + (f + mu) / (1 + q * ek);
+        FX(store)(h + k, next);
+        most = FX(max)(next, most);
+    }
+    return FX(hmax)(most);
 }
 
 /* ---- one column of X against one class (coordinate.pxi); x NULL is the intercept's column of ones ------------------- */

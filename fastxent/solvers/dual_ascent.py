@@ -20,13 +20,14 @@ import math
 import numpy as np
 
 from .. import kernels, parallel
-from ..objective import call_ranges, gradient_parts, split
+from ..objective import MIN_ENTRIES, call_ranges, gradient_parts, split
 from ..prediction import predict
 from ..rows import squared_norms, without_duplicates
-from .duality import lower_bound
 
 _ROWS_OF_A_CALL = 1 << 14  # some milliseconds: Ctrl-C is heard between calls
-_BLOCK = 1 << 18  # probabilities at a time
+_BLOCK = 1 << 15  # probabilities at a time
+_RANGES = 8  # of rows, when only their distributions matter
+_NEVER = 1e4  # a logit of -_NEVER has no probability at all
 _ROUNDS, _PARTS = 4, 32  # of a search in an interval
 _LOG_ZERO = -80.0  # stands for log 0, as in the kernel
 _EAGER, _FLOOR = 1.5, 0.5  # a row is visited with probability _EAGER gap_i / mean gap, but at least _FLOOR
@@ -75,33 +76,95 @@ class Ascent:
         self._begin(theta0)
 
     def _begin(self, theta0):
-        objective = self._objective
+        objective, rows = self._objective, self._rows
         n, K = objective.n_rows, objective.K
-        self._square = squared_norms(without_duplicates(self._X))
-        self._beta = self._weight_of_intercept(90.0 * K, self._square.mean())
+        self._bounds = split(self._X, gradient_parts(self._X, rows), rows.block)
+        self._sums = parallel.Buffers(rows.weights_size, objective.dtype)
+        self._scratch = parallel.Buffers(kernels.dual_scratch_size(rows), objective.dtype)
+        square, mass = squared_norms(without_duplicates(self._X)), objective.row_masses()
+        self._beta = self._weight_of_intercept(90.0 * K, square.mean())
+        self._state = np.column_stack([mass, mass * self._scale * (square + self._beta)])  # RowState in the kernel
         self._log_alpha = np.empty((n, K), objective.dtype)
-        self._scratch = parallel.zeros(kernels.dual_scratch_size(self._rows), objective.dtype)
-        start = objective.initial()
-        self.value, grad = objective.value_and_grad(start)
-        self.grad_norm = float(np.abs(grad).max())
-        self._frequency = frequencies(self.value, grad[-1])
-        self.start = self._from(theta0, start) if theta0.any() else start
-        self._set_weights(self.start if self.start.any() else self._leave_targets(grad[:-1]))
+        self._wanted = self._class_masses(mass)
+        _, targets = self._over_rows(
+            lambda *at: kernels.dual_targets(rows, self._state, *at), 1.0 / self._total
+        )
+        self.value = math.log(K) * mass.sum() / self._total
+        even = targets.sum(axis=1, keepdims=True) / K - targets
+        self.grad_norm = self._largest(even)
+        self._frequency = _clipped(self._wanted / mass.sum() if mass.any() else np.full(K, 1 / K))
+        self.start = objective.initial()
+        if theta0.any():
+            self.start = self._from(theta0, self.start)
+        if self.start.any():
+            self._set_weights(self.start)
+        else:
+            self._leave_targets(targets[:-1])
 
-    def _leave_targets(self, G):
-        """Begin at the best point between targets and frequencies, G being the gradient in W at theta = 0."""
+    def _class_masses(self, mass):
+        """sum_i c_i t_i"""
+        target, _, _, _, smoothing = self._objective.targets
+        if target.ndim == 1 and smoothing == 0:
+            return np.bincount(target, mass, self._objective.K)
+        return sum(mass[rows] @ self._objective.distributions(rows) for rows in self._blocks())
+
+    def _blocks(self):
+        n, K = self._log_alpha.shape
+        step = max(1, _BLOCK // K)
+        return [slice(first, min(first + step, n)) for first in range(0, n, step)]
+
+    def _over_rows(self, part, scale, l2=0.0, theta=None):
+        """Sum part(gradient, scratch, first, stop) over fixed ranges of rows; also returns the gradients' sum times
+        ``scale``, and l2 theta."""
+        calls = call_ranges(self._rows, self._X)
+
+        def task(i):
+            gradient, scratch = self._sums.take(), self._scratch.take()
+            gradient.fill(0)
+            results = [part(gradient, scratch, *some) for some in calls(self._bounds[i], self._bounds[i + 1])]
+            self._scratch.give(scratch)
+            return results, gradient
+
+        results, gradients = zip(
+            *parallel.run(task, len(self._bounds) - 1, self._objective.n_threads), strict=True
+        )
+        out = np.empty(self._objective.shape)
+        self._unpack(gradients, scale, l2, out if theta is None else theta, out)
+        for gradient in gradients:
+            self._sums.give(gradient)
+        self._count(1)
+        return sum(result for some in results for result in some if result is not None), out
+
+    def _unpack(self, parts, scale, l2, theta, out):
+        """out = scale times the sum of the parts, + l2 theta."""
+        pieces = max(1, min(16, out.size * len(parts) // MIN_ENTRIES))
+        bounds = [len(out) * i // pieces for i in range(pieces + 1)]
+        parallel.run(
+            lambda i: self._rows.unpack(parts, scale, l2, theta, out, *bounds[i : i + 2]),
+            pieces,
+            self._objective.n_threads,
+        )
+
+    def _largest(self, gradient):
+        """The largest entry of a gradient (d + 1, K) in the variables of the ascent, as one of F."""
+        weights = gradient[:-1] if self._objective.penalty_factor is None else gradient[:-1] * self._root
+        largest = max(float(weights.max(initial=0.0)), -float(weights.min(initial=0.0)))
+        return max(largest, float(np.abs(gradient[-1]).max())) if self._objective.fit_intercept else largest
+
+    def _leave_targets(self, targets):
+        """Begin at the best point between targets and frequencies; targets: sum_i c_i x_i t_i' / S."""
         objective, K = self._objective, self._objective.K
-        l2 = objective.feature_l2[:, np.newaxis]
-        mass = objective.row_masses()
-        shares = mass.sum() / self._total * self._frequency
         f = self._frequency / self._frequency.sum() if objective.fit_intercept else np.full(K, 1 / K)
-        G += (objective.X.T @ mass / self._total)[:, np.newaxis] * (f - 1 / K)
-        eta = _best_share(f, shares, float(np.sum(G * G / l2)))
+        scaled = np.empty(objective.shape)
+        G = np.multiply(targets.sum(axis=1, keepdims=True), f, out=scaled[:-1])
+        G -= targets
+        eta = _best_share(f, self._wanted / self._total, _square(G) / objective.l2)
+        G *= -eta / objective.l2
+        scaled[-1] = np.log(f) if objective.fit_intercept else 0.0
+        self._residual[:] = eta * (self._wanted - self._wanted.sum() * f)
+        self._rows.pack(scaled, self._weights, 0, len(scaled))
         self._fill_between(f, eta)
         self._gap.fill(self.value)  # not infinite: alpha is known
-        return np.append(
-            -eta * G / l2, np.log(f)[np.newaxis] if objective.fit_intercept else np.zeros((1, K)), axis=0
-        )
 
     def _fill_between(self, f, eta):
         target, _, _, _, smoothing = self._objective.targets
@@ -139,21 +202,21 @@ class Ascent:
         np.maximum(log_alpha, _LOG_ZERO, out=self._log_alpha)
 
     def _set_weights(self, theta):
+        """The weights are those of theta, in the objective's own variables."""
         scaled = theta.copy()
         scaled[:-1] *= self._root
         self._rows.pack(scaled, self._weights, 0, len(theta))
 
-    def theta(self):
+    def _scaled(self):
+        """theta in the variables of the ascent."""
         theta = np.empty(self._objective.shape)
-        self._rows.unpack([self._weights], 1.0, 0.0, theta, theta, 0, len(theta))
+        self._unpack([self._weights], 1.0, 0.0, theta, theta)
+        return theta
+
+    def _unscaled(self, theta):
         if self._objective.penalty_factor is not None:
             theta[:-1] /= self._root
         return theta
-
-    def distributions(self, rows):
-        """alpha of some rows, with a column for each class."""
-        alpha = np.exp(self._log_alpha[rows].astype(np.float64))
-        return alpha / alpha.sum(axis=1, keepdims=True)
 
     def run_epoch(self, tol):
         """Visit all rows, from the second epoch on some by their own gaps, in random order."""
@@ -165,38 +228,80 @@ class Ascent:
         self._run(self._order, count, _ENOUGH * tol * self.value)
 
     def evaluate(self):
-        """Take the objective and the gaps of all rows as they are now; returns theta."""
-        theta = self.theta()
-        self.value, grad = self._objective.value_and_grad(theta)
-        self.grad_norm = float(np.abs(grad).max())
-        n = self._objective.n_rows
-        order = np.arange(n)
-
-        def look(i):  # nothing moves: threads may share it
-            first, stop = i * _ROWS_OF_A_CALL, min((i + 1) * _ROWS_OF_A_CALL, n)
-            self._visit(order, first, stop, np.inf, parallel.zeros(len(self._scratch), self._scratch.dtype))
-
-        parallel.run(look, -(-n // _ROWS_OF_A_CALL), self._objective.n_threads)
-        self._count(1)
-        return theta
+        """Take the objective, its gradient and the gaps of all rows as they are now; returns theta."""
+        rows, l2, theta = self._rows, self._objective.l2, self._scaled()
+        loss, grad = self._over_rows(
+            lambda *at: kernels.dual_evaluate(rows, self._weights, self._log_alpha, self._gap, self._state, *at),
+            1.0 / self._total, l2, theta,
+        )  # fmt: skip
+        self.value = loss / self._total + 0.5 * l2 * _square(theta[:-1])
+        self.grad_norm = self._largest(grad)
+        return self._unscaled(theta)
 
     def certified_gap(self, tol):
         """F less a bound on its minimum, where that may be within tol F, or else an estimate."""
         gap = self.gap()
-        return (
-            gap if gap > tol * self.value else self.value - lower_bound(self._objective, self.distributions)
+        return gap if gap > tol * self.value else self.value - self._lower_bound()
+
+    def _lower_bound(self):
+        """The dual at distributions near alpha that meet the constraint of a free intercept: F* is not below."""
+        rows, balanced = self._rows, self._balanced()
+        entropy, G = self._over_rows(
+            lambda *at: kernels.dual_bound(rows, self._log_alpha, self._state, *balanced, *at), 1.0 / self._total
         )
+        return entropy / self._total - _square(G[:-1]) / (2 * self._objective.l2)
+
+    def _balanced(self):
+        """What makes sum_i c_i (alpha_i - t_i) zero: tilt, a step of Newton's method for it, costs the bound little;
+        a share of one distribution mixed into all, just as much of it as it takes, does the rest."""
+        K, dtype = self._objective.K, self._objective.dtype
+        tilt, mixed, wanted = np.zeros(K, dtype), np.zeros(K, dtype), self._wanted
+        if not self._objective.fit_intercept:
+            return tilt, mixed, 0.0
+        present = wanted > 0
+        tilt[~present] = -_NEVER
+        with parallel.one_blas_thread:  # the same bits for any number of threads
+            have, products = self._shares(tilt)
+            step = np.linalg.lstsq(np.diag(have) - products, wanted - have, rcond=1e-12)[0]
+            tilt[present] += np.clip(step[present], -1.0, 1.0)
+            have, _ = self._shares(tilt, with_products=False)
+        share = float(((have - wanted)[present] / have[present]).max(initial=0.0))
+        if share > 0:
+            missing = np.maximum(wanted - (1 - share) * have, 0.0)
+            mixed[:] = missing / missing.sum() if missing.any() else have / have.sum()
+        return tilt, mixed, share
+
+    def _shares(self, tilt, with_products=True):
+        """sum_i c_i a_i and sum_i c_i a_i a_i' over the tilted distributions a_i."""
+        rows, K, n = self._rows, self._objective.K, self._objective.n_rows
+        bounds = [n * i // _RANGES for i in range(_RANGES + 1)]
+        step = max(1, _BLOCK // K)
+
+        def task(i):
+            sums, products = np.zeros(K), np.zeros((K, K))
+            for first in range(bounds[i], bounds[i + 1], step):
+                stop = min(first + step, bounds[i + 1])
+                some = np.empty((stop - first, K), tilt.dtype)
+                kernels.dual_shares(rows, self._log_alpha, self._state, tilt, sums, some, first, stop)
+                if with_products:
+                    products += some.T @ (some * self._state[first:stop, :1].astype(tilt.dtype))
+            return sums, products
+
+        sums, products = zip(*parallel.run(task, _RANGES, self._objective.n_threads), strict=True)
+        return sum(sums), sum(products)
 
     def _run(self, order, count, enough):
         for first in range(0, count, _ROWS_OF_A_CALL):
             self._visit(order, first, min(first + _ROWS_OF_A_CALL, count), enough)
         self._count(count / len(self._gap))
 
-    def _visit(self, order, first, stop, enough, scratch=None):
+    def _visit(self, order, first, stop, enough):
+        scratch = self._scratch.take()
         kernels.dual_ascent(
-            self._rows, self._weights, self._log_alpha, self._gap, order, first, stop, self._square, self._scale,
-            self._beta, enough, self._residual, self._scratch if scratch is None else scratch,
+            self._rows, self._weights, self._log_alpha, self._gap, order, first, stop, self._state, self._scale,
+            self._beta, enough, self._residual, scratch,
         )  # fmt: skip
+        self._scratch.give(scratch)
 
     def _count(self, passes):
         self.passes += passes
@@ -286,11 +391,6 @@ class BinaryAscent(Ascent):
         largest = np.abs(gradient[:-1] * self._root.ravel()).max(initial=0.0)
         return max(float(largest), abs(float(gradient[-1])) if self._objective.fit_intercept else 0.0)
 
-    def distributions(self, rows):
-        """alpha of some rows, with a column for each class."""
-        target, moved = self._state[rows, 0], self._state[rows, 3]
-        return np.clip(np.column_stack([(1 - target) - moved, target + moved]), 0.0, 1.0)
-
     def _visit(self, order, first, stop, enough):
         self._residual += kernels.binary_dual_ascent(
             self._rows,
@@ -314,17 +414,17 @@ class BinaryAscent(Ascent):
                 self._rows, self._weights, self._state, self._gap, *balanced, sums, first, stop
             )
         )
-        theta = self.theta()
-        weights = theta[:-1, 0] * self._root.ravel()
+        theta = self._scaled()
+        weights = theta[:-1, 0]
         sums /= self._total
         self.value = loss / self._total + 0.5 * l2 * float(np.sum(weights * weights))
         self.grad_norm = self._largest(np.append(sums[:, 1] + l2 * weights, slope / self._total))
         self._bound = entropy / self._total - float(np.sum(sums[:, 0] ** 2)) / (2 * l2)
-        return theta
+        return self._unscaled(theta)
 
     def _balanced(self):
-        """What meets the constraint of a free intercept, as in duality.py: a factor of the odds, and how much to mix
-        in of which class."""
+        """What meets the constraint of a free intercept: a factor of the odds, and how much to mix in of which
+        class."""
         if not self._objective.fit_intercept:
             return 1.0, 0.0, 0.0
         n, factor = len(self._state), 1.0
@@ -341,6 +441,11 @@ class BinaryAscent(Ascent):
 
     def _spread(self):
         return self._frequency * (1 - self._frequency)
+
+
+def _square(weights):
+    """|W|^2, not by BLAS: the same bits for any number of its threads."""
+    return float(np.einsum("jk,jk->", weights, weights))
 
 
 def _best_share(f, shares, curvature):

@@ -155,7 +155,7 @@ def _solve(objective, theta0, tol, max_iter, callback, row_weight, kind):
         D, slope = _direction(problem, metric.solve, pairs, grad, scale if hasattr(metric, "move") else None)
         decrement = -slope / 2
         recent = 0.0 if settled else _recent_fall(record.history["loss"])
-        record.gap(max(decrement, recent) if np.isfinite(recent) else decrement)
+        record.gap(decrement if exact or not np.isfinite(recent) else max(decrement, recent))
         enough = tol * max(value, least)
         if decrement <= 0.3 * enough and recent <= 0.5 * enough:
             reason = f"the Newton decrement {decrement:.3g} and the last falls are small, for tol = {tol:.3g}"

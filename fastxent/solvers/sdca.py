@@ -25,7 +25,9 @@ constraint r = 0. It is met by the method of multipliers: b moves as the weight 
 value is sqrt(beta) in all rows, and is anchored anew after each epoch.
 
 F - F* <= (1/S) sum_i c_i KL_i + (b* - b) r, and b* - b is about r over the frequencies: an estimate, which says
-when to look. What ends the ascent is a certificate, F less the bound of duality.py.
+when to look. What ends the ascent is a certificate, F less the dual at a point that meets the constraint r = 0:
+alpha_i tilted by a factor for each class, which is one step of Newton's method and costs the dual little, and
+then (1 - s) alpha_i + s q with as little of one distribution q as it takes.
 
 Penalty factors are a change of variables: x_ij / sqrt(f_j) and sqrt(f_j) W_j have the same logits, and the plain
 penalty.
