@@ -209,8 +209,8 @@ cdef void binary_range(LinearSoftmax self, BinaryDual* dual, Py_ssize_t first, P
         if v + ROW_AHEAD < stop:
             later = dual.visit[v + ROW_AHEAD]
             at, nnz = indptr[later], indptr[later + 1] - indptr[later]
-            fetch(<const char*>(values + at), nnz * <Py_ssize_t>sizeof(real))
-            fetch(<const char*>(columns + at), nnz * <Py_ssize_t>sizeof(index))
+            fetch_row(<const char*>(values + at), nnz * <Py_ssize_t>sizeof(real))
+            fetch_row(<const char*>(columns + at), nnz * <Py_ssize_t>sizeof(index))
         row = dual.state + dual.visit[v]
         at, nnz = indptr[dual.visit[v]], indptr[dual.visit[v] + 1] - indptr[dual.visit[v]]
         weight = row.mass * dual.scale
@@ -242,15 +242,14 @@ cdef void binary_range(LinearSoftmax self, BinaryDual* dual, Py_ssize_t first, P
     dual.residual += residual
 
 
-cdef inline void fetch(const char* start, Py_ssize_t size) noexcept nogil:
-    """Fetch so many bytes. Of short rows three lines, even if they are one line thrice: where a loop ends that turns as
-    often as a row is long is foreseen wrongly every other time, which takes longer than all of this."""
-    cdef Py_ssize_t line
+cdef inline void fetch_row(const char* start, Py_ssize_t size) noexcept nogil:
+    """Ask for so many bytes. Of short rows three lines, even if they are one line thrice: where a loop ends that turns
+    as often as a row is long is foreseen wrongly every other time, which takes longer than all of this."""
     FX_PREFETCH(start)
     FX_PREFETCH(start + (64 if size > 64 else size))
     FX_PREFETCH(start + (128 if size > 128 else size))
-    for line in range(192, size, 64):
-        FX_PREFETCH(start + line)
+    if size > 192:
+        fetch(start + 192, size - 192)
 
 
 cdef double exact_step(double z, double q, const DualRow* row) noexcept nogil:
