@@ -83,7 +83,9 @@ class Ascent:
         self._scratch = parallel.Buffers(kernels.dual_scratch_size(rows), objective.dtype)
         square, mass = squared_norms(without_duplicates(self._X)), objective.row_masses()
         self._beta = self._weight_of_intercept(90.0 * K, square.mean())
-        self._state = np.column_stack([mass, mass * self._scale * (square + self._beta)])  # RowState in the kernel
+        self._state = np.column_stack(
+            [mass, mass * self._scale * (square + self._beta)]
+        )  # RowState in the kernel
         self._log_alpha = np.empty((n, K), objective.dtype)
         self._wanted = self._class_masses(mass)
         _, targets = self._over_rows(
@@ -247,7 +249,8 @@ class Ascent:
         """The dual at distributions near alpha that meet the constraint of a free intercept: F* is not below."""
         rows, balanced = self._rows, self._balanced()
         entropy, G = self._over_rows(
-            lambda *at: kernels.dual_bound(rows, self._log_alpha, self._state, *balanced, *at), 1.0 / self._total
+            lambda *at: kernels.dual_bound(rows, self._log_alpha, self._state, *balanced, *at),
+            1.0 / self._total,
         )
         return entropy / self._total - _square(G[:-1]) / (2 * self._objective.l2)
 

@@ -171,6 +171,7 @@ class Exact:
         mass = problem.objective.row_masses()
         self._mass = mass[:, np.newaxis] / max(problem.objective.total_weight, np.finfo(float).tiny)
         width, K = u.shape
+        self._ridge, self._free = np.repeat(problem.ridge[:, 0], K), np.flatnonzero(problem.ridge == 0)
         if K > 1:
             first, second = np.triu_indices(width)
             features = np.empty((width, width), np.intp)
@@ -188,21 +189,24 @@ class Exact:
 
     def follow(self, u):
         """Take the Hessian at u."""
-        P = _probabilities(self._problem, self._problem.objective, u)
+        Z = self._A @ u
         K = u.shape[1]
         if K == 1:
-            B = self._A * np.sqrt(self._mass * P[:, :1] * P[:, 1:])
+            e = np.exp(-np.abs(Z))
+            B = self._A * (np.sqrt(self._mass * e) / (1.0 + e))
             H = B.T @ B
         else:
+            P = np.exp(Z - Z.max(axis=1, keepdims=True))
+            P /= P.sum(axis=1, keepdims=True)
             k, h = self._pairs
             sums = self._products @ (self._mass * P[:, k] * P[:, h])
             H = (sums @ self._blocks).take(self._places)
         diagonal = np.einsum("ii->i", H)
         mean = diagonal.mean()
         if K > 1:  # F does not see what all classes share where nothing is penalised
-            for j in np.flatnonzero(self._problem.ridge == 0):
+            for j in self._free:
                 H[j * K : (j + 1) * K, j * K : (j + 1) * K] += mean
-        diagonal += np.repeat(self._problem.ridge[:, 0], K) + self._problem.rounding * mean
+        diagonal += self._ridge + self._problem.rounding * mean
         if not self._problem.fit_intercept:
             diagonal[-K:] = 1.0
         self._factor = _factor(H)
@@ -345,7 +349,8 @@ def _sample(problem, u, count):
     sample = objective.sample(int(min(max(count, _FEW_ROWS), max(_SAMPLE_SIZE // width, 2 * objective.K))))
     mass = sample.row_masses()
     mass /= max(mass.sum(), np.finfo(float).tiny)
-    return _dense_rows(problem, sample), mass, _probabilities(problem, sample, u)
+    P = predict(sample.X, problem.theta(u).astype(sample.dtype), "proba", sample.n_threads)
+    return _dense_rows(problem, sample), mass, np.asarray(P, np.float64)
 
 
 def _dense_rows(problem, objective):
@@ -356,12 +361,6 @@ def _dense_rows(problem, objective):
     A[:, :-1] *= problem.scale[:-1, 0]
     A[:, -1] = problem.scale[-1, 0] if problem.fit_intercept else 0.0
     return A
-
-
-def _probabilities(problem, objective, u):
-    """Those of an objective's rows at u, float64, with two columns if there are two classes."""
-    P = predict(objective.X, problem.theta(u).astype(objective.dtype), "proba", objective.n_threads)
-    return np.asarray(P, np.float64)
 
 
 def _drawn(problem, u, count):
@@ -419,16 +418,16 @@ def _shared_factor(problem, A, weight):
 
 
 def _factor(H):
-    """Cholesky factor of H, or of H plus as little of the identity as makes it positive definite in rounding."""
+    """Cholesky factor of H (lower, as cho_solve wants it), or of H plus as little of the identity as makes it positive
+    definite in rounding."""
     jitter = 0.0
-    scale = max(float(np.trace(H)) / len(H), np.finfo(float).tiny)
     while True:
-        try:
-            return scipy.linalg.cho_factor(H, lower=True, check_finite=False)
-        except np.linalg.LinAlgError:
-            more = max(_JITTER, 9 * jitter)
-            H[np.diag_indices_from(H)] += more * scale
-            jitter += more
+        factor, failed = scipy.linalg.lapack.dpotrf(H, lower=1, clean=0)
+        if not failed:
+            return factor, True
+        more = max(_JITTER, 9 * jitter)
+        H[np.diag_indices_from(H)] += more * max(float(np.trace(H)) / len(H), np.finfo(float).tiny)
+        jitter += more
 
 
 def _curvature(problem, u):
