@@ -169,10 +169,9 @@ cdef DualTotals start_range(LinearSoftmax self, DualRow* state, double* sums, Py
     cdef const index* columns = <const index*>self.rows.indices
     cdef const index* indptr = <const index*>self.rows.indptr
     cdef DualTotals totals = DualTotals(0.0, 0.0, 0.0, 0)
-    cdef double one, zero, c
+    cdef double one, zero, c, x, square
     cdef real[2] t
-    cdef Py_ssize_t i, at
-    cdef index last
+    cdef Py_ssize_t i, at, j, last
     cdef bint ascending
     for i in range(first, stop):
         binary_weights(&self.targets, i, t, &one, &zero)
@@ -180,15 +179,18 @@ cdef DualTotals start_range(LinearSoftmax self, DualRow* state, double* sums, Py
         state[i].mass = c
         state[i].target = one / c if c > 0 else 0
         state[i].moved = 0
-        state[i].square = sum_of_squares(values + indptr[i], indptr[i + 1] - indptr[i])
+        square, last, ascending = 0, -1, True
+        for at in range(indptr[i], indptr[i + 1]):  # one loop: where it ends is foreseen wrongly once
+            x, j = values[at], columns[at]
+            square += x * x
+            sums[2 * j] += c * x
+            sums[2 * j + 1] += one * x
+            ascending &= last < j
+            last = j
+        state[i].square = square
         totals.mass += c
         totals.one += one
-        totals.square += state[i].square
-        csr_add_pair(indptr[i + 1] - indptr[i], values + indptr[i], columns + indptr[i], c, one, sums)
-        last, ascending = -1, True
-        for at in range(indptr[i], indptr[i + 1]):
-            ascending &= last < columns[at]
-            last = columns[at]
+        totals.square += square
         totals.disordered += not ascending
     return totals
 
