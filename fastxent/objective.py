@@ -226,8 +226,9 @@ class Objective:
         return strength * (np.ones(self.n_features) if self.penalty_factor is None else self.penalty_factor)
 
     def rows_of(self, X):
-        """The kernels' view of other features with these targets and weights."""
-        return bind(X, self.K, *self.targets)
+        """The kernels' view of other features, in single precision perhaps, with these targets and weights."""
+        target, *weights = self.targets
+        return bind(X, self.K, target.astype(X.dtype, copy=False) if target.ndim == 2 else target, *weights)
 
     @property
     def rows(self):

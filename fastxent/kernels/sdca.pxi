@@ -22,6 +22,7 @@ cdef enum:
     STIFF_STEPS = 30
     HALVINGS = 30
     LOG_ZERO = -80         # stands for log 0 in a distribution that is kept by its logarithms
+    NEAR = 24576           # bytes of weights, half of a first-level cache: those of longer rows would push each other out
 
 from libc.math cimport INFINITY, fabs, log
 
@@ -124,8 +125,9 @@ cdef void dual_range(LinearSoftmax self, const Dual* dual, Py_ssize_t first, Py_
         csr_row_dot(K, self.layout.narrow, ld, nnz, 0, values + at, columns + at, w, z)
         if v + 1 < stop:  # while this row's distribution is found, the next row's weights are on their way
             i = dual.visit[v + 1]
-            for k in range(indptr[i], indptr[i + 1]):
-                fetch(w + columns[k] * ld, K * sizeof(real))
+            if (indptr[i + 1] - indptr[i]) * ld * <Py_ssize_t>sizeof(real) <= NEAR:
+                for k in range(indptr[i], indptr[i + 1]):
+                    fetch(w + columns[k] * ld, K * sizeof(real))
             i = dual.visit[v]
         dual.gap[i] = c * ascend(K, z, log_alpha + i * K, a, e, h, dual.state[i].stiffness, dual.enough, &gain)
         if gain <= 0:

@@ -20,13 +20,16 @@ import math
 import numpy as np
 
 from .. import kernels, parallel
-from ..objective import MIN_ENTRIES, call_ranges, gradient_parts, split
+from ..objective import MIN_ENTRIES, call_ranges, gradient_parts, split, work
 from ..prediction import predict
 from ..rows import squared_norms, without_duplicates
 
 _ROWS_OF_A_CALL = 1 << 14  # some milliseconds: Ctrl-C is heard between calls
 _BLOCK = 1 << 15  # probabilities at a time
 _RANGES = 8  # of rows, when only their distributions matter
+_LARGE = 20_000_000  # multiplications of a pass: less is not worth a copy in single precision
+_MODERATE = 1e24  # the square of a row that single precision holds, and all that is made of it
+_SINGLE = 1e-4  # a relative gap that single precision certifies
 _NEVER = 1e4  # a logit of -_NEVER has no probability at all
 _ROUNDS, _PARTS = 4, 32  # of a search in an interval
 _LOG_ZERO = -80.0  # stands for log 0, as in the kernel
@@ -62,6 +65,7 @@ class Ascent:
             X.data /= root[X.indices].astype(X.dtype)
             rows, root = objective.rows_of(X), root[:, np.newaxis]
         self._X, self._rows, self._root = X, rows, root
+        self._exact = None  # X and rows in double precision, while the ascent is in single
         self._total = objective.total_weight if objective.total_weight > 0 else 1.0
         self._scale = 1.0 / (objective.l2 * self._total)
         n = objective.n_rows
@@ -70,23 +74,47 @@ class Ascent:
         self._order = np.empty(n, np.intp)
         seed = np.random.default_rng(random_state).integers(1 << 63)
         self._random = np.array([seed], np.uint64)
-        self._weights = parallel.zeros(rows.weights_size, objective.dtype)
         self.epochs = 0
         self.passes = 0.0
         self._begin(theta0)
 
-    def _begin(self, theta0):
-        objective, rows = self._objective, self._rows
-        n, K = objective.n_rows, objective.K
+    def _prepare(self):
+        """Room for the weights, and for what ranges of rows add up to."""
+        rows, dtype = self._rows, self._X.dtype
+        self._weights = parallel.zeros(rows.weights_size, dtype)
         self._bounds = split(self._X, gradient_parts(self._X, rows), rows.block)
-        self._sums = parallel.Buffers(rows.weights_size, objective.dtype)
-        self._scratch = parallel.Buffers(kernels.dual_scratch_size(rows), objective.dtype)
+        self._sums = parallel.Buffers(rows.weights_size, dtype)
+        self._scratch = parallel.Buffers(kernels.dual_scratch_size(rows), dtype)
+
+    def _go_single(self, longest):
+        """Begin in single precision where that saves time, half as much to move, and holds rows of such squares."""
+        X = self._X
+        if X.dtype == np.float64 and work(X, self._objective.K) > _LARGE and longest < _MODERATE:
+            self._exact = X, self._rows
+            self._X = type(X)((X.data.astype(np.float32), X.indices, X.indptr), shape=X.shape)
+            self._rows = self._objective.rows_of(self._X)
+
+    def _go_double(self):
+        """Go on in double precision. W then differs from what follows from alpha by rounding, and goes on to do so: a
+        difference that is constant, and whose square counts."""
+        scaled = self._scaled()
+        (self._X, self._rows), self._exact = self._exact, None
+        self._prepare()
+        self._rows.pack(scaled, self._weights, 0, len(scaled))
+        self._log_alpha = self._log_alpha.astype(np.float64)
+
+    def _begin(self, theta0):
+        objective = self._objective
+        n, K = objective.n_rows, objective.K
         square, mass = squared_norms(without_duplicates(self._X)), objective.row_masses()
+        self._go_single(square.max(initial=0.0))
+        self._prepare()
+        rows = self._rows
         self._beta = self._weight_of_intercept(90.0 * K, square.mean())
         self._state = np.column_stack(
             [mass, mass * self._scale * (square + self._beta)]
         )  # RowState in the kernel
-        self._log_alpha = np.empty((n, K), objective.dtype)
+        self._log_alpha = np.empty((n, K), self._X.dtype)
         self._wanted = self._class_masses(mass)
         _, targets = self._over_rows(
             lambda *at: kernels.dual_targets(rows, self._state, *at), 1.0 / self._total
@@ -174,9 +202,7 @@ class Ascent:
             self._log_alpha[:] = np.log(eta * f)
             self._log_alpha[np.arange(len(target)), target] = np.log(1 - eta * (1 - f))[target]
             return
-        step = max(1, _BLOCK // len(f))
-        for first in range(0, len(target), step):
-            rows = slice(first, first + step)
+        for rows in self._blocks():
             self._log_alpha[rows] = np.log((1 - eta) * self._objective.distributions(rows) + eta * f)
 
     def _weight_of_intercept(self, factor, size):
@@ -222,6 +248,8 @@ class Ascent:
 
     def run_epoch(self, tol):
         """Visit all rows, from the second epoch on some by their own gaps, in random order."""
+        if self._exact is not None and tol < _SINGLE and self.gap() < 5.0 * _SINGLE * self.value:
+            self._go_double()
         self.epochs += 1
         mean, floor = float(self._gap.mean()) / _EAGER, _FLOOR
         if self.epochs == 1 or not mean > 0:
@@ -257,7 +285,7 @@ class Ascent:
     def _balanced(self):
         """What makes sum_i c_i (alpha_i - t_i) zero: tilt, a step of Newton's method for it, costs the bound little;
         a share of one distribution mixed into all, just as much of it as it takes, does the rest."""
-        K, dtype = self._objective.K, self._objective.dtype
+        K, dtype = self._objective.K, self._X.dtype
         tilt, mixed, wanted = np.zeros(K, dtype), np.zeros(K, dtype), self._wanted
         if not self._objective.fit_intercept:
             return tilt, mixed, 0.0
@@ -330,7 +358,7 @@ class BinaryAscent(Ascent):
     def _begin(self, theta0):
         objective = self._objective
         n, X = objective.n_rows, self._X
-        self._bounds = split(X, gradient_parts(X, self._rows), self._rows.block)
+        self._prepare()
         self._state = np.empty((n, 4))  # target, mass, |x|^2, alpha - target: DualRow in the kernel
         totals, sums = self._over_rows(
             lambda first, stop, sums: kernels.binary_dual_start(self._rows, self._state, sums, first, stop)

@@ -8,7 +8,7 @@ from options import OPTIONS, least, objective
 
 from fastxent import kernels
 from fastxent.objective import Objective
-from fastxent.solvers import metric, sdca
+from fastxent.solvers import dual_ascent, metric, sdca
 from fastxent.solvers.dual_ascent import Ascent, BinaryAscent
 
 # A feature without a penalty has no dual to ascend: there `metric` takes over.
@@ -23,6 +23,14 @@ def _alone(monkeypatch):
     monkeypatch.setattr(sdca, "_is_slow", lambda gaps: False)
 
 
+@pytest.fixture(params=["double", "single first"])
+def _precision(request, monkeypatch):
+    """Large problems begin in single precision; here small ones do, too."""
+    if request.param == "single first":
+        monkeypatch.setattr(dual_ascent, "_LARGE", 0)
+
+
+@pytest.mark.usefixtures("_precision")
 @pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
 @pytest.mark.parametrize("storage", ["csr32", "csr64"])
 @pytest.mark.parametrize("K", [2, 3, 12])
@@ -33,6 +41,7 @@ def test_reaches_the_optimum_with_every_option(options, storage, K):
     assert result.value <= least(problem) * (1 + 1e-8)
 
 
+@pytest.mark.usefixtures("_precision")
 @pytest.mark.parametrize("l2", [10.0, 1e-1, 1e-3, 1e-4])
 @pytest.mark.parametrize("K", [2, 5])
 def test_reaches_the_optimum_at_any_strength(l2, K):
@@ -72,6 +81,27 @@ def test_stops_by_a_certificate(options, K):
     result = sdca.solve(problem, problem.initial(), tol=1e-5, max_iter=3000)
     assert result.converged
     assert result.value - optimum <= result.history["gap"][-1] <= 1e-5 * result.value
+
+
+@pytest.mark.parametrize("options", WITH_A_DUAL.values(), ids=WITH_A_DUAL)
+@pytest.mark.parametrize("tol", [1e-2, 1e-4])
+def test_single_precision_certifies_what_it_is_asked_to(options, tol, monkeypatch):
+    monkeypatch.setattr(dual_ascent, "_LARGE", 0)
+    problem = objective(5, storage="csr32", l2=1e-3, **options)
+    optimum = least(problem)
+    result = sdca.solve(problem, problem.initial(), tol=tol, max_iter=3000)
+    assert result.converged
+    assert result.value == pytest.approx(problem.value(result.theta), rel=1e-6)
+    assert result.value - optimum <= result.history["gap"][-1] + 1e-5 * optimum
+    assert result.value <= optimum * (1 + tol)
+
+
+def test_rows_too_large_for_single_precision_stay_in_double(monkeypatch):
+    monkeypatch.setattr(dual_ascent, "_LARGE", 0)
+    problem = objective(3, storage="csr32", l2=1e-3)
+    for factor, exact in ((1.0, True), (1e13, False)):
+        scaled = Objective(problem.X * factor, problem.targets[0], n_classes=3, binary=False, l2=1e-3)
+        assert (Ascent(scaled, scaled.initial())._exact is not None) == exact
 
 
 def test_without_an_intercept_the_rows_gaps_are_the_certificate():
