@@ -247,11 +247,12 @@ cdef void binary_range(LinearSoftmax self, BinaryDual* dual, Py_ssize_t first, P
 cdef inline void fetch_row(const char* start, Py_ssize_t size) noexcept nogil:
     """Ask for so many bytes. Of short rows three lines, even if they are one line thrice: where a loop ends that turns
     as often as a row is long is foreseen wrongly every other time, which takes longer than all of this."""
+    cdef Py_ssize_t line
     FX_PREFETCH(start)
     FX_PREFETCH(start + (64 if size > 64 else size))
     FX_PREFETCH(start + (128 if size > 128 else size))
-    if size > 192:
-        fetch(start + 192, size - 192)
+    for line in range(192, size, 64):
+        FX_PREFETCH(start + line)
 
 
 cdef double exact_step(double z, double q, const DualRow* row) noexcept nogil:
