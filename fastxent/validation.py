@@ -113,7 +113,7 @@ def check_finite(values, name):
 
 def _first_nonfinite(values):
     """The index of the first entry, in row order, that is NaN or infinite, or None."""
-    if _all_finite(values):
+    if is_finite(values):
         return None
     step = max(1, _SEARCH_BLOCK // max(1, math.prod(values.shape[1:])))
     for start in range(0, values.shape[0], step):
@@ -124,13 +124,20 @@ def _first_nonfinite(values):
     return None
 
 
-def _all_finite(values):
+def is_finite(values):
+    """Whether no entry is NaN or infinite."""
     if values.dtype not in (np.float32, np.float64):
         return bool(np.isfinite(values).all())
+    return math.isfinite(largest(values))
+
+
+def largest(values):
+    """The largest absolute value in an array of float32 or float64, 0.0 in an empty one; infinite or NaN if one is."""
     flat = values.ravel(order="K")
-    return all(
-        kernels.is_finite(flat, start, min(start + _LOOK, flat.size)) for start in range(0, flat.size, _LOOK)
+    parts = (
+        kernels.largest(flat, start, min(start + _LOOK, flat.size)) for start in range(0, flat.size, _LOOK)
     )
+    return max(parts, key=lambda part: (math.isnan(part), part), default=0.0)
 
 
 def _index_text(position):
@@ -570,14 +577,10 @@ def check_finite_result(value, X, theta=None):
     if math.isfinite(value) if isinstance(value, float) else _first_nonfinite(value) is None:
         return value
     stored = X.data if sp.issparse(X) else X
-    sizes = f"the largest feature in absolute value is {_largest(stored):.3g}"
+    sizes = f"the largest feature in absolute value is {largest(stored):.3g}"
     if theta is not None:
-        sizes += f", the largest parameter {_largest(theta):.3g}"
+        sizes += f", the largest parameter {largest(theta):.3g}"
     raise ValueError(
         f"The linear model went beyond the range of {stored.dtype.name}: {sizes}. Scale the features, "
         "for instance to unit variance (sklearn.preprocessing.MaxAbsScaler keeps sparse data sparse)."
     )
-
-
-def _largest(values):
-    return max(abs(float(values.max())), abs(float(values.min()))) if values.size else 0.0

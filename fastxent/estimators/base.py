@@ -1,11 +1,13 @@
 """What every linear classifier here has: checks of what comes in, prediction by the kernels, coefficients."""
 
+import functools
 from contextlib import contextmanager
 
 import numpy as np
 import scipy.sparse as sp
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils import compute_class_weight
+from sklearn.utils._param_validation import make_constraint
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
@@ -20,17 +22,39 @@ DTYPES = (np.float64, np.float32)
 class LinearClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     """Logits X W + b by ``coef_`` and ``intercept_``; labels and probabilities from them."""
 
+    def _validate_params(self):
+        """Refuse arguments of the wrong kind, in scikit-learn's words; its objects for that are made only once."""
+        for name, constraints in constraints_of(type(self)):
+            value = getattr(self, name)
+            if not any(constraint.is_satisfied_by(value) for constraint in constraints):
+                super()._validate_params()
+
+    def _validated(self, X, *y, dtype=DTYPES, reset=True):
+        """What scikit-learn's ``validate_data`` makes of X, and of labels y.
+
+        Arrays that it would only look at, and find nothing amiss, are not taken through it: on small data it takes as
+        long as the fit.
+        """
+        X = checked_structure(X)
+        if is_ready(X, dtype) and all(is_ready_labels(labels, X.shape[0]) for labels in y):
+            if reset:
+                self.n_features_in_ = X.shape[1]
+                vars(self).pop("feature_names_in_", None)
+                return (X, *y) if y else X
+            if getattr(self, "n_features_in_", None) == X.shape[1] and not hasattr(self, "feature_names_in_"):
+                return (X, *y) if y else X
+        return validate_data(self, X, *y, accept_sparse="csr", dtype=dtype, reset=reset)
+
     def _check_rows(self, X, y, classes=None, reset=True):
         """X as the kernels take it, codes or soft labels, and the classes: those given, or all there are."""
-        X = checked_structure(X)
         if has_columns(y):
-            X = validate_data(self, X, accept_sparse="csr", dtype=DTYPES, reset=reset)
+            X = self._validated(X, reset=reset)
             y = np.asarray(y)
             K = y.shape[1] if classes is None else len(classes)
             target, _ = validation.check_target(y, X.shape[0], K, dtype=X.dtype)
             classes = np.arange(K) if classes is None else classes
         else:
-            X, y = validate_data(self, X, y, accept_sparse="csr", dtype=DTYPES, reset=reset)
+            X, y = self._validated(X, y, reset=reset)
             found = classes_and_codes(y)
             if found is None or len(found[0]) > len(y) // 3:  # few integers are classes without a doubt
                 check_classification_targets(y)
@@ -50,7 +74,7 @@ class LinearClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
 
     def _check_held_out(self, X, y, classes, dtype, name):
         """Rows that are not trained on, and their codes or soft labels. name: what the caller calls them."""
-        X = validate_data(self, checked_structure(X), accept_sparse="csr", dtype=dtype, reset=False)
+        X = self._validated(X, dtype=(dtype,), reset=False)
         y = np.asarray(y)
         target = y if has_columns(y) else codes_of(y.ravel(), classes, name, "the training data")
         target, _ = validation.check_target(target, X.shape[0], len(classes), dtype=dtype)
@@ -87,7 +111,7 @@ class LinearClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
 
     def _predict(self, X, output):
         check_is_fitted(self)
-        X = validate_data(self, checked_structure(X), accept_sparse="csr", dtype=DTYPES, reset=False)
+        X = self._validated(X, reset=False)
         dtype = np.result_type(X.dtype, self.coef_.dtype)
         X = for_kernels(X.astype(dtype, copy=False))
         return predict(X, self._theta(dtype), output, n_threads=validation.check_n_threads(self.n_threads))
@@ -129,6 +153,30 @@ class LinearClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         return tags
 
 
+@functools.cache
+def constraints_of(estimator):
+    """Pairs of an argument's name and what it may be, made of the class's ``_parameter_constraints``."""
+    declared = estimator._parameter_constraints
+    return [
+        (name, [make_constraint(constraint) for constraint in declared[name]])
+        for name in estimator._get_param_names()
+        if declared.get(name, "no_validation") != "no_validation"
+    ]
+
+
+def is_ready(X, dtypes):
+    """Whether X is a finite array of one of the dtypes, or a CSR matrix of them that `checked_structure` has seen."""
+    if sp.issparse(X):
+        return X.dtype in dtypes
+    plain = type(X) is np.ndarray and X.ndim == 2 and X.size > 0 and X.dtype in dtypes and X.flags.aligned
+    return plain and validation.is_finite(X)
+
+
+def is_ready_labels(y, n_rows):
+    """Whether y is one whole number, or truth value, for each row."""
+    return type(y) is np.ndarray and y.shape == (n_rows,) and y.dtype.kind in "iub"
+
+
 @contextmanager
 def restored_on_failure(estimator):
     """Take back what a fit learned (names ending in an underscore) if it does not end well."""
@@ -160,6 +208,8 @@ def classes_and_codes(y):
     if high - low > 2 * len(y) + 1000 or high > np.iinfo(np.intp).max:
         return None
     place = np.ascontiguousarray(y, np.intp) - low if low else np.ascontiguousarray(y, np.intp)
+    if high - low <= 1:  # then both are there
+        return np.array(range(low, high + 1), y.dtype), place
     present = np.bincount(place) > 0
     classes = np.flatnonzero(present)
     if len(classes) < len(present):

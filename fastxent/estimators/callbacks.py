@@ -11,6 +11,13 @@ except ImportError:  # before 1.9 there is nothing to support
             return None
 
 
+def context_of(estimator, **task):
+    """scikit-learn's context of a fit, or None where nobody listens: making one takes as long as an iteration."""
+    if hasattr(estimator, "_skl_callbacks") or hasattr(estimator, "_parent_callback_ctx"):
+        return estimator._init_callback_context(**task)
+    return None
+
+
 class IterationTasks:
     """Reports each iteration as a task of the fit, begun with the parameters it starts from.
 

@@ -3,6 +3,7 @@
 import numpy as np
 import scipy.sparse as sp
 
+from .. import validation
 from ..objective import Objective
 from ..solvers.conditioned import column_moments
 from ..solvers.result import NO_DESCENT
@@ -55,9 +56,9 @@ def _lost_digits(X):
 def _uneven_columns(X):
     """A sentence if the columns of X differ much in size."""
     if sp.issparse(X):
-        stored = np.abs(X.data)
-        if stored.size == 0 or stored.max() <= _UNEVEN * stored.min():  # then no columns can
+        if X.data.size == 0 or 0 < X.data.max() <= _UNEVEN * X.data.min():  # then no columns can
             return ""
+        stored = np.abs(X.data)
         size = np.zeros(X.shape[1])
         np.maximum.at(size, X.indices, stored)
     else:
@@ -102,10 +103,7 @@ def separable(theta):
 
 def unusable_scale(X):
     """What to say about features too large or too small for arithmetic in double precision; else None."""
-    stored = X.data if sp.issparse(X) else X
-    if stored.size == 0:
-        return None
-    largest = max(float(stored.max()), -float(stored.min()))
+    largest = validation.largest(X.data if sp.issparse(X) else X)
     if largest == 0.0 or 1e-100 <= largest <= 1e100:
         return None
     return (

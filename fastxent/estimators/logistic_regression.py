@@ -15,7 +15,7 @@ from ..solvers.policy import OUR_NAMES, SCIKIT_LEARN_NAMES
 from ..solvers.result import STOPPED_BY_CALLER
 from . import compatibility, diagnosis
 from .base import LinearClassifier, restored_on_failure
-from .callbacks import IterationTasks
+from .callbacks import IterationTasks, context_of
 
 
 class LogisticRegression(LinearClassifier, LinearClassifierMixin):  # the mixin: for code that asks isinstance
@@ -235,14 +235,15 @@ class LogisticRegression(LinearClassifier, LinearClassifierMixin):  # the mixin:
 
         metadata = None if sample_weight is None else {"sample_weight": sample_weight}
         data = {"X": X, "y": y, "metadata": metadata}
-        context = self._init_callback_context(max_subtasks=max(self.max_iter, 1) + 1)
+        context = context_of(self, max_subtasks=max(self.max_iter, 1) + 1)
         if context is not None:
             context.call_on_fit_task_begin(estimator=self, **data)
         tasks = IterationTasks(context, self, attributes, **data)
         validation_losses = []
 
         def after_iteration(theta, history):
-            validation.check_finite_result(np.array([history["loss"][-1], history["grad_norm"][-1]]), X)
+            for name in ("loss", "grad_norm"):
+                validation.check_finite_result(history[name][-1], X)
             if validation_loss is not None:
                 validation_losses.append(validation_loss(theta))
             if self.verbose:

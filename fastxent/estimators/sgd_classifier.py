@@ -14,7 +14,7 @@ from .. import validation
 from ..objective import Objective
 from ..rows import without_duplicates
 from .base import LinearClassifier, for_kernels, restored_on_failure
-from .callbacks import IterationTasks
+from .callbacks import IterationTasks, context_of
 from .watch import Watch
 
 _OPTIMIZERS = {"sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamw", "ftrl", "svrg"}
@@ -357,7 +357,7 @@ class SGDClassifier(LinearClassifier):
 
         metadata = None if sample_weight is None else {"sample_weight": sample_weight}
         data = {"X": X, "y": y, "metadata": metadata}
-        context = self._init_callback_context(max_subtasks=self.max_iter + 1)
+        context = context_of(self, max_subtasks=self.max_iter + 1)
         if context is not None:
             context.call_on_fit_task_begin(estimator=self, **data)
         tasks = IterationTasks(context, self, attributes, **data)

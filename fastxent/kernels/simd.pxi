@@ -21,6 +21,8 @@ cdef extern from "simd.h" nogil:
     void FX_PREFETCH(const void* p)
 
     double exp_one(double x)
+    double exp_quick(double x)
+    void exp_prepare()
     void exp_array_f64(const double* x, double* y, Py_ssize_t n)
     void exp_array_f32(const float* x, float* y, Py_ssize_t n)
     void log1p_array_f64(double* x, Py_ssize_t n)

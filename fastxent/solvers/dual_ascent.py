@@ -31,7 +31,7 @@ _LARGE = 20_000_000  # multiplications of a pass: less is not worth a copy in si
 _MODERATE = 1e24  # the square of a row that single precision holds, and all that is made of it
 _SINGLE = 1e-4  # a relative gap that single precision certifies
 _NEVER = 1e4  # a logit of -_NEVER has no probability at all
-_HALVINGS = 20
+_ROUNDS, _PARTS = 4, 32  # of a search in an interval
 _LOG_ZERO = -80.0  # stands for log 0, as in the kernel
 _EAGER, _FLOOR = 1.5, 0.5  # a row is visited with probability _EAGER gap_i / mean gap, but at least _FLOOR
 _ENOUGH = 0.02  # of the gap aimed at: rows below are only looked at
@@ -481,13 +481,14 @@ def _square(weights):
 
 def _best_share(f, shares, curvature):
     """The root of the derivative by eta of the dual between targets and frequencies: it falls from infinity."""
-    low, high = 0.0, 1.0
-    for _ in range(_HALVINGS):
-        eta = 0.5 * (low + high)
+    low, width = 0.0, 1.0
+    for _ in range(_ROUNDS):
+        width /= _PARTS
+        eta = low + width * np.arange(1, _PARTS)[:, np.newaxis]
         other = f * np.log(eta * f)
-        up = float(shares @ ((1 - f) * np.log(1 - eta * (1 - f)) - (other.sum() - other)))
-        low, high = (eta, high) if up > eta * curvature else (low, eta)
-    return high
+        up = ((1 - f) * np.log(1 - eta * (1 - f)) - (other.sum(axis=1, keepdims=True) - other)) @ shares
+        low += width * np.count_nonzero(up > eta[:, 0] * curvature)
+    return low + width
 
 
 def _clipped(share):

@@ -14,9 +14,11 @@ scale, and follows u between refreshes, has a ``move(u, damping)``. The models:
     nystrom    the same, of rank 50 and a multiple of the identity
     full       H itself, where (d + 1) K is small
     sampled    H itself where u is now, never formed: conjugate gradients begun from gram
+    exact      H itself where u is now, of all rows
 
-all but the first from a sample of the rows; the penalty is exact (nystrom: its mean). Rows that are certain have no
-curvature: w_i is kept above a thousandth of its mean, or a few rows would make the model.
+all but the first and the last from a sample of the rows; the penalty is exact (nystrom: its mean). Rows that are
+certain have no curvature: w_i is kept above a thousandth of its mean, or a few rows would make the model; not in the
+last two.
 
     R. H. Byrd, G. M. Chin, W. Neveitt, J. Nocedal, "On the use of stochastic Hessian information in optimization
     methods
@@ -154,6 +156,65 @@ class Full:
         return _solve(self._factor, R.reshape(-1, 1)).reshape(R.shape)
 
 
+class Exact:
+    """The Hessian of all rows, wherever u is now: for models so small that it costs no more than calling a pass.
+
+    Columns a_j a_l of all pairs of features are made once, and summed under c_i p_ik p_ih for each pair of classes.
+    What a class has with itself is the sum of what it has with the others: certain rows keep their digits.
+    """
+
+    is_exact = True
+
+    def __init__(self, problem, u):
+        self._problem = problem
+        self._A = _dense_rows(problem, problem.objective)
+        mass = problem.objective.row_masses()
+        self._mass = mass[:, np.newaxis] / max(problem.objective.total_weight, np.finfo(float).tiny)
+        width, K = u.shape
+        self._ridge, self._free = np.repeat(problem.ridge[:, 0], K), np.flatnonzero(problem.ridge == 0)
+        if K > 1:
+            first, second = np.triu_indices(width)
+            features = np.empty((width, width), np.intp)
+            features[first, second] = features[second, first] = np.arange(len(first))
+            self._products = (self._A[:, first] * self._A[:, second]).T
+            self._pairs = k, h = np.triu_indices(K, 1)
+            blocks = np.zeros((len(k), K, K))
+            pair = np.arange(len(k))
+            blocks[pair, k, h] = blocks[pair, h, k] = -1.0
+            blocks[pair, k, k] = blocks[pair, h, h] = 1.0
+            self._blocks = blocks.reshape(len(k), K * K)
+            classes = np.arange(K * K).reshape(1, K, 1, K)
+            self._places = (features[:, np.newaxis, :, np.newaxis] * (K * K) + classes).reshape(width * K, -1)
+        self.follow(u)
+
+    def follow(self, u):
+        """Take the Hessian at u."""
+        Z = self._A @ u
+        K = u.shape[1]
+        if K == 1:
+            e = np.exp(-np.abs(Z))
+            B = self._A * (np.sqrt(self._mass * e) / (1.0 + e))
+            H = B.T @ B
+        else:
+            P = np.exp(Z - Z.max(axis=1, keepdims=True))
+            P /= P.sum(axis=1, keepdims=True)
+            k, h = self._pairs
+            sums = self._products @ (self._mass * P[:, k] * P[:, h])
+            H = (sums @ self._blocks).take(self._places)
+        diagonal = np.einsum("ii->i", H)
+        mean = diagonal.mean()
+        if K > 1:  # F does not see what all classes share where nothing is penalised
+            for j in self._free:
+                H[j * K : (j + 1) * K, j * K : (j + 1) * K] += mean
+        diagonal += self._ridge + self._problem.rounding * mean
+        if not self._problem.fit_intercept:
+            diagonal[-K:] = 1.0
+        self._factor = _factor(H)
+
+    def solve(self, R):
+        return _solve(self._factor, R.reshape(-1, 1)).reshape(R.shape)
+
+
 class Sampled:
     """The Hessian over a sample, wherever u is now, by conjugate gradients that the shared model preconditions.
 
@@ -269,7 +330,14 @@ def full(problem, u):
     return Gram(problem, u) if problem.objective.K == 1 else Full(problem, u)
 
 
-BUILDERS = {"diag": Diagonal, "gram": Gram, "nystrom": Nystrom, "full": full, "sampled": Sampled}
+BUILDERS = {
+    "diag": Diagonal,
+    "gram": Gram,
+    "nystrom": Nystrom,
+    "full": full,
+    "sampled": Sampled,
+    "exact": Exact,
+}
 
 
 def _sample(problem, u, count):
@@ -279,16 +347,20 @@ def _sample(problem, u, count):
     width = objective.n_features + 1
     # Few rows are taken whole: then rows weighted and rows repeated are the same to the last step.
     sample = objective.sample(int(min(max(count, _FEW_ROWS), max(_SAMPLE_SIZE // width, 2 * objective.K))))
-    A = np.empty((sample.n_rows, width))
-    A[:, :-1] = sample.X if isinstance(sample.X, np.ndarray) else sample.X.toarray()
+    mass = sample.row_masses()
+    mass /= max(mass.sum(), np.finfo(float).tiny)
+    P = predict(sample.X, problem.theta(u).astype(sample.dtype), "proba", sample.n_threads)
+    return _dense_rows(problem, sample), mass, np.asarray(P, np.float64)
+
+
+def _dense_rows(problem, objective):
+    """All rows a_i of an objective over the columns that the problem describes."""
+    A = np.empty((objective.n_rows, objective.n_features + 1))
+    A[:, :-1] = objective.X if isinstance(objective.X, np.ndarray) else objective.X.toarray()
     A[:, :-1] -= problem.mean
     A[:, :-1] *= problem.scale[:-1, 0]
     A[:, -1] = problem.scale[-1, 0] if problem.fit_intercept else 0.0
-    mass = sample.row_masses()
-    P = np.asarray(
-        predict(sample.X, problem.theta(u).astype(sample.dtype), "proba", sample.n_threads), np.float64
-    )
-    return A, mass / max(mass.sum(), np.finfo(float).tiny), P
+    return A
 
 
 def _drawn(problem, u, count):
@@ -346,16 +418,16 @@ def _shared_factor(problem, A, weight):
 
 
 def _factor(H):
-    """Cholesky factor of H, or of H plus as little of the identity as makes it positive definite in rounding."""
+    """Cholesky factor of H (lower, as cho_solve wants it), or of H plus as little of the identity as makes it positive
+    definite in rounding."""
     jitter = 0.0
-    scale = max(float(np.trace(H)) / len(H), np.finfo(float).tiny)
     while True:
-        try:
-            return scipy.linalg.cho_factor(H, lower=True, check_finite=False)
-        except np.linalg.LinAlgError:
-            more = max(_JITTER, 9 * jitter)
-            H[np.diag_indices_from(H)] += more * scale
-            jitter += more
+        factor, failed = scipy.linalg.lapack.dpotrf(H, lower=1, clean=0)
+        if not failed:
+            return factor, True
+        more = max(_JITTER, 9 * jitter)
+        H[np.diag_indices_from(H)] += more * max(float(np.trace(H)) / len(H), np.finfo(float).tiny)
+        jitter += more
 
 
 def _curvature(problem, u):

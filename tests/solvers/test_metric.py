@@ -21,7 +21,7 @@ def test_reaches_the_optimum_with_every_model(kind, storage, K):
 
 
 @pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
-@pytest.mark.parametrize("kind", ["diag", "gram", "full", "sampled", "nystrom"])
+@pytest.mark.parametrize("kind", BUILDERS)
 @pytest.mark.parametrize("K", [2, 4])
 def test_reaches_the_optimum_with_every_option(options, kind, K):
     problem = objective(K, l2=1e-2, **options)
@@ -49,12 +49,28 @@ def test_a_sample_of_the_rows_leads_to_the_optimum_of_all(options, dtype, K):
     assert result.value <= reference.value * (1 + 1e-5)
 
 
-@pytest.mark.parametrize("kind", ["diag", "gram", "full", "sampled"])
+@pytest.mark.parametrize("kind", ["diag", "gram", "full", "sampled", "exact"])
 def test_needs_no_penalty(kind):
     problem = objective(3, l2=0.0)
     result = metric.solve(problem, problem.initial(), tol=1e-9, max_iter=300, kind=kind)
     assert result.converged
     assert result.value <= least(problem) * (1 + 1e-8)
+
+
+@pytest.mark.parametrize("K", [2, 3])
+@pytest.mark.parametrize("scale", [0.1, 1.0, 30.0])
+@pytest.mark.parametrize("l2", [1e-2, 1e-5])
+@pytest.mark.parametrize("tol", [1e-2, 1e-4, 1e-6])
+def test_tiny_models_keep_their_tolerance_in_few_steps(K, scale, l2, tol):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(120, 8)) * np.logspace(-3, 3, 8) + 1.0
+    labels = np.argmax(scale * rng.normal(size=(120, 8)) @ rng.normal(size=(8, K)), axis=1)
+    labels[:60] = np.argmax(X[:60] / np.logspace(-3, 3, 8) @ rng.normal(size=(8, K)), axis=1)
+    problem = Objective(X, labels, n_classes=K, binary=K == 2, l2=l2)
+    assert metric.choose(problem) == "exact"
+    result = metric.solve(problem, problem.initial(), tol=tol, max_iter=100)
+    assert result.converged and result.n_iter <= 25
+    assert result.value <= least(problem) * (1 + tol)
 
 
 @pytest.mark.parametrize("load", [load_breast_cancer, load_wine])

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
-from options import OPTIONS, objective
+from options import OPTIONS, STORAGES, objective
 
 from fastxent.solvers.conditioned import Conditioned
-from fastxent.solvers.metrics import Diagonal, Sampled
+from fastxent.solvers.metrics import Diagonal, Exact, Sampled
 
 
 @pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
@@ -26,6 +26,21 @@ def test_sampled_rows_stand_for_all_rows(options, K):
     assert np.linalg.norm(sampled_grad - grad) <= 0.2 * np.linalg.norm(grad) + 0.05
     image = problem.hessp(u, V)
     assert np.linalg.norm(model._times(V) - image) <= 0.2 * np.linalg.norm(image)
+
+
+@pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
+@pytest.mark.parametrize("storage", STORAGES)
+@pytest.mark.parametrize("K", [2, 4])
+def test_exact_model_is_the_hessian(options, storage, K):
+    problem = Conditioned(objective(K, l2=1e-3, storage=storage, **options))
+    rng = np.random.default_rng(0)
+    start, u, V = rng.normal(size=(3, *problem.objective.shape))
+    V -= V.mean(axis=1, keepdims=True) if K > 2 else 0.0  # what all classes share may count as anything
+    if not problem.fit_intercept:
+        start[-1] = u[-1] = V[-1] = 0.0
+    model = Exact(problem, start)
+    model.follow(u)
+    assert_allclose(model.solve(problem.hessp(u, V)), V, rtol=1e-6, atol=1e-8)
 
 
 @pytest.mark.parametrize("K", [2, 4])
