@@ -228,9 +228,8 @@ def test_a_sample_of_too_few_rows_or_for_no_iteration_is_left_alone(samples):
 @pytest.mark.parametrize("groups", [None, "features"])
 def test_of_many_columns_a_sample_has_those_that_matter(samples, monkeypatch, groups, K, storage):
     factor = np.linspace(0.5, 2.0, 60)
-    problem = objective(
-        K, storage=storage, n=4000, d=60, l1=0.1, penalty_groups=groups, penalty_factor=factor
-    )
+    problem = objective(K, storage=storage, n=4000, d=60, penalty_groups=groups, penalty_factor=factor)
+    problem.l1 = 0.6 * prox_newton.l1_max(problem)
     narrow, with_features = [], prox_newton._with_features
 
     def noted(part, chosen):
