@@ -13,7 +13,6 @@ import data
 from fastxent.objective import Objective
 from fastxent.prediction import predict
 from fastxent.solvers import l1_newton, prox_newton
-from fastxent.solvers.duality import lower_bound
 
 SHARES = (0.3, 0.1, 0.03)  # of lambda_max
 RATIOS = (1.0, 0.5)  # L1's share of the penalty
@@ -49,14 +48,33 @@ def compare(X, y, share, ratio):
     other = l1_newton.solve(objective, objective.initial(), tol=1e-9 * objective.l1, max_iter=1000)
     apart = (found.value - other.value) / other.value
     same = np.array_equal(found.theta[:-1] != 0, other.theta[:-1] != 0)
-    probabilities = lambda rows: np.asarray(predict(X[rows], found.theta, "proba"), np.float64)  # noqa: E731
-    below = (found.value - lower_bound(objective, probabilities)) / found.value
+    P = np.asarray(predict(X, found.theta, "proba"), np.float64)
+    below = (found.value - lower_bound(objective, P)) / found.value
     return (
         f"{np.count_nonzero(found.theta[:-1])}{'' if same else ' (other support)'}",
         f"{apart:.1e}",
         f"{below:.1e}",
         f"{found.grad_norm / objective.l1:.1e}",
     )
+
+
+def lower_bound(objective, P):
+    """What F is never below, by distributions P (n, K) near the optimum's: the dual where P, mixed with one
+    distribution and drawn towards the targets, meets the constraints of the intercept and of the L1 penalty."""
+    T = objective.distributions(slice(None))
+    P = P * T.any(axis=0)  # without classes that no row has
+    P /= P.sum(axis=1, keepdims=True)
+    have, wanted = P.sum(axis=0), T.sum(axis=0)
+    s = max((1 - wanted[wanted > 0] / have[wanted > 0]).max(), 0.0)
+    missing = wanted - (1 - s) * have
+    P = (1 - s) * P + s * missing / (missing.sum() or 1.0)
+    G = objective.X.T @ (P - T) / len(P)
+    G = G[:, 1:] if objective.binary else G
+    share = 1.0 if objective.l2 else min(1.0, (1 - 1e-12) * objective.l1 / np.abs(G).max())
+    P = T + share * (P - T)
+    entropy = -(P * np.log(np.where(P > 0, P, 1.0))).sum() / len(P)
+    excess = np.maximum(share * np.abs(G) - objective.l1, 0.0)
+    return entropy - ((excess**2).sum() / (2 * objective.l2) if objective.l2 else 0.0)
 
 
 if __name__ == "__main__":

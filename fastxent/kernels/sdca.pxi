@@ -22,7 +22,7 @@ cdef enum:
     STIFF_STEPS = 30
     HALVINGS = 30
     LOG_ZERO = -80         # stands for log 0 in a distribution that is kept by its logarithms
-    NEAR = 24576           # bytes of weights, half of a first-level cache: those of longer rows would push each other out
+    NEAR = 24576           # bytes of weights, half of a first-level cache: more would push each other out
 
 from libc.math cimport INFINITY, fabs, log
 

@@ -39,16 +39,15 @@ SCIKIT_LEARN_NAMES = {
 _TIGHT = 1e-7
 
 # The cost model over CSR rows: the logarithm (base 10) of what dual ascent takes over what "metric" takes is about
-# 0.5 log(n / d) - 0.27. Dual ascent takes the more passes the more rows share a column; "metric" moves several vectors
-# of d K numbers at each of its passes. Fitted to 100 made problems and 27 of real text, on one thread, and rounded:
-# strength of the penalty, classes and entries of a row had no share worth keeping. To 1e-4 the choice took at most 1.5
-# times as long as the better one on 85 % of 88 made problems and 90 % of the others; bench/choices.py fits anew. Where
-# the model is wrong, sdca hands over.
+# 0.5 log(n / d) - 0.3. Dual ascent takes the more passes the more rows share a column; "metric" moves several vectors
+# of d K numbers at each of its passes. Strength of the penalty, classes and entries of a row have next to no share. Of
+# 126 problems, run on one thread to 1e-4, the choice took at most 1.5 times as long as the better solver on 81 % of 63
+# made ones and on all of 63 of real text; bench/choices.py fits anew. Where the model is wrong, sdca hands over.
 _ROWS_PER_COLUMN = 3.5
 _DUAL_MEMORY = 1 << 32
 
 # Multiplications of a pass that takes next to no time: there "metric", whose steps do not depend on an order of rows.
-_SMALL = 2_000_000
+_SMALL = 200_000
 
 
 def choose(objective):
