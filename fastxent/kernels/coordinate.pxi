@@ -537,64 +537,100 @@ cdef double binary_logits_range(const double* z, const double* one, const double
 
 # ---- columns from rows ----------------------------------------------------------------------------------------------
 
-def columns_of_rows(X, indptr, indices, values, reach):
-    """Fill a CSC matrix, of the same dtypes, from a CSR matrix X = (data, indices, indptr, n, d); rows in order.
+def column_sizes(X, one, zero, counts, ends):
+    """Count the entries of each column of a CSR matrix X = (data, indices, indptr, n, d), and bound its gradient.
 
-    reach: (d,) float64, becomes each column's largest |x|. Returns whether a column names a row twice.
+    counts (d,), of the dtype of the indices, and ends (d, 2), float64, come zeroed. With one and zero (n,), or None:
+    ends become the least and the greatest that sum_i x_ij r_i can be where -one_i <= r_i <= zero_i.
     """
     cdef Py_ssize_t n = X[3], d = X[4], itemsize = X[0].itemsize, size = X[1].itemsize
-    cdef Py_ssize_t nnz = X[2][n]
+    cdef const char* values = address(X[0], X[2][n] * itemsize, False)
+    cdef const char* indices = address(X[1], X[2][n] * size, False)
+    cdef const char* indptr = address(X[2], (n + 1) * size, False)
+    cdef char* c = <char*>address(counts, d * size, True)
+    cdef double* ep = <double*>address(ends, 2 * d * sizeof(double), True)
+    cdef const double* op = NULL
+    cdef const double* zp = NULL
+    if one is not None:
+        op = <const double*>address(one, n * sizeof(double), False)
+        zp = <const double*>address(zero, n * sizeof(double), False)
+    with nogil:
+        if itemsize == 8 and size == 8:
+            sizes_of(n, <const double*>values, <const int64_t*>indices, <const int64_t*>indptr, op, zp, <int64_t*>c, ep)
+        elif itemsize == 8:
+            sizes_of(n, <const double*>values, <const int32_t*>indices, <const int32_t*>indptr, op, zp, <int32_t*>c, ep)
+        elif size == 8:
+            sizes_of(n, <const float*>values, <const int64_t*>indices, <const int64_t*>indptr, op, zp, <int64_t*>c, ep)
+        else:
+            sizes_of(n, <const float*>values, <const int32_t*>indices, <const int32_t*>indptr, op, zp, <int32_t*>c, ep)
+
+
+cdef void sizes_of(Py_ssize_t n, const real* x, const index* j, const index* begin, const double* one,
+                   const double* zero, index* counts, double* ends) noexcept nogil:
+    cdef Py_ssize_t i, e
+    cdef double up, down
+    for i in range(n):
+        for e in range(begin[i], begin[i + 1]):
+            counts[j[e]] += 1
+            if one:
+                up, down = x[e] * zero[i], -x[e] * one[i]
+                ends[2 * j[e]] += up if up < down else down
+                ends[2 * j[e] + 1] += down if up < down else up
+
+
+def columns_of_rows(X, indptr, indices, values, reach):
+    """Fill a CSC matrix from a CSR matrix X = (data, indices, indptr, n, d), of the same dtypes; rows in order.
+
+    indptr says where its columns begin; those that have no room there are left out. indices and values have room for
+    one entry more. reach: (d,) float64, becomes each column's largest |x|. Returns whether a column names a row twice.
+    """
+    cdef Py_ssize_t n = X[3], d = X[4], itemsize = X[0].itemsize, size = X[1].itemsize
+    cdef Py_ssize_t nnz = X[2][n], room = indptr[d] + 1
     cdef const char* from_values = address(X[0], nnz * itemsize, False)
     cdef const char* from_indices = address(X[1], nnz * size, False)
     cdef const char* from_indptr = address(X[2], (n + 1) * size, False)
-    cdef char* to_values = <char*>address(values, nnz * itemsize, True)
-    cdef char* to_indices = <char*>address(indices, nnz * size, True)
-    cdef char* to_indptr = <char*>address(indptr, (d + 1) * size, True)
+    cdef char* to_values = <char*>address(values, room * itemsize, True)
+    cdef char* to_indices = <char*>address(indices, room * size, True)
+    cdef const char* to_indptr = address(indptr, (d + 1) * size, False)
     cdef double* rp = <double*>address(reach, d * sizeof(double), True)
+    at = indptr.copy()  # where the next entry goes
+    cdef char* ap = <char*>address(at, (d + 1) * size, True)
     cdef bint twice
     with nogil:
         if itemsize == 8 and size == 8:
             twice = turn_rows(n, d, <const double*>from_values, <const int64_t*>from_indices,
                               <const int64_t*>from_indptr, <double*>to_values, <int64_t*>to_indices,
-                              <int64_t*>to_indptr, rp)
+                              <const int64_t*>to_indptr, <int64_t*>ap, rp)
         elif itemsize == 8:
             twice = turn_rows(n, d, <const double*>from_values, <const int32_t*>from_indices,
                               <const int32_t*>from_indptr, <double*>to_values, <int32_t*>to_indices,
-                              <int32_t*>to_indptr, rp)
+                              <const int32_t*>to_indptr, <int32_t*>ap, rp)
         elif size == 8:
             twice = turn_rows(n, d, <const float*>from_values, <const int64_t*>from_indices,
                               <const int64_t*>from_indptr, <float*>to_values, <int64_t*>to_indices,
-                              <int64_t*>to_indptr, rp)
+                              <const int64_t*>to_indptr, <int64_t*>ap, rp)
         else:
             twice = turn_rows(n, d, <const float*>from_values, <const int32_t*>from_indices,
                               <const int32_t*>from_indptr, <float*>to_values, <int32_t*>to_indices,
-                              <int32_t*>to_indptr, rp)
+                              <const int32_t*>to_indptr, <int32_t*>ap, rp)
     return twice
 
 
 cdef bint turn_rows(Py_ssize_t n, Py_ssize_t d, const real* x, const index* j, const index* rows_begin,
-                    real* values, index* rows, index* begin, double* reach) noexcept nogil:
-    cdef Py_ssize_t i, e, nnz = rows_begin[n]
-    cdef index at, before = 0
+                    real* values, index* rows, const index* begin, index* at, double* reach) noexcept nogil:
+    cdef Py_ssize_t i, e
+    cdef index to, before
     cdef double largest
     cdef bint twice = False
-    memset(begin, 0, (d + 1) * sizeof(index))
-    for e in range(nnz):
-        begin[j[e]] += 1
-    for i in range(d + 1):
-        at = begin[i]
-        begin[i] = before
-        before += at
+    for i in range(d):
+        if begin[i] == begin[i + 1]:
+            at[i] = begin[d]
     for i in range(n):
         for e in range(rows_begin[i], rows_begin[i + 1]):
-            at = begin[j[e]]
-            rows[at] = <index>i
-            values[at] = x[e]
-            begin[j[e]] = at + 1
-    # Now each column begins where it ends.
-    for i in range(d, 0, -1):
-        begin[i] = begin[i - 1]
-    begin[0] = 0
+            to = at[j[e]]
+            rows[to] = <index>i
+            values[to] = x[e]
+            at[j[e]] = to + (to < begin[d])  # what is left out goes to the end, again and again
     for i in range(d):
         largest = 0
         before = -1

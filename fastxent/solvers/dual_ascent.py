@@ -499,12 +499,3 @@ def _clipped(share):
 def log_odds(frequency):
     """The intercepts of classes that are this frequent."""
     return np.log(frequency) if len(frequency) > 1 else np.log(frequency / (1 - frequency))
-
-
-def frequencies(value, grad):
-    """Shares of the classes in the targets (binary: the share of class 1), from loss and gradient in b at theta =
-    0."""
-    K = max(2, len(grad))
-    mass = value / np.log(K)
-    share = (mass / K - grad) / mass if mass > 0 else np.full(len(grad), 1 / K)
-    return _clipped(share)

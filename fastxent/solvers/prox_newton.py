@@ -113,6 +113,9 @@ def solve(objective, theta0, *, tol, max_iter, callback=None, row_weight=None, r
     record = Recorder(objective, callback)
     loss = loss_of(objective)
     theta = np.array(theta0, np.float64, order="C")
+    kept = columns_of(objective).kept
+    if kept is not None:
+        theta[:-1][~kept] = 0.0
     rounding = 16 * float(np.finfo(objective.dtype).eps)
     if not theta.any():
         theta = _start(objective, loss, theta, max_iter, rng)

@@ -8,7 +8,7 @@ from options import OPTIONS, objective
 
 from fastxent import kernels
 from fastxent.objective import Objective
-from fastxent.solvers import columns, prox_newton
+from fastxent.solvers import columns, l1_newton, prox_newton
 
 
 def rows(dtype=np.float64, index=np.int32, n=60, d=25):
@@ -21,15 +21,16 @@ def rows(dtype=np.float64, index=np.int32, n=60, d=25):
     return X
 
 
-def turned(X):
+def turned(X, kept=None):
     n, d = X.shape
-    indptr, indices, values, reach = (
-        np.empty(d + 1, X.indptr.dtype),
-        *map(np.empty_like, (X.indices, X.data)),
-        np.empty(d),
-    )
-    twice = kernels.columns_of_rows((X.data, X.indices, X.indptr, n, d), indptr, indices, values, reach)
-    return (values, indices, indptr, n, d), reach, twice
+    rows = X.data, X.indices, X.indptr, n, d
+    counts = np.zeros(d, X.indptr.dtype)
+    kernels.column_sizes(rows, None, None, counts, np.zeros((d, 2)))
+    indptr = np.append(0, np.cumsum(counts if kept is None else counts * kept)).astype(counts.dtype)
+    indices, values = np.empty(indptr[-1] + 1, X.indices.dtype), np.empty(indptr[-1] + 1, X.dtype)
+    reach = np.empty(d)
+    twice = kernels.columns_of_rows(rows, indptr, indices, values, reach)
+    return (values[:-1], indices[:-1], indptr, n, d), reach, twice
 
 
 @pytest.mark.parametrize("index", [np.int32, np.int64])
@@ -51,6 +52,62 @@ def test_columns_of_rows_and_their_products(dtype, index):
     z, steps, features = r.copy(), rng.normal(size=4), np.array([20, 3, 0, 24])
     view.add_to(z, features, steps, 0, 3)
     assert_allclose(z, r + X.toarray().astype(float)[:, features[:3]] @ steps[:3], rtol=1e-13)
+
+
+@pytest.mark.parametrize("index", [np.int32, np.int64])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_columns_left_out_are_empty(dtype, index):
+    X = rows(dtype, index)
+    kept = np.arange(X.shape[1]) % 3 == 1
+    (values, indices, indptr, n, d), reach, _ = turned(X, kept)
+    got = sp.csc_matrix((values, indices, indptr), shape=(n, d)).toarray()
+    assert_array_equal(got, X.toarray() * kept)
+    assert_array_equal(reach, np.abs(got).max(axis=0))
+
+
+def test_slopes_stay_within_their_bounds():
+    X = rows()
+    n, d = X.shape
+    rng = np.random.default_rng(0)
+    one, zero = rng.random((2, n))
+    counts, ends = np.zeros(d, X.indices.dtype), np.zeros((d, 2))
+    kernels.column_sizes((X.data, X.indices, X.indptr, n, d), one, zero, counts, ends)
+    assert_array_equal(counts, X.getnnz(axis=0))
+    dense = X.toarray()
+    up, down = dense * zero[:, np.newaxis], -dense * one[:, np.newaxis]
+    assert_allclose(
+        ends, np.column_stack([np.minimum(up, down).sum(0), np.maximum(up, down).sum(0)]), atol=1e-14
+    )
+    r = -one + (one + zero) * rng.random(n)
+    slopes = dense.T @ r
+    assert ((ends[:, 0] <= slopes) & (slopes <= ends[:, 1])).all()
+
+
+@pytest.mark.parametrize("factor", [None, "some"])
+@pytest.mark.parametrize("l2", [0.0, 0.01])
+def test_screened_columns_have_no_weight_at_the_optimum(l2, factor):
+    rng = np.random.default_rng(3)
+    X = sp.random(300, 200, 0.03, format="csr", random_state=1)
+    y = (X @ rng.normal(size=200) + 0.3 * rng.normal(size=300) > 0).astype(np.intp)
+    how = {"n_classes": 2, "binary": True, "l1": 8e-3, "l2": l2}
+    if factor:
+        how["penalty_factor"] = rng.choice([0.5, 2.0], 200)
+        how["penalty_factor"][:2] = 0.0
+    problem, other = Objective(X, y, **how), Objective(X, y, **how)
+    screened = columns.columns_of(problem)
+    assert 20 < (~screened.kept).sum() < 180
+    full = l1_newton.solve(other, other.initial(), tol=1e-10, max_iter=500)
+    assert not full.theta[:-1][~screened.kept].any()
+    start = rng.normal(size=problem.shape)  # also where a warm start has weights there
+    for theta0 in (problem.initial(), start):
+        result = prox_newton.solve(problem, theta0, tol=1e-10, max_iter=200)
+        assert result.value == pytest.approx(full.value, rel=1e-9)
+    problem.l1 = 4e-3  # a path goes on to weaker penalties
+    assert columns.columns_of(problem).kept is None
+    other.l1 = 4e-3
+    less = l1_newton.solve(other, other.initial(), tol=1e-10, max_iter=500)
+    result = prox_newton.solve(problem, result.theta, tol=1e-10, max_iter=200)
+    assert result.value == pytest.approx(less.value, rel=1e-9)
 
 
 def test_a_column_that_names_a_row_twice_is_noticed():
