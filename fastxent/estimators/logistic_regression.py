@@ -374,6 +374,8 @@ def centred(theta, objective):
     """
     if objective.K == 1:
         return theta
+    if objective.l1 == 0:
+        return theta - theta.mean(axis=1, keepdims=True)
     theta = theta.copy()
     rows = np.append(objective.feature_l1 == 0, True)
     theta[rows] -= theta[rows].mean(axis=1, keepdims=True)

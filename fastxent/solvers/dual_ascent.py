@@ -20,12 +20,13 @@ import math
 import numpy as np
 
 from .. import kernels, parallel
-from ..objective import MIN_ENTRIES, call_ranges, gradient_parts, split, work
+from ..objective import call_ranges, gradient_parts, split, work
 from ..prediction import predict
 from ..rows import squared_norms, without_duplicates
 
 _ROWS_OF_A_CALL = 1 << 14  # some milliseconds: Ctrl-C is heard between calls
 _BLOCK = 1 << 15  # probabilities at a time
+_PIECE = 1 << 16  # parameters at a time
 _RANGES = 8  # of rows, when only their distributions matter
 _LARGE = 20_000_000  # multiplications of a pass: less is not worth a copy in single precision
 _MODERATE = 1e24  # the square of a row that single precision holds, and all that is made of it
@@ -116,20 +117,30 @@ class Ascent:
         )  # RowState in the kernel
         self._log_alpha = np.empty((n, K), self._X.dtype)
         self._wanted = self._class_masses(mass)
-        _, targets = self._over_rows(
-            lambda *at: kernels.dual_targets(rows, self._state, *at), 1.0 / self._total
-        )
-        self.value = math.log(K) * mass.sum() / self._total
-        even = targets.sum(axis=1, keepdims=True) / K - targets
-        self.grad_norm = self._largest(even)
         self._frequency = _clipped(self._wanted / mass.sum() if mass.any() else np.full(K, 1 / K))
+        f = self._frequency / self._frequency.sum() if objective.fit_intercept else np.full(K, 1 / K)
+
+        def leave(targets, features):
+            """Turn sum_i c_i x_i t_i' / S into G; its square, and the largest entry of the gradient at theta = 0."""
+            masses = targets.sum(axis=1, keepdims=True)
+            largest = self._largest(masses / K - targets, features)
+            np.subtract(masses * f, targets, out=targets)
+            return _square(targets), largest
+
+        _, found, G = self._over_rows(
+            lambda *at: kernels.dual_targets(rows, self._state, *at), 1.0 / self._total, look=leave
+        )
+        squares, largest = zip(*found, strict=True)
+        self.value = math.log(K) * mass.sum() / self._total
+        even = (mass.sum() / K - self._wanted) / self._total
+        self.grad_norm = max(*largest, np.abs(even).max() if objective.fit_intercept else 0.0)
         self.start = objective.initial()
         if theta0.any():
             self.start = self._from(theta0, self.start)
         if self.start.any():
             self._set_weights(self.start)
         else:
-            self._leave_targets(targets[:-1])
+            self._leave_targets(f, G, sum(squares))
 
     def _class_masses(self, mass):
         """sum_i c_i t_i"""
@@ -143,9 +154,12 @@ class Ascent:
         step = max(1, _BLOCK // K)
         return [slice(first, min(first + step, n)) for first in range(0, n, step)]
 
-    def _over_rows(self, part, scale, l2=0.0, theta=None):
-        """Sum part(gradient, scratch, first, stop) over fixed ranges of rows; also returns the gradients' sum times
-        ``scale``, and l2 theta."""
+    def _over_rows(self, part, scale, l2=0.0, theta=None, look=None):
+        """Sum what part(gradient, scratch, first, stop) returns over fixed ranges of rows.
+
+        Also returns the sum of their gradients times ``scale``, and l2 theta; and before that what look(some of its
+        rows, without the intercept's; which ones) returns while they are in cache.
+        """
         calls = call_ranges(self._rows, self._X)
 
         def task(i):
@@ -159,40 +173,45 @@ class Ascent:
             *parallel.run(task, len(self._bounds) - 1, self._objective.n_threads), strict=True
         )
         out = np.empty(self._objective.shape)
-        self._unpack(gradients, scale, l2, out if theta is None else theta, out)
+        theta = out if theta is None else theta
+
+        def unpack(first, stop):
+            self._rows.unpack(gradients, scale, l2, theta, out, first, stop)
+            features = slice(first, min(stop, len(out) - 1))
+            return look(out[features], features) if look else None
+
+        found = self._in_pieces(unpack)
         for gradient in gradients:
             self._sums.give(gradient)
         self._count(1)
-        return sum(result for some in results for result in some if result is not None), out
+        return sum(result for some in results for result in some if result is not None), found, out
 
-    def _unpack(self, parts, scale, l2, theta, out):
-        """out = scale times the sum of the parts, + l2 theta."""
-        pieces = max(1, min(16, out.size * len(parts) // MIN_ENTRIES))
-        bounds = [len(out) * i // pieces for i in range(pieces + 1)]
-        parallel.run(
-            lambda i: self._rows.unpack(parts, scale, l2, theta, out, *bounds[i : i + 2]),
-            pieces,
-            self._objective.n_threads,
-        )
+    def _in_pieces(self, piece):
+        """[piece(first, stop)] of ranges of the rows of theta that caches hold."""
+        width, K = self._objective.shape
+        pieces = -(-width * K // _PIECE)
+        bounds = [width * i // pieces for i in range(pieces + 1)]
+        return parallel.run(lambda i: piece(*bounds[i : i + 2]), pieces, self._objective.n_threads)
 
-    def _largest(self, gradient):
-        """The largest entry of a gradient (d + 1, K) in the variables of the ascent, as one of F."""
-        weights = gradient[:-1] if self._objective.penalty_factor is None else gradient[:-1] * self._root
-        largest = max(float(weights.max(initial=0.0)), -float(weights.min(initial=0.0)))
-        return max(largest, float(np.abs(gradient[-1]).max())) if self._objective.fit_intercept else largest
+    def _largest(self, gradient, features):
+        """The largest entry of the gradient at some features, in the variables of the ascent, as one of F."""
+        if self._objective.penalty_factor is not None:
+            gradient = gradient * self._root[features]
+        return max(float(gradient.max(initial=0.0)), -float(gradient.min(initial=0.0)))
 
-    def _leave_targets(self, targets):
-        """Begin at the best point between targets and frequencies; targets: sum_i c_i x_i t_i' / S."""
-        objective, K = self._objective, self._objective.K
-        f = self._frequency / self._frequency.sum() if objective.fit_intercept else np.full(K, 1 / K)
-        scaled = np.empty(objective.shape)
-        G = np.multiply(targets.sum(axis=1, keepdims=True), f, out=scaled[:-1])
-        G -= targets
-        eta = _best_share(f, self._wanted / self._total, _square(G) / objective.l2)
-        G *= -eta / objective.l2
-        scaled[-1] = np.log(f) if objective.fit_intercept else 0.0
+    def _leave_targets(self, f, G, square):
+        """Begin at the best point between targets and frequencies f. Overwrites G."""
+        objective, scaled = self._objective, G
+        eta = _best_share(f, self._wanted / self._total, square / objective.l2)
+
+        def pack(first, stop):
+            scaled[first:stop] *= -eta / objective.l2
+            if stop == len(scaled):
+                scaled[-1] = np.log(f) if objective.fit_intercept else 0.0
+            self._rows.pack(scaled, self._weights, first, stop)
+
+        self._in_pieces(pack)
         self._residual[:] = eta * (self._wanted - self._wanted.sum() * f)
-        self._rows.pack(scaled, self._weights, 0, len(scaled))
         self._fill_between(f, eta)
         self._gap.fill(self.value)  # not infinite: alpha is known
 
@@ -238,7 +257,7 @@ class Ascent:
     def _scaled(self):
         """theta in the variables of the ascent."""
         theta = np.empty(self._objective.shape)
-        self._unpack([self._weights], 1.0, 0.0, theta, theta)
+        self._in_pieces(lambda *piece: self._rows.unpack([self._weights], 1.0, 0.0, theta, theta, *piece))
         return theta
 
     def _unscaled(self, theta):
@@ -260,12 +279,13 @@ class Ascent:
     def evaluate(self):
         """Take the objective, its gradient and the gaps of all rows as they are now; returns theta."""
         rows, l2, theta = self._rows, self._objective.l2, self._scaled()
-        loss, grad = self._over_rows(
+        loss, found, grad = self._over_rows(
             lambda *at: kernels.dual_evaluate(rows, self._weights, self._log_alpha, self._gap, self._state, *at),
-            1.0 / self._total, l2, theta,
+            1.0 / self._total, l2, theta, lambda G, some: (_square(theta[some]), self._largest(G, some)),
         )  # fmt: skip
-        self.value = loss / self._total + 0.5 * l2 * _square(theta[:-1])
-        self.grad_norm = self._largest(grad)
+        squares, largest = zip(*found, strict=True)
+        self.value = loss / self._total + 0.5 * l2 * sum(squares)
+        self.grad_norm = max(*largest, np.abs(grad[-1]).max() if self._objective.fit_intercept else 0.0)
         return self._unscaled(theta)
 
     def certified_gap(self, tol):
@@ -276,11 +296,12 @@ class Ascent:
     def _lower_bound(self):
         """The dual at distributions near alpha that meet the constraint of a free intercept: F* is not below."""
         rows, balanced = self._rows, self._balanced()
-        entropy, G = self._over_rows(
+        entropy, squares, _ = self._over_rows(
             lambda *at: kernels.dual_bound(rows, self._log_alpha, self._state, *balanced, *at),
             1.0 / self._total,
+            look=lambda G, some: _square(G),
         )
-        return entropy / self._total - _square(G[:-1]) / (2 * self._objective.l2)
+        return entropy / self._total - sum(squares) / (2 * self._objective.l2)
 
     def _balanced(self):
         """What makes sum_i c_i (alpha_i - t_i) zero: tilt, a step of Newton's method for it, costs the bound little;
