@@ -20,7 +20,6 @@ step, for the gradient is exact.
 """
 
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 
@@ -29,12 +28,12 @@ from ..objective import work
 from ..prediction import predict
 from .conditioned import column_moments
 from .dual_ascent import log_odds
+from .pieces import Pieces
 
 SMALL = 2_000_000  # multiplications of a pass that costs next to nothing
 _MANY = 4_000_000  # entries, more than caches hold
 _PIECE = 100_000  # entries worth a thread of their own
 _ROWS_OF_A_PIECE = 1 << 16
-_ENTRIES_OF_A_BLOCK = 1 << 16  # of an array turned while it is in cache
 
 
 @dataclass
@@ -91,8 +90,7 @@ def columns_of(objective):
 def _dense(objective, chosen, mass, screen):
     X = objective.X[chosen]
     n, d = X.shape
-    step = max(16, _ENTRIES_OF_A_BLOCK // d)
-    over_rows = partial(_over_rows, n=n, step=step, n_threads=objective.n_threads)
+    over_rows = Pieces(X.shape, objective.n_threads).map
     mean = np.append(column_moments(X, mass, objective.n_threads)[0], 0.0)
     ends = over_rows(lambda some: (X[some].min(axis=0), X[some].max(axis=0)))
     least, most = np.min([low for low, _ in ends], axis=0), np.max([high for _, high in ends], axis=0)
@@ -105,18 +103,6 @@ def _dense(objective, chosen, mass, screen):
     over_rows(lambda some: np.subtract(X[some], mean[:-1], out=columns[some], casting="same_kind"))
     share, reach = np.full(d + 1, 1.0 / d), np.where(reach > 0, reach, 1.0)
     return Columns(kernels.Columns(columns), None, chosen, dtype, True, share, mean, reach, [0, d])
-
-
-def _over_rows(task, n, step, n_threads):
-    """[task(slice of rows)], in order; each in cache, several at a time to a thread."""
-    slices = [slice(first, min(first + step, n)) for first in range(0, n, step)]
-    batch = -(-len(slices) // 32)
-    found = parallel.run(
-        lambda i: [task(some) for some in slices[i * batch : (i + 1) * batch]],
-        -(-len(slices) // batch),
-        n_threads if len(slices) > 8 else 1,
-    )
-    return [result for results in found for result in results]
 
 
 def _sparse(objective, chosen, mass, screen):
@@ -229,7 +215,7 @@ class RowsLoss:
                 P[:, some] = proba[some].T
                 np.multiply(P[:, some], mass[some], out=Q[:, some])
 
-        _over_rows(turn, len(mass), max(16, _ENTRIES_OF_A_BLOCK // objective.K), objective.n_threads)
+        Pieces(proba.shape, objective.n_threads).map(turn)
         return Q, P
 
 

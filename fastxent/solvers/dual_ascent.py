@@ -23,10 +23,11 @@ from .. import kernels, parallel
 from ..objective import call_ranges, gradient_parts, split, work
 from ..prediction import predict
 from ..rows import squared_norms, without_duplicates
+from .pieces import Pieces
 
+HOPEFUL = 5.0  # times too large the rows' gaps may be, as those not visited lately are as a rule
 _ROWS_OF_A_CALL = 1 << 14  # some milliseconds: Ctrl-C is heard between calls
 _BLOCK = 1 << 15  # probabilities at a time
-_PIECE = 1 << 16  # parameters at a time
 _RANGES = 8  # of rows, when only their distributions matter
 _LARGE = 20_000_000  # multiplications of a pass: less is not worth a copy in single precision
 _MODERATE = 1e24  # the square of a row that single precision holds, and all that is made of it
@@ -73,6 +74,7 @@ class Ascent:
         self._gap = np.full(n, np.inf)
         self._residual = np.zeros(objective.K)
         self._order = np.empty(n, np.intp)
+        self._pieces = Pieces(objective.shape, objective.n_threads)
         seed = np.random.default_rng(random_state).integers(1 << 63)
         self._random = np.array([seed], np.uint64)
         self.epochs = 0
@@ -112,9 +114,8 @@ class Ascent:
         self._prepare()
         rows = self._rows
         self._beta = self._weight_of_intercept(90.0 * K, square.mean())
-        self._state = np.column_stack(
-            [mass, mass * self._scale * (square + self._beta)]
-        )  # RowState in the kernel
+        # RowState in the kernel: c and q
+        self._state = np.column_stack([mass, mass * self._scale * (square + self._beta)])
         self._log_alpha = np.empty((n, K), self._X.dtype)
         self._wanted = self._class_masses(mass)
         self._frequency = _clipped(self._wanted / mass.sum() if mass.any() else np.full(K, 1 / K))
@@ -175,23 +176,16 @@ class Ascent:
         out = np.empty(self._objective.shape)
         theta = out if theta is None else theta
 
-        def unpack(first, stop):
-            self._rows.unpack(gradients, scale, l2, theta, out, first, stop)
-            features = slice(first, min(stop, len(out) - 1))
+        def unpack(some):
+            self._rows.unpack(gradients, scale, l2, theta, out, some.start, some.stop)
+            features = slice(some.start, min(some.stop, len(out) - 1))
             return look(out[features], features) if look else None
 
-        found = self._in_pieces(unpack)
+        found = self._pieces.map(unpack)
         for gradient in gradients:
             self._sums.give(gradient)
         self._count(1)
         return sum(result for some in results for result in some if result is not None), found, out
-
-    def _in_pieces(self, piece):
-        """[piece(first, stop)] of ranges of the rows of theta that caches hold."""
-        width, K = self._objective.shape
-        pieces = -(-width * K // _PIECE)
-        bounds = [width * i // pieces for i in range(pieces + 1)]
-        return parallel.run(lambda i: piece(*bounds[i : i + 2]), pieces, self._objective.n_threads)
 
     def _largest(self, gradient, features):
         """The largest entry of the gradient at some features, in the variables of the ascent, as one of F."""
@@ -204,13 +198,13 @@ class Ascent:
         objective, scaled = self._objective, G
         eta = _best_share(f, self._wanted / self._total, square / objective.l2)
 
-        def pack(first, stop):
-            scaled[first:stop] *= -eta / objective.l2
-            if stop == len(scaled):
+        def pack(some):
+            scaled[some] *= -eta / objective.l2
+            if some.stop == len(scaled):
                 scaled[-1] = np.log(f) if objective.fit_intercept else 0.0
-            self._rows.pack(scaled, self._weights, first, stop)
+            self._rows.pack(scaled, self._weights, some.start, some.stop)
 
-        self._in_pieces(pack)
+        self._pieces.map(pack)
         self._residual[:] = eta * (self._wanted - self._wanted.sum() * f)
         self._fill_between(f, eta)
         self._gap.fill(self.value)  # not infinite: alpha is known
@@ -257,7 +251,9 @@ class Ascent:
     def _scaled(self):
         """theta in the variables of the ascent."""
         theta = np.empty(self._objective.shape)
-        self._in_pieces(lambda *piece: self._rows.unpack([self._weights], 1.0, 0.0, theta, theta, *piece))
+        self._pieces.map(
+            lambda some: self._rows.unpack([self._weights], 1.0, 0.0, theta, theta, some.start, some.stop)
+        )
         return theta
 
     def _unscaled(self, theta):
@@ -267,17 +263,27 @@ class Ascent:
 
     def run_epoch(self, tol):
         """Visit all rows, from the second epoch on some by their own gaps, in random order."""
-        if self._exact is not None and tol < _SINGLE and self.gap() < 5.0 * _SINGLE * self.value:
-            self._go_double()
         self.epochs += 1
         mean, floor = float(self._gap.mean()) / _EAGER, _FLOOR
         if self.epochs == 1 or not mean > 0:
             mean, floor = 1.0, 1.0
         count = kernels.draw_rows(self._gap, mean, floor, self._order, self._random)
         self._run(self._order, count, _ENOUGH * tol * self.value)
+        self._leave_single(tol)
 
-    def evaluate(self):
+    def evaluate(self, tol):
         """Take the objective, its gradient and the gaps of all rows as they are now; returns theta."""
+        theta = self._evaluate()
+        return self._evaluate() if self._leave_single(tol) else theta
+
+    def _leave_single(self, tol):
+        """Go over to double precision where single can do no more for that tol; whether it was so."""
+        leaves = self._exact is not None and tol < _SINGLE and self.gap() <= HOPEFUL * _SINGLE * self.value
+        if leaves:
+            self._go_double()
+        return leaves
+
+    def _evaluate(self):
         rows, l2, theta = self._rows, self._objective.l2, self._scaled()
         loss, found, grad = self._over_rows(
             lambda *at: kernels.dual_evaluate(rows, self._weights, self._log_alpha, self._gap, self._state, *at),
@@ -457,7 +463,7 @@ class BinaryAscent(Ascent):
             enough,
         )
 
-    def evaluate(self):
+    def evaluate(self, tol):
         """Take the objective, its gradient, the gaps of all rows and the bound on the minimum; returns theta."""
         l2 = self._objective.l2
         balanced = self._balanced()

@@ -1,4 +1,4 @@
-"""Arrays as long as the model, in pieces that stay in cache and that threads share.
+"""Arrays as long as the model, or as the data, in pieces that stay in cache and that threads share.
 
 Between two passes over wide data a solver moves dozens of such arrays; what it does to them is bound by memory. The
 pieces follow from the array's shape alone and their sums are added in order: the same bits for any number of threads.
@@ -12,7 +12,7 @@ _PIECE = 1 << 15  # entries
 
 
 class Pieces:
-    """Ranges of the rows of (d, K) arrays.
+    """Ranges of the rows of arrays of one shape.
 
     >>> pieces = Pieces((3, 2), n_threads=1)
     >>> pieces.dot(np.ones((3, 2)), np.full((3, 2), 2.0))

@@ -41,7 +41,7 @@ _TIGHT = 1e-7
 # The cost model over CSR rows: the logarithm (base 10) of what dual ascent takes over what "metric" takes is about
 # 0.5 log(n / d) - 0.3. Dual ascent takes the more passes the more rows share a column; "metric" moves several vectors
 # of d K numbers at each of its passes. Strength of the penalty, classes and entries of a row have next to no share. Of
-# 126 problems, run on one thread to 1e-4, the choice took at most 1.5 times as long as the better solver on 81 % of 63
+# 126 problems, run on one thread to 1e-4, the choice took at most 1.5 times as long as the best solver on 81 % of 63
 # made ones and on all of 63 of real text; bench/choices.py fits anew. Where the model is wrong, sdca hands over.
 _ROWS_PER_COLUMN = 3.5
 _DUAL_MEMORY = 1 << 32

@@ -39,12 +39,11 @@ penalty.
 import numpy as np
 
 from . import metric
-from .dual_ascent import Ascent, BinaryAscent
+from .dual_ascent import HOPEFUL, Ascent, BinaryAscent
 from .result import STOPPED_BY_CALLER, Recorder, attainable, out_of_iterations
 
 _EPOCHS_BETWEEN_CHECKS = 8
 _SLOW = 0.9  # a pass that leaves more of the gap than this is one that `metric` does better
-_HOPEFUL = 5.0
 _PATIENCE = 6.0  # passes over which that is measured
 
 
@@ -101,12 +100,12 @@ def solve(objective, theta0, *, tol, max_iter, callback=None, row_weight=None, r
         gaps.append((ascent.passes, gap))
         # Gaps of rows not visited lately are too large as a rule: it pays to look before the sum is small enough.
         if (
-            gap <= _HOPEFUL * tol * ascent.value
+            gap <= HOPEFUL * tol * ascent.value
             or epoch - checked >= _EPOCHS_BETWEEN_CHECKS
             or epoch == max_iter
         ):
             checked = epoch
-            theta = ascent.evaluate()
+            theta = ascent.evaluate(tol)
             stopped = record(theta, ascent.value, ascent.grad_norm)
             gap = ascent.certified_gap(tol)
             record.gap(gap)

@@ -378,7 +378,8 @@ HOT = [
     for dtype in ("f64", "f32")
     for name, index in (
         ("outer_tile", ""), ("dot_tile", ""), ("exp_row", ""), ("exp_lanes", ""), ("max_lanes", ""),
-        ("log1p_array", ""), ("hessp_lanes", ""), ("hessp_row", ""), ("csr_dot_tile", "_i32"), ("csr_add_tile", "_i64"),
+        ("log1p_array", ""), ("hessp_lanes", ""), ("hessp_row", ""), ("dual_gap", ""), ("dual_value", ""),
+        ("dual_newton", ""), ("csr_dot_tile", "_i32"), ("csr_add_tile", "_i64"),
     )
 ]  # fmt: skip
 ARITHMETIC = re.compile(

@@ -71,7 +71,7 @@ def test_stops_by_a_certificate(options, K):
     gaps = []
     for _ in range(60):
         ascent.run_epoch(1e-12)
-        ascent.evaluate()
+        ascent.evaluate(1e-12)
         bound = ascent.value - ascent.certified_gap(np.inf)
         assert bound <= optimum * (1 + 1e-12)
         assert ascent.value >= optimum * (1 - 1e-12)
@@ -96,6 +96,17 @@ def test_single_precision_certifies_what_it_is_asked_to(options, tol, monkeypatc
     assert result.value <= optimum * (1 + tol)
 
 
+@pytest.mark.parametrize("l2", [10.0, 1e-1, 1e-3])
+@pytest.mark.parametrize("tol", [3e-5, 1e-6, 1e-9])
+def test_single_precision_certifies_no_more_than_it_can(l2, tol, monkeypatch):
+    """However fast the gap falls: what ends the ascent was computed in double precision."""
+    monkeypatch.setattr(dual_ascent, "_LARGE", 0)
+    problem = objective(5, storage="csr32", l2=l2)
+    result = sdca.solve(problem, problem.initial(), tol=tol, max_iter=3000)
+    assert result.converged
+    assert result.value == pytest.approx(problem.value(result.theta), rel=1e-13)
+
+
 def test_rows_too_large_for_single_precision_stay_in_double(monkeypatch):
     monkeypatch.setattr(dual_ascent, "_LARGE", 0)
     problem = objective(3, storage="csr32", l2=1e-3)
@@ -109,7 +120,7 @@ def test_without_an_intercept_the_rows_gaps_are_the_certificate():
     ascent = Ascent(problem, problem.initial())
     for _ in range(5):
         ascent.run_epoch(1e-12)
-        ascent.evaluate()
+        ascent.evaluate(1e-12)
         assert ascent.certified_gap(np.inf) == pytest.approx(ascent.gap(), rel=1e-6)
 
 
@@ -274,7 +285,7 @@ def test_an_evaluation_is_the_objective_and_the_bound(options, storage, K):
     ascent = ASCENTS.get(K, Ascent)(problem, problem.initial())
     for _ in range(6):
         ascent.run_epoch(1e-12)
-        theta = ascent.evaluate()
+        theta = ascent.evaluate(1e-12)
         value, grad = problem.value_and_grad(theta)
         assert ascent.value == pytest.approx(value, rel=1e-12)
         assert ascent.grad_norm == pytest.approx(np.abs(grad).max(), rel=1e-6, abs=1e-13)
