@@ -67,6 +67,7 @@ from .validation import (
     check_rows,
     check_sample_weight,
     check_target,
+    count_rows,
     row_weights,
 )
 
@@ -544,7 +545,7 @@ def _scaled(total, scale):
 def _linear(X, target, coef, intercept, *arguments):
     """The objective over checked data, and its parameters."""
     sample_weight, class_weight, label_smoothing, ignore_index, reduction, l2, n_threads = arguments
-    X = check_rows(X)
+    X = check_rows(X, n_rows=count_rows(target))
     n, d = X.shape
     theta, binary = check_coef(coef, intercept, d, None if X.dtype == np.float32 else np.float64)
     n_classes = 2 if binary else theta.shape[1]

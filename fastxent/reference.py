@@ -1,8 +1,8 @@
 """The functional API in plain NumPy: the same names and arguments as the kernels', written to be read.
 
 Everything is computed in float64, all rows at once, and n x K arrays are made freely. This is what the
-kernels are tested against and measured against. Input is not checked: that is the work of
-:mod:`fastxent.validation`.
+kernels are tested against and measured against. Input is not checked, but for the structure of sparse arrays: that is
+the work of :mod:`fastxent.validation`.
 
 Two identities carry the whole file. With m the largest logit of a row, c its position,
 rest = sum_{k != c} exp(z_k - m) and t the row's effective targets (smoothed, class-weighted) with sum T::
@@ -18,6 +18,8 @@ from collections.abc import Mapping
 
 import numpy as np
 from scipy.sparse import issparse
+
+from .sparse import as_csr
 
 
 def logsumexp(logits, *, out=None, n_threads=None):
@@ -237,7 +239,9 @@ def _penalty(coef, l2):
 
 
 def _float64(X):
-    return X.astype(np.float64, copy=False) if issparse(X) else np.asarray(X, dtype=np.float64)
+    if issparse(X):  # SciPy would trust its structure
+        return as_csr(X, "X").astype(np.float64, copy=False)
+    return np.asarray(X, dtype=np.float64)
 
 
 def _into(out, result):
