@@ -5,6 +5,7 @@ for.
 """
 
 import math
+import os
 
 import numpy as np
 import scipy.sparse as sp
@@ -102,6 +103,16 @@ def largest(values):
         kernels.largest(flat, start, min(start + _LOOK, flat.size)) for start in range(0, flat.size, _LOOK)
     )
     return max(parts, key=lambda part: (math.isnan(part), part), default=0.0)
+
+
+def check_memory(size, what):
+    """Refuse what, by its size in bytes alone, this machine cannot hold: a shape may claim anything."""
+    if hasattr(os, "sysconf"):
+        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        if size > memory:
+            raise ValueError(
+                f"The {what} would take {1e-9 * size:.3g} GB, and this machine has {1e-9 * memory:.3g} GB."
+            )
 
 
 def shown(value):

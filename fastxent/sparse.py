@@ -13,13 +13,12 @@ added up as SciPy does.
 """
 
 import operator
-import os
 from itertools import chain
 
 import numpy as np
 import scipy.sparse as sp
 
-from .arrays import NUMERIC_KINDS, as_native, float_type, is_masked, shown
+from .arrays import NUMERIC_KINDS, as_native, check_memory, float_type, is_masked, shown
 
 _REBUILD = "The sparse matrix is corrupt: rebuild it from its rows, columns and values."
 _LARGEST = np.iinfo(np.intp).max
@@ -49,23 +48,12 @@ def as_csr(X, name):
     if not isinstance(kind, str) or kind not in _FORMATS:
         raise TypeError(f"{name} is sparse of format {shown(kind)}; known are {', '.join(_FORMATS)}.")
     if kind != "csr":
-        _check_memory(n, name)
+        check_memory(8 * n, f"pointers of the {n} rows that {name} has by its shape")
     data, indices, indptr = _FORMATS[kind](X, n, d, name)
     # SciPy's constructor would narrow int64 indices to int32, by a copy: set the arrays on an empty shell.
     made = sp.csr_array((n, d), dtype=data.dtype)
     made.data, made.indices, made.indptr = data, indices, indptr
     return made
-
-
-def _check_memory(n, name):
-    """Refuse a number of rows whose pointers alone do not fit into this machine: all else about them may be empty."""
-    if hasattr(os, "sysconf"):
-        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-        if 8 * n > memory:
-            raise ValueError(
-                f"{name} has {n} rows by its shape, whose pointers alone take {8e-9 * n:.3g} GB, and this machine "
-                f"has {1e-9 * memory:.3g} GB. The shape may be corrupt."
-            )
 
 
 # Formats ----------------------------------------------------------------------------------------------------
@@ -192,7 +180,7 @@ def _by_scipy(container):
 
 
 def _compressed(X, n_major, n_minor, name, what, ndim=1):
-    """data, indices and indptr of one of the compressed formats, without room to grow; refused if they point outside."""
+    """data, indices and indptr of a compressed format, without room to grow; refused if they point outside."""
     data = _values(X, name, ndim)
     given = getattr(X, "indices", None)
     pointer, index = (
@@ -230,7 +218,9 @@ def _member(X, attribute, name, ndim):
     if not isinstance(values, np.ndarray) or is_masked(values):
         raise TypeError(f"{name}.{attribute} must be an array; got {type(values).__name__}. {_REBUILD}")
     if values.ndim != ndim:
-        raise ValueError(f"{name}.{attribute} must have {ndim} dimension(s); got shape {values.shape}. {_REBUILD}")
+        raise ValueError(
+            f"{name}.{attribute} must have {ndim} dimension(s); got shape {values.shape}. {_REBUILD}"
+        )
     return values
 
 
@@ -279,8 +269,10 @@ def _lists(X, attribute, n, name):
 
 def _whole_numbers(values, stop, place, what):
     """Indices out of a list, whose elements may be anything."""
-    _check_types(values, (int, np.integer), (bool, np.timedelta64), place, f"a {what} index must be an integer")
-    if values and not (0 <= min(values) and max(values) < stop):
+    _check_types(
+        values, (int, np.integer), (bool, np.timedelta64), place, f"a {what} index must be an integer"
+    )
+    if values and (min(values) < 0 or max(values) >= stop):
         i = next(i for i, value in enumerate(values) if not 0 <= value < stop)
         raise ValueError(
             f"{place(i)} is {shown(values[i])}; a {what} index must lie in 0..{stop - 1}. {_REBUILD}"

@@ -24,13 +24,10 @@ from .arrays import (
     as_native,
     check_finite,
     first_nonfinite,
-    is_finite,
-    is_masked,
     largest,
     plain_array,
     shown,
 )
-
 
 # Arrays of features -----------------------------------------------------------------------------------------
 
@@ -170,7 +167,7 @@ def check_out(out, shape, dtype):
 # Targets ----------------------------------------------------------------------------------------------------
 
 
-def check_target(target, n_rows, n_classes, ignore_index=None, dtype=np.float64):
+def check_target(target, n_rows, n_classes, ignore_index=None, dtype=np.float64, name="target"):
     """Labels or soft labels.
 
     Parameters
@@ -183,6 +180,8 @@ def check_target(target, n_rows, n_classes, ignore_index=None, dtype=np.float64)
         The code of rows that do not count. Soft labels have no codes: there it is without effect.
     dtype : np.float32 or np.float64
         The dtype of soft labels returned.
+    name : str
+        What messages call the target.
 
     Returns
     -------
@@ -191,25 +190,25 @@ def check_target(target, n_rows, n_classes, ignore_index=None, dtype=np.float64)
     ignored : bool ndarray of shape (n_rows,), or None
         Which rows are ignored; None if no row is.
     """
-    target = plain_array(target, "target")
+    target = plain_array(target, name)
     if ignore_index is not None:
         ignore_index = check_integer(ignore_index, "ignore_index")
     if target.dtype.kind not in NUMERIC_KINDS:
         raise TypeError(
-            f"target must be integer codes 0..{n_classes - 1} or soft labels; got dtype {target.dtype}. "
-            "np.unique(target, return_inverse=True) makes codes; LogisticRegression does it for you."
+            f"{name} must be integer codes 0..{n_classes - 1} or soft labels; got dtype {target.dtype}. "
+            f"np.unique({name}, return_inverse=True) makes codes; LogisticRegression does it for you."
         )
     if target.ndim not in (1, 2) or target.shape[0] != n_rows:
         raise ValueError(
-            f"target must have shape ({n_rows},), or ({n_rows}, {n_classes}) for soft labels; "
+            f"{name} must have shape ({n_rows},), or ({n_rows}, {n_classes}) for soft labels; "
             f"got {target.shape}."
         )
     if target.ndim == 2:
-        return _check_soft(target, n_classes, dtype), None
+        return _check_soft(target, n_classes, dtype, name), None
     if target.dtype.kind == "f":
         raise TypeError(
-            f"target of shape (n,) must hold integer codes; got continuous values ({target.dtype}, "
-            f"target[0] is {target[0]}). Use target.astype(int) if they are whole numbers, "
+            f"{name} of shape (n,) must hold integer codes; got continuous values ({target.dtype}, "
+            f"{name}[0] is {target[0]}). Use {name}.astype(int) if they are whole numbers, "
             "or soft labels of shape (n, K)."
         )
     # What is ignored is told in the labels' own dtype: as intp, 2**64 - 1 would be -1.
@@ -221,7 +220,7 @@ def check_target(target, n_rows, n_classes, ignore_index=None, dtype=np.float64)
     if unsigned.max() >= n_classes:
         i = int(np.argmax(unsigned >= n_classes))
         raise ValueError(
-            f"target[{i}] is {target[i]}; codes must lie in 0..{n_classes - 1}"
+            f"{name}[{i}] is {target[i]}; codes must lie in 0..{n_classes - 1}"
             + (
                 " (or equal ignore_index)."
                 if ignore_index is not None
@@ -242,24 +241,25 @@ def _equal(codes, value):
     return equal if equal.any() else None
 
 
-def _check_soft(target, n_classes, dtype):
+def _check_soft(target, n_classes, dtype, name):
     if target.shape[1] != n_classes:
-        hint = " A column of codes is target.ravel()." if target.shape[1] == 1 else ""
+        hint = f" A column of codes is {name}.ravel()." if target.shape[1] == 1 else ""
         raise ValueError(
-            f"soft labels must have {n_classes} columns, one a class; got shape {target.shape}.{hint}"
+            f"{name}: soft labels must have {n_classes} columns, one a class; got shape {target.shape}.{hint}"
         )
     rounding = np.finfo(target.dtype).eps if target.dtype.kind == "f" else 0.0
-    soft = np.ascontiguousarray(as_native(target, "target", dtype))
-    check_finite(soft, "target")
+    soft = np.ascontiguousarray(as_native(target, name, dtype))
+    check_finite(soft, name)
     if soft.min() < 0:
         i, k = np.unravel_index(int(np.argmax(soft < 0)), soft.shape)
-        raise ValueError(f"target[{i}, {k}] is {soft[i, k]}; soft labels must not be negative.")
-    sums = soft.sum(axis=1, dtype=np.float64)
+        raise ValueError(f"{name}[{i}, {k}] is {soft[i, k]}; soft labels must not be negative.")
+    with np.errstate(over="ignore"):
+        sums = soft.sum(axis=1, dtype=np.float64)
     wrong = np.abs(sums - 1.0) > 1e-5 + n_classes * rounding
     if wrong.any():
         i = int(np.argmax(wrong))
         raise ValueError(
-            f"each row of soft labels must sum to 1; row {i} of target sums to {sums[i]:.6g}. "
+            f"each row of soft labels must sum to 1; row {i} of {name} sums to {sums[i]:.6g}. "
             "Divide rows by their sums."
         )
     return soft

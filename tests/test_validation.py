@@ -1,8 +1,5 @@
 """The trust boundary: what is refused and how it says so, what passes, and what passes without a copy."""
 
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 import scipy.sparse as sp

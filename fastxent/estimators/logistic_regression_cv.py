@@ -402,10 +402,11 @@ class LogisticRegressionCV(LogisticRegression):
         if not self._scores_by_loss():
             return self._get_scorer()(self, X, y, **score_params)
         check_is_fitted(self)
-        rows = self._check_held_out(X, y, self.classes_, self.coef_.dtype, "y")
+        theta = self._theta()
+        rows = self._check_held_out(X, y, np.asarray(self.classes_), theta.dtype)
         n_threads = validation.check_n_threads(self.n_threads)
         loss = self._held_out_loss(rows, len(self.classes_), n_threads, **score_params)
-        return -loss(self._theta(self.coef_.dtype))
+        return -loss(theta)
 
     def get_metadata_routing(self):
         """Which metadata go to the splitter, and which to the scorer.
