@@ -1,7 +1,6 @@
 """What every linear classifier here has: checks of what comes in, prediction by the kernels, coefficients."""
 
 import functools
-import math
 from contextlib import contextmanager
 from numbers import Integral, Real
 
@@ -31,10 +30,10 @@ class LinearClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         """Refuse arguments of the wrong kind, in scikit-learn's words; its objects for that are made only once."""
         for name, constraints in constraints_of(type(self)):
             value = getattr(self, name)
-            if not any(constraint.is_satisfied_by(value) for constraint in constraints):
-                super()._validate_params()
             if isinstance(value, Real):
                 check_size(value, name)
+            if not any(constraint.is_satisfied_by(value) for constraint in constraints):
+                super()._validate_params()
 
     def _validated(self, X, *, reset=True, **known):
         """X as the kernels take it. known: for `inputs.features`.
@@ -91,11 +90,9 @@ class LinearClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
 
     def _check_eval_set(self, eval_set, classes, dtype):
         """The same for the argument ``eval_set``."""
-        try:
-            X, y = eval_set
-        except (TypeError, ValueError):
-            raise ValueError("eval_set must be a pair (X, y) of features and labels.") from None
-        return self._check_held_out(X, y, classes, dtype, ("eval_set's X", "eval_set's y"))
+        if not isinstance(eval_set, (tuple, list)) or len(eval_set) != 2:
+            raise ValueError("eval_set must be a pair (X, y) of features and labels.")
+        return self._check_held_out(*eval_set, classes, dtype, ("eval_set's X", "eval_set's y"))
 
     def _check_class_weight(self, classes, target, sample_weight):
         """Class weights as an array, or None."""
@@ -116,29 +113,46 @@ class LinearClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         dtype: None is that of ``coef_``.
         """
         n_classes = self._n_classes()
-        K = 1 if n_classes == 2 else n_classes
-        coef = vars(self).get("coef_")
-        coef = coef if sp.issparse(coef) else plain_array(coef, "coef_")
-        shape = sparse.shape_of(coef, "coef_") if sp.issparse(coef) else coef.shape
-        d = getattr(self, "n_features_in_", shape[-1] if shape else 0)
-        if shape != (K, d):
-            raise ValueError(
-                f"coef_ must have shape ({K}, {shown(d)}), for {n_classes} classes_ and {shown(d)} features; got shape "
-                f"{shape}. {_EDITED}"
-            )
-        coef = sparse.as_csr(coef, "coef_").toarray() if sp.issparse(coef) else coef
-        coef = as_native(coef, "coef_", dtype)
+        d = getattr(self, "n_features_in_", None)
+        if d is None:  # all was set by hand
+            d = self._coef_shape()[-1]
+        what = f"for {n_classes} classes_ and {shown(d)} features"
+        return self._checked_theta((1 if n_classes == 2 else n_classes, d), what, dtype)
+
+    def _theta_to_start_from(self, shape, dtype):
+        """The same for ``warm_start``, when the data may want other numbers of classes and features. shape: (K, d)"""
+        what = "with warm_start, where training starts from it: use warm_start=False, or clone the estimator"
+        return self._checked_theta(shape, what, dtype)
+
+    def _checked_theta(self, shape, what, dtype):
+        found = self._coef_shape()
+        if found != shape:
+            raise ValueError(f"coef_ must have shape {shape}, {what}; got shape {found}. {_EDITED}")
+        coef = as_native(self._dense_coef(), "coef_", dtype)
         intercept = as_native(vars(self).get("intercept_"), "intercept_", coef.dtype)
-        if intercept.shape not in ((K,), ()):
+        if intercept.shape not in (shape[:1], ()):
             raise ValueError(
-                f"intercept_ must have shape ({K},), for {n_classes} classes_; got shape {intercept.shape}. {_EDITED}"
+                f"intercept_ must have shape {shape[:1]}, to go with coef_; got shape {intercept.shape}. {_EDITED}"
             )
-        check_finite(coef, "coef_")
-        check_finite(np.atleast_1d(intercept), "intercept_")
-        theta = np.empty((d + 1, K), dtype=coef.dtype)
+        check_finite(coef, "coef_", _EDITED)
+        check_finite(np.atleast_1d(intercept), "intercept_", _EDITED)
+        theta = np.empty((shape[1] + 1, shape[0]), dtype=coef.dtype)
         theta[:-1] = coef.T
         theta[-1] = intercept
         return theta
+
+    def _coef_shape(self):
+        coef = vars(self).get("coef_")
+        if sp.issparse(coef):
+            return sparse.shape_of(coef, "coef_")
+        shape = plain_array(coef, "coef_").shape
+        if len(shape) != 2:
+            raise ValueError(f"coef_ must have two dimensions; got shape {shape}. {_EDITED}")
+        return shape
+
+    def _dense_coef(self):
+        coef = vars(self).get("coef_")
+        return sparse.as_csr(coef, "coef_").toarray() if sp.issparse(coef) else coef
 
     def _n_classes(self):
         """How many classes there are by ``classes_``."""
@@ -185,8 +199,7 @@ class LinearClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     def densify(self):
         """Store ``coef_`` as an array, as it is after ``fit``."""
         check_is_fitted(self)
-        if sp.issparse(self.coef_):
-            self.coef_ = sparse.as_csr(self.coef_, "coef_").toarray()
+        self.coef_ = self._dense_coef()
         return self
 
     def __sklearn_tags__(self):
@@ -214,11 +227,11 @@ def is_ready(X, dtype=None):
 
 
 def check_size(value, name):
-    """Refuse numbers that fit into no float, or, if whole, into no machine word."""
+    """Refuse whole numbers that fit into no machine word, and others that are no float."""
     if isinstance(value, Integral):
         if abs(value) > np.iinfo(np.int64).max:
             raise ValueError(f"{name} must lie within 64 bits; got {shown(value)}.")
-    elif not math.isinf(value):
+    elif not isinstance(value, (float, np.floating)):
         validation.check_real(value, name)
 
 

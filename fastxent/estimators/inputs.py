@@ -203,7 +203,7 @@ def _one_dimension(y, name):
         raise ValueError(_several(name, "lists of labels"))
     if not hasattr(y, "shape") or isinstance(y, np.ndarray):  # others are frames and series
         y = plain_array(y, name)
-    if len(y.shape) > 1 and y.shape[1:] != (1,):
+    if len(y.shape) == 0 or (len(y.shape) > 1 and y.shape[1:] != (1,)):
         raise ValueError(f"{name} should be a 1d array, got an array of shape {tuple(y.shape)} instead.")
     return column_or_1d(y, warn=True)
 
