@@ -202,7 +202,7 @@ def _alphas(objective, Cs, n_alphas, eps, l1_ratio):
     if not isinstance(n_alphas, Integral) or n_alphas < 1:
         raise ValueError(f"n_alphas must be an int of at least 1; got {shown(n_alphas)}.")
     check_memory(
-        8 * int(n_alphas) * objective.shape[0] * objective.K, f"coefficients of {shown(n_alphas)} alphas"
+        8 * int(n_alphas) * objective.shape[0] * objective.K, f"coefficients for n_alphas={shown(n_alphas)}"
     )
     if not 0 < validation.check_real(eps, "eps") < 1:
         raise ValueError(
