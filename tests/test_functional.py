@@ -594,7 +594,7 @@ def assert_weighted(result, wanted, dtypes, tolerance):
     if any(size > float(np.finfo(dtype).max) for size, dtype in zip(sizes, dtypes, strict=True)):
         assert isinstance(result, ValueError)
         assert re.search(
-            r"weight.* beyond the range of float.*: (sample|class)_weight goes up to", str(result)
+            r"Weights.* beyond the range of float.*: (sample|class)_weight goes up to", str(result)
         )
         return
     result = result if isinstance(result, tuple) else (result,)
