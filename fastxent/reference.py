@@ -202,6 +202,8 @@ def _targets_and_weights(
         w[list(class_weight)] = list(class_weight.values())
     elif class_weight is not None:
         w = np.asarray(class_weight, dtype=np.float64)
+    if reduction == "mean":  # nothing but ratios of weights matters
+        s, w = _without_scale(s), _without_scale(w) if target.ndim == 1 else w
     if target.ndim == 1:
         if ignore_index is not None:
             s = np.where(target == ignore_index, 0.0, s)
@@ -216,6 +218,11 @@ def _targets_and_weights(
     if reduction != "mean":
         return t, s, 1.0
     return t, s, 1.0 / counted if counted > 0 else 0.0
+
+
+def _without_scale(weights):
+    """Divided by a power of two, the largest in [1/2, 1): sums of very large or small weights leave the range."""
+    return np.ldexp(weights, -np.frexp(weights.max())[1])
 
 
 def _linear_logits(X, coef, intercept):

@@ -460,3 +460,16 @@ def check_finite_result(value, X, theta=None):
         f"The linear model went beyond the range of {stored.dtype.name}: {sizes}. Scale the features, "
         "for instance to unit variance (sklearn.preprocessing.MaxAbsScaler keeps sparse data sparse)."
     )
+
+
+def raise_weights_too_large(sample_weight, class_weight, reduction, dtype):
+    """Refuse weights, checked above, by which alone a result goes beyond the range of a dtype."""
+    given = {"sample_weight": sample_weight, "class_weight": class_weight}
+    known = {name: weight for name, weight in given.items() if weight is not None}
+    sizes = ", ".join(f"{name} goes up to {weight.max():.3g}" for name, weight in known.items())
+    what, advice = {
+        "mean": ("Weights of classes", "Bring those of different classes nearer to each other."),
+        "sum": ("Weights", 'Divide them by a constant, or use reduction="mean", which knows their ratios alone.'),
+        "none": ("Weights", "Divide them by a constant."),
+    }[reduction]
+    raise ValueError(f"{what} take the result beyond the range of {np.dtype(dtype).name}: {sizes}. {advice}")
