@@ -256,14 +256,14 @@ def after_update(rule, memory):
 
 
 @jit
-def plain(api, rule, memory, order, weights, squares, indptr, indices):
-    """SGD without any memory. Returns the sum of s_i loss_i, each before its update, and of s_i.
+def plain(api, rule, memory, order, weights, squares, indptr, indices, loss, mass):
+    """SGD without any memory. Returns the sums of s_i loss_i, each before its update, and of s_i, with these rows.
 
+    loss, mass: those sums before. They go on from there, so the places where an epoch is cut do not show in them.
     Gradients go straight into the weights, all of which share a factor for the sake of L2.
     """
     w, q, counters = memory.w, memory.q, memory.counters
     address, q_address, order_address = w.ctypes.data, q.ctypes.data, order.ctypes.data
-    loss, mass = 0.0, 0.0
     n, features = len(order), rule.features
     lazy = len(memory.last) > 0
     width = len(q) // rule.batch
@@ -303,8 +303,8 @@ def plain(api, rule, memory, order, weights, squares, indptr, indices):
 
 
 @jit
-def sparse_batches(api, rule, memory, order, weights, squares, indptr, indices):
-    """Batches of rows by the features they have. Returns as `plain` does."""
+def sparse_batches(api, rule, memory, order, weights, squares, indptr, indices, loss, mass):
+    """Batches of rows by the features they have. Sums as in `plain`."""
     w, g, q, counters = memory.w, memory.g, memory.q, memory.counters
     w_address, g_address, q_address, order_address = (
         w.ctypes.data,
@@ -312,7 +312,6 @@ def sparse_batches(api, rule, memory, order, weights, squares, indptr, indices):
         q.ctypes.data,
         order.ctypes.data,
     )
-    loss, mass = 0.0, 0.0
     n, features = len(order), rule.features
     width = len(q) // rule.batch
     everything, lazy = len(indptr) == 0, len(memory.last) > 0
@@ -341,11 +340,10 @@ def sparse_batches(api, rule, memory, order, weights, squares, indptr, indices):
 
 
 @jit
-def dense_batches(api, rule, memory, order, weights, squares):
-    """Batches of dense rows, all parameters at once. Returns as `plain` does."""
+def dense_batches(api, rule, memory, order, weights, squares, loss, mass):
+    """Batches of dense rows, all parameters at once. Sums as in `plain`."""
     w, g, counters = memory.w, memory.g, memory.counters
     w_address, g_address = w.ctypes.data, g.ctypes.data
-    loss, mass = 0.0, 0.0
     n = len(order)
     for first in range(0, n, rule.batch):
         stop = min(first + rule.batch, n)
@@ -363,10 +361,10 @@ def dense_batches(api, rule, memory, order, weights, squares):
 
 
 @jit
-def variance_reduced(api, rule, memory, order, weights, indptr, indices, share):
+def variance_reduced(api, rule, memory, order, weights, indptr, indices, share, loss, mass):
     """SVRG, row by row: memory.a holds the snapshot, memory.b the mean gradient there; share: rows / sum of weights.
 
-    Returns the sum of s_i loss_i, each before its update, and of s_i.
+    Sums as in `plain`.
     """
     w, snapshot, mean, q, counters = memory.w, memory.a, memory.b, memory.q, memory.counters
     width = len(q) // 2
@@ -377,7 +375,6 @@ def variance_reduced(api, rule, memory, order, weights, indptr, indices, share):
     counters[ETA] = time
     step, eta = lengthened(time, rule.l2) * share, w.dtype.type(time)
     part = w.dtype.type(share)
-    loss, mass = 0.0, 0.0
     for r in range(len(order)):
         i = order[r]
         touch(rule, memory, order, r, r + 1, indptr, indices)

@@ -226,7 +226,7 @@ class Training:
             def task(i, parts=parts):
                 own = memory._replace(counters=self.counters.copy())
                 rows = (parts[i], data.weights, data.squares, data.indptr, data.indices)
-                return *loops.plain(problems[i].address, free, own, *rows), own.counters
+                return *loops.plain(problems[i].address, free, own, *rows, 0.0, 0.0), own.counters
 
             results = parallel.run(task, n_threads, n_threads)
             before = self.counters.copy()
@@ -253,19 +253,14 @@ class Training:
             piece = order[first : first + step]
             first += len(piece)
             began = time.perf_counter()
+            rows = (*arguments, piece, data.weights)
             if data.batches:
-                result = loops.dense_batches(*arguments, piece, data.weights, data.squares)
+                loss, mass = loops.dense_batches(*rows, data.squares, loss, mass)
             elif rule.kind == SVRG:
-                result = loops.variance_reduced(
-                    *arguments, piece, data.weights, data.indptr, data.indices, share
-                )
-            elif rule.kind == SGD:
-                result = loops.plain(*arguments, piece, data.weights, data.squares, data.indptr, data.indices)
+                loss, mass = loops.variance_reduced(*rows, data.indptr, data.indices, share, loss, mass)
             else:
-                result = loops.sparse_batches(
-                    *arguments, piece, data.weights, data.squares, data.indptr, data.indices
-                )
-            loss, mass = loss + result[0], mass + result[1]
+                loop = loops.plain if rule.kind == SGD else loops.sparse_batches
+                loss, mass = loop(*rows, data.squares, data.indptr, data.indices, loss, mass)
             took = max(time.perf_counter() - began, CALL_SECONDS / 8)
             self._rows_of_a_call = max(1, int(len(piece) * CALL_SECONDS / took))
         return loss, mass

@@ -16,6 +16,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from fastxent import LogisticRegression, SGDClassifier, reference
+from fastxent.sgd import trainer
 
 
 @parametrize_with_checks(
@@ -371,6 +372,40 @@ def test_adaptive_lowers_the_step(data):
     rates = np.unique(model.history_["learning_rate"])
     assert len(rates) > 5
     assert_allclose(rates[1:] / rates[:-1], 5, rtol=1e-9)
+
+
+class Clock:
+    """Every look at it, so many seconds have passed: epochs are cut into pieces by it."""
+
+    def __init__(self, seconds):
+        self.now, self.seconds = 0.0, seconds
+
+    def perf_counter(self):
+        self.now += self.seconds
+        return self.now
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "batch_size", "storage"),
+    [
+        ("sgd", 1, np.asarray),
+        ("sgd", 1, sp.csr_array),
+        ("sgd", 16, np.asarray),
+        ("adam", 1, np.asarray),
+        ("adagrad", 16, sp.csr_array),
+        ("svrg", 1, np.asarray),
+    ],
+)
+def test_history_does_not_depend_on_the_clock(optimizer, batch_size, storage, monkeypatch):
+    X, y = problem(3, n=3000, d=5)
+    settings = {"optimizer": optimizer, "batch_size": batch_size, "max_iter": 3, "tol": None, "random_state": 0}
+    models = []
+    for seconds in (1e-4, 3.0):  # pieces of all rows, and of one
+        monkeypatch.setattr(trainer, "time", Clock(seconds))
+        models.append(SGDClassifier(**settings).fit(storage(X), y))
+    quick, slow = models
+    assert_array_equal(quick.history_["loss"], slow.history_["loss"])
+    assert_array_equal(quick.coef_, slow.coef_)
 
 
 def test_verbose_prints_every_epoch(data, capsys):
