@@ -34,8 +34,8 @@ from .updates import (
 )
 
 # Numbers that a training carries from one call to the next: places in `counters`.
-UPDATES, CLOCK, SCALE, SQUARES, WEIGHTS, ROWS, LOWERED, AVERAGED, SYNCED, ETA = range(10)
-COUNTERS = 10
+UPDATES, CLOCK, SCALE, SQUARES, WEIGHTS, ROWS, LOWERED, AVERAGED, SYNCED, ETA, BEGUN = range(11)
+COUNTERS = 11
 LEAST_SCALE = 1e-5  # below, the common factor of all weights is multiplied in
 
 
@@ -84,6 +84,12 @@ class Memory(NamedTuple):
     touched: np.ndarray
     pace: np.ndarray  # what `gaps` keeps of the updates of this era
     counters: np.ndarray
+
+
+@jit
+def age(counters):
+    """How many updates the optimiser's memory has seen."""
+    return counters[UPDATES] - counters[BEGUN]
 
 
 @jit
@@ -221,7 +227,7 @@ def synchronise(rule, memory):
         catch_up(rule, memory, touch_all(rule, memory))
         if rule.kind in (RMSPROP, ADAM):
             squares, eps = (memory.a, rule.eps) if rule.kind == RMSPROP else (memory.b, 0.0)
-            now, root = counters[CLOCK], correction(rule.kind, counters[UPDATES], rule.beta2)
+            now, root = counters[CLOCK], correction(rule.kind, age(counters), rule.beta2)
             for j in range(rule.d):
                 one = slice(j * rule.ld, j * rule.ld + rule.ld)
                 pull = (now - memory.clock[j]) * root
@@ -451,9 +457,9 @@ def _begin_update(rule, memory, time):
     counters = memory.counters
     counters[CLOCK] += time
     counters[UPDATES] += 1.0
-    size = move_size(rule.kind, counters[UPDATES], time, rule.l2, rule.beta1, rule.beta2)
+    size = move_size(rule.kind, age(counters), time, rule.l2, rule.beta1, rule.beta2)
     eta0, _ = first_step(rule, counters)
-    return size, eta0, correction(rule.kind, counters[UPDATES], rule.beta2)
+    return size, eta0, correction(rule.kind, age(counters), rule.beta2)
 
 
 @jit
@@ -465,6 +471,6 @@ def _update_intercept(rule, memory, part, time, multiple):
         return
     eta0, factor = first_step(rule, counters)
     time *= multiple
-    size = move_size(rule.kind, counters[UPDATES], time, 0.0, rule.beta1, rule.beta2)
+    size = move_size(rule.kind, age(counters), time, 0.0, rule.beta1, rule.beta2)
     beta1, beta2, eps, eta0 = rule.beta1, rule.beta2, rule.eps, eta0 * factor
     update(rule.kind, w, g, a, b, start, stop, part, time, size, 0.0, 0.0, 0.0, beta1, beta2, eps, eta0, 0.0)
