@@ -26,7 +26,7 @@ def suite(name, ours):
     return module
 
 
-def tests(module, ours, *, others=(), not_run=(), cases_not_run=None):
+def concerning(module, ours, *, others=(), not_run=(), cases_not_run=None):
     """The tests, by name, that concern us, with the cases we run.
 
     ours, others: names of what stands for our classes, and for those of others, in that module. not_run: names of

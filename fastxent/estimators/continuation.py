@@ -73,6 +73,12 @@ def recalled(model, options, n_features, n_classes, dtype):
     return Training(options, theta, settings.updates), True, patience
 
 
+def has_been_scored(model):
+    """Whether early stopping has anything to go by."""
+    known = vars(model).get("_remembered_")
+    return known is not None and known.patience.best is not None
+
+
 def public_weights(model, n_columns, n_features):
     """``coef_`` and ``intercept_`` as arrays of one dtype, which their users may have set; refused if their shapes are
     not those of the model's classes and features."""

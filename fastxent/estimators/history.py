@@ -2,7 +2,7 @@
 
 import numpy as np
 
-MOST = 256  # entries that partial_fit keeps
+MOST = 128  # entries that partial_fit keeps
 
 
 def extended(history, entry):
@@ -16,13 +16,13 @@ def extended(history, entry):
     history : dict of ndarray
         Columns of equal length, ``epoch`` and ``seconds`` among them. Any other object counts as no history.
     entry : dict
-        What is new; its ``seconds`` are the time that it took. A column without a value here, or with one only from
+        What is new; its ``epoch`` is ignored, and its ``seconds`` are the time that it took. A column without a value here, or with one only from
         here on, is filled with NaN.
     """
     history = history if _is_history(history) else {"epoch": np.zeros(0, int), "seconds": np.zeros(0)}
     count = len(history["epoch"])
     last = {name: history[name][-1] if count else 0 for name in ("epoch", "seconds")}
-    entry = {"epoch": int(last["epoch"]) + 1} | entry | {"seconds": last["seconds"] + entry["seconds"]}
+    entry = entry | {"epoch": int(last["epoch"]) + 1, "seconds": last["seconds"] + entry["seconds"]}
     columns = {}
     for name in (*entry, *(name for name in history if name not in entry)):
         before = history[name] if name in history else np.full(count, np.nan)

@@ -15,7 +15,7 @@ from ..objective import Objective
 from ..rows import without_duplicates
 from .base import LinearClassifier, for_kernels, restored_on_failure
 from .callbacks import IterationTasks, context_of
-from .continuation import public_weights, recalled, remembered
+from .continuation import has_been_scored, public_weights, recalled, remembered
 from .history import extended
 from .watch import Patience, Watch
 
@@ -413,6 +413,10 @@ class SGDClassifier(LinearClassifier):
                 "sample of the full training set target to properly estimate the class frequency distributions. Pass "
                 "the resulting weights as the class_weight parameter."
             )
+        if self.early_stopping and eval_set is None and not has_been_scored(self):
+            raise ValueError(
+                "early_stopping should be False with partial_fit, unless it is given an eval_set: it holds out no rows."
+            )
         options = self._options()
         X, target, classes = self._check_piece(X, y, self._classes_of_pieces(classes))
         sample_weight = _check_sample_weight(sample_weight, X.shape[0])
@@ -422,10 +426,6 @@ class SGDClassifier(LinearClassifier):
         evaluate = None
         if eval_set is not None:
             evaluate = self._validation(*self._check_eval_set(eval_set, classes, X.dtype), classes, n_threads)
-        elif self.early_stopping and patience.best is None:
-            raise ValueError(
-                "early_stopping should be False with partial_fit, unless it is given an eval_set: it holds out no rows."
-            )
         if self.early_stopping and patience.is_over(self.tol, self.n_iter_no_change):
             return self
         watch = Watch(self, self.early_stopping, math.log(len(classes)), patience)

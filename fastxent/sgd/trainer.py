@@ -306,9 +306,8 @@ class Training:
         """Take the rows `order` of data. Returns the sum of s_i loss_i, each before its row's update, and of s_i."""
         rule, memory = self._enter(data)
         if self._given:
-            counters = self.counters.copy()  # with the first batch, as its update will see them
-            stop = min(rule.batch, len(order))
-            loops.weigh(rule, counters, order, 0, stop, data.weights, data.squares)
+            counters = self.counters.copy()  # as they will be when these rows have been seen
+            loops.weigh(rule, counters, order, 0, len(order), data.weights, data.squares)
             self._anchor(rule, memory, *loops.first_step(rule, counters))
         loss = mass = 0.0
         first, share = 0, 1.0

@@ -14,7 +14,7 @@ CASES_NOT_RUN = {}
 
 _module = sklearn_own.suite("test_sgd", {"SGDClassifier": SGDClassifier})
 globals().update(
-    sklearn_own.tests(_module, OURS, others=OTHERS, not_run=NOT_RUN, cases_not_run=CASES_NOT_RUN)
+    sklearn_own.concerning(_module, OURS, others=OTHERS, not_run=NOT_RUN, cases_not_run=CASES_NOT_RUN)
 )
 
 
