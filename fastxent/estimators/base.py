@@ -89,10 +89,18 @@ class LinearClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         return for_kernels(X), inputs.codes_of(y, classes, y_name, "the training data")
 
     def _check_eval_set(self, eval_set, classes, dtype):
-        """The same for the argument ``eval_set``."""
-        if not isinstance(eval_set, (tuple, list)) or len(eval_set) != 2:
-            raise ValueError("eval_set must be a pair (X, y) of features and labels.")
-        return self._check_held_out(*eval_set, classes, dtype, ("eval_set's X", "eval_set's y"))
+        """The same for the argument ``eval_set``, and its weights of rows, or None."""
+        if not isinstance(eval_set, (tuple, list)) or len(eval_set) not in (2, 3):
+            raise ValueError(
+                "eval_set must be a pair (X, y) of features and labels, or (X, y, sample_weight)."
+            )
+        X, y, sample_weight = (*eval_set, None)[:3]
+        X, target = self._check_held_out(X, y, classes, dtype, ("eval_set's X", "eval_set's y"))
+        try:
+            sample_weight = validation.check_sample_weight(sample_weight, X.shape[0], all_zero=False)
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"eval_set: {error}") from None
+        return X, target, sample_weight
 
     def _check_class_weight(self, classes, target, sample_weight):
         """Class weights as an array, or None."""

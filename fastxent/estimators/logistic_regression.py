@@ -226,8 +226,10 @@ class LogisticRegression(LinearClassifier, LinearClassifierMixin):  # the mixin:
         theta0 = self._start(objective)
         validation_loss = None
         if eval_set is not None:
-            held_out = self._check_eval_set(eval_set, classes, X.dtype)
-            validation_loss = self._held_out_loss(held_out, len(classes), n_threads)
+            *held_out, of_held_out = self._check_eval_set(eval_set, classes, X.dtype)
+            validation_loss = self._held_out_loss(
+                held_out, len(classes), n_threads, sample_weight=of_held_out
+            )
 
         def attributes(theta):
             theta = centred(theta, objective).astype(X.dtype)

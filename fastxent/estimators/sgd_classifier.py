@@ -15,7 +15,9 @@ from ..objective import Objective
 from ..rows import without_duplicates
 from .base import LinearClassifier, for_kernels, restored_on_failure
 from .callbacks import IterationTasks, context_of
-from .watch import Watch
+from .continuation import has_been_scored, recalled, remembered
+from .history import extended
+from .watch import Patience, Watch
 
 _OPTIMIZERS = {"sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamw", "ftrl", "svrg"}
 _SCHEDULES = {"auto", "constant", "optimal", "invscaling", "adaptive", "cosine"}
@@ -167,7 +169,7 @@ class SGDClassifier(LinearClassifier):
         "loss": [StrOptions({"log_loss"})],
         "penalty": [StrOptions({"l2", "l1", "elasticnet"}), None],
         "alpha": [Interval(Real, 0, None, closed="left")],
-        "l1_ratio": [Interval(Real, 0, 1, closed="both")],
+        "l1_ratio": [Interval(Real, 0, 1, closed="both"), None],
         "fit_intercept": ["boolean"],
         "max_iter": [Interval(Integral, 1, None, closed="left")],
         "tol": [Interval(Real, 0, None, closed="left"), None],
@@ -190,6 +192,7 @@ class SGDClassifier(LinearClassifier):
         "epsilon": [Interval(Real, 0, None, closed="neither")],
         "warmup": [Interval(Integral, 0, None, closed="left")],
         "validation_metric": [StrOptions({"log_loss", "accuracy"})],
+        "n_jobs": [None, Integral],
         "n_threads": [None, Integral],
         "parallel": [StrOptions({"hogwild"}), None],
     }
@@ -223,6 +226,7 @@ class SGDClassifier(LinearClassifier):
         epsilon=1e-8,
         warmup=0,
         validation_metric="log_loss",
+        n_jobs=None,
         n_threads=None,
         parallel=None,
     ):
@@ -252,6 +256,7 @@ class SGDClassifier(LinearClassifier):
         self.epsilon = epsilon
         self.warmup = warmup
         self.validation_metric = validation_metric
+        self.n_jobs = n_jobs
         self.n_threads = n_threads
         self.parallel = parallel
 
@@ -324,30 +329,33 @@ class SGDClassifier(LinearClassifier):
             raise ValueError(
                 f"optimizer='svrg' takes rows one by one: batch_size must be 1, got {self.batch_size}."
             )
+        from ..sgd.trainer import Training  # brings Numba
+
         X, target, classes = self._check_rows(X, y)
-        sample_weight = validation.check_sample_weight(sample_weight, X.shape[0], all_zero=False)
-        start = self._start(X, classes, coef_init, intercept_init)
+        sample_weight = _check_sample_weight(sample_weight, X.shape[0])
+        class_weight = self._check_class_weight(classes, target, sample_weight)
+        rows = _rows_that_count(classes, target, sample_weight, class_weight)
+        options = self._options()
+        training = Training(options, self._start(X, classes, coef_init, intercept_init))
+        metadata = None if sample_weight is None else {"sample_weight": sample_weight}
+        data = {"X": X, "y": y, "metadata": metadata}
         score = None
         if eval_set is not None:
             score = self._validation(*self._check_eval_set(eval_set, classes, X.dtype), classes, n_threads)
         elif self.early_stopping:
-            held_out, kept = self._hold_out(target)
-            score = self._validation(for_kernels(X[held_out]), target[held_out], classes, n_threads)
-            X, target = for_kernels(X[kept]), target[kept]
-            sample_weight = None if sample_weight is None else sample_weight[kept]
+            held_out, rows = self._hold_out(target, rows)
+            score = self._validation(*_taken(held_out, X, target, sample_weight), classes, n_threads)
+            X, target, sample_weight = _taken(rows, X, target, sample_weight)
+            rows = np.arange(len(rows))
         shuffle = self.shuffle and self.batch_size is not None
-        repeats = _repeats(sample_weight) if shuffle else None
-        weights, rows = self._weights(classes, target, sample_weight, repeats)
-        if len(rows) == 0:
-            raise ValueError(
-                "The weights of all rows are zero once class_weight is taken in; one must be positive."
-            )
+        repeats = _repeats(sample_weight, rows) if shuffle else None
+        weights = _weights(target, sample_weight, class_weight, repeats)
         if shuffle:
-            from ..sgd.order import by_content  # brings Numba
+            from ..sgd.order import by_content
 
             rows = by_content(X, target, rows)
             rows = rows if repeats is None else np.repeat(rows, repeats[rows])
-        descent = _descent(self, start, X, target, classes, weights, n_threads)
+        descent = _descent(self, training, X, target, classes, weights, n_threads)
         descent.begin(rows)
         random = check_random_state(self.random_state)
         watch = Watch(self, score is not None and self.early_stopping, math.log(len(classes)))
@@ -355,8 +363,6 @@ class SGDClassifier(LinearClassifier):
         def attributes(theta):
             return {"classes_": classes, "coef_": theta[:-1].T, "intercept_": theta[-1]}
 
-        metadata = None if sample_weight is None else {"sample_weight": sample_weight}
-        data = {"X": X, "y": y, "metadata": metadata}
         context = context_of(self, max_subtasks=self.max_iter + 1)
         if context is not None:
             context.call_on_fit_task_begin(estimator=self, **data)
@@ -374,7 +380,7 @@ class SGDClassifier(LinearClassifier):
                 watch.judge(descent.theta(), *score(descent.theta()))
             stop = watch.should_stop(descent)
             if callback is not None:
-                stop |= bool(callback({name: values[-1] for name, values in watch.history.items()}))
+                stop |= bool(callback(watch.entry()))
             if watched:
                 stop |= bool(tasks(descent.theta()))
             if self.verbose:
@@ -384,97 +390,113 @@ class SGDClassifier(LinearClassifier):
         else:
             watch.ran_out(self)
         tasks.close()
-        theta = descent.theta() if watch.best is None else watch.best
+        best = watch.patience.best
+        theta = descent.theta() if best is None else best
         validation.check_finite_result(theta, X)
         vars(self).update(attributes(theta))
         self.n_iter_ = len(watch.history["epoch"])
         self.t_ = descent.updates
         self.converged_ = watch.converged
         self.history_ = {name: np.array(values) for name, values in watch.history.items()}
-        self._training_ = descent.training if watch.best is None else None
-        self._watch_ = None
+        training = descent.training if best is None else None
+        self._remembered_ = remembered(self, options, training, Patience())
         if context is not None:
             context.call_on_fit_task_end(estimator=self, reconstruction_attributes={}, **data)
         return self
 
     def _partial_fit(self, X, y, classes, sample_weight, eval_set):
         n_threads = validation.check_n_threads(self.n_threads)
-        first = not hasattr(self, "classes_")
-        if first and classes is None:
-            raise ValueError(
-                "classes must be passed on the first call to partial_fit: all labels there will be."
-            )
         if self.class_weight == "balanced":
             raise ValueError(
-                "class_weight='balanced' needs all rows at once, which partial_fit never has. Pass the weights as a "
-                "dict, for instance from sklearn.utils.compute_class_weight."
+                "class_weight 'balanced' is not supported for partial_fit. In order to use 'balanced' weights, use "
+                "compute_class_weight('balanced', classes=classes, y=y). In place of y you can use a large enough "
+                "sample of the full training set target to properly estimate the class frequency distributions. Pass "
+                "the resulting weights as the class_weight parameter."
             )
-        if classes is not None:
-            classes = np.unique(classes)
-            if len(classes) < 2:
-                raise ValueError(f"classes must name at least 2; got only one class: {classes.tolist()}")
-            if not first and not np.array_equal(classes, self.classes_):
-                raise ValueError(
-                    f"classes={classes.tolist()} is not what it was at the first call: {self.classes_.tolist()}."
-                )
-        X, target, classes = self._check_rows(X, y, classes if first else self.classes_, reset=first)
-        sample_weight = validation.check_sample_weight(sample_weight, X.shape[0])
-        training = None if first else self._training_
-        if training is not None:
-            training = training.copy()  # what is there stays if this does not end well
-            X = for_kernels(X.astype(training.dtype, copy=False))
-        watch = None if first else self._watch_
-        if watch is not None and watch.converged:
-            return self
-        start = np.zeros((X.shape[1] + 1, 1 if len(classes) == 2 else len(classes)), X.dtype)
-        if not first and training is None:
-            start[...] = self._theta(X.dtype)
-        weights, rows = self._weights(classes, target, sample_weight)
-        watch = watch.copy() if watch else Watch(self, eval_set is not None, math.log(len(classes)))
-        if len(rows):
-            descent = _descent(self, start, X, target, classes, weights, n_threads, training=training)
-            if training is None:
-                descent.begin(rows)
-            loss, found = descent.epoch(rows)
-            training = descent.training
-            watch.note(loss, descent.learning_rate, **found)
-        theta = training.theta() if training is not None else start
-        validation.check_finite_result(theta, X)
+        if self.early_stopping and eval_set is None and not has_been_scored(self):
+            raise ValueError(
+                "early_stopping should be False with partial_fit, unless it is given an eval_set: it holds out no rows."
+            )
+        options = self._options()
+        X, target, classes = self._check_piece(X, y, self._classes_of_pieces(classes))
+        sample_weight = _check_sample_weight(sample_weight, X.shape[0])
+        class_weight = self._check_class_weight(classes, target, sample_weight)
+        rows = _rows_that_count(classes, target, sample_weight, class_weight, at_least=1)
+        training, new, patience = recalled(self, options, X.shape[1], len(classes), X.dtype)
+        evaluate = None
         if eval_set is not None:
             evaluate = self._validation(*self._check_eval_set(eval_set, classes, X.dtype), classes, n_threads)
-            watch.judge(theta, *evaluate(theta))
-            if watch.patience_is_over():
-                watch.converged, theta, training = True, watch.best, None
+        if self.early_stopping and patience.is_over(self.tol, self.n_iter_no_change):
+            return self
+        watch = Watch(self, self.early_stopping, math.log(len(classes)), patience)
+        weights = _weights(target, sample_weight, class_weight)
+        descent = _descent(self, training, X, target, classes, weights, n_threads)
+        if new:
+            descent.begin(rows)
+        loss, found = descent.epoch(rows)
+        watch.note(loss, descent.learning_rate, **found)
+        theta = descent.theta()
+        validation.check_finite_result(theta, X)
+        self.t_ = descent.updates
+        if evaluate is not None:
+            # A copy: theta will be public, and its owner may change it.
+            watch.judge(theta.copy() if self.early_stopping else theta, *evaluate(theta))
+            if self.early_stopping and watch.patience_is_over():
+                watch.converged, theta, training = True, patience.best.copy(), None
         self.classes_, self.coef_, self.intercept_ = classes, theta[:-1].T, theta[-1]
-        self._training_, self._watch_ = training, watch
         self.n_iter_ = 1
-        self.t_ = training.updates if training is not None else getattr(self, "t_", 0)
         self.converged_ = watch.converged
-        self.history_ = {name: np.array(values) for name, values in watch.history.items()}
+        self.history_ = extended(getattr(self, "history_", None), watch.entry())
+        self._remembered_ = remembered(self, options, training, patience)
         return self
 
     # What comes in ------------------------------------------------------------------------------------
 
-    def _check_rows(self, X, y, classes=None, reset=True):
+    def _options(self):
+        """What the arguments ask of a training."""
+        from ..sgd.trainer import options_of  # brings Numba
+
+        if self.penalty == "elasticnet" and self.l1_ratio is None:
+            raise ValueError("l1_ratio must be set when penalty is 'elasticnet': a number from 0 to 1.")
+        return options_of(self)
+
+    def _check_rows(self, X, y, classes=None, reset=True, dtype=None):
         X, target, classes = super()._check_rows(X, y, classes, reset)
-        trouble = _beyond_float32(X)
+        dtype = X.dtype if dtype is None else dtype
+        trouble = _beyond_float32(X, dtype)
         if trouble is not None:
             raise ValueError(trouble)
+        if dtype != X.dtype:
+            X, target = for_kernels(X.astype(dtype)), target if target.ndim == 1 else target.astype(dtype)
         # Entries that stand twice would count wrongly as two.
         return without_duplicates(X), target, classes
 
-    def _weights(self, classes, target, sample_weight, repeats=None):
-        """Weights of rows, of each visit of a row, and of soft labels' classes; and the rows that count.
+    def _classes_of_pieces(self, classes):
+        """All labels there will be: ``classes_``, or at the first call the argument."""
+        known = getattr(self, "classes_", None)
+        if classes is None and known is None:
+            raise ValueError(
+                "classes must be passed on the first call to partial_fit: all labels there will be."
+            )
+        name, found = ("classes", np.unique(classes)) if known is None else ("classes_", np.asarray(known))
+        if found.ndim != 1 or len(np.unique(found)) < max(2, len(found)):
+            raise ValueError(f"{name} must name at least 2 classes, each once; got {found.tolist()}.")
+        if classes is not None and not np.array_equal(np.unique(classes), np.sort(found)):
+            raise ValueError(
+                f"classes={np.unique(classes).tolist()} is not what it was at the first call: {found.tolist()}."
+            )
+        return found
 
-        repeats: how often each row will be visited, instead of what its sample weight says.
-        """
-        class_weight = self._check_class_weight(classes, target, sample_weight)
-        row, visit = sample_weight, sample_weight if repeats is None else None
-        if class_weight is not None and target.ndim == 1:
-            of_row, class_weight = class_weight[target], None
-            row, visit = (of_row if weight is None else of_row * weight for weight in (row, visit))
-        rows = np.arange(target.shape[0]) if row is None else np.flatnonzero(row)
-        return (row, visit, class_weight), rows
+    def _check_piece(self, X, y, classes):
+        """`_check_rows` for partial_fit: codes are places in these classes, whatever their order."""
+        dtype = None
+        if hasattr(self, "coef_"):
+            single = getattr(self.coef_, "dtype", np.dtype(float)).type is np.float32
+            dtype = np.dtype(np.float32 if single else np.float64)
+        ordered = np.argsort(classes)
+        reset = not hasattr(self, "n_features_in_")
+        X, target, _ = self._check_rows(X, y, classes[ordered], reset, dtype)
+        return X, target if target.ndim == 2 else ordered[target], classes
 
     def _start(self, X, classes, coef_init, intercept_init):
         """What is given, zeros, or where the last fit ended."""
@@ -488,33 +510,47 @@ class SGDClassifier(LinearClassifier):
             if given is None:
                 continue
             given = validation.as_native(given, name, X.dtype)
-            validation.check_finite(given, name)
+            if (
+                len(target) == 1 and given.ndim == target.ndim - 1
+            ):  # two classes have one row: it may come as such
+                given = given[np.newaxis]
             if given.shape != target.shape:
                 raise ValueError(
-                    f"{name} must have shape {target.shape} for {len(classes)} classes; got {given.shape}."
+                    f"Provided {name} does not match dataset: its shape is {given.shape}, and {len(classes)} classes "
+                    f"of {X.shape[1]} features need {target.shape}."
                 )
+            validation.check_finite(given, name)
             target[...] = given
-        if not self.fit_intercept:
-            theta[-1] = 0.0
         return theta
 
-    def _hold_out(self, target):
-        """Rows for validation and for training, stratified."""
+    def _hold_out(self, target, rows):
+        """Of these rows, those for validation and those for training, stratified."""
         from sklearn.model_selection import train_test_split  # slow to import
 
         codes = target if target.ndim == 1 else target.argmax(axis=1)
         kept, held_out = train_test_split(
-            np.arange(len(codes)),
+            rows,
             test_size=self.validation_fraction,
             random_state=self.random_state,
-            stratify=codes,
+            stratify=codes[rows],
         )
         return np.sort(held_out), np.sort(kept)
 
-    def _validation(self, X, target, classes, n_threads):
-        """A function of theta: (mean log loss, score: the larger the better) on these rows."""
+    def _validation(self, X, target, sample_weight, classes, n_threads):
+        """A function of theta: (mean log loss, score: the larger the better) on these rows, by their weights."""
+        if (
+            sample_weight is not None and not sample_weight.all()
+        ):  # absent rows shall not even shift the others
+            X, target, sample_weight = _taken(np.flatnonzero(sample_weight), X, target, sample_weight)
         binary = len(classes) == 2
-        objective = Objective(X, target, n_classes=len(classes), binary=binary, n_threads=n_threads)
+        objective = Objective(
+            X,
+            target,
+            n_classes=len(classes),
+            binary=binary,
+            sample_weight=sample_weight,
+            n_threads=n_threads,
+        )
         codes = target if target.ndim == 1 else target.argmax(axis=1)
 
         def evaluate(theta):
@@ -525,21 +561,65 @@ class SGDClassifier(LinearClassifier):
 
             logits = predict(X, theta, "logits", n_threads)
             guess = (logits > 0) if binary else logits.argmax(axis=1)
-            return loss, float(np.mean(guess == codes))
+            return loss, float(np.average(guess == codes, weights=sample_weight))
 
         return evaluate
 
 
-def _repeats(sample_weight):
-    """The weights as whole numbers, if that is what they are, and not so large that an epoch would become long."""
-    if sample_weight is None or sample_weight.mean() > _REPEATS or (sample_weight % 1.0).any():
+def _check_sample_weight(sample_weight, n_rows):
+    """Weights of rows, or one number for all of them, as an array; None if there are none."""
+    if isinstance(sample_weight, Real):
+        sample_weight = np.full(n_rows, float(sample_weight))
+    return validation.check_sample_weight(sample_weight, n_rows, all_zero=False)
+
+
+def _rows_that_count(classes, target, sample_weight, class_weight, at_least=2):
+    """The numbers of rows whose weight is positive; refused if their labels are not of so many classes."""
+    row = _weights(target, sample_weight, class_weight)[0]
+    if row is None:
+        return np.arange(len(target))
+    rows = np.flatnonzero(row)
+    if len(rows) == 0:
+        raise ValueError(
+            "The weights of all rows are zero once class_weight is taken in; one must be positive."
+        )
+    if target.ndim == 1:
+        present = np.flatnonzero(np.bincount(target[rows]))
+        if len(present) < at_least:
+            raise ValueError(
+                "Training needs samples of at least 2 classes, but all rows whose weight is positive are of only one "
+                f"class: {classes.tolist()[present[0]]!r}"
+            )
+    return rows
+
+
+def _weights(target, sample_weight, class_weight, repeats=None):
+    """Weights of rows, of each visit of a row, and of soft labels' classes.
+
+    repeats: how often each row will be visited, instead of what its sample weight says.
+    """
+    row, visit = sample_weight, sample_weight if repeats is None else None
+    if class_weight is not None and target.ndim == 1:
+        of_row, class_weight = class_weight[target], None
+        row, visit = (of_row if weight is None else of_row * weight for weight in (row, visit))
+    return row, visit, class_weight
+
+
+def _repeats(sample_weight, rows):
+    """The weights as whole numbers, if they are, and if these rows would not make an epoch long."""
+    if sample_weight is None or sample_weight[rows].mean() > _REPEATS or (sample_weight % 1.0).any():
         return None
     return sample_weight.astype(np.intp)
 
 
-def _beyond_float32(X):
+def _taken(rows, X, target, sample_weight):
+    """These rows, for the kernels."""
+    return for_kernels(X[rows]), target[rows], None if sample_weight is None else sample_weight[rows]
+
+
+def _beyond_float32(X, dtype):
     stored = X.data if sp.issparse(X) else X
-    if stored.dtype != np.float32 or stored.size == 0:
+    if dtype != np.float32 or stored.size == 0:
         return None
     largest = max(float(stored.max()), -float(stored.min()))
     if largest == 0.0 or 1.0 / _RANGE32 <= largest <= _RANGE32:
@@ -550,12 +630,8 @@ def _beyond_float32(X):
     )
 
 
-def _descent(model, start, X, target, classes, weights, n_threads, training=None):
+def _descent(model, training, X, target, classes, weights, n_threads):
     """The descent that the arguments of a model ask for: by rows and minibatches, or by all rows."""
-    from ..sgd.trainer import Training, options_of  # brings Numba
-
-    if training is None:
-        training = Training(options_of(model), start)
     from ..sgd import descents
 
     if model.parallel == "hogwild":

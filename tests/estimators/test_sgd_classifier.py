@@ -16,6 +16,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from fastxent import LogisticRegression, SGDClassifier, reference
+from fastxent.sgd import trainer
 
 
 @parametrize_with_checks(
@@ -233,12 +234,17 @@ def test_partial_fit_needs_the_classes_and_keeps_them(data):
         SGDClassifier(class_weight="balanced").partial_fit(X, y, classes=np.unique(y))
 
 
-def test_chunk_with_one_class_and_rows_without_weight(data):
+def test_a_piece_may_have_one_class_but_not_no_weight(data):
     X, y = data
     model = SGDClassifier().partial_fit(X[y == 0], y[y == 0], classes=np.unique(y))
-    before = model.coef_.copy()
-    model.partial_fit(X, y, sample_weight=np.zeros(len(y)))
+    before, t = model.coef_.copy(), model.t_
+    with pytest.raises(ValueError, match="sample_weight is zero for every row"):
+        model.partial_fit(X, y, sample_weight=np.zeros(len(y)))
+    model.set_params(class_weight={0: 0.0})
+    with pytest.raises(ValueError, match="zero once class_weight is taken in"):
+        model.partial_fit(X[y == 0], y[y == 0])
     assert_array_equal(model.coef_, before)
+    assert model.t_ == t
 
 
 # Weights and labels ---------------------------------------------------------------------------------------
@@ -329,7 +335,7 @@ def test_early_stopping_holds_out_a_stratified_share(metric):
         early_stopping=True, validation_metric=metric, random_state=0, max_iter=30, tol=None
     )
     model.fit(X, y)
-    held_out, kept = model._hold_out(y)
+    held_out, kept = model._hold_out(y, np.arange(len(y)))
     assert len(held_out) == 20 and not set(held_out) & set(kept)
     assert np.bincount(y[held_out])[2] == 2
     if metric == "log_loss":
@@ -371,6 +377,46 @@ def test_adaptive_lowers_the_step(data):
     rates = np.unique(model.history_["learning_rate"])
     assert len(rates) > 5
     assert_allclose(rates[1:] / rates[:-1], 5, rtol=1e-9)
+
+
+class Clock:
+    """Every look at it, so many seconds have passed: epochs are cut into pieces by it."""
+
+    def __init__(self, seconds):
+        self.now, self.seconds = 0.0, seconds
+
+    def perf_counter(self):
+        self.now += self.seconds
+        return self.now
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "batch_size", "storage"),
+    [
+        ("sgd", 1, np.asarray),
+        ("sgd", 1, sp.csr_array),
+        ("sgd", 16, np.asarray),
+        ("adam", 1, np.asarray),
+        ("adagrad", 16, sp.csr_array),
+        ("svrg", 1, np.asarray),
+    ],
+)
+def test_history_does_not_depend_on_the_clock(optimizer, batch_size, storage, monkeypatch):
+    X, y = problem(3, n=3000, d=5)
+    settings = {
+        "optimizer": optimizer,
+        "batch_size": batch_size,
+        "max_iter": 3,
+        "tol": None,
+        "random_state": 0,
+    }
+    models = []
+    for seconds in (1e-4, 3.0):  # pieces of all rows, and of one
+        monkeypatch.setattr(trainer, "time", Clock(seconds))
+        models.append(SGDClassifier(**settings).fit(storage(X), y))
+    quick, slow = models
+    assert_array_equal(quick.history_["loss"], slow.history_["loss"])
+    assert_array_equal(quick.coef_, slow.coef_)
 
 
 def test_verbose_prints_every_epoch(data, capsys):
@@ -468,7 +514,7 @@ def test_bad_input_is_refused_with_a_reason(data):
         SGDClassifier().fit(X, y, eval_set=X)
     with pytest.raises(ValueError, match="float32"):
         SGDClassifier().fit((X * 1e18).astype(np.float32), y)
-    with pytest.raises(ValueError, match=r"coef_init must have shape \([14], 6\)"):
+    with pytest.raises(ValueError, match=r"coef_init does not match dataset: its shape is \(1, 1\)"):
         SGDClassifier().fit(X, y, coef_init=[[1.0]])
     broken = sp.csr_array(X)
     broken.indices[3] = 99
