@@ -43,16 +43,25 @@ sum of :math:`e^{z_{ik} - m_i}` over all other classes, :math:`\mathrm{nll}_{ik}
 z_{ik})` through ``log1p``, and the gradient of a class that is certain is minus the sum of the other
 probabilities. A loss of 1e-18 is thus computed to full precision, where subtracting rounded numbers gives 0.
 
+*Weights of any size.* Only their ratios matter to a mean, and they may be anything from 5e-324 to 1.8e308, for
+float32 input as well; where they differ by more than 1e28, that is computed in float64. A sum, or the loss of a row, has
+the size of its weights: if this alone takes it beyond the range of its dtype, a ``ValueError`` says so.
+
 *Types.* float32 input gives float32 arrays, everything else float64; sums over rows are always in float64,
 and losses are Python floats. Results are the same bits for every ``n_threads``. Bad input raises a
 ``TypeError`` or ``ValueError`` before anything is computed; features so large that the linear model overflows
 raise a ``ValueError`` that names their scale.
 """
 
+import math
+
 import numpy as np
 
 from . import rowwise
+from .arrays import is_finite
 from .objective import Objective
+from .scaled import ldexp
+from .targets import Targets
 from .validation import (
     as_native,
     check_class_weight,
@@ -67,6 +76,8 @@ from .validation import (
     check_rows,
     check_sample_weight,
     check_target,
+    count_rows,
+    raise_weights_too_large,
     row_weights,
 )
 
@@ -266,13 +277,8 @@ def cross_entropy(
     >>> round(cross_entropy([[0.23, 1.15], [5.0, 9.0]], [0, -100], ignore_index=-100), 4)
     1.2554
     """
-    weighting = sample_weight, class_weight, label_smoothing, ignore_index
-    logits, target, s, w, smoothing = _check_logit_rows(logits, target, *weighting)
-    n_threads = check_n_threads(n_threads)
-    by_row = check_reduction(reduction) == "none"
-    row_loss = np.empty(logits.shape[0], logits.dtype) if by_row else None
-    total = rowwise.cross_entropy_rows(logits, target, s, w, smoothing, row_loss, None, 1.0, n_threads)
-    return row_loss if by_row else _scaled(total, _scale(logits, target, s, w, reduction))
+    weighting = sample_weight, class_weight, label_smoothing, ignore_index, reduction
+    return _over_logits(logits, target, *weighting, n_threads, with_grad=False)[0]
 
 
 def cross_entropy_and_grad(
@@ -311,15 +317,8 @@ def cross_entropy_and_grad(
     >>> grad.round(6)
     array([[-0.715042,  0.715042]])
     """
-    weighting = sample_weight, class_weight, label_smoothing, ignore_index
-    logits, target, s, w, smoothing = _check_logit_rows(logits, target, *weighting)
-    n_threads = check_n_threads(n_threads)
-    by_row = check_reduction(reduction) == "none"
-    row_loss = np.empty(logits.shape[0], logits.dtype) if by_row else None
-    grad = np.empty(logits.shape, logits.dtype)
-    scale = _scale(logits, target, s, w, reduction)
-    total = rowwise.cross_entropy_rows(logits, target, s, w, smoothing, row_loss, grad, scale, n_threads)
-    return row_loss if by_row else _scaled(total, scale), grad
+    weighting = sample_weight, class_weight, label_smoothing, ignore_index, reduction
+    return _over_logits(logits, target, *weighting, n_threads, with_grad=True)
 
 
 def linear_cross_entropy(
@@ -377,10 +376,8 @@ def linear_cross_entropy(
     """
     check_reduction(reduction)
     weighting = sample_weight, class_weight, label_smoothing, ignore_index, reduction
-    objective, theta = _linear(X, target, coef, intercept, *weighting, l2, n_threads)
-    if reduction != "none":
-        return check_finite_result(objective.value(theta), objective.X, theta)
-    return check_finite_result(objective.row_losses(theta), objective.X, theta)
+    problem = _Linear(X, target, coef, intercept, *weighting, l2, n_threads)
+    return problem.evaluate(Objective.row_losses if reduction == "none" else Objective.value)[0]
 
 
 def linear_cross_entropy_and_grad(
@@ -432,11 +429,9 @@ def linear_cross_entropy_and_grad(
     """
     check_reduction(reduction, ("mean", "sum"))
     weighting = sample_weight, class_weight, label_smoothing, ignore_index, reduction
-    objective, theta = _linear(X, target, coef, intercept, *weighting, l2, n_threads)
-    loss, grad = objective.value_and_grad(theta)
-    check_finite_result(loss, objective.X, theta)
-    check_finite_result(grad, objective.X, theta)
-    return loss, *_split(grad, objective.binary)
+    problem = _Linear(X, target, coef, intercept, *weighting, l2, n_threads)
+    loss, grad = problem.evaluate(Objective.value_and_grad)
+    return loss, *_split(grad, problem.binary)
 
 
 def linear_cross_entropy_hessp(
@@ -484,13 +479,15 @@ def linear_cross_entropy_hessp(
     """
     check_reduction(reduction, ("mean", "sum"))
     weighting = sample_weight, class_weight, label_smoothing, ignore_index, reduction
-    objective, theta = _linear(X, target, coef, intercept, *weighting, l2, n_threads)
-    d, names = theta.shape[0] - 1, ("direction_coef", "direction_intercept")
-    direction, binary = check_coef(direction_coef, direction_intercept, d, theta.dtype, names=names)
-    if direction.shape != theta.shape or binary != objective.binary:
+    problem = _Linear(X, target, coef, intercept, *weighting, l2, n_threads)
+    theta, names = problem.theta, ("direction_coef", "direction_intercept")
+    direction, binary = check_coef(
+        direction_coef, direction_intercept, theta.shape[0] - 1, theta.dtype, names=names
+    )
+    if direction.shape != theta.shape or binary != problem.binary:
         got, wanted = np.shape(direction_coef), np.shape(coef)
         raise ValueError(f"direction_coef must have the shape of coef, {wanted}; got {got}.")
-    product = check_finite_result(objective.hessp(theta, direction), objective.X, theta)
+    (product,) = problem.evaluate(Objective.hessp, direction)
     return _split(product, binary)
 
 
@@ -518,51 +515,130 @@ def _apart(source, result):
     return source
 
 
-def _check_logit_rows(logits, target, sample_weight, class_weight, label_smoothing, ignore_index):
+_LARGE_SCALE = 2.0**64  # more than this, single precision may be unable to hold the scale
+
+
+def _over_logits(
+    logits,
+    target,
+    sample_weight,
+    class_weight,
+    label_smoothing,
+    ignore_index,
+    reduction,
+    n_threads,
+    *,
+    with_grad,
+):
+    """The loss of an array of logits, and its gradient or None."""
     logits, (n, n_classes) = check_logits(logits, vector=False)
     target, ignored = check_target(target, n, n_classes, ignore_index, logits.dtype)
     s = row_weights(check_sample_weight(sample_weight, n), ignored)
     w = check_class_weight(class_weight, n_classes)
-    return logits, target, s, w, check_label_smoothing(label_smoothing)
+    smoothing = check_label_smoothing(label_smoothing)
+    n_threads = check_n_threads(n_threads)
+    check_reduction(reduction)
+    dtype = logits.dtype
+    # A mean wants ratios of weights; what else has an entry for each row wants every weight as it is.
+    by_row = reduction != "mean" and not (s is None and w is None)
+    targets = Targets(target, n_classes, s, w, smoothing, by_row=by_row)
+    if not targets.fit_single:
+        logits = logits.astype(np.float64, copy=False)
+    targets = targets.astype(logits.dtype)
+    scale, exponent = (targets.scale("mean"), 0) if reduction == "mean" else (1.0, targets.exponent)
+    if scale > _LARGE_SCALE:  # of the weights of soft labels' classes, beside which S is small
+        scale, exponent = math.frexp(scale)
+    losses = np.empty(n, logits.dtype) if by_row or reduction == "none" else None
+    grad = np.empty((n, n_classes), logits.dtype) if with_grad else None
+    total = rowwise.cross_entropy_rows(logits, targets, losses, grad, scale, n_threads)
 
+    def times(values, exponent, dtype):
+        if not np.any(exponent) and values.dtype == dtype:
+            return values
+        wide = values.astype(np.promote_types(values.dtype, dtype), copy=False)
+        with np.errstate(over="ignore"):
+            result = ldexp(wide, exponent).astype(dtype, copy=False)
+        if not is_finite(result) and (np.isinf(result) & np.isfinite(values)).any():
+            raise_weights_too_large(s, w, reduction, dtype)
+        return result
 
-def _scale(logits, target, s, w, reduction):
-    """1 / S for the mean, 0 where nothing counts; 1 otherwise."""
-    if reduction != "mean":
-        return 1.0
-    if target.ndim == 1 and w is not None:
-        counted = np.sum(w[target] if s is None else w[target] * s)
+    if grad is not None:
+        grad = times(grad, exponent[:, np.newaxis] if by_row else exponent, dtype)
+    if reduction == "none":
+        return times(losses, exponent, dtype), grad
+    if by_row:
+        loss = float(np.sum(times(losses, exponent, np.float64)))
     else:
-        counted = logits.shape[0] if s is None else np.sum(s)
-    return 1.0 / float(counted) if counted > 0 else 0.0
+        loss = float(ldexp(total * scale, exponent)) if scale else 0.0  # no row counts, whatever its logits
+    if not math.isfinite(loss) and math.isfinite(total):
+        raise_weights_too_large(s, w, reduction, np.float64)
+    return loss, grad
 
 
-def _scaled(total, scale):
-    return float(total * scale) if scale else 0.0
+class _Linear:
+    """The loss of a linear model: its arguments, checked."""
 
-
-def _linear(X, target, coef, intercept, *arguments):
-    """The objective over checked data, and its parameters."""
-    sample_weight, class_weight, label_smoothing, ignore_index, reduction, l2, n_threads = arguments
-    X = check_rows(X)
-    n, d = X.shape
-    theta, binary = check_coef(coef, intercept, d, None if X.dtype == np.float32 else np.float64)
-    n_classes = 2 if binary else theta.shape[1]
-    target, ignored = check_target(target, n, n_classes, ignore_index, X.dtype)
-    objective = Objective(
+    def __init__(
+        self,
         X,
         target,
-        binary=binary,
-        n_classes=n_classes,
-        sample_weight=row_weights(check_sample_weight(sample_weight, n), ignored),
-        class_weight=check_class_weight(class_weight, n_classes),
-        label_smoothing=check_label_smoothing(label_smoothing),
-        fit_intercept=True,
-        l2=check_l2(l2, reduction),
-        reduction="sum" if reduction == "none" else reduction,
-        n_threads=check_n_threads(n_threads),
-    )
-    return objective, theta
+        coef,
+        intercept,
+        sample_weight,
+        class_weight,
+        label_smoothing,
+        ignore_index,
+        reduction,
+        l2,
+        n_threads,
+    ):
+        self._X = X = check_rows(X, n_rows=count_rows(target))
+        n, d = X.shape
+        self.theta, self.binary = check_coef(
+            coef, intercept, d, None if X.dtype == np.float32 else np.float64
+        )
+        n_classes = 2 if self.binary else self.theta.shape[1]
+        target, ignored = check_target(target, n, n_classes, ignore_index, X.dtype)
+        s = row_weights(check_sample_weight(sample_weight, n), ignored)
+        self._weights = s, check_class_weight(class_weight, n_classes)
+        self._target = target, n_classes, check_label_smoothing(label_smoothing)
+        self._l2 = check_l2(l2, reduction)
+        self._reduction = reduction
+        self._n_threads = check_n_threads(n_threads)
+
+    def evaluate(self, method, *arguments):
+        """What a method of the Objective gives, as a tuple; if not finite, it is refused by what is at fault."""
+        objective = self._objective(self._reduction, *self._weights)
+        result = _parts(method(objective, self.theta, *arguments))
+        if not all(map(_is_finite, result)):
+            unweighted = result
+            if any(weight is not None for weight in self._weights):  # does it go well without their sizes?
+                ones = (None if weight is None else np.sign(weight) for weight in self._weights)
+                method = Objective.value if self._reduction == "none" else method
+                unweighted = _parts(method(self._objective("mean", *ones), self.theta, *arguments))
+            for part in unweighted:
+                check_finite_result(part, self._X, self.theta)
+            raise_weights_too_large(*self._weights, self._reduction, self._X.dtype)
+        return result
+
+    def _objective(self, reduction, *weights):
+        target, n_classes, smoothing = self._target
+        return Objective(
+            self._X,
+            Targets(target, n_classes, *weights, smoothing, by_row=reduction == "none"),
+            binary=self.binary,
+            l2=self._l2,
+            reduction=reduction,
+            n_threads=self._n_threads,
+        )
+
+
+def _parts(result):
+    return result if isinstance(result, tuple) else (result,)
+
+
+def _is_finite(part):
+    return math.isfinite(part) if isinstance(part, float) else is_finite(part)
 
 
 def _split(theta, binary):

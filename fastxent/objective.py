@@ -10,6 +10,8 @@ import numpy as np
 import scipy.sparse as sp
 
 from . import kernels, parallel
+from .scaled import ldexp
+from .targets import Targets
 
 # In multiplications, see `work`. A piece below the first is not worth a thread of its own; one call of a kernel stays
 # below the second (some tens of milliseconds), so that Ctrl-C is heard.
@@ -31,16 +33,17 @@ class Objective:
     Parameters
     ----------
     X : ndarray (n, d), float32 or float64, C- or F-contiguous; or CSR with int32 or int64 indices
-    target : ndarray
-        intp codes (n,) in 0..n_classes-1, or soft labels (n, n_classes) in the dtype of X, C order.
+    target : ndarray or Targets
+        intp codes (n,) in 0..n_classes-1, or soft labels (n, n_classes), C order; or these with their weights, and then
+        none of the next four.
     n_classes : int, optional
         Default: the columns of soft labels, or the largest code + 1.
-    binary : bool
-        One column of logits for two classes: p(class 1) = sigmoid(z).
     sample_weight : float64 (n,), optional
-        Rows of weight 0 are skipped, whatever their logits.
+        Of any size. Rows of weight 0 are skipped, whatever their logits.
     class_weight : float64 (n_classes,), optional
     label_smoothing : float in [0, 1]
+    binary : bool
+        One column of logits for two classes: p(class 1) = sigmoid(z).
     fit_intercept : bool
         Without it the last row of theta counts as zero, and so does its gradient.
     l2, l1 : float
@@ -49,15 +52,21 @@ class Objective:
         f_j: multiplies both penalties of feature j; 0 leaves it free, None is 1 for all.
     penalty_groups : {None, "features"}
         What L1 is the norm of: single weights, or the weights of one feature in all classes, sum_j f_j ||W_j||_2.
-    reduction : {"mean", "sum"}
+    reduction : {"mean", "sum", "none"}
+        "none" is for `row_losses` alone.
     n_threads : int, optional
 
     Attributes
     ----------
+    X : ndarray or CSR
+        In double precision where the weights span more than single precision does.
     shape : (d + 1, K)
         Shape of theta: feature-major, the intercept last.
+    scale : float
+        What sums over rows are multiplied by: for the mean 1 / total_weight.
     total_weight : float
-        S above; for soft labels sum_i s_i.
+        S above, for soft labels sum_i s_i, in units of 2**weight_exponent, as are `row_masses`: weights may have any
+        size, and are used without a scale.
     targets : tuple
         target, n_classes, row weights (hard labels' class weights in them, unless smoothed), class weights, smoothing.
     memo : dict
@@ -84,16 +93,20 @@ class Objective:
         reduction="mean",
         n_threads=None,
     ):
-        self._data = (target, sample_weight, class_weight, label_smoothing)
-        hard = target.ndim == 1
-        if n_classes is None:
-            n_classes = 2 if binary else target.shape[1] if not hard else int(target.max()) + 1
+        if not isinstance(target, Targets):
+            if n_classes is None:
+                n_classes = 2 if binary else target.shape[1] if target.ndim == 2 else int(target.max()) + 1
+            target = Targets(target, n_classes, sample_weight, class_weight, label_smoothing)
+        self._given_dtype = X.dtype
+        if X.dtype == np.float32 and not target.fit_single:
+            X = X.astype(np.float64)
+        self._targets = target.astype(X.dtype)
         self.X = X
         self.dtype = X.dtype
         self.n_rows, self.n_features = X.shape
-        self.n_classes = n_classes
+        self.n_classes = target.n_classes
         self.binary = binary
-        self.K = 1 if binary else n_classes
+        self.K = 1 if binary else target.n_classes
         self.shape = (self.n_features + 1, self.K)
         self.fit_intercept = fit_intercept
         self.l2 = l2
@@ -104,16 +117,8 @@ class Objective:
         self.passes = 0.0
         self.n_threads = n_threads
 
-        weight, mass = sample_weight, sample_weight
-        if hard and class_weight is not None:
-            mass = class_weight[target] if weight is None else weight * class_weight[target]
-            if label_smoothing == 0:
-                weight, class_weight = mass, None
-        self.total_weight = float(self.n_rows if mass is None else np.sum(mass))
-        self._scale = 1.0
-        if reduction == "mean":
-            self._scale = 1.0 / self.total_weight if self.total_weight > 0 else 0.0
-        self.targets = (target, n_classes, weight, class_weight, label_smoothing)
+        self.targets = self._targets.arguments
+        self.scale = self._targets.scale(reduction)
         X, self._features = occurring(X, self.K, 4)  # passes over theta and gradients
         self._rows = bind(X, self.K, *self.targets)
         parts = gradient_parts(X, self._rows)
@@ -130,28 +135,23 @@ class Objective:
             self._blocks = parallel.Buffers(self._rows.x_size, self.dtype)
             self._logits = parallel.Buffers(self._rows.z_size, self.dtype)
 
+    @property
+    def total_weight(self):
+        return self._targets.total
+
+    @property
+    def weight_exponent(self):
+        return self._targets.exponent
+
     def row_masses(self):
         """Return s_i times the sum of the row's (weighted, smoothed) targets, float64 (n,): what its curvature
         weighs."""
-        target, sample_weight, class_weight, smoothing = self._data
-        mass = np.ones(self.n_rows) if sample_weight is None else sample_weight.astype(np.float64)
-        if target.ndim == 1 and class_weight is None:
-            return mass
-        weights = np.ones(self.n_classes) if class_weight is None else class_weight
-        own = weights[target] if target.ndim == 1 else np.asarray(target, np.float64) @ weights
-        return mass * ((1 - smoothing) * own + smoothing * weights.mean())
+        return self._targets.masses()
 
     def distributions(self, rows):
         """Return the targets of a slice of the rows as distributions over the classes, float64: weighted, smoothed,
         divided by their sum."""
-        target, _, class_weight, smoothing = self._data
-        target = target[rows]
-        T = np.eye(self.n_classes)[target] if target.ndim == 1 else target.astype(np.float64)
-        T = ((1 - smoothing) * T + smoothing / self.n_classes) * (
-            1.0 if class_weight is None else class_weight
-        )
-        mass = T.sum(axis=1, keepdims=True)
-        return np.divide(T, mass, out=np.full_like(T, 1.0 / self.n_classes), where=mass > 0)
+        return self._targets.distributions(rows)
 
     def sample(self, count, seed=0):
         """Return the same objective over at most `count` of its rows of positive weight, drawn without replacement.
@@ -160,56 +160,37 @@ class Objective:
         """
         if count >= self.n_rows:
             return self
-        target, sample_weight, class_weight, smoothing = self._data
-        chosen = np.arange(self.n_rows) if sample_weight is None else np.flatnonzero(sample_weight)
+        weight = self._targets.row_weight
+        chosen = np.arange(self.n_rows) if weight is None else np.flatnonzero(weight)
         if count < len(chosen):
             chosen = np.sort(np.random.default_rng(seed).choice(chosen, count, replace=False))
-        return Objective(
+        return self._like(
             self.X[chosen],
-            target[chosen],
-            n_classes=self.n_classes,
-            binary=self.binary,
-            sample_weight=None if sample_weight is None else sample_weight[chosen],
-            class_weight=class_weight,
-            label_smoothing=smoothing,
-            fit_intercept=self.fit_intercept,
+            self._targets.take(chosen),
             l2=self.l2,
             l1=self.l1,
             penalty_factor=self.penalty_factor,
             penalty_groups=self.penalty_groups,
-            n_threads=self.n_threads,
         )
 
     def over(self, X, chosen, share):
         """Return the mean loss, without penalties, of the rows `chosen` with other features, X, whose weights are
         multiplied by `share`."""
-        target, sample_weight, class_weight, smoothing = self._data
-        return Objective(
-            X,
-            target[chosen].astype(X.dtype) if target.ndim == 2 else target[chosen],
-            n_classes=self.n_classes,
-            binary=self.binary,
-            sample_weight=share if sample_weight is None else share * sample_weight[chosen],
-            class_weight=class_weight,
-            label_smoothing=smoothing,
-            fit_intercept=self.fit_intercept,
-            n_threads=self.n_threads,
-        )
+        return self._like(X, self._targets.take(chosen, share))
 
     def on_features(self, chosen):
         """Return the loss, without penalties, over some of the features (a mask)."""
-        target, sample_weight, class_weight, smoothing = self._data
         X = self.X[:, np.flatnonzero(chosen)]
+        return self._like(np.ascontiguousarray(X) if isinstance(X, np.ndarray) else X, self._targets)
+
+    def _like(self, X, targets, **penalties):
         return Objective(
-            np.ascontiguousarray(X) if isinstance(X, np.ndarray) else X,
-            target,
-            n_classes=self.n_classes,
+            X,
+            targets,
             binary=self.binary,
-            sample_weight=sample_weight,
-            class_weight=class_weight,
-            label_smoothing=smoothing,
             fit_intercept=self.fit_intercept,
             n_threads=self.n_threads,
+            **penalties,
         )
 
     @property
@@ -302,20 +283,21 @@ class Objective:
         )
 
     def row_losses(self, theta):
-        """Return s_i loss_i of every row, in the dtype of the data."""
+        """Return s_i loss_i of every row, in the dtype of the data that came."""
         losses = np.empty(self.n_rows, self.dtype)
         self._evaluate(np.ascontiguousarray(theta), None, losses)
-        return losses
+        with np.errstate(over="ignore"):
+            return ldexp(losses, self.weight_exponent).astype(self._given_dtype, copy=False)
 
     def _penalised(self, theta, loss):
         if self.l2 == 0:
-            return loss * self._scale
+            return loss * self.scale
         W = theta[:-1]
         if self.penalty_factor is None:
             square = np.einsum("jk,jk->", W, W, dtype=np.float64)
         else:
             square = np.einsum("j,jk,jk->", self.penalty_factor, W, W, dtype=np.float64)
-        return loss * self._scale + 0.5 * self.l2 * float(square)
+        return loss * self.scale + 0.5 * self.l2 * float(square)
 
     def _evaluate(self, theta, out, row_losses=None):
         """Return sum s_i loss_i; out, unless None, becomes the gradient of F."""
@@ -435,7 +417,7 @@ class Objective:
 
     def _unpack(self, parts, l2, theta, out):
         self._in_pieces(
-            lambda *rows: self._rows.unpack(parts, self._scale, l2, theta, out, *rows), out, len(parts)
+            lambda *rows: self._rows.unpack(parts, self.scale, l2, theta, out, *rows), out, len(parts)
         )
 
     def _in_pieces(self, piece, theta, arrays=1):

@@ -1,8 +1,8 @@
 """The functional API in plain NumPy: the same names and arguments as the kernels', written to be read.
 
 Everything is computed in float64, all rows at once, and n x K arrays are made freely. This is what the
-kernels are tested against and measured against. Input is not checked: that is the work of
-:mod:`fastxent.validation`.
+kernels are tested against and measured against. Input is not checked, but for the structure of sparse arrays: that is
+the work of :mod:`fastxent.validation`.
 
 Two identities carry the whole file. With m the largest logit of a row, c its position,
 rest = sum_{k != c} exp(z_k - m) and t the row's effective targets (smoothed, class-weighted) with sum T::
@@ -18,6 +18,8 @@ from collections.abc import Mapping
 
 import numpy as np
 from scipy.sparse import issparse
+
+from .sparse import as_csr
 
 
 def logsumexp(logits, *, out=None, n_threads=None):
@@ -200,6 +202,8 @@ def _targets_and_weights(
         w[list(class_weight)] = list(class_weight.values())
     elif class_weight is not None:
         w = np.asarray(class_weight, dtype=np.float64)
+    if reduction == "mean":  # nothing but ratios of weights matters
+        s, w = _without_scale(s), _without_scale(w) if target.ndim == 1 else w
     if target.ndim == 1:
         if ignore_index is not None:
             s = np.where(target == ignore_index, 0.0, s)
@@ -214,6 +218,11 @@ def _targets_and_weights(
     if reduction != "mean":
         return t, s, 1.0
     return t, s, 1.0 / counted if counted > 0 else 0.0
+
+
+def _without_scale(weights):
+    """Divided by a power of two, the largest in [1/2, 1): sums of very large or small weights leave the range."""
+    return np.ldexp(weights, -np.frexp(weights.max())[1])
 
 
 def _linear_logits(X, coef, intercept):
@@ -237,7 +246,9 @@ def _penalty(coef, l2):
 
 
 def _float64(X):
-    return X.astype(np.float64, copy=False) if issparse(X) else np.asarray(X, dtype=np.float64)
+    if issparse(X):  # SciPy would trust its structure
+        return as_csr(X, "X").astype(np.float64, copy=False)
+    return np.asarray(X, dtype=np.float64)
 
 
 def _into(out, result):

@@ -18,19 +18,13 @@ def softmax_rows(logits, out, kind, n_threads=None):
     _over_rows(call, logits, n_threads)
 
 
-def cross_entropy_rows(
-    logits, target, row_weight, class_weight, label_smoothing, row_loss, grad, scale=1.0, n_threads=None
-):
+def cross_entropy_rows(logits, targets, row_loss, grad, scale=1.0, n_threads=None):
     """Return sum_i s_i loss_i of logits (n, K).
 
-    row_loss (n,), unless None, becomes s_i loss_i; grad (n, K), unless None, s_i * scale * dloss_i/dlogits.
-    The target is intp codes (n,) or soft labels (n, K) in the dtype of the logits; rows of weight 0 get exact
-    zeros.
+    row_loss (n,), unless None, becomes s_i loss_i; grad (n, K), unless None, s_i * scale * dloss_i/dlogits. Soft
+    labels are in the dtype of the logits; rows of weight 0 get exact zeros.
     """
-    K = logits.shape[1]
-    if target.ndim == 1 and class_weight is not None and label_smoothing == 0:
-        own = class_weight[target]
-        row_weight, class_weight = own if row_weight is None else row_weight * own, None
+    target, K, row_weight, class_weight, smoothing = targets.arguments
 
     def call(first, stop, scratch):
         return kernels.loss_logits(
@@ -39,7 +33,7 @@ def cross_entropy_rows(
             K,
             row_weight,
             class_weight,
-            label_smoothing,
+            smoothing,
             first,
             stop,
             scratch,

@@ -18,17 +18,21 @@ from collections.abc import Mapping
 import numpy as np
 import scipy.sparse as sp
 
-from . import kernels
-
-_NUMERIC_KINDS = "biuf"
-_SEARCH_BLOCK = 1 << 20
-_LOOK = 1 << 23  # entries looked at between two chances for Ctrl-C
-
+from . import sparse
+from .arrays import (
+    NUMERIC_KINDS,
+    as_native,
+    check_finite,
+    first_nonfinite,
+    largest,
+    plain_array,
+    shown,
+)
 
 # Arrays of features -----------------------------------------------------------------------------------------
 
 
-def check_rows(X, *, name="X", dtype=None):
+def check_rows(X, *, name="X", dtype=None, n_rows=None, finite=True):
     """A feature matrix as the kernels take it.
 
     Parameters
@@ -39,10 +43,16 @@ def check_rows(X, *, name="X", dtype=None):
         What the argument is called in error messages.
     dtype : {None, np.float32, np.float64}
         None keeps float32 as it is and makes everything else float64.
+    n_rows : int or None
+        How many rows there must be, if that is known: a sparse array of another shape is not converted first.
+    finite : bool
+        Whether NaN and infinity are refused; if not, the caller does it.
 
-    Returns ------- ndarray, C- or F-contiguous, or scipy.sparse.csr_array whose ``indices`` and ``indptr``
-    are both int32 or both int64
-        Unsorted and duplicate entries and explicit zeros of a sparse matrix are kept.
+    Returns
+    -------
+    ndarray, C- or F-contiguous, or a new scipy.sparse.csr_array whose ``indices`` and ``indptr`` are both int32 or
+    both int64
+        Unsorted and duplicate entries and explicit zeros of a CSR matrix are kept.
 
     Raises
     ------
@@ -53,211 +63,62 @@ def check_rows(X, *, name="X", dtype=None):
         outside of its arrays.
     """
     if sp.issparse(X):
-        return _check_sparse(X, name, dtype)
-    X = as_native(X, name, dtype)
-    if X.ndim != 2:
-        hint = (
-            f" A single row is {name}.reshape(1, -1), a single feature {name}.reshape(-1, 1)."
-            if X.ndim == 1
-            else ""
-        )
-        raise ValueError(f"{name} must be two-dimensional, (rows, features); got shape {X.shape}.{hint}")
-    _check_not_empty(X.shape, name)
-    if not (X.flags.c_contiguous or X.flags.f_contiguous):
-        X = np.ascontiguousarray(X)
-    check_finite(X, name)
+        shape = sparse.shape_of(X, name)
+        _check_not_empty(shape, name)
+        if n_rows is not None and shape[0] != n_rows:
+            raise ValueError(f"{name} has {shape[0]} rows by its shape, but the labels are for {n_rows}.")
+        X = sparse.as_csr(X, name)
+        if dtype is not None and X.dtype != dtype:
+            with np.errstate(over="ignore"):
+                X.data = X.data.astype(dtype)
+    else:
+        X = as_native(X, name, dtype)
+        if X.ndim != 2:
+            hint = f": a single row is {name}.reshape(1, -1), a single feature {name}.reshape(-1, 1)"
+            raise ValueError(
+                f"{name} must be two-dimensional, (rows, features); got shape {X.shape}. "
+                f"Reshape your data{hint if X.ndim == 1 else ''}."
+            )
+        _check_not_empty(X.shape, name)
+        if not (X.flags.c_contiguous or X.flags.f_contiguous):
+            X = np.ascontiguousarray(X)
+    if finite:
+        bad = first_bad_entry(X)
+        if bad is not None:
+            i, j, value = bad
+            raise ValueError(
+                f"{name} must be finite; {name}[{i}, {j}] is {value}. Drop or impute such entries first."
+            )
     return X
 
 
-def as_native(values, name, dtype=None):
-    """An aligned float32 or float64 ndarray in native byte order, from anything real and array-like."""
-    if not isinstance(values, np.ndarray) or type(values) is not np.ndarray:
-        values = _plain_array(values, name)
-    if values.dtype.kind not in _NUMERIC_KINDS:
-        raise TypeError(
-            f"{name} must hold real numbers; got dtype {values.dtype}. "
-            f"Convert it first, e.g. {name}.astype(float)."
-        )
-    if dtype is None:
-        dtype = np.float32 if values.dtype.type is np.float32 else np.float64
-    if values.dtype != dtype or not values.flags.aligned:
-        with np.errstate(
-            over="ignore"
-        ):  # a long double past the range becomes inf, which is refused where it matters
-            values = np.array(values, dtype=dtype)
-    return values
-
-
-def _plain_array(values, name):
-    if sp.issparse(values):
-        raise TypeError(f"{name} must be a dense array; got a sparse one. Use {name}.toarray().")
-    if isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values):
-        raise ValueError(f"{name} has masked entries, which would be silently used. Fill or drop them first.")
+def count_rows(labels):
+    """How many labels there are, or None for what has no length; they are not looked at."""
     try:
-        return np.asarray(values)
-    except ValueError as error:
-        raise ValueError(
-            f"{name} cannot be made into an array, its rows may differ in length: {error}"
-        ) from error
-
-
-def check_finite(values, name):
-    """Refuse NaN and infinity, naming the first. One pass over the array when all is well."""
-    position = _first_nonfinite(values)
-    if position is not None:
-        raise ValueError(
-            f"{name} must be finite; {name}[{_index_text(position)}] is {values[position]}. "
-            "Drop or impute such entries first."
-        )
-
-
-def _first_nonfinite(values):
-    """The index of the first entry, in row order, that is NaN or infinite, or None."""
-    if is_finite(values):
+        return None if sp.issparse(labels) else len(labels)
+    except TypeError:
         return None
-    step = max(1, _SEARCH_BLOCK // max(1, math.prod(values.shape[1:])))
-    for start in range(0, values.shape[0], step):
-        bad = ~np.isfinite(values[start : start + step])
-        if bad.any():
-            first = np.unravel_index(np.argmax(bad), bad.shape)
-            return (int(first[0]) + start, *(int(i) for i in first[1:]))
-    return None
 
 
-def is_finite(values):
-    """Whether no entry is NaN or infinite."""
-    if values.dtype not in (np.float32, np.float64):
-        return bool(np.isfinite(values).all())
-    return math.isfinite(largest(values))
-
-
-def largest(values):
-    """The largest absolute value in an array of float32 or float64, 0.0 in an empty one; infinite or NaN if one is."""
-    flat = values.ravel(order="K")
-    parts = (
-        kernels.largest(flat, start, min(start + _LOOK, flat.size)) for start in range(0, flat.size, _LOOK)
-    )
-    return max(parts, key=lambda part: (math.isnan(part), part), default=0.0)
-
-
-def _index_text(position):
-    return ", ".join(str(int(i)) for i in position)
+def first_bad_entry(X):
+    """Row, column and value of the first entry of a checked X that is NaN or infinite, or None."""
+    if isinstance(X, np.ndarray):
+        position = first_nonfinite(X)
+        return None if position is None else (*position, X[position])
+    position = first_nonfinite(X.data)
+    if position is None:
+        return None
+    (p,) = position
+    return int(np.searchsorted(X.indptr, p, side="right")) - 1, int(X.indices[p]), X.data[p]
 
 
 def _check_not_empty(shape, name):
-    if shape[0] == 0:
-        raise ValueError(f"{name} has no rows (shape {shape}); at least one is needed.")
-    if shape[1] == 0:
-        raise ValueError(f"{name} has no columns (shape {shape}); at least one is needed.")
-
-
-# Sparse structure -------------------------------------------------------------------------------------------
-
-
-def _check_sparse(X, name, dtype):
-    if X.ndim != 2:
-        raise ValueError(
-            f"{name} must be two-dimensional, (rows, features); got a sparse array of shape {X.shape}."
-        )
-    _check_not_empty(X.shape, name)
-    if X.dtype.kind not in _NUMERIC_KINDS:
-        raise TypeError(f"{name} must hold real numbers; got a sparse array of dtype {X.dtype}.")
-    if X.format != "csr":
-        X = _to_csr(X, name)
-    n, d = X.shape
-    indptr, indices, stored = _check_compressed(X.indptr, X.indices, X.data, n, d, name, "column")
-    data = as_native(X.data, f"{name}.data", dtype)
-    if data.ndim != 1:
-        raise ValueError(f"{name}.data must be one-dimensional; got shape {data.shape}.")
-    data = np.ascontiguousarray(data)
-    if stored < max(data.shape[0], indices.shape[0]):  # room to grow, which SciPy allows
-        data, indices = data[:stored], indices[:stored]
-    check_finite(data, f"{name}.data")
-    unchanged = data is X.data and indices is X.indices and indptr is X.indptr
-    if unchanged and isinstance(X, sp.csr_array):
-        return X
-    # SciPy's constructor would narrow int64 indices to int32, by a copy: set the arrays on an empty shell.
-    checked = sp.csr_array((n, d), dtype=data.dtype)
-    checked.data, checked.indices, checked.indptr = data, indices, indptr
-    return checked
-
-
-def _to_csr(X, name):
-    """CSR from another format, whose structure is checked first: SciPy's conversion trusts it."""
-    if X.format == "dia":  # by way of COO, which is made by NumPy alone
-        X = X.tocoo()
-    if X.format in ("csc", "bsr"):
-        rows, columns = X.shape
-        if X.format == "csc":
-            major, minor, what = columns, rows, "row"
-        else:
-            block_rows, block_columns = X.data.shape[1:]
-            major, minor, what = rows // block_rows, columns // block_columns, "block column"
-        _check_compressed(X.indptr, X.indices, X.data, major, minor, name, what)
-    elif X.format == "coo":
-        for axis, coordinate in enumerate(X.coords):
-            coordinate = _index_array(coordinate, f"{name}.coords[{axis}]")
-            if coordinate.shape != X.data.shape:
-                raise ValueError(
-                    f"{name}.coords[{axis}] has {coordinate.size} entries for {X.data.size} values."
-                )
-            _check_bounds(coordinate, X.shape[axis], f"{name}.coords[{axis}]", ("row", "column")[axis])
-    if X.dtype.type not in (
-        np.float32,
-        np.float64,
-    ):  # SciPy's conversions know neither float16 nor other byte orders
-        X = X.astype(np.float64)
-    return X.tocsr()
-
-
-def _check_compressed(indptr, indices, data, n_major, n_minor, name, what):
-    """indptr and indices in one dtype, and how many entries they hold; refused if they point outside."""
-    pointer, index = _index_array(indptr, f"{name}.indptr"), _index_array(indices, f"{name}.indices")
-    if pointer.shape[0] != n_major + 1:
-        raise ValueError(f"{name}.indptr must have {n_major + 1} entries; got {pointer.shape[0]}. {_REBUILD}")
-    if pointer[0] != 0:
-        raise ValueError(f"{name}.indptr must start at 0; {name}.indptr[0] is {pointer[0]}. {_REBUILD}")
-    falls = pointer[1:] < pointer[:-1]
-    if falls.any():
-        i = int(np.argmax(falls))
-        raise ValueError(
-            f"{name}.indptr must not decrease; {name}.indptr[{i + 1}] is {pointer[i + 1]} "
-            f"after {pointer[i]}. {_REBUILD}"
-        )
-    stored = int(pointer[-1])
-    if stored > min(index.shape[0], data.shape[0]):
-        raise ValueError(
-            f"{name}.indptr ends at {stored}, past the data: {name}.indices has {index.shape[0]} entries and "
-            f"{name}.data {data.shape[0]}. {_REBUILD}"
-        )
-    _check_bounds(index[:stored], n_minor, f"{name}.indices", what)
-    if pointer.dtype != index.dtype:
-        pointer, index = pointer.astype(np.int64, copy=False), index.astype(np.int64, copy=False)
-    return pointer, index, stored
-
-
-_REBUILD = "The sparse matrix is corrupt: rebuild it from its rows, columns and values."
-
-
-def _index_array(values, name):
-    """A one-dimensional contiguous int32 or int64 array."""
-    values = np.asarray(values)
-    if values.ndim != 1 or values.dtype.kind not in "iu":
-        raise ValueError(
-            f"{name} must be a one-dimensional integer array; got {values.dtype}, shape {values.shape}."
-        )
-    dtype = np.int32 if values.dtype.itemsize <= 4 and values.dtype.type is not np.uint32 else np.int64
-    if values.dtype == dtype and values.flags.c_contiguous and values.flags.aligned:
-        return values
-    return np.array(values, dtype=dtype)
-
-
-def _check_bounds(indices, stop, name, what):
-    # Seen as unsigned, a negative index is a huge one: a single pass finds both faults.
-    unsigned = indices.view(np.uint32 if indices.itemsize == 4 else np.uint64)
-    if unsigned.size and unsigned.max() >= stop:
-        i = int(np.argmax(unsigned >= stop))
-        raise ValueError(f"{name}[{i}] is {indices[i]}; a {what} index must lie in 0..{stop - 1}. {_REBUILD}")
+    """Refuse a table without rows or columns, also in scikit-learn's words, which some code looks for."""
+    for size, what, other in zip(shape, ("rows", "columns"), ("sample", "feature"), strict=True):
+        if size == 0:
+            raise ValueError(
+                f"{name} has no {what}: 0 {other}(s) (shape={shape}) while a minimum of 1 is required."
+            )
 
 
 # Logits -----------------------------------------------------------------------------------------------------
@@ -306,7 +167,7 @@ def check_out(out, shape, dtype):
 # Targets ----------------------------------------------------------------------------------------------------
 
 
-def check_target(target, n_rows, n_classes, ignore_index=None, dtype=np.float64):
+def check_target(target, n_rows, n_classes, ignore_index=None, dtype=np.float64, name="target"):
     """Labels or soft labels.
 
     Parameters
@@ -319,6 +180,8 @@ def check_target(target, n_rows, n_classes, ignore_index=None, dtype=np.float64)
         The code of rows that do not count. Soft labels have no codes: there it is without effect.
     dtype : np.float32 or np.float64
         The dtype of soft labels returned.
+    name : str
+        What messages call the target.
 
     Returns
     -------
@@ -327,41 +190,37 @@ def check_target(target, n_rows, n_classes, ignore_index=None, dtype=np.float64)
     ignored : bool ndarray of shape (n_rows,), or None
         Which rows are ignored; None if no row is.
     """
-    if type(target) is not np.ndarray:
-        target = _plain_array(target, "target")
+    target = plain_array(target, name)
     if ignore_index is not None:
         ignore_index = check_integer(ignore_index, "ignore_index")
-    if target.dtype.kind not in _NUMERIC_KINDS:
+    if target.dtype.kind not in NUMERIC_KINDS:
         raise TypeError(
-            f"target must be integer codes 0..{n_classes - 1} or soft labels; got dtype {target.dtype}. "
-            "np.unique(target, return_inverse=True) makes codes; LogisticRegression does it for you."
+            f"{name} must be integer codes 0..{n_classes - 1} or soft labels; got dtype {target.dtype}. "
+            f"np.unique({name}, return_inverse=True) makes codes; LogisticRegression does it for you."
         )
     if target.ndim not in (1, 2) or target.shape[0] != n_rows:
         raise ValueError(
-            f"target must have shape ({n_rows},), or ({n_rows}, {n_classes}) for soft labels; "
+            f"{name} must have shape ({n_rows},), or ({n_rows}, {n_classes}) for soft labels; "
             f"got {target.shape}."
         )
     if target.ndim == 2:
-        return _check_soft(target, n_classes, dtype), None
+        return _check_soft(target, n_classes, dtype, name), None
     if target.dtype.kind == "f":
         raise TypeError(
-            f"target of shape (n,) must hold integer codes; got continuous values ({target.dtype}, "
-            f"target[0] is {target[0]}). Use target.astype(int) if they are whole numbers, "
+            f"{name} of shape (n,) must hold integer codes; got continuous values ({target.dtype}, "
+            f"{name}[0] is {target[0]}). Use {name}.astype(int) if they are whole numbers, "
             "or soft labels of shape (n, K)."
         )
+    # What is ignored is told in the labels' own dtype: as intp, 2**64 - 1 would be -1.
+    ignored = None if ignore_index is None else _equal(target, ignore_index)
+    if ignored is not None:
+        target = np.where(ignored, target.dtype.type(0), target)
     codes = np.require(target, dtype=np.intp, requirements=["C", "A"])
-    ignored = None
-    if ignore_index is not None:
-        ignored = codes == ignore_index
-        if ignored.any():
-            codes = np.where(ignored, 0, codes)
-        else:
-            ignored = None
     unsigned = codes.view(np.uintp)
     if unsigned.max() >= n_classes:
         i = int(np.argmax(unsigned >= n_classes))
         raise ValueError(
-            f"target[{i}] is {target[i]}; codes must lie in 0..{n_classes - 1}"
+            f"{name}[{i}] is {target[i]}; codes must lie in 0..{n_classes - 1}"
             + (
                 " (or equal ignore_index)."
                 if ignore_index is not None
@@ -371,24 +230,36 @@ def check_target(target, n_rows, n_classes, ignore_index=None, dtype=np.float64)
     return codes, ignored
 
 
-def _check_soft(target, n_classes, dtype):
+def _equal(codes, value):
+    """Where integers are equal to a Python int, or None if nowhere."""
+    if codes.dtype.kind != "b":
+        bounds = np.iinfo(codes.dtype)
+        if not bounds.min <= value <= bounds.max:
+            return None
+        value = codes.dtype.type(value)
+    equal = codes == value
+    return equal if equal.any() else None
+
+
+def _check_soft(target, n_classes, dtype, name):
     if target.shape[1] != n_classes:
-        hint = " A column of codes is target.ravel()." if target.shape[1] == 1 else ""
+        hint = f" A column of codes is {name}.ravel()." if target.shape[1] == 1 else ""
         raise ValueError(
-            f"soft labels must have {n_classes} columns, one a class; got shape {target.shape}.{hint}"
+            f"{name}: soft labels must have {n_classes} columns, one a class; got shape {target.shape}.{hint}"
         )
     rounding = np.finfo(target.dtype).eps if target.dtype.kind == "f" else 0.0
-    soft = np.ascontiguousarray(as_native(target, "target", dtype))
-    check_finite(soft, "target")
+    soft = np.ascontiguousarray(as_native(target, name, dtype))
+    check_finite(soft, name)
     if soft.min() < 0:
         i, k = np.unravel_index(int(np.argmax(soft < 0)), soft.shape)
-        raise ValueError(f"target[{i}, {k}] is {soft[i, k]}; soft labels must not be negative.")
-    sums = soft.sum(axis=1, dtype=np.float64)
+        raise ValueError(f"{name}[{i}, {k}] is {soft[i, k]}; soft labels must not be negative.")
+    with np.errstate(over="ignore"):
+        sums = soft.sum(axis=1, dtype=np.float64)
     wrong = np.abs(sums - 1.0) > 1e-5 + n_classes * rounding
     if wrong.any():
         i = int(np.argmax(wrong))
         raise ValueError(
-            f"each row of soft labels must sum to 1; row {i} of target sums to {sums[i]:.6g}. "
+            f"each row of soft labels must sum to 1; row {i} of {name} sums to {sums[i]:.6g}. "
             "Divide rows by their sums."
         )
     return soft
@@ -509,28 +380,33 @@ def check_integer(value, name):
             return operator.index(value)
         except TypeError:
             pass
-    raise TypeError(f"{name} must be an integer; got {value!r}.")
+    raise TypeError(f"{name} must be an integer; got {shown(value)}.")
+
+
+_NO_NUMBERS = (str, bytes, bytearray, complex, np.complexfloating, np.datetime64, np.timedelta64)
 
 
 def check_real(value, name):
     """A finite real number, as a float."""
-    if not isinstance(value, (str, bytes, complex)):
+    if not isinstance(value, _NO_NUMBERS) and getattr(value, "ndim", 0) == 0:
         try:
-            value = float(value)
+            number = float(value)
+        except ArithmeticError:  # an int too large for a float
+            number = math.inf
         except (TypeError, ValueError):
-            pass
-        else:
-            if math.isfinite(value):
-                return value
-            raise ValueError(f"{name} must be finite; got {value}.")
-    raise TypeError(f"{name} must be a real number; got {value!r}.")
+            number = None
+        if number is not None:
+            if math.isfinite(number):
+                return number
+            raise ValueError(f"{name} must be finite; got {shown(value)}.")
+    raise TypeError(f"{name} must be a real number; got {shown(value)}.")
 
 
 def check_label_smoothing(label_smoothing):
     """A number in [0, 1], as a float."""
     value = check_real(label_smoothing, "label_smoothing")
     if not 0.0 <= value <= 1.0:
-        raise ValueError(f"label_smoothing must lie in [0, 1]; got {label_smoothing}.")
+        raise ValueError(f"label_smoothing must lie in [0, 1]; got {shown(label_smoothing)}.")
     return value
 
 
@@ -539,7 +415,7 @@ def check_reduction(reduction, allowed=("mean", "sum", "none")):
     if not isinstance(reduction, str) or reduction not in allowed:
         names = " or ".join(repr(name) for name in allowed)
         hint = " A gradient by rows would be as large as the data." if reduction == "none" else ""
-        raise ValueError(f"reduction must be {names}; got {reduction!r}.{hint}")
+        raise ValueError(f"reduction must be {names}; got {shown(reduction)}.{hint}")
     return reduction
 
 
@@ -547,7 +423,7 @@ def check_l2(l2, reduction="mean"):
     """A finite penalty strength >= 0, as a float; it needs a reduction to be added to."""
     value = check_real(l2, "l2")
     if value < 0:
-        raise ValueError(f"l2 must not be negative; got {l2}.")
+        raise ValueError(f"l2 must not be negative; got {shown(l2)}.")
     if value and reduction == "none":
         raise ValueError('l2 belongs to no row: use reduction="mean" or "sum", or l2=0.')
     return value
@@ -561,7 +437,7 @@ def check_n_threads(n_threads):
     if value == -1:
         return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     if value < 1:
-        raise ValueError(f"n_threads must be None, at least 1, or -1 for every core; got {n_threads}.")
+        raise ValueError(f"n_threads must be None, at least 1, or -1 for every core; got {shown(n_threads)}.")
     return value
 
 
@@ -574,7 +450,7 @@ def check_finite_result(value, X, theta=None):
     Finite features and parameters give infinite or NaN results only by overflow, so it is their size that is
     at fault.
     """
-    if math.isfinite(value) if isinstance(value, float) else _first_nonfinite(value) is None:
+    if math.isfinite(value) if isinstance(value, float) else first_nonfinite(value) is None:
         return value
     stored = X.data if sp.issparse(X) else X
     sizes = f"the largest feature in absolute value is {largest(stored):.3g}"
@@ -584,3 +460,16 @@ def check_finite_result(value, X, theta=None):
         f"The linear model went beyond the range of {stored.dtype.name}: {sizes}. Scale the features, "
         "for instance to unit variance (sklearn.preprocessing.MaxAbsScaler keeps sparse data sparse)."
     )
+
+
+def raise_weights_too_large(sample_weight, class_weight, reduction, dtype):
+    """Refuse weights, checked above, by which alone a result goes beyond the range of a dtype."""
+    given = {"sample_weight": sample_weight, "class_weight": class_weight}
+    known = {name: weight for name, weight in given.items() if weight is not None}
+    sizes = ", ".join(f"{name} goes up to {weight.max():.3g}" for name, weight in known.items())
+    what, advice = {
+        "mean": ("Weights of classes", "Bring those of different classes nearer to each other."),
+        "sum": ("Weights", 'Divide them by a constant, or use reduction="mean", which knows their ratios alone.'),
+        "none": ("Weights", "Divide them by a constant."),
+    }[reduction]
+    raise ValueError(f"{what} take the result beyond the range of {np.dtype(dtype).name}: {sizes}. {advice}")

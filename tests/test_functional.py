@@ -2,7 +2,9 @@
 
 import inspect
 import itertools
+import re
 
+import mpmath
 import numpy as np
 import pytest
 import scipy.sparse as sp
@@ -12,6 +14,7 @@ from hypothesis.extra.numpy import arrays
 
 from fastxent import functional, reference
 from oracle import error_in_roundoffs, exact_row, exact_row_grad, exact_row_loss, row_bound, unit_roundoff
+from problems import soft_target
 
 DTYPES = [np.float32, np.float64]
 
@@ -539,6 +542,163 @@ def test_a_row_without_weight_is_no_row(module, seed, sparse, binary):
     for first, second, third in zip(weighted, ignored, removed, strict=True):
         np.testing.assert_allclose(first, third, rtol=1e-12, atol=1e-15)
         np.testing.assert_array_equal(first, second)
+
+
+# Weights of any size -----------------------------------------------------------------------------------------
+
+WEIGHTS = {
+    **{
+        f"{size:g}": size * np.array([1, 0.5, 0, 0.75, 1, 0.25])
+        for size in (1e-310, 1e-60, 1e39, 1e300, 1e307)
+    },
+    "least": np.full(6, 5e-324),
+    "mixed": np.array([1e300, 1e-300, 1, 0, 1e-46, 5e-324]),
+    "below float32": np.array([1e-46, 1e-44, 1e-46, 0, 1e-44, 1e-45]),
+    "some": np.array([2.0, 1, 0, 3, 1, 1]),
+}
+CLASS_WEIGHTS = {
+    "none": None,
+    "tiny": np.array([1e-310, 2e-310, 0]),
+    "huge": np.array([1e200, 3e200, 2e200]),
+    "mixed": np.array([1e300, 1e-300, 1.0]),
+}
+
+
+def exact_losses(rows, target, sample_weight, class_weight, smoothing, reduction):
+    """What is asked for, and row gradients scaled alike, as lists of mpmath numbers; rows as by exact_row."""
+    with mpmath.workdps(40):
+        K = len(rows[0][1])
+        s = [mpmath.mpf(float(weight)) for weight in sample_weight]
+        w = [mpmath.mpf(1 if class_weight is None else float(class_weight[k])) for k in range(K)]
+        T = np.eye(K)[target] if target.ndim == 1 else target
+        losses, grads = [], []
+        for s_i, t_i, (_, p, log_p) in zip(s, T, rows, strict=True):
+            spread = mpmath.mpf(smoothing) / len(p)
+            t = [
+                w_k * ((1 - mpmath.mpf(smoothing)) * float(t_k) + spread)
+                for w_k, t_k in zip(w, t_i, strict=True)
+            ]
+            losses.append(s_i * mpmath.fsum(-a * b for a, b in zip(t, log_p, strict=True)))
+            grads.append([s_i * (mpmath.fsum(t) * p_k - t_k) for p_k, t_k in zip(p, t, strict=True)])
+        if reduction == "none":
+            return losses, grads
+        S = mpmath.mpf(1)
+        if reduction == "mean":
+            S = mpmath.fsum(s_i * (w[y] if target.ndim == 1 else 1) for s_i, y in zip(s, target, strict=True))
+        return [mpmath.fsum(losses) / S], [[g / S for g in row] for row in grads]
+
+
+def assert_weighted(result, wanted, dtypes, tolerance):
+    """Each part within rounding of its numbers; or, if one of these is beyond its dtype, a refusal of the weights."""
+    sizes = [float(max(abs(number) for number in numbers)) for numbers in wanted]
+    if any(size > float(np.finfo(dtype).max) for size, dtype in zip(sizes, dtypes, strict=True)):
+        assert isinstance(result, ValueError)
+        assert re.search(
+            r"Weights.* beyond the range of float.*: (sample|class)_weight goes up to", str(result)
+        )
+        return
+    result = result if isinstance(result, tuple) else (result,)
+    for part, numbers, size, dtype in zip(result, wanted, sizes, dtypes, strict=True):
+        lost = tolerance * size + float(np.finfo(dtype).smallest_subnormal)
+        exact = np.array([float(number) for number in numbers])
+        np.testing.assert_allclose(np.asarray(part, np.float64).ravel(), exact, rtol=tolerance, atol=lost)
+
+
+def or_refusal(function, *arguments, **keywords):
+    try:
+        return function(*arguments, **keywords)
+    except ValueError as error:
+        return error
+
+
+@pytest.mark.parametrize("soft", [False, True], ids=["int", "soft"])
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_weights_of_any_size(dtype, soft):
+    """A mean knows their ratios alone; what has the size of the weights has it, up to the range of its dtype."""
+    rng = np.random.default_rng(11)
+    n, d, K = 6, 4, 3
+    X, W, V = rng.normal(size=(n, d)).astype(dtype), *rng.normal(size=(2, K, d)).astype(dtype)
+    target = soft_target(rng, n, K, dtype) if soft else rng.integers(K, size=n)
+    exact_logits = X.astype(np.float64) @ W.T.astype(np.float64)
+    logits = exact_logits.astype(dtype)
+    of_logits, of_model = (list(map(exact_row, Z)) for Z in (logits, exact_logits))
+    storages = [X, np.asfortranarray(X), sp.csr_array(X)]
+    tolerance = 1e-5 if dtype == np.float32 else 1e-12
+    names = itertools.product(WEIGHTS, CLASS_WEIGHTS, (0.0, 0.1), ("mean", "sum", "none"))
+    for turn, (rows, classes, smoothing, reduction) in enumerate(names):
+        s, w = WEIGHTS[rows], CLASS_WEIGHTS[classes]
+        how = {"sample_weight": s, "class_weight": w, "label_smoothing": smoothing, "reduction": reduction}
+        of_loss = dtype if reduction == "none" else np.float64
+        losses, grads = exact_losses(of_logits, target, s, w, smoothing, reduction)
+        flat = [g for row in grads for g in row]
+        result = or_refusal(functional.cross_entropy, logits, target, **how)
+        assert_weighted(result, (losses,), (of_loss,), tolerance)
+        result = or_refusal(functional.cross_entropy_and_grad, logits, target, **how)
+        assert_weighted(result, (losses, flat), (of_loss, dtype), tolerance)
+        data = storages[turn % 3]
+        losses, grads = exact_losses(of_model, target, s, w, smoothing, reduction)
+        result = or_refusal(functional.linear_cross_entropy, data, target, W, **how)
+        assert_weighted(result, (losses,), (of_loss,), tolerance)
+        if reduction == "none":
+            continue
+        of_intercept = [mpmath.fsum(row[k] for row in grads) for k in range(K)]
+        of_coef = [
+            mpmath.fsum(row[k] * float(x[j]) for row, x in zip(grads, X, strict=True))
+            for k in range(K)
+            for j in range(d)
+        ]
+        result = or_refusal(functional.linear_cross_entropy_and_grad, data, target, W, **how)
+        assert_weighted(result, (losses, of_coef, of_intercept), (of_loss, dtype, dtype), tolerance)
+        if reduction == "mean" and 1e-30 < max(map(abs, of_coef)) < 1e30:
+            h = 1e-3  # the Hessian is the slope of the gradient
+            product, _ = functional.linear_cross_entropy_hessp(data, target, W, None, V, None, **how)
+            ahead, behind = (
+                functional.linear_cross_entropy_and_grad(
+                    data.astype(np.float64), target, W + step * V, **how
+                )[1]
+                for step in (np.float64(h), np.float64(-h))
+            )
+            slope = (ahead - behind) / (2 * h)
+            np.testing.assert_allclose(product, slope, rtol=1e-4, atol=1e-4 * np.abs(slope).max())
+
+
+@implementations
+def test_a_mean_does_not_know_the_unit_of_weights(module):
+    rng = np.random.default_rng(12)
+    X, W, y = rng.normal(size=(40, 3)), rng.normal(size=(4, 3)), rng.integers(4, size=40)
+    s, w = rng.random(40), rng.random(4)
+    one = module.linear_cross_entropy_and_grad(X, y, W, sample_weight=s, class_weight=w, label_smoothing=0.1)
+    for unit in (2.0**-1000, 2.0**-60, 3.0, 2.0**1000):
+        for other in (
+            {"sample_weight": unit * s, "class_weight": w},
+            {"sample_weight": s, "class_weight": unit * w},
+        ):
+            scaled = module.linear_cross_entropy_and_grad(X, y, W, label_smoothing=0.1, **other)
+            for first, second in zip(one, scaled, strict=True):
+                np.testing.assert_allclose(first, second, rtol=1e-12)
+                if unit != 3.0 and module is functional:
+                    np.testing.assert_array_equal(first, second)  # powers of two do not even round
+
+
+def test_features_are_still_blamed_for_what_they_do():
+    X, W, y = np.full((2, 3), 1e200), np.full((2, 3), 1e200), np.array([0, 1])
+    for reduction in ("mean", "sum"):
+        with pytest.raises(ValueError, match="largest feature"):
+            functional.linear_cross_entropy(X, y, W, sample_weight=[1e307, 1.0], reduction=reduction)
+
+
+def test_infinite_logits_are_not_the_weights_fault():
+    logits = np.array([[-np.inf, 0.0], [1.0, 2.0]])
+    for reduction in ("mean", "sum"):
+        assert (
+            functional.cross_entropy(logits, [0, 1], sample_weight=[1e-300, 1e300], reduction=reduction)
+            == np.inf
+        )
+    losses, grad = functional.cross_entropy_and_grad(
+        logits, [0, 1], sample_weight=[1e300, 1.0], reduction="none"
+    )
+    assert losses[0] == np.inf
+    np.testing.assert_array_equal(grad[0], [-1e300, 1e300])
 
 
 # What is particular to the functional API -------------------------------------------------------------------

@@ -5,6 +5,7 @@ import pytest
 
 from fastxent import kernels, reference, rowwise
 from fastxent.rowwise import cross_entropy_rows, softmax_rows
+from fastxent.targets import Targets
 from problems import DTYPES, soft_target
 
 KINDS = ("softmax", "log_softmax", "logsumexp", "sigmoid")
@@ -51,12 +52,12 @@ def test_the_same_loss_and_gradient_on_any_number_of_threads(level, dtype, soft,
         target = soft_target(rng, 500, K, dtype) if soft else rng.integers(K, size=500, dtype=np.intp)
         weight, class_weight = rng.random(500) * (rng.random(500) < 0.8), rng.random(K) + 0.5
         for smoothing in (0.0, 0.1):
+            targets = Targets(target, K, weight, class_weight, smoothing)
+            unit = 2.0**targets.exponent
             results = []
             for n_threads in (1, 2, 3, 7):
                 losses, grad = np.full(500, np.nan, dtype), np.full(z.shape, np.nan, dtype)
-                total = cross_entropy_rows(
-                    z, target, weight, class_weight, smoothing, losses, grad, 0.25, n_threads
-                )
+                total = cross_entropy_rows(z, targets, losses, grad, 0.25, n_threads)
                 results.append((total, losses.tobytes(), grad.tobytes()))
             assert len(set(results)) == 1
             expected, expected_grad = reference.cross_entropy_and_grad(
@@ -68,9 +69,9 @@ def test_the_same_loss_and_gradient_on_any_number_of_threads(level, dtype, soft,
                 reduction="none",
             )
             tolerance = 2e-5 if dtype == np.float32 else 1e-12
-            assert total == pytest.approx(expected.sum(), rel=tolerance)
-            np.testing.assert_allclose(losses, expected, rtol=tolerance)
-            np.testing.assert_allclose(grad, 0.25 * expected_grad, rtol=tolerance, atol=tolerance)
+            assert unit * total == pytest.approx(expected.sum(), rel=tolerance)
+            np.testing.assert_allclose(unit * losses, expected, rtol=tolerance)
+            np.testing.assert_allclose(unit * grad, 0.25 * expected_grad, rtol=tolerance, atol=tolerance)
             assert not losses[weight == 0].any() and not grad[weight == 0].any()
 
 
@@ -78,11 +79,12 @@ def test_what_is_not_asked_for_is_not_needed(small_pieces):
     rng = np.random.default_rng(2)
     z, y = rng.normal(size=(300, 4)), rng.integers(4, size=300, dtype=np.intp)
     losses, grad = np.empty(300), np.empty((300, 4))
-    total = cross_entropy_rows(z, y, None, None, 0.0, losses, grad, n_threads=2)
-    assert cross_entropy_rows(z, y, None, None, 0.0, None, None, n_threads=2) == total
+    y = Targets(y, 4)
+    total = cross_entropy_rows(z, y, losses, grad, n_threads=2)
+    assert cross_entropy_rows(z, y, None, None, n_threads=2) == total
     only_losses, only_grad = np.empty(300), np.empty((300, 4))
-    assert cross_entropy_rows(z, y, None, None, 0.0, only_losses, None, n_threads=3) == total
-    assert cross_entropy_rows(z, y, None, None, 0.0, None, only_grad, n_threads=3) == total
+    assert cross_entropy_rows(z, y, only_losses, None, n_threads=3) == total
+    assert cross_entropy_rows(z, y, None, only_grad, n_threads=3) == total
     np.testing.assert_array_equal(only_losses, losses)
     np.testing.assert_array_equal(only_grad, grad)
 
@@ -109,7 +111,8 @@ def test_arguments_are_left_alone(small_pieces):
     for array in (z, y, w, c):
         array.flags.writeable = False
     for weight, class_weight, smoothing in ((w, c, 0.0), (None, c, 0.0), (w, None, 0.0), (w, c, 0.2)):
-        cross_entropy_rows(z, y, weight, class_weight, smoothing, None, np.empty_like(z), n_threads=2)
+        targets = Targets(y, 4, weight, class_weight, smoothing)
+        cross_entropy_rows(z, targets, None, np.empty_like(z), n_threads=2)
     softmax_rows(z, np.empty_like(z), "softmax", 2)
 
 

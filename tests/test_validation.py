@@ -1,8 +1,5 @@
 """The trust boundary: what is refused and how it says so, what passes, and what passes without a copy."""
 
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 import scipy.sparse as sp
@@ -150,16 +147,16 @@ def test_finite_values_whose_sum_overflows_are_finite():
 def test_good_sparse_features_are_used_in_place(dtype, index_dtype):
     # Unsorted, duplicate, an explicit zero, an empty row and column: all kept as they are.
     good = csr(np.array([1, 2, 3, 0], dtype=dtype), [2, 0, 2, 1], [0, 3, 3, 4], (3, 5), index_dtype)
-    assert v.check_rows(good) is good
-    assert good.indices.dtype == good.indptr.dtype == index_dtype
     as_matrix = sp.csr_matrix(good)
     as_matrix.data, as_matrix.indices, as_matrix.indptr = good.data, good.indices, good.indptr
-    checked = v.check_rows(as_matrix)
-    assert isinstance(checked, sp.csr_array)
-    assert checked.data is good.data
-    assert checked.indices is good.indices
-    assert checked.indptr is good.indptr
-    np.testing.assert_array_equal(checked.toarray(), [[2, 0, 4, 0, 0], [0] * 5, [0] * 5])
+    for container in (good, as_matrix):
+        checked = v.check_rows(container)
+        assert isinstance(checked, sp.csr_array)
+        assert checked.data is good.data
+        assert checked.indices is good.indices
+        assert checked.indptr is good.indptr
+        assert checked.indices.dtype == checked.indptr.dtype == index_dtype
+        np.testing.assert_array_equal(checked.toarray(), [[2, 0, 4, 0, 0], [0] * 5, [0] * 5])
 
 
 @pytest.mark.parametrize("name", ["csc", "coo", "bsr", "lil", "dok", "dia"])
@@ -216,52 +213,6 @@ def test_a_corrupt_sparse_structure_is_refused(indices, indptr, message, index_d
         functional.linear_cross_entropy_and_grad(bad, [0, 1], np.ones((2, 3)))
 
 
-def test_other_corrupt_formats_are_refused_before_conversion():
-    # In a process of its own: SciPy's conversions crash on some of these.
-    program = """
-import numpy as np, scipy.sparse as sp
-from fastxent.validation import check_rows
-dense = np.array([[0.0, 1, 0, 2], [3, 0, 0, 0], [0, 0, 4, 0], [0, 0, 0, 5]])
-for name in ("csc", "bsr"):
-    for attribute, position, value in (
-        ("indices", 0, -(2**30)), ("indices", 1, 2**30), ("indptr", 1, 2**30), ("indptr", 0, -5), ("indptr",
-        -1, 2**30)
-    ):
-        bad = sp.csr_array(dense).asformat(name)
-        getattr(bad, attribute)[position] = value
-        try:
-            check_rows(bad)
-        except ValueError as error:
-            assert attribute in str(error), error
-        else:
-            raise SystemExit(f"{name}.{attribute}[{position}] = {value} was accepted")
-for axis in (0, 1):
-    for value in (-(2**30), 2**30):
-        bad = sp.coo_array(dense)
-        bad.coords[axis][2] = value
-        try:
-            check_rows(bad)
-        except ValueError as error:
-            assert f"coords[{axis}][2] is {value}" in str(error), error
-        else:
-            raise SystemExit(f"coo axis {axis} = {value} was accepted")
-bad = sp.lil_array(dense)
-bad.rows[1] = [2**30]
-try:
-    check_rows(bad)
-except ValueError as error:
-    assert "indices[2] is 1073741824" in str(error), error
-else:
-    raise SystemExit("a LIL row past the columns was accepted")
-bad = sp.dia_array(dense)
-bad.offsets[:] = 2**30
-assert check_rows(bad).nnz == 0
-print("refused")
-"""
-    done = subprocess.run([sys.executable, "-P", "-c", program], capture_output=True, text=True, timeout=60)
-    assert (done.returncode, done.stdout) == (0, "refused\n"), done.stderr
-
-
 def test_index_arrays_that_hold_no_integers():
     bad = csr([1.0], [0], [0, 1], (1, 2))
     bad.indices = np.array([0.5])
@@ -276,7 +227,7 @@ def test_index_arrays_that_hold_no_integers():
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_sparse_values_that_are_not_finite(value):
     bad = csr([1.0, value, 3.0], [0, 1, 2], [0, 2, 3], (2, 3))
-    with pytest.raises(ValueError, match=rf"X.data must be finite; X.data\[1\] is {value}"):
+    with pytest.raises(ValueError, match=rf"X must be finite; X\[0, 1\] is {value}"):
         v.check_rows(bad)
 
 

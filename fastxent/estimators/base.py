@@ -2,6 +2,7 @@
 
 import functools
 from contextlib import contextmanager
+from numbers import Integral, Real
 
 import numpy as np
 import scipy.sparse as sp
@@ -9,14 +10,17 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils import compute_class_weight
 from sklearn.utils._param_validation import make_constraint
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
-from .. import validation
+from .. import sparse, validation
+from ..arrays import as_native, check_finite, check_memory, is_finite, plain_array, shown
 from ..prediction import predict
-from . import diagnosis
+from . import diagnosis, inputs
 from .callbacks import CallbackSupportMixin
+from .inputs import has_columns
 
 DTYPES = (np.float64, np.float32)
+_EDITED = "It was edited, or the file it came from is damaged: fit again, or set it right."
 
 
 class LinearClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
@@ -26,40 +30,39 @@ class LinearClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         """Refuse arguments of the wrong kind, in scikit-learn's words; its objects for that are made only once."""
         for name, constraints in constraints_of(type(self)):
             value = getattr(self, name)
+            if isinstance(value, Real):
+                check_size(value, name)
             if not any(constraint.is_satisfied_by(value) for constraint in constraints):
                 super()._validate_params()
 
-    def _validated(self, X, *y, dtype=DTYPES, reset=True):
-        """What scikit-learn's ``validate_data`` makes of X, and of labels y.
+    def _validated(self, X, *, reset=True, **known):
+        """X as the kernels take it. known: for `inputs.features`.
 
-        Arrays that it would only look at, and find nothing amiss, are not taken through it: on small data it takes as
-        long as the fit.
+        Arrays in which there is nothing amiss are not taken through it: on small data it takes as long as the fit.
         """
-        X = checked_structure(X)
-        if is_ready(X, dtype) and all(is_ready_labels(labels, X.shape[0]) for labels in y):
+        if is_ready(X, known.get("dtype")):
             if reset:
                 self.n_features_in_ = X.shape[1]
                 vars(self).pop("feature_names_in_", None)
-                return (X, *y) if y else X
+                return X
             if getattr(self, "n_features_in_", None) == X.shape[1] and not hasattr(self, "feature_names_in_"):
-                return (X, *y) if y else X
-        return validate_data(self, X, *y, accept_sparse="csr", dtype=dtype, reset=reset)
+                return X
+        return inputs.features(self, X, reset=reset, **known)
 
     def _check_rows(self, X, y, classes=None, reset=True):
         """X as the kernels take it, codes or soft labels, and the classes: those given, or all there are."""
+        X = self._validated(X, reset=reset, n_rows=validation.count_rows(y))
         if has_columns(y):
-            X = self._validated(X, reset=reset)
-            y = np.asarray(y)
-            K = y.shape[1] if classes is None else len(classes)
-            target, _ = validation.check_target(y, X.shape[0], K, dtype=X.dtype)
+            K = np.shape(y)[1] if classes is None else len(classes)
+            target = inputs.soft_labels(y, X.shape[0], K, X.dtype)
             classes = np.arange(K) if classes is None else classes
         else:
-            X, y = self._validated(X, y, reset=reset)
+            y = inputs.labels(y, X.shape[0])
             found = classes_and_codes(y)
             if found is None or len(found[0]) > len(y) // 3:  # few integers are classes without a doubt
                 check_classification_targets(y)
             if classes is not None:
-                target = codes_of(y, classes, "y", "classes")
+                target = inputs.codes_of(y, classes, "y", "classes")
             else:
                 classes, target = np.unique(y, return_inverse=True) if found is None else found
         if len(classes) < 2:
@@ -67,26 +70,29 @@ class LinearClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
                 "Training needs samples of at least 2 classes in the data, but the data contains only one class: "
                 f"{classes.tolist()[0]!r}"
             )
+        check_memory(
+            8 * (X.shape[1] + 1) * len(classes),
+            f"coefficients of {X.shape[1]} columns of X and {len(classes)} classes",
+        )
         trouble = diagnosis.unusable_scale(X)
         if trouble is not None:
             raise ValueError(trouble)
         return for_kernels(X), target, classes
 
-    def _check_held_out(self, X, y, classes, dtype, name):
-        """Rows that are not trained on, and their codes or soft labels. name: what the caller calls them."""
-        X = self._validated(X, dtype=(dtype,), reset=False)
-        y = np.asarray(y)
-        target = y if has_columns(y) else codes_of(y.ravel(), classes, name, "the training data")
-        target, _ = validation.check_target(target, X.shape[0], len(classes), dtype=dtype)
-        return for_kernels(X), target
+    def _check_held_out(self, X, y, classes, dtype, names=("X", "y")):
+        """Rows that are not trained on, and their codes or soft labels. names: what messages call the two."""
+        X_name, y_name = names
+        X = self._validated(X, dtype=dtype, reset=False, n_rows=validation.count_rows(y), name=X_name)
+        if has_columns(y):
+            return for_kernels(X), inputs.soft_labels(y, X.shape[0], len(classes), dtype, y_name)
+        y = inputs.labels(y, X.shape[0], y_name)
+        return for_kernels(X), inputs.codes_of(y, classes, y_name, "the training data")
 
     def _check_eval_set(self, eval_set, classes, dtype):
         """The same for the argument ``eval_set``."""
-        try:
-            X, y = eval_set
-        except (TypeError, ValueError):
-            raise ValueError("eval_set must be a pair (X, y) of features and labels.") from None
-        return self._check_held_out(X, y, classes, dtype, "eval_set")
+        if not isinstance(eval_set, (tuple, list)) or len(eval_set) != 2:
+            raise ValueError("eval_set must be a pair (X, y) of features and labels.")
+        return self._check_held_out(*eval_set, classes, dtype, ("eval_set's X", "eval_set's y"))
 
     def _check_class_weight(self, classes, target, sample_weight):
         """Class weights as an array, or None."""
@@ -101,20 +107,70 @@ class LinearClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
             weights = compute_class_weight(self.class_weight, classes=classes, y=classes)
         return validation.check_class_weight(weights, len(classes))
 
-    def _theta(self, dtype):
-        """The parameters (d + 1, K) from ``coef_`` and ``intercept_``, which users may have changed."""
-        coef = self.coef_.toarray() if sp.issparse(self.coef_) else self.coef_
-        theta = np.empty((coef.shape[1] + 1, coef.shape[0]), dtype=dtype)
+    def _theta(self, dtype=None):
+        """The parameters (d + 1, K) from ``coef_`` and ``intercept_``, which users may have changed: if so, checked.
+
+        dtype: None is that of ``coef_``.
+        """
+        n_classes = self._n_classes()
+        d = getattr(self, "n_features_in_", None)
+        if d is None:  # all was set by hand
+            d = self._coef_shape()[-1]
+        what = f"for {n_classes} classes_ and {shown(d)} features"
+        return self._checked_theta((1 if n_classes == 2 else n_classes, d), what, dtype)
+
+    def _theta_to_start_from(self, shape, dtype):
+        """The same for ``warm_start``, when the data may want other numbers of classes and features. shape: (K, d)"""
+        what = "with warm_start, where training starts from it: use warm_start=False, or clone the estimator"
+        return self._checked_theta(shape, what, dtype)
+
+    def _checked_theta(self, shape, what, dtype):
+        found = self._coef_shape()
+        if found != shape:
+            raise ValueError(f"coef_ must have shape {shape}, {what}; got shape {found}. {_EDITED}")
+        coef = as_native(self._dense_coef(), "coef_", dtype)
+        intercept = as_native(vars(self).get("intercept_"), "intercept_", coef.dtype)
+        if intercept.shape not in (shape[:1], ()):
+            raise ValueError(
+                f"intercept_ must have shape {shape[:1]}, to go with coef_; got shape {intercept.shape}. {_EDITED}"
+            )
+        check_finite(coef, "coef_", _EDITED)
+        check_finite(np.atleast_1d(intercept), "intercept_", _EDITED)
+        theta = np.empty((shape[1] + 1, shape[0]), dtype=coef.dtype)
         theta[:-1] = coef.T
-        theta[-1] = self.intercept_
+        theta[-1] = intercept
         return theta
+
+    def _coef_shape(self):
+        coef = vars(self).get("coef_")
+        if sp.issparse(coef):
+            return sparse.shape_of(coef, "coef_")
+        shape = plain_array(coef, "coef_").shape
+        if len(shape) != 2:
+            raise ValueError(f"coef_ must have two dimensions; got shape {shape}. {_EDITED}")
+        return shape
+
+    def _dense_coef(self):
+        coef = vars(self).get("coef_")
+        return sparse.as_csr(coef, "coef_").toarray() if sp.issparse(coef) else coef
+
+    def _n_classes(self):
+        """How many classes there are by ``classes_``."""
+        classes = plain_array(vars(self).get("classes_"), "classes_")
+        if classes.ndim != 1 or len(classes) < 2:
+            raise ValueError(
+                f"classes_ must be an array of at least 2 labels; got shape {classes.shape}. {_EDITED}"
+            )
+        return len(classes)
 
     def _predict(self, X, output):
         check_is_fitted(self)
+        theta = self._theta()
         X = self._validated(X, reset=False)
-        dtype = np.result_type(X.dtype, self.coef_.dtype)
+        dtype = np.result_type(X.dtype, theta.dtype)
         X = for_kernels(X.astype(dtype, copy=False))
-        return predict(X, self._theta(dtype), output, n_threads=validation.check_n_threads(self.n_threads))
+        n_threads = validation.check_n_threads(self.n_threads)
+        return predict(X, theta.astype(dtype, copy=False), output, n_threads=n_threads)
 
     def decision_function(self, X):
         """Logits X W + b of shape (n, K); for two classes (n,), positive if ``classes_[1]`` is likelier."""
@@ -132,7 +188,7 @@ class LinearClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         """The likeliest label of each row, of shape (n,)."""
         logits = self.decision_function(X)
         best = (logits > 0).astype(np.intp) if logits.ndim == 1 else logits.argmax(axis=1)
-        return self.classes_[best]
+        return np.asarray(self.classes_)[best]
 
     def sparsify(self):
         """Store ``coef_`` as a CSR matrix, which L1 can make much smaller; prediction goes on as before."""
@@ -143,8 +199,7 @@ class LinearClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     def densify(self):
         """Store ``coef_`` as an array, as it is after ``fit``."""
         check_is_fitted(self)
-        if sp.issparse(self.coef_):
-            self.coef_ = self.coef_.toarray()
+        self.coef_ = self._dense_coef()
         return self
 
     def __sklearn_tags__(self):
@@ -164,17 +219,20 @@ def constraints_of(estimator):
     ]
 
 
-def is_ready(X, dtypes):
-    """Whether X is a finite array of one of the dtypes, or a CSR matrix of them that `checked_structure` has seen."""
-    if sp.issparse(X):
-        return X.dtype in dtypes
+def is_ready(X, dtype=None):
+    """Whether X is a finite array of the dtype, or either of the two for None, that kernels can read."""
+    dtypes = DTYPES if dtype is None else (dtype,)
     plain = type(X) is np.ndarray and X.ndim == 2 and X.size > 0 and X.dtype in dtypes and X.flags.aligned
-    return plain and validation.is_finite(X)
+    return plain and is_finite(X)
 
 
-def is_ready_labels(y, n_rows):
-    """Whether y is one whole number, or truth value, for each row."""
-    return type(y) is np.ndarray and y.shape == (n_rows,) and y.dtype.kind in "iub"
+def check_size(value, name):
+    """Refuse whole numbers that fit into no machine word, and others that are no float."""
+    if isinstance(value, Integral):
+        if abs(value) > np.iinfo(np.int64).max:
+            raise ValueError(f"{name} must lie within 64 bits; got {shown(value)}.")
+    elif not isinstance(value, (float, np.floating)):
+        validation.check_real(value, name)
 
 
 @contextmanager
@@ -188,16 +246,6 @@ def restored_on_failure(estimator):
             del vars(estimator)[name]
         vars(estimator).update(before)
         raise
-
-
-def has_columns(y):
-    """Whether y is soft labels: two-dimensional, with more than one column."""
-    if not hasattr(y, "ndim"):
-        try:
-            y = np.asarray(y)
-        except ValueError:
-            return False
-    return y.ndim == 2 and y.shape[1] > 1 and not sp.issparse(y)
 
 
 def classes_and_codes(y):
@@ -215,22 +263,6 @@ def classes_and_codes(y):
     if len(classes) < len(present):
         place = (np.cumsum(present) - 1)[place]
     return (classes + low).astype(y.dtype), place
-
-
-def codes_of(y, classes, name, known):
-    """Places of labels in the sorted classes; refused if one is not there."""
-    unknown = ~np.isin(y, classes)
-    if unknown.any():
-        i = int(np.argmax(unknown))
-        raise ValueError(
-            f"{name} has the label {y.tolist()[i]!r} (row {i}), which is not among those of {known}."
-        )
-    return np.searchsorted(classes, y)
-
-
-def checked_structure(X):
-    """Refuse a corrupt sparse matrix before anyone indexes by it; all other checks are scikit-learn's."""
-    return validation.check_rows(X) if sp.issparse(X) else X
 
 
 def for_kernels(X):

@@ -17,6 +17,7 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
 from .. import parallel, solvers, validation
+from ..arrays import check_memory, shown
 from ..solvers import prox_newton
 from .logistic_regression import LogisticRegression, centred, penalise, seed_of, weight_of_rows
 
@@ -199,9 +200,14 @@ def _alphas(objective, Cs, n_alphas, eps, l1_ratio):
             raise ValueError(f"Cs must be a list of at least one positive, finite number; {what}.")
         return 1.0 / (np.sort(Cs) * objective.total_weight)
     if not isinstance(n_alphas, Integral) or n_alphas < 1:
-        raise ValueError(f"n_alphas must be an int of at least 1; got {n_alphas!r}.")
-    if not 0 < eps < 1:
-        raise ValueError(f"eps must lie between 0 and 1, the smallest alpha over the largest; got {eps!r}.")
+        raise ValueError(f"n_alphas must be an int of at least 1; got {shown(n_alphas)}.")
+    check_memory(
+        8 * int(n_alphas) * objective.shape[0] * objective.K, f"coefficients for n_alphas={shown(n_alphas)}"
+    )
+    if not 0 < validation.check_real(eps, "eps") < 1:
+        raise ValueError(
+            f"eps must lie between 0 and 1, the smallest alpha over the largest; got {shown(eps)}."
+        )
     with parallel.one_blas_thread:
         largest = (
             (1.0 + 1e-10) * prox_newton.l1_max(objective) / max(l1_ratio, _NEARLY_ALL)

@@ -300,13 +300,7 @@ class LogisticRegression(LinearClassifier, LinearClassifierMixin):  # the mixin:
         """Zeros, or where the last fit ended."""
         theta = np.zeros(objective.shape)
         if self.warm_start and hasattr(self, "coef_"):
-            wanted = (objective.K, objective.n_features)
-            if self.coef_.shape != wanted:
-                raise ValueError(
-                    f"With warm_start, fitting starts from coef_, whose shape is {self.coef_.shape}; this "
-                    f"data needs {wanted}. Use warm_start=False, or clone the estimator."
-                )
-            theta[...] = self._theta(np.float64)
+            theta[...] = self._theta_to_start_from((objective.K, objective.n_features), np.float64)
             if not self.fit_intercept:
                 theta[-1] = 0.0
         return theta

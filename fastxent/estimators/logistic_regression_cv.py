@@ -27,6 +27,7 @@ from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, proces
 from sklearn.utils.validation import _check_method_params, check_is_fitted
 
 from .. import parallel, solvers, validation
+from ..arrays import as_native, check_memory, shown
 from ..objective import MIN_PIECE, work
 from . import compatibility
 from .base import for_kernels, restored_on_failure
@@ -285,10 +286,11 @@ class LogisticRegressionCV(LogisticRegression):
 
     def _check_Cs(self):
         if isinstance(self.Cs, Integral):
+            check_memory(8 * self.Cs, f"{self.Cs} values of C")
             return np.logspace(-4, 4, self.Cs)
-        Cs = np.array(self.Cs, dtype=np.float64)
+        Cs = as_native(self.Cs, "Cs", np.float64)
         if Cs.ndim != 1 or Cs.size == 0:
-            raise ValueError(f"Cs must be an int or a list of at least one number; got {self.Cs!r}.")
+            raise ValueError(f"Cs must be an int or a list of at least one number; got {shown(self.Cs)}.")
         bad = np.flatnonzero(~(Cs > 0))
         if bad.size:
             raise ValueError(f"Cs must be positive; Cs[{bad[0]}] is {Cs[bad[0]]}.")
@@ -321,7 +323,10 @@ class LogisticRegressionCV(LogisticRegression):
         strata = labels if target.ndim == 1 else target.argmax(axis=1)
         rows = np.arange(X.shape[0])
         splits = check_cv(self.cv, strata, classifier=True).split(X, strata, **split_params)
-        folds = [(rows[train], rows[test]) for train, test in splits]
+        try:
+            folds = [(rows[train], rows[test]) for train, test in splits]
+        except IndexError as error:
+            raise ValueError(f"cv gave what are no rows of X: {error}.") from error
         for number, fold in enumerate(folds):
             for part, name in zip(fold, ("training", "test"), strict=True):
                 if part.size == 0:
@@ -402,10 +407,11 @@ class LogisticRegressionCV(LogisticRegression):
         if not self._scores_by_loss():
             return self._get_scorer()(self, X, y, **score_params)
         check_is_fitted(self)
-        rows = self._check_held_out(X, y, self.classes_, self.coef_.dtype, "y")
+        theta = self._theta()
+        rows = self._check_held_out(X, y, np.asarray(self.classes_), theta.dtype)
         n_threads = validation.check_n_threads(self.n_threads)
         loss = self._held_out_loss(rows, len(self.classes_), n_threads, **score_params)
-        return -loss(self._theta(self.coef_.dtype))
+        return -loss(theta)
 
     def get_metadata_routing(self):
         """Which metadata go to the splitter, and which to the scorer.

@@ -480,13 +480,7 @@ class SGDClassifier(LinearClassifier):
         """What is given, zeros, or where the last fit ended."""
         theta = np.zeros((X.shape[1] + 1, 1 if len(classes) == 2 else len(classes)), X.dtype)
         if self.warm_start and hasattr(self, "coef_"):
-            wanted = (theta.shape[1], X.shape[1])
-            if self.coef_.shape != wanted:
-                raise ValueError(
-                    f"With warm_start, training starts from coef_, whose shape is {self.coef_.shape}; this data "
-                    f"needs {wanted}. Use warm_start=False, or clone the estimator."
-                )
-            theta[...] = self._theta(X.dtype)
+            theta[...] = self._theta_to_start_from((theta.shape[1], X.shape[1]), X.dtype)
         for name, given, target in (
             ("coef_init", coef_init, theta[:-1].T),
             ("intercept_init", intercept_init, theta[-1]),

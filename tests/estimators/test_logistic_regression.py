@@ -386,7 +386,7 @@ def test_more_classes_than_rows():
         (["spam"] * 4, "only one class: 'spam'"),
         ([0.1, 0.2, 0.7, 1.5], "[Uu]nknown label type: continuous"),
         ([0, 1, 0], "inconsistent numbers of samples"),
-        ([[0.5, 0.4], [0.5, 0.5], [1, 0], [0, 1]], "row 0 of target sums to 0.9"),
+        ([[0.5, 0.4], [0.5, 0.5], [1, 0], [0, 1]], "row 0 of y sums to 0.9"),
         ([[-1, 2], [0.5, 0.5], [1, 0], [0, 1]], "negative"),
         ([0, 1, np.nan, 1], "NaN"),
     ],

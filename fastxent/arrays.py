@@ -1,0 +1,122 @@
+"""One array from outside: numbers, in a layout that the kernels read, finite.
+
+The bottom of the trust boundary (see :mod:`fastxent.validation`): what is asked of every array, whatever it stands
+for.
+"""
+
+import math
+import os
+
+import numpy as np
+import scipy.sparse as sp
+
+from . import kernels
+
+NUMERIC_KINDS = "biuf"
+_SEARCH_BLOCK = 1 << 20
+_LOOK = 1 << 23  # entries looked at between two chances for Ctrl-C
+_SHOWN = 80  # characters of a value in a message
+
+
+def as_native(values, name, dtype=None):
+    """An aligned float32 or float64 ndarray in native byte order, from anything real and array-like."""
+    values = plain_array(values, name)
+    if values.dtype.kind not in NUMERIC_KINDS:
+        raise TypeError(
+            f"{name} must hold real numbers; got dtype {values.dtype}. "
+            f"Convert it first, e.g. {name}.astype(float)."
+        )
+    if dtype is None:
+        dtype = float_type(values.dtype)
+    if values.dtype != dtype or not values.flags.aligned:
+        # a long double past the range becomes inf, which is refused where it matters
+        with np.errstate(over="ignore"):
+            values = np.array(values, dtype=dtype)
+    return values
+
+
+def float_type(dtype):
+    """What numbers of a dtype are computed in: float32 stays, all others become float64."""
+    return np.float32 if dtype.type is np.float32 else np.float64
+
+
+def plain_array(values, name):
+    """An ndarray of any dtype; sparse and masked arrays, and what has no one shape, are refused."""
+    if type(values) is np.ndarray:
+        return values
+    if sp.issparse(values):
+        raise TypeError(f"{name} must be a dense array; got a sparse one. Use {name}.toarray().")
+    if is_masked(values):
+        raise ValueError(
+            f"{name} is a masked array, whose masked entries would be silently used. "
+            f"Fill them, e.g. {name}.filled(0), or drop their rows."
+        )
+    try:
+        return np.asarray(values)
+    except (ValueError, OverflowError) as error:
+        raise ValueError(
+            f"{name} cannot be made into an array, its rows may differ in length: {error}"
+        ) from error
+
+
+def is_masked(values):
+    """Whether values are a masked array, or a list of such: NumPy would forget the masks without a word."""
+    if isinstance(values, np.ma.MaskedArray):
+        return True
+    return isinstance(values, (list, tuple)) and any(isinstance(row, np.ma.MaskedArray) for row in values)
+
+
+def check_finite(values, name, advice="Drop or impute such entries first."):
+    """Refuse NaN and infinity, naming the first. One pass over the array when all is well."""
+    position = first_nonfinite(values)
+    if position is not None:
+        where = ", ".join(map(str, position))
+        raise ValueError(f"{name} must be finite; {name}[{where}] is {values[position]}. {advice}")
+
+
+def first_nonfinite(values):
+    """The index of the first entry, in row order, that is NaN or infinite, or None."""
+    if is_finite(values):
+        return None
+    step = max(1, _SEARCH_BLOCK // max(1, math.prod(values.shape[1:])))
+    for start in range(0, values.shape[0], step):
+        bad = ~np.isfinite(values[start : start + step])
+        if bad.any():
+            first = np.unravel_index(np.argmax(bad), bad.shape)
+            return (int(first[0]) + start, *(int(i) for i in first[1:]))
+    return None
+
+
+def is_finite(values):
+    """Whether no entry is NaN or infinite."""
+    if values.dtype not in (np.float32, np.float64):
+        return bool(np.isfinite(values).all())
+    return math.isfinite(largest(values))
+
+
+def largest(values):
+    """The largest absolute value in an array of float32 or float64, 0.0 in an empty one; infinite or NaN if one is."""
+    flat = values.ravel(order="K")
+    parts = (
+        kernels.largest(flat, start, min(start + _LOOK, flat.size)) for start in range(0, flat.size, _LOOK)
+    )
+    return max(parts, key=lambda part: (math.isnan(part), part), default=0.0)
+
+
+def check_memory(size, what):
+    """Refuse what, by its size in bytes alone, this machine cannot hold: a shape may claim anything."""
+    if hasattr(os, "sysconf"):
+        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        if size > memory:
+            raise ValueError(
+                f"The {what} would take {shown(size // 10**9)} GB, and this machine has {memory // 10**9} GB."
+            )
+
+
+def shown(value):
+    """A value as messages show it: not too long, and whatever it is."""
+    try:
+        text = repr(value)
+    except Exception:  # Python refuses to write out very long integers; objects of others may do anything
+        text = f"a value of type {type(value).__name__}"
+    return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 4]} ..."

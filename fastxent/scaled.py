@@ -1,0 +1,83 @@
+"""Numbers of any size, for weights: float64 values with an exponent each, and floats without a scale.
+
+A weight may be anything from 5e-324 to 1.8e308, and a row's is multiplied by its class's. Such products leave the range
+of float64, although only their ratios matter. As mantissas and exponents they cannot:
+
+    s = m 2^e,  1/2 <= m < 1:      s w = (m_s m_w) 2^(e_s + e_w)
+
+and where floats are wanted, one power of two is taken out of all of them, which changes no digit of any.
+"""
+
+import numpy as np
+
+_ZERO = -(1 << 24)  # exponent of zero: below all others, and below their sums
+_LEAST = np.nextafter(0.0, 1.0)
+_MODERATE = 2.0**400
+
+
+class Scaled:
+    """Numbers >= 0: an array of values times two to the power of exponents.
+
+    >>> tiny = Scaled(np.array([1e-200, 3e-200, 0.0]))
+    >>> (tiny * tiny).floats()
+    (array([0.14647862, 1.31830761, 0.        ]), -1326)
+    """
+
+    def __init__(self, values, exponent=0):
+        self.mantissa, own = np.frexp(values)
+        self.exponent = np.where(self.mantissa == 0.0, _ZERO, own + exponent).astype(np.int32, copy=False)
+
+    def __getitem__(self, place):
+        return Scaled(self.mantissa[place], self.exponent[place])
+
+    def __mul__(self, other):
+        return Scaled(self.mantissa * other.mantissa, self.exponent + other.exponent)
+
+    def inverse(self):
+        """One over each; of zero, zero."""
+        inverse = np.divide(1.0, self.mantissa, out=np.zeros_like(self.mantissa), where=self.mantissa > 0.0)
+        return Scaled(inverse, -self.exponent)
+
+    def floats(self):
+        """Floats, the largest in [1, 2), and the exponent of the power of two that was taken out of them."""
+        top = int(self.exponent.max()) - 1
+        return (self.without(top), top) if top >= _ZERO else (self.mantissa, 0)
+
+    def without(self, exponent):
+        """Each over 2**exponent, as floats. What is positive stays so, even below the range."""
+        floats = ldexp(self.mantissa, self.exponent - exponent)
+        return np.maximum(floats, _LEAST, out=floats, where=self.mantissa > 0.0)
+
+    def sums(self, groups, n_groups):
+        """The sums over groups, whose numbers 0..n_groups-1 come one for each entry."""
+        top = np.full(n_groups, _ZERO, np.int32)
+        np.maximum.at(top, groups, self.exponent)
+        return Scaled(np.bincount(groups, self.without(top[groups]), n_groups), top)
+
+
+def floats_of(values):
+    """What ``Scaled(values).floats()`` gives, sooner, and without a copy of what has no scale."""
+    largest = float(values.max())
+    top = int(np.frexp(largest)[1]) - 1
+    if top == 0 or largest == 0.0:
+        return values, 0
+    floats = values * 2.0**-top if -1000 < top < 1000 else np.ldexp(values, -top)
+    if top > 0:
+        np.maximum(floats, _LEAST, out=floats, where=values > 0.0)
+    return floats, top
+
+
+def is_moderate(values):
+    """Whether products of two such numbers, and one over each, are floats."""
+    return smallest(values) >= 1.0 / _MODERATE and float(values.max()) <= _MODERATE
+
+
+def smallest(values):
+    """The smallest positive number among them; infinite if there is none."""
+    return float(np.min(values, where=values > 0.0, initial=np.inf))
+
+
+def ldexp(value, exponent):
+    """value * 2**exponent, infinite or zero beyond the range of its dtype."""
+    with np.errstate(over="ignore", under="ignore"):
+        return np.ldexp(value, exponent)

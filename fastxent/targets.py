@@ -1,0 +1,191 @@
+"""What is wanted of the rows, and how much each counts: labels or soft labels, weights, label smoothing.
+
+The loss of row i is s_i sum_k w_k t_ik nll_ik, with t_i the distribution that its label, or soft label, stands for,
+smoothed. This is the one place where weights of rows and of classes meet, and where they lose their scale: kernels and
+solvers see weights whose largest is near 1, and a mean needs no more than their ratios.
+"""
+
+import operator
+from copy import copy
+from functools import reduce
+
+import numpy as np
+
+from .scaled import Scaled, floats_of, is_moderate, ldexp, smallest
+
+_SINGLE = 2.0**-96  # of the largest weight: times a probability, that is still a number in single precision
+_DOUBLE = (
+    2.0**-300
+)  # of the largest class weight: times a weight of a row, that is still one in double precision
+_BLOCK = 1 << 18  # entries of soft labels weighted at a time
+
+
+class Targets:
+    """Labels or soft labels of rows, and their weights without a scale.
+
+    Parameters
+    ----------
+    target : ndarray
+        intp codes (n,) in 0..n_classes-1, or soft labels (n, n_classes), float32 or float64 in C order.
+    n_classes : int
+    sample_weight : float64 (n,), optional
+        Not negative, of any size.
+    class_weight : float64 (n_classes,) or Scaled, optional
+        The same.
+    smoothing : float in [0, 1]
+    folded : bool
+        Whether class weights become part of soft labels and of row weights, as they always do of labels: S is then the
+        sum of what the rows weigh.
+    by_row : bool
+        Whether each row's weight loses a scale of its own, for results by row: ``exponent`` is an array then.
+
+    Attributes
+    ----------
+    target, n_classes, row_weight, class_weight, smoothing
+        As the kernels take them: `arguments`. Class weights of labels without smoothing are in row_weight. None is a
+        weight of 1 for all.
+    exponent : int, or ndarray (n,)
+        The weights are row_weight * class_weight * 2**exponent.
+    """
+
+    def __init__(
+        self,
+        target,
+        n_classes,
+        sample_weight=None,
+        class_weight=None,
+        smoothing=0.0,
+        *,
+        folded=False,
+        by_row=False,
+    ):
+        self.target, self.n_classes, self.smoothing, self.class_weight = target, n_classes, smoothing, None
+        self._class_range, of_classes = 1.0, 0
+        own = counted = None  # what the classes make of a row's weight: for the kernels, and in S
+        if class_weight is not None:
+            if not isinstance(class_weight, Scaled):
+                class_weight = Scaled(class_weight)
+            counted = own = _of_labels(class_weight, target) if target.ndim == 1 else None
+            if target.ndim == 2 or smoothing > 0.0:
+                own, (floats, of_classes) = None, class_weight.floats()
+                self._class_range = min(1.0, smallest(floats))
+                if folded or self._class_range < _DOUBLE:
+                    own, of_classes = self._fold(class_weight), 0
+                    counted = own if folded else counted
+                else:
+                    self.class_weight = floats
+        if by_row:
+            weights = _product(np.ones(len(target)) if sample_weight is None else sample_weight, own)
+            self.row_weight, self.exponent = weights.mantissa, weights.exponent + of_classes
+            return
+        self.row_weight, of_rows = _floats(sample_weight, own)
+        self.exponent = of_rows + of_classes
+        mass, of_mass = (self.row_weight, of_rows) if counted is own else _floats(sample_weight, counted)
+        self._sum = float(len(target) if mass is None else np.sum(mass)), of_mass - self.exponent
+
+    def _fold(self, class_weight):
+        """Turn the targets into soft labels with the class weights in them; return what each row of them weighs."""
+        n, K = len(self.target), self.n_classes
+        soft = np.empty((n, K), np.float64 if self.target.ndim == 1 else self.target.dtype)
+        mass, exponent = np.empty(n), np.empty(n, np.int32)
+        for first in range(0, n, max(1, _BLOCK // K)):
+            rows = slice(first, first + max(1, _BLOCK // K))
+            weighted = Scaled(self._smoothed(rows)) * class_weight
+            exponent[rows] = weighted.exponent.max(axis=1)
+            shares = weighted.without(exponent[rows, np.newaxis])
+            mass[rows] = shares.sum(axis=1)
+            soft[rows] = _distributions(shares, mass[rows])
+        self.target, self.smoothing = soft, 0.0
+        return Scaled(mass, exponent)
+
+    def _smoothed(self, rows):
+        target = self.target[rows]
+        T = np.eye(self.n_classes)[target] if target.ndim == 1 else target.astype(np.float64)
+        return (1.0 - self.smoothing) * T + self.smoothing / self.n_classes
+
+    @property
+    def arguments(self):
+        """What the kernels are told."""
+        return self.target, self.n_classes, self.row_weight, self.class_weight, self.smoothing
+
+    @property
+    def total(self):
+        """S * 2**-exponent: S is the sum of s_i w_{y_i}, or for soft labels of s_i."""
+        return float(ldexp(*self._sum))
+
+    def scale(self, reduction):
+        """What sums of losses by these weights are to be multiplied by: for the mean one over S, zero if S is."""
+        if reduction == "none":
+            return 1.0
+        if reduction == "sum":
+            return float(ldexp(1.0, self.exponent))
+        total, exponent = self._sum
+        return float(ldexp(1.0 / total, -exponent)) if total > 0.0 else 0.0
+
+    @property
+    def fit_single(self):
+        """Whether single precision holds the weights."""
+        rows = 1.0 if self.row_weight is None else min(1.0, smallest(self.row_weight))
+        return rows * self._class_range >= _SINGLE
+
+    def astype(self, dtype):
+        """The same, with soft labels in a dtype."""
+        if self.target.ndim == 1 or self.target.dtype == dtype:
+            return self
+        other = copy(self)
+        other.target = self.target.astype(dtype)
+        return other
+
+    def masses(self):
+        """s_i times the sum of the row's (weighted, smoothed) targets, float64 (n,): what its curvature weighs."""
+        target, weights = self.target, self.class_weight
+        mass = np.ones(len(target)) if self.row_weight is None else self.row_weight.copy()
+        if target.ndim == 1 and weights is None:
+            return mass
+        weights = np.ones(self.n_classes) if weights is None else weights
+        own = weights[target] if target.ndim == 1 else np.asarray(target, np.float64) @ weights
+        return mass * ((1.0 - self.smoothing) * own + self.smoothing * weights.mean())
+
+    def distributions(self, rows):
+        """The targets of a slice of the rows as distributions over the classes, float64: weighted, smoothed, divided
+        by their sum."""
+        T = self._smoothed(rows)
+        if self.class_weight is not None:
+            T *= self.class_weight
+        return _distributions(T, T.sum(axis=1))
+
+    def take(self, rows, share=None):
+        """Those of some rows, their weights multiplied by `share`."""
+        weight = None if self.row_weight is None else self.row_weight[rows]
+        if share is not None:
+            weight = share if weight is None else share * weight
+        return Targets(self.target[rows], self.n_classes, weight, self.class_weight, self.smoothing)
+
+
+def _of_labels(class_weight, labels):
+    """The weight of each label's class; as floats, which is sooner, where no product with them can leave the range."""
+    floats = ldexp(class_weight.mantissa, class_weight.exponent)
+    return floats[labels] if is_moderate(floats) else class_weight[labels]
+
+
+def _floats(sample_weight, own):
+    """The product of two weights that each row has, or None; floats and what was taken out of them, as of a Scaled."""
+    if sample_weight is None and own is None:
+        return None, 0
+    if own is None:
+        return floats_of(sample_weight)
+    if isinstance(own, np.ndarray) and (sample_weight is None or is_moderate(sample_weight)):
+        return floats_of(own if sample_weight is None else sample_weight * own)
+    return _product(sample_weight, own).floats()
+
+
+def _product(*weights):
+    """The product of weights that each row has, or None."""
+    given = [weight for weight in weights if weight is not None]
+    return reduce(operator.mul, [w if isinstance(w, Scaled) else Scaled(w) for w in given])
+
+
+def _distributions(shares, mass):
+    even = np.full_like(shares, 1.0 / shares.shape[1])
+    mass = mass[:, np.newaxis]
+    return np.divide(shares, mass, out=even, where=mass > 0.0)
