@@ -18,8 +18,10 @@ from ..prediction import predict
 from . import diagnosis, inputs
 from .callbacks import CallbackSupportMixin
 from .inputs import has_columns
+from .soft_labels import class_names, soft_labels
 
 DTYPES = (np.float64, np.float32)
+OBJECTIVE = "training objective", "objective: mean log loss + penalty (nats)"  # for LossCurveDisplay
 _EDITED = "It was edited, or the file it came from is damaged: fit again, or set it right."
 
 
@@ -53,9 +55,10 @@ class LinearClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         """X as the kernels take it, codes or soft labels, and the classes: those given, or all there are."""
         X = self._validated(X, reset=reset, n_rows=validation.count_rows(y))
         if has_columns(y):
-            K = np.shape(y)[1] if classes is None else len(classes)
-            target = inputs.soft_labels(y, X.shape[0], K, X.dtype)
-            classes = np.arange(K) if classes is None else classes
+            if classes is None:
+                names = class_names(y, "y")
+                classes = np.arange(np.shape(y)[1]) if names is None else names
+            target = soft_labels(y, X.shape[0], classes, X.dtype)
         else:
             y = inputs.labels(y, X.shape[0])
             found = classes_and_codes(y)
@@ -84,7 +87,7 @@ class LinearClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         X_name, y_name = names
         X = self._validated(X, dtype=dtype, reset=False, n_rows=validation.count_rows(y), name=X_name)
         if has_columns(y):
-            return for_kernels(X), inputs.soft_labels(y, X.shape[0], len(classes), dtype, y_name)
+            return for_kernels(X), soft_labels(y, X.shape[0], classes, dtype, y_name)
         y = inputs.labels(y, X.shape[0], y_name)
         return for_kernels(X), inputs.codes_of(y, classes, y_name, "the training data")
 
@@ -194,9 +197,39 @@ class LinearClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
 
     def predict(self, X):
         """The likeliest label of each row, of shape (n,)."""
-        logits = self.decision_function(X)
-        best = (logits > 0).astype(np.intp) if logits.ndim == 1 else logits.argmax(axis=1)
+        best = self._likeliest(X)
         return np.asarray(self.classes_)[best]
+
+    def _likeliest(self, X):
+        """The place in ``classes_`` of each row's likeliest label."""
+        logits = self.decision_function(X)
+        return (logits > 0).astype(np.intp) if logits.ndim == 1 else logits.argmax(axis=1)
+
+    def score(self, X, y, sample_weight=None):
+        """Accuracy: the share of rows whose label is predicted; under soft labels, the share to be expected.
+
+        A row whose label has the distribution t counts t_k where class k is predicted: what its label, drawn from t,
+        would count in the mean. Distributions that are certain of one class count as that label does.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n, d)
+        y : array-like of shape (n,), or (n, K)
+            Labels, or soft labels: each row a distribution over ``classes_``. The columns of a frame are found by
+            their names.
+        sample_weight : array-like of shape (n,) or None
+            Weights of rows.
+
+        Returns
+        -------
+        float
+        """
+        if not has_columns(y):
+            return super().score(X, y, sample_weight)
+        best = self._likeliest(X)
+        target = soft_labels(y, len(best), np.asarray(self.classes_), np.float64)
+        sample_weight = validation.check_sample_weight(sample_weight, len(best), all_zero=False)
+        return float(np.average(target[np.arange(len(best)), best], weights=sample_weight))
 
     def sparsify(self):
         """Store ``coef_`` as a CSR matrix, which L1 can make much smaller; prediction goes on as before."""

@@ -36,7 +36,7 @@ def features(estimator, X, *, reset, dtype=None, n_rows=None, name="X"):
         What messages call X.
     """
     frame = is_frame(X)
-    columns = _column_names(X) if frame else None
+    columns = column_names(X) if frame else None
     checked = X
     if not sp.issparse(X):
         checked = _from_frame(X) if frame else plain_array(X, name)
@@ -72,7 +72,7 @@ def is_frame(X):
     return hasattr(X, "__dataframe__") or hasattr(X, "columns")
 
 
-def _column_names(frame):
+def column_names(frame):
     names = getattr(frame, "column_names", None)  # where `columns` are the columns themselves
     names = getattr(frame, "columns", None) if names is None else names
     return list(names)

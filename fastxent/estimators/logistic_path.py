@@ -10,6 +10,7 @@ for lambda = lambda_max down to eps lambda_max, evenly spaced in its logarithm
 """
 
 import warnings
+from functools import partial
 from numbers import Integral
 from typing import NamedTuple
 
@@ -19,6 +20,7 @@ from sklearn.exceptions import ConvergenceWarning
 from .. import parallel, solvers, validation
 from ..arrays import check_memory, shown
 from ..solvers import prox_newton
+from .callbacks import asks_to_stop, check_callback
 from .logistic_regression import LogisticRegression, centred, penalise, seed_of, weight_of_rows
 
 _NEARLY_ALL = (
@@ -44,7 +46,9 @@ class LogisticPath(NamedTuple):
     n_iters : ndarray of shape (M,)
     converged : bool ndarray of shape (M,)
     classes : ndarray
-        The labels, sorted.
+        The labels, as ``LogisticRegression.classes_``.
+    solvers : ndarray of str of shape (M,)
+        The solver of each fit, as ``LogisticRegression.solver_``.
     """
 
     Cs: np.ndarray
@@ -56,6 +60,7 @@ class LogisticPath(NamedTuple):
     n_iters: np.ndarray
     converged: np.ndarray
     classes: np.ndarray
+    solvers: np.ndarray
 
 
 def logistic_path(
@@ -76,6 +81,7 @@ def logistic_path(
     max_iter=1000,
     random_state=None,
     n_threads=None,
+    callback=None,
 ):
     r"""Coefficients of logistic regression for many strengths of the penalty.
 
@@ -110,11 +116,15 @@ def logistic_path(
     fit_intercept, class_weight, solver, tol, max_iter, random_state, n_threads
         As in :class:`LogisticRegression`.
     sample_weight : array-like of shape (n,) or None, default=None
+    callback : callable or None, default=None
+        Called after every iteration of every fit with the last entries of its history, as by
+        ``LogisticRegression.fit``, and with its ``alpha`` and ``C``, as a dict. If what it returns is true, that one
+        fit ends there, and the next begins.
 
     Returns
     -------
     LogisticPath
-        A named tuple (Cs, alphas, coefs, intercepts, objectives, gaps, n_iters, converged, classes).
+        A named tuple (Cs, alphas, coefs, intercepts, objectives, gaps, n_iters, converged, classes, solvers).
 
     Raises
     ------
@@ -145,6 +155,7 @@ def logistic_path(
         penalty_groups=penalty_groups,
     )
     model._validate_params()
+    check_callback(callback)
     n_threads = validation.check_n_threads(n_threads)
     X, target, classes = model._check_rows(X, y)
     sample_weight = validation.check_sample_weight(sample_weight, X.shape[0], all_zero=False)
@@ -157,16 +168,19 @@ def logistic_path(
     M, (d1, K) = len(alphas), objective.shape
     coefs, intercepts = np.empty((M, K, d1 - 1), X.dtype), np.empty((M, K), X.dtype)
     objectives, gaps, n_iters, converged = np.empty(M), np.empty(M), np.empty(M, np.int32), np.empty(M, bool)
+    names = []
     theta = objective.initial()
     troubles = []
     for i, alpha in enumerate(alphas):
-        penalise(objective, 1.0 / (alpha * objective.total_weight), l1_ratio)
+        C = 1.0 / (alpha * objective.total_weight)
+        penalise(objective, C, l1_ratio)
         result = solvers.solve(
             objective,
             theta,
             solver=solver,
             tol=tol,
             max_iter=max_iter,
+            callback=partial(_after_iteration, callback, alpha=float(alpha), C=float(C)),
             row_weight=row_weight,
             random_state=seed,
         )
@@ -176,7 +190,8 @@ def logistic_path(
         coefs[i], intercepts[i] = rounded[:-1].T, rounded[-1]
         objectives[i], gaps[i], n_iters[i] = result.value, result.history["gap"][-1], result.n_iter
         trouble = model._trouble(result, objective, target, sample_weight)
-        converged[i] = trouble is None
+        converged[i] = result.converged and trouble is None
+        names.append(result.solver)
         if trouble is not None:
             troubles.append((i, trouble))
     if troubles:
@@ -187,7 +202,13 @@ def logistic_path(
             stacklevel=2,
         )
     Cs = 1.0 / (alphas * objective.total_weight)
-    return LogisticPath(Cs, alphas, coefs, intercepts, objectives, gaps, n_iters, converged, classes)
+    return LogisticPath(
+        Cs, alphas, coefs, intercepts, objectives, gaps, n_iters, converged, classes, np.array(names)
+    )
+
+
+def _after_iteration(callback, theta, history, **which):
+    return asks_to_stop(callback, history, **which)
 
 
 def _alphas(objective, Cs, n_alphas, eps, l1_ratio):

@@ -13,10 +13,12 @@ from sklearn.utils.metaestimators import available_if
 from .. import validation
 from ..objective import Objective
 from ..rows import without_duplicates
-from .base import LinearClassifier, for_kernels, restored_on_failure
-from .callbacks import IterationTasks, context_of
+from .base import OBJECTIVE, LinearClassifier, for_kernels, restored_on_failure
+from .callbacks import IterationTasks, check_callback, context_of
 from .continuation import has_been_scored, recalled, remembered
 from .history import extended
+from .inputs import has_columns
+from .soft_labels import named_classes, same_classes
 from .watch import Patience, Watch
 
 _OPTIMIZERS = {"sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamw", "ftrl", "svrg"}
@@ -72,7 +74,8 @@ class SGDClassifier(LinearClassifier):
         orders depend on ``random_state`` and on what the rows hold, not on where they stand in X: the same rows in
         another order lead to the same model.
     verbose : int, default=0
-        Whether to print a line for every epoch.
+        Whether to log a line for every epoch: by ``logging``, to the logger "fastxent" at level INFO. Where no handler
+        takes such lines, they go to stderr.
     random_state : int, RandomState instance or None, default=None
         For the order of rows and the held-out rows.
     learning_rate : str, default='auto'
@@ -293,10 +296,12 @@ class SGDClassifier(LinearClassifier):
         ------
         ValueError, TypeError
             For input that cannot be used, and if the descent diverges. The estimator is left as it was, as it is
-            by an interrupt.
+            by an interrupt, or by an error in the callback.
         """
         with restored_on_failure(self):
-            return self._fit(X, y, coef_init, intercept_init, sample_weight, eval_set, callback)
+            return self._fit(
+                X, y, coef_init, intercept_init, sample_weight, eval_set, check_callback(callback)
+            )
 
     @available_if(_takes_pieces)
     @_fit_context(prefer_skip_nested_validation=True)
@@ -311,7 +316,8 @@ class SGDClassifier(LinearClassifier):
         ----------
         X, y, sample_weight : as in ``fit``
         classes : array-like of shape (K,)
-            All labels that will ever come; needed at the first call.
+            All labels that will ever come; needed at the first call, unless y is soft labels, which tell how many
+            there are. The columns of an array of soft labels are those of ``classes``, in their order.
         eval_set : tuple (X, y) or None
             Validation rows to be measured after this call. When the score has not improved for
             ``n_iter_no_change`` calls, the best weights come back, and further calls change nothing.
@@ -418,7 +424,7 @@ class SGDClassifier(LinearClassifier):
                 "early_stopping should be False with partial_fit, unless it is given an eval_set: it holds out no rows."
             )
         options = self._options()
-        X, target, classes = self._check_piece(X, y, self._classes_of_pieces(classes))
+        X, target, classes = self._check_piece(X, y, self._classes_of_pieces(classes, y))
         sample_weight = _check_sample_weight(sample_weight, X.shape[0])
         class_weight = self._check_class_weight(classes, target, sample_weight)
         rows = _rows_that_count(classes, target, sample_weight, class_weight, at_least=1)
@@ -450,6 +456,10 @@ class SGDClassifier(LinearClassifier):
         self._remembered_ = remembered(self, options, training, patience)
         return self
 
+    def _history_quantities(self):
+        """What ``history_["loss"]`` measures: full-batch descent and SVRG know the objective itself."""
+        return {"loss": OBJECTIVE} if self.batch_size is None or self.optimizer == "svrg" else {}
+
     # What comes in ------------------------------------------------------------------------------------
 
     def _options(self):
@@ -471,19 +481,21 @@ class SGDClassifier(LinearClassifier):
         # Entries that stand twice would count wrongly as two.
         return without_duplicates(X), target, classes
 
-    def _classes_of_pieces(self, classes):
-        """All labels there will be: ``classes_``, or at the first call the argument."""
+    def _classes_of_pieces(self, classes, y):
+        """All labels there will be: ``classes_``, or at the first call the argument; None if soft labels y tell."""
         known = getattr(self, "classes_", None)
         if classes is None and known is None:
+            if has_columns(y):
+                return None
             raise ValueError(
-                "classes must be passed on the first call to partial_fit: all labels there will be."
+                "classes must be passed on the first call to partial_fit: an array of all labels that will ever come."
             )
-        name, found = ("classes", np.unique(classes)) if known is None else ("classes_", np.asarray(known))
+        name, found = ("classes", named_classes(classes, y)) if known is None else ("classes_", np.asarray(known))
         if found.ndim != 1 or len(np.unique(found)) < max(2, len(found)):
             raise ValueError(f"{name} must name at least 2 classes, each once; got {found.tolist()}.")
-        if classes is not None and not np.array_equal(np.unique(classes), np.sort(found)):
+        if classes is not None and not same_classes(classes, found, y):
             raise ValueError(
-                f"classes={np.unique(classes).tolist()} is not what it was at the first call: {found.tolist()}."
+                f"classes={named_classes(classes, y).tolist()} is not what it was at the first call: {found.tolist()}."
             )
         return found
 
@@ -493,10 +505,7 @@ class SGDClassifier(LinearClassifier):
         if hasattr(self, "coef_"):
             single = getattr(self.coef_, "dtype", np.dtype(float)).type is np.float32
             dtype = np.dtype(np.float32 if single else np.float64)
-        ordered = np.argsort(classes)
-        reset = not hasattr(self, "n_features_in_")
-        X, target, _ = self._check_rows(X, y, classes[ordered], reset, dtype)
-        return X, target if target.ndim == 2 else ordered[target], classes
+        return self._check_rows(X, y, classes, not hasattr(self, "n_features_in_"), dtype)
 
     def _start(self, X, classes, coef_init, intercept_init):
         """What is given, zeros, or where the last fit ended."""

@@ -6,6 +6,8 @@ import warnings
 
 from sklearn.exceptions import ConvergenceWarning
 
+from ..log import tell
+
 _LOWER = 0.2  # what "adaptive" multiplies the step size by, and where it gives up
 _LOWEST = 1e-6
 _GROWTH = 4.0  # a loss so many times the best one, and the loss of no model at all, is no noise
@@ -121,7 +123,7 @@ class Watch:
         return True
 
     def report(self):
-        print("   ".join(f"{name} {values[-1]:.6g}" for name, values in self.history.items()))
+        tell("   ".join(f"{name} {values[-1]:.6g}" for name, values in self.history.items()))
 
     def ran_out(self, model):
         """All epochs are done."""

@@ -71,7 +71,7 @@ def solve(objective, theta0, *, tol, max_iter, callback=None, row_weight=None, r
 
     tol = max(tol, attainable(objective))
     rng = np.random.default_rng(random_state)
-    record = Recorder(objective, callback)
+    record = Recorder(objective, callback, "sgd")
     data, options, step = _prepare(objective, max_iter)
     training = Training(options, np.array(theta0, objective.dtype, order="C"))
     training.set_step(step)

@@ -419,9 +419,9 @@ def test_history_does_not_depend_on_the_clock(optimizer, batch_size, storage, mo
     assert_array_equal(quick.coef_, slow.coef_)
 
 
-def test_verbose_prints_every_epoch(data, capsys):
+def test_verbose_tells_of_every_epoch(data, caplog):
     SGDClassifier(verbose=1, max_iter=3, tol=None).fit(*data)
-    lines = capsys.readouterr().out.splitlines()
+    lines = caplog.messages
     assert len(lines) == 3 and "loss" in lines[-1] and "learning_rate" in lines[-1]
 
 
