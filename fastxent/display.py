@@ -104,7 +104,10 @@ class LossCurveDisplay:
         curves = [curves] if isinstance(curves, str) else list(curves)
         for entry in (x, *curves):
             if entry not in history:
-                raise ValueError(f"history_ has no entry {entry!r}; it has {', '.join(sorted(history))}.")
+                hint = " Fit with an eval_set to have it." if entry == "val_loss" else ""
+                raise ValueError(
+                    f"history_ has no entry {entry!r}; it has {', '.join(sorted(history))}.{hint}"
+                )
         quantities = getattr(estimator, "_history_quantities", dict)()
         name = type(estimator).__name__ if name is None else name
         display = cls(

@@ -154,5 +154,8 @@ def test_what_is_not_there_is_named(data):
     with pytest.raises(NotFittedError, match="not fitted"):
         LossCurveDisplay.from_estimator(SGDClassifier())
     model = SGDClassifier(max_iter=2, tol=None).fit(*data)
-    with pytest.raises(ValueError, match="no entry 'val_loss'; it has epoch, learning_rate, loss, seconds"):
+    with pytest.raises(
+        ValueError,
+        match="no entry 'val_loss'; it has epoch, learning_rate, loss, seconds. Fit with an eval_set",
+    ):
         LossCurveDisplay.from_estimator(model, curves=["val_loss"])

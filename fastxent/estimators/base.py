@@ -93,9 +93,11 @@ class LinearClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
 
     def _check_eval_set(self, eval_set, classes, dtype):
         """The same for the argument ``eval_set``, and its weights of rows, or None."""
-        if not isinstance(eval_set, (tuple, list)) or len(eval_set) not in (2, 3):
+        several = isinstance(eval_set, (tuple, list))
+        if not several or len(eval_set) not in (2, 3):
+            came = f"{len(eval_set)} things" if several else type(eval_set).__name__
             raise ValueError(
-                "eval_set must be a pair (X, y) of features and labels, or (X, y, sample_weight)."
+                f"eval_set must be a pair (X, y) of features and labels, or (X, y, sample_weight); got {came}."
             )
         X, y, sample_weight = (*eval_set, None)[:3]
         X, target = self._check_held_out(X, y, classes, dtype, ("eval_set's X", "eval_set's y"))
@@ -224,11 +226,14 @@ class LinearClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         -------
         float
         """
-        if not has_columns(y):
-            return super().score(X, y, sample_weight)
         best = self._likeliest(X)
-        target = soft_labels(y, len(best), np.asarray(self.classes_), np.float64)
+        classes = np.asarray(self.classes_)
         sample_weight = validation.check_sample_weight(sample_weight, len(best), all_zero=False)
+        if not has_columns(y):
+            from sklearn.metrics import accuracy_score  # slow to import
+
+            return float(accuracy_score(y, classes[best], sample_weight=sample_weight))
+        target = soft_labels(y, len(best), classes, np.float64)
         return float(np.average(target[np.arange(len(best)), best], weights=sample_weight))
 
     def sparsify(self):

@@ -99,7 +99,7 @@ def logistic_path(
     ----------
     X : {array-like, sparse matrix} of shape (n, d)
     y : array-like of shape (n,), or (n, K) with K >= 2
-        Labels of any kind, or soft labels.
+        Labels of any kind, or soft labels, as for :class:`LogisticRegression`.
     Cs : array-like of positive floats or None, default=None
         Inverse strengths to fit, in any order; they come back rising. None: ``n_alphas`` of them, evenly spaced in
         their logarithm, from the largest useful penalty to ``eps`` times that.

@@ -94,7 +94,8 @@ class LogisticRegression(LinearClassifier, LinearClassifierMixin):  # the mixin:
     Attributes
     ----------
     classes_ : ndarray of shape (K,)
-        The labels, sorted; 0..K-1 after fitting soft labels.
+        The labels, sorted. After fitting soft labels 0..K-1 or, if they were a frame, the names of its columns, in
+        their order.
     coef_ : ndarray of shape (K, d), or (1, d) for two classes
         In Fortran order, float32 if X was. A CSR matrix after ``sparsify``.
     intercept_ : ndarray of shape (K,) or (1,)
@@ -202,11 +203,12 @@ class LogisticRegression(LinearClassifier, LinearClassifierMixin):  # the mixin:
             arrays that are C- or F-contiguous, nor of CSR matrices of those.
         y : array-like of shape (n,), or (n, K) with K >= 2
             Labels of any kind (int, bool, string ...), or soft labels: each row a distribution over K
-            classes.
+            classes. The columns of a frame of soft labels are named by the classes.
         sample_weight : array-like of shape (n,) or None
             Weights of rows, not negative. A weight of zero leaves the row out, an integer weight repeats it.
         eval_set : tuple (X, y) or None
-            Rows on which ``history_["val_loss"]`` is measured after every iteration.
+            Rows on which ``history_["val_loss"]`` is measured after every iteration. The columns of a frame of soft
+            labels are found by their names.
         callback : callable or None
             Called after every iteration with the last entries of ``history_`` as a dict (of ``gap``, which some
             solvers know only later, the last that is known); if what it returns is true, fitting ends there.

@@ -211,7 +211,7 @@ class LogisticRegressionCV(LogisticRegression):
         X : {array-like, sparse matrix} of shape (n, d)
             float32 stays float32; everything else becomes float64.
         y : array-like of shape (n,), or (n, K) with K >= 2
-            Labels of any kind, or soft labels: each row a distribution over K classes.
+            Labels of any kind, or soft labels, as in :class:`LogisticRegression`.
         sample_weight : array-like of shape (n,) or None
             Weights of rows, not negative, for fitting and, unless metadata routing says otherwise, for
             scoring.
@@ -308,7 +308,7 @@ class LogisticRegressionCV(LogisticRegression):
             raise ValueError(f"Cs must be an int or a list of at least one number; got {shown(self.Cs)}.")
         bad = np.flatnonzero(~(Cs > 0))
         if bad.size:
-            raise ValueError(f"Cs must be positive; Cs[{bad[0]}] is {Cs[bad[0]]}.")
+            raise ValueError(f"Cs must be positive; Cs[{bad[0]}] is {Cs[bad[0]]}. For no penalty use np.inf.")
         return Cs
 
     def _scores_by_loss(self):
@@ -350,9 +350,11 @@ class LogisticRegressionCV(LogisticRegression):
         for number, fold in enumerate(folds):
             for part, name in zip(fold, ("training", "test"), strict=True):
                 if part.size == 0:
-                    raise ValueError(f"cv gave no {name} rows in fold {number}; each fold needs some.")
+                    raise ValueError(
+                        f"cv gave no {name} rows in fold {number}; each fold needs at least one."
+                    )
         if not folds:
-            raise ValueError("cv gave no folds; at least one pair (train, test) is needed.")
+            raise ValueError("cv gave no folds; it must give at least one pair (train, test) of row numbers.")
         return folds
 
     # One fit ------------------------------------------------------------------------------------------
@@ -573,8 +575,8 @@ class _Paths:
             fold, share, c = bad[0]
             raise ValueError(
                 f"scoring={self._model.scoring!r} gave nan in fold {fold} for C={self._Cs[c]:g} and "
-                f"l1_ratio={self._shares[share]:g}, so no best C can be told. It may need every class among the "
-                "test rows: use fewer folds, stratified ones, or another scoring."
+                f"l1_ratio={self._shares[share]:g}, so there is no best C. Some scores need every class among "
+                "the test rows: use fewer folds, stratified ones, or another scoring."
             )
 
     def warn(self):

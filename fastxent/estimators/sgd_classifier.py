@@ -135,6 +135,8 @@ class SGDClassifier(LinearClassifier):
     Attributes
     ----------
     classes_ : ndarray of shape (K,)
+        The labels, sorted. After fitting soft labels 0..K-1 or, if they were a frame, the names of its columns, in
+        their order.
     coef_ : ndarray of shape (K, d), or (1, d) for two classes
     intercept_ : ndarray of shape (K,) or (1,)
     n_iter_ : int
@@ -275,7 +277,8 @@ class SGDClassifier(LinearClassifier):
         ----------
         X : {array-like, sparse matrix} of shape (n, d)
         y : array-like of shape (n,), or (n, K) with K >= 2
-            Labels of any kind, or soft labels: each row a distribution over K classes.
+            Labels of any kind, or soft labels: each row a distribution over K classes. The columns of a frame of soft
+            labels are named by the classes.
         coef_init, intercept_init : array-like like ``coef_`` and ``intercept_``, or None
             Where to start, instead of zeros or (with ``warm_start``) the last fit.
         sample_weight : array-like of shape (n,) or None
@@ -283,7 +286,8 @@ class SGDClassifier(LinearClassifier):
             training, whole numbers of up to 10 in the mean say how often a row comes in an epoch, so that a row of
             weight 3 leads to the same model as three rows; other weights make longer or shorter steps.
         eval_set : tuple (X, y) or None
-            Validation rows, instead of ones held out of X.
+            Validation rows, instead of ones held out of X. The columns of a frame of soft labels are found by their
+            names.
         callback : callable or None
             Called after every epoch with the last entries of ``history_`` as a dict; if what it returns is true,
             training ends.

@@ -66,7 +66,9 @@ def solve(objective, theta0, *, tol, max_iter, callback=None, row_weight=None, r
         ("penalty_groups", objective.penalty_groups is not None),
     ):
         if given:
-            raise ValueError(f"solver 'sgd' knows one penalty for all weights, no {name}. Use solver='auto'.")
+            raise ValueError(
+                f"solver 'sgd' knows one penalty for all weights, no {name}. Use solver='auto', or {name}=None."
+            )
     from ..sgd.trainer import Training  # brings Numba
 
     tol = max(tol, attainable(objective))
