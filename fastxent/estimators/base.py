@@ -229,6 +229,8 @@ class LinearClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         best = self._likeliest(X)
         classes = np.asarray(self.classes_)
         sample_weight = validation.check_sample_weight(sample_weight, len(best), all_zero=False)
+        if sample_weight is not None:
+            sample_weight = sample_weight / sample_weight.max()  # only ratios matter, and their sum is finite
         if not has_columns(y):
             from sklearn.metrics import accuracy_score  # slow to import
 

@@ -68,6 +68,18 @@ def test_uncertain_labels_score_as_labels_drawn_from_them_do_in_the_mean(model, 
     assert_allclose(model.score(X, P), np.mean(P[np.arange(60), model.predict(X)]), rtol=1e-12)
 
 
+@pytest.mark.parametrize("scale", [1e-320, 1e300])
+def test_only_ratios_of_weights_matter_to_a_score(scale):
+    X, P = problem()
+    labels = P.argmax(axis=1)
+    weight = np.arange(60) % 3 + 1.0
+    model = LogisticRegression().fit(X, P)
+    for y in (P, labels):
+        assert_allclose(model.score(X, y, 1e8 * scale * weight), model.score(X, y, weight), rtol=1e-3)
+        with pytest.raises(ValueError, match="sample_weight is zero for every row"):
+            model.score(X, y, 0 * weight)
+
+
 @models
 def test_soft_labels_that_no_score_takes(model):
     X, P = problem()
