@@ -193,6 +193,25 @@ class Objective:
             **penalties,
         )
 
+    def with_features(self, X):
+        """Return the same objective, penalties included, over other features of the same shape."""
+        target, sample_weight, class_weight, smoothing = self._data
+        return Objective(
+            X,
+            target,
+            n_classes=self.n_classes,
+            binary=self.binary,
+            sample_weight=sample_weight,
+            class_weight=class_weight,
+            label_smoothing=smoothing,
+            fit_intercept=self.fit_intercept,
+            l2=self.l2,
+            l1=self.l1,
+            penalty_factor=self.penalty_factor,
+            penalty_groups=self.penalty_groups,
+            n_threads=self.n_threads,
+        )
+
     @property
     def feature_l2(self):
         """The L2 penalty of each feature's weights, float64 (d,)."""

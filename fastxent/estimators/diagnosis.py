@@ -4,8 +4,8 @@ import numpy as np
 import scipy.sparse as sp
 
 from .. import validation
+from ..moments import column_moments
 from ..objective import Objective
-from ..solvers.conditioned import column_moments
 from ..solvers.result import NO_DESCENT, out_of_iterations
 
 _UNEVEN = 100.0
