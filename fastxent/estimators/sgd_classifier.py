@@ -59,10 +59,10 @@ class SGDClassifier(LinearClassifier):
         balance with the loss is another one.
     alpha : float, default=0.0001
         Strength of the penalty.
-    l1_ratio : float, default=0.15
-        rho of the elastic net.
+    l1_ratio : float or None, default=0.15
+        rho of the elastic net; other penalties do not need it.
     fit_intercept : bool, default=True
-        Whether there is a b; else it is zero.
+        Whether b is trained. Else it stays where it starts: at zero, unless it is given.
     max_iter : int, default=1000
         Epochs at most.
     tol : float or None, default=1e-3
@@ -96,12 +96,14 @@ class SGDClassifier(LinearClassifier):
         Exponent of 'invscaling'.
     early_stopping : bool, default=False
         Whether to hold out rows (or use ``eval_set``), stop by their score, and end with the best weights.
+        ``partial_fit`` holds out none and needs an ``eval_set`` for it.
     validation_fraction : float, default=0.1
-        Share of rows held out, in the same proportions of classes.
+        Share of rows held out, in the same proportions of classes. Rows of weight zero are not counted.
     n_iter_no_change : int, default=5
         Epochs without improvement before training stops.
     class_weight : dict, 'balanced' or None, default=None
-        Weights of classes, which multiply the sample weights.
+        Weights of classes, which multiply the sample weights in training. Validation scores go by sample weights
+        alone.
     warm_start : bool, default=False
         Whether ``fit`` starts from the coefficients of the last fit instead of zeros.
     average : bool or int, default=False
@@ -123,7 +125,9 @@ class SGDClassifier(LinearClassifier):
     warmup : int, default=0
         Updates over which the step size grows to what it shall be.
     validation_metric : {'log_loss', 'accuracy'}, default='log_loss'
-        What early stopping goes by.
+        What early stopping goes by: the mean over the validation rows, by their weights.
+    n_jobs : int or None, default=None
+        Without effect: there is one model for all classes, not one for each. Use ``n_threads``.
     n_threads : int or None, default=None
         Threads for full batches, validation and prediction; the results are the same whatever it is. Updates
         by rows and minibatches run on one thread, unless ``parallel`` says otherwise.
@@ -142,15 +146,38 @@ class SGDClassifier(LinearClassifier):
     n_iter_ : int
         Epochs done.
     t_ : int
-        Updates done.
+        Updates done, which schedules go by.
     converged_ : bool
         Whether training stopped by itself.
     history_ : dict of ndarray
         By epoch: ``epoch``, ``loss`` (mean cross-entropy of the rows, each just before its update; for full batches the
-        objective at the epoch's begin), ``learning_rate``, ``seconds`` since the start, ``val_loss`` (log loss) if
-        there are validation rows, ``grad_norm`` (root of the sum of squares) for full batches.
+        objective at the epoch's begin), ``learning_rate``, ``seconds`` of training so far, ``val_loss`` (log loss) if
+        there are validation rows, ``grad_norm`` (root of the sum of squares) for full batches. A call of
+        ``partial_fit`` counts as an epoch. It adds an entry, but keeps no more than 128: the first, the last, and
+        between them some at even distances. What it did not measure is NaN.
     n_features_in_ : int
     feature_names_in_ : ndarray of shape (d,)
+
+    Notes
+    -----
+    ``partial_fit`` goes on from ``coef_``, ``intercept_``, ``classes_``, ``t_`` and ``history_`` as they are, under the
+    parameters as they are. All of them may be set, replaced or edited in place between two calls, and on an object that
+    was never trained as well: weights from elsewhere can be trained further, as in federated averaging. The dtype of
+    ``coef_`` is that of the training.
+
+    Some of a training has no public name. It is remembered for as long as it fits:
+
+    - the running means and sums of the optimiser, until ``optimizer`` changes;
+    - with ``average``, the weights before averaging and the number of those averaged, until ``average`` changes;
+      averaging then begins anew, at ``coef_``;
+    - what 'adaptive' has lowered, until ``learning_rate`` or ``eta0`` changes;
+    - the best validation score and its weights, until ``validation_metric`` changes; patience begins anew with every
+      change of a parameter that training depends on;
+    - the sizes of the rows seen, which the automatic step size goes by, until ``eta0`` is given.
+
+    When ``coef_`` or ``intercept_`` are not what the last call left, all of it ends but the sizes of rows (and the
+    squared gradients that ftrl has added up, by which it knows how sure it may be of each weight). Equal values in
+    another array are no change. ``fit`` begins without any of it.
 
     Examples
     --------
@@ -280,12 +307,14 @@ class SGDClassifier(LinearClassifier):
             Labels of any kind, or soft labels: each row a distribution over K classes. The columns of a frame of soft
             labels are named by the classes.
         coef_init, intercept_init : array-like like ``coef_`` and ``intercept_``, or None
-            Where to start, instead of zeros or (with ``warm_start``) the last fit.
-        sample_weight : array-like of shape (n,) or None
-            Weights of rows, not negative. A weight of zero leaves the row out. In shuffled stochastic and minibatch
+            Where to start, instead of zeros or (with ``warm_start``) the last fit. Of two classes also the one row,
+            and the one number.
+        sample_weight : array-like of shape (n,), number or None
+            Weights of rows, not negative; a number is that of every row. A weight of zero leaves the row out,
+            everywhere. In shuffled stochastic and minibatch
             training, whole numbers of up to 10 in the mean say how often a row comes in an epoch, so that a row of
             weight 3 leads to the same model as three rows; other weights make longer or shorter steps.
-        eval_set : tuple (X, y) or None
+        eval_set : tuple (X, y) or (X, y, sample_weight), or None
             Validation rows, instead of ones held out of X. The columns of a frame of soft labels are found by their
             names.
         callback : callable or None
@@ -312,23 +341,32 @@ class SGDClassifier(LinearClassifier):
     def partial_fit(self, X, y, classes=None, sample_weight=None, eval_set=None):
         """Go on training with these rows, once, in their order.
 
-        Step size, momentum and averages go on where the last call left them: calls with consecutive pieces of
-        whole batches end with the same bits as one call with all rows (or a ``fit`` of one epoch without
-        shuffling).
+        Training goes on from the public attributes, under the parameters as they are now: see the notes on the class.
+        As long as nobody changes them, calls with consecutive pieces of whole batches end with the same bits as one
+        call with all rows (or a ``fit`` of one epoch without shuffling).
 
         Parameters
         ----------
         X, y, sample_weight : as in ``fit``
+            Not all weights may be zero. The rows may all be of one class.
         classes : array-like of shape (K,)
-            All labels that will ever come; needed at the first call, unless y is soft labels, which tell how many
-            there are. The columns of an array of soft labels are those of ``classes``, in their order.
-        eval_set : tuple (X, y) or None
-            Validation rows to be measured after this call. When the score has not improved for
-            ``n_iter_no_change`` calls, the best weights come back, and further calls change nothing.
+            All labels that will ever come; needed at the first call, unless ``classes_`` is there, or y is soft labels,
+            which tell how many there are. The columns of an array of soft labels are those of ``classes``, in their
+            order.
+        eval_set : tuple (X, y) or (X, y, sample_weight), or None
+            Validation rows to be measured after this call. With ``early_stopping``, when the score has not improved
+            for ``n_iter_no_change`` calls, the best weights come back, and further calls change nothing until
+            something else is changed.
 
         Returns
         -------
         self
+
+        Raises
+        ------
+        ValueError, TypeError
+            For input, attributes or parameters that cannot be used, and if the descent diverges. The estimator is
+            left as it was, as it is by an interrupt.
         """
         with restored_on_failure(self):
             return self._partial_fit(X, y, classes, sample_weight, eval_set)

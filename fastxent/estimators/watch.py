@@ -129,8 +129,9 @@ class Watch:
         """All epochs are done."""
         if self._model["tol"] is not None and not self.converged:
             warnings.warn(
-                f"Training did not converge in max_iter={model.max_iter} epochs (loss {self._cost:.6g}, "
-                f"tol={model.tol:.3g}). Increase max_iter or tol, or scale the features.",
+                "Maximum number of iteration reached before convergence. Consider increasing max_iter to improve the "
+                f"fit. After max_iter={model.max_iter} epochs the loss is {self._cost:.6g} and has not stopped falling "
+                f"by more than tol={model.tol:.3g}. A larger tol ends earlier; scaled features converge faster.",
                 ConvergenceWarning,
                 stacklevel=5,
             )

@@ -243,8 +243,8 @@ def test_the_memory_of_an_optimiser_outlasts_other_parameters(data, storage, opt
     model = begun(data, storage, optimizer=optimizer, batch_size=3)
     second(model.set_params(eta0=0.2, verbose=0), data, storage)
     zeros = np.zeros_like(theta_of(model))
-    rate = lambda t: 0.05 if t <= 10 else 0.2
-    expected = plain(data, zeros, range(N), optimizer=optimizer, batch=3, rate=rate)
+    how = {"optimizer": optimizer, "batch": 3, "rate": lambda t: 0.05 if t <= 10 else 0.2}
+    expected = plain(data, zeros, range(N), **how)
     assert_allclose(theta_of(model), expected, rtol=1e-8, atol=1e-11)
 
 
@@ -381,8 +381,8 @@ def test_schedules_go_by_t(data, storage, optimizer):
     second(model, data, storage)
     assert model.t_ == 1030
     zeros = np.zeros_like(theta_of(model))
-    rate = lambda t: 0.05 / (t if t <= 30 else t - 30 + 1000) ** 0.5
-    expected = plain(data, zeros, range(N), optimizer=optimizer, rate=rate)
+    how = {"optimizer": optimizer, "rate": lambda t: 0.05 / (t if t <= 30 else t - 30 + 1000) ** 0.5}
+    expected = plain(data, zeros, range(N), **how)
     assert_allclose(theta_of(model), expected, rtol=1e-8, atol=1e-11)
 
 
@@ -470,9 +470,9 @@ def test_a_failure_leaves_the_state_as_it_was(data):
     model, same = begun(data, optimizer="adam"), begun(data, optimizer="adam")
     model.coef_[0, 0] = same.coef_[0, 0] = 7.0
     for trouble in ({"eta0": 1e300}, {"batch_size": None, "eta0": 1e300}):
-        with pytest.raises(ValueError, match="diverges|range"):
+        with pytest.raises(ValueError, match=r"diverges|range"):
             second(copy.copy(model).set_params(**trouble), (1e100 * data[0], data[1]))
-        with pytest.raises(ValueError, match="diverges|range"):
+        with pytest.raises(ValueError, match=r"diverges|range"):
             second(model.set_params(**trouble), (1e100 * data[0], data[1]))
         model.set_params(eta0=0.05, batch_size=1)
     second(model, data)

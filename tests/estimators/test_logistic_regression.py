@@ -560,6 +560,14 @@ def test_eval_set_of_soft_labels_and_other_storage():
     assert_allclose(soft, hard)
 
 
+def test_eval_set_with_weights():
+    X, y = problem(3)
+    weight = np.arange(len(y)) % 3
+    weighted = LogisticRegression().fit(X, y, eval_set=(X, y, weight)).history_["val_loss"]
+    repeated = LogisticRegression().fit(X, y, eval_set=(X.repeat(weight, axis=0), y.repeat(weight)))
+    assert_allclose(weighted, repeated.history_["val_loss"])
+
+
 @pytest.mark.parametrize(
     ("eval_set", "message"),
     [

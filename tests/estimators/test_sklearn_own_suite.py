@@ -1,15 +1,11 @@
 """scikit-learn's own tests of its LogisticRegression and LogisticRegressionCV, run against ours.
 
-The installed test module is executed once more with those names bound to our classes. Every test that names
-one of them is run, with the few exceptions listed here; tests about the path function alone do not concern us.
+Tests about the path function alone do not concern us.
 """
 
-import importlib.util
-import types
-
 import pytest
-import sklearn.linear_model
 
+import sklearn_own
 from fastxent import LogisticRegression, LogisticRegressionCV
 
 OURS = {"LogisticRegression": LogisticRegression, "LogisticRegressionCV": LogisticRegressionCV}
@@ -49,71 +45,10 @@ CASES_NOT_RUN = {
 }
 
 
-def _suite():
-    """The installed module, in which the classes are ours."""
-    spec = importlib.util.find_spec("sklearn.linear_model.tests.test_logistic")
-    module = importlib.util.module_from_spec(spec)
-    theirs = {name: getattr(sklearn.linear_model, name) for name in OURS}
-    vars(sklearn.linear_model).update(OURS)
-    try:
-        spec.loader.exec_module(module)
-    finally:
-        vars(sklearn.linear_model).update(theirs)
-    assert all(getattr(module, name) is ours for name, ours in OURS.items())
-    return module
-
-
-def _names(code):
-    """The global names that a function uses, in inner functions too."""
-    inner = (_names(constant) for constant in code.co_consts if isinstance(constant, types.CodeType))
-    return set(code.co_names).union(*inner)
-
-
-def _tests(module):
-    """The tests that concern us, with the cases we run."""
-    for name, test in vars(module).items():
-        if not name.startswith("test_") or name in NOT_RUN:
-            continue
-        left_out = dict(CASES_NOT_RUN.get(name, {}))
-        marks = [_kept(mark, left_out) for mark in getattr(test, "pytestmark", ())]
-        assert not left_out, f"{name} has no argument {list(left_out)}"
-        if OURS.keys() & _names(test.__code__) or any(map(_has_our_class, marks)):
-            test = types.FunctionType(
-                test.__code__, test.__globals__, name, test.__defaults__, test.__closure__
-            )
-            # Before all others, so that a test's own mark can make errors of warnings again.
-            test.pytestmark = [pytest.mark.filterwarnings("ignore").mark, *marks]
-            yield name, test
-
-
-def _kept(mark, left_out):
-    """A mark; if it is a parametrization, one of lists, and without the values left out."""
-    if mark.name != "parametrize":
-        return mark
-    names, cases = mark.args[0], list(mark.args[1])
-    names = [name.strip() for name in names.split(",")] if isinstance(names, str) else list(names)
-    for name in set(names) & set(left_out):
-        values, _ = left_out.pop(name)
-        position = names.index(name)
-        found = [case[position] if len(names) > 1 else case for case in cases]
-        assert set(values) <= set(found), f"{values} are no longer cases of {name}"
-        cases = [case for case, value in zip(cases, found, strict=True) if value not in values]
-    return getattr(pytest.mark, mark.name)(mark.args[0], cases, **mark.kwargs).mark
-
-
-def _has_our_class(mark):
-    if mark.name != "parametrize":
-        return False
-    values = [
-        value for case in mark.args[1] for value in (case if isinstance(case, (tuple, list)) else [case])
-    ]
-    return any(value is ours for value in values for ours in OURS.values())
-
-
-_module = _suite()
+_module = sklearn_own.suite("test_logistic", OURS)
 pytestmark = _module.pytestmark
 
-globals().update(_tests(_module))
+globals().update(sklearn_own.concerning(_module, OURS, not_run=NOT_RUN, cases_not_run=CASES_NOT_RUN))
 
 
 @pytest.fixture
