@@ -137,7 +137,7 @@ class LinearClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         what = "with warm_start, where training starts from it: use warm_start=False, or clone the estimator"
         return self._checked_theta(shape, what, dtype)
 
-    def _checked_theta(self, shape, what, dtype):
+    def _checked_theta(self, shape, what, dtype=None):
         found = self._coef_shape()
         if found != shape:
             raise ValueError(f"coef_ must have shape {shape}, {what}; got shape {found}. {_EDITED}")

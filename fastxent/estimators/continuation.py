@@ -5,9 +5,8 @@ from numbers import Real
 from typing import NamedTuple
 
 import numpy as np
-import scipy.sparse as sp
 
-from .. import validation
+from .base import DTYPES
 from .watch import Patience
 
 
@@ -31,10 +30,7 @@ class Remembered(NamedTuple):
 
 def remembered(model, options, training, patience):
     """What `recalled` will want to know. Public attributes are those of the training already."""
-    from ..sgd.fingerprint import fingerprint  # brings Numba
-
-    weights = fingerprint(model.coef_, model.intercept_)
-    return Remembered(training, patience, weights, _settings(model, options))
+    return Remembered(training, patience, _mark(model, model.coef_.shape), _settings(model, options))
 
 
 def recalled(model, options, n_features, n_classes, dtype):
@@ -43,17 +39,18 @@ def recalled(model, options, n_features, n_classes, dtype):
     What the model remembers is left as it is, in case the call does not end well. dtype: of weights, if there are
     none yet.
     """
-    from ..sgd.fingerprint import fingerprint
     from ..sgd.trainer import Training
 
-    n_columns = 1 if n_classes == 2 else n_classes
+    shape = (1 if n_classes == 2 else n_classes, n_features)
     settings = _settings(model, options)
     if not hasattr(model, "coef_"):
-        zeros = np.zeros((n_features + 1, n_columns), dtype)
-        return Training(options, zeros, settings.updates), True, Patience()
-    coef, intercept = public_weights(model, n_columns, n_features)
+        return (
+            Training(options, np.zeros((n_features + 1, shape[0]), dtype), settings.updates),
+            True,
+            Patience(),
+        )
     known = vars(model).get("_remembered_")
-    intact = known is not None and fingerprint(coef, intercept) == known.weights
+    intact = known is not None and _mark(model, shape) == known.weights
     same = intact and settings == known.settings
     comparable = intact and settings.metric == known.settings.metric
     patience = copy.copy(known.patience) if comparable else Patience()
@@ -64,42 +61,27 @@ def recalled(model, options, n_features, n_classes, dtype):
         patience.renew()
     if intact and before is not None:
         return before.successor(options, settings.updates), True, patience
-    if not intact:
-        validation.check_finite(coef, "coef_")
-        validation.check_finite(intercept, "intercept_")
-    theta = np.vstack([coef.T, intercept])
-    if before is not None and (before.d, before.K) == (n_features, n_columns):
+    theta = model._checked_theta(shape, f"for {n_classes} classes_ and {n_features} features")
+    if before is not None and (before.K, before.d) == shape:
         return before.successor(options, settings.updates, theta), True, patience
     return Training(options, theta, settings.updates), True, patience
+
+
+def _mark(model, shape):
+    """The fingerprint of ``coef_`` and ``intercept_``, None if they are nothing that a call leaves."""
+    from ..sgd.fingerprint import fingerprint  # brings Numba
+
+    coef, intercept = model._dense_coef(), vars(model).get("intercept_")
+    for array, wanted in ((coef, shape), (intercept, shape[:1])):
+        if not isinstance(array, np.ndarray) or array.shape != wanted or array.dtype not in DTYPES:
+            return None
+    return fingerprint(coef, intercept)
 
 
 def has_been_scored(model):
     """Whether early stopping has anything to go by."""
     known = vars(model).get("_remembered_")
     return known is not None and known.patience.best is not None
-
-
-def public_weights(model, n_columns, n_features):
-    """``coef_`` and ``intercept_`` as arrays of one dtype, which their users may have set; refused if their shapes are
-    not those of the model's classes and features."""
-    coef = model.coef_
-    coef = (
-        validation.check_rows(coef, name="coef_").toarray()
-        if sp.issparse(coef)
-        else validation.as_native(coef, "coef_")
-    )
-    if coef.shape != (n_columns, n_features):
-        raise ValueError(
-            f"coef_ must have shape {(n_columns, n_features)} to go with classes_ and with X; got {coef.shape}."
-        )
-    if not hasattr(model, "intercept_"):
-        raise ValueError("coef_ is there but intercept_ is not: set both, or neither.")
-    intercept = validation.as_native(model.intercept_, "intercept_", coef.dtype)
-    if intercept.shape not in ((), (n_columns,)):
-        raise ValueError(
-            f"intercept_ must have shape {(n_columns,)} to go with coef_; got {intercept.shape}."
-        )
-    return coef, np.broadcast_to(intercept, (n_columns,))
 
 
 def _settings(model, options):

@@ -16,8 +16,8 @@ def extended(history, entry):
     history : dict of ndarray
         Columns of equal length, ``epoch`` and ``seconds`` among them. Any other object counts as no history.
     entry : dict
-        What is new; its ``epoch`` is ignored, and its ``seconds`` are the time that it took. A column without a
-        value here, or with one only from here on, is filled with NaN.
+        What is new; its ``epoch`` is ignored, and its ``seconds`` are the time that it took. Where a column has no
+        value, here or before, there is NaN.
     """
     history = history if _is_history(history) else {"epoch": np.zeros(0, int), "seconds": np.zeros(0)}
     count = len(history["epoch"])

@@ -13,6 +13,7 @@ from sklearn.utils.metaestimators import available_if
 from .. import validation
 from ..objective import Objective
 from ..rows import without_duplicates
+from ..scaled import floats_of, smallest
 from .base import OBJECTIVE, LinearClassifier, for_kernels, restored_on_failure
 from .callbacks import IterationTasks, check_callback, context_of
 from .continuation import has_been_scored, recalled, remembered
@@ -25,6 +26,10 @@ _OPTIMIZERS = {"sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "ada
 _SCHEDULES = {"auto", "constant", "optimal", "invscaling", "adaptive", "cosine"}
 _REPEATS = 10  # mean weight up to which a row of weight 3 is three rows
 _RANGE32 = 1e15  # squares of numbers beyond are out of float32's range
+_WEIGHT32, _WEIGHT64 = (
+    1e20,
+    1e150,
+)  # ... and products of such weights with features and step sizes out of a dtype's
 
 
 def _takes_pieces(model):
@@ -313,7 +318,9 @@ class SGDClassifier(LinearClassifier):
             Weights of rows, not negative; a number is that of every row. A weight of zero leaves the row out,
             everywhere. In shuffled stochastic and minibatch
             training, whole numbers of up to 10 in the mean say how often a row comes in an epoch, so that a row of
-            weight 3 leads to the same model as three rows; other weights make longer or shorter steps.
+            weight 3 leads to the same model as three rows; other weights make longer or shorter steps, in proportion
+            to their mean. (``partial_fit`` does not know the mean of rows to come: there a given ``eta0`` is the step
+            of a row of weight 1.)
         eval_set : tuple (X, y) or (X, y, sample_weight), or None
             Validation rows, instead of ones held out of X. The columns of a frame of soft labels are found by their
             names.
@@ -397,12 +404,13 @@ class SGDClassifier(LinearClassifier):
             rows = np.arange(len(rows))
         shuffle = self.shuffle and self.batch_size is not None
         repeats = _repeats(sample_weight, rows) if shuffle else None
-        weights = _weights(target, sample_weight, class_weight, repeats)
         if shuffle:
             from ..sgd.order import by_content
 
             rows = by_content(X, target, rows)
             rows = rows if repeats is None else np.repeat(rows, repeats[rows])
+        row, visit, class_weight = _weights(target, sample_weight, class_weight, repeats)
+        weights = row, _relative(visit, rows), class_weight
         descent = _descent(self, training, X, target, classes, weights, n_threads)
         descent.begin(rows)
         random = check_random_state(self.random_state)
@@ -470,6 +478,8 @@ class SGDClassifier(LinearClassifier):
         sample_weight = _check_sample_weight(sample_weight, X.shape[0])
         class_weight = self._check_class_weight(classes, target, sample_weight)
         rows = _rows_that_count(classes, target, sample_weight, class_weight, at_least=1)
+        weights = _weights(target, sample_weight, class_weight)
+        _refuse_extreme(weights[1], X.dtype)
         training, new, patience = recalled(self, options, X.shape[1], len(classes), X.dtype)
         evaluate = None
         if eval_set is not None:
@@ -477,7 +487,6 @@ class SGDClassifier(LinearClassifier):
         if self.early_stopping and patience.is_over(self.tol, self.n_iter_no_change):
             return self
         watch = Watch(self, self.early_stopping, math.log(len(classes)), patience)
-        weights = _weights(target, sample_weight, class_weight)
         descent = _descent(self, training, X, target, classes, weights, n_threads)
         if new:
             descent.begin(rows)
@@ -661,6 +670,27 @@ def _repeats(sample_weight, rows):
     if sample_weight is None or sample_weight[rows].mean() > _REPEATS or (sample_weight % 1.0).any():
         return None
     return sample_weight.astype(np.intp)
+
+
+def _relative(visit, rows):
+    """Weights of visits over their mean, so that steps know their ratios alone."""
+    if visit is None:
+        return None
+    visit, _ = floats_of(visit)
+    return visit / visit[rows].mean()
+
+
+def _refuse_extreme(visit, dtype):
+    """Steps for weights far from 1 leave the range of a dtype, and pieces of rows must not be scaled each by itself."""
+    if visit is None:
+        return
+    most = _WEIGHT32 if dtype == np.float32 else _WEIGHT64
+    for value in (smallest(visit), float(visit.max())):
+        if not 1.0 / most <= value <= most:
+            raise ValueError(
+                f"partial_fit takes weights as they are, and steps for one of {value:.3g} (sample_weight times "
+                f"class_weight) leave the range of {dtype.name}. Divide the weights of all pieces by one constant."
+            )
 
 
 def _taken(rows, X, target, sample_weight):

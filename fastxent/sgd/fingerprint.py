@@ -23,7 +23,7 @@ def fingerprint(coef, intercept):
             bits = values.view(np.uint64 if values.itemsize == 8 else np.uint32)
             for first, stop in pieces(len(values), len(values)):
                 total += int(added_hashes(values[first:stop], bits[first:stop], np.uint64(start + first)))
-    return total % 2**64, coef.shape, coef.dtype.str
+    return total % 2**64, coef.shape, coef.dtype.str, intercept.dtype.str
 
 
 @jit

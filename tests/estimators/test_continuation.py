@@ -419,14 +419,26 @@ def test_training_has_the_dtype_of_the_weights(data, storage, dtype):
     assert_allclose(theta_of(model), expected, rtol=1e-3 if dtype == np.float32 else 1e-10, atol=1e-5)
 
 
+def test_weights_of_rows_that_leave_the_range_are_refused(data):
+    X, y = data
+    for dtype, sizes in ((np.float32, (1e-50, 1e30)), (np.float64, (1e-200, 1e200))):
+        for size in sizes:
+            with pytest.raises(ValueError, match="partial_fit takes weights as they are"):
+                SGDClassifier().partial_fit(
+                    X.astype(dtype), y, classes=np.unique(y), sample_weight=np.full(N, size)
+                )
+
+
 @pytest.mark.parametrize(
     ("name", "value", "message"),
     [
         ("coef_", np.zeros((3, D + 1)), "coef_ must have shape"),
         ("coef_", np.zeros((7, D)), "coef_ must have shape"),
         ("coef_", np.zeros(D), "coef_ must have"),
-        ("coef_", "weights", "coef_ must hold real numbers"),
-        ("coef_", None, "coef_ must hold real numbers"),
+        ("coef_", "weights", "coef_ must have two dimensions"),
+        ("coef_", [["weights"] * D], "coef_ must hold real numbers|coef_ must have shape"),
+        ("intercept_", "weights", "intercept_ must hold real numbers"),
+        ("coef_", None, "coef_ must have two dimensions"),
         ("intercept_", np.zeros(7), "intercept_ must have shape"),
         ("classes_", [0, 1, 2, 3], "coef_ must have shape"),
         ("classes_", [0], "at least 2 classes"),
@@ -462,7 +474,7 @@ def test_weights_of_other_features_are_refused(data):
         model.partial_fit(X, y % 2)
     assert not hasattr(model, "n_features_in_")
     del model.intercept_
-    with pytest.raises(ValueError, match="intercept_"):
+    with pytest.raises(TypeError, match="intercept_ must hold real numbers"):
         model.partial_fit(X[:, :3], y % 2)
 
 

@@ -389,11 +389,39 @@ def test_weighted_objective(data, optimizer):
     assert least - 1e-9 <= objective(model, Xr, yr, alpha) < least + 0.01
 
 
-def test_scale_of_weights_does_not_matter(data):
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("scale", [1e-310, 1e-50, 1e6, 1e50, 1e300])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"batch_size": 8, "eta0": 0.1},
+        {"optimizer": "adam"},
+        {"optimizer": "ftrl", "eta0": 0.1},
+        {"optimizer": "svrg"},
+        {"batch_size": None},
+        {"early_stopping": True, "class_weight": "balanced"},
+    ],
+)
+def test_scale_of_weights_does_not_matter(data, settings, scale, dtype):
+    """Not even with a step size of one's own: steps go by the ratios."""
     X, y = data
-    one = SGDClassifier(random_state=0).fit(X, y)
-    many = SGDClassifier(random_state=0).fit(X, y, sample_weight=np.full(len(y), 1e6))
-    assert_allclose(many.coef_, one.coef_, rtol=1e-6)
+    weight = np.random.default_rng(0).uniform(0.5, 2.0, len(y))
+    model = SGDClassifier(random_state=0, max_iter=5, tol=None, **settings)
+    expected = clone(model).fit(X.astype(dtype), y, sample_weight=weight)
+    model.fit(X.astype(dtype), y, sample_weight=scale * weight)
+    rtol, atol = (1e-3, 1e-5) if dtype == np.float32 else (1e-7, 1e-10)
+    assert_allclose(model.coef_, expected.coef_, rtol=rtol, atol=atol)
+    assert_allclose(model.history_["loss"], expected.history_["loss"], rtol=rtol)
+
+
+def test_equal_weights_are_none(data):
+    X, y = data
+    settings = {"random_state": 0, "eta0": 0.1, "max_iter": 5, "tol": None}
+    one = SGDClassifier(**settings).fit(X, y)
+    for weight in (1e6, 0.1):
+        many = SGDClassifier(**settings).fit(X, y, sample_weight=np.full(len(y), weight))
+        assert_allclose(many.coef_, one.coef_, rtol=1e-6)
 
 
 @pytest.mark.parametrize("batch_size", [1, 8, None])
