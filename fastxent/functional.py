@@ -57,11 +57,12 @@ import math
 
 import numpy as np
 
-from . import rowwise
+from . import logits as logit_rows
 from .arrays import is_finite
+from .data.scaled import ldexp
+from .data.targets import Targets
 from .objective import Objective
-from .scaled import ldexp
-from .targets import Targets
+from .penalty import Penalty
 from .validation import (
     as_native,
     check_class_weight,
@@ -218,7 +219,7 @@ def sigmoid(logits, *, out=None, n_threads=None):
     result = _result(out, logits.shape, logits.dtype)
     if logits.size:
         column = _apart(np.ascontiguousarray(logits), result).reshape(-1, 1)  # each entry stands for itself
-        rowwise.softmax_rows(column, result.reshape(-1, 1), "sigmoid", n_threads)
+        logit_rows.softmax_rows(column, result.reshape(-1, 1), "sigmoid", n_threads)
     return out if out is not None else result[()]
 
 
@@ -498,7 +499,7 @@ def _rowwise(logits, out, kind, n_threads):
         shape = shape[:-1]
     result = _result(out, shape, rows.dtype)
     rows = _apart(rows, result)
-    rowwise.softmax_rows(rows, result.reshape(rows.shape[: 1 if kind == "logsumexp" else 2]), kind, n_threads)
+    logit_rows.softmax_rows(rows, result.reshape(rows.shape[: 1 if kind == "logsumexp" else 2]), kind, n_threads)
     return out if out is not None else result[()]
 
 
@@ -550,7 +551,7 @@ def _over_logits(
         scale, exponent = math.frexp(scale)
     losses = np.empty(n, logits.dtype) if by_row or reduction == "none" else None
     grad = np.empty((n, n_classes), logits.dtype) if with_grad else None
-    total = rowwise.cross_entropy_rows(logits, targets, losses, grad, scale, n_threads)
+    total = logit_rows.cross_entropy_rows(logits, targets, losses, grad, scale, n_threads)
 
     def times(values, exponent, dtype):
         if not np.any(exponent) and values.dtype == dtype:
@@ -623,11 +624,11 @@ class _Linear:
 
     def _objective(self, reduction, *weights):
         target, n_classes, smoothing = self._target
-        return Objective(
+        return Objective.over(
             self._X,
             Targets(target, n_classes, *weights, smoothing, by_row=reduction == "none"),
-            binary=self.binary,
-            l2=self._l2,
+            self.theta.shape[1],
+            penalty=Penalty(l2=self._l2),
             reduction=reduction,
             n_threads=self._n_threads,
         )

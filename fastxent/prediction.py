@@ -3,7 +3,7 @@
 import numpy as np
 
 from . import kernels, parallel
-from .objective import MIN_PIECE, bind, call_ranges, occurring, split, work
+from .data.rows import bind, calls, occurring, pack, ranges_of
 
 _KINDS = {"logits": "logits", "proba": "softmax", "log_proba": "log_softmax"}
 
@@ -29,24 +29,17 @@ def predict(X, theta, output, n_threads=None, out=None):
     X, features = occurring(X, K, 1)
     if features is not None:
         theta = theta.take(features, axis=0)
-    rows = bind(X, K)
-    if rows.uses_theta:
-        weights = np.ascontiguousarray(theta, X.dtype)
-    else:
-        weights = parallel.zeros(rows.weights_size, X.dtype)
-        rows.pack(theta, weights, 0, theta.shape[0])
-    scratch = parallel.Buffers(rows.scratch_size, X.dtype)
+    view = bind(X, K)
+    weights = pack(view, theta, X.dtype)
+    scratch = parallel.Buffers(view.scratch_size, X.dtype)
     if out is None:
         out = np.empty((n, 2 if K == 1 and output != "logits" else K), X.dtype)
-    parts = int(min(max(1, 2 * work(X, K) // MIN_PIECE), 64, -(-n // rows.block)))
-    bounds = split(X, parts, rows.block)
-    call = call_ranges(rows, X)
 
-    def task(i):
+    def task(some):
         buffer = scratch.take()
-        for first, stop in call(bounds[i], bounds[i + 1]):
-            rows.predict(weights, buffer, first, stop, out, kernels.KINDS[_KINDS[output]])
+        for first, stop in calls(view, X, some):
+            view.predict(weights, buffer, first, stop, out, kernels.KINDS[_KINDS[output]])
         scratch.give(buffer)
 
-    parallel.run(task, parts, n_threads)
+    ranges_of(view, X, n_threads).map(task)
     return out[:, 0] if K == 1 and output == "logits" else out

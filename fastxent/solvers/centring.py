@@ -1,7 +1,7 @@
 """Columns far from zero, moved there.
 
 What a column at m with deviation sigma, m far from zero, does to the logits is nearly what the intercept does. Solvers
-that centre implicitly (conditioned.py) take that out of their steps. But the sums over rows are of the data as they
+that centre implicitly (scaling.py) take that out of their steps. But the sums over rows are of the data as they
 are: the curvature along the column and that of the intercept differ by sigma^2 in m^2, and if that is less than the
 root of the dtype's eps, less than half of the digits are left of it. Then a logit x W + b in single precision is mostly
 rounding. And solvers that read columns or rows as they are crawl long before that, for the two coordinates are all but
@@ -18,10 +18,9 @@ with them penalties, are the same; only the intercept differs. Columns without s
 import numpy as np
 import scipy.sparse as sp
 
-from ..moments import without_spread
-from ..rows import without_duplicates
-from .conditioned import moments_of
-from .pieces import Pieces
+from ..data.moments import without_spread
+from ..data.ranges import Ranges
+from ..data.rows import without_duplicates
 
 # Deviations from zero of a column that solvers bear which read columns as they are: they take about as many times more
 # steps as its square.
@@ -32,17 +31,16 @@ _FEW, _NEARLY_ALL = 0.04, 0.75
 
 
 class Moved:
-    """An objective whose far columns were moved to zero.
+    """The only part of an objective, whose far columns were moved to zero.
 
     Attributes
     ----------
-    objective : Objective
+    part : Part
     """
 
-    def __init__(self, objective, shift, flat):
+    def __init__(self, part, shift, flat):
         self._shift, self._flat = shift, flat
-        self._original = objective
-        self.objective = objective.with_features(_moved(objective.X, shift, flat, objective.n_threads))
+        self.part = part.replaced(_moved(part.X, shift, flat, part.n_threads), part.targets)
 
     def into(self, theta):
         """The parameters with the same logits there."""
@@ -57,44 +55,44 @@ class Moved:
         theta[-1] -= self._shift @ theta[:-1]
         return theta
 
-    def solve(self, solver, theta0, callback=None, **arguments):
+    def solve(self, solver, objective, theta0, callback=None, **arguments):
         """Run a solver over the moved columns; its Result, and what the callback sees, are of the original ones."""
-        objective, original = self.objective, self._original
-        objective.l1, objective.l2 = original.l1, original.l2  # along a path they change
-        before = objective.passes
         if callback is not None:
             on_moved = callback
 
             def callback(theta, history):
                 return on_moved(self.back(theta), history)
 
-        result = solver(objective, self.into(theta0), callback=callback, **arguments)
-        original.passes += objective.passes - before
+        result = solver(objective.over_part(self.part), self.into(theta0), callback=callback, **arguments)
         result.theta = self.back(result.theta)
         return result
 
 
 def moved(objective, *, reads_columns):
-    """The objective with its far columns moved to zero, a Moved, or None if it has none that matter.
+    """The objective's part with its far columns moved to zero, a Moved, or None if it has none that matter.
 
     Parameters
     ----------
     objective : Objective
+        Of one local part: of others, columns stay where they are.
     reads_columns : bool
         Whether the solver takes columns as they are; else it centres them implicitly, and leaves alone what has no
         spread.
     """
-    key = "moved", reads_columns
-    if key not in objective.memo:
-        objective.memo[key] = _find(objective, reads_columns)
-    return objective.memo[key]
-
-
-def _find(objective, reads_columns):
-    if not objective.fit_intercept or not _may_be_far(objective):
+    part = objective.local
+    if part is None or not objective.fit_intercept:
         return None
-    X = objective.X
-    mean, deviation = moments_of(objective)
+    known = part.kept.moved
+    if reads_columns not in known:
+        known[reads_columns] = _find(part, objective.column_moments, reads_columns)
+    return known[reads_columns]
+
+
+def _find(part, column_moments, reads_columns):
+    if not _may_be_far(part):
+        return None
+    X, moments = part.X, column_moments()
+    mean, deviation = moments.mean, moments.deviation
     flat = without_spread(mean, deviation, X.dtype)
     borne = _BORNE if reads_columns else np.finfo(X.dtype).eps ** -0.25
     far = ~flat & (np.abs(mean) > borne * deviation)
@@ -103,15 +101,15 @@ def _find(objective, reads_columns):
     if not far.any():
         return None
     shift = np.where(far | flat, mean, 0.0).astype(X.dtype).astype(np.float64)
-    return Moved(objective, shift, flat)
+    return Moved(part, shift, flat)
 
 
-def _may_be_far(objective):
+def _may_be_far(part):
     """Whether some column may be far from zero, as far as can be told without a pass over sparse X."""
-    X = objective.X
+    X = part.X
     if isinstance(X, np.ndarray):
         return True
-    mass = objective.row_masses()
+    mass = part.targets.masses
     before = np.cumsum(mass)
     rows = 1 + int(np.searchsorted(before, _FEW * before[-1]))
     entries = slice(0, X.indptr[rows])
@@ -126,11 +124,11 @@ def _moved(X, shift, flat, n_threads):
     if isinstance(X, np.ndarray):
         moved = np.empty_like(X)
 
-        def part(rows):
+        def move(rows):
             np.subtract(X[rows], shift, out=moved[rows])
             moved[rows, flat] = 0.0
 
-        Pieces(X.shape, n_threads).map(part)
+        Ranges.in_cache(X.shape, n_threads).map(move)
         return moved
     columns = np.flatnonzero(shift)
     n, count = X.shape[0], len(columns)

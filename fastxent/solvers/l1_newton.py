@@ -10,7 +10,7 @@
 F = f + sum_j l1_j |u_j| is smooth where no weight changes its sign, and at the optimum most weights are
 exactly zero.
 
-    repeat, in the variables u of conditioned.py
+    repeat, in the variables u of scaling.py
         S = subgradient of F of least norm; stop when max |S with respect to theta| <= tol
         u <- soft-threshold(u - G / L, l1 / L)            L doubled until f lies below its quadratic bound
         free = the weights that are not zero, or have no penalty, and the intercept
@@ -26,7 +26,8 @@ bounded where more weights are free than the rows can determine, and fades as th
 
 import numpy as np
 
-from .conditioned import Conditioned
+from ..penalty import least_subgradient, shrink
+from .scaling import Rescaled
 from .newton_cg import line_search, newton_direction
 from .result import AT_ROUNDING, NO_DESCENT, STOPPED_BY_CALLER, Recorder, out_of_iterations, small_gradient
 
@@ -35,8 +36,8 @@ _MAX_BENDS = 20
 _SHIFT = 1e-3
 
 
-def solve(objective, theta0, *, tol, max_iter, callback=None, row_weight=None):
-    """Minimise an objective whose ``l1`` is positive, from ``theta0``.
+def solve(objective, theta0, *, tol, max_iter, callback=None):
+    """Minimise an objective with an L1 penalty, from ``theta0``.
 
     Parameters
     ----------
@@ -48,15 +49,13 @@ def solve(objective, theta0, *, tol, max_iter, callback=None, row_weight=None):
         Pairs of a proximal and a Newton step at most.
     callback : callable or None
         ``callback(theta, history)`` after every iteration; return True to stop.
-    row_weight : ndarray of shape (n,) or None
-        What each row weighs in the objective, for ``Conditioned``.
 
     Returns
     -------
     Result
         Its ``value`` includes the L1 term; weights that are zero at the optimum are exactly zero.
     """
-    problem = L1Problem(objective, row_weight)
+    problem = L1Problem(objective)
     u = problem.variables(theta0)
     record = Recorder(objective, callback, "l1-newton")
     value, grad = problem.value_and_grad(u)
@@ -87,7 +86,7 @@ def solve(objective, theta0, *, tol, max_iter, callback=None, row_weight=None):
         record.gap(before - value)
 
 
-class L1Problem(Conditioned):
+class L1Problem(Rescaled):
     """f + l1 |u|: values include the L1 term, gradients are those of f."""
 
     def penalty(self, u):
@@ -161,20 +160,12 @@ class GroupProblem(L1Problem):
         return np.abs(original[free]).max(initial=0.0)
 
 
-def least_subgradient(u, grad, l1):
-    """The element of least norm of the subdifferential of f + sum l1 |u|, from the gradient of f."""
-    least = grad.copy()
-    weights = u[:-1]
-    least[:-1] = np.where(weights == 0.0, _shrink(grad[:-1], l1), grad[:-1] + l1 * np.sign(weights))
-    return least
-
-
 def _proximal_step(problem, u, value, grad, bound):
     """One step of proximal gradient; ``bound`` on the curvature is doubled until it holds along the step."""
     smooth = value - problem.penalty(u)
     for _ in range(_MAX_DOUBLINGS):
         new = u - grad / bound
-        new[:-1] = _shrink(new[:-1], problem.l1 / bound)
+        new[:-1] = shrink(new[:-1], problem.l1 / bound)
         step = new - u
         new_value, new_grad = problem.value_and_grad(new)
         model = smooth + np.vdot(grad, step) + 0.5 * bound * np.vdot(step, step)
@@ -252,7 +243,3 @@ def _minimise_on_face(hessp, slope, u, sign, free, rounding, accuracy):
         if not residual.any():
             return step
     return step
-
-
-def _shrink(values, threshold):
-    return np.sign(values) * np.maximum(np.abs(values) - threshold, 0.0)

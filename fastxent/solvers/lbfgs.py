@@ -4,7 +4,7 @@
     Mathematical Programming 45, 1989.
     C. Zhu, R. H. Byrd, P. Lu, J. Nocedal, "Algorithm 778: L-BFGS-B", ACM TOMS 23, 1997.
 
-    repeat, in the variables u of conditioned.py
+    repeat, in the variables u of scaling.py
         G = gradient at u
         D = -(inverse Hessian estimated from the last pairs of steps and gradient changes) G
         u <- u + t D                    t from a line search that meets the strong Wolfe conditions
@@ -19,7 +19,7 @@ further.
 import numpy as np
 from scipy.optimize import minimize
 
-from .conditioned import Conditioned
+from .scaling import Rescaled
 from .result import AT_ROUNDING, NO_DESCENT, STOPPED_BY_CALLER, Recorder, out_of_iterations, small_gradient
 
 FLAT = "the objective no longer falls in double precision"
@@ -32,8 +32,8 @@ _PAIRS, _FEW_PAIRS, _MANY_PARAMETERS = 10, 5, 200_000
 _OUT_OF_ITERATIONS = 1
 
 
-def solve(objective, theta0, *, tol, max_iter, callback=None, row_weight=None):
-    """Minimise a smooth objective from ``theta0``; ``objective.l1`` must be zero.
+def solve(objective, theta0, *, tol, max_iter, callback=None):
+    """Minimise a smooth objective from ``theta0``; without an L1 penalty.
 
     Parameters
     ----------
@@ -45,14 +45,12 @@ def solve(objective, theta0, *, tol, max_iter, callback=None, row_weight=None):
         Iterations at most; each is one evaluation of loss and gradient, rarely a few.
     callback : callable or None
         ``callback(theta, history)`` after every iteration; return True to stop.
-    row_weight : ndarray of shape (n,) or None
-        What each row weighs in the objective, for ``Conditioned``.
 
     Returns
     -------
     Result
     """
-    problem = Conditioned(objective, row_weight)
+    problem = Rescaled(objective)
     u = problem.variables(theta0)
     record = Recorder(objective, callback, "lbfgs")
     value, grad = problem.value_and_grad(u)

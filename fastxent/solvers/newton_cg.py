@@ -6,7 +6,7 @@
     search", SIAM Journal on Optimization 16, 2005 (accepting a point by its gradient where values differ by
     rounding only).
 
-    repeat, in the variables u of conditioned.py
+    repeat, in the variables u of scaling.py
         G = gradient at u; stop when max |gradient with respect to theta| <= tol
         D = conjugate gradients on  H D = -G,  until  |H D + G| <= min(1/2, sqrt|G|) |G|
         t = 1, 1/2, 1/4, ...  until F(u + t D) <= F(u) + 1e-4 t G.D
@@ -18,7 +18,7 @@ alone: stopping, and starting again from where it stopped, changes nothing.
 
 import numpy as np
 
-from .conditioned import Conditioned
+from .scaling import Rescaled
 from .result import AT_ROUNDING, NO_DESCENT, STOPPED_BY_CALLER, Recorder, out_of_iterations, small_gradient
 
 _MAX_CG_STEPS = 500
@@ -26,8 +26,8 @@ _MAX_HALVINGS = 40
 _SUFFICIENT_DECREASE = 1e-4
 
 
-def solve(objective, theta0, *, tol, max_iter, callback=None, row_weight=None):
-    """Minimise a smooth objective from ``theta0``; ``objective.l1`` must be zero.
+def solve(objective, theta0, *, tol, max_iter, callback=None):
+    """Minimise a smooth objective from ``theta0``; without an L1 penalty.
 
     Parameters
     ----------
@@ -39,14 +39,12 @@ def solve(objective, theta0, *, tol, max_iter, callback=None, row_weight=None):
         Newton steps at most; each costs some Hessian-vector products (5 to 50 as a rule, 500 at most).
     callback : callable or None
         ``callback(theta, history)`` after every iteration; return True to stop.
-    row_weight : ndarray of shape (n,) or None
-        What each row weighs in the objective, for ``Conditioned``.
 
     Returns
     -------
     Result
     """
-    problem = Conditioned(objective, row_weight)
+    problem = Rescaled(objective)
     u = problem.variables(theta0)
     record = Recorder(objective, callback, "newton-cg")
     value, grad = problem.value_and_grad(u)

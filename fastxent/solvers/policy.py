@@ -5,11 +5,10 @@ tol F: the same quality on all data. Solvers by scikit-learn's names read it as 
 the largest entry of the gradient, which at F - F* = 1e-4 F has been seen anywhere from 5e-6 to 5e-2.
 """
 
-import numpy as np
-
 from .. import parallel
-from ..objective import work
-from . import centring, l1_newton, lbfgs, metric, newton_cg, prox_newton, sdca, sgd
+from . import centring, l1_newton, lbfgs, metric, newton_cg, svrg
+from .coordinate import prox_newton
+from .dual import sdca
 
 SOLVERS = {
     "lbfgs": lbfgs.solve,
@@ -18,12 +17,13 @@ SOLVERS = {
     "metric": metric.solve,
     "sdca": sdca.solve,
     "prox_newton": prox_newton.solve,
-    "sgd": sgd.solve,
+    "sgd": svrg.solve,
 }
 OUR_NAMES = ("metric", "sdca", "prox_newton", "sgd")
 _KNOW_L1 = ("prox_newton", "l1-newton", "sgd")
 _READ_COLUMNS = ("sdca", "prox_newton", "sgd")  # as they are; the others centre them implicitly
 _DRAW = ("sdca", "prox_newton", "sgd")  # an order of rows or weights
+_NEED_LOCAL = ("sdca", "prox_newton", "sgd")  # single rows or columns in this memory
 
 # Their namesakes in scikit-learn differ in what they can do; all of ours reach the same optimum of the same
 # objective, so the name picks the nearest relative. With an L1 penalty all of them mean "l1-newton".
@@ -55,23 +55,22 @@ def choose(objective):
     """The name of our solver that suits an objective.
 
     >>> from types import SimpleNamespace
-    >>> import numpy as np
-    >>> large = np.broadcast_to(0.0, (100_000, 50))
-    >>> choose(SimpleNamespace(l1=0.0, X=large, K=3)), choose(SimpleNamespace(l1=0.1, X=large, K=3))
+    >>> from fastxent.penalty import Penalty
+    >>> smooth, sparse = Penalty(l2=0.1), Penalty(l1=0.1)
+    >>> choose(SimpleNamespace(penalty=smooth, is_sparse=False)), choose(SimpleNamespace(penalty=sparse, local=True))
     ('metric', 'prox_newton')
     """
-    if objective.l1 > 0:
-        return "prox_newton"
-    small = work(objective.X, objective.K) <= _SMALL
-    return "sdca" if not small and _suits_dual_ascent(objective) else "metric"
+    if objective.penalty.l1 > 0:
+        return "prox_newton" if objective.local is not None else "l1-newton"
+    return "sdca" if _suits_dual_ascent(objective) else "metric"
 
 
 def _suits_dual_ascent(objective):
-    X = objective.X
-    if isinstance(X, np.ndarray) or not (objective.feature_l2 > 0).all():
+    if not objective.is_sparse or objective.local is None or objective.cost <= _SMALL:
         return False
-    n, d = X.shape
-    return n <= _ROWS_PER_COLUMN * d and n * objective.K * X.dtype.itemsize <= _DUAL_MEMORY
+    n, d = objective.n_rows, objective.n_features
+    numbers = n * objective.K * objective.dtype.itemsize
+    return objective.penalty.curves_everywhere and n <= _ROWS_PER_COLUMN * d and numbers <= _DUAL_MEMORY
 
 
 def solve(
@@ -82,30 +81,34 @@ def solve(
     tol=1e-4,
     max_iter=100,
     callback=None,
-    row_weight=None,
     random_state=0,
 ):
     """Run the solver that a name stands for: "auto", one of ours, or one of scikit-learn's. Returns its Result."""
     name = SCIKIT_LEARN_NAMES.get(solver, solver)
     if name == "auto":
         name = choose(objective)
-    elif objective.l1 > 0 and solver in SCIKIT_LEARN_NAMES:
+    elif objective.penalty.l1 > 0 and solver in SCIKIT_LEARN_NAMES:
         name = "l1-newton"
     if name == "lbfgs" and tol < _TIGHT:
         name = "newton-cg"
-    if objective.l1 > 0 and name not in _KNOW_L1:
+    if objective.local is None and name in _NEED_LOCAL:
+        other = "l1-newton" if objective.penalty.l1 > 0 else "metric, lbfgs or newton-cg"
+        raise ValueError(
+            f"solver {solver!r} needs all rows in memory, and these come in batches. Use {other}, or solver='auto'."
+        )
+    if objective.penalty.l1 > 0 and name not in _KNOW_L1:
         raise ValueError(
             f"solver {name!r} knows no L1 penalty; use solver='auto' or 'prox_newton', or l1_ratio=0."
         )
-    if name == "l1-newton" and prox_newton.is_grouped(objective):
+    if name == "l1-newton" and objective.penalty.grouped(objective.K):
         raise ValueError(
             f"solver {solver!r} knows no penalty_groups; use solver='auto' or 'prox_newton', or penalty_groups=None."
         )
-    arguments = {"tol": tol, "max_iter": max_iter, "callback": callback, "row_weight": row_weight}
+    arguments = {"tol": tol, "max_iter": max_iter, "callback": callback}
     if name in _DRAW:
         arguments["random_state"] = random_state
     with parallel.one_blas_thread:
         moved = centring.moved(objective, reads_columns=name in _READ_COLUMNS)
         if moved is not None:
-            return moved.solve(SOLVERS[name], theta0, **arguments)
+            return moved.solve(SOLVERS[name], objective, theta0, **arguments)
         return SOLVERS[name](objective, theta0, **arguments)

@@ -117,10 +117,7 @@ NO_DESCENT = "the line search found no lower point"
 def bottomless_below(objective):
     """The value of F below which it can be made as small as one likes: then no row loses log 2, and without a
     penalty larger multiples of theta only make it better."""
-    if objective.feature_l2.any() or objective.feature_l1.any():
-        return -np.inf
-    mass = objective.row_masses()
-    return np.log(2.0) * mass[mass > 0].min(initial=np.inf) / objective.total_weight
+    return np.log(2.0) * objective.least_mass if objective.penalty.is_zero else -np.inf
 
 
 def attainable(objective):

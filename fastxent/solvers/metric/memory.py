@@ -26,17 +26,17 @@ class Pairs:
     Parameters
     ----------
     shape : (d + 1, K)
-    pieces : Pieces
+    ranges : Ranges
     """
 
-    def __init__(self, shape, pieces):
+    def __init__(self, shape, ranges):
         wide = shape[0] * shape[1] > _WIDE
         memory = _MEMORY_WIDE if wide else _MEMORY
         self._dtype = np.float32 if wide else np.float64
         self._steps, self._changes = np.zeros((2, memory, *shape), self._dtype)
         self._products = np.zeros((memory, memory))  # S'Y by places
         self._slopes = np.zeros(memory)  # S'G at the last direction
-        self._pieces = pieces
+        self._ranges = ranges
         self._scratch = np.empty(shape)
         self.clear()
 
@@ -57,7 +57,7 @@ class Pairs:
             self._steps[place, rows], self._changes[place, rows] = step, change
             return np.vdot(step, step), np.vdot(change, change)
 
-        squares = [sum(parts) for parts in zip(*self._pieces.map(write), strict=True)]
+        squares = [sum(parts) for parts in zip(*self._ranges.map(write), strict=True)]
         self._order = [other for other in self._order if other != place]
         if curvature > 1e-14 * np.sqrt(squares[0]) * np.sqrt(squares[1]):
             self._order.append(place)
@@ -97,7 +97,7 @@ class Pairs:
         def part(rows):
             return vectors[:, rows].reshape(count, -1) @ x[rows].ravel().astype(self._dtype)
 
-        return sum(self._pieces.map(part), np.zeros(count))
+        return sum(self._ranges.map(part), np.zeros(count))
 
     def _plus(self, x, vectors, shares, out):
         """out = x + the sum of the vectors, each times its share."""
@@ -108,5 +108,5 @@ class Pairs:
             sums = weights @ vectors[:, rows].reshape(len(vectors), -1)
             np.add(x[rows], sums.reshape(x[rows].shape), out=out[rows])
 
-        self._pieces.map(part)
+        self._ranges.map(part)
         return out

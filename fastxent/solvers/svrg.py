@@ -1,4 +1,4 @@
-"""Stochastic steps with reduced variance, for who asks for them by name.
+"""Stochastic steps with reduced variance; `auto` never takes them.
 
     R. Johnson, T. Zhang, "Accelerating stochastic gradient descent using predictive variance reduction", NIPS 2013.
     L. Xiao, T. Zhang, "A proximal stochastic gradient method with progressive variance reduction", SIAM Journal on
@@ -20,9 +20,9 @@ small from the start, but the decrement, which knows no scale, is not.
 
 import numpy as np
 
-from ..rows import without_duplicates
-from .l1_newton import L1Problem, least_subgradient
-from .metrics import Diagonal
+from ..penalty import least_subgradient
+from .l1_newton import L1Problem
+from .metric.models import Diagonal
 from .result import (
     AT_ROUNDING,
     SEPARABLE,
@@ -38,7 +38,7 @@ _HOPELESS = 0.1  # of what is left: less than that all epochs to come would gain
 TOO_SHORT = "the steps that the longest row allows are too short to lower the objective"
 
 
-def solve(objective, theta0, *, tol, max_iter, callback=None, row_weight=None, random_state=0):
+def solve(objective, theta0, *, tol, max_iter, callback=None, random_state=0):
     """Minimise an objective with L2 or L1 penalties, or both, from ``theta0``.
 
     Parameters
@@ -51,8 +51,6 @@ def solve(objective, theta0, *, tol, max_iter, callback=None, row_weight=None, r
         Epochs at most; each is three passes over the data.
     callback : callable or None
         ``callback(theta, history)`` after every epoch; return True to stop.
-    row_weight : ndarray of shape (n,) or None
-        Not used.
     random_state : int or numpy.random.Generator
         Order of the rows.
 
@@ -66,9 +64,10 @@ def solve(objective, theta0, *, tol, max_iter, callback=None, row_weight=None, r
     ValueError
         For penalty factors and groups, which the loops do not know.
     """
+    penalty = objective.penalty
     for name, given in (
-        ("penalty_factor", objective.penalty_factor is not None),
-        ("penalty_groups", objective.penalty_groups is not None),
+        ("penalty_factor", penalty.factors is not None),
+        ("penalty_groups", penalty.groups is not None),
     ):
         if given:
             raise ValueError(
@@ -89,8 +88,8 @@ def solve(objective, theta0, *, tol, max_iter, callback=None, row_weight=None, r
         theta = training.theta().astype(np.float64)
         before, last_fall = value, fall
         smooth, grad = objective.value_and_grad(theta)
-        value = smooth + objective.l1 * float(np.abs(theta[:-1]).sum())
-        if record(theta, value, np.abs(least_subgradient(theta, grad, objective.l1)).max()):
+        value = smooth + penalty.l1_term(theta)
+        if record(theta, value, np.abs(least_subgradient(theta, grad, penalty.l1)).max()):
             return record.result(theta, False, STOPPED_BY_CALLER)
         if value < bottomless:
             return record.result(theta, False, SEPARABLE)
@@ -113,10 +112,10 @@ def solve(objective, theta0, *, tol, max_iter, callback=None, row_weight=None, r
                 return record.result(theta, False, TOO_SHORT)
         if iteration == max_iter:
             return record.result(theta, False, out_of_iterations(max_iter))
-        grad[:-1] -= objective.l2 * theta[:-1]  # the loops add the penalty themselves
+        grad[:-1] -= penalty.l2 * theta[:-1]  # the loops add the penalty themselves
         training.snapshot(data, grad.astype(objective.dtype))
         training.run(data, rng.permutation(rows))
-        objective.passes += 2.0
+        objective.count(2)
 
 
 def _decrement(objective, theta, grad):
@@ -131,17 +130,17 @@ def _prepare(objective, max_iter):
     """The rows as the loops take them, their options, and the step."""
     from ..sgd.trainer import Data, Options
 
-    X = without_duplicates(objective.X)
+    part, penalty = objective.local, objective.penalty
     options = Options(
         optimizer="svrg",
-        l1=float(objective.l1),
-        l2=float(objective.l2),
+        l1=float(penalty.l1),
+        l2=float(penalty.l2),
         schedule="constant",
         fit_intercept=objective.fit_intercept,
         epochs=max_iter,
     )
-    target, n_classes, weight, class_weight, smoothing = objective.targets
-    data = Data(options, X, target, n_classes, objective.K, weight, class_weight, smoothing)
-    mass = objective.row_masses()
+    labels, n_classes, *weighting = part.targets.arguments
+    data = Data(options, part.without_duplicates, labels, n_classes, objective.K, *weighting)
+    mass = part.targets.masses
     largest = float(((data.squares + 1.0) * mass).max()) * np.count_nonzero(mass) / objective.total_weight
-    return data, options, 0.5 / (largest * (0.5 if objective.K > 1 else 0.25) + objective.l2)
+    return data, options, 0.5 / (largest * (0.5 if objective.K > 1 else 0.25) + penalty.l2)

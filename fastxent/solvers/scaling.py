@@ -14,28 +14,29 @@ regression algorithm", Annals of the Institute of Statistical Mathematics 44, 19
 optimum, and what ``tol`` means, are untouched: only steps and conjugate directions are measured differently.
 Without an intercept there is nothing to centre, and the mean square takes the place of the variance.
 
-A column without spread (moments.py) tells no two rows apart, and all it could do the intercept does without a penalty:
+A column without spread (data/moments.py) tells no two rows apart, and all it could do the intercept does without a penalty:
 its a_j is zero, its weights stay zero, and no rounding of its slope, over a curvature of rounding, becomes a step.
 """
 
 import numpy as np
-import scipy.sparse as sp
 
-from ..moments import column_moments, without_spread
-from .pieces import Pieces
+from ..data.moments import without_spread
+from ..data.ranges import Ranges
 
 
-class Conditioned:
+class Rescaled:
     """What a solver needs of an Objective, in the variables u.
 
     Parameters
     ----------
     objective : Objective
-    row_weight : ndarray of shape (n,) or None
-        What each row weighs in the objective, so that rows weighted and rows repeated are conditioned alike.
 
     Attributes
     ----------
+    columns : (mean, scale), float64 (d + 1,) each
+        A row in the variables u is a = (x - mean) scale: theta'x = u'a.
+    ranges : Ranges
+        Of the rows of arrays like u.
     l1, theta_l1 : ndarray of shape (d, 1)
         The L1 penalty on each row of u[:-1], and the one on W that it equals.
     rounding : float
@@ -43,26 +44,27 @@ class Conditioned:
         float32.
     """
 
-    def __init__(self, objective, row_weight=None):
-        self.objective = self._objective = objective
-        mean, deviation = moments_of(objective)
+    def __init__(self, objective):
+        self.objective = objective
+        moments = objective.column_moments()
+        mean, deviation = moments.mean, moments.deviation
         flat = without_spread(mean, deviation, objective.dtype)
         if not objective.fit_intercept:
             mean, deviation = np.zeros_like(mean), np.hypot(mean, deviation)
             flat = deviation == 0.0
-        classes = objective.n_classes
+        penalty, d, classes = objective.penalty, objective.n_features, objective.n_classes
+        l2 = penalty.l2_of(d)
         root_q = np.sqrt((1 - 1 / classes) / classes)
-        width = np.append(np.hypot(root_q * deviation, np.sqrt(objective.feature_l2)), root_q)
+        width = np.append(np.hypot(root_q * deviation, np.sqrt(l2)), root_q)
         moves = np.append(~flat, True)
         self._width = np.where(moves, width, 0.0)[:, np.newaxis]
         self._scale = np.divide(1.0, width, out=np.zeros_like(width), where=moves)[:, np.newaxis]
         self._mean = np.append(mean, 0.0)[:, np.newaxis]  # the intercept's own column is not centred
-        self._row_squares = None
-        self.pieces = Pieces(objective.shape, objective.n_threads)
-        self.mean, self.scale = mean, self._scale
+        self.columns = self._mean[:, 0], self._scale[:, 0]
+        self.ranges = Ranges.in_cache(objective.shape, objective.n_threads)
         # The Hessian of the L2 penalty in u, one number for each row of u.
-        self.ridge = np.append(objective.feature_l2, 0.0)[:, np.newaxis] * np.square(self._scale)
-        self.theta_l1 = objective.feature_l1[:, np.newaxis]
+        self.ridge = np.append(l2, 0.0)[:, np.newaxis] * np.square(self._scale)
+        self.theta_l1 = penalty.l1_of(d)[:, np.newaxis]
         self.l1 = self.theta_l1 * self._scale[:-1]
         self.fit_intercept = objective.fit_intercept
         self.rounding = 16 * float(np.finfo(objective.dtype).eps)
@@ -75,7 +77,7 @@ class Conditioned:
             np.multiply(u[rows], self._scale[rows], out=theta[rows])
             return self._mean[rows].T @ theta[rows]
 
-        shift = sum(self.pieces.map(part))
+        shift = sum(self.ranges.map(part))
         theta[-1] -= shift[0]
         return theta
 
@@ -92,36 +94,19 @@ class Conditioned:
         original += self._mean * original[-1]
         return original
 
-    def centred_rows(self, chosen):
-        """a_i of some rows, dense, without the intercept's entry: theta'x = u'a."""
-        rows = self.objective.X[chosen]
-        return ((rows.toarray() if sp.issparse(rows) else rows) - self.mean) * self.scale[:-1, 0]
-
-    def row_squares(self):
-        """|a_i|^2 of every row, the intercept's entry in it."""
-        if self._row_squares is None:
-            self._row_squares = np.empty(self.objective.n_rows)
-
-            def part(rows):
-                A = self.centred_rows(rows)
-                self._row_squares[rows] = np.einsum("ij,ij->i", A, A) + self.scale[-1, 0] ** 2
-
-            Pieces(self.objective.X.shape, self.objective.n_threads).map(part)
-        return self._row_squares
-
     def value_and_grad(self, u):
-        value, grad = self._objective.value_and_grad(self.theta(u))
+        value, grad = self.objective.value_and_grad(self.theta(u))
         return value, self.pull_back(grad)
 
     def evaluate(self, u):
         """F, the gradient in u, theta, and the largest entry of the gradient in theta."""
         theta = self.theta(u)
-        value, grad = self._objective.value_and_grad(theta)
-        largest = np.max(self.pieces.map(lambda rows: max(grad[rows].max(), -grad[rows].min())))
+        value, grad = self.objective.value_and_grad(theta)
+        largest = np.max(self.ranges.map(lambda rows: max(grad[rows].max(), -grad[rows].min())))
         return value, self.pull_back(grad), theta, float(largest)
 
     def hessp(self, u, v):
-        return self.pull_back(self._objective.hessp(self.theta(u), self.theta(v)))
+        return self.pull_back(self.objective.hessp(self.theta(u), self.theta(v)))
 
     def pull_back(self, grad):
         """The gradient in u, from the gradient in theta, in place."""
@@ -131,12 +116,5 @@ class Conditioned:
             grad[rows] -= self._mean[rows] * of_intercept
             grad[rows] *= self._scale[rows]
 
-        self.pieces.map(part)
+        self.ranges.map(part)
         return grad
-
-
-def moments_of(objective):
-    """Mean and deviation of an objective's columns, by what its rows weigh; taken once."""
-    if "moments" not in objective.memo:
-        objective.memo["moments"] = column_moments(objective.X, objective.row_masses(), objective.n_threads)
-    return objective.memo["moments"]

@@ -23,29 +23,27 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .. import kernels, parallel
-from ..moments import column_moments
-from ..objective import work
-from ..prediction import predict
-from .dual_ascent import log_odds
-from .pieces import Pieces
+from ... import kernels
+from ...data.ranges import Ranges, cost
+from ...data.targets import log_odds
+from ...loss import Part
 
 SMALL = 2_000_000  # multiplications of a pass that costs next to nothing
 _MANY = 4_000_000  # entries, more than caches hold
-_PIECE = 100_000  # entries worth a thread of their own
-_ROWS_OF_A_PIECE = 1 << 16
+_ENTRIES = 100_000  # worth a thread of their own
+_ROWS = 1 << 16  # of a range of logits
 
 
 @dataclass
 class Columns:
-    """The columns of an objective's X.
+    """The columns of a part's X.
 
     Attributes
     ----------
     swept, exact : kernels.Columns
         For sweeps; and, of a sparse X, the data as they are, else None.
-    rows : ndarray or slice
-        The rows of X that they have.
+    part : Part
+        The rows that they have: those that weigh something.
     dtype : dtype of the columns swept
     centred : bool
         Whether they are dense.
@@ -55,8 +53,8 @@ class Columns:
         What was taken off each.
     reach : ndarray (d,)
         The largest deviation of each column from its mean (dense), or its largest entry (sparse); 1 instead of 0.
-    bounds : list of int
-        Ranges of columns with about equally many entries.
+    ranges : Ranges
+        Of columns with about equally many entries.
     kept : ndarray of bool (d,) or None
         Columns whose weights may be other than zero: the rest were left out, and seem empty.
     least_l1 : float
@@ -65,33 +63,34 @@ class Columns:
 
     swept: kernels.Columns
     exact: kernels.Columns | None
-    rows: np.ndarray | slice
+    part: Part
     dtype: np.dtype
     centred: bool
     share: np.ndarray
     mean: np.ndarray
     reach: np.ndarray
-    bounds: list
+    ranges: Ranges
     kept: np.ndarray | None = None
     least_l1: float = 0.0
 
 
 def columns_of(objective):
     """The Columns of an objective, of the rows that weigh something; made once, or twice if its L1 penalty falls."""
-    known = objective.memo.get("columns")
-    if known is None or objective.l1 < known.least_l1:
-        mass = objective.row_masses()
-        rows = slice(None) if mass.all() else np.flatnonzero(mass)
-        make = _dense if isinstance(objective.X, np.ndarray) else _sparse
-        objective.memo["columns"] = known = make(objective, rows, mass[rows], known is None)
+    kept = objective.local.kept
+    known = kept.columns
+    if known is None or objective.penalty.l1 < known.least_l1:
+        mass = objective.local.targets.masses
+        part = objective.local if mass.all() else objective.local.take(np.flatnonzero(mass))
+        make = _sparse if objective.is_sparse else _dense
+        kept.columns = known = make(objective, part, known is None)
     return known
 
 
-def _dense(objective, chosen, mass, screen):
-    X = objective.X[chosen]
+def _dense(objective, part, screen):
+    X = part.X
     n, d = X.shape
-    over_rows = Pieces(X.shape, objective.n_threads).map
-    mean = np.append(column_moments(X, mass, objective.n_threads)[0], 0.0)
+    over_rows = Ranges.in_cache(X.shape, objective.n_threads).map
+    mean = np.append(objective.column_moments().mean, 0.0)
     ends = over_rows(lambda some: (X[some].min(axis=0), X[some].max(axis=0)))
     least, most = np.min([low for low, _ in ends], axis=0), np.max([high for _, high in ends], axis=0)
     reach = np.maximum(most - mean[:-1], mean[:-1] - least)
@@ -102,19 +101,20 @@ def _dense(objective, chosen, mass, screen):
     columns = np.empty((n, d), dtype, order="F")
     over_rows(lambda some: np.subtract(X[some], mean[:-1], out=columns[some], casting="same_kind"))
     share, reach = np.full(d + 1, 1.0 / d), np.where(reach > 0, reach, 1.0)
-    return Columns(kernels.Columns(columns), None, chosen, dtype, True, share, mean, reach, [0, d])
+    whole = Ranges([0, d])
+    return Columns(kernels.Columns(columns), None, part, dtype, True, share, mean, reach, whole)
 
 
-def _sparse(objective, chosen, mass, screen):
-    X = objective.X if isinstance(chosen, slice) else objective.X[chosen]
+def _sparse(objective, part, screen):
+    X, l1 = part.X, objective.penalty.l1
     n, d = X.shape
     rows = X.data, X.indices, X.indptr, n, d
     counts, ends = np.zeros(d, X.indices.dtype), np.zeros((d, 2))
-    screen = screen and objective.K == 1 and objective.l1 > 0
-    kernels.column_sizes(rows, *(class_weights(objective, chosen) if screen else (None, None)), counts, ends)
+    screen = screen and objective.K == 1 and l1 > 0
+    kernels.column_sizes(rows, *(class_weights(part) if screen else (None, None)), counts, ends)
     kept = None
     if screen:  # no weight but zero where no residuals can make a slope as large as the penalty
-        kept = np.maximum(ends[:, 1], -ends[:, 0]) > (1 - 1e-9) * objective.feature_l1
+        kept = np.maximum(ends[:, 1], -ends[:, 0]) > (1 - 1e-9) * objective.penalty.l1_of(d)
         counts *= kept
     indptr = np.zeros(d + 1, X.indptr.dtype)
     np.cumsum(counts, out=indptr[1:])
@@ -125,8 +125,9 @@ def _sparse(objective, chosen, mass, screen):
         X.sum_duplicates()
         indptr, indices, values = X.indptr, X.indices, X.data
     nnz = int(indptr[-1])
-    pieces = max(1, min(64, nnz // _PIECE))
-    bounds = [0, *np.searchsorted(indptr, nnz * np.arange(1, pieces) / pieces).tolist(), d]
+    count = max(1, min(64, nnz // _ENTRIES))
+    bounds = [0, *np.searchsorted(indptr, nnz * np.arange(1, count) / count).tolist(), d]
+    ranges = Ranges(bounds, objective.n_threads)
     exact = swept = kernels.Columns((values, indices, indptr, n, d))
     # Of a binary model both kinds are read: a copy has to pay for itself.
     dtype = _precision(objective, reach) if objective.K > 1 or nnz > _MANY else values.dtype
@@ -134,32 +135,30 @@ def _sparse(objective, chosen, mass, screen):
         swept = kernels.Columns((values.astype(dtype), indices, indptr, n, d))
     share = np.append(np.diff(indptr), n) / max(nnz, 1)
     reach[reach == 0] = 1.0
-    least_l1 = 0.0 if kept is None else objective.l1
-    return Columns(swept, exact, chosen, dtype, False, share, np.zeros(d + 1), reach, bounds, kept, least_l1)
+    least_l1 = 0.0 if kept is None else l1
+    return Columns(swept, exact, part, dtype, False, share, np.zeros(d + 1), reach, ranges, kept, least_l1)
 
 
-def class_weights(objective, rows):
-    """What the classes 1 and 0 weigh in each row, of all rows."""
-    if "weights of classes" not in objective.memo:
-        target, _, _, _, smoothing = objective.targets
-        plain = target.ndim == 1 and smoothing == 0
-        ones = target == 1 if plain else objective.distributions(slice(None))[:, 1]
-        mass = _shares(objective)[rows]
-        one = mass * ones[rows]
-        objective.memo["weights of classes"] = one, mass - one
-    return objective.memo["weights of classes"]
+def class_weights(part):
+    """What the classes 1 and 0 of a binary model weigh in each row, as shares of all rows."""
+    if part.kept.class_weights is None:
+        targets = part.targets
+        ones = targets.target == 1 if targets.plain else targets.distributions()[:, 1]
+        mass = _shares(part)
+        one = mass * ones
+        part.kept.class_weights = one, mass - one
+    return part.kept.class_weights
 
 
 def _precision(objective, reach):
     used = reach[reach > 0]
     moderate = used.min(initial=1.0) > 1e-15 and used.max(initial=1.0) < 1e15
-    return np.dtype(np.float32 if moderate and work(objective.X, objective.K) > SMALL else np.float64)
+    return np.dtype(np.float32 if moderate and objective.cost > SMALL else np.float64)
 
 
 def loss_of(objective):
     """The way to evaluate an objective that suits it."""
-    binary_sparse = objective.K == 1 and not isinstance(objective.X, np.ndarray)
-    return (BinaryLoss if binary_sparse else RowsLoss)(objective)
+    return (BinaryLoss if objective.K == 1 and objective.is_sparse else RowsLoss)(objective)
 
 
 class RowsLoss:
@@ -168,7 +167,7 @@ class RowsLoss:
     def __init__(self, objective):
         self._objective = objective
         self._columns = columns = columns_of(objective)
-        self._mass = (_shares(objective)[columns.rows]).astype(columns.dtype)
+        self._mass = _shares(columns.part)
         self._grad = self._Q = None
 
     def log_odds(self):
@@ -198,25 +197,14 @@ class RowsLoss:
 
     def curvature(self, theta):
         """Q and P of kernels/coordinate.pxi at theta, where the gradient was taken last."""
-        objective, dtype, rows = self._objective, self._columns.dtype, self._columns.rows
+        objective, columns = self._objective, self._columns
         if self._Q is None:
             shape = objective.K, len(self._mass)
-            self._Q, self._P = np.empty(shape, dtype), np.empty(shape, dtype) if objective.K > 1 else None
-            self._proba = np.empty((objective.n_rows, objective.n_classes), objective.dtype)
-        Q, P, mass = self._Q, self._P, self._mass
-        predict(objective.X, theta.astype(objective.dtype), "proba", objective.n_threads, self._proba)
-        proba = self._proba[rows]
-        objective.passes += 0.5
-
-        def turn(some):
-            if P is None:
-                Q[0, some] = mass[some] * proba[some, 0] * proba[some, 1]
-            else:
-                P[:, some] = proba[some].T
-                np.multiply(P[:, some], mass[some], out=Q[:, some])
-
-        Pieces(proba.shape, objective.n_threads).map(turn)
-        return Q, P
+            self._Q = np.empty(shape, columns.dtype)
+            self._P = np.empty(shape, columns.dtype) if objective.K > 1 else None
+        columns.part.probabilities(theta, self._mass, self._P, self._Q)
+        objective.count(0.5)
+        return self._Q, self._P
 
 
 class BinaryLoss:
@@ -225,7 +213,7 @@ class BinaryLoss:
     def __init__(self, objective):
         self._objective = objective
         self._columns = columns = columns_of(objective)
-        self._one, self._zero = class_weights(objective, columns.rows)
+        self._one, self._zero = class_weights(columns.part)
         n = len(self._one)
         self._z, self._r, self._h = np.zeros(n), np.empty(n), np.empty(n)
         self._way = None, None  # a step, and what it adds to z
@@ -255,18 +243,13 @@ class BinaryLoss:
         return self._value(self._z, step.at(t))
 
     def gradient(self, theta):
-        objective, bounds = self._objective, self._columns.bounds
+        objective, columns = self._objective, self._columns
         grad = np.empty_like(theta)
         out = grad[:-1, 0]
-
-        def piece(i):
-            self._columns.exact.products(self._r, out, bounds[i], bounds[i + 1])
-
-        parallel.run(piece, len(bounds) - 1, objective.n_threads)
-        if objective.l2:
-            out += objective.feature_l2 * theta[:-1, 0]
+        columns.ranges.map(lambda some: columns.exact.products(self._r, out, some.start, some.stop))
+        objective.penalty.add_gradient(theta, grad)
         grad[-1] = self._r.sum() if objective.fit_intercept else 0.0
-        objective.passes += 0.5
+        objective.count(0.5)
         return grad
 
     def curvature(self, theta):
@@ -277,23 +260,18 @@ class BinaryLoss:
         z = np.full(len(self._z), start)
         features, weights = np.ascontiguousarray(features, np.intp), np.ascontiguousarray(weights)
         self._columns.exact.add_to(z, features, weights, 0, len(features))
-        self._objective.passes += 0.5 * float(self._columns.share[features].sum())
+        self._objective.count(0.5 * float(self._columns.share[features].sum()))
         return z
 
     def _value(self, z, theta):
-        n, step = len(z), _ROWS_OF_A_PIECE
+        def losses(some):
+            return kernels.binary_logits(z, self._one, self._zero, self._r, self._h, some.start, some.stop)
 
-        def piece(i):
-            first, stop = i * step, min((i + 1) * step, n)
-            return kernels.binary_logits(z, self._one, self._zero, self._r, self._h, first, stop)
-
-        value = sum(parallel.run(piece, -(-n // step), self._objective.n_threads))
-        if self._objective.l2:
-            value += 0.5 * float(self._objective.feature_l2 @ np.square(theta[:-1, 0]))
-        return value
+        rows = Ranges.by_step(len(z), _ROWS, self._objective.n_threads)
+        return sum(rows.map(losses)) + self._objective.penalty.smooth(theta)
 
 
-def _shares(objective):
+def _shares(part):
     """What each row weighs, of all."""
-    total = objective.total_weight
-    return objective.row_masses() / (total if total > 0 else 1.0)
+    total = part.targets.total
+    return part.targets.masses / (total if total > 0 else 1.0)

@@ -7,7 +7,7 @@ solvers see weights whose largest is near 1, and a mean needs no more than their
 
 import operator
 from copy import copy
-from functools import reduce
+from functools import cached_property, reduce
 
 import numpy as np
 
@@ -136,6 +136,12 @@ class Targets:
         other.target = self.target.astype(dtype)
         return other
 
+    @property
+    def plain(self):
+        """Whether they are labels without smoothing."""
+        return self.target.ndim == 1 and self.smoothing == 0
+
+    @cached_property
     def masses(self):
         """s_i times the sum of the row's (weighted, smoothed) targets, float64 (n,): what its curvature weighs."""
         target, weights = self.target, self.class_weight
@@ -146,7 +152,19 @@ class Targets:
         own = weights[target] if target.ndim == 1 else np.asarray(target, np.float64) @ weights
         return mass * ((1.0 - self.smoothing) * own + self.smoothing * weights.mean())
 
-    def distributions(self, rows):
+    @cached_property
+    def class_masses(self):
+        """The sum of each class's weighted, smoothed targets, float64 (n_classes,)."""
+        if self.plain:
+            return np.bincount(self.target, self.masses, self.n_classes)
+        step = max(1, _BLOCK // self.n_classes)
+        total = np.zeros(self.n_classes)
+        for first in range(0, len(self), step):
+            rows = slice(first, first + step)
+            total += self.masses[rows] @ self.distributions(rows)
+        return total
+
+    def distributions(self, rows=slice(None)):
         """The targets of a slice of the rows as distributions over the classes, float64: weighted, smoothed, divided
         by their sum."""
         T = self._smoothed(rows)
@@ -159,7 +177,31 @@ class Targets:
         weight = None if self.row_weight is None else self.row_weight[rows]
         if share is not None:
             weight = share if weight is None else share * weight
-        return Targets(self.target[rows], self.n_classes, weight, self.class_weight, self.smoothing)
+        some = Targets(self.target[rows], self.n_classes, weight, self.class_weight, self.smoothing)
+        some.exponent += self.exponent
+        return some
+
+    @classmethod
+    def joined(cls, targets):
+        """Those of all rows of several, in order, which differ in labels and rows' weights alone."""
+        first, exponent, weight = targets[0], max(some.exponent for some in targets), None
+        if any(some.row_weight is not None or some.exponent != exponent for some in targets):
+            weight = np.concatenate(
+                [
+                    ldexp(
+                        np.ones(len(some)) if some.row_weight is None else some.row_weight,
+                        some.exponent - exponent,
+                    )
+                    for some in targets
+                ]
+            )
+        labels = np.concatenate([some.target for some in targets])
+        whole = cls(labels, first.n_classes, weight, first.class_weight, first.smoothing)
+        whole.exponent += exponent
+        return whole
+
+    def __len__(self):
+        return len(self.target)
 
 
 def _of_labels(class_weight, labels):
@@ -189,3 +231,8 @@ def _distributions(shares, mass):
     even = np.full_like(shares, 1.0 / shares.shape[1])
     mass = mass[:, np.newaxis]
     return np.divide(shares, mass, out=even, where=mass > 0.0)
+
+
+def log_odds(frequency):
+    """Return the intercepts under which classes are this frequent: (K,), or (1,) for the second of two."""
+    return np.log(frequency) if len(frequency) > 1 else np.log(frequency / (1 - frequency))

@@ -36,18 +36,16 @@ Penalty factors are a change of variables: x_ij / sqrt(f_j) and sqrt(f_j) W_j ha
 penalty.
 """
 
-import numpy as np
-
-from . import metric
-from .dual_ascent import HOPEFUL, Ascent, BinaryAscent
-from .result import STOPPED_BY_CALLER, Recorder, attainable, out_of_iterations
+from .. import metric
+from ..result import STOPPED_BY_CALLER, Recorder, attainable, out_of_iterations
+from .ascent import HOPEFUL, Ascent, BinaryAscent
 
 _EPOCHS_BETWEEN_CHECKS = 8
 _SLOW = 0.9  # a pass that leaves more of the gap than this is one that `metric` does better
 _PATIENCE = 6.0  # passes over which that is measured
 
 
-def solve(objective, theta0, *, tol, max_iter, callback=None, row_weight=None, random_state=0):
+def solve(objective, theta0, *, tol, max_iter, callback=None, random_state=0):
     """Minimise a smooth objective with an L2 penalty over CSR rows.
 
     Parameters
@@ -63,8 +61,6 @@ def solve(objective, theta0, *, tol, max_iter, callback=None, row_weight=None, r
     callback : callable or None
         ``callback(theta, history)`` whenever the objective is evaluated, at least every eighth epoch; return
         True to stop.
-    row_weight : ndarray of shape (n,) or None
-        Passed to ``metric`` when it takes over.
     random_state : int or numpy.random.Generator
         Order of the visits.
 
@@ -77,15 +73,16 @@ def solve(objective, theta0, *, tol, max_iter, callback=None, row_weight=None, r
     ValueError
         If the objective is not of that kind.
     """
-    if isinstance(objective.X, np.ndarray) or not objective.l2 > 0 or objective.l1 > 0:
-        kind = "dense" if isinstance(objective.X, np.ndarray) else "sparse"
+    penalty = objective.penalty
+    if not objective.is_sparse or not penalty.l2 > 0 or penalty.l1 > 0:
+        kind = "sparse" if objective.is_sparse else "dense"
         raise ValueError(
             f"solver 'sdca' needs a sparse X, an L2 penalty and no L1 penalty; here X is {kind}, l2 = "
-            f"{objective.l2:.3g} and l1 = {objective.l1:.3g}. Use solver='auto'."
+            f"{penalty.l2:.3g} and l1 = {penalty.l1:.3g}. Use solver='auto'."
         )
-    if not (objective.feature_l2 > 0).all():
+    if not penalty.curves_everywhere:
         return metric.solve(
-            objective, theta0, tol=tol, max_iter=max_iter, callback=callback, row_weight=row_weight
+            objective, theta0, tol=tol, max_iter=max_iter, callback=callback
         )
     tol = max(tol, attainable(objective))
     record = Recorder(objective, callback, "sdca")
@@ -115,7 +112,7 @@ def solve(objective, theta0, *, tol, max_iter, callback=None, row_weight=None, r
                 reason = f"duality gap {gap:.3g} <= tol = {tol:.3g} times the objective"
                 return record.result(theta, True, reason)
             if epoch < max_iter and _is_slow(gaps):
-                return _hand_over(objective, theta, record, tol, epoch, max_iter, callback, row_weight)
+                return _hand_over(objective, theta, record, tol, epoch, max_iter, callback)
         ascent.anchor_intercept()
     return record.result(theta, False, out_of_iterations(max_iter))
 
@@ -130,7 +127,7 @@ def _is_slow(gaps):
     return gap > earlier_gap * _SLOW ** (passes - earlier_passes)
 
 
-def _hand_over(objective, theta, record, tol, epoch, max_iter, callback, row_weight):
+def _hand_over(objective, theta, record, tol, epoch, max_iter, callback):
     """Go on with ``metric`` after so many epochs; the history, also as the callback sees it, is of both."""
     history = record.history
     history.predecessor, history.solver = history.solver, "metric"
@@ -146,7 +143,7 @@ def _hand_over(objective, theta, record, tol, epoch, max_iter, callback, row_wei
         return callback is not None and callback(theta, history)
 
     rest = metric.solve(
-        objective, theta, tol=tol, max_iter=max_iter - epoch, callback=go_on, row_weight=row_weight
+        objective, theta, tol=tol, max_iter=max_iter - epoch, callback=go_on
     )
     history["gap"][earlier:] = rest.history["gap"][1:]
     rest.history, rest.n_iter = history, history["epoch"][-1]

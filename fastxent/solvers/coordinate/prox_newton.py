@@ -10,7 +10,7 @@
         candidates = weights that are not zero, weights with |G| > l1, intercepts
         V = coordinate descent on  G (V - W) + (V - W)' H (V - W) / 2 + l1 |V|  over the candidates,
             in random order; weights that rest at zero are left out after the first sweep    kernels/coordinate.pxi
-            where sweeps crawl: to the end, by the Hessian among the weights that still move               gram.py
+            where sweeps crawl: to the end, by the Hessian among the weights that still move            hessian.py
         W <- W + t (V - W),  t = 1, 1/2, ... until F falls enough (t = 1 nearly always)
         if sweeps and falls are slow (columns that lean on each other): a truncated Newton step that keeps zeros
             and signs                                                                               l1_newton.py
@@ -39,13 +39,11 @@ gained more.
 
 import numpy as np
 
-from .. import kernels, parallel
-from ..objective import work
-from . import metric
-from .columns import SMALL, columns_of, loss_of
-from .gram import hessian, pays
-from .l1_newton import GroupProblem, L1Problem, newton_step
-from .result import (
+from ... import kernels, parallel
+from ...penalty import Penalty
+from .. import metric
+from ..l1_newton import GroupProblem, L1Problem, newton_step
+from ..result import (
     AT_ROUNDING,
     NO_DESCENT,
     SEPARABLE,
@@ -55,6 +53,8 @@ from .result import (
     bottomless_below,
     out_of_iterations,
 )
+from .columns import SMALL, columns_of, loss_of
+from .hessian import hessian, pays
 
 _SUFFICIENT_DECREASE = 1e-4
 _HALVINGS = 40
@@ -84,7 +84,7 @@ _COORDINATE = np.dtype(
 )
 
 
-def solve(objective, theta0, *, tol, max_iter, callback=None, row_weight=None, random_state=0):
+def solve(objective, theta0, *, tol, max_iter, callback=None, random_state=0):
     """Minimise an objective with an L1 penalty, an L2 penalty too perhaps, from ``theta0``.
 
     Parameters
@@ -98,8 +98,6 @@ def solve(objective, theta0, *, tol, max_iter, callback=None, row_weight=None, r
         Newton steps at most; each takes some sweeps over the weights that are not zero.
     callback : callable or None
         ``callback(theta, history)`` after every iteration; return True to stop.
-    row_weight : ndarray of shape (n,) or None
-        What each row weighs in the objective, for ``Conditioned``.
     random_state : int or numpy.random.Generator
         Order of the coordinates.
 
@@ -124,7 +122,7 @@ def solve(objective, theta0, *, tol, max_iter, callback=None, row_weight=None, r
     value += model.penalty(theta)
     small, gained, last_fall = 0, 0.0, np.inf
     bottomless = bottomless_below(objective)
-    cheap = isinstance(objective.X, np.ndarray) or work(objective.X, objective.K) <= SMALL
+    cheap = not objective.is_sparse or objective.cost <= SMALL
     problem = None
     for iteration in range(max_iter + 1):
         parts = model.parts(theta, grad)
@@ -157,7 +155,7 @@ def solve(objective, theta0, *, tol, max_iter, callback=None, row_weight=None, r
         slow, last_fall = fall > _SLOW * last_fall or small > 0, fall
         if not finished and slow and (cheap or iteration >= _LONG):
             if problem is None:
-                problem = (GroupProblem if is_grouped(objective) else L1Problem)(objective, row_weight)
+                problem = (GroupProblem if objective.penalty.grouped(objective.K) else L1Problem)(objective)
             inside = _move_inside(problem, theta, value, grad, _CG_STEPS * (2 + iteration))
             if inside is not None:
                 gained = value - inside[1]
@@ -173,7 +171,7 @@ def _start(objective, loss, theta, max_iter, rng):
     if objective.fit_intercept:
         theta[-1] = loss.log_odds()
     n = objective.n_rows // _SHARE_OF_SAMPLE
-    if max_iter == 0 or n < _FEW_ROWS or work(objective.X, objective.K) < _LARGE:
+    if max_iter == 0 or n < _FEW_ROWS or objective.cost < _LARGE:
         return theta
     sample = objective.sample(n)
     active = _candidates(objective, theta, sample.value_and_grad(theta)[1])
@@ -183,26 +181,18 @@ def _start(objective, loss, theta, max_iter, rng):
     if 2 * np.count_nonzero(chosen) > len(chosen):
         chosen[:] = True
     else:  # of many columns, most have no say
-        sample = _with_features(sample, chosen)
+        sample = sample.over_features(chosen)
     rows = np.append(chosen, True)
     found = solve(sample, theta[rows], tol=_SAMPLE_TOL, max_iter=_SAMPLE_STEPS, random_state=rng)
-    objective.passes += sample.passes * sample.n_rows / objective.n_rows
+    objective.count(sample.passes * sample.n_rows / objective.n_rows)
     theta[rows] = found.theta
     return theta
 
 
-def _with_features(objective, chosen):
-    """The same objective, penalties included, over some of the features (a mask)."""
-    part, factor = objective.on_features(chosen), objective.penalty_factor
-    part.l1, part.l2, part.penalty_groups = objective.l1, objective.l2, objective.penalty_groups
-    part.penalty_factor = None if factor is None else factor[chosen]
-    return part
-
-
 def _candidates(objective, theta, grad):
     """Which weights may move: those that are not zero, or whose slope is more than their penalty; and intercepts."""
-    l1 = np.append(objective.feature_l1, 0.0)[:, np.newaxis]
-    if is_grouped(objective):
+    l1 = np.append(objective.penalty.l1_of(objective.n_features), 0.0)[:, np.newaxis]
+    if objective.penalty.grouped(objective.K):
         active = np.linalg.norm(grad, axis=1, keepdims=True) > l1
         active = np.broadcast_to(active, theta.shape) | (theta != 0.0)
     else:
@@ -219,7 +209,7 @@ def l1_max(objective):
     factor, where those weights are zero and the others at their optimum. The objective's own penalties do not matter.
     """
     theta = objective.initial()
-    factor = objective.penalty_factor
+    factor = objective.penalty.factors
     factor = np.ones(objective.n_features) if factor is None else factor
     free = factor == 0
     if objective.fit_intercept:
@@ -227,12 +217,12 @@ def l1_max(objective):
     if free.all():
         return 0.0
     if free.any():
-        alone = objective.on_features(free)
+        alone = objective.over_features(free).with_penalty(Penalty())
         found = metric.solve(alone, alone.initial(), tol=1e-14, max_iter=1000).theta
         theta[:-1][free], theta[-1] = found[:-1], found[-1]
     _, grad = objective.value_and_grad(theta)
     grad = grad[:-1][~free]  # penalties have none at zero
-    if objective.penalty_groups == "features":
+    if objective.penalty.groups == "features":
         grad = np.linalg.norm(grad, axis=1, keepdims=True)
     return float((np.abs(grad) / factor[~free, np.newaxis]).max())
 
@@ -404,15 +394,15 @@ class _Model:
         self.columns = columns = columns_of(objective)
         self.K, self.n_threads = objective.K, objective.n_threads
         d1, K = objective.shape
-        self.l1 = np.append(objective.feature_l1, 0.0)
-        self.l2 = np.append(objective.feature_l2, 0.0)
+        self.l1 = np.append(objective.penalty.l1_of(d1 - 1), 0.0)
+        self.l2 = np.append(objective.penalty.l2_of(d1 - 1), 0.0)
         self.radius = np.repeat(_RADIUS / np.append(columns.reach, 1.0), K).reshape(d1, K)
         self.centre = columns.centred and objective.fit_intercept
         if columns.centred:  # centred weights take the intercept along, beyond any radius of its own
             self.radius[-1] = np.inf
         self._first_worst = None
         self._accuracy = _ACCURACY if K > 1 or columns.centred else _ACCURACY_OF_KEPT_LOGITS
-        self._grouped = is_grouped(objective)
+        self._grouped = objective.penalty.grouped(K)
         self._least_radius = _LEAST_SHARE * self.radius  # a weight that rested for long may still wake up
         n = columns.swept.n
         self.entries = float(K * (n * (d1 - 1) if columns.centred else n / columns.share[-1]))
@@ -421,7 +411,7 @@ class _Model:
         self.shifted = np.empty(K)
 
     def count(self, share):
-        self._objective.passes += share
+        self._objective.count(share)
 
     def penalty(self, theta):
         if self._grouped:
@@ -482,11 +472,6 @@ class _Model:
             self.radius.ravel()[part.pairs] = np.maximum(
                 np.maximum(2.0 * t * np.abs(moves), 0.5 * radius), least
             )
-
-
-def is_grouped(objective):
-    """Whether L1 is the norm of a feature's weights in all classes; two classes have one weight."""
-    return objective.penalty_groups == "features" and objective.K > 1 and objective.l1 > 0
 
 
 def _move_inside(problem, theta, value, grad, max_steps):

@@ -4,8 +4,8 @@
     energy minimization", University of Colorado CU-CS-982-04, 2004.
     J. Nocedal, "Updating quasi-Newton matrices with limited storage", Mathematics of Computation 35, 1980.
 
-    repeat, in the variables u of conditioned.py
-        at iterations 0, 5, 15, 35, 75, 155, ...:  M = a model of the Hessian at u               metrics.py
+    repeat, in the variables u of scaling.py
+        at iterations 0, 5, 15, 35, 75, 155, ...:  M = a model of the Hessian at u                models.py
         D = -(inverse Hessian from the last 10 pairs of steps and gradient changes, begun with M^-1) G
         u <- u + t D             t = 1 unless the slope there says otherwise
 
@@ -32,12 +32,8 @@ one in seven, up to 73 tol F.)
 
 import numpy as np
 
-from .. import parallel
-from ..objective import work
-from .conditioned import Conditioned
-from .metrics import BUILDERS
-from .pairs import Pairs
-from .result import (
+from ... import parallel
+from ..result import (
     AT_ROUNDING,
     NO_DESCENT,
     SEPARABLE,
@@ -46,6 +42,13 @@ from .result import (
     bottomless_below,
     out_of_iterations,
 )
+from ..scaling import Rescaled
+from .exact import Exact
+from .memory import Pairs
+from .models import Diagonal, Gram, Nystrom
+from .sampled import Sampled
+
+MODELS = {"diag": Diagonal, "gram": Gram, "nystrom": Nystrom, "sampled": Sampled, "exact": Exact}
 
 _REFRESH = frozenset([0] + [5 * (2**i - 1) for i in range(1, 30)])
 _SUFFICIENT_DECREASE = 1e-4
@@ -65,8 +68,8 @@ _QUADRATIC = 0.25  # what is left of the slope after a step in a quadratic model
 _NEGLIGIBLE = 1e-4  # objectives below this share of the one at the start count as this share
 
 
-def solve(objective, theta0, *, tol, max_iter, callback=None, row_weight=None, kind=None):
-    """Minimise a smooth objective from ``theta0``; ``objective.l1`` must be zero.
+def solve(objective, theta0, *, tol, max_iter, callback=None, kind=None):
+    """Minimise a smooth objective from ``theta0``, without an L1 penalty.
 
     Parameters
     ----------
@@ -78,9 +81,7 @@ def solve(objective, theta0, *, tol, max_iter, callback=None, row_weight=None, k
         Iterations at most; each is one evaluation of loss and gradient, rarely a few.
     callback : callable or None
         ``callback(theta, history)`` after every iteration; return True to stop.
-    row_weight : ndarray of shape (n,) or None
-        What each row weighs in the objective, for ``Conditioned``.
-    kind : {"diag", "gram", "nystrom", "full", "sampled", "exact"} or None
+    kind : {"diag", "gram", "nystrom", "sampled", "exact"} or None
         The model of the Hessian; None lets ``choose`` decide.
 
     Returns
@@ -88,45 +89,43 @@ def solve(objective, theta0, *, tol, max_iter, callback=None, row_weight=None, k
     Result
     """
     with parallel.one_blas_thread:  # the same bits for any number of threads
-        return _solve(objective, theta0, tol, max_iter, callback, row_weight, kind)
+        return _solve(objective, theta0, tol, max_iter, callback, kind)
 
 
 def choose(objective):
     """The model of the Hessian that pays for itself soonest.
 
     >>> from types import SimpleNamespace
-    >>> import numpy as np
-    >>> choose(SimpleNamespace(X=np.empty((150, 4)), n_rows=150, K=3, shape=(5, 3)))
-    'exact'
-    >>> choose(SimpleNamespace(X=np.empty((2000, 16)), n_rows=2000, K=26, shape=(17, 26)))
-    'gram'
-    >>> choose(SimpleNamespace(X=np.empty((60000, 784)), n_rows=60000, K=10, shape=(785, 10)))
-    'sampled'
+    >>> def dense(n, d, K):
+    ...     return SimpleNamespace(n_rows=n, shape=(d + 1, K), cost=n * d * (K + 8), is_sparse=False, local=True)
+    >>> choose(dense(150, 4, 3)), choose(dense(2000, 16, 26)), choose(dense(60_000, 784, 10))
+    ('exact', 'gram', 'sampled')
     """
     width, K = objective.shape
     unknowns = width * K
-    if (objective.n_rows + unknowns / 3) * (unknowns + 4) ** 2 <= _TINY:  # its sums, and its factor
+    tiny = (objective.n_rows + unknowns / 3) * (unknowns + 4) ** 2 <= _TINY  # its sums, and its factor
+    if tiny and objective.local is not None:
         return "exact"
-    if not isinstance(objective.X, np.ndarray):
+    if objective.is_sparse:
         return "diag"
     if width > 2000:
         return "nystrom"
     # A sample of 10 rows a column has ten times as many equations as unknowns; it has to be a small part of the rows,
     # and its products have to take longer than calling them. ("full", measured on some 200 made problems of at most
     # 1300 unknowns, was ahead of the better of the two by a fifth at most, and up to six times behind.)
-    pays = objective.n_rows >= 50 * width and work(objective.X, K) >= _LARGE
+    pays = objective.n_rows >= 50 * width and objective.cost >= _LARGE
     return "sampled" if K > 2 and pays else "gram"
 
 
-def _solve(objective, theta0, tol, max_iter, callback, row_weight, kind):
-    problem = Conditioned(objective, row_weight)
-    build = BUILDERS[kind or choose(objective)]
+def _solve(objective, theta0, tol, max_iter, callback, kind):
+    problem = Rescaled(objective)
+    build = MODELS[kind or choose(objective)]
     record = Recorder(objective, callback, "metric")
     u = problem.variables(theta0)
     value, grad, theta, largest = problem.evaluate(u)
     least = _NEGLIGIBLE * value
     bottomless = bottomless_below(objective)
-    pairs = Pairs(u.shape, problem.pieces)
+    pairs = Pairs(u.shape, problem.ranges)
     waited, least_slope, decrement, scale, refreshes = 0, np.inf, np.inf, 1.0, _REFRESH
     metric, exact, settled = None, False, False
     for iteration in range(max_iter + 1):
@@ -141,18 +140,18 @@ def _solve(objective, theta0, tol, max_iter, callback, row_weight, kind):
             metric.follow(u)
         elif iteration in refreshes:
             metric = build(problem, u)
-            exact = getattr(metric, "is_exact", False)
-            if iteration == 0 and not u.any() and getattr(metric, "is_part", False) and max_iter > 0:
+            exact = metric.is_exact
+            if iteration == 0 and not u.any() and metric.is_part and max_iter > 0:
                 start = _over_sample(problem, metric, u)
                 there = problem.evaluate(start)
                 if there[0] < value:
                     u, (value, grad, theta, largest) = start, there
                     refreshes = {1 + at for at in _REFRESH}
                     continue
-        if hasattr(metric, "move"):
+        if metric.has_scale:
             metric.move(u, min(_DAMPING, _DAMPING_SHARE * decrement / max(value, least)))
         # Where a product with M^-1 is dear, its scale is what the steps so far say of it.
-        D, slope = _direction(problem, metric.solve, pairs, grad, scale if hasattr(metric, "move") else None)
+        D, slope = _direction(problem, metric.solve, pairs, grad, scale if metric.has_scale else None)
         decrement = -slope / 2
         recent = 0.0 if settled else _recent_fall(record.history["loss"])
         record.gap(decrement if exact or not np.isfinite(recent) else max(decrement, recent))
@@ -166,7 +165,7 @@ def _solve(objective, theta0, tol, max_iter, callback, row_weight, kind):
             return record.result(theta, True, AT_ROUNDING)
         if iteration == max_iter:
             return record.result(theta, False, out_of_iterations(max_iter))
-        lower = _line_search(problem, problem.pieces, u, value, D, slope)
+        lower = _line_search(problem, problem.ranges, u, value, D, slope)
         if lower is None:
             at_rounding = bool(-slope <= max(problem.rounding * abs(value), 2 * enough))
             return record.result(theta, at_rounding, AT_ROUNDING if at_rounding else NO_DESCENT)
@@ -182,13 +181,13 @@ def _solve(objective, theta0, tol, max_iter, callback, row_weight, kind):
 
 def _over_sample(problem, metric, u):
     """Some steps that see the sample alone, by its shared model."""
-    pairs = Pairs(u.shape, problem.pieces)
+    pairs = Pairs(u.shape, problem.ranges)
     value, grad = metric.evaluate(u)
     for step in range(_SAMPLE_STEPS):
         if step in _REFRESH and step > 0:
             metric.follow(u)
         D, slope = _direction(problem, metric.shared, pairs, grad)
-        lower = _line_search(metric, problem.pieces, u, value, D, slope) if slope < 0 else None
+        lower = _line_search(metric, problem.ranges, u, value, D, slope) if slope < 0 else None
         if lower is None:
             break
         t, u, new_slope, (new_value, new_grad) = lower
@@ -215,13 +214,13 @@ def _direction(problem, solve, pairs, grad, scale=None):
         if pairs:
             change, curvature = pairs.newest
             change = change.astype(np.float64, copy=False)
-            scale = curvature / problem.pieces.dot(change, solve(change))
+            scale = curvature / problem.ranges.dot(change, solve(change))
     D = pairs.direction(lambda R: _times(scale, solve(R)), grad)
-    slope = problem.pieces.dot(grad, D)
+    slope = problem.ranges.dot(grad, D)
     if not slope < 0:
         pairs.clear()
         D = pairs.direction(solve, grad)
-        slope = problem.pieces.dot(grad, D)
+        slope = problem.ranges.dot(grad, D)
     return D, slope
 
 
@@ -230,7 +229,7 @@ def _times(factor, array):
     return array
 
 
-def _line_search(problem, pieces, u, value, D, slope):
+def _line_search(problem, ranges, u, value, D, slope):
     """t that meets Wolfe's conditions (1 if it does, else by secants of the slope), u + t D, the slope there, and what
     `evaluate` says of it."""
     low, low_slope, high, high_slope = 0.0, slope, None, None
@@ -238,10 +237,10 @@ def _line_search(problem, pieces, u, value, D, slope):
     noise = problem.rounding * abs(value)
     new = np.empty_like(u)
     for _ in range(_TRIALS):
-        pieces.map(lambda rows, t=t: np.add(u[rows], t * D[rows], out=new[rows]))
+        ranges.map(lambda rows, t=t: np.add(u[rows], t * D[rows], out=new[rows]))
         there = problem.evaluate(new)
         new_value, grad = there[:2]
-        new_slope = pieces.dot(grad, D)
+        new_slope = ranges.dot(grad, D)
         decreased = new_value <= value + _SUFFICIENT_DECREASE * t * slope + noise
         if decreased and abs(new_slope) <= -_CURVATURE * slope:
             return t, new, new_slope, there

@@ -19,11 +19,10 @@ import math
 
 import numpy as np
 
-from .. import kernels, parallel
-from ..objective import call_ranges, gradient_parts, split, work
-from ..prediction import predict
-from ..rows import squared_norms, without_duplicates
-from .pieces import Pieces
+from ... import kernels, parallel
+from ...data.ranges import Ranges, cost
+from ...data.rows import bind, calls, gradient_ranges, squared_norms, without_duplicates
+from ...prediction import predict
 
 HOPEFUL = 5.0  # times too large the rows' gaps may be, as those not visited lately are as a rule
 _ROWS_OF_A_CALL = 1 << 14  # some milliseconds: Ctrl-C is heard between calls
@@ -60,42 +59,48 @@ class Ascent:
 
     def __init__(self, objective, theta0, random_state=0):
         self._objective = objective
-        X, rows, root = objective.X, objective.rows, np.ones(1)
-        if objective.penalty_factor is not None:
-            root = np.sqrt(objective.penalty_factor)
+        self._part, self._targets, self._l2 = objective.local, objective.local.targets, objective.penalty.l2
+        X, rows, root = self._part.X, self._part.rows, np.ones(1)
+        self._scales_columns = objective.penalty.factors is not None
+        if self._scales_columns:
+            root = np.sqrt(objective.penalty.factors)
             X = X.copy()
             X.data /= root[X.indices].astype(X.dtype)
-            rows, root = objective.rows_of(X), root[:, np.newaxis]
+            rows, root = self._bound(X), root[:, np.newaxis]
         self._X, self._rows, self._root = X, rows, root
         self._exact = None  # X and rows in double precision, while the ascent is in single
         self._total = objective.total_weight if objective.total_weight > 0 else 1.0
-        self._scale = 1.0 / (objective.l2 * self._total)
+        self._scale = 1.0 / (self._l2 * self._total)
         n = objective.n_rows
         self._gap = np.full(n, np.inf)
         self._residual = np.zeros(objective.K)
         self._order = np.empty(n, np.intp)
-        self._pieces = Pieces(objective.shape, objective.n_threads)
+        self._features = Ranges.in_cache(objective.shape, objective.n_threads)
         seed = np.random.default_rng(random_state).integers(1 << 63)
         self._random = np.array([seed], np.uint64)
         self.epochs = 0
         self.passes = 0.0
         self._begin(theta0)
 
+    def _bound(self, X):
+        """The kernels' view of other features, with the same targets."""
+        return bind(X, self._objective.K, self._targets.astype(X.dtype))
+
     def _prepare(self):
         """Room for the weights, and for what ranges of rows add up to."""
         rows, dtype = self._rows, self._X.dtype
         self._weights = parallel.zeros(rows.weights_size, dtype)
-        self._bounds = split(self._X, gradient_parts(self._X, rows), rows.block)
+        self._ranges = gradient_ranges(rows, self._X, self._objective.n_threads)
         self._sums = parallel.Buffers(rows.weights_size, dtype)
         self._scratch = parallel.Buffers(kernels.dual_scratch_size(rows), dtype)
 
     def _go_single(self, longest):
         """Begin in single precision where that saves time, half as much to move, and holds rows of such squares."""
         X = self._X
-        if X.dtype == np.float64 and work(X, self._objective.K) > _LARGE and longest < _MODERATE:
+        if X.dtype == np.float64 and cost(X, self._objective.K) > _LARGE and longest < _MODERATE:
             self._exact = X, self._rows
             self._X = type(X)((X.data.astype(np.float32), X.indices, X.indptr), shape=X.shape)
-            self._rows = self._objective.rows_of(self._X)
+            self._rows = self._bound(self._X)
 
     def _go_double(self):
         """Go on in double precision. W then differs from what follows from alpha by rounding, and goes on to do so: a
@@ -109,7 +114,7 @@ class Ascent:
     def _begin(self, theta0):
         objective = self._objective
         n, K = objective.n_rows, objective.K
-        square, mass = squared_norms(without_duplicates(self._X)), objective.row_masses()
+        square, mass = squared_norms(without_duplicates(self._X)), self._targets.masses
         self._go_single(square.max(initial=0.0))
         self._prepare()
         rows = self._rows
@@ -117,7 +122,7 @@ class Ascent:
         # RowState in the kernel: c and q
         self._state = np.column_stack([mass, mass * self._scale * (square + self._beta)])
         self._log_alpha = np.empty((n, K), self._X.dtype)
-        self._wanted = self._class_masses(mass)
+        self._wanted = self._targets.class_masses
         self._frequency = _clipped(self._wanted / mass.sum() if mass.any() else np.full(K, 1 / K))
         f = self._frequency / self._frequency.sum() if objective.fit_intercept else np.full(K, 1 / K)
 
@@ -143,13 +148,6 @@ class Ascent:
         else:
             self._leave_targets(f, G, sum(squares))
 
-    def _class_masses(self, mass):
-        """sum_i c_i t_i"""
-        target, _, _, _, smoothing = self._objective.targets
-        if target.ndim == 1 and smoothing == 0:
-            return np.bincount(target, mass, self._objective.K)
-        return sum(mass[rows] @ self._objective.distributions(rows) for rows in self._blocks())
-
     def _blocks(self):
         n, K = self._log_alpha.shape
         step = max(1, _BLOCK // K)
@@ -161,18 +159,15 @@ class Ascent:
         Also returns the sum of their gradients times ``scale``, and l2 theta; and before that what look(some of its
         rows, without the intercept's; which ones) returns while they are in cache.
         """
-        calls = call_ranges(self._rows, self._X)
 
-        def task(i):
+        def task(some):
             gradient, scratch = self._sums.take(), self._scratch.take()
             gradient.fill(0)
-            results = [part(gradient, scratch, *some) for some in calls(self._bounds[i], self._bounds[i + 1])]
+            results = [part(gradient, scratch, *call) for call in calls(self._rows, self._X, some)]
             self._scratch.give(scratch)
             return results, gradient
 
-        results, gradients = zip(
-            *parallel.run(task, len(self._bounds) - 1, self._objective.n_threads), strict=True
-        )
+        results, gradients = zip(*self._ranges.map(task), strict=True)
         out = np.empty(self._objective.shape)
         theta = out if theta is None else theta
 
@@ -181,7 +176,7 @@ class Ascent:
             features = slice(some.start, min(some.stop, len(out) - 1))
             return look(out[features], features) if look else None
 
-        found = self._pieces.map(unpack)
+        found = self._features.map(unpack)
         for gradient in gradients:
             self._sums.give(gradient)
         self._count(1)
@@ -189,46 +184,47 @@ class Ascent:
 
     def _largest(self, gradient, features):
         """The largest entry of the gradient at some features, in the variables of the ascent, as one of F."""
-        if self._objective.penalty_factor is not None:
+        if self._scales_columns:
             gradient = gradient * self._root[features]
         return max(float(gradient.max(initial=0.0)), -float(gradient.min(initial=0.0)))
 
     def _leave_targets(self, f, G, square):
         """Begin at the best point between targets and frequencies f. Overwrites G."""
         objective, scaled = self._objective, G
-        eta = _best_share(f, self._wanted / self._total, square / objective.l2)
+        eta = _best_share(f, self._wanted / self._total, square / self._l2)
 
         def pack(some):
-            scaled[some] *= -eta / objective.l2
+            scaled[some] *= -eta / self._l2
             if some.stop == len(scaled):
                 scaled[-1] = np.log(f) if objective.fit_intercept else 0.0
             self._rows.pack(scaled, self._weights, some.start, some.stop)
 
-        self._pieces.map(pack)
+        self._features.map(pack)
         self._residual[:] = eta * (self._wanted - self._wanted.sum() * f)
         self._fill_between(f, eta)
         self._gap.fill(self.value)  # not infinite: alpha is known
 
     def _fill_between(self, f, eta):
-        target, _, _, _, smoothing = self._objective.targets
-        if target.ndim == 1 and smoothing == 0:
+        if self._targets.plain:
+            target = self._targets.target
             self._log_alpha[:] = np.log(eta * f)
             self._log_alpha[np.arange(len(target)), target] = np.log(1 - eta * (1 - f))[target]
             return
         for rows in self._blocks():
-            self._log_alpha[rows] = np.log((1 - eta) * self._objective.distributions(rows) + eta * f)
+            self._log_alpha[rows] = np.log((1 - eta) * self._targets.distributions(rows) + eta * f)
 
     def _weight_of_intercept(self, factor, size):
         """beta, the square of the feature that the intercept counts as; size is the mean of |x_i|^2."""
         objective = self._objective
-        return min(factor * objective.l2, 12.0 * size) if objective.fit_intercept else 0.0
+        return min(factor * self._l2, 12.0 * size) if objective.fit_intercept else 0.0
 
     def _from(self, theta, otherwise):
         """Begin with the probabilities at theta; returns the weights that follow from them."""
         objective = self._objective
         _, grad = objective.value_and_grad(theta)
-        grad[:-1] -= objective.feature_l2[:, np.newaxis] * theta[:-1]
-        start = np.append(-grad[:-1] / objective.feature_l2[:, np.newaxis], theta[-1:], axis=0)
+        l2 = objective.penalty.l2_of(objective.n_features)[:, np.newaxis]
+        grad[:-1] -= l2 * theta[:-1]
+        start = np.append(-grad[:-1] / l2, theta[-1:], axis=0)
         value, grad_there = objective.value_and_grad(start)
         if not value < self.value:
             return otherwise
@@ -239,7 +235,7 @@ class Ascent:
         return start
 
     def _set_probabilities(self, theta):
-        log_alpha = predict(self._objective.X, theta, "log_proba", self._objective.n_threads)
+        log_alpha = predict(self._part.X, theta, "log_proba", self._objective.n_threads)
         np.maximum(log_alpha, _LOG_ZERO, out=self._log_alpha)
 
     def _set_weights(self, theta):
@@ -251,13 +247,13 @@ class Ascent:
     def _scaled(self):
         """theta in the variables of the ascent."""
         theta = np.empty(self._objective.shape)
-        self._pieces.map(
+        self._features.map(
             lambda some: self._rows.unpack([self._weights], 1.0, 0.0, theta, theta, some.start, some.stop)
         )
         return theta
 
     def _unscaled(self, theta):
-        if self._objective.penalty_factor is not None:
+        if self._scales_columns:
             theta[:-1] /= self._root
         return theta
 
@@ -284,7 +280,7 @@ class Ascent:
         return leaves
 
     def _evaluate(self):
-        rows, l2, theta = self._rows, self._objective.l2, self._scaled()
+        rows, l2, theta = self._rows, self._l2, self._scaled()
         loss, found, grad = self._over_rows(
             lambda *at: kernels.dual_evaluate(rows, self._weights, self._log_alpha, self._gap, self._state, *at),
             1.0 / self._total, l2, theta, lambda G, some: (_square(theta[some]), self._largest(G, some)),
@@ -307,7 +303,7 @@ class Ascent:
             1.0 / self._total,
             look=lambda G, some: _square(G),
         )
-        return entropy / self._total - sum(squares) / (2 * self._objective.l2)
+        return entropy / self._total - sum(squares) / (2 * self._l2)
 
     def _balanced(self):
         """What makes sum_i c_i (alpha_i - t_i) zero: tilt, a step of Newton's method for it, costs the bound little;
@@ -332,20 +328,20 @@ class Ascent:
     def _shares(self, tilt, with_products=True):
         """sum_i c_i a_i and sum_i c_i a_i a_i' over the tilted distributions a_i."""
         rows, K, n = self._rows, self._objective.K, self._objective.n_rows
-        bounds = [n * i // _RANGES for i in range(_RANGES + 1)]
         step = max(1, _BLOCK // K)
 
-        def task(i):
+        def task(range_):
             sums, products = np.zeros(K), np.zeros((K, K))
-            for first in range(bounds[i], bounds[i + 1], step):
-                stop = min(first + step, bounds[i + 1])
+            for first in range(range_.start, range_.stop, step):
+                stop = min(first + step, range_.stop)
                 some = np.empty((stop - first, K), tilt.dtype)
                 kernels.dual_shares(rows, self._log_alpha, self._state, tilt, sums, some, first, stop)
                 if with_products:
                     products += some.T @ (some * self._state[first:stop, :1].astype(tilt.dtype))
             return sums, products
 
-        sums, products = zip(*parallel.run(task, _RANGES, self._objective.n_threads), strict=True)
+        ranges = Ranges.by_count(n, _RANGES, self._objective.n_threads)
+        sums, products = zip(*ranges.map(task), strict=True)
         return sum(sums), sum(products)
 
     def _run(self, order, count, enough):
@@ -363,7 +359,7 @@ class Ascent:
 
     def _count(self, passes):
         self.passes += passes
-        self._objective.passes += passes
+        self._objective.count(passes)
 
     def gap(self):
         """F - F*, at most, up to what the intercept's distance from its optimum is estimated to be."""
@@ -413,15 +409,15 @@ class BinaryAscent(Ascent):
         f = self._frequency if objective.fit_intercept else 0.5
         g = (f * sums[:, 0] - sums[:, 1]) / self._total
         shares = np.array([mass - one, one]) / self._total
-        eta = _best_share(np.array([1 - f, f]), shares, float(np.sum(g * g)) / objective.l2)
+        eta = _best_share(np.array([1 - f, f]), shares, float(np.sum(g * g)) / self._l2)
         self._state[:, 3] = eta * (f - self._state[:, 0])
         self._residual[0] = -eta * (f * mass - one)
         intercept = math.log(f / (1 - f))  # 0 without one
-        scaled = np.append(g * (-eta / objective.l2), intercept)[:, np.newaxis]
+        scaled = np.append(g * (-eta / self._l2), intercept)[:, np.newaxis]
         self._rows.pack(scaled, self._weights, 0, len(scaled))
 
     def _set_probabilities(self, theta):
-        z = predict(self._objective.X, theta, "logits", self._objective.n_threads).astype(np.float64).ravel()
+        z = predict(self._part.X, theta, "logits", self._objective.n_threads).astype(np.float64).ravel()
         e = np.exp(-np.abs(z))
         large, small = 1 / (1 + e), e / (1 + e)
         one, zero = np.where(z > 0, large, small), np.where(z > 0, small, large)
@@ -430,13 +426,12 @@ class BinaryAscent(Ascent):
 
     def _over_rows(self, part):
         """The sums over fixed ranges of rows of what part(first, stop, sums) returns, and its sums (d, 2)."""
-        calls = call_ranges(self._rows, self._X)
 
-        def task(i):
+        def task(some):
             sums = np.zeros((self._objective.n_features, 2))
-            return np.sum([part(a, b, sums) for a, b in calls(*self._bounds[i : i + 2])], axis=0), sums
+            return np.sum([part(a, b, sums) for a, b in calls(self._rows, self._X, some)], axis=0), sums
 
-        results = parallel.run(task, len(self._bounds) - 1, self._objective.n_threads)
+        results = self._ranges.map(task)
         self._count(1)
         totals, sums = results[0]
         for more_totals, more_sums in results[1:]:
@@ -465,7 +460,7 @@ class BinaryAscent(Ascent):
 
     def evaluate(self, tol):
         """Take the objective, its gradient, the gaps of all rows and the bound on the minimum; returns theta."""
-        l2 = self._objective.l2
+        l2 = self._l2
         balanced = self._balanced()
         (loss, entropy, slope), sums = self._over_rows(
             lambda first, stop, sums: kernels.binary_dual_bound(
@@ -521,8 +516,3 @@ def _best_share(f, shares, curvature):
 def _clipped(share):
     """Frequencies of classes, none of them nothing or all."""
     return np.clip(share, 1e-6, 1 - 1e-6)
-
-
-def log_odds(frequency):
-    """The intercepts of classes that are this frequent."""
-    return np.log(frequency) if len(frequency) > 1 else np.log(frequency / (1 - frequency))

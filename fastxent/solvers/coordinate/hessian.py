@@ -13,7 +13,7 @@ Statistical Software 33, 2010, call it covariance updates.)
 import numpy as np
 import scipy.sparse as sp
 
-from .. import parallel
+from ... import parallel
 
 _MOST = 2000  # coordinates
 # What it costs, in visits of a column's entry by a sweep: to call all that it takes; to lay out a number of Z, and to

@@ -1,0 +1,27 @@
+"""The engine of parts that lie in this memory."""
+
+
+class Local:
+    """Parts in memory, in order; the threads are inside each.
+
+    Parameters
+    ----------
+    parts : sequence of Part
+
+    Attributes
+    ----------
+    local : Part or None
+        The only part, whose rows and columns solvers may look at.
+    """
+
+    def __init__(self, parts):
+        self._parts = tuple(parts)
+        self.local = self._parts[0] if len(self._parts) == 1 else None
+
+    def each(self, method, *arguments, by_part=None):
+        """Yield part.method(*arguments) of every part, in order.
+
+        by_part : sequence of tuples, further arguments of each part.
+        """
+        for i, part in enumerate(self._parts):
+            yield getattr(part, method)(*arguments, *(() if by_part is None else by_part[i]))

@@ -1,0 +1,116 @@
+"""Every way in which work is cut into ranges.
+
+Ranges follow from shapes alone, never from the number of threads, and results are combined in their order: any number
+of threads gives the same bits.
+"""
+
+import numpy as np
+
+from .. import parallel
+
+# In multiplications, see `cost`. A range below the first is not worth a thread of its own; one call of a kernel stays
+# below the second (some tens of milliseconds), so that Ctrl-C is heard.
+MIN_RANGE = 2_000_000
+MAX_CALL = 400_000_000
+
+_IN_CACHE = 1 << 15  # entries of an array
+_CALL = 1 << 23  # entries between two chances for Ctrl-C, some hundredths of a second of work
+
+
+def cost(X, K):
+    """Return the cost of a product of X with K columns, in multiplications of the dense one.
+
+    Reading X, or finding one's way in a sparse row, counts for some more columns.
+    """
+    if isinstance(X, np.ndarray):
+        return X.size * (K + 8)
+    return (X.nnz + X.shape[0]) * (2 * K + 16)
+
+
+class Ranges:
+    """Consecutive ranges of 0..n, and the threads that go through them.
+
+    Parameters
+    ----------
+    bounds : sequence of int
+        0, the borders between ranges, n.
+    n_threads : int or None
+    batch : int
+        Ranges that a thread takes at a time: more than one where a range is too little to hand over.
+
+    Examples
+    --------
+    >>> list(Ranges.by_step(5, 2))
+    [slice(0, 2, None), slice(2, 4, None), slice(4, 5, None)]
+    >>> sum(Ranges.by_count(10, 3).map(lambda some: some.stop - some.start))
+    10
+    """
+
+    def __init__(self, bounds, n_threads=None, batch=1):
+        self.bounds = bounds
+        self.n_threads = n_threads
+        self._batch = batch
+
+    @classmethod
+    def by_step(cls, n, step, n_threads=None):
+        """Return ranges of `step`, the last one perhaps smaller."""
+        return cls([*range(0, n, max(1, step)), n], n_threads)
+
+    @classmethod
+    def by_count(cls, n, count, n_threads=None):
+        """Return `count` ranges of about equal length."""
+        return cls([n * i // count for i in range(count + 1)], n_threads)
+
+    @classmethod
+    def by_entries(cls, n, entries, n_threads=None):
+        """Return ranges of n rows with so many entries together, each short enough for Ctrl-C."""
+        return cls.by_step(n, n * _CALL // max(1, entries), n_threads)
+
+    @classmethod
+    def in_cache(cls, shape, n_threads=None):
+        """Return ranges of the rows of arrays of this shape that stay in cache.
+
+        Between two passes over wide data, solvers move dozens of arrays as long as the model: memory bounds what they
+        do to them. A range takes some 10 microseconds, so that threads take several at a time.
+        """
+        rows, columns = shape
+        ranges = cls.by_step(rows, _IN_CACHE // columns, n_threads)
+        ranges._batch = -(-len(ranges) // min(8, -(-len(ranges) // 4)))
+        return ranges
+
+    @classmethod
+    def by_cost(cls, X, count, block, n_threads=None):
+        """Return `count` ranges of the rows of X of about equal cost, whose borders are multiples of the block."""
+        n = X.shape[0]
+        if isinstance(X, np.ndarray):
+            bounds = [n * i // count for i in range(count)]
+        else:
+            before = X.indptr + np.arange(n + 1, dtype=X.indptr.dtype)
+            bounds = np.searchsorted(before, before[-1] * np.arange(count) / count).tolist()
+        return cls([i // block * block for i in bounds] + [n], n_threads)
+
+    def __len__(self):
+        return len(self.bounds) - 1
+
+    def __getitem__(self, i):
+        if not 0 <= i < len(self):
+            raise IndexError(i)
+        return slice(self.bounds[i], self.bounds[i + 1])
+
+    def map(self, task):
+        """Return [task(range) of every range], in order."""
+        batch, count = self._batch, len(self)
+        if batch == 1:
+            return parallel.run(lambda i: task(self[i]), count, self.n_threads)
+        if count <= 4:
+            return [task(some) for some in self]
+        results = parallel.run(
+            lambda i: [task(self[j]) for j in range(batch * i, min(batch * (i + 1), count))],
+            -(-count // batch),
+            self.n_threads,
+        )
+        return [result for some in results for result in some]
+
+    def dot(self, a, b):
+        """Return the inner product of two arrays."""
+        return float(sum(self.map(lambda some: np.vdot(a[some], b[some]))))

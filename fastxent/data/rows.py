@@ -1,0 +1,101 @@
+"""Rows of X as the kernels see them, and what is said of single rows."""
+
+import numpy as np
+import scipy.sparse as sp
+
+from .. import kernels, parallel
+from .ranges import MAX_CALL, MIN_RANGE, Ranges, cost
+
+# Gradients of ranges of rows are summed apart and then added up: no more of them than this, in number and in bytes.
+_MAX_GRADIENTS = 32
+_GRADIENTS_MEMORY = 1 << 26
+_FINDING_COLUMNS = 400  # bytes a pass moves in the time that it takes to find the column of one non-zero
+
+
+def bind(X, K, targets=None, *, shared=False):
+    """Return the kernels' view of X (ndarray or CSR), with K columns of logits, and perhaps targets.
+
+    shared : bool
+        Whether all threads will work on one block of rows at a time.
+    """
+    rows = X if isinstance(X, np.ndarray) else (X.data, X.indices, X.indptr, *X.shape)
+    return kernels.LinearSoftmax(rows, K, *(() if targets is None else targets.arguments), shared=shared)
+
+
+def calls(view, X, some):
+    """Yield (first, stop) of one kernel call each, within a range of rows; between calls, work can be stopped."""
+    per_row = max(1, cost(X, view.K) // view.n)
+    step = max(1, MAX_CALL // (per_row * view.block)) * view.block
+    for first in range(some.start, some.stop, step):
+        parallel.stopping_point()
+        yield first, min(first + step, some.stop)
+
+
+def ranges_of(view, X, n_threads):
+    """Return ranges of rows for work that sums nothing as large as the weights."""
+    count = min(max(1, 2 * cost(X, view.K) // MIN_RANGE), 64, -(-view.n // view.block))
+    return Ranges.by_cost(X, int(count), view.block, n_threads)
+
+
+def gradient_ranges(view, X, n_threads):
+    """Return ranges of rows whose gradients are summed apart, to be added up in order."""
+    total, size, itemsize = cost(X, view.K), view.weights_size, X.dtype.itemsize
+    count = min(
+        total // MIN_RANGE,
+        _MAX_GRADIENTS,
+        max(_GRADIENTS_MEMORY, X.size * itemsize) // (size * itemsize),
+        max(2, total // (24 * size)),  # adding up the gradients stays a small share
+        -(-view.n // view.block),
+    )
+    # Few ranges must share out evenly: three of them leave one of two threads idle for half of the time.
+    count = 1 << int(count).bit_length() - 1 if 1 < count < 8 else max(1, int(count))
+    return Ranges.by_cost(X, count, view.block, n_threads)
+
+
+def pack(view, theta, dtype):
+    """Return theta (d + 1, K) in the layout of the kernels' view."""
+    if view.uses_theta:
+        return np.ascontiguousarray(theta, dtype)
+    weights = parallel.zeros(view.weights_size, dtype)
+    view.pack(theta, weights, 0, theta.shape[0])
+    return weights
+
+
+def occurring(X, K, passes):
+    """Return CSR X without its empty columns, and the rows of theta that are left: the others', and the intercept's.
+
+    Only if those are few, and that saves time in the first use, of so many passes over theta. Else X itself, and None.
+    """
+    n, d = X.shape
+    if isinstance(X, np.ndarray) or d < 2 * X.nnz:
+        return X, None
+    if passes * d * K * X.dtype.itemsize < _FINDING_COLUMNS * X.nnz:
+        return X, None
+    named = np.zeros(X.nnz + 1, X.indices.dtype)  # the first stays, so that there is one
+    named[1:] = X.indices
+    named.sort()
+    named = named[np.append(True, named[1:] != named[:-1])]
+    place = np.empty(d, named.dtype)
+    place[named] = np.arange(len(named))
+    fewer = sp.csr_matrix((X.data, place.take(X.indices), X.indptr), shape=(n, len(named)))
+    return fewer, np.append(named, d)
+
+
+def squared_norms(X, view=None):
+    """Return |x_i|^2 of every row, float64 (n,). No CSR row may name a column twice."""
+    view = bind(X, 1) if view is None else view
+    out = np.empty(X.shape[0])
+    for some in Ranges.by_entries(X.shape[0], X.size):
+        view.squared_norms(some.start, some.stop, out)
+    return out
+
+
+def without_duplicates(X, view=None):
+    """Return X itself, or a copy in which entries of a CSR row that name one column are added up."""
+    if isinstance(X, np.ndarray) or X.has_canonical_format:
+        return X
+    view = bind(X, 1) if view is None else view
+    if view.has_duplicates(np.full(X.shape[1], -1, np.intp)):
+        X = X.copy()
+        X.sum_duplicates()
+    return X

@@ -1,0 +1,32 @@
+"""The engine of batches that come one after the other, each as long as it is looked at."""
+
+
+class Streamed:
+    """Parts made of batches, one at a time: the memory of one batch.
+
+    Parameters
+    ----------
+    batches : iterable of tuples (X, y) or (X, y, weight)
+        Gone through anew in every pass; always the same batches in the same order.
+    bind : callable
+        ``bind(X, y, weight)`` is the Part of a batch; weight is None where the batch has none.
+    """
+
+    local = None
+
+    def __init__(self, batches, bind):
+        if iter(batches) is batches:
+            raise TypeError(
+                f"batches must be an iterable that can be gone through again and again, such as a list; "
+                f"got {type(batches).__name__}, which is used up after one pass."
+            )
+        self._batches, self._bind = batches, bind
+
+    def each(self, method, *arguments, by_part=None):
+        """Yield part.method(*arguments) of every part, in order.
+
+        by_part : sequence of tuples, further arguments of each part.
+        """
+        for i, (X, y, *weight) in enumerate(self._batches):
+            part = self._bind(X, y, *(weight or (None,)))
+            yield getattr(part, method)(*arguments, *(() if by_part is None else by_part[i]))

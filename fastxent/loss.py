@@ -1,0 +1,412 @@
+"""The loss of one part: rows and targets in memory, and everything that is summed over them.
+
+A part is bound to the kernels once. Its rows are cut into ranges, which the threads take. Each range sums
+into a gradient of its own, and those are added up in order. A model so wide that this would take too many
+gradients has a single one, which all threads share (wide.py).
+"""
+
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+import scipy.sparse as sp
+
+from . import kernels, parallel
+from .data.moments import column_moments
+from .data.ranges import MIN_RANGE, Ranges, cost
+from .data.rows import (
+    bind,
+    calls,
+    gradient_ranges,
+    occurring,
+    pack,
+    ranges_of,
+    squared_norms,
+    without_duplicates,
+)
+from .data.scaled import ldexp
+from .data.targets import Targets
+from .wide import WideModel
+
+_MIN_ENTRIES = 500_000  # of parameters: what is done with fewer is not worth a thread of its own
+_STORE_MEMORY = 1 << 28  # bytes of probabilities kept for Hessian products
+_PASSES = 4  # over theta and gradients, of the first evaluation
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What an objective has to know of a part; see the attributes of Objective."""
+
+    shape: tuple
+    dtype: np.dtype
+    n_rows: int
+    n_classes: int
+    fit_intercept: bool
+    n_threads: int | None
+    weight_exponent: int
+    is_sparse: bool
+    cost: int
+
+
+@dataclass
+class Kept:
+    """What solvers worked out from a part's rows alone, for the next solve: along a path, only penalties change.
+
+    Attributes
+    ----------
+    moved : dict
+        By whether columns are read as they are: solvers.centring.Moved, or None.
+    columns : solvers.coordinate.columns.Columns or None
+    class_weights : tuple or None
+        What the classes 1 and 0 of a binary model weigh in each row.
+    """
+
+    moved: dict = field(default_factory=dict)
+    columns: object = None
+    class_weights: tuple | None = None
+
+
+class Part:
+    """Rows X with their targets, and sums over them of what K columns of weights give. Input is trusted.
+
+    theta is (d + 1, K), feature-major, the intercept last. Losses s_i loss_i and their derivatives are summed, not
+    averaged.
+
+    Parameters
+    ----------
+    X : ndarray (n, d), float32 or float64, C- or F-contiguous; or CSR with int32 or int64 indices
+    targets : Targets
+    K : int
+        Columns of logits; 1 is a binary model: p(class 1) = sigmoid(z).
+    fit_intercept : bool
+        Without it the last row of theta counts as zero, and so does its derivative.
+    n_threads : int, optional
+    """
+
+    def __init__(self, X, targets, K, *, fit_intercept=True, n_threads=None):
+        self._given_dtype = X.dtype
+        if X.dtype == np.float32 and not targets.fit_single:
+            X = X.astype(np.float64)
+        targets = targets.astype(X.dtype)
+        self.X, self.targets, self.K = X, targets, K
+        self.fit_intercept, self.n_threads = fit_intercept, n_threads
+        self.dtype = X.dtype
+        self.n_rows, self.n_features = X.shape
+        self.shape = self.n_features + 1, K
+        self.is_sparse = not isinstance(X, np.ndarray)
+        self.cost = cost(X, K)
+        used, self._features = occurring(X, K, _PASSES)
+        self._view = self.rows if self._features is None else bind(used, K, targets)
+        self._used = used
+        self._ranges = gradient_ranges(self._view, used, n_threads)
+        self._wide = None
+        if self._view.uses_theta and len(self._ranges) < 4 and self.cost >= 8 * MIN_RANGE:
+            self._wide = WideModel(used, targets, K, n_threads)
+        self._hessian = None, None  # where the last Hessian product was taken, and the probabilities there
+        weights, scratch = self._view.weights_size, self._view.scratch_size
+        self._weights, self._gradients = (
+            parallel.Buffers(weights, self.dtype),
+            parallel.Buffers(weights, self.dtype),
+        )
+        self._scratch = parallel.Buffers(scratch, self.dtype)
+        self.kept = Kept()
+
+    @cached_property
+    def rows(self):
+        """The kernels' view of X, all its columns, and of the targets."""
+        return bind(self.X, self.K, self.targets)
+
+    # Sums over the rows ---------------------------------------------------------------------------------
+
+    def loss(self, theta, scale=1.0):
+        """Return scale times the sum of s_i loss_i."""
+        return self._loss(theta) * scale
+
+    def loss_and_grad(self, theta, scale=1.0, l2=0.0, out=None):
+        """Return scale times the sum of s_i loss_i, and  scale times its gradient + l2 W,  an array like theta."""
+        out = np.empty_like(theta) if out is None else out
+        return self._loss(theta, out, scale=scale, l2=l2) * scale, out
+
+    def row_losses(self, theta):
+        """Return s_i loss_i of every row, with the weights as they were given, in the dtype of the data as it was."""
+        losses = np.empty(self.n_rows, self.dtype)
+        self._loss(theta, row_losses=losses)
+        with np.errstate(over="ignore"):
+            return ldexp(losses, self.targets.exponent).astype(self._given_dtype, copy=False)
+
+    def hessp(self, theta, v, scale=1.0, l2=0.0, out=None):
+        """Return what it cost in passes, and  scale times the Hessian at theta times v + l2 v.
+
+        From the second product at the same theta on, the probabilities are kept (n x K numbers, if that is not too
+        many), and a product costs 1 pass instead of 1.5.
+        """
+        out = np.empty_like(v) if out is None else out
+        store, direction = self._probabilities_at(theta), self._pack(v)
+        weights = self._pack(theta) if store is None else None
+        if self._wide is not None:
+            gradient = self._shared_gradient(out)
+            self._wide.hessp(weights, direction, gradient)
+            self._finish([gradient], scale, l2, v, out)
+        else:
+
+            def add(first, stop, scratch, gradient):
+                self._view.hessp(weights, direction, scratch, first, stop, gradient, store)
+
+            self._over_ranges(add, out, scale, l2, v)
+        self._give_back(weights, direction)
+        return 1.5 if store is None else 1.0, out
+
+    def _loss(self, theta, out=None, row_losses=None, scale=1.0, l2=0.0):
+        weights = self._pack(theta)
+        if self._wide is not None:
+            gradient = None if out is None else self._shared_gradient(out)
+            losses = self._wide.loss(weights, gradient, row_losses)
+            if out is not None:
+                self._finish([gradient], scale, l2, theta, out)
+        else:
+
+            def add(first, stop, scratch, gradient):
+                return self._view.loss(weights, scratch, first, stop, gradient, row_losses)
+
+            losses = [sum(some) for some in self._over_ranges(add, out, scale, l2, theta)]
+        self._give_back(weights)
+        return sum(losses)
+
+    def _probabilities_at(self, theta):
+        """What Hessian products at theta need of the rows, if this is not the first product there; else None."""
+        at, store = self._hessian
+        if at is None or not all(self._over_theta(lambda some: np.array_equal(at[some], theta[some]), theta)):
+            self._hessian = theta.copy(), None
+            return None
+        size = self._view.store_size
+        if store is None and self._wide is None and size * self.dtype.itemsize <= _STORE_MEMORY:
+            store, weights = parallel.zeros(size, self.dtype), self._pack(theta)
+
+            def keep(first, stop, scratch, _):
+                self._view.hessian(weights, scratch, first, stop, store)
+
+            self._over_ranges(keep)
+            self._give_back(weights)
+            self._hessian = at, store
+        return store
+
+    # Moments --------------------------------------------------------------------------------------------
+
+    def column_moments(self, scale=1.0):
+        """Return the Moments of the columns, by scale times the rows' masses."""
+        return self._moments(self.targets.masses).scaled(scale)
+
+    def curvature_moments(self, theta, scale=1.0):
+        """Return what a diagonal model of the curvature at theta needs.
+
+        With p_i the probabilities of row i and c_i its mass times scale: the Moments of the columns by the rows' curvatures
+        c_i (1 - |p_i|^2), and  beta_k = sum_i c_i p_ik (1 - p_ik)  of the K columns of logits. No n x K array is
+        stored.
+        """
+        curvature, beta = self.curvature(theta)
+        return self._moments(curvature).scaled(scale), beta * scale
+
+    def _moments(self, masses):
+        X = self.without_duplicates
+        return column_moments(self.rows if X is self.X else bind(X, 1), X, masses, self.n_threads)
+
+    def curvature(self, theta):
+        """Return c_i (1 - |p_i|^2) of every row, and  sum_i c_i p_ik (1 - p_ik)  of every column of logits."""
+        rows, masses = self.rows, self.targets.masses
+        if not theta.any():  # all classes are alike
+            share = 1 / self.targets.n_classes
+            return masses * (1 - share), np.full(self.K, masses.sum() * share * (1 - share))
+        curvature = np.empty(self.n_rows)
+        weights, scratch = pack(rows, theta, self.dtype), parallel.Buffers(rows.scratch_size, self.dtype)
+
+        def task(some):
+            buffer, beta = scratch.take(), np.zeros(self.K)
+            for first, stop in calls(rows, self.X, some):
+                kernels.curvature_of_rows(rows, weights, buffer, first, stop, masses, curvature, beta)
+            scratch.give(buffer)
+            return beta
+
+        return curvature, sum(ranges_of(rows, self.X, self.n_threads).map(task))
+
+    def probabilities(self, theta, weight, P, Q):
+        """Fill P (K, n) with the probabilities of the rows, and Q (K, n) with those times a weight (n,) of each row.
+
+        Binary: Q (1, n) becomes  weight p (1 - p), and P is None.
+        """
+        rows = self.rows
+        weights, scratch = pack(rows, theta, self.dtype), parallel.Buffers(rows.scratch_size, self.dtype)
+
+        def task(some):
+            buffer = scratch.take()
+            for first, stop in calls(rows, self.X, some):
+                kernels.probabilities_of_rows(rows, weights, buffer, first, stop, weight, P, Q)
+            scratch.give(buffer)
+
+        ranges_of(rows, self.X, self.n_threads).map(task)
+
+    # Other parts ----------------------------------------------------------------------------------------
+
+    def facts(self):
+        """Return what an objective has to know of its parts."""
+        return Facts(
+            shape=self.shape,
+            dtype=self.dtype,
+            n_rows=self.n_rows,
+            n_classes=self.targets.n_classes,
+            fit_intercept=self.fit_intercept,
+            n_threads=self.n_threads,
+            weight_exponent=self.targets.exponent,
+            is_sparse=self.is_sparse,
+            cost=self.cost,
+        )
+
+    def total_weight(self):
+        """Return what the rows weigh together in a mean, in units of 2**weight_exponent."""
+        return self.targets.total
+
+    def least_mass(self, scale=1.0):
+        """Return the least positive mass of a row times scale; infinite if no row has one."""
+        masses = self.targets.masses
+        return float(masses.min(initial=np.inf, where=masses > 0)) * scale
+
+    def present(self):
+        """Return which rows have a positive weight, bool (n,)."""
+        weight = self.targets.row_weight
+        return np.ones(self.n_rows, bool) if weight is None else weight > 0
+
+    def traces(self, theta, mean, width, scale=1.0):
+        """Return c_i (1 - |p_i|^2) |a_i|^2, the same without |a_i|^2, and c_i, of every row; a_i = (x_i - mean) width."""
+        curvature, _ = self.curvature(theta)
+        curvature *= scale
+        return curvature * self.scaled_squares(mean, width), curvature, self.targets.masses * scale
+
+    def take(self, rows, share=None):
+        """Return the part of some of the rows, their weights multiplied by `share`."""
+        return self.replaced(self.X[rows], self.targets.take(rows, share))
+
+    def of_features(self, chosen):
+        """Return the part of some of the features (a mask)."""
+        X = self.X[:, np.flatnonzero(chosen)]
+        return self.replaced(X if self.is_sparse else np.ascontiguousarray(X), self.targets)
+
+    def replaced(self, X, targets):
+        """Return the part of other rows, of the same model and threads."""
+        targets = targets.astype(X.dtype)
+        return Part(X, targets, self.K, fit_intercept=self.fit_intercept, n_threads=self.n_threads)
+
+    @classmethod
+    def joined(cls, parts):
+        """Return one part of all the parts' rows, in order."""
+        if len(parts) == 1:
+            return parts[0]
+        stack = sp.vstack if parts[0].is_sparse else np.concatenate
+        X = stack([part.X for part in parts], **({"format": "csr"} if parts[0].is_sparse else {}))
+        return parts[0].replaced(X, Targets.joined([part.targets for part in parts]))
+
+    # Single rows, for solvers that need them ------------------------------------------------------------
+
+    def scaled_rows(self, rows, mean, width):
+        """Return (x_i - mean) width of some rows, dense (rows, d); mean and width: (d + 1,), the intercept's last."""
+        X = self.X[rows]
+        return ((X.toarray() if self.is_sparse else X) - mean[:-1]) * width[:-1]
+
+    def scaled_squares(self, mean, width):
+        """Return |a_i|^2 of every row, a_i = (x_i - mean) width, the intercept's entry among them."""
+        squares = np.empty(self.n_rows)
+
+        def task(some):
+            A = self.scaled_rows(some, mean, width)
+            squares[some] = np.einsum("ij,ij->i", A, A) + width[-1] ** 2
+
+        Ranges.in_cache(self.X.shape, self.n_threads).map(task)
+        return squares
+
+    @cached_property
+    def without_duplicates(self):
+        """X, in which no CSR row names a column twice."""
+        return without_duplicates(self.X, self.rows)
+
+    @cached_property
+    def squared_norms(self):
+        """|x_i|^2 of every row, float64 (n,)."""
+        return squared_norms(self.without_duplicates)
+
+    # Inside ---------------------------------------------------------------------------------------------
+
+    def _over_ranges(self, add, out=None, scale=1.0, l2=0.0, theta=None):
+        """Return what add(first, stop, scratch, gradient) returns, a list for each range.
+
+        out, unless None, becomes the finished sum of the ranges' gradients.
+        """
+        ranges, gradients = self._ranges, [None] * len(self._ranges)
+
+        def task(i):
+            scratch = self._scratch.take()
+            if out is not None:
+                gradients[i] = self._gradients.take()
+                gradients[i].fill(0)
+            results = [add(*some, scratch, gradients[i]) for some in calls(self._view, self._used, ranges[i])]
+            self._scratch.give(scratch)
+            return results
+
+        results = parallel.run(task, len(ranges), self.n_threads)
+        if out is not None:
+            self._finish(gradients, scale, l2, theta, out)
+        return results
+
+    def _shared_gradient(self, out):
+        """A gradient in the kernels' layout: `out` itself, if it is one."""
+        gradient = out if out.dtype == self.dtype and out.flags.c_contiguous else self._gradients.take()
+        gradient.fill(0)
+        return gradient
+
+    def _finish(self, gradients, scale, l2, theta, out):
+        """out = scale times the sum of the gradients, in order, + l2 W. The gradients go back to the stock."""
+
+        def unpack(theta, out):
+            self._over_theta(
+                lambda some: self._view.unpack(gradients, scale, l2, theta, out, some.start, some.stop),
+                out,
+                len(gradients),
+            )
+
+        if self._features is None:
+            unpack(theta, out)
+        else:
+            some = np.empty((len(self._features), self.K), out.dtype)
+            unpack(some if l2 == 0 else theta.take(self._features, axis=0), some)
+            if l2 == 0:
+                out.fill(0)
+            else:
+                np.multiply(theta, l2, out=out, dtype=np.float64, casting="same_kind")
+            out[self._features] = some
+        if not self.fit_intercept:
+            out[-1] = 0
+        for gradient in gradients:
+            if gradient is not out:
+                self._gradients.give(gradient)
+
+    def _over_theta(self, task, theta, arrays=1):
+        """Return task(range of rows of theta) of all; it goes over so many arrays of that size."""
+        count = min(16, theta.size * arrays // _MIN_ENTRIES)
+        return Ranges.by_count(len(theta), max(1, count), self.n_threads).map(task)
+
+    def _pack(self, theta):
+        """theta as the kernels want it."""
+        view = self._view
+        if not self.fit_intercept and theta[-1].any():
+            theta = theta.copy()
+            theta[-1] = 0
+        if view.uses_theta:
+            return np.ascontiguousarray(theta, self.dtype)
+        if self._features is not None:
+            theta = theta.take(self._features, axis=0)
+        weights = self._weights.take()
+        self._over_theta(lambda some: view.pack(theta, weights, some.start, some.stop), theta)
+        return weights
+
+    def _give_back(self, *packed):
+        if not self._view.uses_theta:
+            for weights in packed:
+                if weights is not None:
+                    self._weights.give(weights)

@@ -1,0 +1,119 @@
+"""The penalty of an objective: L2 and L1, by features or in groups.
+
+    (l2/2) sum_j f_j |W_j|^2  +  l1 sum_j f_j |W_j|_1
+
+With groups, the second term is  l1 sum_j f_j |W_j|_2,  the norms of the features' weights in all classes. The
+intercept, the last row of theta, is never penalised.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+
+@dataclass(frozen=True, eq=False)
+class Penalty:
+    """Strengths of the penalty.
+
+    Parameters
+    ----------
+    l2, l1 : float
+    factors : float64 (d,) or None
+        f_j, which multiplies both penalties of feature j; 0 leaves it free, None is 1 for all.
+    groups : {None, "features"}
+        What L1 is the norm of: single weights, or the weights of one feature in all classes.
+    """
+
+    l2: float = 0.0
+    l1: float = 0.0
+    factors: np.ndarray | None = None
+    groups: str | None = None
+
+    def l2_of(self, n_features):
+        """Return the L2 strength of each feature, float64 (n_features,)."""
+        return self.l2 * self._factors(n_features)
+
+    def l1_of(self, n_features):
+        """Return the L1 strength of each feature, float64 (n_features,)."""
+        return self.l1 * self._factors(n_features)
+
+    def _factors(self, n_features):
+        return np.ones(n_features) if self.factors is None else self.factors
+
+    @property
+    def is_zero(self):
+        """Whether nothing is penalised."""
+        return (self.l1 == 0 and self.l2 == 0) or (self.factors is not None and not self.factors.any())
+
+    @property
+    def curves_everywhere(self):
+        """Whether every feature has an L2 penalty."""
+        return self.l2 > 0 and (self.factors is None or bool((self.factors > 0).all()))
+
+    def grouped(self, n_columns):
+        """Whether L1 acts on groups of `n_columns` weights; a binary model has one weight a feature."""
+        return self.groups == "features" and n_columns > 1 and self.l1 > 0
+
+    def of_features(self, chosen):
+        """Return the penalty of some of the features (a mask)."""
+        return self if self.factors is None else replace(self, factors=self.factors[chosen])
+
+    def smooth(self, theta):
+        """Return the L2 term at theta (d + 1, K)."""
+        if self.l2 == 0:
+            return 0.0
+        W = theta[:-1]
+        if self.factors is None:
+            square = np.einsum("jk,jk->", W, W, dtype=np.float64)
+        else:
+            square = np.einsum("j,jk,jk->", self.factors, W, W, dtype=np.float64)
+        return 0.5 * self.l2 * float(square)
+
+    def l1_term(self, theta):
+        """Return the L1 term at theta."""
+        if self.l1 == 0:
+            return 0.0
+        W = theta[:-1]
+        sizes = np.linalg.norm(W, axis=1) if self.groups == "features" else np.abs(W).sum(axis=1)
+        return self.l1 * float(sizes.sum() if self.factors is None else self.factors @ sizes)
+
+    def add_gradient(self, theta, out):
+        """Add the gradient of the L2 term to `out`, an array like theta."""
+        if self.l2 == 0:
+            return
+        if self.factors is None:
+            out[:-1] += self.l2 * theta[:-1]
+        else:
+            out[:-1] += (self.l2 * self.factors)[:, np.newaxis] * theta[:-1]
+
+    def centred(self, theta):
+        """Return, of all parameters with the same probabilities, those that sum to zero over the classes.
+
+        A softmax does not change when all classes gain the same column. L2 has its least norm at sum zero; L1 has not,
+        so there only the intercept moves, and what has no penalty.
+        """
+        if theta.shape[1] == 1:
+            return theta
+        if self.l1 == 0:
+            return theta - theta.mean(axis=1, keepdims=True)
+        theta = theta.copy()
+        free = np.append(self.l1_of(len(theta) - 1) == 0, True)
+        theta[free] -= theta[free].mean(axis=1, keepdims=True)
+        return theta
+
+
+def least_subgradient(theta, grad, l1):
+    """Return the element of least norm of the subdifferential of f + sum l1 |W|, from the gradient of f.
+
+    theta, grad : (d + 1, K), the last row without a penalty; l1 : number, or (d, 1). It is zero at the optimum and only
+    there.
+    """
+    least = grad.copy()
+    W, G = theta[:-1], grad[:-1]
+    least[:-1] = np.where(W == 0.0, shrink(G, l1), G + l1 * np.sign(W))
+    return least
+
+
+def shrink(values, threshold):
+    """Return values moved towards zero by a threshold, and no further."""
+    return np.sign(values) * np.maximum(np.abs(values) - threshold, 0.0)

@@ -1,0 +1,204 @@
+"""Models of the Hessian whose inverse is cheap.
+
+In the variables u of scaling.py a row is a_i (d + 1 numbers, centred and scaled, the last one its intercept's), its
+probabilities are p_i, its share of the weights c_i, and
+
+    H = sum_i c_i  a_i a_i'  (x)  (diag p_i - p_i p_i')  +  penalty,      trace of the second factor: w_i = 1 - |p_i|^2
+
+The models:
+
+    diagonal   variances of the columns under the weights c_i w_i  (x)  diag(beta) - beta beta' / s
+    gram       sum_i c_i w_i a_i a_i' / (K - 1), the same for every class; exact for two classes and where W = 0
+    nystrom    the same, of rank 50 and a multiple of the identity
+    sampled    H itself where u is now, never formed: conjugate gradients begun from gram                   sampled.py
+    exact      H itself where u is now, of all rows                                                           exact.py
+
+The diagonal model takes sums over all rows from the objective; gram, nystrom and sampled take a sample of the rows, and
+exact the rows themselves. The penalty is exact (nystrom: its mean). Rows that are certain have no curvature: in all
+models but the last two, they count as if they had a thousandth of the mean one, or a few rows would make the model.
+
+    D. Böhning, "Multinomial logistic regression algorithm", Ann. Inst. Stat. Math. 44, 1992 (gram, at W = 0).
+    Z. Frangella, P. Rathore, S. Zhao, M. Udell, "PROMISE", JMLR 25, 2024 (sampled and sketched models, refreshed
+    rarely).
+"""
+
+import numpy as np
+import scipy.linalg
+
+from ...prediction import predict
+
+_LEAST_CURVATURE = 1e-3
+JITTER = 1e-9
+_RANK = 50
+GRAM_ROWS = 10  # rows of the sample, per column
+FEW_ROWS = 2000
+_SAMPLE_SIZE = 5e7  # entries of an explicit sample, at most
+
+
+class Model:
+    """A model of the Hessian, made at some u.
+
+    Attributes
+    ----------
+    is_exact : bool
+        Whether this is the Hessian itself, which is to be taken anew at each iterate, by ``follow``.
+    has_scale : bool
+        Whether the model follows u between refreshes, by ``move``, and knows its own scale.
+    is_part : bool
+        Whether it knows F over a sample of the rows, by ``evaluate`` and ``shared``.
+    """
+
+    is_exact = has_scale = is_part = False
+
+    def solve(self, R):
+        """Return the model's inverse times R (d + 1, K), a new array."""
+        raise NotImplementedError
+
+    def follow(self, u):
+        """Take the model at u, over the same rows."""
+
+    def move(self, u, damping):
+        """Take the Hessian at u, plus `damping` times a safer model."""
+
+
+class Diagonal(Model):
+    """Variance v_j of each column  (x)  diag(beta) - beta beta' / s,  beta_k = sum_i c_i p_ik (1 - p_ik), s their sum.
+
+    For a row of R that is a diagonal solve and a correction of rank one (J. Sherman, W. J. Morrison, 1950):
+
+        D_k = v beta_k + e,   x = R / D,   x += (v beta / D) (beta.x) / sum_k (beta_k e / D_k)      e: penalty, floor
+    """
+
+    def __init__(self, problem, u):
+        objective = problem.objective
+        moments, beta = objective.curvature_moments(problem.theta(u))
+        every, curvature = objective.column_moments(), moments.mass
+        if every.mass > 0:
+            moments = moments + every.scaled(_LEAST_CURVATURE * curvature / every.mass)
+        beta = np.maximum(beta, _LEAST_CURVATURE * beta.max())
+        mean, deviation = moments.mean, moments.deviation
+        if not objective.fit_intercept:
+            mean, deviation = np.zeros_like(mean), np.hypot(mean, deviation)
+        centre, scale = (column[:, np.newaxis] for column in problem.columns)
+        self._shift = (np.append(mean, 0.0)[:, np.newaxis] - centre) * scale / scale[-1]
+        self._ranges = problem.ranges
+        self._inverse, self._share = np.empty((2, len(scale), len(beta)))
+        least = _LEAST_CURVATURE * beta.max()
+        variance = np.square(np.append(deviation, 1.0)[:, np.newaxis] * scale)
+
+        def part(rows):
+            v, rest = variance[rows], variance[rows] * least + problem.ridge[rows] + _JITTER * beta.max()
+            inverse = np.divide(1.0, v * beta + rest, out=self._inverse[rows])
+            np.multiply(v / (inverse * rest @ beta)[:, np.newaxis] * beta, inverse, out=self._share[rows])
+
+        self._ranges.map(part)
+        self._beta = beta
+        self._coupled = len(beta) > 1
+
+    def solve(self, R):
+        X = np.empty_like(R)
+        last = R[-1].copy()
+
+        def part(rows):
+            x = np.multiply(R[rows] - self._shift[rows] * last, self._inverse[rows], out=X[rows])
+            if self._coupled:
+                x += self._share[rows] * (x @ self._beta)[:, np.newaxis]
+            return self._shift[rows].T @ x
+
+        X[-1] -= sum(self._ranges.map(part))[0]
+        return X
+
+
+class Gram(Model):
+    """One matrix over the columns, shared by the classes."""
+
+    def __init__(self, problem, u):
+        A, mass, P = sample_of(problem, u, GRAM_ROWS * (problem.objective.n_features + 1))
+        self._factor = _shared_factor(problem, A, shared_weight(problem.objective.K, mass, P))
+
+    def solve(self, R):
+        return solved(self._factor, R)
+
+
+class Nystrom(Model):
+    """The same to rank 50; what lies beneath counts as a multiple of the identity."""
+
+    def __init__(self, problem, u):
+        A, mass, P = sample_of(problem, u, GRAM_ROWS * (problem.objective.n_features + 1))
+        weight = shared_weight(problem.objective.K, mass, P)
+        rank = min(_RANK, A.shape[1])
+        start = np.linalg.qr(np.random.default_rng(0).standard_normal((A.shape[1], rank)))[0]
+        sketch = A.T @ (weight[:, np.newaxis] * (A @ start))
+        shift = np.finfo(np.float64).eps * np.linalg.norm(sketch)
+        sketch += shift * start
+        core = np.triu(factor((start.T @ sketch).T)[0].T)
+        basis, values, _ = np.linalg.svd(
+            scipy.linalg.solve_triangular(core, sketch.T, trans="T").T, full_matrices=False
+        )
+        values = np.maximum(np.square(values) - shift, 0.0)
+        ridge = float(problem.ridge.mean())
+        self._basis = basis
+        values = np.maximum(values + ridge, JITTER * max(values[0], np.finfo(float).tiny))
+        self._rest = 1.0 / values[-1]
+        self._gain = (1.0 / values - self._rest)[:, np.newaxis]
+
+    def solve(self, R):
+        return self._rest * R + self._basis @ (self._gain * (self._basis.T @ R))
+
+
+def sample_of(problem, u, count):
+    """Return rows a_i of a sample, dense; their shares c_i of the weights, and their probabilities P (two columns if binary)."""
+    width = problem.objective.shape[0]
+    # Few rows are taken whole: then rows weighted and rows repeated are the same to the last step.
+    most = max(_SAMPLE_SIZE // width, 2 * problem.objective.K)
+    part = problem.objective.sample(int(min(max(count, FEW_ROWS), most))).local
+    mass = part.targets.masses / max(part.targets.masses.sum(), np.finfo(float).tiny)
+    P = predict(part.X, problem.theta(u).astype(part.dtype), "proba", part.n_threads)
+    return dense_rows(problem, part), mass, np.asarray(P, np.float64)
+
+
+def dense_rows(problem, part):
+    """Return all rows a_i of a part, float64 (n, d + 1)."""
+    A = np.empty((part.n_rows, part.n_features + 1))
+    A[:, :-1] = part.X.toarray() if part.is_sparse else part.X
+    mean, scale = problem.columns
+    A -= mean
+    A[:, -1] = 1.0 if problem.fit_intercept else 0.0
+    A *= scale
+    return A
+
+
+def shared_weight(K, mass, P):
+    """Return weights of rows in the shared model of the classes' curvature."""
+    weight = mass * (1.0 - np.einsum("ik,ik->i", P, P))
+    weight = np.maximum(weight, _LEAST_CURVATURE * weight.mean() * (mass > 0))
+    return weight / 2.0 if K == 1 else weight / (K - 1)
+
+
+def _shared_factor(problem, A, weight):
+    """Cholesky factor of sum_i weight_i a_i a_i' + penalty."""
+    A *= np.sqrt(weight)[:, np.newaxis]
+    C = A.T @ A
+    A /= np.maximum(np.sqrt(weight), np.finfo(float).tiny)[:, np.newaxis]
+    C[np.diag_indices_from(C)] += problem.ridge[:, 0] + JITTER * np.trace(C) / len(C)
+    if not problem.fit_intercept:
+        C[-1, -1] = 1.0
+    return factor(C)
+
+
+def factor(H):
+    """Return the Cholesky factor of H (lower, as cho_solve wants it), or of H plus as little of the identity as makes it positive
+    definite in rounding."""
+    jitter = 0.0
+    while True:
+        found, failed = scipy.linalg.lapack.dpotrf(H, lower=1, clean=0)
+        if not failed:
+            return found, True
+        more = max(JITTER, 9 * jitter)
+        H[np.diag_indices_from(H)] += more * max(float(np.trace(H)) / len(H), np.finfo(float).tiny)
+        jitter += more
+
+
+def solved(factor, R):
+    """Return the inverse of a factored matrix times R."""
+    return np.ascontiguousarray(scipy.linalg.lapack.dpotrs(factor[0], R, lower=factor[1])[0])
