@@ -156,6 +156,7 @@ def logistic_path(
     )
     model._validate_params()
     check_callback(callback)
+    l1_ratio = validation.check_real(l1_ratio, "l1_ratio")
     n_threads = validation.check_n_threads(n_threads)
     X, target, classes = model._check_rows(X, y)
     sample_weight = validation.check_sample_weight(sample_weight, X.shape[0], all_zero=False)

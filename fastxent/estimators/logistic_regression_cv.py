@@ -345,8 +345,8 @@ class LogisticRegressionCV(LogisticRegression):
         splits = check_cv(self.cv, strata, classifier=True).split(X, strata, **split_params)
         try:
             folds = [(rows[train], rows[test]) for train, test in splits]
-        except IndexError as error:
-            raise ValueError(f"cv gave what are no rows of X: {error}.") from error
+        except (IndexError, TypeError, ValueError) as error:
+            raise ValueError(f"cv gave what are no pairs (train, test) of rows of X: {error}") from error
         for number, fold in enumerate(folds):
             for part, name in zip(fold, ("training", "test"), strict=True):
                 if part.size == 0:
