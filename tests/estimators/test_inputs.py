@@ -236,7 +236,7 @@ def test_sparse_matrices_whose_members_disagree(kind):
 
 
 def test_a_pair_is_what_eval_set_must_be():
-    for bad in (3, "ab", (X,), (X, y, y), sp.csr_array(np.eye(2)), {"X": X, "y": y}):
+    for bad in (3, "ab", (X,), (X, y, None, y), sp.csr_array(np.eye(2)), {"X": X, "y": y}):
         with pytest.raises(ValueError, match=r"eval_set must be a pair \(X, y\)"):
             LogisticRegression().fit(X, y, eval_set=bad)
 
