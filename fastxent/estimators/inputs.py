@@ -207,7 +207,7 @@ def _one_dimension(y, name):
         y = plain_array(y, name)
     if len(y.shape) == 0 or (len(y.shape) > 1 and y.shape[1:] != (1,)):
         raise ValueError(f"{name} should be a 1d array, got an array of shape {tuple(y.shape)} instead.")
-    return column_or_1d(y, warn=True)
+    return np.asarray(column_or_1d(y, warn=True))  # arrays of other libraries may stay what they are
 
 
 def _is_of_lists(y):
