@@ -38,7 +38,7 @@ _HOPELESS = 0.1  # of what is left: less than that all epochs to come would gain
 TOO_SHORT = "the steps that the longest row allows are too short to lower the objective"
 
 
-def solve(objective, theta0, *, tol, max_iter, callback=None, row_weight=None, random_state=0):
+def solve(objective, theta0, *, tol, max_iter, callback=None, random_state=0):
     """Minimise an objective with L2 or L1 penalties, or both, from ``theta0``.
 
     Parameters
@@ -51,8 +51,6 @@ def solve(objective, theta0, *, tol, max_iter, callback=None, row_weight=None, r
         Epochs at most; each is three passes over the data.
     callback : callable or None
         ``callback(theta, history)`` after every epoch; return True to stop.
-    row_weight : ndarray of shape (n,) or None
-        Not used.
     random_state : int or numpy.random.Generator
         Order of the rows.
 
