@@ -16,7 +16,6 @@ with them penalties, are the same; only the intercept differs. Columns without s
 """
 
 import numpy as np
-import scipy.sparse as sp
 
 from ..moments import without_spread
 from ..rows import without_duplicates
