@@ -21,7 +21,7 @@ from .. import parallel, solvers, validation
 from ..arrays import check_memory, shown
 from ..solvers import prox_newton
 from .callbacks import asks_to_stop, check_callback
-from .logistic_regression import LogisticRegression, centred, penalise, seed_of, weight_of_rows
+from .logistic_regression import LogisticRegression, penalise, seed_of, stored
 
 _NEARLY_ALL = (
     1e-3  # share of L1 by which lambda_max is divided at least, as in glmnet: pure L2 never makes zeros
@@ -156,12 +156,12 @@ def logistic_path(
     )
     model._validate_params()
     check_callback(callback)
+    l1_ratio = validation.check_real(l1_ratio, "l1_ratio")
     n_threads = validation.check_n_threads(n_threads)
     X, target, classes = model._check_rows(X, y)
     sample_weight = validation.check_sample_weight(sample_weight, X.shape[0], all_zero=False)
     class_weight = model._check_class_weight(classes, target, sample_weight)
     objective = model._objective(X, target, len(classes), sample_weight, class_weight, n_threads)
-    row_weight = weight_of_rows(target, sample_weight, class_weight)
     alphas = _alphas(objective, Cs, n_alphas, eps, l1_ratio)
     seed = seed_of(random_state)
 
@@ -181,13 +181,12 @@ def logistic_path(
             tol=tol,
             max_iter=max_iter,
             callback=partial(_after_iteration, callback, alpha=float(alpha), C=float(C)),
-            row_weight=row_weight,
             random_state=seed,
         )
         theta = result.theta
         validation.check_finite_result(theta, X)
-        rounded = centred(theta, objective).astype(X.dtype)
-        coefs[i], intercepts[i] = rounded[:-1].T, rounded[-1]
+        found = stored(theta, objective, X.dtype)
+        coefs[i], intercepts[i] = found[:-1].T, found[-1]
         objectives[i], gaps[i], n_iters[i] = result.value, result.history["gap"][-1], result.n_iter
         trouble = model._trouble(result, objective, target, sample_weight)
         converged[i] = result.converged and trouble is None

@@ -13,6 +13,7 @@ from sklearn.utils._param_validation import Hidden, Interval, StrOptions
 from .. import solvers, validation
 from ..log import tell
 from ..objective import Objective
+from ..solvers.centring import offset_of
 from ..solvers.policy import OUR_NAMES, SCIKIT_LEARN_NAMES
 from ..solvers.result import STOPPED_BY_CALLER
 from . import compatibility, diagnosis
@@ -235,7 +236,6 @@ class LogisticRegression(LinearClassifier, LinearClassifierMixin):  # the mixin:
         n_classes = len(classes)
         sample_weight = validation.check_sample_weight(sample_weight, X.shape[0], all_zero=False)
         class_weight = self._check_class_weight(classes, target, sample_weight)
-        row_weight = weight_of_rows(target, sample_weight, class_weight)
         objective = self._objective(X, target, n_classes, sample_weight, class_weight, n_threads)
         penalise(objective, C, l1_ratio)
         theta0 = self._start(objective)
@@ -247,7 +247,7 @@ class LogisticRegression(LinearClassifier, LinearClassifierMixin):  # the mixin:
             )
 
         def attributes(theta):
-            theta = centred(theta, objective).astype(X.dtype)
+            theta = stored(theta, objective, X.dtype)
             return {"classes_": classes, "coef_": theta[:-1].T, "intercept_": theta[-1]}
 
         metadata = None if sample_weight is None else {"sample_weight": sample_weight}
@@ -281,7 +281,6 @@ class LogisticRegression(LinearClassifier, LinearClassifierMixin):  # the mixin:
             tol=self.tol,
             max_iter=self.max_iter,
             callback=after_iteration,
-            row_weight=row_weight,
             random_state=seed_of(self.random_state),
         )
         tasks.close()
@@ -369,13 +368,6 @@ class LogisticRegression(LinearClassifier, LinearClassifierMixin):  # the mixin:
         return tags
 
 
-def weight_of_rows(target, sample_weight, class_weight):
-    """What each row weighs in the objective, or None if all weigh 1; their sum is its S."""
-    if class_weight is None or target.ndim == 2:
-        return sample_weight
-    return class_weight[target] if sample_weight is None else sample_weight * class_weight[target]
-
-
 def seed_of(random_state):
     """A seed for the solvers' generators; None is 0."""
     if random_state is None or isinstance(random_state, Integral):
@@ -390,6 +382,20 @@ def penalise(objective, C, l1_ratio):
         strength = 0.0
     objective.l2 = strength * (1.0 - l1_ratio)
     objective.l1 = strength * l1_ratio
+
+
+def stored(theta, objective, dtype):
+    """The parameters as attributes have them: centred, in the dtype of X.
+
+    Where a column is far from zero, rounding its coefficients moves the logits of all rows alike, by more than what the
+    column has to say in single precision. The intercept makes up for it, as far as it can.
+    """
+    theta = centred(theta, objective)
+    rounded = theta.astype(dtype)
+    offset = offset_of(objective)
+    if offset is not None:
+        rounded[-1] = theta[-1] + offset @ (theta[:-1] - rounded[:-1])
+    return rounded
 
 
 def centred(theta, objective):

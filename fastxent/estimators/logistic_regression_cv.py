@@ -35,7 +35,7 @@ from . import compatibility
 from .base import LinearClassifier, for_kernels, restored_on_failure
 from .callbacks import asks_to_stop, check_callback
 from .inputs import has_columns
-from .logistic_regression import LogisticRegression, centred, penalise, seed_of, weight_of_rows
+from .logistic_regression import LogisticRegression, penalise, seed_of, stored
 
 LOG_LOSS = "neg_log_loss"
 
@@ -269,9 +269,8 @@ class LogisticRegressionCV(LogisticRegression):
                 start[: paths.coefs.shape[-1]] = paths.coefs[:, r, c].mean(axis=0, dtype=np.float64).T
             C, l1_ratio = Cs[c], shares[r]
             objective = self._objective(X, target, len(classes), sample_weight, class_weight, n_threads)
-            row_weight = weight_of_rows(target, sample_weight, class_weight)
-            result = self._solve(objective, start, C, l1_ratio, row_weight, seed, callback)
-            theta = centred(result.theta, objective).astype(X.dtype)
+            result = self._solve(objective, start, C, l1_ratio, seed, callback)
+            theta = stored(result.theta, objective, X.dtype)
             coef, intercept = theta[:-1].T, theta[-1]
             self.history_ = {name: np.array(values) for name, values in result.history.items()}
             self.solver_ = result.solver
@@ -345,8 +344,8 @@ class LogisticRegressionCV(LogisticRegression):
         splits = check_cv(self.cv, strata, classifier=True).split(X, strata, **split_params)
         try:
             folds = [(rows[train], rows[test]) for train, test in splits]
-        except IndexError as error:
-            raise ValueError(f"cv gave what are no rows of X: {error}.") from error
+        except (IndexError, TypeError, ValueError) as error:
+            raise ValueError(f"cv gave what are no pairs (train, test) of rows of X: {error}") from error
         for number, fold in enumerate(folds):
             for part, name in zip(fold, ("training", "test"), strict=True):
                 if part.size == 0:
@@ -359,7 +358,7 @@ class LogisticRegressionCV(LogisticRegression):
 
     # One fit ------------------------------------------------------------------------------------------
 
-    def _solve(self, objective, theta0, C, l1_ratio, row_weight, seed, callback, fold=None):
+    def _solve(self, objective, theta0, C, l1_ratio, seed, callback, fold=None):
         """The Result for one C and l1_ratio; in a fold, or None of all rows.
 
         The start, an optimum for another C or of other rows, may lie within ``tol`` of this one already. Staying
@@ -381,7 +380,6 @@ class LogisticRegressionCV(LogisticRegression):
                 tol=tol,
                 max_iter=self.max_iter,
                 callback=after_iteration,
-                row_weight=row_weight,
                 random_state=seed,
             )
 
@@ -521,14 +519,13 @@ class _Paths:
             X_test, target_test, _ = self._rows(test)
             weight_test = None if score_weight is None else score_weight[test]
             held_out = objective_of(X_test, target_test, weight_test, None, "test")
-        row_weight = weight_of_rows(target, weight, self._class_weight)
         theta = objective.initial()
         for c in np.argsort(self._Cs, kind="stable"):
             at = (fold, share, int(c))
             C, l1_ratio = self._Cs[c], self._shares[share]
-            result = model._solve(objective, theta, C, l1_ratio, row_weight, self._seed, callback, fold)
+            result = model._solve(objective, theta, C, l1_ratio, self._seed, callback, fold)
             theta = result.theta
-            rounded = centred(theta, objective).astype(X.dtype)
+            rounded = stored(theta, objective, X.dtype)
             self.coefs[at] = rounded[: self.coefs.shape[-1]].T
             self.n_iter[at], self.solvers[at] = result.n_iter, result.solver
             if held_out is not None:

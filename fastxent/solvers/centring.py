@@ -7,16 +7,15 @@ root of the dtype's eps, less than half of the digits are left of it. Then a log
 rounding. And solvers that read columns or rows as they are crawl long before that, for the two coordinates are all but
 one; their estimates of what is left to gain see no progress, and take it for the end.
 
-Here X is copied, with the column's mean, as a number of its dtype, taken off:
+Here X is copied, with the column's mean, rounded to its dtype, taken off:
 
-    x W + b  =  (x - s) W + (b + s W)
+    x W + b  =  (x - s) W + (b + s W)            s: the offset, zero for most columns
 
 x - s is exact where x is within a factor of two of s (P. H. Sterbenz, "Floating-point computation", 1974). Weights, and
 with them penalties, are the same; only the intercept differs. Columns without spread become zeros.
 """
 
 import numpy as np
-import scipy.sparse as sp
 
 from ..data.moments import without_spread
 from ..data.ranges import Ranges
@@ -36,26 +35,28 @@ class Moved:
     Attributes
     ----------
     part : Part
+    offset : ndarray (d,)
+        What was taken off each column.
     """
 
-    def __init__(self, part, shift, flat):
-        self._shift, self._flat = shift, flat
-        self.part = part.replaced(_moved(part.X, shift, flat, part.n_threads), part.targets)
+    def __init__(self, part, offset, flat):
+        self.offset, self._flat = offset, flat
+        self.part = part.replaced(_moved(part.X, offset, flat, part.n_threads), part.targets)
 
     def into(self, theta):
         """The parameters with the same logits there."""
         theta = np.array(theta, np.float64)
-        theta[-1] += self._shift @ theta[:-1]
+        theta[-1] += self.offset @ theta[:-1]
         theta[:-1][self._flat] = 0.0
         return theta
 
     def back(self, theta):
         """The parameters with the same logits over the original columns."""
         theta = np.array(theta, np.float64)
-        theta[-1] -= self._shift @ theta[:-1]
+        theta[-1] -= self.offset @ theta[:-1]
         return theta
 
-    def solve(self, solver, objective, theta0, callback=None, **arguments):
+    def solve(self, objective, solver, theta0, callback=None, **arguments):
         """Run a solver over the moved columns; its Result, and what the callback sees, are of the original ones."""
         if callback is not None:
             on_moved = callback
@@ -100,8 +101,14 @@ def _find(part, column_moments, reads_columns):
         far |= flat & (mean != 0)
     if not far.any():
         return None
-    shift = np.where(far | flat, mean, 0.0).astype(X.dtype).astype(np.float64)
-    return Moved(part, shift, flat)
+    offset = np.where(far | flat, mean, 0.0).astype(X.dtype).astype(np.float64)
+    return Moved(part, offset, flat)
+
+
+def offset_of(objective):
+    """What was taken off its columns for a solver, (d,), or None if nothing was."""
+    found = () if objective.local is None else objective.local.kept.moved.values()
+    return next((moved.offset for moved in found if moved is not None), None)
 
 
 def _may_be_far(part):
@@ -118,21 +125,21 @@ def _may_be_far(part):
     return bool((have >= _NEARLY_ALL * before[rows - 1]).any())
 
 
-def _moved(X, shift, flat, n_threads):
-    """X with the shift taken off its columns, and zeros in place of those without spread."""
-    shift = shift.astype(X.dtype)
+def _moved(X, offset, flat, n_threads):
+    """X with the offset taken off its columns, and zeros in place of those without spread."""
+    offset = offset.astype(X.dtype)
     if isinstance(X, np.ndarray):
         moved = np.empty_like(X)
 
         def move(rows):
-            np.subtract(X[rows], shift, out=moved[rows])
+            np.subtract(X[rows], offset, out=moved[rows])
             moved[rows, flat] = 0.0
 
         Ranges.in_cache(X.shape, n_threads).map(move)
         return moved
-    columns = np.flatnonzero(shift)
+    columns = np.flatnonzero(offset)
     n, count = X.shape[0], len(columns)
-    entries = np.tile(shift[columns], n), np.tile(columns, n), count * np.arange(n + 1)
+    entries = np.tile(offset[columns], n), np.tile(columns, n), count * np.arange(n + 1)
     moved = type(X)(without_duplicates(X) - type(X)(entries, shape=X.shape))
     moved.data[flat[moved.indices]] = 0.0
     return moved

@@ -33,7 +33,7 @@ _OUT_OF_ITERATIONS = 1
 
 
 def solve(objective, theta0, *, tol, max_iter, callback=None):
-    """Minimise a smooth objective from ``theta0``; without an L1 penalty.
+    """Minimise a smooth objective from ``theta0``, without an L1 penalty.
 
     Parameters
     ----------

@@ -27,7 +27,7 @@ _SUFFICIENT_DECREASE = 1e-4
 
 
 def solve(objective, theta0, *, tol, max_iter, callback=None):
-    """Minimise a smooth objective from ``theta0``; without an L1 penalty.
+    """Minimise a smooth objective from ``theta0``, without an L1 penalty.
 
     Parameters
     ----------

@@ -110,5 +110,5 @@ def solve(
     with parallel.one_blas_thread:
         moved = centring.moved(objective, reads_columns=name in _READ_COLUMNS)
         if moved is not None:
-            return moved.solve(SOLVERS[name], objective, theta0, **arguments)
+            return moved.solve(objective, SOLVERS[name], theta0, **arguments)
         return SOLVERS[name](objective, theta0, **arguments)

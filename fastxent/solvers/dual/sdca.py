@@ -81,9 +81,7 @@ def solve(objective, theta0, *, tol, max_iter, callback=None, random_state=0):
             f"{penalty.l2:.3g} and l1 = {penalty.l1:.3g}. Use solver='auto'."
         )
     if not penalty.curves_everywhere:
-        return metric.solve(
-            objective, theta0, tol=tol, max_iter=max_iter, callback=callback
-        )
+        return metric.solve(objective, theta0, tol=tol, max_iter=max_iter, callback=callback)
     tol = max(tol, attainable(objective))
     record = Recorder(objective, callback, "sdca")
     ascent = (BinaryAscent if objective.K == 1 else Ascent)(objective, theta0, random_state)
@@ -142,9 +140,7 @@ def _hand_over(objective, theta, record, tol, epoch, max_iter, callback):
         history["gap"][earlier:-1] = rest["gap"][1:-1]  # known by now
         return callback is not None and callback(theta, history)
 
-    rest = metric.solve(
-        objective, theta, tol=tol, max_iter=max_iter - epoch, callback=go_on
-    )
+    rest = metric.solve(objective, theta, tol=tol, max_iter=max_iter - epoch, callback=go_on)
     history["gap"][earlier:] = rest.history["gap"][1:]
     rest.history, rest.n_iter = history, history["epoch"][-1]
     if rest.reason == out_of_iterations(max_iter - epoch):
