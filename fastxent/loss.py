@@ -207,8 +207,7 @@ class Part:
         return self._moments(curvature).scaled(scale), beta * scale
 
     def _moments(self, masses):
-        X = self.without_duplicates
-        return column_moments(self.rows if X is self.X else bind(X, 1), X, masses, self.n_threads)
+        return column_moments(self.X, masses, self.n_threads, self.rows)
 
     def curvature(self, theta):
         """Return c_i (1 - |p_i|^2) of every row, and  sum_i c_i p_ik (1 - p_ik)  of every column of logits."""

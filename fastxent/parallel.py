@@ -13,6 +13,7 @@ that may be done twice, and they hold no lock of the pool.
 
 import _thread
 import itertools
+import operator
 import os
 import sys
 import threading
@@ -26,7 +27,7 @@ from .blas import one_blas_thread
 from .kernels.cleanup import Cleanup
 from .processors import available_threads
 
-__all__ = ["Buffers", "available_threads", "one_blas_thread", "run", "stopping_point", "zeros"]
+__all__ = ["Buffers", "available_threads", "one_blas_thread", "ordered_sum", "run", "stopping_point", "zeros"]
 
 CACHE_LINE = 64
 MOST_THREADS = max(8, os.cpu_count() or 1)  # of one call: a few more than there are processors do no harm
@@ -54,6 +55,26 @@ def run(task, count, n_threads):
     with call:
         call.work()
     return call.outcome()
+
+
+def ordered_sum(terms, add=operator.add):
+    """Return the sum of an iterable's terms, in pairs: a tree that their number alone decides.
+
+    No more partial sums than log2 of that number are alive at a time. ``add(a, b)`` may overwrite a.
+
+    >>> ordered_sum("abcde")
+    'abcde'
+    """
+    sums = []  # of 2^level terms each, the earlier the more
+    for term in terms:
+        level = 0
+        while sums and sums[-1][0] == level:
+            term, level = add(sums.pop()[1], term), level + 1
+        sums.append((level, term))
+    total = sums.pop()[1]
+    while sums:
+        total = add(sums.pop()[1], total)
+    return total
 
 
 def stopping_point():

@@ -3,7 +3,7 @@
 import numpy as np
 import scipy.sparse as sp
 
-from fastxent.objective import Objective
+from objectives import objective_of
 
 
 def make_objective(
@@ -21,4 +21,4 @@ def make_objective(
         X = X * scales
     X = np.ascontiguousarray(X, dtype=dtype)
     X = sp.csr_array(X) if sparse else X
-    return Objective(X, target, n_classes=n_classes, binary=n_classes == 2, **arguments)
+    return objective_of(X, target, n_classes=n_classes, binary=n_classes == 2, **arguments)

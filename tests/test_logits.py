@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from fastxent import kernels, reference, rowwise
-from fastxent.rowwise import cross_entropy_rows, softmax_rows
-from fastxent.targets import Targets
+from fastxent import kernels, reference
+from fastxent import logits as rowwise
+from fastxent.data.targets import Targets
 from problems import DTYPES, soft_target
 
 KINDS = ("softmax", "log_softmax", "logsumexp", "sigmoid")

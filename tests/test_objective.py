@@ -9,7 +9,7 @@ import pytest
 import scipy.sparse as sp
 
 from fastxent import objective
-from fastxent.objective import Objective
+from objectives import objective_of
 from problems import (
     DTYPES,
     STORAGES,
@@ -81,7 +81,7 @@ def test_every_shape_within_rounding_of_the_reference(level, dtype, storage, mon
     for X, target, arguments, theta, direction, how, exact in sweep(dtype, storage):
         K = theta.shape[1]
         monkeypatch.setattr(objective, "MIN_PIECE", how["min_piece"])
-        ours = Objective(
+        ours = objective_of(
             X, target, n_classes=max(2, K), binary=K == 1, n_threads=how["n_threads"], **arguments
         )
         paths.add("shared" if ours._shared else "parts" if len(ours._bounds) > 2 else "one")
@@ -122,7 +122,7 @@ def test_the_same_bits_on_any_number_of_threads(level, dtype, kind, monkeypatch)
     theta, direction = theta_of(rng, d, K, np.float64), theta_of(rng, d, K, np.float64)
     results = []
     for n_threads in (1, 2, 3, 7):
-        ours = Objective(
+        ours = objective_of(
             X, y, n_classes=max(2, K), binary=K == 1, sample_weight=weight, l2=0.1, n_threads=n_threads
         )
         assert ours._shared == (kind == "shared")
@@ -145,10 +145,10 @@ def test_columns_that_never_occur_are_left_out_and_change_no_bit(dtype, K, index
         for theta_dtype, l2, fit_intercept in itertools.product(DTYPES, (0.0, 0.3), (True, False)):
             arguments = {"l2": l2, "fit_intercept": fit_intercept}
             theta, v = direction[::-1].astype(theta_dtype), direction.astype(theta_dtype)
-            some = Objective(X, y, n_classes=max(K, 2), binary=K == 1, **arguments)
+            some = objective_of(X, y, n_classes=max(K, 2), binary=K == 1, **arguments)
             with monkeypatch.context() as patch:
                 patch.setattr(objective, "occurring", lambda X, *_: (X, None))
-                whole = Objective(X, y, n_classes=max(K, 2), binary=K == 1, **arguments)
+                whole = objective_of(X, y, n_classes=max(K, 2), binary=K == 1, **arguments)
             assert some._rows.d < whole._rows.d == some.rows.d == d
             assert everything(some, theta, v) == everything(whole, theta, v)
 
@@ -156,7 +156,7 @@ def test_columns_that_never_occur_are_left_out_and_change_no_bit(dtype, K, index
 @pytest.mark.parametrize("K", [3, 30])
 def test_parameters_may_stand_in_any_order_and_results_only_in_c_order(level, K):
     rng = np.random.default_rng(K)
-    model = Objective(rng.normal(size=(50, 7)), rng.integers(0, K, 50), n_classes=K, l2=0.1)
+    model = objective_of(rng.normal(size=(50, 7)), rng.integers(0, K, 50), n_classes=K, l2=0.1)
     theta, v = rng.normal(size=(2, *model.shape))
     turned = np.asfortranarray(theta)
     assert model.value(turned) == model.value(theta)
@@ -177,7 +177,7 @@ def test_later_hessian_products_at_a_point_cost_a_pass_and_change_no_bit(level, 
     y = rng.integers(0, max(K, 2), n)
     weight = rng.integers(0, 3, n).astype(float)
     arguments = {"n_classes": max(K, 2), "binary": K == 1, "sample_weight": weight, "l2": 0.1}
-    model = Objective(X, y, **arguments)
+    model = objective_of(X, y, **arguments)
     theta, v = rng.normal(size=(2, *model.shape))
     first, passes = model.hessp(theta, v), [model.passes]
     for _ in range(2):
@@ -185,7 +185,7 @@ def test_later_hessian_products_at_a_point_cost_a_pass_and_change_no_bit(level, 
         passes.append(model.passes)
     assert np.diff(passes).tolist() == [1.0, 1.0]
     theta *= 0.5  # in place: the kept probabilities are of the old values
-    fresh = Objective(X, y, **arguments)
+    fresh = objective_of(X, y, **arguments)
     np.testing.assert_array_equal(model.hessp(theta, v), fresh.hessp(theta, v))
     assert not np.array_equal(fresh.hessp(theta, v), first)
 
@@ -193,7 +193,7 @@ def test_later_hessian_products_at_a_point_cost_a_pass_and_change_no_bit(level, 
 def test_a_dense_matrix_and_its_csr_agree_in_shape_and_counters():
     X = np.eye(4)
     for data in (X, sp.csr_array(X)):
-        ours = Objective(data, np.array([0, 1, 2, 0]), l2=0.5, l1=0.25)
+        ours = objective_of(data, np.array([0, 1, 2, 0]), l2=0.5, l1=0.25)
         assert ours.shape == ours.initial().shape == (5, 3)
         assert (ours.n_rows, ours.n_features, ours.n_classes, ours.K) == (4, 4, 3, 3)
         assert (ours.l2, ours.l1, ours.total_weight, ours.dtype) == (0.5, 0.25, 4.0, np.float64)
@@ -209,7 +209,7 @@ def test_out_is_filled_and_arguments_are_left_alone(theta_dtype, shared, monkeyp
     rng = np.random.default_rng(2)
     K = 130 if shared else 5
     X, y = features(rng, 60, 12, np.float64, sparse=False), rng.integers(K, size=60, dtype=np.intp)
-    ours = Objective(X, y, n_classes=K, fit_intercept=False)
+    ours = objective_of(X, y, n_classes=K, fit_intercept=False)
     assert ours._shared == shared
     theta, direction = theta_of(rng, 12, K, theta_dtype), theta_of(rng, 12, K, theta_dtype)
     kept = [array.copy() for array in (X, y, theta, direction)]
@@ -248,7 +248,7 @@ def test_data_may_be_read_only_and_mapped_from_a_file(level, storage, tmp_path):
         X_mapped = frozen(X, "X")
     for target in ("y", "soft"):
         plain, from_file = (
-            Objective(
+            objective_of(
                 rows, of[target], n_classes=3, sample_weight=of["weight"], class_weight=of["class_weight"]
             )
             for rows, of in ((X, arrays), (X_mapped, mapped))
@@ -275,7 +275,7 @@ def test_logits_of_all_rows_are_never_stored(level, kind):
         )
         assert X.shape == (n, d) and X.indices.dtype == np.int32
     y, theta = np.arange(n) % K, np.zeros((d + 1, K))
-    ours = Objective(X, y, n_threads=2)
+    ours = objective_of(X, y, n_threads=2)
     elsewhere = itertools.count()
     for call in (
         ours.value_and_grad,
@@ -294,7 +294,7 @@ def test_a_second_evaluation_allocates_the_gradient_alone(monkeypatch):
     rng = np.random.default_rng(4)
     X, y = rng.normal(size=(20_000, 50)), rng.integers(30, size=20_000)
     for data in (X, sp.csr_array(X * (X > 1))):
-        ours = Objective(data, y, n_threads=1)
+        ours = objective_of(data, y, n_threads=1)
         theta = np.zeros(ours.shape)
         ours.value_and_grad(theta)
         tracemalloc.start()
@@ -308,7 +308,7 @@ def test_an_objective_works_on_after_an_interrupted_evaluation(monkeypatch):
     monkeypatch.setattr(objective, "MIN_PIECE", SMALL_PIECE)
     rng = np.random.default_rng(5)
     X, y, theta = rng.normal(size=(2000, 8)), rng.integers(3, size=2000), rng.normal(size=(9, 3))
-    ours = Objective(X, y, n_threads=2)
+    ours = objective_of(X, y, n_threads=2)
     before = everything(ours, theta, theta)
 
     class Interrupted:
@@ -336,7 +336,7 @@ def test_an_objective_works_on_after_an_interrupted_evaluation(monkeypatch):
 def test_nothing_counts_gives_zero_and_the_penalty_alone():
     X, theta = np.eye(3), np.arange(8.0).reshape(4, 2)
     for reduction in ("mean", "sum"):
-        ours = Objective(
+        ours = objective_of(
             X, np.array([0, 1, 0]), sample_weight=np.zeros(3), l2=2.0, reduction=reduction, n_threads=1
         )
         value, gradient = ours.value_and_grad(theta)
@@ -352,7 +352,7 @@ def test_ranges_are_multiples_of_the_block_and_cover_all_rows(storage, monkeypat
     monkeypatch.setattr(objective, "MIN_PIECE", SMALL_PIECE)
     rng = np.random.default_rng(6)
     X = rng.normal(size=(4000, 30)) * (rng.random((4000, 30)) < np.linspace(0, 1, 4000)[:, None] ** 4)
-    ours = Objective(STORAGES[storage](X), rng.integers(4, size=4000), n_threads=1)
+    ours = objective_of(STORAGES[storage](X), rng.integers(4, size=4000), n_threads=1)
     bounds = ours._bounds
     assert bounds[0] == 0 and bounds[-1] == 4000 and len(bounds) > 8
     assert all(a <= b for a, b in itertools.pairwise(bounds))
@@ -365,7 +365,7 @@ def test_ranges_are_multiples_of_the_block_and_cover_all_rows(storage, monkeypat
 
 def test_one_call_of_a_kernel_is_short_enough_for_ctrl_c():
     """Many rows are handed to the kernel in pieces of bounded work."""
-    rows = Objective(np.zeros((50_000, 100)), np.arange(50_000) % 200, n_threads=1)
+    rows = objective_of(np.zeros((50_000, 100)), np.arange(50_000) % 200, n_threads=1)
     ranges = list(objective.call_ranges(rows._rows, rows.X)(0, 50_000))
     assert len(ranges) > 1
     assert all(objective.work(rows.X[a:b], 200) <= objective.MAX_CALL for a, b in ranges)

@@ -135,14 +135,14 @@ def test_one_piece_or_one_thread_runs_in_the_caller(monkeypatch):
 
 
 def test_calls_from_many_threads_at_once():
-    from fastxent.objective import Objective
+    from objectives import objective_of
 
     rng = np.random.default_rng(0)
     X, y = rng.normal(size=(40_000, 20)), rng.integers(9, size=40_000)
-    ours = Objective(X, y, n_threads=3)  # one objective for all: its buffers, too, are shared
+    ours = objective_of(X, y, n_threads=3)  # one objective for all: its buffers, too, are shared
     assert len(ours._bounds) > 3
     thetas = rng.normal(size=(8, *ours.shape))
-    expected = [Objective(X, y, n_threads=1).value_and_grad(theta) for theta in thetas]
+    expected = [objective_of(X, y, n_threads=1).value_and_grad(theta) for theta in thetas]
     results = [None] * len(thetas)
 
     def evaluate(i):
@@ -260,9 +260,9 @@ EVALUATION = """
     import os, sys, time
     import numpy as np
     from fastxent import parallel
-    from fastxent.objective import Objective
+    from objectives import objective_of
     X, y = np.random.default_rng(0).normal(size=(30_000, 40)), np.arange(30_000) % 7
-    objective = Objective(X, y, n_threads=3)
+    objective = objective_of(X, y, n_threads=3)
     theta = np.full(objective.shape, 0.1)
     value, gradient = objective.value_and_grad(theta)
     assert parallel._pool is not None
@@ -279,7 +279,7 @@ def test_a_child_forked_after_use_works():
     if pid == 0:
         assert parallel._pool is None
         again, same = objective.value_and_grad(theta)
-        made, _ = Objective(X, y, n_threads=2).value_and_grad(theta)
+        made, _ = objective_of(X, y, n_threads=2).value_and_grad(theta)
         ok = again == made == value and (same == gradient).all() and parallel._pool is not None
         os._exit(7 if ok else 1)
     code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
@@ -308,7 +308,7 @@ def test_a_child_forked_while_another_thread_evaluates_works():
         time.sleep(0.01)
         pid = os.fork()
         if pid == 0:
-            os._exit(7 if Objective(X, y, n_threads=3).value_and_grad(theta)[0] == value else 1)
+            os._exit(7 if objective_of(X, y, n_threads=3).value_and_grad(theta)[0] == value else 1)
         codes.add(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
     stop = True
     thread.join()
@@ -322,14 +322,14 @@ INTERRUPTED = """
     import signal, sys, time
     import numpy as np
     import scipy.sparse as sp
-    from fastxent.objective import Objective
+    from objectives import objective_of
     signal.signal(signal.SIGINT, signal.default_int_handler)
     n_threads, shape, kind = {n_threads}, {shape}, {kind!r}
     n, d, K = shape
     X = np.ones((n, d), np.float32)
     if kind == "csr":
         X = sp.csr_array(X)
-    objective = Objective(X, np.arange(n) % K, n_classes=K, n_threads=n_threads)
+    objective = objective_of(X, np.arange(n) % K, n_classes=K, n_threads=n_threads)
     theta = np.zeros(objective.shape)
     if kind == "shared":
         assert objective._shared

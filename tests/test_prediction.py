@@ -152,7 +152,7 @@ def test_prediction_and_objective_see_the_same_logits():
     for K in (1, 5, 40):
         X, theta = rng.normal(size=(200, 15)), theta_of(rng, 15, K, np.float64)
         y = rng.integers(max(2, K), size=200, dtype=np.intp)
-        losses = objective.Objective(X, y, n_classes=max(2, K), binary=K == 1).row_losses(theta)
+        losses = objective.objective_of(X, y, n_classes=max(2, K), binary=K == 1).row_losses(theta)
         np.testing.assert_allclose(-predict(X, theta, "log_proba")[np.arange(200), y], losses, rtol=1e-13)
 
 

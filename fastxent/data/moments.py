@@ -27,6 +27,7 @@ import scipy.sparse as sp
 
 from .. import kernels
 from .ranges import Ranges
+from .rows import bind, without_duplicates
 
 _ENTRIES = 1 << 19  # of a range of rows whose moments are taken apart
 _RANGES = 32  # most such ranges
@@ -84,30 +85,32 @@ class Moments:
         return replace(self, mass=factor * self.mass, square=factor * self.square)
 
 
-def column_moments(view, X, masses, n_threads=None):
+def column_moments(X, masses=None, n_threads=None, view=None):
     """Return the Moments of each column of a dense or CSR matrix.
 
     Parameters
     ----------
-    view : kernels.LinearSoftmax
-        X as the kernels see it.
     X : ndarray or CSR matrix of shape (n, d), float32 or float64
-        No row may name a column twice.
-    masses : float64 (n,)
-        What each row weighs, not negative.
+    masses : float64 (n,) or None
+        What each row weighs, not negative; None is 1 for all.
     n_threads : int or None
+    view : kernels.LinearSoftmax or None
+        X as the kernels see it, if that is known.
 
     Examples
     --------
     >>> import numpy as np
-    >>> from fastxent.data.rows import bind
-    >>> X = np.array([[1.0, 0.1], [3.0, 0.1], [7.0, 0.1]])
-    >>> found = column_moments(bind(X, 1), X, np.array([1.0, 1.0, 0.0]))
+    >>> found = column_moments(np.array([[1.0, 0.1], [3.0, 0.1], [7.0, 0.1]]), np.array([1.0, 1.0, 0.0]))
     >>> found.mean, found.deviation
     (array([2. , 0.1]), array([1., 0.]))
     """
-    n, d = X.shape
-    shift = _row(X, int(np.argmax(masses)))
+    given, X = X, without_duplicates(X, view)
+    if view is None or X is not given:
+        view = bind(X, 1)
+    d = X.shape[1]
+    if masses is not None:
+        masses = np.ascontiguousarray(masses, np.float64)
+    shift = _row(X, 0 if masses is None else int(np.argmax(masses)))
     count = max(1, min(_RANGES, X.size // max(_ENTRIES, 8 * d)))
 
     def moments(some):

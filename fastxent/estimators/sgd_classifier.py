@@ -11,9 +11,10 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
 
 from .. import validation
+from ..data.targets import Targets
 from ..objective import Objective
-from ..rows import without_duplicates
-from ..scaled import floats_of, smallest
+from ..data.rows import without_duplicates
+from ..data.scaled import floats_of, smallest
 from .base import OBJECTIVE, LinearClassifier, for_kernels, restored_on_failure
 from .callbacks import IterationTasks, check_callback, context_of
 from .continuation import has_been_scored, recalled, remembered
@@ -601,14 +602,8 @@ class SGDClassifier(LinearClassifier):
         if sample_weight is not None and not sample_weight.all():
             X, target, sample_weight = _taken(np.flatnonzero(sample_weight), X, target, sample_weight)
         binary = len(classes) == 2
-        objective = Objective(
-            X,
-            target,
-            n_classes=len(classes),
-            binary=binary,
-            sample_weight=sample_weight,
-            n_threads=n_threads,
-        )
+        targets = Targets(target, len(classes), sample_weight)
+        objective = Objective.over(X, targets, 1 if binary else len(classes), n_threads=n_threads)
         codes = target if target.ndim == 1 else target.argmax(axis=1)
 
         def evaluate(theta):

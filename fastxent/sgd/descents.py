@@ -6,8 +6,8 @@ from typing import NamedTuple
 import numpy as np
 
 from .. import parallel
+from ..data.targets import Targets
 from ..objective import Objective
-from ..rows import squared_norms
 from .trainer import Data
 
 _POWER_STEPS = 20  # passes spent on the largest curvature
@@ -71,15 +71,8 @@ class FullBatch(Minibatches):
         self.training = training
         self._row_weight = weights.rows
         # Always with an intercept: one that is not trained may still have been given.
-        self._objective = Objective(
-            X,
-            target,
-            n_classes=n_classes,
-            binary=training.K == 1,
-            sample_weight=weights.rows,
-            class_weight=weights.classes,
-            n_threads=n_threads,
-        )
+        targets = Targets(target, n_classes, weights.rows, weights.classes)
+        self._objective = Objective.over(X, targets, training.K, n_threads=n_threads)
 
     def begin(self, visited):
         self.training.expect(1)
@@ -90,7 +83,7 @@ class FullBatch(Minibatches):
         """The inverse of the largest curvature that the penalised loss can have anywhere."""
         objective, options = self._objective, self.training.options
         if self.training.adaptive:
-            squares = squared_norms(objective.X)
+            squares = objective.local.squared_norms
             self.training.scale(float(np.average(squares, weights=self._row_weight)) + 1.0)
             return
         zero = objective.initial()

@@ -6,7 +6,7 @@ Two different arrays have the same sum by chance only, once in 2^64. -0.0 is 0.0
 
 import numpy as np
 
-from ..rows import pieces
+from ..data.ranges import Ranges
 from .compile import jit
 
 # The finaliser of SplitMix64: Steele, Lea, Flood, "Fast splittable pseudorandom number generators", OOPSLA 2014.
@@ -21,8 +21,8 @@ def fingerprint(coef, intercept):
     with np.errstate(over="ignore"):  # modulo 2^64, which Numba's absence would warn of
         for values, start in ((features, 0), (np.ascontiguousarray(intercept), features.size)):
             bits = values.view(np.uint64 if values.itemsize == 8 else np.uint32)
-            for first, stop in pieces(len(values), len(values)):
-                total += int(added_hashes(values[first:stop], bits[first:stop], np.uint64(start + first)))
+            for some in Ranges.by_entries(len(values), len(values)):
+                total += int(added_hashes(values[some], bits[some], np.uint64(start + some.start)))
     return total % 2**64, coef.shape, coef.dtype.str, intercept.dtype.str
 
 

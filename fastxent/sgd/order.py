@@ -7,7 +7,7 @@ rows.
 
 import numpy as np
 
-from ..rows import pieces
+from ..data.ranges import Ranges
 from .compile import jit
 
 # Odd numbers without a pattern (fractions of the golden ratio and of roots of 2 and 3), for multiplicative hashing
@@ -34,13 +34,13 @@ def _keys(X):
     if isinstance(X, np.ndarray):
         X, bits = X.view(np.ndarray), _bits(X)
         keys = np.empty(X.shape[0], np.uint64)
-        for first, stop in pieces(X.shape[0], X.size):
-            dense_keys(X[first:stop], bits[first:stop], keys[first:stop])
+        for some in Ranges.by_entries(X.shape[0], X.size):
+            dense_keys(X[some], bits[some], keys[some])
         return keys
     data, indices, indptr = (part.view(np.ndarray) for part in (X.data, X.indices, X.indptr))
     keys, bits = np.empty(len(indptr) - 1, np.uint64), _bits(data)
-    for first, stop in pieces(len(keys), len(data)):
-        sparse_keys(data, indices, indptr[first : stop + 1], bits, keys[first:stop])
+    for some in Ranges.by_entries(len(keys), len(data)):
+        sparse_keys(data, indices, indptr[some.start : some.stop + 1], bits, keys[some])
     return keys
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .. import kernels, parallel
-from ..rows import squared_norms
+from ..data.rows import squared_norms
 from . import loops
 from .loops import (
     AVERAGED,

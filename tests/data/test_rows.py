@@ -5,7 +5,7 @@ import pytest
 import scipy.sparse as sp
 from numpy.testing import assert_allclose, assert_array_equal
 
-from fastxent import rows
+from fastxent.data import ranges, rows
 
 
 @pytest.fixture(params=[np.float32, np.float64])
@@ -35,7 +35,7 @@ def backwards(X):
 
 @pytest.mark.parametrize("piece", [1, 100, 1 << 23])
 def test_squared_norms(X, piece, monkeypatch):
-    monkeypatch.setattr(rows, "_PIECE", piece)
+    monkeypatch.setattr(ranges, "_CALL", piece)
     dense = X.toarray()
     expected = (dense.astype(np.float64) ** 2).sum(axis=1)
     kinds = [dense, np.asfortranarray(dense), with_index(X, np.int32), with_index(X, np.int64), backwards(X)]

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from fastxent.scaled import Scaled, floats_of, is_moderate, smallest
+from fastxent.data.scaled import Scaled, floats_of, is_moderate, smallest
 
 LEAST = 5e-324
 SIZES = [0.0, LEAST, 1e-310, 1e-300, 1e-46, 0.1, 1.0, 3.0, 1e39, 1e300, 1.7e308]

@@ -5,7 +5,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from fastxent.targets import Targets
+from fastxent.data.targets import Targets
 from problems import soft_target
 
 N, K = 7, 3
@@ -68,7 +68,7 @@ def test_weights_are_the_same_but_for_a_power_of_two():
             assert abs(Fraction(scale) - unit / S) < unit / S * Fraction(1e-14) + Fraction(5e-324), what
         else:
             assert scale == 0.0
-        masses = targets.masses()
+        masses = targets.masses
         for mass, row in zip(masses, given_to_kernels(targets), strict=True):
             assert abs(Fraction(float(mass)) - sum(row)) <= sum(row) * Fraction(1e-14) + Fraction(1e-290)
         for distribution, row, mass in zip(targets.distributions(slice(None)), shares, masses, strict=True):
@@ -134,4 +134,4 @@ def test_nothing_weighs_anything():
     y = np.zeros(3, np.intp)
     for targets in (Targets(y, 2, np.zeros(3)), Targets(y, 2, None, np.array([0.0, 1.0]))):
         assert targets.total == targets.scale("mean") == 0.0
-        assert not targets.masses().any()
+        assert not targets.masses.any()

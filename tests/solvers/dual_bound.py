@@ -15,13 +15,13 @@ def distributions(ascent):
 def dual_bound(problem, P):
     """Of distributions P (n, n_classes), made to meet the constraint of a free intercept."""
     T = problem.distributions(slice(None))
-    c = (problem.row_masses() / problem.total_weight)[:, np.newaxis]
+    c = (problem.local.targets.masses / problem.total_weight)[:, np.newaxis]
     if problem.fit_intercept:
         P = _balanced(c, P, T)
     entropy = -(c * P * np.log(np.where(P > 0, P, 1.0))).sum()
-    G = problem.X.T @ (c * (P - T))
+    G = problem.local.X.T @ (c * (P - T))
     G = G[:, 1:] if problem.binary else G
-    return entropy - (G**2 / (2 * problem.feature_l2[:, np.newaxis])).sum()
+    return entropy - (G**2 / (2 * problem.penalty.l2_of(problem.n_features)[:, np.newaxis])).sum()
 
 
 def _balanced(c, P, T):

@@ -3,7 +3,7 @@
 import numpy as np
 import scipy.sparse as sp
 
-from fastxent.objective import Objective
+from objectives import objective_of
 from fastxent.solvers import newton_cg
 
 STORAGES = ("dense", "csr32", "csr64")
@@ -49,7 +49,7 @@ def objective(
         X.indices, X.indptr = X.indices.astype(index), X.indptr.astype(index)
     if soft:
         target = np.ascontiguousarray(rng.dirichlet(np.ones(K), n), dtype)
-    return Objective(
+    return objective_of(
         X,
         target,
         n_classes=K,

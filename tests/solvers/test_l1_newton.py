@@ -26,10 +26,10 @@ def test_optimality_conditions(arguments):
     assert result.converged, result.reason
     smooth, grad = objective.value_and_grad(result.theta)
     W, G = result.theta[:-1], grad[:-1]
-    assert_allclose(G[W != 0], -objective.l1 * np.sign(W[W != 0]), atol=1.1e-9)
-    assert (np.abs(G[W == 0]) <= objective.l1 + 1.1e-9).all()
+    assert_allclose(G[W != 0], -objective.penalty.l1 * np.sign(W[W != 0]), atol=1.1e-9)
+    assert (np.abs(G[W == 0]) <= objective.penalty.l1 + 1.1e-9).all()
     assert np.abs(grad[-1]).max() <= 1.1e-9
-    assert_allclose(result.value, smooth + objective.l1 * np.abs(W).sum())
+    assert_allclose(result.value, smooth + objective.penalty.l1 * np.abs(W).sum())
     assert 0 < np.count_nonzero(W) < W.size
 
 
@@ -39,7 +39,7 @@ def test_no_point_nearby_is_lower():
     rng = np.random.default_rng(0)
     for size in (1e-1, 1e-3, 1e-5):
         other = result.theta + size * rng.normal(size=(50, *objective.shape))
-        values = [objective.value(theta) + objective.l1 * np.abs(theta[:-1]).sum() for theta in other]
+        values = [objective.value(theta) + objective.penalty.l1 * np.abs(theta[:-1]).sum() for theta in other]
         assert min(values) > result.value
 
 
@@ -71,7 +71,7 @@ def test_vanishing_penalty_meets_the_smooth_solver():
 
 def test_twin_columns_share_fairly():
     objective = make_objective(2, l1=0.01)
-    objective.X[:, 1] = objective.X[:, 0]
+    objective.local.X[:, 1] = objective.local.X[:, 0]
     result = l1_newton.solve(objective, np.zeros(objective.shape), tol=1e-10, max_iter=100)
     assert result.converged
     assert_allclose(result.theta[0], result.theta[1], rtol=1e-6)
@@ -118,7 +118,7 @@ def test_penalty_factors(n_classes):
     result = l1_newton.solve(objective, np.zeros(objective.shape), tol=1e-9, max_iter=300)
     assert result.converged, result.reason
     _, grad = objective.value_and_grad(result.theta)
-    W, G, l1 = result.theta[:-1], grad[:-1], np.broadcast_to(objective.feature_l1[:, None], grad[:-1].shape)
+    W, G, l1 = result.theta[:-1], grad[:-1], np.broadcast_to(objective.penalty.l1_of(objective.n_features)[:, None], grad[:-1].shape)
     assert_allclose(G[W != 0], -(l1 * np.sign(W))[W != 0], atol=1.1e-9)
     assert (np.abs(G[W == 0]) <= l1[W == 0] + 1.1e-9).all()
     assert W[factor == 0].all() and not W.all()

@@ -173,6 +173,6 @@ def test_penalty_factors(solve, name, storage, K):
     problem = options_objective(K, storage=storage, l2=0.05, **OPTIONS[name])
     result = solve(problem, problem.initial(), tol=1e-6, max_iter=500)
     assert result.converged
-    theta, f = result.theta, problem.penalty_factor
+    theta, f = result.theta, problem.penalty.factors
     loss = options_objective(K, storage=storage).value_and_grad(theta)[1][:-1]
     np.testing.assert_allclose(loss, -0.05 * f[:, None] * theta[:-1], atol=1.1e-6)

@@ -87,7 +87,7 @@ class Diagonal(Model):
         variance = np.square(np.append(deviation, 1.0)[:, np.newaxis] * scale)
 
         def part(rows):
-            v, rest = variance[rows], variance[rows] * least + problem.ridge[rows] + _JITTER * beta.max()
+            v, rest = variance[rows], variance[rows] * least + problem.ridge[rows] + JITTER * beta.max()
             inverse = np.divide(1.0, v * beta + rest, out=self._inverse[rows])
             np.multiply(v / (inverse * rest @ beta)[:, np.newaxis] * beta, inverse, out=self._share[rows])
 

@@ -7,9 +7,11 @@ from dual_bound import distributions, dual_bound
 from options import OPTIONS, least, objective
 
 from fastxent import kernels
-from fastxent.objective import Objective
-from fastxent.solvers import dual_ascent, metric, sdca
-from fastxent.solvers.dual_ascent import Ascent, BinaryAscent
+from objectives import objective_of
+from fastxent.solvers import metric
+from fastxent.solvers.dual import ascent as dual_ascent
+from fastxent.solvers.dual import sdca
+from fastxent.solvers.dual.ascent import Ascent, BinaryAscent
 
 # A feature without a penalty has no dual to ascend: there `metric` takes over.
 WITH_A_DUAL = {name: options for name, options in OPTIONS.items() if name != "free_feature"}
@@ -111,7 +113,7 @@ def test_rows_too_large_for_single_precision_stay_in_double(monkeypatch):
     monkeypatch.setattr(dual_ascent, "_LARGE", 0)
     problem = objective(3, storage="csr32", l2=1e-3)
     for factor, exact in ((1.0, True), (1e13, False)):
-        scaled = Objective(problem.X * factor, problem.targets[0], n_classes=3, binary=False, l2=1e-3)
+        scaled = objective_of(problem.local.X * factor, problem.local.targets.target, n_classes=3, binary=False, l2=1e-3)
         assert (Ascent(scaled, scaled.initial())._exact is not None) == exact
 
 
@@ -131,8 +133,8 @@ def test_entries_that_stand_twice_add_up():
     )
     y = np.array([0, 1, 0])
     twice, once = (
-        Objective(X, y, binary=True, l2=0.1),
-        Objective(sp.csr_array(X.toarray()), y, binary=True, l2=0.1),
+        objective_of(X, y, binary=True, l2=0.1),
+        objective_of(sp.csr_array(X.toarray()), y, binary=True, l2=0.1),
     )
     result = sdca.solve(twice, twice.initial(), tol=1e-9, max_iter=500)
     assert result.converged
@@ -296,8 +298,8 @@ def test_an_evaluation_is_the_objective_and_the_bound(options, storage, K):
 
 def test_a_class_that_no_row_has():
     problem = objective(3, storage="csr32", l2=0.1)
-    codes = problem.targets[0] % 2
-    absent, present = (Objective(problem.X, codes, n_classes=K, binary=False, l2=0.1) for K in (3, 2))
+    codes = problem.local.targets.target % 2
+    absent, present = (objective_of(problem.local.X, codes, n_classes=K, binary=False, l2=0.1) for K in (3, 2))
     result = sdca.solve(absent, absent.initial(), tol=1e-5, max_iter=300)
     assert result.converged
     # Its probability goes to nothing as its intercept goes to minus infinity.

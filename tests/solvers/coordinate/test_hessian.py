@@ -6,8 +6,9 @@ from numpy.testing import assert_allclose, assert_array_equal
 from options import OPTIONS, STORAGES, objective
 
 from fastxent import kernels, parallel
-from fastxent.solvers import gram, prox_newton
-from fastxent.solvers.columns import columns_of, loss_of
+from fastxent.solvers.coordinate import hessian as gram
+from fastxent.solvers.coordinate import prox_newton
+from fastxent.solvers.coordinate.columns import columns_of, loss_of
 
 
 def curved(K, **arguments):
@@ -30,7 +31,7 @@ def test_hessian_is_the_formulas(K, storage, dtype, n):
     pairs = np.array([7 * K, 3 * K + K - 1, 0, 5 * K, K, 7 * K + K - 1, 5 * K + K // 2])[: 7 if K > 1 else 4]
     m = np.linspace(-1, 1, len(pairs)) * columns.centred
     got = gram.hessian(columns, Q, P, pairs, m, 1)
-    X = problem.X if storage == "dense" else problem.X.toarray()
+    X = problem.local.X if storage == "dense" else problem.local.X.toarray()
     X = np.column_stack([X - columns.mean[:-1], np.ones(n)]).astype(float)
     Z, classes = X[:, pairs // K] - m, pairs % K
     Q = Q.astype(float)

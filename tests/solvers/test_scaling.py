@@ -6,7 +6,8 @@ import scipy.sparse as sp
 from numpy.testing import assert_allclose
 
 from fastxent import kernels
-from fastxent.solvers.conditioned import Conditioned, column_moments
+from fastxent.data.moments import column_moments
+from fastxent.solvers.scaling import Rescaled
 from solvers_problems import make_objective
 
 
@@ -16,7 +17,7 @@ def test_same_function_in_other_variables(fit_intercept, sparse):
     objective = make_objective(
         3, sparse=sparse, fit_intercept=fit_intercept, l2=0.1, scales=np.logspace(-2, 2, 6)
     )
-    problem = Conditioned(objective)
+    problem = Rescaled(objective)
     theta, direction = np.random.default_rng(1).normal(size=(2, *objective.shape))
     if not fit_intercept:
         theta[-1] = direction[-1] = 0.0
@@ -38,7 +39,7 @@ def test_same_function_in_other_variables(fit_intercept, sparse):
 @pytest.mark.parametrize("l2", [0.0, 0.1])
 def test_hessian_at_zero_has_a_diagonal_of_ones(l2):
     objective = make_objective(3, l2=l2, scales=np.logspace(-4, 4, 6))
-    problem = Conditioned(objective)
+    problem = Rescaled(objective)
     zero = np.zeros(objective.shape)
     for row in range(objective.shape[0]):
         unit = zero.copy()
@@ -57,7 +58,8 @@ def test_column_moments(dtype, index):
     sparse = sp.csr_array(dense)
     sparse.indices, sparse.indptr = sparse.indices.astype(index), sparse.indptr.astype(index)
     for X in (dense, np.asfortranarray(dense), sparse):
-        mean, deviation = column_moments(X, weight)
+        found = column_moments(X, weight)
+        mean, deviation = found.mean, found.deviation
         assert_allclose(mean, repeated.mean(axis=0), rtol=1e-12, atol=1e-12)
         assert_allclose(deviation, repeated.std(axis=0), rtol=1e-9, atol=1e-12)
 
@@ -73,8 +75,8 @@ def test_column_moments_add_up_over_blocks(monkeypatch):
 
 def test_constant_and_empty_columns_are_harmless():
     objective = make_objective(2, scales=[1, 0, 1, 1, 1, 1])
-    objective.X[:, 0] = 0.1
-    problem = Conditioned(objective)
+    objective.local.X[:, 0] = 0.1
+    problem = Rescaled(objective)
     value, grad = problem.value_and_grad(problem.variables(np.ones(objective.shape)))
     assert np.isfinite(value) and np.isfinite(grad).all()
 

@@ -5,15 +5,17 @@ import pytest
 from numpy.testing import assert_allclose
 from options import OPTIONS, STORAGES, objective
 
-from fastxent.solvers.conditioned import Conditioned
-from fastxent.solvers.metrics import Diagonal, Exact, Sampled
+from fastxent.solvers.scaling import Rescaled
+from fastxent.solvers.metric.exact import Exact
+from fastxent.solvers.metric.models import Diagonal
+from fastxent.solvers.metric.sampled import Sampled
 
 
 @pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
 @pytest.mark.parametrize("K", [2, 4])
 def test_sampled_rows_stand_for_all_rows(options, K):
     """Each row weighs as much less as it is drawn more often: F, gradient and Hessian are right on average."""
-    problem = Conditioned(objective(K, l2=1e-3, n=40_000, d=7, **options))
+    problem = Rescaled(objective(K, l2=1e-3, n=40_000, d=7, **options))
     rng = np.random.default_rng(0)
     u, V = rng.normal(size=(2, *problem.objective.shape)) * [[[0.5]], [[1.0]]]
     if not problem.fit_intercept:
@@ -32,7 +34,7 @@ def test_sampled_rows_stand_for_all_rows(options, K):
 @pytest.mark.parametrize("storage", STORAGES)
 @pytest.mark.parametrize("K", [2, 4])
 def test_exact_model_is_the_hessian(options, storage, K):
-    problem = Conditioned(objective(K, l2=1e-3, storage=storage, **options))
+    problem = Rescaled(objective(K, l2=1e-3, storage=storage, **options))
     rng = np.random.default_rng(0)
     start, u, V = rng.normal(size=(3, *problem.objective.shape))
     V -= V.mean(axis=1, keepdims=True) if K > 2 else 0.0  # what all classes share may count as anything
@@ -45,7 +47,7 @@ def test_exact_model_is_the_hessian(options, storage, K):
 
 @pytest.mark.parametrize("K", [2, 4])
 def test_sampled_model_solves_to_its_tolerance(K):
-    problem = Conditioned(objective(K, l2=1e-3, n=300, d=7))
+    problem = Rescaled(objective(K, l2=1e-3, n=300, d=7))
     rng = np.random.default_rng(1)
     u, R = rng.normal(size=(2, *problem.objective.shape))
     R -= R.mean(axis=1, keepdims=True) if K > 2 else 0.0
@@ -59,7 +61,7 @@ def test_sampled_model_solves_to_its_tolerance(K):
 @pytest.mark.parametrize("K", [2, 4])
 def test_diagonal_model_inverts_what_it_says(K):
     """variance (x) (diag beta - beta beta' / s) + floor + penalty, after the shift to the curvature's own means."""
-    problem = Conditioned(objective(K, l2=1e-2, n=300, d=7))
+    problem = Rescaled(objective(K, l2=1e-2, n=300, d=7))
     u = np.random.default_rng(2).normal(size=problem.objective.shape)
     model = Diagonal(problem, u)
     R = np.random.default_rng(3).normal(size=u.shape)

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from fastxent.solvers import pairs as module
-from fastxent.solvers.pairs import Pairs
-from fastxent.solvers.pieces import Pieces
+from fastxent.solvers.metric import memory as module
+from fastxent.solvers.metric.memory import Pairs
+from fastxent.data.ranges import Ranges
 
 SHAPE = (6, 3)
 
@@ -23,7 +23,7 @@ def run(rng, count, n_threads=1):
     size = np.prod(SHAPE)
     root = rng.normal(size=(size, size))
     A = root @ root.T + np.eye(size)
-    pairs, kept = Pairs(SHAPE, Pieces(SHAPE, n_threads)), []
+    pairs, kept = Pairs(SHAPE, Ranges.in_cache(SHAPE, n_threads)), []
     grad = rng.normal(size=SHAPE)
     for _ in range(count):
         pairs.direction(
@@ -43,7 +43,7 @@ def run(rng, count, n_threads=1):
 def test_direction_is_that_of_bfgs_updates(count, wide, monkeypatch):
     if wide:
         monkeypatch.setattr(module, "_WIDE", 1)
-    monkeypatch.setattr("fastxent.solvers.pieces._PIECE", 4)
+    monkeypatch.setattr("fastxent.data.ranges._IN_CACHE", 4)
     rng = np.random.default_rng(0)
     diagonal = rng.random(SHAPE) + 0.5
     pairs, grad, kept = run(rng, count)
@@ -78,7 +78,7 @@ def test_a_pair_without_curvature_is_not_kept():
 
 
 def test_same_bits_for_any_number_of_threads(monkeypatch):
-    monkeypatch.setattr("fastxent.solvers.pieces._PIECE", 3)
+    monkeypatch.setattr("fastxent.data.ranges._IN_CACHE", 3)
     directions = []
     for n_threads in (1, 2, 5):
         pairs, grad, _ = run(np.random.default_rng(3), 5, n_threads)

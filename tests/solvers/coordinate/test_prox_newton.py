@@ -5,19 +5,20 @@ import pytest
 from options import OPTIONS, STORAGES, objective
 from sklearn.datasets import load_breast_cancer, load_wine
 
-from fastxent.objective import Objective
-from fastxent.solvers import l1_newton, prox_newton
+from objectives import objective_of
+from fastxent.solvers import l1_newton
+from fastxent.solvers.coordinate import prox_newton
 
 
 def penalty(problem, W):
     sizes = np.linalg.norm(W, axis=1) if problem.penalty_groups else np.abs(W).sum(axis=1)
-    return float(problem.feature_l1 @ sizes)
+    return float(problem.penalty.l1_of(problem.n_features) @ sizes)
 
 
 def assert_optimal(problem, theta, accuracy):
     """The subgradient of least norm is next to nothing, measured by l1; weights at zero are exactly zero."""
     _, grad = problem.value_and_grad(theta)
-    W, G, l1 = theta[:-1], grad[:-1], problem.feature_l1[:, None]
+    W, G, l1 = theta[:-1], grad[:-1], problem.penalty.l1_of(problem.n_features)[:, None]
     if problem.penalty_groups:
         size = np.linalg.norm(W, axis=1, keepdims=True)
         off = np.where(
@@ -27,16 +28,16 @@ def assert_optimal(problem, theta, accuracy):
         )
     else:
         off = np.where(W == 0, np.maximum(np.abs(G) - l1, 0), np.abs(G + l1 * np.sign(W)))
-    assert off.max() <= accuracy * problem.l1
-    assert np.abs(grad[-1]).max() <= accuracy * problem.l1
+    assert off.max() <= accuracy * problem.penalty.l1
+    assert np.abs(grad[-1]).max() <= accuracy * problem.penalty.l1
 
 
 def proximal_gradient(problem, steps):
     """The plainest method there is, from zero; with momentum, begun anew where F rises (FISTA)."""
     theta = before = problem.initial()
-    l1 = problem.feature_l1[:, None]
-    mass = problem.row_masses() / problem.total_weight
-    bound = 0.5 * float(mass @ (np.square(problem.X).sum(axis=1) + 1)) + problem.feature_l2.max()
+    l1 = problem.penalty.l1_of(problem.n_features)[:, None]
+    mass = problem.local.targets.masses / problem.total_weight
+    bound = 0.5 * float(mass @ (np.square(problem.local.X).sum(axis=1) + 1)) + problem.penalty.l2_of(problem.n_features).max()
     momentum, value = 1.0, np.inf
     for _ in range(steps):
         following = (1 + np.sqrt(1 + 4 * momentum**2)) / 2
@@ -94,7 +95,7 @@ def test_same_optimum_as_proximal_gradient(groups, options):
     assert result.value == pytest.approx(value, rel=1e-9)
     np.testing.assert_array_equal(result.theta[:-1] == 0, theta[:-1] == 0)
     for found in (result.theta, theta):  # a row without a penalty is determined up to a constant
-        free = np.append(problem.feature_l1 == 0, True)
+        free = np.append(problem.penalty.l1_of(problem.n_features) == 0, True)
         found[free] -= found[free].mean(axis=1, keepdims=True)
     np.testing.assert_allclose(result.theta, theta, atol=1e-4)
     assert 0 < np.count_nonzero(result.theta[:-1].any(axis=1)) < 7 or groups is None
@@ -130,7 +131,7 @@ def test_l1_max_is_where_the_first_weight_appears(storage, K, groups, options):
     above, below = (
         objective(K, storage=storage, l1=largest * factor, **options) for factor in (1 + 1e-6, 0.99)
     )
-    penalised = above.feature_l1 > 0
+    penalised = above.penalty.l1_of(above.n_features) > 0
     theta = prox_newton.solve(above, above.initial(), tol=1e-12, max_iter=100).theta
     assert not theta[:-1][penalised].any()
     theta = prox_newton.solve(below, below.initial(), tol=1e-12, max_iter=100).theta
@@ -142,7 +143,7 @@ def test_l1_max_is_where_the_first_weight_appears(storage, K, groups, options):
 @pytest.mark.parametrize("offset", [0.0, 1e4])
 def test_columns_far_from_zero_do_not_crawl(offset):
     problem = objective(3, l1=1e-3)
-    problem.X += offset
+    problem.local.X += offset
     result = prox_newton.solve(problem, problem.initial(), tol=1e-8, max_iter=50)
     assert result.converged
 
@@ -153,7 +154,7 @@ def test_features_that_show_one_rare_class_alone():
     X = (rng.random((3000, 40)) < 0.01).astype(float)
     y = rng.integers(0, 3, 3000)
     y[np.flatnonzero(X[:, 0])[:3]] = 3
-    problem = Objective(X, y, n_classes=4, l1=1e-5)
+    problem = objective_of(X, y, n_classes=4, l1=1e-5)
     result = prox_newton.solve(problem, problem.initial(), tol=1e-9, max_iter=100)
     assert result.converged, result.reason
     assert np.all(np.diff(result.history["loss"]) <= 1e-12)
@@ -234,7 +235,7 @@ def test_of_many_columns_a_sample_has_those_that_matter(samples, monkeypatch, gr
 
     def noted(part, chosen):
         narrow.append(with_features(part, chosen))
-        np.testing.assert_array_equal(narrow[-1].feature_l1, part.feature_l1[chosen])
+        np.testing.assert_array_equal(narrow[-1].penalty.l1_of(narrow[-1].n_features), part.penalty.l1_of(part.n_features)[chosen])
         return narrow[-1]
 
     monkeypatch.setattr(prox_newton, "_with_features", noted)
@@ -248,9 +249,9 @@ def test_of_many_columns_a_sample_has_those_that_matter(samples, monkeypatch, gr
 
 def test_a_class_that_the_sample_misses_is_found_again(samples):
     problem = objective(3, l1=1e-3, n=4000)
-    target = problem.targets[0].copy()
+    target = problem.local.targets.target.copy()
     target[:2] = 3
-    problem = Objective(problem.X, target, n_classes=4, l1=1e-3)
+    problem = objective_of(problem.local.X, target, n_classes=4, l1=1e-3)
     result = prox_newton.solve(problem, problem.initial(), tol=1e-10, max_iter=100)
     assert samples == [500, 4000]
     assert result.converged, result.reason
@@ -268,7 +269,7 @@ def test_warm_start_at_the_optimum_stops_at_once():
 def test_raw_columns_converge(load, l1):
     X, y = load(return_X_y=True)
     K = y.max() + 1
-    problem = Objective(np.ascontiguousarray(X), y.astype(np.intp), n_classes=K, binary=K == 2, l1=l1)
+    problem = objective_of(np.ascontiguousarray(X), y.astype(np.intp), n_classes=K, binary=K == 2, l1=l1)
     result = prox_newton.solve(problem, problem.initial(), tol=1e-8, max_iter=500)
     reference = l1_newton.solve(problem, problem.initial(), tol=1e-8, max_iter=1000)
     assert result.converged, result.reason

@@ -5,12 +5,12 @@ import pytest
 from options import OPTIONS, STORAGES, least, objective
 from sklearn.datasets import load_breast_cancer, load_wine
 
-from fastxent.objective import Objective
+from objectives import objective_of
 from fastxent.solvers import metric
-from fastxent.solvers.metrics import BUILDERS
+from fastxent.solvers.metric import MODELS
 
 
-@pytest.mark.parametrize("kind", BUILDERS)
+@pytest.mark.parametrize("kind", MODELS)
 @pytest.mark.parametrize("storage", STORAGES)
 @pytest.mark.parametrize("K", [2, 3])
 def test_reaches_the_optimum_with_every_model(kind, storage, K):
@@ -21,7 +21,7 @@ def test_reaches_the_optimum_with_every_model(kind, storage, K):
 
 
 @pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
-@pytest.mark.parametrize("kind", BUILDERS)
+@pytest.mark.parametrize("kind", MODELS)
 @pytest.mark.parametrize("K", [2, 4])
 def test_reaches_the_optimum_with_every_option(options, kind, K):
     problem = objective(K, l2=1e-2, **options)
@@ -66,7 +66,7 @@ def test_tiny_models_keep_their_tolerance_in_few_steps(K, scale, l2, tol):
     X = rng.normal(size=(120, 8)) * np.logspace(-3, 3, 8) + 1.0
     labels = np.argmax(scale * rng.normal(size=(120, 8)) @ rng.normal(size=(8, K)), axis=1)
     labels[:60] = np.argmax(X[:60] / np.logspace(-3, 3, 8) @ rng.normal(size=(8, K)), axis=1)
-    problem = Objective(X, labels, n_classes=K, binary=K == 2, l2=l2)
+    problem = objective_of(X, labels, n_classes=K, binary=K == 2, l2=l2)
     assert metric.choose(problem) == "exact"
     result = metric.solve(problem, problem.initial(), tol=tol, max_iter=100)
     assert result.converged and result.n_iter <= 25
@@ -79,7 +79,7 @@ def test_tiny_models_keep_their_tolerance_in_few_steps(K, scale, l2, tol):
 def test_raw_columns_converge(load, offset, l2):
     X, y = load(return_X_y=True)
     K = y.max() + 1
-    problem = Objective(np.ascontiguousarray(X + offset), y.astype(np.intp), binary=K == 2, l2=l2)
+    problem = objective_of(np.ascontiguousarray(X + offset), y.astype(np.intp), binary=K == 2, l2=l2)
     result = metric.solve(problem, problem.initial(), tol=1e-4, max_iter=100)
     tight = metric.solve(problem, problem.initial(), tol=1e-9, max_iter=1000)
     assert result.converged
@@ -88,13 +88,13 @@ def test_raw_columns_converge(load, offset, l2):
 
 def test_separable_rows_without_a_penalty_stop():
     X = np.array([[-2.0], [-1.0], [1.0], [2.0]])
-    problem = Objective(X, np.array([0, 0, 1, 1]), binary=True)
+    problem = objective_of(X, np.array([0, 0, 1, 1]), binary=True)
     result = metric.solve(problem, problem.initial(), tol=1e-4, max_iter=1000)
     assert "separable" in result.reason and not result.converged
     assert (problem.row_losses(result.theta) < np.log(2)).all()
 
 
-@pytest.mark.parametrize("kind", BUILDERS)
+@pytest.mark.parametrize("kind", MODELS)
 def test_same_bits_for_any_number_of_threads(kind):
     thetas = []
     for n_threads in (1, 2, 3, 7):
@@ -119,7 +119,7 @@ def test_stops_when_the_caller_or_max_iter_says_so():
     assert stopped.n_iter == 3 and not stopped.converged
 
 
-@pytest.mark.parametrize("kind", BUILDERS)
+@pytest.mark.parametrize("kind", MODELS)
 @pytest.mark.parametrize("K", [2, 3])
 def test_models_of_rows_that_leave_the_hessian_singular(kind, K):
     """No penalty, columns alike, and all but a few rows of weight zero."""
@@ -127,7 +127,7 @@ def test_models_of_rows_that_leave_the_hessian_singular(kind, K):
     X = np.repeat(rng.normal(size=(40, 2)), 3, axis=1)
     y = np.arange(40) % K
     weight = (np.arange(40) < 6).astype(float)
-    problem = Objective(X, y, n_classes=K, binary=K == 2, sample_weight=weight)
+    problem = objective_of(X, y, n_classes=K, binary=K == 2, sample_weight=weight)
     result = metric.solve(problem, problem.initial(), tol=1e-6, max_iter=500, kind=kind)
     reference = metric.solve(problem, problem.initial(), tol=1e-9, max_iter=500, kind="diag")
     assert np.isfinite(result.theta).all()

@@ -7,8 +7,9 @@ from numpy.testing import assert_allclose, assert_array_equal
 from options import OPTIONS, objective
 
 from fastxent import kernels
-from fastxent.objective import Objective
-from fastxent.solvers import columns, l1_newton, prox_newton
+from objectives import objective_of
+from fastxent.solvers import l1_newton
+from fastxent.solvers.coordinate import columns, prox_newton
 
 
 def rows(dtype=np.float64, index=np.int32, n=60, d=25):
@@ -93,7 +94,7 @@ def test_screened_columns_have_no_weight_at_the_optimum(l2, factor):
     if factor:
         how["penalty_factor"] = rng.choice([0.5, 2.0], 200)
         how["penalty_factor"][:2] = 0.0
-    problem, other = Objective(X, y, **how), Objective(X, y, **how)
+    problem, other = objective_of(X, y, **how), objective_of(X, y, **how)
     screened = columns.columns_of(problem)
     assert 20 < (~screened.kept).sum() < 180
     full = l1_newton.solve(other, other.initial(), tol=1e-10, max_iter=500)
@@ -159,7 +160,7 @@ def binary(n_threads=1, dtype=np.float64, n=20_000):
     rng = np.random.default_rng(3)
     X = sp.random_array((n, 200), density=0.1, format="csr", rng=rng, dtype=np.float64).astype(dtype)
     y = (X @ rng.normal(size=200) + rng.normal(size=n) > 0).astype(np.intp)
-    return Objective(X, y, n_classes=2, binary=True, l1=1e-3, n_threads=n_threads)
+    return objective_of(X, y, n_classes=2, binary=True, l1=1e-3, n_threads=n_threads)
 
 
 def test_same_bits_for_any_number_of_threads():
@@ -190,7 +191,7 @@ def test_rows_of_weight_zero_are_as_good_as_gone(K):
     weighted = objective(K, storage="csr32", sample_weight=True, l1=0.01)
     target, _, weight, _, _ = weighted.targets
     kept = np.flatnonzero(weight)
-    fewer = Objective(
+    fewer = objective_of(
         weighted.X[kept], target[kept], n_classes=K, binary=K == 2, sample_weight=weight[kept], l1=0.01
     )
     thetas = [prox_newton.solve(p, p.initial(), tol=1e-13, max_iter=100).theta for p in (weighted, fewer)]
@@ -200,8 +201,8 @@ def test_rows_of_weight_zero_are_as_good_as_gone(K):
 
 def test_entries_named_twice_add_up():
     problem = objective(2, storage="csr32", l1=0.01)
-    X = problem.X
+    X = problem.local.X
     split = sp.csr_array((np.repeat(0.5 * X.data, 2), np.repeat(X.indices, 2), 2 * X.indptr), shape=X.shape)
-    other = Objective(split, problem.targets[0], n_classes=2, binary=True, l1=0.01)
+    other = objective_of(split, problem.local.targets.target, n_classes=2, binary=True, l1=0.01)
     thetas = [prox_newton.solve(p, p.initial(), tol=1e-13, max_iter=100).theta for p in (problem, other)]
     assert_allclose(*thetas, rtol=1e-7)
