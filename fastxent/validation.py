@@ -469,7 +469,10 @@ def raise_weights_too_large(sample_weight, class_weight, reduction, dtype):
     sizes = ", ".join(f"{name} goes up to {weight.max():.3g}" for name, weight in known.items())
     what, advice = {
         "mean": ("Weights of classes", "Bring those of different classes nearer to each other."),
-        "sum": ("Weights", 'Divide them by a constant, or use reduction="mean", which knows their ratios alone.'),
+        "sum": (
+            "Weights",
+            'Divide them by a constant, or use reduction="mean", which knows their ratios alone.',
+        ),
         "none": ("Weights", "Divide them by a constant."),
     }[reduction]
     raise ValueError(f"{what} take the result beyond the range of {np.dtype(dtype).name}: {sizes}. {advice}")

@@ -18,7 +18,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from .. import parallel, solvers, validation
 from ..solvers import prox_newton
-from .logistic_regression import LogisticRegression, centred, penalise, seed_of, weight_of_rows
+from .logistic_regression import LogisticRegression, centred, one_over, seed_of, set_penalty, strengths
 
 _NEARLY_ALL = (
     1e-3  # share of L1 by which lambda_max is divided at least, as in glmnet: pure L2 never makes zeros
@@ -145,11 +145,8 @@ def logistic_path(
     )
     model._validate_params()
     n_threads = validation.check_n_threads(n_threads)
-    X, target, classes = model._check_rows(X, y)
-    sample_weight = validation.check_sample_weight(sample_weight, X.shape[0], all_zero=False)
-    class_weight = model._check_class_weight(classes, target, sample_weight)
-    objective = model._objective(X, target, len(classes), sample_weight, class_weight, n_threads)
-    row_weight = weight_of_rows(target, sample_weight, class_weight)
+    rows, X, _, classes = model._check_weighted_rows(X, y, sample_weight)
+    objective = model._objective(rows.X, rows.targets(len(classes)), n_threads)
     alphas = _alphas(objective, Cs, n_alphas, eps, l1_ratio)
     seed = seed_of(random_state)
 
@@ -159,22 +156,22 @@ def logistic_path(
     theta = objective.initial()
     troubles = []
     for i, alpha in enumerate(alphas):
-        penalise(objective, 1.0 / (alpha * objective.total_weight), l1_ratio)
+        set_penalty(objective, float(alpha), l1_ratio)
         result = solvers.solve(
             objective,
             theta,
             solver=solver,
             tol=tol,
             max_iter=max_iter,
-            row_weight=row_weight,
+            row_weight=objective.row_weight,
             random_state=seed,
         )
         theta = result.theta
-        validation.check_finite_result(theta, X)
+        validation.check_finite_result(theta, rows.X)
         rounded = centred(theta, objective).astype(X.dtype)
         coefs[i], intercepts[i] = rounded[:-1].T, rounded[-1]
         objectives[i], gaps[i], n_iters[i] = result.value, result.history["gap"][-1], result.n_iter
-        trouble = model._trouble(result, objective, target, sample_weight)
+        trouble = model._trouble(result, objective, rows.target, rows.sample_weight)
         converged[i] = trouble is None
         if trouble is not None:
             troubles.append((i, trouble))
@@ -185,7 +182,7 @@ def logistic_path(
             ConvergenceWarning,
             stacklevel=2,
         )
-    Cs = 1.0 / (alphas * objective.total_weight)
+    Cs = one_over(alphas, objective)
     return LogisticPath(Cs, alphas, coefs, intercepts, objectives, gaps, n_iters, converged, classes)
 
 
@@ -197,7 +194,7 @@ def _alphas(objective, Cs, n_alphas, eps, l1_ratio):
         if Cs.ndim != 1 or Cs.size == 0 or bad.size:
             what = f"Cs[{bad[0]}] is {Cs.ravel()[bad[0]]}" if bad.size else f"got shape {Cs.shape}"
             raise ValueError(f"Cs must be a list of at least one positive, finite number; {what}.")
-        return 1.0 / (np.sort(Cs) * objective.total_weight)
+        return strengths(np.sort(Cs), objective)
     if not isinstance(n_alphas, Integral) or n_alphas < 1:
         raise ValueError(f"n_alphas must be an int of at least 1; got {n_alphas!r}.")
     if not 0 < eps < 1:

@@ -20,7 +20,7 @@ from sklearn.base import _fit_context
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import get_scorer, get_scorer_names, make_scorer
 from sklearn.metrics._scorer import _BaseScorer
-from sklearn.model_selection import check_cv
+from sklearn.model_selection import PredefinedSplit, check_cv
 from sklearn.utils import metadata_routing
 from sklearn.utils._param_validation import Hidden, Interval, StrOptions
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
@@ -28,9 +28,11 @@ from sklearn.utils.validation import _check_method_params, check_is_fitted
 
 from .. import parallel, solvers, validation
 from ..objective import MIN_PIECE, work
+from ..scaled import floats_of, is_moderate
+from ..targets import Targets
 from . import compatibility
 from .base import for_kernels, restored_on_failure
-from .logistic_regression import LogisticRegression, centred, penalise, seed_of, weight_of_rows
+from .logistic_regression import LogisticRegression, centred, penalise, seed_of
 
 LOG_LOSS = "neg_log_loss"
 
@@ -229,20 +231,20 @@ class LogisticRegressionCV(LogisticRegression):
         legacy = compatibility.legacy_attributes(self)
         Cs = self._check_Cs()
         n_threads = validation.check_n_threads(self.n_threads)
-        X, target, classes = self._check_rows(X, y)
+        rows, X, target, classes = self._check_weighted_rows(X, y, sample_weight)
         compatibility.check_n_classes(self.solver, len(classes))
         self._check_scoring(soft=target.ndim == 2)
-        sample_weight = validation.check_sample_weight(sample_weight, X.shape[0], all_zero=False)
-        class_weight = self._check_class_weight(classes, target, sample_weight)
         split_params, score_params = self._route("fit", sample_weight, params)
         seed = seed_of(self.random_state)
-        labels = classes[target] if target.ndim == 1 else target
-        folds = self._folds(X, target, labels, split_params)
+        folds = self._folds(rows, X, _strata(target, classes), split_params)
+        score_params = _check_method_params(X=X, params=score_params, indices=rows.kept)
+        if "sample_weight" in score_params and not is_moderate(rows.sample_weight):
+            score_params["sample_weight"], _ = floats_of(rows.sample_weight)  # whose sum is a number
 
-        paths = _Paths(self, X, target, classes, sample_weight, class_weight, Cs, shares, n_threads, seed)
-        paths.fit(folds, score_params.get("sample_weight"))
+        paths = _Paths(self, rows, X.dtype, classes, Cs, shares, n_threads, seed)
+        paths.fit(folds, weighted="sample_weight" in score_params)
         if not self._scores_by_loss():
-            paths.score(folds, labels, self._get_scorer(), score_params)
+            paths.score(folds, self._get_scorer(), score_params)
         paths.check_scores()
         paths.warn()
 
@@ -253,14 +255,12 @@ class LogisticRegressionCV(LogisticRegression):
             start = np.zeros((X.shape[1] + 1, paths.coefs.shape[-2]))
             start[: paths.coefs.shape[-1]] = paths.coefs[:, r, c].mean(axis=0, dtype=np.float64).T
             C, l1_ratio = Cs[c], shares[r]
-            objective = self._objective(X, target, len(classes), sample_weight, class_weight, n_threads)
-            result = self._solve(
-                objective, start, C, l1_ratio, weight_of_rows(target, sample_weight, class_weight), seed
-            )
+            objective = self._objective(rows.X, rows.targets(len(classes)), n_threads)
+            result = self._solve(objective, start, C, l1_ratio, seed)
             theta = centred(result.theta, objective).astype(X.dtype)
             coef, intercept = theta[:-1].T, theta[-1]
             self.history_ = {name: np.array(values) for name, values in result.history.items()}
-            self.converged_ = self._judge(result, objective, target, sample_weight)
+            self.converged_ = self._judge(result, objective, rows.target, rows.sample_weight)
         else:
             best = [np.unravel_index(np.argmax(scores.T), scores.T.shape) for scores in paths.scores]
             chosen = [(fold, r, c) for fold, (c, r) in enumerate(best)]
@@ -316,23 +316,30 @@ class LogisticRegressionCV(LogisticRegression):
             return (routed.splitter.split if method == "fit" else {}), routed.scorer.score
         return {}, {} if sample_weight is None else {"sample_weight": sample_weight}
 
-    def _folds(self, X, target, labels, split_params):
-        """Pairs of row numbers (train, test)."""
-        strata = labels if target.ndim == 1 else target.argmax(axis=1)
-        rows = np.arange(X.shape[0])
-        splits = check_cv(self.cv, strata, classifier=True).split(X, strata, **split_params)
-        folds = [(rows[train], rows[test]) for train, test in splits]
+    def _folds(self, rows, X, strata, split_params):
+        """Pairs of row numbers (train, test) among the rows that count."""
+        splitter = check_cv(self.cv, strata, classifier=True)
+        place, kept = np.arange(X.shape[0]), rows.kept
+        if kept is not None and _knows_rows_by_number(self.cv):  # of all that were given
+            place = np.full(X.shape[0], -1)
+            place[kept] = np.arange(len(kept))
+        elif kept is not None:
+            split_params = _check_method_params(X=X, params=split_params, indices=kept)
+            X, strata, place = rows.X, strata[kept], place[: len(kept)]
+        parts = [(place[train], place[test]) for train, test in splitter.split(X, strata, **split_params)]
+        folds = [(train[train >= 0], test[test >= 0]) for train, test in parts]
         for number, fold in enumerate(folds):
             for part, name in zip(fold, ("training", "test"), strict=True):
                 if part.size == 0:
-                    raise ValueError(f"cv gave no {name} rows in fold {number}; each fold needs some.")
+                    weigh = "" if kept is None else " that weigh something"
+                    raise ValueError(f"cv gave no {name} rows{weigh} in fold {number}; each fold needs some.")
         if not folds:
             raise ValueError("cv gave no folds; at least one pair (train, test) is needed.")
         return folds
 
     # One fit ------------------------------------------------------------------------------------------
 
-    def _solve(self, objective, theta0, C, l1_ratio, row_weight, seed):
+    def _solve(self, objective, theta0, C, l1_ratio, seed):
         """The Result for one C and l1_ratio.
 
         The start, an optimum for another C or of other rows, may lie within ``tol`` of this one already. Staying
@@ -353,7 +360,7 @@ class LogisticRegressionCV(LogisticRegression):
                 tol=tol,
                 max_iter=self.max_iter,
                 callback=after_iteration,
-                row_weight=row_weight,
+                row_weight=objective.row_weight,
                 random_state=seed,
             )
 
@@ -440,65 +447,55 @@ class _Paths:
         (fold, share, C), as indices, to the text on why that fit did not converge.
     """
 
-    def __init__(self, model, X, target, classes, sample_weight, class_weight, Cs, shares, n_threads, seed):
+    def __init__(self, model, rows, dtype, classes, Cs, shares, n_threads, seed):
         self._model = model
-        self._X = X
-        self._target = target
+        self._rows = rows
+        self._dtype = dtype
         self._classes = classes
-        self._sample_weight = sample_weight
-        self._class_weight = class_weight
         self._Cs = Cs
         self._shares = shares
         self._n_threads = n_threads
         self._seed = seed
 
-    def fit(self, folds, score_weight):
+    def fit(self, folds, *, weighted):
         """Fit, and score by log loss where that is the score asked for."""
         K = 1 if len(self._classes) == 2 else len(self._classes)
         shape = (len(folds), len(self._shares), len(self._Cs))
-        self.coefs = np.empty((*shape, K, self._X.shape[1] + self._model.fit_intercept), self._X.dtype)
+        self.coefs = np.empty((*shape, K, self._rows.X.shape[1] + self._model.fit_intercept), self._dtype)
         self.scores = np.full(shape, np.nan)
         self.n_iter = np.zeros(shape, dtype=np.int32)
         self.troubles = {}
-        inside = work(self._X, K) >= _LARGE
+        inside = work(self._rows.X, K) >= _LARGE
         outer, inner = (1, self._n_threads) if inside else (self._n_threads, 1)
 
         def task(i):
             fold, share = divmod(i, len(self._shares))
-            self._fit_one(fold, share, *folds[fold], score_weight, inner)
+            self._fit_one(fold, share, *folds[fold], weighted, inner)
 
         with parallel.one_blas_thread:
             parallel.run(task, shape[0] * shape[1], outer)
 
-    def _fit_one(self, fold, share, train, test, score_weight, n_threads):
-        """One path, from the strongest penalty to the weakest."""
+    def _fit_one(self, fold, share, train, test, weighted, n_threads):
+        """One path, from the strongest penalty to the weakest. weighted: whether scores are."""
         model, n_classes = self._model, len(self._classes)
-        X, target, weight = self._rows(train)
-
-        def objective_of(X, target, sample_weight, class_weight, rows):
-            try:
-                return model._objective(X, target, n_classes, sample_weight, class_weight, n_threads)
-            except ValueError as error:
-                raise ValueError(f"In the {rows} rows of fold {fold}: {error}") from None
-
-        objective = objective_of(X, target, weight, self._class_weight, "training")
+        training = self._rows.take(train)
+        objective = model._objective(for_kernels(training.X), training.targets(n_classes), n_threads)
         held_out = None
         if model._scores_by_loss():
-            X_test, target_test, _ = self._rows(test)
-            weight_test = None if score_weight is None else score_weight[test]
-            held_out = objective_of(X_test, target_test, weight_test, None, "test")
-        row_weight = weight_of_rows(target, weight, self._class_weight)
+            rows = self._rows.take(test)
+            targets = Targets(rows.target, n_classes, rows.sample_weight if weighted else None)
+            held_out = model._objective(for_kernels(rows.X), targets, n_threads)
         theta = objective.initial()
         for c in np.argsort(self._Cs, kind="stable"):
             at = (fold, share, int(c))
-            result = model._solve(objective, theta, self._Cs[c], self._shares[share], row_weight, self._seed)
+            result = model._solve(objective, theta, self._Cs[c], self._shares[share], self._seed)
             theta = result.theta
-            rounded = centred(theta, objective).astype(X.dtype)
+            rounded = centred(theta, objective).astype(self._dtype)
             self.coefs[at] = rounded[: self.coefs.shape[-1]].T
             self.n_iter[at] = result.n_iter
             if held_out is not None:
                 self.scores[at] = -held_out.value(rounded)
-            trouble = model._trouble(result, objective, target, weight)
+            trouble = model._trouble(result, objective, training.target, training.sample_weight)
             if trouble is not None:
                 self.troubles[at] = trouble
         if model.verbose:
@@ -507,11 +504,7 @@ class _Paths:
                 f"{self.n_iter[fold, share].sum()} iterations"
             )
 
-    def _rows(self, rows):
-        weight = None if self._sample_weight is None else self._sample_weight[rows]
-        return for_kernels(self._X[rows]), self._target[rows], weight
-
-    def score(self, folds, labels, scorer, score_params):
+    def score(self, folds, scorer, score_params):
         """Score by a scorer of scikit-learn's or a person's own."""
         scorer = _knowing_classes(scorer, self._classes)
         fitted = LogisticRegression(
@@ -520,11 +513,11 @@ class _Paths:
             n_threads=self._model.n_threads,
         )
         fitted.classes_ = self._classes
-        fitted.n_features_in_ = self._X.shape[1]
-        d = self._X.shape[1]
+        fitted.n_features_in_ = d = self._rows.X.shape[1]
         for fold, (_, test) in enumerate(folds):
-            X, y = for_kernels(self._X[test]), labels[test]
-            params = _check_method_params(X=self._X, params=score_params, indices=test)
+            rows = self._rows.take(test)
+            X, y = for_kernels(rows.X), _labels(rows.target, self._classes)
+            params = _check_method_params(X=self._rows.X, params=score_params, indices=test)
             for share, c in np.ndindex(self.scores.shape[1:]):
                 coefs = self.coefs[fold, share, c]
                 fitted.C, fitted.l1_ratio = self._Cs[c], self._shares[share]
@@ -555,6 +548,27 @@ class _Paths:
             ConvergenceWarning,
             stacklevel=compatibility.CALLER,
         )
+
+
+def _labels(target, classes):
+    """What was given as y, of some rows: labels, or soft labels."""
+    return classes[target] if target.ndim == 1 else target
+
+
+def _strata(target, classes):
+    """What folds are stratified by."""
+    return classes[target] if target.ndim == 1 else target.argmax(axis=1)
+
+
+def _knows_rows_by_number(cv):
+    """Whether folds are of rows by their numbers in X, as a list of pairs is, instead of made for the rows it is shown.
+
+    Nobody knows of other people's splitters; those of scikit-learn make folds, but for one.
+    """
+    if cv is None or isinstance(cv, Integral):
+        return False
+    made = type(cv).__module__.startswith("sklearn.model_selection") and hasattr(cv, "split")
+    return not made or isinstance(cv, PredefinedSplit)
 
 
 def _knowing_classes(scorer, classes):
