@@ -51,7 +51,13 @@ def weighted_rows(X, target, classes, sample_weight, class_weight):
     class_weight = class_weights(class_weight, classes, target, sample_weight)
     rows = WeightedRows(X, target, sample_weight, class_weight, None)
     kept = rows_that_count(target, classes, sample_weight, class_weight)
-    return rows if kept is None else rows.take(kept)._replace(kept=kept)
+    if kept is None:
+        return rows
+    rows = rows.take(kept)._replace(kept=kept)
+    in_order = (
+        isinstance(X, np.ndarray) and not X.flags.c_contiguous
+    )  # NumPy gives rows of any array in C order
+    return rows._replace(X=np.asfortranarray(rows.X)) if in_order else rows
 
 
 def check_sample_weight(sample_weight, n_rows):
@@ -66,6 +72,9 @@ def class_weights(class_weight, classes, target, sample_weight):
     if class_weight is None:
         return None
     if isinstance(class_weight, str):
+        if sample_weight is not None and not sample_weight.all():
+            rows = np.flatnonzero(sample_weight)
+            target, sample_weight = target[rows], sample_weight[rows]
         mass = _mass_by_class(target, sample_weight, len(classes))
         floats, exponent = mass.floats()
         return Scaled(floats.sum(), exponent) / (Scaled(np.count_nonzero(floats)) * mass)

@@ -67,10 +67,11 @@ def choose(objective):
 
 def _suits_dual_ascent(objective):
     X = objective.X
-    if isinstance(X, np.ndarray) or not (objective.feature_l2 > 0).all():
+    if isinstance(X, np.ndarray):
         return False
     n, d = X.shape
-    return n <= _ROWS_PER_COLUMN * d and n * objective.K * X.dtype.itemsize <= _DUAL_MEMORY
+    fits = n <= _ROWS_PER_COLUMN * d and n * objective.K * X.dtype.itemsize <= _DUAL_MEMORY
+    return fits and not sdca.is_weak(objective)
 
 
 def solve(

@@ -43,6 +43,7 @@ from .dual_ascent import HOPEFUL, Ascent, BinaryAscent
 from .result import STOPPED_BY_CALLER, Recorder, attainable, out_of_iterations
 
 _EPOCHS_BETWEEN_CHECKS = 8
+_WEAK = 1e-7  # n l2 over the rows' mean square; at a hundredth of it, ascent ends above where it began
 _SLOW = 0.9  # a pass that leaves more of the gap than this is one that `metric` does better
 _PATIENCE = 6.0  # passes over which that is measured
 
@@ -53,7 +54,8 @@ def solve(objective, theta0, *, tol, max_iter, callback=None, row_weight=None, r
     Parameters
     ----------
     objective : Objective
-        Over a CSR matrix, with ``l2 > 0`` and ``l1 == 0``. With a feature that has no penalty, ``metric`` does it.
+        Over a CSR matrix, with ``l2 > 0`` and ``l1 == 0``. With a feature that has no penalty, or next to none (see
+        `is_weak`), ``metric`` does it.
     theta0 : ndarray of shape (d + 1, K)
         Its probabilities are the first alpha, if the weights that follow from them lie lower than zero.
     tol : float
@@ -83,7 +85,7 @@ def solve(objective, theta0, *, tol, max_iter, callback=None, row_weight=None, r
             f"solver 'sdca' needs a sparse X, an L2 penalty and no L1 penalty; here X is {kind}, l2 = "
             f"{objective.l2:.3g} and l1 = {objective.l1:.3g}. Use solver='auto'."
         )
-    if not (objective.feature_l2 > 0).all():
+    if is_weak(objective):
         return metric.solve(
             objective, theta0, tol=tol, max_iter=max_iter, callback=callback, row_weight=row_weight
         )
@@ -118,6 +120,13 @@ def solve(objective, theta0, *, tol, max_iter, callback=None, row_weight=None, r
                 return _hand_over(objective, theta, record, tol, max_iter - epoch, callback, row_weight)
         ascent.anchor_intercept()
     return record.result(theta, False, out_of_iterations(max_iter))
+
+
+def is_weak(objective):
+    """Whether the L2 penalty of some feature is so weak, beside the rows' squares, that the dual hardly ascends."""
+    X = objective.X
+    square = float(np.einsum("i,i->", X.data, X.data, dtype=np.float64)) / X.shape[0]
+    return not float(objective.feature_l2.min()) * X.shape[0] > _WEAK * square
 
 
 def _is_slow(gaps):
