@@ -3,7 +3,8 @@
 One source, fastxent/kernels/_baseline.pyx, becomes up to three extensions: the baseline for whatever the
 compiler targets, and clones of it for x86-64-v3 and x86-64-v4. A clone is optional: where the compiler or the
 processor family does not know its flag it is left out, and fastxent.kernels picks the best that is there.
-A fourth, fastxent/kernels/api.pyx, hands the chosen one on to other people's extensions.
+Two more stand beside them: fastxent/kernels/api.pyx hands the chosen one on to other people's extensions, and
+fastxent/kernels/cleanup.pyx is no kernel, but what Python cannot do: clean up without being interrupted.
 
 Switches, by environment variable (see CONTRIBUTING.md):
     FASTXENT_DEBUG=1     bounds checks in the Cython code, no optimisation, debug symbols
@@ -110,6 +111,7 @@ setup(
         extension("_baseline"),
         *(extension(name, flags) for name, flags in CLONES.items()),
         extension("api"),
+        extension("cleanup"),
     ],
     cmdclass={"build_ext": BuildKernels},
 )

@@ -66,14 +66,12 @@ def is_masked(values):
     return isinstance(values, (list, tuple)) and any(isinstance(row, np.ma.MaskedArray) for row in values)
 
 
-def check_finite(values, name):
+def check_finite(values, name, advice="Drop or impute such entries first."):
     """Refuse NaN and infinity, naming the first. One pass over the array when all is well."""
     position = first_nonfinite(values)
     if position is not None:
         where = ", ".join(map(str, position))
-        raise ValueError(
-            f"{name} must be finite; {name}[{where}] is {values[position]}. Drop or impute such entries first."
-        )
+        raise ValueError(f"{name} must be finite; {name}[{where}] is {values[position]}. {advice}")
 
 
 def first_nonfinite(values):
@@ -111,7 +109,7 @@ def check_memory(size, what):
         memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
         if size > memory:
             raise ValueError(
-                f"The {what} would take {1e-9 * size:.3g} GB, and this machine has {1e-9 * memory:.3g} GB."
+                f"The {what} would take {shown(size // 10**9)} GB, and this machine has {memory // 10**9} GB."
             )
 
 

@@ -86,7 +86,8 @@ class Targets:
     def _fold(self, class_weight):
         """Turn the targets into soft labels with the class weights in them; return what each row of them weighs."""
         n, K = len(self.target), self.n_classes
-        soft = np.empty((n, K), np.float64 if self.target.ndim == 1 else self.target.dtype)
+        keeps = self.target.ndim == 2 and self._class_range >= _SINGLE
+        soft = np.empty((n, K), self.target.dtype if keeps else np.float64)
         mass, exponent = np.empty(n), np.empty(n, np.int32)
         for first in range(0, n, max(1, _BLOCK // K)):
             rows = slice(first, first + max(1, _BLOCK // K))

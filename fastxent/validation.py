@@ -95,7 +95,7 @@ def check_rows(X, *, name="X", dtype=None, n_rows=None, finite=True):
 def count_rows(labels):
     """How many labels there are, or None for what has no length; they are not looked at."""
     try:
-        return len(labels)
+        return None if sp.issparse(labels) else len(labels)
     except TypeError:
         return None
 

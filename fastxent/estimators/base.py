@@ -1,7 +1,6 @@
 """What every linear classifier here has: checks of what comes in, prediction by the kernels, coefficients."""
 
 import functools
-import math
 from contextlib import contextmanager
 from numbers import Integral, Real
 
@@ -19,9 +18,11 @@ from ..scaled import ldexp
 from . import diagnosis, inputs
 from .callbacks import CallbackSupportMixin
 from .inputs import has_columns
+from .soft_labels import class_names, soft_labels
 from .weighting import class_weights, weighted_rows
 
 DTYPES = (np.float64, np.float32)
+OBJECTIVE = "training objective", "objective: mean log loss + penalty (nats)"  # for LossCurveDisplay
 _EDITED = "It was edited, or the file it came from is damaged: fit again, or set it right."
 
 
@@ -32,10 +33,10 @@ class LinearClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         """Refuse arguments of the wrong kind, in scikit-learn's words; its objects for that are made only once."""
         for name, constraints in constraints_of(type(self)):
             value = getattr(self, name)
-            if not any(constraint.is_satisfied_by(value) for constraint in constraints):
-                super()._validate_params()
             if isinstance(value, Real):
                 check_size(value, name)
+            if not any(constraint.is_satisfied_by(value) for constraint in constraints):
+                super()._validate_params()
 
     def _validated(self, X, *, reset=True, **known):
         """X as the kernels take it. known: for `inputs.features`.
@@ -67,9 +68,10 @@ class LinearClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     def _check_input(self, X, y, classes=None, reset=True):
         X = self._validated(X, reset=reset, n_rows=validation.count_rows(y))
         if has_columns(y):
-            K = np.shape(y)[1] if classes is None else len(classes)
-            target = inputs.soft_labels(y, X.shape[0], K, X.dtype)
-            classes = np.arange(K) if classes is None else classes
+            if classes is None:
+                names = class_names(y, "y")
+                classes = np.arange(np.shape(y)[1]) if names is None else names
+            target = soft_labels(y, X.shape[0], classes, X.dtype)
         else:
             y = inputs.labels(y, X.shape[0])
             found = classes_and_codes(y)
@@ -95,17 +97,25 @@ class LinearClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         X_name, y_name = names
         X = self._validated(X, dtype=dtype, reset=False, n_rows=validation.count_rows(y), name=X_name)
         if has_columns(y):
-            return for_kernels(X), inputs.soft_labels(y, X.shape[0], len(classes), dtype, y_name)
+            return for_kernels(X), soft_labels(y, X.shape[0], classes, dtype, y_name)
         y = inputs.labels(y, X.shape[0], y_name)
         return for_kernels(X), inputs.codes_of(y, classes, y_name, "the training data")
 
     def _check_eval_set(self, eval_set, classes, dtype):
-        """The same for the argument ``eval_set``."""
+        """The same for the argument ``eval_set``, and its weights of rows, or None."""
+        several = isinstance(eval_set, (tuple, list))
+        if not several or len(eval_set) not in (2, 3):
+            came = f"{len(eval_set)} things" if several else type(eval_set).__name__
+            raise ValueError(
+                f"eval_set must be a pair (X, y) of features and labels, or (X, y, sample_weight); got {came}."
+            )
+        X, y, sample_weight = (*eval_set, None)[:3]
+        X, target = self._check_held_out(X, y, classes, dtype, ("eval_set's X", "eval_set's y"))
         try:
-            X, y = eval_set
-        except (TypeError, ValueError):
-            raise ValueError("eval_set must be a pair (X, y) of features and labels.") from None
-        return self._check_held_out(X, y, classes, dtype, ("eval_set's X", "eval_set's y"))
+            sample_weight = validation.check_sample_weight(sample_weight, X.shape[0], all_zero=False)
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"eval_set: {error}") from None
+        return X, target, sample_weight
 
     def _check_class_weight(self, classes, target, sample_weight):
         """Class weights as an array, or None."""
@@ -118,29 +128,46 @@ class LinearClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         dtype: None is that of ``coef_``.
         """
         n_classes = self._n_classes()
-        K = 1 if n_classes == 2 else n_classes
-        coef = vars(self).get("coef_")
-        coef = coef if sp.issparse(coef) else plain_array(coef, "coef_")
-        shape = sparse.shape_of(coef, "coef_") if sp.issparse(coef) else coef.shape
-        d = getattr(self, "n_features_in_", shape[-1] if shape else 0)
-        if shape != (K, d):
-            raise ValueError(
-                f"coef_ must have shape ({K}, {shown(d)}), for {n_classes} classes_ and {shown(d)} features; got shape "
-                f"{shape}. {_EDITED}"
-            )
-        coef = sparse.as_csr(coef, "coef_").toarray() if sp.issparse(coef) else coef
-        coef = as_native(coef, "coef_", dtype)
+        d = getattr(self, "n_features_in_", None)
+        if d is None:  # all was set by hand
+            d = self._coef_shape()[-1]
+        what = f"for {n_classes} classes_ and {shown(d)} features"
+        return self._checked_theta((1 if n_classes == 2 else n_classes, d), what, dtype)
+
+    def _theta_to_start_from(self, shape, dtype):
+        """The same for ``warm_start``, when the data may want other numbers of classes and features. shape: (K, d)"""
+        what = "with warm_start, where training starts from it: use warm_start=False, or clone the estimator"
+        return self._checked_theta(shape, what, dtype)
+
+    def _checked_theta(self, shape, what, dtype=None):
+        found = self._coef_shape()
+        if found != shape:
+            raise ValueError(f"coef_ must have shape {shape}, {what}; got shape {found}. {_EDITED}")
+        coef = as_native(self._dense_coef(), "coef_", dtype)
         intercept = as_native(vars(self).get("intercept_"), "intercept_", coef.dtype)
-        if intercept.shape not in ((K,), ()):
+        if intercept.shape not in (shape[:1], ()):
             raise ValueError(
-                f"intercept_ must have shape ({K},), for {n_classes} classes_; got shape {intercept.shape}. {_EDITED}"
+                f"intercept_ must have shape {shape[:1]}, to go with coef_; got shape {intercept.shape}. {_EDITED}"
             )
-        check_finite(coef, "coef_")
-        check_finite(np.atleast_1d(intercept), "intercept_")
-        theta = np.empty((d + 1, K), dtype=coef.dtype)
+        check_finite(coef, "coef_", _EDITED)
+        check_finite(np.atleast_1d(intercept), "intercept_", _EDITED)
+        theta = np.empty((shape[1] + 1, shape[0]), dtype=coef.dtype)
         theta[:-1] = coef.T
         theta[-1] = intercept
         return theta
+
+    def _coef_shape(self):
+        coef = vars(self).get("coef_")
+        if sp.issparse(coef):
+            return sparse.shape_of(coef, "coef_")
+        shape = plain_array(coef, "coef_").shape
+        if len(shape) != 2:
+            raise ValueError(f"coef_ must have two dimensions; got shape {shape}. {_EDITED}")
+        return shape
+
+    def _dense_coef(self):
+        coef = vars(self).get("coef_")
+        return sparse.as_csr(coef, "coef_").toarray() if sp.issparse(coef) else coef
 
     def _n_classes(self):
         """How many classes there are by ``classes_``."""
@@ -174,9 +201,44 @@ class LinearClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
 
     def predict(self, X):
         """The likeliest label of each row, of shape (n,)."""
-        logits = self.decision_function(X)
-        best = (logits > 0).astype(np.intp) if logits.ndim == 1 else logits.argmax(axis=1)
+        best = self._likeliest(X)
         return np.asarray(self.classes_)[best]
+
+    def _likeliest(self, X):
+        """The place in ``classes_`` of each row's likeliest label."""
+        logits = self.decision_function(X)
+        return (logits > 0).astype(np.intp) if logits.ndim == 1 else logits.argmax(axis=1)
+
+    def score(self, X, y, sample_weight=None):
+        """Accuracy: the share of rows whose label is predicted; under soft labels, the share to be expected.
+
+        A row whose label has the distribution t counts t_k where class k is predicted: what its label, drawn from t,
+        would count in the mean. Distributions that are certain of one class count as that label does.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n, d)
+        y : array-like of shape (n,), or (n, K)
+            Labels, or soft labels: each row a distribution over ``classes_``. The columns of a frame are found by
+            their names.
+        sample_weight : array-like of shape (n,) or None
+            Weights of rows.
+
+        Returns
+        -------
+        float
+        """
+        best = self._likeliest(X)
+        classes = np.asarray(self.classes_)
+        sample_weight = validation.check_sample_weight(sample_weight, len(best), all_zero=False)
+        if sample_weight is not None:
+            sample_weight = sample_weight / sample_weight.max()  # only ratios matter, and their sum is finite
+        if not has_columns(y):
+            from sklearn.metrics import accuracy_score  # slow to import
+
+            return float(accuracy_score(y, classes[best], sample_weight=sample_weight))
+        target = soft_labels(y, len(best), classes, np.float64)
+        return float(np.average(target[np.arange(len(best)), best], weights=sample_weight))
 
     def sparsify(self):
         """Store ``coef_`` as a CSR matrix, which L1 can make much smaller; prediction goes on as before."""
@@ -187,8 +249,7 @@ class LinearClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     def densify(self):
         """Store ``coef_`` as an array, as it is after ``fit``."""
         check_is_fitted(self)
-        if sp.issparse(self.coef_):
-            self.coef_ = sparse.as_csr(self.coef_, "coef_").toarray()
+        self.coef_ = self._dense_coef()
         return self
 
     def __sklearn_tags__(self):
@@ -216,11 +277,11 @@ def is_ready(X, dtype=None):
 
 
 def check_size(value, name):
-    """Refuse numbers that fit into no float, or, if whole, into no machine word."""
+    """Refuse whole numbers that fit into no machine word, and others that are no float."""
     if isinstance(value, Integral):
         if abs(value) > np.iinfo(np.int64).max:
             raise ValueError(f"{name} must lie within 64 bits; got {shown(value)}.")
-    elif not math.isinf(value):
+    elif not isinstance(value, (float, np.floating)):
         validation.check_real(value, name)
 
 

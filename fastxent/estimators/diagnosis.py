@@ -4,9 +4,9 @@ import numpy as np
 import scipy.sparse as sp
 
 from .. import validation
+from ..moments import column_moments
 from ..objective import Objective
-from ..solvers.conditioned import column_moments
-from ..solvers.result import NO_DESCENT
+from ..solvers.result import NO_DESCENT, out_of_iterations
 
 _UNEVEN = 100.0
 
@@ -24,8 +24,8 @@ def not_converged(result, X, *, solver, tol, max_iter):
     opening = _OPENING.get(solver, "{solver} failed to converge after {n_iter} iteration(s).")
     text = opening.format(solver=solver, n_iter=result.n_iter)
     text += (
-        f" It stopped because {result.reason}, with objective {result.value:.6g} and largest gradient entry "
-        f"{result.grad_norm:.3g} (tol={tol:.3g})."
+        f" {_who_ran(result.history, solver)} stopped: {result.reason}. The objective is {result.value:.6g}, the "
+        f"largest gradient entry {result.grad_norm:.3g} (tol={tol:.3g})."
     )
     known = [gap for gap in result.history["gap"] if np.isfinite(gap)]
     if known and result.value > 0:
@@ -33,9 +33,16 @@ def not_converged(result, X, *, solver, tol, max_iter):
         text += f" The objective is thought to lie {known[-1]:.2g} above its minimum, {share:.2g} of it."
     if result.reason == NO_DESCENT:
         text += _lost_digits(X)
-    if result.n_iter >= max_iter:
+    if result.reason == out_of_iterations(max_iter):
         text += f" Increase the number of iterations (max_iter={max_iter}) or tol."
     return text + _uneven_columns(X)
+
+
+def _who_ran(history, solver):
+    """The subject of a sentence: the solver that ran, by name if that is not the one its user gave."""
+    if history.predecessor is not None:
+        return f"The solver that ran at the end, {history.solver} (it took over from {history.predecessor}),"
+    return "It" if history.solver == solver else f"The solver that ran, {history.solver},"
 
 
 def _lost_digits(X):

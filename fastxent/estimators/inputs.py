@@ -36,7 +36,7 @@ def features(estimator, X, *, reset, dtype=None, n_rows=None, name="X"):
         What messages call X.
     """
     frame = is_frame(X)
-    columns = _column_names(X) if frame else None
+    columns = column_names(X) if frame else None
     checked = X
     if not sp.issparse(X):
         checked = _from_frame(X) if frame else plain_array(X, name)
@@ -72,7 +72,7 @@ def is_frame(X):
     return hasattr(X, "__dataframe__") or hasattr(X, "columns")
 
 
-def _column_names(frame):
+def column_names(frame):
     names = getattr(frame, "column_names", None)  # where `columns` are the columns themselves
     names = getattr(frame, "columns", None) if names is None else names
     return list(names)
@@ -203,7 +203,7 @@ def _one_dimension(y, name):
         raise ValueError(_several(name, "lists of labels"))
     if not hasattr(y, "shape") or isinstance(y, np.ndarray):  # others are frames and series
         y = plain_array(y, name)
-    if len(y.shape) > 1 and y.shape[1:] != (1,):
+    if len(y.shape) == 0 or (len(y.shape) > 1 and y.shape[1:] != (1,)):
         raise ValueError(f"{name} should be a 1d array, got an array of shape {tuple(y.shape)} instead.")
     return column_or_1d(y, warn=True)
 

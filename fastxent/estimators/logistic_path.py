@@ -10,6 +10,7 @@ for lambda = lambda_max down to eps lambda_max, evenly spaced in its logarithm
 """
 
 import warnings
+from functools import partial
 from numbers import Integral
 from typing import NamedTuple
 
@@ -17,7 +18,9 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
 from .. import parallel, solvers, validation
+from ..arrays import check_memory, shown
 from ..solvers import prox_newton
+from .callbacks import asks_to_stop, check_callback
 from .logistic_regression import LogisticRegression, centred, one_over, seed_of, set_penalty, strengths
 
 _NEARLY_ALL = (
@@ -43,7 +46,9 @@ class LogisticPath(NamedTuple):
     n_iters : ndarray of shape (M,)
     converged : bool ndarray of shape (M,)
     classes : ndarray
-        The labels, sorted.
+        The labels, as ``LogisticRegression.classes_``.
+    solvers : ndarray of str of shape (M,)
+        The solver of each fit, as ``LogisticRegression.solver_``.
     """
 
     Cs: np.ndarray
@@ -55,6 +60,7 @@ class LogisticPath(NamedTuple):
     n_iters: np.ndarray
     converged: np.ndarray
     classes: np.ndarray
+    solvers: np.ndarray
 
 
 def logistic_path(
@@ -75,6 +81,7 @@ def logistic_path(
     max_iter=1000,
     random_state=None,
     n_threads=None,
+    callback=None,
 ):
     r"""Coefficients of logistic regression for many strengths of the penalty.
 
@@ -92,7 +99,7 @@ def logistic_path(
     ----------
     X : {array-like, sparse matrix} of shape (n, d)
     y : array-like of shape (n,), or (n, K) with K >= 2
-        Labels of any kind, or soft labels.
+        Labels of any kind, or soft labels, as for :class:`LogisticRegression`.
     Cs : array-like of positive floats or None, default=None
         Inverse strengths to fit, in any order; they come back rising. None: ``n_alphas`` of them, evenly spaced in
         their logarithm, from the largest useful penalty to ``eps`` times that.
@@ -109,11 +116,15 @@ def logistic_path(
     fit_intercept, class_weight, solver, tol, max_iter, random_state, n_threads
         As in :class:`LogisticRegression`.
     sample_weight : array-like of shape (n,) or None, default=None
+    callback : callable or None, default=None
+        Called after every iteration of every fit with the last entries of its history, as by
+        ``LogisticRegression.fit``, and with its ``alpha`` and ``C``, as a dict. If what it returns is true, that one
+        fit ends there, and the next begins.
 
     Returns
     -------
     LogisticPath
-        A named tuple (Cs, alphas, coefs, intercepts, objectives, gaps, n_iters, converged, classes).
+        A named tuple (Cs, alphas, coefs, intercepts, objectives, gaps, n_iters, converged, classes, solvers).
 
     Raises
     ------
@@ -144,6 +155,7 @@ def logistic_path(
         penalty_groups=penalty_groups,
     )
     model._validate_params()
+    check_callback(callback)
     n_threads = validation.check_n_threads(n_threads)
     rows, X, _, classes = model._check_weighted_rows(X, y, sample_weight)
     objective = model._objective(rows.X, rows.targets(len(classes)), n_threads)
@@ -153,9 +165,11 @@ def logistic_path(
     M, (d1, K) = len(alphas), objective.shape
     coefs, intercepts = np.empty((M, K, d1 - 1), X.dtype), np.empty((M, K), X.dtype)
     objectives, gaps, n_iters, converged = np.empty(M), np.empty(M), np.empty(M, np.int32), np.empty(M, bool)
+    names = []
     theta = objective.initial()
     troubles = []
     for i, alpha in enumerate(alphas):
+        C = one_over(alpha, objective)
         set_penalty(objective, float(alpha), l1_ratio)
         result = solvers.solve(
             objective,
@@ -163,6 +177,7 @@ def logistic_path(
             solver=solver,
             tol=tol,
             max_iter=max_iter,
+            callback=partial(_after_iteration, callback, alpha=float(alpha), C=float(C)),
             row_weight=objective.row_weight,
             random_state=seed,
         )
@@ -172,7 +187,8 @@ def logistic_path(
         coefs[i], intercepts[i] = rounded[:-1].T, rounded[-1]
         objectives[i], gaps[i], n_iters[i] = result.value, result.history["gap"][-1], result.n_iter
         trouble = model._trouble(result, objective, rows.target, rows.sample_weight)
-        converged[i] = trouble is None
+        converged[i] = result.converged and trouble is None
+        names.append(result.solver)
         if trouble is not None:
             troubles.append((i, trouble))
     if troubles:
@@ -183,7 +199,13 @@ def logistic_path(
             stacklevel=2,
         )
     Cs = one_over(alphas, objective)
-    return LogisticPath(Cs, alphas, coefs, intercepts, objectives, gaps, n_iters, converged, classes)
+    return LogisticPath(
+        Cs, alphas, coefs, intercepts, objectives, gaps, n_iters, converged, classes, np.array(names)
+    )
+
+
+def _after_iteration(callback, theta, history, **which):
+    return asks_to_stop(callback, history, **which)
 
 
 def _alphas(objective, Cs, n_alphas, eps, l1_ratio):
@@ -196,9 +218,14 @@ def _alphas(objective, Cs, n_alphas, eps, l1_ratio):
             raise ValueError(f"Cs must be a list of at least one positive, finite number; {what}.")
         return strengths(np.sort(Cs), objective)
     if not isinstance(n_alphas, Integral) or n_alphas < 1:
-        raise ValueError(f"n_alphas must be an int of at least 1; got {n_alphas!r}.")
-    if not 0 < eps < 1:
-        raise ValueError(f"eps must lie between 0 and 1, the smallest alpha over the largest; got {eps!r}.")
+        raise ValueError(f"n_alphas must be an int of at least 1; got {shown(n_alphas)}.")
+    check_memory(
+        8 * int(n_alphas) * objective.shape[0] * objective.K, f"coefficients for n_alphas={shown(n_alphas)}"
+    )
+    if not 0 < validation.check_real(eps, "eps") < 1:
+        raise ValueError(
+            f"eps must lie between 0 and 1, the smallest alpha over the largest; got {shown(eps)}."
+        )
     with parallel.one_blas_thread:
         largest = (
             (1.0 + 1e-10) * prox_newton.l1_max(objective) / max(l1_ratio, _NEARLY_ALL)

@@ -7,17 +7,19 @@ import numpy as np
 from sklearn.base import _fit_context
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model._base import LinearClassifierMixin
+from sklearn.utils import metadata_routing
 from sklearn.utils._param_validation import Hidden, Interval, StrOptions
 
 from .. import solvers, validation
+from ..log import tell
 from ..objective import Objective
 from ..scaled import ldexp
 from ..solvers.policy import OUR_NAMES, SCIKIT_LEARN_NAMES
 from ..solvers.result import STOPPED_BY_CALLER
 from ..targets import Targets
 from . import compatibility, diagnosis
-from .base import LinearClassifier, restored_on_failure
-from .callbacks import IterationTasks, context_of
+from .base import OBJECTIVE, LinearClassifier, restored_on_failure
+from .callbacks import IterationTasks, asks_to_stop, check_callback, context_of
 from .weighting import check_sample_weight
 
 _LEAST, _LARGEST = 1e-300, 1e300  # strengths of a penalty
@@ -78,7 +80,8 @@ class LogisticRegression(LinearClassifier, LinearClassifierMixin):  # the mixin:
     max_iter : int, default=1000
         Iterations at most. (scikit-learn's default is 100; here ``tol`` is to decide.)
     verbose : int, default=0
-        Whether to print a line for every iteration.
+        Whether to log a line for every iteration, with the name of the solver: by ``logging``, to the logger
+        "fastxent" at level INFO. Where no handler takes such lines, they go to stderr.
     warm_start : bool, default=False
         Whether to start from the coefficients of the last fit instead of zeros.
     n_jobs : None
@@ -96,12 +99,17 @@ class LogisticRegression(LinearClassifier, LinearClassifierMixin):  # the mixin:
     Attributes
     ----------
     classes_ : ndarray of shape (K,)
-        The labels, sorted; 0..K-1 after fitting soft labels.
+        The labels, sorted. After fitting soft labels 0..K-1 or, if they were a frame, the names of its columns, in
+        their order.
     coef_ : ndarray of shape (K, d), or (1, d) for two classes
         In Fortran order, float32 if X was. A CSR matrix after ``sparsify``.
     intercept_ : ndarray of shape (K,) or (1,)
     n_iter_ : ndarray of shape (1,)
         Iterations done.
+    solver_ : str
+        The solver that ran: 'metric', 'sdca', 'prox_newton' or 'sgd', or, for scikit-learn's names, 'lbfgs',
+        'newton-cg' or 'l1-newton'. 'sdca' hands over to 'metric' where the latter is faster; then the name is
+        'metric', too.
     converged_ : bool
         Whether the optimum was reached to the accuracy asked for. If not, a ``ConvergenceWarning`` said why.
     history_ : dict of ndarrays
@@ -126,6 +134,9 @@ class LogisticRegression(LinearClassifier, LinearClassifierMixin):  # the mixin:
     >>> round(model.score(X, y), 2), model.converged_
     (0.97, True)
     """
+
+    # A callback is told of one fit; it does not go with the rows, as what is routed does.
+    __metadata_request__fit = {"callback": metadata_routing.UNUSED}  # noqa: RUF012
 
     _parameter_constraints: dict = {  # noqa: RUF012 - the name and kind that scikit-learn looks for
         "penalty": [StrOptions({"l1", "l2", "elasticnet"}), None, Hidden(StrOptions({"deprecated"}))],
@@ -187,7 +198,7 @@ class LogisticRegression(LinearClassifier, LinearClassifierMixin):  # the mixin:
         self.penalty_groups = penalty_groups
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y, sample_weight=None, eval_set=None):
+    def fit(self, X, y, sample_weight=None, eval_set=None, callback=None):
         """Fit the model.
 
         Parameters
@@ -197,11 +208,15 @@ class LogisticRegression(LinearClassifier, LinearClassifierMixin):  # the mixin:
             arrays that are C- or F-contiguous, nor of CSR matrices of those.
         y : array-like of shape (n,), or (n, K) with K >= 2
             Labels of any kind (int, bool, string ...), or soft labels: each row a distribution over K
-            classes.
+            classes. The columns of a frame of soft labels are named by the classes.
         sample_weight : array-like of shape (n,) or None
             Weights of rows, not negative. A weight of zero leaves the row out, an integer weight repeats it.
         eval_set : tuple (X, y) or None
-            Rows on which ``history_["val_loss"]`` is measured after every iteration.
+            Rows on which ``history_["val_loss"]`` is measured after every iteration. The columns of a frame of soft
+            labels are found by their names.
+        callback : callable or None
+            Called after every iteration with the last entries of ``history_`` as a dict (of ``gap``, which some
+            solvers know only later, the last that is known); if what it returns is true, fitting ends there.
 
         Returns
         -------
@@ -212,12 +227,12 @@ class LogisticRegression(LinearClassifier, LinearClassifierMixin):  # the mixin:
         ValueError, TypeError
             For input that cannot be used: NaN or infinity, wrong lengths, a sparse matrix with indices out of
             bounds, continuous labels, a single class, features so large or small that arithmetic on them is
-            impossible. The estimator is left as it was, as it is by an interrupt.
+            impossible. The estimator is left as it was, as it is by an interrupt, or by an error in the callback.
         """
         with restored_on_failure(self):
-            return self._fit(X, y, sample_weight, eval_set)
+            return self._fit(X, y, sample_weight, eval_set, check_callback(callback))
 
-    def _fit(self, X, y, sample_weight, eval_set):
+    def _fit(self, X, y, sample_weight, eval_set, callback):
         C, l1_ratio = compatibility.penalty(self)
         n_threads = validation.check_n_threads(self.n_threads)
         rows, X, _, classes = self._check_weighted_rows(X, y, sample_weight)
@@ -227,8 +242,10 @@ class LogisticRegression(LinearClassifier, LinearClassifierMixin):  # the mixin:
         theta0 = self._start(objective)
         validation_loss = None
         if eval_set is not None:
-            held_out = self._check_eval_set(eval_set, classes, X.dtype)
-            validation_loss = self._held_out_loss(held_out, len(classes), n_threads)
+            *held_out, of_held_out = self._check_eval_set(eval_set, classes, X.dtype)
+            validation_loss = self._held_out_loss(
+                held_out, len(classes), n_threads, sample_weight=of_held_out
+            )
 
         def attributes(theta):
             theta = centred(theta, objective).astype(X.dtype)
@@ -245,12 +262,18 @@ class LogisticRegression(LinearClassifier, LinearClassifierMixin):  # the mixin:
         def after_iteration(theta, history):
             for name in ("loss", "grad_norm"):
                 validation.check_finite_result(history[name][-1], rows.X)
+            measured = {}
             if validation_loss is not None:
-                validation_losses.append(validation_loss(theta))
+                measured["val_loss"] = validation_loss(theta)
+                validation_losses.append(measured["val_loss"])
             if self.verbose:
                 epoch, loss, largest = (history[name][-1] for name in ("epoch", "loss", "grad_norm"))
-                print(f"iteration {epoch:4d}   objective {loss:.10g}   largest gradient entry {largest:.3g}")
-            return tasks(theta)
+                tell(
+                    f"{history.solver}   iteration {epoch:4d}   objective {loss:.10g}   largest gradient entry "
+                    f"{largest:.3g}"
+                )
+            stop = asks_to_stop(callback, history, **measured)
+            return bool(tasks(theta)) or stop
 
         result = solvers.solve(
             objective,
@@ -267,6 +290,7 @@ class LogisticRegression(LinearClassifier, LinearClassifierMixin):  # the mixin:
 
         vars(self).update(attributes(result.theta))
         self.n_iter_ = np.array([result.n_iter], dtype=np.int32)
+        self.solver_ = result.solver
         self.history_ = {name: np.array(values) for name, values in result.history.items()}
         if eval_set is not None:
             self.history_["val_loss"] = np.array(validation_losses)
@@ -293,13 +317,7 @@ class LogisticRegression(LinearClassifier, LinearClassifierMixin):  # the mixin:
         """Zeros, or where the last fit ended."""
         theta = np.zeros(objective.shape)
         if self.warm_start and hasattr(self, "coef_"):
-            wanted = (objective.K, objective.n_features)
-            if self.coef_.shape != wanted:
-                raise ValueError(
-                    f"With warm_start, fitting starts from coef_, whose shape is {self.coef_.shape}; this "
-                    f"data needs {wanted}. Use warm_start=False, or clone the estimator."
-                )
-            theta[...] = self._theta(np.float64)
+            theta[...] = self._theta_to_start_from((objective.K, objective.n_features), np.float64)
             if not self.fit_intercept:
                 theta[-1] = 0.0
         return theta
@@ -329,6 +347,14 @@ class LogisticRegression(LinearClassifier, LinearClassifierMixin):  # the mixin:
         if result.converged or result.reason == STOPPED_BY_CALLER:
             return None
         return diagnosis.not_converged(result, X, solver=self.solver, tol=self.tol, max_iter=self.max_iter)
+
+    def _history_quantities(self):
+        """What entries of ``history_`` measure, where it is not what their names say everywhere."""
+        return {
+            "epoch": ("iteration", "iteration"),
+            "loss": OBJECTIVE,
+            "grad_norm": ("gradient", "largest entry of the gradient"),
+        }
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -1,14 +1,12 @@
 """The decorator of everything jitted: one set of compiler options, compiled code kept on disk."""
 
 import hashlib
-import logging
 from pathlib import Path
 
 import numba
 
 from .. import kernels
-
-logger = logging.getLogger("fastxent")
+from ..log import logger
 
 _OPTIONS = {"nogil": True, "error_model": "numpy"}
 _warned = False

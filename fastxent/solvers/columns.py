@@ -24,9 +24,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from .. import kernels, parallel
+from ..moments import column_moments
 from ..objective import work
 from ..prediction import predict
-from .conditioned import column_moments
 from .dual_ascent import log_odds
 from .pieces import Pieces
 

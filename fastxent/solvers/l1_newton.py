@@ -58,7 +58,7 @@ def solve(objective, theta0, *, tol, max_iter, callback=None, row_weight=None):
     """
     problem = L1Problem(objective, row_weight)
     u = problem.variables(theta0)
-    record = Recorder(objective, callback)
+    record = Recorder(objective, callback, "l1-newton")
     value, grad = problem.value_and_grad(u)
     bound = None
     for iteration in range(max_iter + 1):

@@ -54,7 +54,7 @@ def solve(objective, theta0, *, tol, max_iter, callback=None, row_weight=None):
     """
     problem = Conditioned(objective, row_weight)
     u = problem.variables(theta0)
-    record = Recorder(objective, callback)
+    record = Recorder(objective, callback, "lbfgs")
     value, grad = problem.value_and_grad(u)
     grad_norm = np.abs(problem.gradient(grad)).max()
     if record(problem.theta(u), value, grad_norm):

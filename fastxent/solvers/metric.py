@@ -121,7 +121,7 @@ def choose(objective):
 def _solve(objective, theta0, tol, max_iter, callback, row_weight, kind):
     problem = Conditioned(objective, row_weight)
     build = BUILDERS[kind or choose(objective)]
-    record = Recorder(objective, callback)
+    record = Recorder(objective, callback, "metric")
     u = problem.variables(theta0)
     value, grad, theta, largest = problem.evaluate(u)
     least = _NEGLIGIBLE * value

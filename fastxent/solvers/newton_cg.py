@@ -48,7 +48,7 @@ def solve(objective, theta0, *, tol, max_iter, callback=None, row_weight=None):
     """
     problem = Conditioned(objective, row_weight)
     u = problem.variables(theta0)
-    record = Recorder(objective, callback)
+    record = Recorder(objective, callback, "newton-cg")
     value, grad = problem.value_and_grad(u)
 
     def badness(u, grad):

@@ -110,7 +110,7 @@ def solve(objective, theta0, *, tol, max_iter, callback=None, row_weight=None, r
     """
     tol = max(tol, attainable(objective))
     rng = np.random.default_rng(random_state)
-    record = Recorder(objective, callback)
+    record = Recorder(objective, callback, "prox_newton")
     loss = loss_of(objective)
     theta = np.array(theta0, np.float64, order="C")
     kept = columns_of(objective).kept

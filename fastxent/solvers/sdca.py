@@ -90,7 +90,7 @@ def solve(objective, theta0, *, tol, max_iter, callback=None, row_weight=None, r
             objective, theta0, tol=tol, max_iter=max_iter, callback=callback, row_weight=row_weight
         )
     tol = max(tol, attainable(objective))
-    record = Recorder(objective, callback)
+    record = Recorder(objective, callback, "sdca")
     ascent = (BinaryAscent if objective.K == 1 else Ascent)(objective, theta0, random_state)
     theta = ascent.start
     if record(theta, ascent.value, ascent.grad_norm):
@@ -116,8 +116,8 @@ def solve(objective, theta0, *, tol, max_iter, callback=None, row_weight=None, r
             if gap <= tol * ascent.value:
                 reason = f"duality gap {gap:.3g} <= tol = {tol:.3g} times the objective"
                 return record.result(theta, True, reason)
-            if _is_slow(gaps):
-                return _hand_over(objective, theta, record, tol, max_iter - epoch, callback, row_weight)
+            if epoch < max_iter and _is_slow(gaps):
+                return _hand_over(objective, theta, record, tol, epoch, max_iter, callback, row_weight)
         ascent.anchor_intercept()
     return record.result(theta, False, out_of_iterations(max_iter))
 
@@ -139,13 +139,26 @@ def _is_slow(gaps):
     return gap > earlier_gap * _SLOW ** (passes - earlier_passes)
 
 
-def _hand_over(objective, theta, record, tol, max_iter, callback, row_weight):
-    """Go on with ``metric``; the history is of both."""
+def _hand_over(objective, theta, record, tol, epoch, max_iter, callback, row_weight):
+    """Go on with ``metric`` after so many epochs; the history, also as the callback sees it, is of both."""
+    history = record.history
+    history.predecessor, history.solver = history.solver, "metric"
+    offsets = {name: history[name][-1] for name in ("epoch", "seconds", "passes")}
+    earlier = len(history["epoch"])
+
+    def go_on(theta, rest):
+        if len(rest["epoch"]) == 1:  # where the ascent ended
+            return False
+        for name, values in history.items():
+            values.append(offsets.get(name, 0) + rest[name][-1])
+        history["gap"][earlier:-1] = rest["gap"][1:-1]  # known by now
+        return callback is not None and callback(theta, history)
+
     rest = metric.solve(
-        objective, theta, tol=tol, max_iter=max_iter, callback=callback, row_weight=row_weight
+        objective, theta, tol=tol, max_iter=max_iter - epoch, callback=go_on, row_weight=row_weight
     )
-    for name, values in record.history.items():
-        offset = values[-1] if name in ("epoch", "seconds", "passes") else 0
-        rest.history[name] = values + [offset + value for value in rest.history[name][1:]]
-    rest.n_iter = rest.history["epoch"][-1]
+    history["gap"][earlier:] = rest.history["gap"][1:]
+    rest.history, rest.n_iter = history, history["epoch"][-1]
+    if rest.reason == out_of_iterations(max_iter - epoch):
+        rest.reason = out_of_iterations(max_iter)
     return rest

@@ -1,0 +1,69 @@
+"""BLAS kept to one thread while solvers run, and given its own number back, whatever ends them."""
+
+import os
+import sys
+import threading
+
+from .forks import unforked
+from .kernels.cleanup import Cleanup
+
+
+class _OneBlasThread(Cleanup):
+    """The context that `one_blas_thread` is."""
+
+    def __init__(self):
+        self._lock = unforked  # no child begins with half of it changed
+        self._numbers = {}  # file of a library -> (library, the number of threads that is its own)
+        self._libraries = ()
+        self._modules = None  # how many were loaded when the libraries were looked for
+
+    def enter(self):
+        with self._lock:
+            for library in self._loaded():
+                number = library.num_threads
+                if number not in (None, 1):
+                    self._numbers[library.filepath] = library, number  # first remembered, then changed
+                    _set(library, 1)
+
+    def leave(self, error):
+        with self._lock:
+            if self._inside:  # another thread, or an outer block of this one
+                return
+            for file, (library, number) in list(self._numbers.items()):
+                if library.num_threads == 1:  # else somebody has set another in the meantime
+                    _set(library, number)
+                if library.num_threads != 1:  # else threadpoolctl lets only another thread set it: next time
+                    del self._numbers[file]
+
+    def _loaded(self):
+        """The BLAS libraries: looked for again when modules have been imported."""
+        if self._modules != len(sys.modules):
+            from threadpoolctl import ThreadpoolController
+
+            modules = len(sys.modules)
+            self._libraries = ThreadpoolController().select(user_api="blas").lib_controllers
+            self._modules = modules
+        return self._libraries
+
+    def forked(self):
+        """In the child of a fork there is only the thread that forked."""
+        for thread in list(self._inside):
+            if thread != threading.get_ident():
+                del self._inside[thread]
+        self.leave(None)
+
+
+def _set(library, number):
+    library.set_num_threads(number)
+    if hasattr(
+        library, "clear_controlling_thread"
+    ):  # threadpoolctl 3.8: else no other thread could ever set it again
+        library.clear_controlling_thread()
+
+
+# While solvers run, BLAS keeps to one thread: its idle threads spin where our pool works, and what solvers give to BLAS
+# between two evaluations gains nothing from more.
+one_blas_thread = _OneBlasThread()
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=one_blas_thread.forked)

@@ -1,0 +1,72 @@
+"""How many processors this process may use, and how many threads ``n_threads=None`` stands for."""
+
+import functools
+import os
+import re
+import sys
+
+from .forks import unforked
+
+_NUMBER = r"\s*\+?0*([1-9][0-9]{0,17})\s*"
+_NUMBERS = re.compile(f"{_NUMBER}(?:,{_NUMBER})*", re.ASCII)  # by level of nesting, as OpenMP has it
+
+
+def available_threads():
+    """Return the number of threads that ``n_threads=None`` stands for.
+
+    The processors this process may use, or less where ``FASTXENT_NUM_THREADS`` or ``OMP_NUM_THREADS`` (which joblib's
+    workers set so that nested parallelism does not multiply) asks for less. One in the processes of a pool of
+    ``multiprocessing``, and so of joblib's backend of that name: the pool has the processors already.
+    """
+    pool = sys.modules.get("multiprocessing.process")
+    if pool is not None and pool.current_process().daemon:
+        return 1
+    limits = [_allowed()]
+    for name in ("FASTXENT_NUM_THREADS", "OMP_NUM_THREADS"):
+        value = os.environ.get(name)
+        if value is not None and (limit := _first_number(name, value)):
+            limits.append(limit)
+    least = min(limits)
+    return least if least == 1 else min(least, processors())  # a quota is dear to ask for the first time
+
+
+def processors():
+    """Return the number of processors this process may use, by its affinity and by the quota of its container."""
+    return _within_quota(_allowed(), os.environ.get("LOKY_MAX_CPU_COUNT"))
+
+
+def _allowed():
+    if hasattr(os, "process_cpu_count"):  # Python 3.13
+        return os.process_cpu_count() or 1
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+@functools.lru_cache(maxsize=16)
+def _within_quota(allowed, _limit):
+    """As joblib counts; asked again when the affinity or the environment has changed."""
+    try:
+        with unforked:
+            from joblib.externals.loky import cpu_count  # some 30 ms where scikit-learn has not loaded it
+
+        return max(1, min(allowed, cpu_count()))
+    except Exception as error:  # an environment that joblib cannot read, an interpreter that is shutting down
+        _log("joblib does not tell the processors' quota (%s): %d processors are used.", error, allowed)
+        return allowed
+
+
+@functools.lru_cache(maxsize=16)
+def _first_number(name, value):
+    """What a variable of the environment says, or None; logged once for each value."""
+    match = _NUMBERS.fullmatch(value)
+    if match is None:
+        _log("%s=%r is ignored: it is no positive number, nor a list of them.", name, value[:50])
+        return None
+    return int(match[1])
+
+
+def _log(*message):
+    import logging
+
+    logging.getLogger("fastxent").warning(*message)
