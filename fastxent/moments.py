@@ -54,7 +54,7 @@ def column_moments(X, masses=None, n_threads=None):
     (array([2. , 0.1]), array([1., 0.]))
     """
     X = without_duplicates(X)
-    n, d = X.shape
+    d = X.shape[1]
     if masses is not None:
         masses = np.ascontiguousarray(masses, np.float64)
     shift = _row(X, 0 if masses is None else int(np.argmax(masses)))

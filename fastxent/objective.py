@@ -67,8 +67,6 @@ class Objective:
     total_weight : float
         S above, for soft labels sum_i s_i, in units of 2**weight_exponent, as are `row_masses`: weights may have any
         size, and are used without a scale.
-    row_weight : float64 (n,) or None
-        What each row weighs: of unsmoothed targets without class weights of their own the same as `row_masses`.
     targets : tuple
         target, n_classes, row weights (hard labels' class weights in them, unless smoothed), class weights, smoothing.
     memo : dict
@@ -144,10 +142,6 @@ class Objective:
     @property
     def weight_exponent(self):
         return self._targets.exponent
-
-    @property
-    def row_weight(self):
-        return self._targets.row_weight
 
     def row_masses(self):
         """Return s_i times the sum of the row's (weighted, smoothed) targets, float64 (n,): what its curvature

@@ -5,6 +5,7 @@ run, in the cases that concern them, with the few exceptions that a test module 
 """
 
 import importlib.util
+import sys
 import types
 
 import pytest
@@ -13,8 +14,10 @@ import sklearn.linear_model
 
 def suite(name, ours):
     """The installed module of that name, in which the classes in `ours`, by name, are ours."""
-    spec = importlib.util.find_spec(f"sklearn.linear_model.tests.{name}")
-    module = importlib.util.module_from_spec(spec)
+    origin = importlib.util.find_spec(f"sklearn.linear_model.tests.{name}").origin
+    # A name of its own: theirs may be imported as well, and pickles look classes up by module.
+    spec = importlib.util.spec_from_file_location(f"own_{name}", origin)
+    module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
     theirs = {name: getattr(sklearn.linear_model, name) for name in ours}
     vars(sklearn.linear_model).update(ours)
     try:

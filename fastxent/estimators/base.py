@@ -48,7 +48,8 @@ class LinearClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
                 self.n_features_in_ = X.shape[1]
                 vars(self).pop("feature_names_in_", None)
                 return X
-            if getattr(self, "n_features_in_", None) == X.shape[1] and not hasattr(self, "feature_names_in_"):
+            d = getattr(self, "n_features_in_", None)
+            if type(d) is int and d == X.shape[1] and not hasattr(self, "feature_names_in_"):
                 return X
         return inputs.features(self, X, reset=reset, **known)
 
@@ -129,8 +130,7 @@ class LinearClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         """
         n_classes = self._n_classes()
         d = getattr(self, "n_features_in_", None)
-        if d is None:  # all was set by hand
-            d = self._coef_shape()[-1]
+        d = self._coef_shape()[-1] if d is None else validation.check_integer(d, "n_features_in_")
         what = f"for {n_classes} classes_ and {shown(d)} features"
         return self._checked_theta((1 if n_classes == 2 else n_classes, d), what, dtype)
 

@@ -21,7 +21,7 @@ from .. import parallel, solvers, validation
 from ..arrays import check_memory, shown
 from ..solvers import prox_newton
 from .callbacks import asks_to_stop, check_callback
-from .logistic_regression import LogisticRegression, centred, one_over, seed_of, set_penalty, strengths
+from .logistic_regression import LogisticRegression, one_over, seed_of, set_penalty, stored, strengths
 
 _NEARLY_ALL = (
     1e-3  # share of L1 by which lambda_max is divided at least, as in glmnet: pure L2 never makes zeros
@@ -156,6 +156,7 @@ def logistic_path(
     )
     model._validate_params()
     check_callback(callback)
+    l1_ratio = validation.check_real(l1_ratio, "l1_ratio")
     n_threads = validation.check_n_threads(n_threads)
     rows, X, _, classes = model._check_weighted_rows(X, y, sample_weight)
     objective = model._objective(rows.X, rows.targets(len(classes)), n_threads)
@@ -178,13 +179,12 @@ def logistic_path(
             tol=tol,
             max_iter=max_iter,
             callback=partial(_after_iteration, callback, alpha=float(alpha), C=float(C)),
-            row_weight=objective.row_weight,
             random_state=seed,
         )
         theta = result.theta
         validation.check_finite_result(theta, rows.X)
-        rounded = centred(theta, objective).astype(X.dtype)
-        coefs[i], intercepts[i] = rounded[:-1].T, rounded[-1]
+        found = stored(theta, objective, X.dtype)
+        coefs[i], intercepts[i] = found[:-1].T, found[-1]
         objectives[i], gaps[i], n_iters[i] = result.value, result.history["gap"][-1], result.n_iter
         trouble = model._trouble(result, objective, rows.target, rows.sample_weight)
         converged[i] = result.converged and trouble is None

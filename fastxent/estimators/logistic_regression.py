@@ -14,6 +14,7 @@ from .. import solvers, validation
 from ..log import tell
 from ..objective import Objective
 from ..scaled import ldexp
+from ..solvers.centring import offset_of
 from ..solvers.policy import OUR_NAMES, SCIKIT_LEARN_NAMES
 from ..solvers.result import STOPPED_BY_CALLER
 from ..targets import Targets
@@ -248,7 +249,7 @@ class LogisticRegression(LinearClassifier, LinearClassifierMixin):  # the mixin:
             )
 
         def attributes(theta):
-            theta = centred(theta, objective).astype(X.dtype)
+            theta = stored(theta, objective, X.dtype)
             return {"classes_": classes, "coef_": theta[:-1].T, "intercept_": theta[-1]}
 
         metadata = None if sample_weight is None else {"sample_weight": sample_weight}
@@ -282,7 +283,6 @@ class LogisticRegression(LinearClassifier, LinearClassifierMixin):  # the mixin:
             tol=self.tol,
             max_iter=self.max_iter,
             callback=after_iteration,
-            row_weight=objective.row_weight,
             random_state=seed_of(self.random_state),
         )
         tasks.close()
@@ -392,6 +392,20 @@ def one_over(C, objective):
     mantissa, exponent = np.frexp(C)
     with np.errstate(divide="ignore"):
         return ldexp(1.0 / (mantissa * objective.total_weight), -(exponent + objective.weight_exponent))
+
+
+def stored(theta, objective, dtype):
+    """The parameters as attributes have them: centred, in the dtype of X.
+
+    Where a column is far from zero, rounding its coefficients moves the logits of all rows alike, by more than what the
+    column has to say in single precision. The intercept makes up for it, as far as it can.
+    """
+    theta = centred(theta, objective)
+    rounded = theta.astype(dtype)
+    offset = offset_of(objective)
+    if offset is not None:
+        rounded[-1] = theta[-1] + offset @ (theta[:-1] - rounded[:-1])
+    return rounded
 
 
 def centred(theta, objective):

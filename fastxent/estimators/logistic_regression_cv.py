@@ -37,7 +37,7 @@ from . import compatibility
 from .base import LinearClassifier, for_kernels, restored_on_failure
 from .callbacks import asks_to_stop, check_callback
 from .inputs import has_columns
-from .logistic_regression import LogisticRegression, centred, penalise, seed_of
+from .logistic_regression import LogisticRegression, penalise, seed_of, stored
 
 LOG_LOSS = "neg_log_loss"
 
@@ -272,7 +272,7 @@ class LogisticRegressionCV(LogisticRegression):
             C, l1_ratio = Cs[c], shares[r]
             objective = self._objective(rows.X, rows.targets(len(classes)), n_threads)
             result = self._solve(objective, start, C, l1_ratio, seed, callback)
-            theta = centred(result.theta, objective).astype(X.dtype)
+            theta = stored(result.theta, objective, X.dtype)
             coef, intercept = theta[:-1].T, theta[-1]
             self.history_ = {name: np.array(values) for name, values in result.history.items()}
             self.solver_ = result.solver
@@ -352,8 +352,8 @@ class LogisticRegressionCV(LogisticRegression):
         splits = splitter.split(X, strata, **split_params)
         try:
             parts = [(place[train], place[test]) for train, test in splits]
-        except IndexError as error:
-            raise ValueError(f"cv gave what are no rows of X: {error}.") from error
+        except (IndexError, TypeError, ValueError) as error:
+            raise ValueError(f"cv gave what are no pairs (train, test) of rows of X: {error}") from error
         folds = [(train[train >= 0], test[test >= 0]) for train, test in parts]
         for number, fold in enumerate(folds):
             for part, name in zip(fold, ("training", "test"), strict=True):
@@ -390,7 +390,6 @@ class LogisticRegressionCV(LogisticRegression):
                 tol=tol,
                 max_iter=self.max_iter,
                 callback=after_iteration,
-                row_weight=objective.row_weight,
                 random_state=seed,
             )
 
@@ -527,7 +526,7 @@ class _Paths:
             C, l1_ratio = self._Cs[c], self._shares[share]
             result = model._solve(objective, theta, C, l1_ratio, self._seed, callback, fold)
             theta = result.theta
-            rounded = centred(theta, objective).astype(self._dtype)
+            rounded = stored(theta, objective, self._dtype)
             self.coefs[at] = rounded[: self.coefs.shape[-1]].T
             self.n_iter[at], self.solvers[at] = result.n_iter, result.solver
             if held_out is not None:

@@ -316,11 +316,10 @@ class SGDClassifier(LinearClassifier):
             and the one number.
         sample_weight : array-like of shape (n,), number or None
             Weights of rows, not negative; a number is that of every row. A weight of zero leaves the row out,
-            everywhere. In shuffled stochastic and minibatch
-            training, whole numbers of up to 10 in the mean say how often a row comes in an epoch, so that a row of
-            weight 3 leads to the same model as three rows; other weights make longer or shorter steps, in proportion
-            to their mean. (``partial_fit`` does not know the mean of rows to come: there a given ``eta0`` is the step
-            of a row of weight 1.)
+            everywhere. In shuffled stochastic and minibatch training, whole numbers of up to 10 in the mean say how
+            often a row comes in an epoch, so that a row of weight 3 leads to the same model as three rows; other
+            weights make longer or shorter steps, in proportion to their mean. (``partial_fit`` does not know the mean
+            of rows to come: there a given ``eta0`` is the step of a row of weight 1.)
         eval_set : tuple (X, y) or (X, y, sample_weight), or None
             Validation rows, instead of ones held out of X. The columns of a frame of soft labels are found by their
             names.
@@ -541,7 +540,9 @@ class SGDClassifier(LinearClassifier):
             raise ValueError(
                 "classes must be passed on the first call to partial_fit: an array of all labels that will ever come."
             )
-        name, found = ("classes", named_classes(classes, y)) if known is None else ("classes_", np.asarray(known))
+        name, found = (
+            ("classes", named_classes(classes, y)) if known is None else ("classes_", np.asarray(known))
+        )
         if found.ndim != 1 or len(np.unique(found)) < max(2, len(found)):
             raise ValueError(f"{name} must name at least 2 classes, each once; got {found.tolist()}.")
         if classes is not None and not same_classes(classes, found, y):
@@ -570,9 +571,7 @@ class SGDClassifier(LinearClassifier):
             if given is None:
                 continue
             given = validation.as_native(given, name, X.dtype)
-            if (
-                len(target) == 1 and given.ndim == target.ndim - 1
-            ):  # two classes have one row: it may come as such
+            if len(target) == 1 and given.ndim == target.ndim - 1:  # of two classes, which have one row
                 given = given[np.newaxis]
             if given.shape != target.shape:
                 raise ValueError(
@@ -598,9 +597,8 @@ class SGDClassifier(LinearClassifier):
 
     def _validation(self, X, target, sample_weight, classes, n_threads):
         """A function of theta: (mean log loss, score: the larger the better) on these rows, by their weights."""
-        if (
-            sample_weight is not None and not sample_weight.all()
-        ):  # absent rows shall not even shift the others
+        # Rows of weight zero would add nothing, but other blocks of rows add up to other last bits.
+        if sample_weight is not None and not sample_weight.all():
             X, target, sample_weight = _taken(np.flatnonzero(sample_weight), X, target, sample_weight)
         binary = len(classes) == 2
         objective = Objective(

@@ -176,9 +176,10 @@ class Training:
 
         The sizes of rows seen so far always last, if they were looked at.
         """
-        here, old = self.copy(), self.options
-        here._to_natural()
-        edited = theta is not None
+        here, old, edited = self, self.options, theta is not None
+        if not edited or self._kind == FTRL:  # else no array lasts
+            here = self.copy()
+            here._to_natural()
         averages = not edited and options.average_from == old.average_from and here.counters[AVERAGED] > 0
         if not edited:
             theta = here.theta(averaged=not averages)

@@ -7,16 +7,15 @@ root of the dtype's eps, less than half of the digits are left of it. Then a log
 rounding. And solvers that read columns or rows as they are crawl long before that, for the two coordinates are all but
 one; their estimates of what is left to gain see no progress, and take it for the end.
 
-Here X is copied, with the column's mean, as a number of its dtype, taken off:
+Here X is copied, with the column's mean, rounded to its dtype, taken off:
 
-    x W + b  =  (x - s) W + (b + s W)
+    x W + b  =  (x - s) W + (b + s W)            s: the offset, zero for most columns
 
 x - s is exact where x is within a factor of two of s (P. H. Sterbenz, "Floating-point computation", 1974). Weights, and
 with them penalties, are the same; only the intercept differs. Columns without spread become zeros.
 """
 
 import numpy as np
-import scipy.sparse as sp
 
 from ..moments import without_spread
 from ..rows import without_duplicates
@@ -37,29 +36,30 @@ class Moved:
     Attributes
     ----------
     objective : Objective
+    offset : ndarray (d,)
+        What was taken off each column.
     """
 
-    def __init__(self, objective, shift, flat):
-        self._shift, self._flat = shift, flat
-        self._original = objective
-        self.objective = objective.with_features(_moved(objective.X, shift, flat, objective.n_threads))
+    def __init__(self, objective, offset, flat):
+        self.offset, self._flat = offset, flat
+        self.objective = objective.with_features(_moved(objective.X, offset, flat, objective.n_threads))
 
     def into(self, theta):
         """The parameters with the same logits there."""
         theta = np.array(theta, np.float64)
-        theta[-1] += self._shift @ theta[:-1]
+        theta[-1] += self.offset @ theta[:-1]
         theta[:-1][self._flat] = 0.0
         return theta
 
     def back(self, theta):
         """The parameters with the same logits over the original columns."""
         theta = np.array(theta, np.float64)
-        theta[-1] -= self._shift @ theta[:-1]
+        theta[-1] -= self.offset @ theta[:-1]
         return theta
 
-    def solve(self, solver, theta0, callback=None, **arguments):
+    def solve(self, original, solver, theta0, callback=None, **arguments):
         """Run a solver over the moved columns; its Result, and what the callback sees, are of the original ones."""
-        objective, original = self.objective, self._original
+        objective = self.objective
         objective.l1, objective.l2 = original.l1, original.l2  # along a path they change
         before = objective.passes
         if callback is not None:
@@ -90,6 +90,15 @@ def moved(objective, *, reads_columns):
     return objective.memo[key]
 
 
+def offset_of(objective):
+    """What was taken off its columns for a solver, (d,), or None if nothing was."""
+    for reads_columns in (True, False):
+        found = objective.memo.get(("moved", reads_columns))
+        if found is not None:
+            return found.offset
+    return None
+
+
 def _find(objective, reads_columns):
     if not objective.fit_intercept or not _may_be_far(objective):
         return None
@@ -102,8 +111,8 @@ def _find(objective, reads_columns):
         far |= flat & (mean != 0)
     if not far.any():
         return None
-    shift = np.where(far | flat, mean, 0.0).astype(X.dtype).astype(np.float64)
-    return Moved(objective, shift, flat)
+    offset = np.where(far | flat, mean, 0.0).astype(X.dtype).astype(np.float64)
+    return Moved(objective, offset, flat)
 
 
 def _may_be_far(objective):
@@ -120,21 +129,21 @@ def _may_be_far(objective):
     return bool((have >= _NEARLY_ALL * before[rows - 1]).any())
 
 
-def _moved(X, shift, flat, n_threads):
-    """X with the shift taken off its columns, and zeros in place of those without spread."""
-    shift = shift.astype(X.dtype)
+def _moved(X, offset, flat, n_threads):
+    """X with the offset taken off its columns, and zeros in place of those without spread."""
+    offset = offset.astype(X.dtype)
     if isinstance(X, np.ndarray):
         moved = np.empty_like(X)
 
         def part(rows):
-            np.subtract(X[rows], shift, out=moved[rows])
+            np.subtract(X[rows], offset, out=moved[rows])
             moved[rows, flat] = 0.0
 
         Pieces(X.shape, n_threads).map(part)
         return moved
-    columns = np.flatnonzero(shift)
+    columns = np.flatnonzero(offset)
     n, count = X.shape[0], len(columns)
-    entries = np.tile(shift[columns], n), np.tile(columns, n), count * np.arange(n + 1)
+    entries = np.tile(offset[columns], n), np.tile(columns, n), count * np.arange(n + 1)
     moved = type(X)(without_duplicates(X) - type(X)(entries, shape=X.shape))
     moved.data[flat[moved.indices]] = 0.0
     return moved

@@ -243,7 +243,7 @@ class BinaryLoss:
         return value, self.gradient(theta)
 
     def moved(self, theta, value, grad):
-        return self.at(theta)
+        return value, self.at(theta)[1]  # the value has its L1 term
 
     def along(self, step, t):
         if self._way[0] is not step:

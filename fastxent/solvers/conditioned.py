@@ -31,8 +31,6 @@ class Conditioned:
     Parameters
     ----------
     objective : Objective
-    row_weight : ndarray of shape (n,) or None
-        What each row weighs in the objective, so that rows weighted and rows repeated are conditioned alike.
 
     Attributes
     ----------
@@ -43,7 +41,7 @@ class Conditioned:
         float32.
     """
 
-    def __init__(self, objective, row_weight=None):
+    def __init__(self, objective):
         self.objective = self._objective = objective
         mean, deviation = moments_of(objective)
         flat = without_spread(mean, deviation, objective.dtype)
@@ -136,7 +134,8 @@ class Conditioned:
 
 
 def moments_of(objective):
-    """Mean and deviation of an objective's columns, by what its rows weigh; taken once."""
+    """Mean and deviation of an objective's columns, taken once: by what its rows weigh, so that rows weighted and rows
+    repeated are conditioned alike."""
     if "moments" not in objective.memo:
         objective.memo["moments"] = column_moments(objective.X, objective.row_masses(), objective.n_threads)
     return objective.memo["moments"]

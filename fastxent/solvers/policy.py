@@ -83,7 +83,6 @@ def solve(
     tol=1e-4,
     max_iter=100,
     callback=None,
-    row_weight=None,
     random_state=0,
 ):
     """Run the solver that a name stands for: "auto", one of ours, or one of scikit-learn's. Returns its Result."""
@@ -102,11 +101,11 @@ def solve(
         raise ValueError(
             f"solver {solver!r} knows no penalty_groups; use solver='auto' or 'prox_newton', or penalty_groups=None."
         )
-    arguments = {"tol": tol, "max_iter": max_iter, "callback": callback, "row_weight": row_weight}
+    arguments = {"tol": tol, "max_iter": max_iter, "callback": callback}
     if name in _DRAW:
         arguments["random_state"] = random_state
     with parallel.one_blas_thread:
         moved = centring.moved(objective, reads_columns=name in _READ_COLUMNS)
         if moved is not None:
-            return moved.solve(SOLVERS[name], theta0, **arguments)
+            return moved.solve(objective, SOLVERS[name], theta0, **arguments)
         return SOLVERS[name](objective, theta0, **arguments)

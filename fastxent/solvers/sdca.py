@@ -48,7 +48,7 @@ _SLOW = 0.9  # a pass that leaves more of the gap than this is one that `metric`
 _PATIENCE = 6.0  # passes over which that is measured
 
 
-def solve(objective, theta0, *, tol, max_iter, callback=None, row_weight=None, random_state=0):
+def solve(objective, theta0, *, tol, max_iter, callback=None, random_state=0):
     """Minimise a smooth objective with an L2 penalty over CSR rows.
 
     Parameters
@@ -65,8 +65,6 @@ def solve(objective, theta0, *, tol, max_iter, callback=None, row_weight=None, r
     callback : callable or None
         ``callback(theta, history)`` whenever the objective is evaluated, at least every eighth epoch; return
         True to stop.
-    row_weight : ndarray of shape (n,) or None
-        Passed to ``metric`` when it takes over.
     random_state : int or numpy.random.Generator
         Order of the visits.
 
@@ -86,9 +84,7 @@ def solve(objective, theta0, *, tol, max_iter, callback=None, row_weight=None, r
             f"{objective.l2:.3g} and l1 = {objective.l1:.3g}. Use solver='auto'."
         )
     if is_weak(objective):
-        return metric.solve(
-            objective, theta0, tol=tol, max_iter=max_iter, callback=callback, row_weight=row_weight
-        )
+        return metric.solve(objective, theta0, tol=tol, max_iter=max_iter, callback=callback)
     tol = max(tol, attainable(objective))
     record = Recorder(objective, callback, "sdca")
     ascent = (BinaryAscent if objective.K == 1 else Ascent)(objective, theta0, random_state)
@@ -117,7 +113,7 @@ def solve(objective, theta0, *, tol, max_iter, callback=None, row_weight=None, r
                 reason = f"duality gap {gap:.3g} <= tol = {tol:.3g} times the objective"
                 return record.result(theta, True, reason)
             if epoch < max_iter and _is_slow(gaps):
-                return _hand_over(objective, theta, record, tol, epoch, max_iter, callback, row_weight)
+                return _hand_over(objective, theta, record, tol, epoch, max_iter, callback)
         ascent.anchor_intercept()
     return record.result(theta, False, out_of_iterations(max_iter))
 
@@ -139,7 +135,7 @@ def _is_slow(gaps):
     return gap > earlier_gap * _SLOW ** (passes - earlier_passes)
 
 
-def _hand_over(objective, theta, record, tol, epoch, max_iter, callback, row_weight):
+def _hand_over(objective, theta, record, tol, epoch, max_iter, callback):
     """Go on with ``metric`` after so many epochs; the history, also as the callback sees it, is of both."""
     history = record.history
     history.predecessor, history.solver = history.solver, "metric"
@@ -154,9 +150,7 @@ def _hand_over(objective, theta, record, tol, epoch, max_iter, callback, row_wei
         history["gap"][earlier:-1] = rest["gap"][1:-1]  # known by now
         return callback is not None and callback(theta, history)
 
-    rest = metric.solve(
-        objective, theta, tol=tol, max_iter=max_iter - epoch, callback=go_on, row_weight=row_weight
-    )
+    rest = metric.solve(objective, theta, tol=tol, max_iter=max_iter - epoch, callback=go_on)
     history["gap"][earlier:] = rest.history["gap"][1:]
     rest.history, rest.n_iter = history, history["epoch"][-1]
     if rest.reason == out_of_iterations(max_iter - epoch):

@@ -34,11 +34,11 @@ from .result import (
 )
 
 _SLOWEST = 0.99  # ratio of falls: slower ones are taken for noise
-_HOPELESS = 0.1  # of what is left: less than that all epochs to come would gain, with falls no smaller than this one
+_HOPELESS = 0.1  # of what is left, that all epochs to come would gain with falls as large as this one
 TOO_SHORT = "the steps that the longest row allows are too short to lower the objective"
 
 
-def solve(objective, theta0, *, tol, max_iter, callback=None, row_weight=None, random_state=0):
+def solve(objective, theta0, *, tol, max_iter, callback=None, random_state=0):
     """Minimise an objective with L2 or L1 penalties, or both, from ``theta0``.
 
     Parameters
@@ -51,8 +51,6 @@ def solve(objective, theta0, *, tol, max_iter, callback=None, row_weight=None, r
         Epochs at most; each is three passes over the data.
     callback : callable or None
         ``callback(theta, history)`` after every epoch; return True to stop.
-    row_weight : ndarray of shape (n,) or None
-        Not used.
     random_state : int or numpy.random.Generator
         Order of the rows.
 
@@ -106,8 +104,9 @@ def solve(objective, theta0, *, tol, max_iter, callback=None, row_weight=None, r
                 wanted = 2 * small  # looking costs some passes
             record.gap(gap)
             if looks and gap <= tol * value:
-                reason = f"what the falls to come add up to, and the Newton decrement, are at most {gap:.3g}"
-                return record.result(theta, True, AT_ROUNDING if at_rounding else f"{reason}, for tol = {tol:.3g}")
+                what = "what the falls to come add up to, and the Newton decrement, are at most"
+                reason = AT_ROUNDING if at_rounding else f"{what} {gap:.3g}, for tol = {tol:.3g}"
+                return record.result(theta, True, reason)
             left = max_iter - iteration
             if left > 0 and (at_rounding or (looks and fall * left < _HOPELESS * gap)):
                 return record.result(theta, False, TOO_SHORT)

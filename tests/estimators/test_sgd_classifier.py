@@ -691,7 +691,7 @@ def test_bad_input_is_refused_with_a_reason(data):
     X, y = data
     with pytest.raises(ValueError, match="only one class"):
         SGDClassifier().fit(X, np.zeros(len(y)))
-    with pytest.raises(ValueError, match="eval_set must be a pair .*; got ndarray\\."):
+    with pytest.raises(ValueError, match=r"eval_set must be a pair .*; got ndarray\."):
         SGDClassifier().fit(X, y, eval_set=X)
     with pytest.raises(ValueError, match="float32"):
         SGDClassifier().fit((X * 1e18).astype(np.float32), y)

@@ -21,8 +21,8 @@ NOT_RUN = {
         "passes our get_params() on to a private function of theirs; see test_scores_are_those_of_single_fits"
     ),
     "test_logistic_regression_callback_support_warning": "wants callbacks for one solver; all ours have them",
-    "test_logistic_regression_array_api_compliance": "about arrays other than NumPy's; not supported",
-    "test_logistic_regression_array_api_warm_start": "about arrays other than NumPy's; not supported",
+    "test_logistic_regression_array_api_compliance": "wants other libraries' arrays back; ours gives NumPy's",
+    "test_logistic_regression_array_api_warm_start": "skips itself where those libraries are missing",
     "test_lr_scoring_warns": "wants a warning that the default score will become log loss; ours is that already",
 }
 

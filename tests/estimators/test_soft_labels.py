@@ -68,14 +68,14 @@ def test_uncertain_labels_score_as_labels_drawn_from_them_do_in_the_mean(model, 
     assert_allclose(model.score(X, P), np.mean(P[np.arange(60), model.predict(X)]), rtol=1e-12)
 
 
-@pytest.mark.parametrize("scale", [1e-320, 1e300])
+@pytest.mark.parametrize("scale", [1e-312, 5e307])
 def test_only_ratios_of_weights_matter_to_a_score(scale):
     X, P = problem()
     labels = P.argmax(axis=1)
     weight = np.arange(60) % 3 + 1.0
     model = LogisticRegression().fit(X, P)
     for y in (P, labels):
-        assert_allclose(model.score(X, y, 1e8 * scale * weight), model.score(X, y, weight), rtol=1e-3)
+        assert_allclose(model.score(X, y, scale * weight), model.score(X, y, weight), rtol=1e-9)
         with pytest.raises(ValueError, match="sample_weight is zero for every row"):
             model.score(X, y, 0 * weight)
 
@@ -229,5 +229,5 @@ def test_classes_named_for_soft_labels_keep_their_order():
     model.partial_fit(X, np.array(NAMES)[P.argmax(axis=1)], classes=sorted(NAMES))
     with pytest.raises(ValueError, match="not what it was at the first call"):
         model.partial_fit(X, P, classes=sorted(NAMES))
-    with pytest.raises(ValueError, match="names one twice"):
+    with pytest.raises(ValueError, match="at least 2 classes, each once"):
         in_pieces(P, classes=["low", "mid", "mid"])
