@@ -7,7 +7,6 @@ from numbers import Integral, Real
 import numpy as np
 import scipy.sparse as sp
 from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.utils import compute_class_weight
 from sklearn.utils._param_validation import make_constraint
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
@@ -15,10 +14,12 @@ from sklearn.utils.validation import check_is_fitted
 from .. import sparse, validation
 from ..arrays import as_native, check_finite, check_memory, is_finite, plain_array, shown
 from ..prediction import predict
+from ..scaled import ldexp
 from . import diagnosis, inputs
 from .callbacks import CallbackSupportMixin
 from .inputs import has_columns
 from .soft_labels import class_names, soft_labels
+from .weighting import class_weights, weighted_rows
 
 DTYPES = (np.float64, np.float32)
 OBJECTIVE = "training objective", "objective: mean log loss + penalty (nats)"  # for LossCurveDisplay
@@ -52,8 +53,20 @@ class LinearClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
                 return X
         return inputs.features(self, X, reset=reset, **known)
 
+    def _check_weighted_rows(self, X, y, sample_weight):
+        """The rows that weigh something; and X, targets and classes of all, as by `_check_rows`."""
+        X, target, classes = self._check_input(X, y)
+        rows = weighted_rows(X, target, classes, sample_weight, self.class_weight)
+        refuse_scale(rows.X)
+        return rows, X, target, classes
+
     def _check_rows(self, X, y, classes=None, reset=True):
         """X as the kernels take it, codes or soft labels, and the classes: those given, or all there are."""
+        X, target, classes = self._check_input(X, y, classes, reset)
+        refuse_scale(X)
+        return X, target, classes
+
+    def _check_input(self, X, y, classes=None, reset=True):
         X = self._validated(X, reset=reset, n_rows=validation.count_rows(y))
         if has_columns(y):
             if classes is None:
@@ -78,9 +91,6 @@ class LinearClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
             8 * (X.shape[1] + 1) * len(classes),
             f"coefficients of {X.shape[1]} columns of X and {len(classes)} classes",
         )
-        trouble = diagnosis.unusable_scale(X)
-        if trouble is not None:
-            raise ValueError(trouble)
         return for_kernels(X), target, classes
 
     def _check_held_out(self, X, y, classes, dtype, names=("X", "y")):
@@ -110,16 +120,8 @@ class LinearClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
 
     def _check_class_weight(self, classes, target, sample_weight):
         """Class weights as an array, or None."""
-        if self.class_weight is None:
-            return None
-        if isinstance(self.class_weight, str):
-            count = _weight_by_class(target, sample_weight, len(classes))
-            weights = np.zeros(len(classes))
-            present = count > 0
-            weights[present] = count.sum() / (present.sum() * count[present])
-        else:
-            weights = compute_class_weight(self.class_weight, classes=classes, y=classes)
-        return validation.check_class_weight(weights, len(classes))
+        weights = class_weights(self.class_weight, classes, target, sample_weight)
+        return None if weights is None else ldexp(weights.mantissa, weights.exponent)
 
     def _theta(self, dtype=None):
         """The parameters (d + 1, K) from ``coef_`` and ``intercept_``, which users may have changed: if so, checked.
@@ -320,7 +322,8 @@ def for_kernels(X):
     return np.array(X, order="C")
 
 
-def _weight_by_class(target, sample_weight, n_classes):
-    if target.ndim == 1:
-        return np.bincount(target, weights=sample_weight, minlength=n_classes).astype(np.float64)
-    return target.sum(axis=0, dtype=np.float64) if sample_weight is None else sample_weight @ target
+def refuse_scale(X):
+    """Refuse features whose products leave the range of double precision."""
+    trouble = diagnosis.unusable_scale(X)
+    if trouble is not None:
+        raise ValueError(trouble)

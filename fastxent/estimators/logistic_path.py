@@ -21,7 +21,7 @@ from .. import parallel, solvers, validation
 from ..arrays import check_memory, shown
 from ..solvers import prox_newton
 from .callbacks import asks_to_stop, check_callback
-from .logistic_regression import LogisticRegression, penalise, seed_of, stored
+from .logistic_regression import LogisticRegression, one_over, seed_of, set_penalty, stored, strengths
 
 _NEARLY_ALL = (
     1e-3  # share of L1 by which lambda_max is divided at least, as in glmnet: pure L2 never makes zeros
@@ -158,10 +158,8 @@ def logistic_path(
     check_callback(callback)
     l1_ratio = validation.check_real(l1_ratio, "l1_ratio")
     n_threads = validation.check_n_threads(n_threads)
-    X, target, classes = model._check_rows(X, y)
-    sample_weight = validation.check_sample_weight(sample_weight, X.shape[0], all_zero=False)
-    class_weight = model._check_class_weight(classes, target, sample_weight)
-    objective = model._objective(X, target, len(classes), sample_weight, class_weight, n_threads)
+    rows, X, _, classes = model._check_weighted_rows(X, y, sample_weight)
+    objective = model._objective(rows.X, rows.targets(len(classes)), n_threads)
     alphas = _alphas(objective, Cs, n_alphas, eps, l1_ratio)
     seed = seed_of(random_state)
 
@@ -172,8 +170,8 @@ def logistic_path(
     theta = objective.initial()
     troubles = []
     for i, alpha in enumerate(alphas):
-        C = 1.0 / (alpha * objective.total_weight)
-        penalise(objective, C, l1_ratio)
+        C = one_over(alpha, objective)
+        set_penalty(objective, float(alpha), l1_ratio)
         result = solvers.solve(
             objective,
             theta,
@@ -184,11 +182,11 @@ def logistic_path(
             random_state=seed,
         )
         theta = result.theta
-        validation.check_finite_result(theta, X)
+        validation.check_finite_result(theta, rows.X)
         found = stored(theta, objective, X.dtype)
         coefs[i], intercepts[i] = found[:-1].T, found[-1]
         objectives[i], gaps[i], n_iters[i] = result.value, result.history["gap"][-1], result.n_iter
-        trouble = model._trouble(result, objective, target, sample_weight)
+        trouble = model._trouble(result, objective, rows.target, rows.sample_weight)
         converged[i] = result.converged and trouble is None
         names.append(result.solver)
         if trouble is not None:
@@ -200,7 +198,7 @@ def logistic_path(
             ConvergenceWarning,
             stacklevel=2,
         )
-    Cs = 1.0 / (alphas * objective.total_weight)
+    Cs = one_over(alphas, objective)
     return LogisticPath(
         Cs, alphas, coefs, intercepts, objectives, gaps, n_iters, converged, classes, np.array(names)
     )
@@ -218,7 +216,7 @@ def _alphas(objective, Cs, n_alphas, eps, l1_ratio):
         if Cs.ndim != 1 or Cs.size == 0 or bad.size:
             what = f"Cs[{bad[0]}] is {Cs.ravel()[bad[0]]}" if bad.size else f"got shape {Cs.shape}"
             raise ValueError(f"Cs must be a list of at least one positive, finite number; {what}.")
-        return 1.0 / (np.sort(Cs) * objective.total_weight)
+        return strengths(np.sort(Cs), objective)
     if not isinstance(n_alphas, Integral) or n_alphas < 1:
         raise ValueError(f"n_alphas must be an int of at least 1; got {shown(n_alphas)}.")
     check_memory(

@@ -13,12 +13,17 @@ from sklearn.utils._param_validation import Hidden, Interval, StrOptions
 from .. import solvers, validation
 from ..log import tell
 from ..objective import Objective
+from ..scaled import ldexp
 from ..solvers.centring import offset_of
 from ..solvers.policy import OUR_NAMES, SCIKIT_LEARN_NAMES
 from ..solvers.result import STOPPED_BY_CALLER
+from ..targets import Targets
 from . import compatibility, diagnosis
 from .base import OBJECTIVE, LinearClassifier, restored_on_failure
 from .callbacks import IterationTasks, asks_to_stop, check_callback, context_of
+from .weighting import check_sample_weight
+
+_LEAST, _LARGEST = 1e-300, 1e300  # strengths of a penalty
 
 
 class LogisticRegression(LinearClassifier, LinearClassifierMixin):  # the mixin: for code that asks isinstance
@@ -231,12 +236,9 @@ class LogisticRegression(LinearClassifier, LinearClassifierMixin):  # the mixin:
     def _fit(self, X, y, sample_weight, eval_set, callback):
         C, l1_ratio = compatibility.penalty(self)
         n_threads = validation.check_n_threads(self.n_threads)
-        X, target, classes = self._check_rows(X, y)
+        rows, X, _, classes = self._check_weighted_rows(X, y, sample_weight)
         compatibility.check_n_classes(self.solver, len(classes))
-        n_classes = len(classes)
-        sample_weight = validation.check_sample_weight(sample_weight, X.shape[0], all_zero=False)
-        class_weight = self._check_class_weight(classes, target, sample_weight)
-        objective = self._objective(X, target, n_classes, sample_weight, class_weight, n_threads)
+        objective = self._objective(rows.X, rows.targets(len(classes)), n_threads)
         penalise(objective, C, l1_ratio)
         theta0 = self._start(objective)
         validation_loss = None
@@ -260,7 +262,7 @@ class LogisticRegression(LinearClassifier, LinearClassifierMixin):  # the mixin:
 
         def after_iteration(theta, history):
             for name in ("loss", "grad_norm"):
-                validation.check_finite_result(history[name][-1], X)
+                validation.check_finite_result(history[name][-1], rows.X)
             measured = {}
             if validation_loss is not None:
                 measured["val_loss"] = validation_loss(theta)
@@ -284,7 +286,7 @@ class LogisticRegression(LinearClassifier, LinearClassifierMixin):  # the mixin:
             random_state=seed_of(self.random_state),
         )
         tasks.close()
-        validation.check_finite_result(result.theta, X)
+        validation.check_finite_result(result.theta, rows.X)
 
         vars(self).update(attributes(result.theta))
         self.n_iter_ = np.array([result.n_iter], dtype=np.int32)
@@ -292,32 +294,24 @@ class LogisticRegression(LinearClassifier, LinearClassifierMixin):  # the mixin:
         self.history_ = {name: np.array(values) for name, values in result.history.items()}
         if eval_set is not None:
             self.history_["val_loss"] = np.array(validation_losses)
-        self.converged_ = self._judge(result, objective, target, sample_weight)
+        self.converged_ = self._judge(result, objective, rows.target, rows.sample_weight)
         if context is not None:
             context.call_on_fit_task_end(estimator=self, reconstruction_attributes={}, **data)
         return self
 
     # What comes in ------------------------------------------------------------------------------------
 
-    def _objective(self, X, target, n_classes, sample_weight, class_weight, n_threads):
+    def _objective(self, X, targets, n_threads):
         """The mean loss of the rows, without a penalty yet."""
-        objective = Objective(
+        return Objective(
             X,
-            target,
-            n_classes=n_classes,
-            binary=n_classes == 2,
-            sample_weight=sample_weight,
-            class_weight=class_weight,
+            targets,
+            binary=targets.n_classes == 2,
             fit_intercept=self.fit_intercept,
             penalty_factor=validation.check_penalty_factor(self.penalty_factor, X.shape[1]),
             penalty_groups=self.penalty_groups,
             n_threads=n_threads,
         )
-        if not objective.total_weight > 0:
-            raise ValueError(
-                "The weights of all rows are zero once class_weight is taken in; one must be positive."
-            )
-        return objective
 
     def _start(self, objective):
         """Zeros, or where the last fit ended."""
@@ -331,8 +325,8 @@ class LogisticRegression(LinearClassifier, LinearClassifierMixin):  # the mixin:
     def _held_out_loss(self, rows, n_classes, n_threads, *, sample_weight=None):
         """A function of theta: the mean cross-entropy on rows (features, targets) that were not fitted."""
         X, target = rows
-        sample_weight = validation.check_sample_weight(sample_weight, X.shape[0], all_zero=False)
-        return self._objective(X, target, n_classes, sample_weight, None, n_threads).value
+        sample_weight = check_sample_weight(sample_weight, X.shape[0])
+        return self._objective(X, Targets(target, n_classes, sample_weight), n_threads).value
 
     # What came out ------------------------------------------------------------------------------------
 
@@ -377,11 +371,27 @@ def seed_of(random_state):
 
 def penalise(objective, C, l1_ratio):
     """Give an objective its penalty. C is relative to the sum of losses, the objective is their mean."""
-    strength = 1.0 / (C * objective.total_weight)
+    set_penalty(objective, float(strengths(C, objective)) if np.inf > C else 0.0, l1_ratio)
+
+
+def set_penalty(objective, strength, l1_ratio):
+    """Give an objective the penalty of this strength relative to the mean loss: 1 / (C S)."""
     if objective.penalty_factor is not None and not objective.penalty_factor.any():
         strength = 0.0
     objective.l2 = strength * (1.0 - l1_ratio)
     objective.l1 = strength * l1_ratio
+
+
+def strengths(Cs, objective):
+    """1 / (C S) of finite Cs, which no size of S makes zero or infinite."""
+    return np.clip(one_over(Cs, objective), _LEAST, _LARGEST)
+
+
+def one_over(C, objective):
+    """1 / (C S), though S itself may be no number: from Cs to strengths, and back."""
+    mantissa, exponent = np.frexp(C)
+    with np.errstate(divide="ignore"):
+        return ldexp(1.0 / (mantissa * objective.total_weight), -(exponent + objective.weight_exponent))
 
 
 def stored(theta, objective, dtype):

@@ -20,7 +20,7 @@ from sklearn.base import _fit_context
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import get_scorer, get_scorer_names, make_scorer
 from sklearn.metrics._scorer import _BaseScorer
-from sklearn.model_selection import check_cv
+from sklearn.model_selection import PredefinedSplit, check_cv
 from sklearn.utils import metadata_routing
 from sklearn.utils._param_validation import Hidden, Interval, StrOptions
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
@@ -30,7 +30,9 @@ from .. import parallel, solvers, validation
 from ..arrays import as_native, check_memory, shown
 from ..log import tell
 from ..objective import MIN_PIECE, work
+from ..scaled import floats_of, is_moderate
 from ..solvers.result import STOPPED_BY_CALLER
+from ..targets import Targets
 from . import compatibility
 from .base import LinearClassifier, for_kernels, restored_on_failure
 from .callbacks import asks_to_stop, check_callback
@@ -242,21 +244,21 @@ class LogisticRegressionCV(LogisticRegression):
         legacy = compatibility.legacy_attributes(self)
         Cs = self._check_Cs()
         n_threads = validation.check_n_threads(self.n_threads)
-        X, target, classes = self._check_rows(X, y)
+        rows, X, target, classes = self._check_weighted_rows(X, y, sample_weight)
         compatibility.check_n_classes(self.solver, len(classes))
         if not self._scores_by_loss():
             self._scorer(soft=target.ndim == 2)
-        sample_weight = validation.check_sample_weight(sample_weight, X.shape[0], all_zero=False)
-        class_weight = self._check_class_weight(classes, target, sample_weight)
         split_params, score_params = self._route("fit", sample_weight, params)
         seed = seed_of(self.random_state)
-        labels = classes[target] if target.ndim == 1 else target
-        folds = self._folds(X, target, labels, split_params)
+        folds = self._folds(rows, X, _strata(target, classes), split_params)
+        score_params = _check_method_params(X=X, params=score_params, indices=rows.kept)
+        if "sample_weight" in score_params and not is_moderate(rows.sample_weight):
+            score_params["sample_weight"], _ = floats_of(rows.sample_weight)  # whose sum is a number
 
-        paths = _Paths(self, X, target, classes, sample_weight, class_weight, Cs, shares, n_threads, seed)
-        paths.fit(folds, score_params.get("sample_weight"), callback)
+        paths = _Paths(self, rows, X.dtype, classes, Cs, shares, n_threads, seed)
+        paths.fit(folds, weighted="sample_weight" in score_params, callback=callback)
         if not self._scores_by_loss():
-            paths.score(folds, labels, self._scorer(soft=target.ndim == 2), score_params)
+            paths.score(folds, self._scorer(soft=target.ndim == 2), score_params)
         paths.check_scores()
         paths.warn()
 
@@ -268,13 +270,13 @@ class LogisticRegressionCV(LogisticRegression):
             if self.solver != "liblinear":  # under that name a fit starts from zeros, as in scikit-learn
                 start[: paths.coefs.shape[-1]] = paths.coefs[:, r, c].mean(axis=0, dtype=np.float64).T
             C, l1_ratio = Cs[c], shares[r]
-            objective = self._objective(X, target, len(classes), sample_weight, class_weight, n_threads)
+            objective = self._objective(rows.X, rows.targets(len(classes)), n_threads)
             result = self._solve(objective, start, C, l1_ratio, seed, callback)
             theta = stored(result.theta, objective, X.dtype)
             coef, intercept = theta[:-1].T, theta[-1]
             self.history_ = {name: np.array(values) for name, values in result.history.items()}
             self.solver_ = result.solver
-            self.converged_ = self._judge(result, objective, target, sample_weight)
+            self.converged_ = self._judge(result, objective, rows.target, rows.sample_weight)
         else:
             best = [np.unravel_index(np.argmax(scores.T), scores.T.shape) for scores in paths.scores]
             chosen = [(fold, r, c) for fold, (c, r) in enumerate(best)]
@@ -337,20 +339,28 @@ class LogisticRegressionCV(LogisticRegression):
             return (routed.splitter.split if method == "fit" else {}), routed.scorer.score
         return {}, {} if sample_weight is None else {"sample_weight": sample_weight}
 
-    def _folds(self, X, target, labels, split_params):
-        """Pairs of row numbers (train, test)."""
-        strata = labels if target.ndim == 1 else target.argmax(axis=1)
-        rows = np.arange(X.shape[0])
-        splits = check_cv(self.cv, strata, classifier=True).split(X, strata, **split_params)
+    def _folds(self, rows, X, strata, split_params):
+        """Pairs of row numbers (train, test) among the rows that count."""
+        splitter = check_cv(self.cv, strata, classifier=True)
+        place, kept = np.arange(X.shape[0]), rows.kept
+        if kept is not None and _knows_rows_by_number(self.cv):  # of all that were given
+            place = np.full(X.shape[0], -1)
+            place[kept] = np.arange(len(kept))
+        elif kept is not None:
+            split_params = _check_method_params(X=X, params=split_params, indices=kept)
+            X, strata, place = rows.X, strata[kept], place[: len(kept)]
+        splits = splitter.split(X, strata, **split_params)
         try:
-            folds = [(rows[train], rows[test]) for train, test in splits]
+            parts = [(place[train], place[test]) for train, test in splits]
         except (IndexError, TypeError, ValueError) as error:
             raise ValueError(f"cv gave what are no pairs (train, test) of rows of X: {error}") from error
+        folds = [(train[train >= 0], test[test >= 0]) for train, test in parts]
         for number, fold in enumerate(folds):
             for part, name in zip(fold, ("training", "test"), strict=True):
                 if part.size == 0:
+                    weigh = "" if kept is None else " that weigh something"
                     raise ValueError(
-                        f"cv gave no {name} rows in fold {number}; each fold needs at least one."
+                        f"cv gave no {name} rows{weigh} in fold {number}; each fold needs at least one."
                     )
         if not folds:
             raise ValueError("cv gave no folds; it must give at least one pair (train, test) of row numbers.")
@@ -468,69 +478,60 @@ class _Paths:
         (fold, share, C), as indices, to the text on why that fit did not converge.
     """
 
-    def __init__(self, model, X, target, classes, sample_weight, class_weight, Cs, shares, n_threads, seed):
+    def __init__(self, model, rows, dtype, classes, Cs, shares, n_threads, seed):
         self._model = model
-        self._X = X
-        self._target = target
+        self._rows = rows
+        self._dtype = dtype
         self._classes = classes
-        self._sample_weight = sample_weight
-        self._class_weight = class_weight
         self._Cs = Cs
         self._shares = shares
         self._n_threads = n_threads
         self._seed = seed
 
-    def fit(self, folds, score_weight, callback):
+    def fit(self, folds, *, weighted, callback):
         """Fit, and score by log loss where that is the score asked for."""
         K = 1 if len(self._classes) == 2 else len(self._classes)
         shape = (len(folds), len(self._shares), len(self._Cs))
-        self.coefs = np.empty((*shape, K, self._X.shape[1] + self._model.fit_intercept), self._X.dtype)
+        self.coefs = np.empty((*shape, K, self._rows.X.shape[1] + self._model.fit_intercept), self._dtype)
         self.scores = np.full(shape, np.nan)
         self.n_iter = np.zeros(shape, dtype=np.int32)
         self.solvers = np.empty(shape, dtype=object)
         self.converged = np.zeros(shape, dtype=bool)
         self.troubles = {}
         inside = (
-            callback is not None or work(self._X, K) >= _LARGE
+            callback is not None or work(self._rows.X, K) >= _LARGE
         )  # a callback is called by the caller's thread
         outer, inner = (1, self._n_threads) if inside else (self._n_threads, 1)
 
         def task(i):
             fold, share = divmod(i, len(self._shares))
-            self._fit_one(fold, share, *folds[fold], score_weight, callback, inner)
+            self._fit_one(fold, share, *folds[fold], weighted, callback, inner)
 
         with parallel.one_blas_thread:
             parallel.run(task, shape[0] * shape[1], outer)
 
-    def _fit_one(self, fold, share, train, test, score_weight, callback, n_threads):
-        """One path, from the strongest penalty to the weakest."""
+    def _fit_one(self, fold, share, train, test, weighted, callback, n_threads):
+        """One path, from the strongest penalty to the weakest. weighted: whether scores are."""
         model, n_classes = self._model, len(self._classes)
-        X, target, weight = self._rows(train)
-
-        def objective_of(X, target, sample_weight, class_weight, rows):
-            try:
-                return model._objective(X, target, n_classes, sample_weight, class_weight, n_threads)
-            except ValueError as error:
-                raise ValueError(f"In the {rows} rows of fold {fold}: {error}") from None
-
-        objective = objective_of(X, target, weight, self._class_weight, "training")
+        training = self._rows.take(train)
+        objective = model._objective(for_kernels(training.X), training.targets(n_classes), n_threads)
         held_out = None
         if model._scores_by_loss():
-            X_test, target_test, _ = self._rows(test)
-            weight_test = None if score_weight is None else score_weight[test]
-            held_out = objective_of(X_test, target_test, weight_test, None, "test")
+            rows = self._rows.take(test)
+            targets = Targets(rows.target, n_classes, rows.sample_weight if weighted else None)
+            held_out = model._objective(for_kernels(rows.X), targets, n_threads)
         theta = objective.initial()
         for c in np.argsort(self._Cs, kind="stable"):
             at = (fold, share, int(c))
             C, l1_ratio = self._Cs[c], self._shares[share]
             result = model._solve(objective, theta, C, l1_ratio, self._seed, callback, fold)
             theta = result.theta
-            rounded = stored(theta, objective, X.dtype)
+            rounded = stored(theta, objective, self._dtype)
             self.coefs[at] = rounded[: self.coefs.shape[-1]].T
             self.n_iter[at], self.solvers[at] = result.n_iter, result.solver
             if held_out is not None:
                 self.scores[at] = -held_out.value(rounded)
-            trouble = model._trouble(result, objective, target, weight)
+            trouble = model._trouble(result, objective, training.target, training.sample_weight)
             self.converged[at] = result.converged and trouble is None
             if trouble is not None:
                 self.troubles[at] = trouble
@@ -540,11 +541,7 @@ class _Paths:
                 f"{self.n_iter[fold, share].sum()} iterations of {_listed(self.solvers[fold, share])}"
             )
 
-    def _rows(self, rows):
-        weight = None if self._sample_weight is None else self._sample_weight[rows]
-        return for_kernels(self._X[rows]), self._target[rows], weight
-
-    def score(self, folds, labels, scorer, score_params):
+    def score(self, folds, scorer, score_params):
         """Score by a scorer of scikit-learn's or a person's own."""
         scorer = _knowing_classes(scorer, self._classes)
         fitted = LogisticRegression(
@@ -553,11 +550,11 @@ class _Paths:
             n_threads=self._model.n_threads,
         )
         fitted.classes_ = self._classes
-        fitted.n_features_in_ = self._X.shape[1]
-        d = self._X.shape[1]
+        fitted.n_features_in_ = d = self._rows.X.shape[1]
         for fold, (_, test) in enumerate(folds):
-            X, y = for_kernels(self._X[test]), labels[test]
-            params = _check_method_params(X=self._X, params=score_params, indices=test)
+            rows = self._rows.take(test)
+            X, y = for_kernels(rows.X), _labels(rows.target, self._classes)
+            params = _check_method_params(X=self._rows.X, params=score_params, indices=test)
             for share, c in np.ndindex(self.scores.shape[1:]):
                 coefs = self.coefs[fold, share, c]
                 fitted.C, fitted.l1_ratio = self._Cs[c], self._shares[share]
@@ -588,6 +585,27 @@ class _Paths:
             ConvergenceWarning,
             stacklevel=compatibility.CALLER,
         )
+
+
+def _labels(target, classes):
+    """What was given as y, of some rows: labels, or soft labels."""
+    return classes[target] if target.ndim == 1 else target
+
+
+def _strata(target, classes):
+    """What folds are stratified by."""
+    return classes[target] if target.ndim == 1 else target.argmax(axis=1)
+
+
+def _knows_rows_by_number(cv):
+    """Whether folds are of rows by their numbers in X, as a list of pairs is, instead of made for the rows it is shown.
+
+    Nobody knows of other people's splitters; those of scikit-learn make folds, but for one.
+    """
+    if cv is None or isinstance(cv, Integral):
+        return False
+    made = type(cv).__module__.startswith("sklearn.model_selection") and hasattr(cv, "split")
+    return not made or isinstance(cv, PredefinedSplit)
 
 
 def _listed(names):

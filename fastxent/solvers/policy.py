@@ -69,8 +69,8 @@ def _suits_dual_ascent(objective):
     if not objective.is_sparse or objective.local is None or objective.cost <= _SMALL:
         return False
     n, d = objective.n_rows, objective.n_features
-    numbers = n * objective.K * objective.dtype.itemsize
-    return objective.penalty.curves_everywhere and n <= _ROWS_PER_COLUMN * d and numbers <= _DUAL_MEMORY
+    fits = n <= _ROWS_PER_COLUMN * d and n * objective.K * objective.dtype.itemsize <= _DUAL_MEMORY
+    return fits and not sdca.is_weak(objective)
 
 
 def solve(

@@ -36,11 +36,14 @@ Penalty factors are a change of variables: x_ij / sqrt(f_j) and sqrt(f_j) W_j ha
 penalty.
 """
 
+import numpy as np
+
 from .. import metric
 from ..result import STOPPED_BY_CALLER, Recorder, attainable, out_of_iterations
 from .ascent import HOPEFUL, Ascent, BinaryAscent
 
 _EPOCHS_BETWEEN_CHECKS = 8
+_WEAK = 1e-7  # n l2 over the rows' mean square; at a hundredth of it, ascent ends above where it began
 _SLOW = 0.9  # a pass that leaves more of the gap than this is one that `metric` does better
 _PATIENCE = 6.0  # passes over which that is measured
 
@@ -51,7 +54,8 @@ def solve(objective, theta0, *, tol, max_iter, callback=None, random_state=0):
     Parameters
     ----------
     objective : Objective
-        Over a CSR matrix, with ``l2 > 0`` and ``l1 == 0``. With a feature that has no penalty, ``metric`` does it.
+        Over a CSR matrix, with ``l2 > 0`` and ``l1 == 0``. With a feature that has no penalty, or next to none (see
+        `is_weak`), ``metric`` does it.
     theta0 : ndarray of shape (d + 1, K)
         Its probabilities are the first alpha, if the weights that follow from them lie lower than zero.
     tol : float
@@ -80,7 +84,7 @@ def solve(objective, theta0, *, tol, max_iter, callback=None, random_state=0):
             f"solver 'sdca' needs a sparse X, an L2 penalty and no L1 penalty; here X is {kind}, l2 = "
             f"{penalty.l2:.3g} and l1 = {penalty.l1:.3g}. Use solver='auto'."
         )
-    if not penalty.curves_everywhere:
+    if is_weak(objective):
         return metric.solve(objective, theta0, tol=tol, max_iter=max_iter, callback=callback)
     tol = max(tol, attainable(objective))
     record = Recorder(objective, callback, "sdca")
@@ -113,6 +117,13 @@ def solve(objective, theta0, *, tol, max_iter, callback=None, random_state=0):
                 return _hand_over(objective, theta, record, tol, epoch, max_iter, callback)
         ascent.anchor_intercept()
     return record.result(theta, False, out_of_iterations(max_iter))
+
+
+def is_weak(objective):
+    """Whether the L2 penalty of some feature is so weak, beside the rows' squares, that the dual hardly ascends."""
+    data, n = objective.local.X.data, objective.n_rows
+    square = float(np.einsum("i,i->", data, data, dtype=np.float64)) / n
+    return not float(objective.penalty.l2_of(objective.n_features).min()) * n > _WEAK * square
 
 
 def _is_slow(gaps):
