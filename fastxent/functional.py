@@ -499,7 +499,9 @@ def _rowwise(logits, out, kind, n_threads):
         shape = shape[:-1]
     result = _result(out, shape, rows.dtype)
     rows = _apart(rows, result)
-    logit_rows.softmax_rows(rows, result.reshape(rows.shape[: 1 if kind == "logsumexp" else 2]), kind, n_threads)
+    logit_rows.softmax_rows(
+        rows, result.reshape(rows.shape[: 1 if kind == "logsumexp" else 2]), kind, n_threads
+    )
     return out if out is not None else result[()]
 
 

@@ -4,10 +4,11 @@ import numpy as np
 import scipy.sparse as sp
 
 from .. import validation
-from ..moments import column_moments, without_spread
+from ..data.moments import column_moments, without_spread
+from ..data.targets import Targets
 from ..objective import Objective
 from ..solvers.result import NO_DESCENT, out_of_iterations
-from ..solvers.sgd import TOO_SHORT
+from ..solvers.svrg import TOO_SHORT
 
 _UNEVEN, _FAR = 100.0, 10.0
 
@@ -61,7 +62,8 @@ def _lost_digits(X):
 
 def _far_column(X, deviations):
     """What to say of the column that is farthest from zero, if it is so many of its deviations or more."""
-    mean, deviation = column_moments(X)
+    found = column_moments(X)
+    mean, deviation = found.mean, found.deviation
     spread = np.where(without_spread(mean, deviation, X.dtype), np.inf, deviation)
     distance = np.abs(mean) / spread
     worst = int(np.argmax(distance))
@@ -93,19 +95,14 @@ def _uneven_columns(X):
     )
 
 
-def is_separated(theta, X, codes, n_classes, sample_weight, *, fit_intercept, n_threads):
-    """Whether ``theta`` gives every row of positive weight its own label with a probability above one half.
+def is_separated(theta, X, codes, n_classes, **how):
+    """Whether ``theta`` gives every row its own label with a probability above one half.
 
     A loss below log 2 is just that. Then larger multiples of theta have ever smaller losses: without a
     penalty there is no minimum.
     """
-    plain = Objective(
-        X, codes, n_classes=n_classes, binary=n_classes == 2, fit_intercept=fit_intercept, n_threads=n_threads
-    )
-    losses = plain.row_losses(theta)
-    if sample_weight is not None:
-        losses = losses[sample_weight > 0]
-    return bool((losses < np.log(2.0)).all())
+    plain = Objective.over(X, Targets(codes, n_classes), theta.shape[1], **how)
+    return bool((plain.row_losses(theta) < np.log(2.0)).all())
 
 
 def separable(theta):

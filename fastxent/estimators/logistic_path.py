@@ -19,9 +19,9 @@ from sklearn.exceptions import ConvergenceWarning
 
 from .. import parallel, solvers, validation
 from ..arrays import check_memory, shown
-from ..solvers import prox_newton
+from ..solvers.coordinate import prox_newton
 from .callbacks import asks_to_stop, check_callback
-from .logistic_regression import LogisticRegression, one_over, seed_of, set_penalty, stored, strengths
+from .logistic_regression import LogisticRegression, one_over, seed_of, stored, strengths, with_strength
 
 _NEARLY_ALL = (
     1e-3  # share of L1 by which lambda_max is divided at least, as in glmnet: pure L2 never makes zeros
@@ -171,7 +171,7 @@ def logistic_path(
     troubles = []
     for i, alpha in enumerate(alphas):
         C = one_over(alpha, objective)
-        set_penalty(objective, float(alpha), l1_ratio)
+        objective = with_strength(objective, float(alpha), l1_ratio)
         result = solvers.solve(
             objective,
             theta,
@@ -186,7 +186,7 @@ def logistic_path(
         found = stored(theta, objective, X.dtype)
         coefs[i], intercepts[i] = found[:-1].T, found[-1]
         objectives[i], gaps[i], n_iters[i] = result.value, result.history["gap"][-1], result.n_iter
-        trouble = model._trouble(result, objective, rows.target, rows.sample_weight)
+        trouble = model._trouble(result, objective, rows)
         converged[i] = result.converged and trouble is None
         names.append(result.solver)
         if trouble is not None:

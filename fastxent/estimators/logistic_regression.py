@@ -1,6 +1,7 @@
 """Logistic regression, binary and multinomial, as scikit-learn's class of the same name."""
 
 import warnings
+from dataclasses import replace
 from numbers import Integral, Real
 
 import numpy as np
@@ -11,13 +12,14 @@ from sklearn.utils import metadata_routing
 from sklearn.utils._param_validation import Hidden, Interval, StrOptions
 
 from .. import solvers, validation
+from ..data.scaled import ldexp
+from ..data.targets import Targets
 from ..log import tell
 from ..objective import Objective
-from ..scaled import ldexp
+from ..penalty import Penalty
 from ..solvers.centring import offset_of
 from ..solvers.policy import OUR_NAMES, SCIKIT_LEARN_NAMES
 from ..solvers.result import STOPPED_BY_CALLER
-from ..targets import Targets
 from . import compatibility, diagnosis
 from .base import OBJECTIVE, LinearClassifier, restored_on_failure
 from .callbacks import IterationTasks, asks_to_stop, check_callback, context_of
@@ -239,7 +241,7 @@ class LogisticRegression(LinearClassifier, LinearClassifierMixin):  # the mixin:
         rows, X, _, classes = self._check_weighted_rows(X, y, sample_weight)
         compatibility.check_n_classes(self.solver, len(classes))
         objective = self._objective(rows.X, rows.targets(len(classes)), n_threads)
-        penalise(objective, C, l1_ratio)
+        objective = penalised(objective, C, l1_ratio)
         theta0 = self._start(objective)
         validation_loss = None
         if eval_set is not None:
@@ -294,7 +296,7 @@ class LogisticRegression(LinearClassifier, LinearClassifierMixin):  # the mixin:
         self.history_ = {name: np.array(values) for name, values in result.history.items()}
         if eval_set is not None:
             self.history_["val_loss"] = np.array(validation_losses)
-        self.converged_ = self._judge(result, objective, rows.target, rows.sample_weight)
+        self.converged_ = self._judge(result, objective, rows)
         if context is not None:
             context.call_on_fit_task_end(estimator=self, reconstruction_attributes={}, **data)
         return self
@@ -303,13 +305,13 @@ class LogisticRegression(LinearClassifier, LinearClassifierMixin):  # the mixin:
 
     def _objective(self, X, targets, n_threads):
         """The mean loss of the rows, without a penalty yet."""
-        return Objective(
+        factors = validation.check_penalty_factor(self.penalty_factor, X.shape[1])
+        return Objective.over(
             X,
             targets,
-            binary=targets.n_classes == 2,
+            1 if targets.n_classes == 2 else targets.n_classes,
+            penalty=Penalty(factors=factors, groups=self.penalty_groups),
             fit_intercept=self.fit_intercept,
-            penalty_factor=validation.check_penalty_factor(self.penalty_factor, X.shape[1]),
-            penalty_groups=self.penalty_groups,
             n_threads=n_threads,
         )
 
@@ -330,23 +332,24 @@ class LogisticRegression(LinearClassifier, LinearClassifierMixin):  # the mixin:
 
     # What came out ------------------------------------------------------------------------------------
 
-    def _judge(self, result, objective, target, sample_weight):
+    def _judge(self, result, objective, rows):
         """Whether the fit converged; warns if it did not."""
-        trouble = self._trouble(result, objective, target, sample_weight)
+        trouble = self._trouble(result, objective, rows)
         if trouble is not None:
             warnings.warn(trouble, ConvergenceWarning, stacklevel=compatibility.CALLER)
         return result.converged and trouble is None
 
-    def _trouble(self, result, objective, target, sample_weight):
+    def _trouble(self, result, objective, rows):
         """Why the fit did not converge, in words; None if it did, or was asked to stop."""
-        X = objective.X
-        if objective.l1 == objective.l2 == 0.0 and target.ndim == 1:
+        if objective.penalty.l1 == objective.penalty.l2 == 0.0 and rows.target.ndim == 1:
             how = {"fit_intercept": self.fit_intercept, "n_threads": objective.n_threads}
-            if diagnosis.is_separated(result.theta, X, target, objective.n_classes, sample_weight, **how):
+            if diagnosis.is_separated(result.theta, rows.X, rows.target, objective.n_classes, **how):
                 return diagnosis.separable(result.theta)
         if result.converged or result.reason == STOPPED_BY_CALLER:
             return None
-        return diagnosis.not_converged(result, X, solver=self.solver, tol=self.tol, max_iter=self.max_iter)
+        return diagnosis.not_converged(
+            result, rows.X, solver=self.solver, tol=self.tol, max_iter=self.max_iter
+        )
 
     def _history_quantities(self):
         """What entries of ``history_`` measure, where it is not what their names say everywhere."""
@@ -369,17 +372,18 @@ def seed_of(random_state):
     return int(random_state.randint(np.iinfo(np.int32).max))
 
 
-def penalise(objective, C, l1_ratio):
-    """Give an objective its penalty. C is relative to the sum of losses, the objective is their mean."""
-    set_penalty(objective, float(strengths(C, objective)) if np.inf > C else 0.0, l1_ratio)
+def penalised(objective, C, l1_ratio):
+    """The objective with the penalty of C, which is relative to the sum of losses; the objective is their mean."""
+    return with_strength(objective, float(strengths(C, objective)) if np.inf > C else 0.0, l1_ratio)
 
 
-def set_penalty(objective, strength, l1_ratio):
-    """Give an objective the penalty of this strength relative to the mean loss: 1 / (C S)."""
-    if objective.penalty_factor is not None and not objective.penalty_factor.any():
+def with_strength(objective, strength, l1_ratio):
+    """The objective with a penalty of this strength relative to the mean loss: 1 / (C S)."""
+    factors = objective.penalty.factors
+    if factors is not None and not factors.any():
         strength = 0.0
-    objective.l2 = strength * (1.0 - l1_ratio)
-    objective.l1 = strength * l1_ratio
+    penalty = replace(objective.penalty, l2=strength * (1.0 - l1_ratio), l1=strength * l1_ratio)
+    return objective.with_penalty(penalty)
 
 
 def strengths(Cs, objective):
@@ -400,25 +404,9 @@ def stored(theta, objective, dtype):
     Where a column is far from zero, rounding its coefficients moves the logits of all rows alike, by more than what the
     column has to say in single precision. The intercept makes up for it, as far as it can.
     """
-    theta = centred(theta, objective)
+    theta = objective.penalty.centred(theta)
     rounded = theta.astype(dtype)
     offset = offset_of(objective)
     if offset is not None:
         rounded[-1] = theta[-1] + offset @ (theta[:-1] - rounded[:-1])
     return rounded
-
-
-def centred(theta, objective):
-    """Of the parameters with the same probabilities, those whose sum over classes is zero.
-
-    A softmax does not change when all classes gain the same column. L2 has its least norm at sum zero; L1 has
-    not, so there only the intercept moves, and what has no penalty.
-    """
-    if objective.K == 1:
-        return theta
-    if objective.l1 == 0:
-        return theta - theta.mean(axis=1, keepdims=True)
-    theta = theta.copy()
-    rows = np.append(objective.feature_l1 == 0, True)
-    theta[rows] -= theta[rows].mean(axis=1, keepdims=True)
-    return theta

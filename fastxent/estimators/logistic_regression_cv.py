@@ -28,21 +28,21 @@ from sklearn.utils.validation import _check_method_params, check_is_fitted
 
 from .. import parallel, solvers, validation
 from ..arrays import as_native, check_memory, shown
+from ..data.ranges import MIN_RANGE, cost
+from ..data.scaled import floats_of, is_moderate
+from ..data.targets import Targets
 from ..log import tell
-from ..objective import MIN_PIECE, work
-from ..scaled import floats_of, is_moderate
 from ..solvers.result import STOPPED_BY_CALLER
-from ..targets import Targets
 from . import compatibility
 from .base import LinearClassifier, for_kernels, restored_on_failure
 from .callbacks import asks_to_stop, check_callback
 from .inputs import has_columns
-from .logistic_regression import LogisticRegression, penalise, seed_of, stored
+from .logistic_regression import LogisticRegression, penalised, seed_of, stored
 
 LOG_LOSS = "neg_log_loss"
 
-# Work of one evaluation (see objective.work), some milliseconds, from which on it is itself divided among the threads.
-_LARGE = 8 * MIN_PIECE
+# Work of one evaluation (see data.ranges.cost), some milliseconds, from which on it is itself divided among the threads.
+_LARGE = 8 * MIN_RANGE
 
 
 class LogisticRegressionCV(LogisticRegression):
@@ -276,7 +276,7 @@ class LogisticRegressionCV(LogisticRegression):
             coef, intercept = theta[:-1].T, theta[-1]
             self.history_ = {name: np.array(values) for name, values in result.history.items()}
             self.solver_ = result.solver
-            self.converged_ = self._judge(result, objective, rows.target, rows.sample_weight)
+            self.converged_ = self._judge(result, objective, rows)
         else:
             best = [np.unravel_index(np.argmax(scores.T), scores.T.shape) for scores in paths.scores]
             chosen = [(fold, r, c) for fold, (c, r) in enumerate(best)]
@@ -375,11 +375,11 @@ class LogisticRegressionCV(LogisticRegression):
         there would make neighbours on the path one and the same, so the largest gradient entry has to fall to a
         tenth of what it is.
         """
-        penalise(objective, C, l1_ratio)
+        objective = penalised(objective, C, l1_ratio)
 
         def after_iteration(theta, history):
             latest = np.array([history["loss"][-1], history["grad_norm"][-1]])
-            validation.check_finite_result(latest, objective.X)
+            validation.check_finite_result(latest, objective.local.X)
             return asks_to_stop(callback, history, fold=fold, C=float(C), l1_ratio=float(l1_ratio))
 
         def solve(tol):
@@ -397,7 +397,7 @@ class LogisticRegressionCV(LogisticRegression):
         if result.converged and result.n_iter == 0 and result.grad_norm > 0:
             nearer = solve(0.1 * result.grad_norm)
             result = nearer if nearer.converged or nearer.reason == STOPPED_BY_CALLER else result
-        validation.check_finite_result(result.theta, objective.X)
+        validation.check_finite_result(result.theta, objective.local.X)
         return result
 
     # What comes out -----------------------------------------------------------------------------------
@@ -499,7 +499,7 @@ class _Paths:
         self.converged = np.zeros(shape, dtype=bool)
         self.troubles = {}
         inside = (
-            callback is not None or work(self._rows.X, K) >= _LARGE
+            callback is not None or cost(self._rows.X, K) >= _LARGE
         )  # a callback is called by the caller's thread
         outer, inner = (1, self._n_threads) if inside else (self._n_threads, 1)
 
@@ -531,7 +531,7 @@ class _Paths:
             self.n_iter[at], self.solvers[at] = result.n_iter, result.solver
             if held_out is not None:
                 self.scores[at] = -held_out.value(rounded)
-            trouble = model._trouble(result, objective, training.target, training.sample_weight)
+            trouble = model._trouble(result, objective, training)
             self.converged[at] = result.converged and trouble is None
             if trouble is not None:
                 self.troubles[at] = trouble

@@ -11,10 +11,10 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
 
 from .. import validation
-from ..data.targets import Targets
-from ..objective import Objective
 from ..data.rows import without_duplicates
 from ..data.scaled import floats_of, smallest
+from ..data.targets import Targets
+from ..objective import Objective
 from .base import OBJECTIVE, LinearClassifier, for_kernels, restored_on_failure
 from .callbacks import IterationTasks, check_callback, context_of
 from .continuation import has_been_scored, recalled, remembered

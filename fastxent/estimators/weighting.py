@@ -11,8 +11,8 @@ import numpy as np
 from sklearn.utils import compute_class_weight
 
 from .. import validation
-from ..scaled import Scaled, is_moderate
-from ..targets import Targets
+from ..data.scaled import Scaled, is_moderate
+from ..data.targets import Targets
 
 
 class WeightedRows(NamedTuple):

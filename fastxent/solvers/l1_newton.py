@@ -27,9 +27,9 @@ bounded where more weights are free than the rows can determine, and fades as th
 import numpy as np
 
 from ..penalty import least_subgradient, shrink
-from .scaling import Rescaled
 from .newton_cg import line_search, newton_direction
 from .result import AT_ROUNDING, NO_DESCENT, STOPPED_BY_CALLER, Recorder, out_of_iterations, small_gradient
+from .scaling import Rescaled
 
 _MAX_DOUBLINGS = 60
 _MAX_BENDS = 20

@@ -19,8 +19,8 @@ further.
 import numpy as np
 from scipy.optimize import minimize
 
-from .scaling import Rescaled
 from .result import AT_ROUNDING, NO_DESCENT, STOPPED_BY_CALLER, Recorder, out_of_iterations, small_gradient
+from .scaling import Rescaled
 
 FLAT = "the objective no longer falls in double precision"
 _RELATIVE_FALL = 64 * np.finfo(np.float64).eps

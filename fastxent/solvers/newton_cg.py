@@ -18,8 +18,8 @@ alone: stopping, and starting again from where it stopped, changes nothing.
 
 import numpy as np
 
-from .scaling import Rescaled
 from .result import AT_ROUNDING, NO_DESCENT, STOPPED_BY_CALLER, Recorder, out_of_iterations, small_gradient
+from .scaling import Rescaled
 
 _MAX_CG_STEPS = 500
 _MAX_HALVINGS = 40

@@ -3,8 +3,8 @@
 import numpy as np
 import scipy.sparse as sp
 
-from objectives import objective_of
 from fastxent.solvers import newton_cg
+from objectives import objective_of
 
 STORAGES = ("dense", "csr32", "csr64")
 OPTIONS = {

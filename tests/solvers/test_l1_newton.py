@@ -118,7 +118,11 @@ def test_penalty_factors(n_classes):
     result = l1_newton.solve(objective, np.zeros(objective.shape), tol=1e-9, max_iter=300)
     assert result.converged, result.reason
     _, grad = objective.value_and_grad(result.theta)
-    W, G, l1 = result.theta[:-1], grad[:-1], np.broadcast_to(objective.penalty.l1_of(objective.n_features)[:, None], grad[:-1].shape)
+    W, G, l1 = (
+        result.theta[:-1],
+        grad[:-1],
+        np.broadcast_to(objective.penalty.l1_of(objective.n_features)[:, None], grad[:-1].shape),
+    )
     assert_allclose(G[W != 0], -(l1 * np.sign(W))[W != 0], atol=1.1e-9)
     assert (np.abs(G[W == 0]) <= l1[W == 0] + 1.1e-9).all()
     assert W[factor == 0].all() and not W.all()

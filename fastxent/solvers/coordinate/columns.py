@@ -24,7 +24,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ... import kernels
-from ...data.ranges import Ranges, cost
+from ...data.ranges import Ranges
 from ...data.targets import log_odds
 from ...loss import Part
 

@@ -7,9 +7,9 @@ from numpy.testing import assert_allclose, assert_array_equal
 from options import OPTIONS, objective
 
 from fastxent import kernels
-from objectives import objective_of
 from fastxent.solvers import l1_newton
 from fastxent.solvers.coordinate import columns, prox_newton
+from objectives import objective_of
 
 
 def rows(dtype=np.float64, index=np.int32, n=60, d=25):

@@ -5,9 +5,9 @@ import pytest
 from options import OPTIONS, STORAGES, objective
 from sklearn.datasets import load_breast_cancer, load_wine
 
-from objectives import objective_of
 from fastxent.solvers import l1_newton
 from fastxent.solvers.coordinate import prox_newton
+from objectives import objective_of
 
 
 def penalty(problem, W):
@@ -37,7 +37,10 @@ def proximal_gradient(problem, steps):
     theta = before = problem.initial()
     l1 = problem.penalty.l1_of(problem.n_features)[:, None]
     mass = problem.local.targets.masses / problem.total_weight
-    bound = 0.5 * float(mass @ (np.square(problem.local.X).sum(axis=1) + 1)) + problem.penalty.l2_of(problem.n_features).max()
+    bound = (
+        0.5 * float(mass @ (np.square(problem.local.X).sum(axis=1) + 1))
+        + problem.penalty.l2_of(problem.n_features).max()
+    )
     momentum, value = 1.0, np.inf
     for _ in range(steps):
         following = (1 + np.sqrt(1 + 4 * momentum**2)) / 2
@@ -235,7 +238,9 @@ def test_of_many_columns_a_sample_has_those_that_matter(samples, monkeypatch, gr
 
     def noted(part, chosen):
         narrow.append(with_features(part, chosen))
-        np.testing.assert_array_equal(narrow[-1].penalty.l1_of(narrow[-1].n_features), part.penalty.l1_of(part.n_features)[chosen])
+        np.testing.assert_array_equal(
+            narrow[-1].penalty.l1_of(narrow[-1].n_features), part.penalty.l1_of(part.n_features)[chosen]
+        )
         return narrow[-1]
 
     monkeypatch.setattr(prox_newton, "_with_features", noted)

@@ -7,11 +7,11 @@ from dual_bound import distributions, dual_bound
 from options import OPTIONS, least, objective
 
 from fastxent import kernels
-from objectives import objective_of
 from fastxent.solvers import metric
 from fastxent.solvers.dual import ascent as dual_ascent
 from fastxent.solvers.dual import sdca
 from fastxent.solvers.dual.ascent import Ascent, BinaryAscent
+from objectives import objective_of
 from solvers_problems import make_objective
 
 # A feature without a penalty has no dual to ascend: there `metric` takes over.
@@ -114,7 +114,9 @@ def test_rows_too_large_for_single_precision_stay_in_double(monkeypatch):
     monkeypatch.setattr(dual_ascent, "_LARGE", 0)
     problem = objective(3, storage="csr32", l2=1e-3)
     for factor, exact in ((1.0, True), (1e13, False)):
-        scaled = objective_of(problem.local.X * factor, problem.local.targets.target, n_classes=3, binary=False, l2=1e-3)
+        scaled = objective_of(
+            problem.local.X * factor, problem.local.targets.target, n_classes=3, binary=False, l2=1e-3
+        )
         assert (Ascent(scaled, scaled.initial())._exact is not None) == exact
 
 
@@ -316,7 +318,9 @@ def test_an_evaluation_is_the_objective_and_the_bound(options, storage, K):
 def test_a_class_that_no_row_has():
     problem = objective(3, storage="csr32", l2=0.1)
     codes = problem.local.targets.target % 2
-    absent, present = (objective_of(problem.local.X, codes, n_classes=K, binary=False, l2=0.1) for K in (3, 2))
+    absent, present = (
+        objective_of(problem.local.X, codes, n_classes=K, binary=False, l2=0.1) for K in (3, 2)
+    )
     result = sdca.solve(absent, absent.initial(), tol=1e-5, max_iter=300)
     assert result.converged
     # Its probability goes to nothing as its intercept goes to minus infinity.

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
+from fastxent.data.ranges import Ranges
 from fastxent.solvers.metric import memory as module
 from fastxent.solvers.metric.memory import Pairs
-from fastxent.data.ranges import Ranges
 
 SHAPE = (6, 3)
 

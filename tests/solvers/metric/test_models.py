@@ -5,10 +5,10 @@ import pytest
 from numpy.testing import assert_allclose
 from options import OPTIONS, STORAGES, objective
 
-from fastxent.solvers.scaling import Rescaled
 from fastxent.solvers.metric.exact import Exact
 from fastxent.solvers.metric.models import Diagonal
 from fastxent.solvers.metric.sampled import Sampled
+from fastxent.solvers.scaling import Rescaled
 
 
 @pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)

@@ -5,9 +5,9 @@ import pytest
 from options import OPTIONS, STORAGES, least, objective
 from sklearn.datasets import load_breast_cancer, load_wine
 
-from objectives import objective_of
 from fastxent.solvers import metric
 from fastxent.solvers.metric import MODELS
+from objectives import objective_of
 
 
 @pytest.mark.parametrize("kind", MODELS)
