@@ -280,7 +280,9 @@ class Part:
         return curvature * self.scaled_squares(mean, width), curvature, self.targets.masses * scale
 
     def take(self, rows, share=None):
-        """Return the part of some of the rows, their weights multiplied by `share`."""
+        """Return the part of some of the rows, their weights multiplied by `share`; None if there are none."""
+        if len(rows) == 0:
+            return None
         return self.replaced(self.X[rows], self.targets.take(rows, share))
 
     def of_features(self, chosen):

@@ -242,7 +242,8 @@ class Objective:
             (chosen[a:b] - start, None if shares is None else shares[a:b])
             for a, b, start in zip(bounds[:-1], bounds[1:], starts[:-1], strict=True)
         ]
-        part = Part.joined(list(self._engine.each("take", by_part=by_part)))
+        taken = self._engine.each("take", by_part=by_part)
+        part = Part.joined([part for part in taken if part is not None])
         return Objective(Local([part]), self.penalty)
 
     def over_part(self, part):

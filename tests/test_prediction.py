@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from fastxent import objective, prediction
+from fastxent.data import rows as data_rows
+from fastxent import prediction
 from fastxent.prediction import predict
+from objectives import objective_of
 from oracle import error_in_roundoffs, exact_row, unit_roundoff
 from problems import DTYPES, STORAGES, Expected, assert_close, features, storages, theta_of
 
@@ -20,7 +22,7 @@ OUTPUTS = ("logits", "proba", "log_proba")
 @pytest.fixture
 def many_pieces(monkeypatch):
     """Pieces as small as a block."""
-    monkeypatch.setattr(prediction, "MIN_PIECE", 1)
+    monkeypatch.setattr(data_rows, "MIN_RANGE", 1)
 
 
 @functools.cache
@@ -152,7 +154,7 @@ def test_prediction_and_objective_see_the_same_logits():
     for K in (1, 5, 40):
         X, theta = rng.normal(size=(200, 15)), theta_of(rng, 15, K, np.float64)
         y = rng.integers(max(2, K), size=200, dtype=np.intp)
-        losses = objective.objective_of(X, y, n_classes=max(2, K), binary=K == 1).row_losses(theta)
+        losses = objective_of(X, y, n_classes=max(2, K), binary=K == 1).row_losses(theta)
         np.testing.assert_allclose(-predict(X, theta, "log_proba")[np.arange(200), y], losses, rtol=1e-13)
 
 

@@ -686,7 +686,7 @@ def test_the_solver_that_auto_chose_is_the_one_that_suits(monkeypatch):
     X = sp.csr_array(X)
     monkeypatch.setattr("fastxent.solvers.policy._SMALL", 0)
     assert LogisticRegression(C=0.01).fit(X, y).solver_ == "sdca"
-    monkeypatch.setattr("fastxent.solvers.sdca._is_slow", lambda gaps: True)
+    monkeypatch.setattr("fastxent.solvers.dual.sdca._is_slow", lambda gaps: True)
     with pytest.warns(ConvergenceWarning) as caught:
         model = LogisticRegression(max_iter=12, tol=1e-14).fit(X, y)
     assert model.solver_ == "metric"
