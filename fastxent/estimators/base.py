@@ -236,6 +236,7 @@ class LinearClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         if not has_columns(y):
             from sklearn.metrics import accuracy_score  # slow to import
 
+            y = inputs.labels(y, len(best), warn=False)
             return float(accuracy_score(y, classes[best], sample_weight=sample_weight))
         target = soft_labels(y, len(best), classes, np.float64)
         return float(np.average(target[np.arange(len(best)), best], weights=sample_weight))

@@ -18,7 +18,7 @@ from .base import OBJECTIVE, LinearClassifier, for_kernels, restored_on_failure
 from .callbacks import IterationTasks, check_callback, context_of
 from .continuation import has_been_scored, recalled, remembered
 from .history import extended
-from .inputs import has_columns
+from .inputs import has_columns, labels
 from .soft_labels import named_classes, same_classes
 from .watch import Patience, Watch
 
@@ -540,9 +540,11 @@ class SGDClassifier(LinearClassifier):
             raise ValueError(
                 "classes must be passed on the first call to partial_fit: an array of all labels that will ever come."
             )
-        name, found = (
-            ("classes", named_classes(classes, y)) if known is None else ("classes_", np.asarray(known))
-        )
+        classes = None if classes is None else labels(classes, name="classes")
+        if known is None:
+            name, found = "classes", named_classes(classes, y)
+        else:
+            name, found = "classes_", labels(known, name="classes_")
         if found.ndim != 1 or len(np.unique(found)) < max(2, len(found)):
             raise ValueError(f"{name} must name at least 2 classes, each once; got {found.tolist()}.")
         if classes is not None and not same_classes(classes, found, y):
