@@ -11,6 +11,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
 
 from .. import validation
+from ..forks import unforked
 from ..objective import Objective
 from ..rows import without_duplicates
 from .base import LinearClassifier, for_kernels, restored_on_failure
@@ -343,7 +344,8 @@ class SGDClassifier(LinearClassifier):
                 "The weights of all rows are zero once class_weight is taken in; one must be positive."
             )
         if shuffle:
-            from ..sgd.order import by_content  # brings Numba
+            with unforked:
+                from ..sgd.order import by_content  # brings Numba
 
             rows = by_content(X, target, rows)
             rows = rows if repeats is None else np.repeat(rows, repeats[rows])
@@ -500,7 +502,8 @@ class SGDClassifier(LinearClassifier):
 
     def _hold_out(self, target):
         """Rows for validation and for training, stratified."""
-        from sklearn.model_selection import train_test_split  # slow to import
+        with unforked:
+            from sklearn.model_selection import train_test_split  # slow to import
 
         codes = target if target.ndim == 1 else target.argmax(axis=1)
         kept, held_out = train_test_split(
@@ -552,12 +555,12 @@ def _beyond_float32(X):
 
 def _descent(model, start, X, target, classes, weights, n_threads, training=None):
     """The descent that the arguments of a model ask for: by rows and minibatches, or by all rows."""
-    from ..sgd.trainer import Training, options_of  # brings Numba
+    with unforked:
+        from ..sgd import descents
+        from ..sgd.trainer import Training, options_of  # brings Numba
 
     if training is None:
         training = Training(options_of(model), start)
-    from ..sgd import descents
-
     if model.parallel == "hogwild":
         options = training.options
         if options.optimizer != "sgd" or options.batch != 1 or options.l1 or options.average_from >= 0:

@@ -18,6 +18,7 @@ is believed when it is small twice in a row.
 
 import numpy as np
 
+from ..forks import unforked
 from ..rows import without_duplicates
 from .l1_newton import least_subgradient
 from .result import (
@@ -67,7 +68,8 @@ def solve(objective, theta0, *, tol, max_iter, callback=None, row_weight=None, r
     ):
         if given:
             raise ValueError(f"solver 'sgd' knows one penalty for all weights, no {name}. Use solver='auto'.")
-    from ..sgd.trainer import Training  # brings Numba
+    with unforked:
+        from ..sgd.trainer import Training  # brings Numba
 
     tol = max(tol, attainable(objective))
     rng = np.random.default_rng(random_state)
@@ -109,7 +111,8 @@ def solve(objective, theta0, *, tol, max_iter, callback=None, row_weight=None, r
 
 def _prepare(objective, max_iter):
     """The rows as the loops take them, their options, and the step."""
-    from ..sgd.trainer import Data, Options
+    with unforked:
+        from ..sgd.trainer import Data, Options
 
     X = without_duplicates(objective.X)
     options = Options(
