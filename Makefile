@@ -13,7 +13,7 @@ LINTED = fastxent tests setup.py $(wildcard bench examples docs)
 # By name: given a folder, cython-lint skips every path with 'build' or 'venv' in it, parents included.
 CYTHON = $(shell find fastxent -name '*.p[yx][xid]')
 
-.PHONY: help demo test lint bench wheel debug sanitize fresh clean
+.PHONY: help demo test lint bench fuzz wheel debug sanitize fresh clean
 
 # A virtual environment that was not finished is made again.
 .DELETE_ON_ERROR:
@@ -22,6 +22,7 @@ help:
 	@echo "make demo      train on real data, beside scikit-learn; draws fastxent-demo.png"
 	@echo "make test      build, install into $(VENV), run all tests"
 	@echo "make bench     benchmark against the reference and the peers"
+	@echo "make fuzz      20,000 malformed and unusual calls in child processes: no crash, no hang, no error from inside"
 	@echo "make lint      ruff and cython-lint"
 	@echo "make wheel     sdist, wheel, manylinux repair, tests of the wheel outside the source tree"
 	@echo "make debug     the tests on a build with bounds checks"
@@ -47,6 +48,11 @@ bench: $(PY) fresh
 	$(PY) bench/run.py
 	$(PY) bench/convergence.py
 	$(PY) bench/convergence_tables.py bench_output/convergence.json > bench_output/convergence.md
+
+# Another run: make fuzz FUZZ="--examples 1000 --seed 7 --entry linear"
+fuzz: $(PY) fresh
+	$(PIP) --group test .
+	PYTHONPATH=tests $(PY) -P -m fuzz.run $(FUZZ)
 
 # The wheel for users: built from the sdist, tested in a bare environment in a folder that holds nothing but the tests.
 # tests/test_build.py stays behind: it is about the source tree.

@@ -1,15 +1,37 @@
 """Pictures of a training, in scikit-learn's Display convention; matplotlib is loaded when the first is drawn."""
 
+from typing import NamedTuple
+
 import numpy as np
 
-_LABELS = {"loss": "training loss", "val_loss": "validation loss", "grad_norm": "norm of the gradient"}
-_X_LABELS = {"epoch": "epoch", "seconds": "seconds", "passes": "passes over the data"}
+
+class Quantity(NamedTuple):
+    """What an entry of a history measures, in words: in the legend, and along an axis."""
+
+    legend: str
+    axis: str
+
+
+LOG_LOSS = "mean log loss (nats)"
+
+# What entries mean wherever an estimator's ``_history_quantities`` does not say otherwise.
+_QUANTITIES = {
+    "epoch": Quantity("epoch", "epoch"),
+    "seconds": Quantity("time", "time (seconds)"),
+    "passes": Quantity("passes", "passes over the data"),
+    "loss": Quantity("training loss", LOG_LOSS),
+    "val_loss": Quantity("validation loss", LOG_LOSS),
+    "val_score": Quantity("validation score", "score"),
+    "grad_norm": Quantity("gradient", "norm of the gradient"),
+    "gap": Quantity("gap", "objective above its minimum, estimated (nats)"),
+    "learning_rate": Quantity("learning rate", "learning rate"),
+}
 
 
 class LossCurveDisplay:
     """Loss by epoch, or by time, of a fitted estimator.
 
-    Made by ``from_estimator``, or from curves of one's own.
+    Made by ``from_estimator``, or from curves of one's own. The axes and the legend name what is drawn.
 
     Parameters
     ----------
@@ -21,6 +43,9 @@ class LossCurveDisplay:
         What x is.
     estimator_name : str or None, default=None
         Begins every name in the legend.
+    quantities : dict or None, default=None
+        For each name in ``curves`` a pair of texts, for the legend and for the axis. Names that are not in it mean
+        what they do in ``SGDClassifier.history_``, or are texts themselves.
 
     Attributes
     ----------
@@ -37,11 +62,12 @@ class LossCurveDisplay:
     >>> display = LossCurveDisplay.from_estimator(model)  # doctest: +SKIP
     """
 
-    def __init__(self, x, curves, *, x_name="epoch", estimator_name=None):
+    def __init__(self, x, curves, *, x_name="epoch", estimator_name=None, quantities=None):
         self.x = x
         self.curves = curves
         self.x_name = x_name
         self.estimator_name = estimator_name
+        self.quantities = quantities
 
     @classmethod
     def from_estimator(cls, estimator, *, x="epoch", curves=None, ax=None, name=None, **line_options):
@@ -49,10 +75,11 @@ class LossCurveDisplay:
 
         Parameters
         ----------
-        estimator : fitted estimator with ``history_``
+        estimator : fitted estimator with ``history_``, Pipeline that ends in one, or fitted search for one
+            Of ``GridSearchCV`` and its relatives, ``best_estimator_`` is drawn.
         x : str, default='epoch'
             The entry of ``history_`` along the abscissa: 'epoch', 'seconds' ...
-        curves : list of str or None, default=None
+        curves : str, list of str or None, default=None
             The entries to draw; None: 'loss', and 'val_loss' if there is one.
         ax : matplotlib Axes or None
             Where to draw; None makes a new figure.
@@ -68,20 +95,28 @@ class LossCurveDisplay:
         Raises
         ------
         ValueError
-            The estimator is not fitted, or its history lacks an entry asked for.
+            The estimator is not fitted (``NotFittedError``), keeps no history, or its history lacks an entry asked
+            for.
         """
-        history = getattr(estimator, "history_", None)
-        if history is None:
-            raise ValueError(
-                f"estimator has no history_: {type(estimator).__name__} is not fitted yet, or keeps no history."
-            )
+        estimator, history = _history_of(estimator)
         if curves is None:
             curves = [entry for entry in ("loss", "val_loss") if entry in history]
+        curves = [curves] if isinstance(curves, str) else list(curves)
         for entry in (x, *curves):
             if entry not in history:
-                raise ValueError(f"history_ has no entry {entry!r}; it has {', '.join(sorted(history))}.")
+                hint = " Fit with an eval_set to have it." if entry == "val_loss" else ""
+                raise ValueError(
+                    f"history_ has no entry {entry!r}; it has {', '.join(sorted(history))}.{hint}"
+                )
+        quantities = getattr(estimator, "_history_quantities", dict)()
         name = type(estimator).__name__ if name is None else name
-        display = cls(history[x], {c: history[c] for c in curves}, x_name=x, estimator_name=name)
+        display = cls(
+            history[x],
+            {entry: history[entry] for entry in curves},
+            x_name=x,
+            estimator_name=name,
+            quantities=quantities,
+        )
         return display.plot(ax=ax, **line_options)
 
     def plot(self, ax=None, *, name=None, **line_options):
@@ -108,14 +143,38 @@ class LossCurveDisplay:
             _, ax = plt.subplots()
         name = self.estimator_name if name is None else name
         self.lines_ = []
+        drawn = {entry: self._quantity(entry) for entry in self.curves}
         for entry, values in self.curves.items():
-            label = _LABELS.get(entry, entry)
-            label = label if name is None else f"{name}: {label}"
+            label = drawn[entry].legend if name is None else f"{name}: {drawn[entry].legend}"
             # Estimators may measure once more, or once less, than they count: points are paired from the end.
             count = min(len(self.x), len(values))
             x, y = np.asarray(self.x)[-count:], np.asarray(values)[-count:]
             self.lines_ += ax.plot(x, y, **{"label": label, **line_options})
-        ax.set(xlabel=_X_LABELS.get(self.x_name, self.x_name), ylabel="loss")
+        axes = dict.fromkeys(quantity.axis for quantity in drawn.values())  # each once, in their order
+        ax.set(xlabel=self._quantity(self.x_name).axis, ylabel="\n".join(axes))
         ax.legend()
         self.ax_, self.figure_ = ax, ax.figure
         return self
+
+    def _quantity(self, entry):
+        given = {} if self.quantities is None else self.quantities
+        return Quantity(*given.get(entry, _QUANTITIES.get(entry, (entry, entry))))
+
+
+def _history_of(estimator):
+    """The estimator that was trained, at the end of a pipeline or found by a search, and its history."""
+    if hasattr(estimator, "history_"):
+        return estimator, estimator.history_
+    if hasattr(estimator, "best_estimator_"):
+        return _history_of(estimator.best_estimator_)
+    if hasattr(estimator, "steps"):
+        return _history_of(estimator.steps[-1][1])
+    from sklearn.utils.validation import check_is_fitted  # whoever has an estimator has scikit-learn
+
+    check_is_fitted(estimator)
+    hint = " (it was fitted with refit=False)" if getattr(estimator, "refit", True) is False else ""
+    raise ValueError(
+        f"This {type(estimator).__name__} has no history_{hint}. LossCurveDisplay draws fastxent's "
+        "LogisticRegression, LogisticRegressionCV and SGDClassifier, also as the last step of a Pipeline or as the "
+        "best_estimator_ of a search."
+    )

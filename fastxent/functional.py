@@ -44,8 +44,8 @@ z_{ik})` through ``log1p``, and the gradient of a class that is certain is minus
 probabilities. A loss of 1e-18 is thus computed to full precision, where subtracting rounded numbers gives 0.
 
 *Weights of any size.* Only their ratios matter to a mean, and they may be anything from 5e-324 to 1.8e308, for
-float32 input as well; where they differ by more than 1e28, that is computed in float64. A sum, or the loss of a row, has
-the size of its weights: if this alone takes it beyond the range of its dtype, a ``ValueError`` says so.
+float32 input as well; where they differ by more than 1e28, that is computed in float64. A sum, or the loss of a
+row, has the size of its weights: if this alone takes it beyond the range of its dtype, a ``ValueError`` says so.
 
 *Types.* float32 input gives float32 arrays, everything else float64; sums over rows are always in float64,
 and losses are Python floats. Results are the same bits for every ``n_threads``. Bad input raises a

@@ -164,14 +164,7 @@ class Objective:
         chosen = np.arange(self.n_rows) if weight is None else np.flatnonzero(weight)
         if count < len(chosen):
             chosen = np.sort(np.random.default_rng(seed).choice(chosen, count, replace=False))
-        return self._like(
-            self.X[chosen],
-            self._targets.take(chosen),
-            l2=self.l2,
-            l1=self.l1,
-            penalty_factor=self.penalty_factor,
-            penalty_groups=self.penalty_groups,
-        )
+        return self._like(self.X[chosen], self._targets.take(chosen), **self._penalties())
 
     def over(self, X, chosen, share):
         """Return the mean loss, without penalties, of the rows `chosen` with other features, X, whose weights are
@@ -183,6 +176,10 @@ class Objective:
         X = self.X[:, np.flatnonzero(chosen)]
         return self._like(np.ascontiguousarray(X) if isinstance(X, np.ndarray) else X, self._targets)
 
+    def _penalties(self):
+        names = ("l2", "l1", "penalty_factor", "penalty_groups")
+        return {name: getattr(self, name) for name in names}
+
     def _like(self, X, targets, **penalties):
         return Objective(
             X,
@@ -192,6 +189,10 @@ class Objective:
             n_threads=self.n_threads,
             **penalties,
         )
+
+    def with_features(self, X):
+        """Return the same objective, penalties included, over other features of the same shape."""
+        return self._like(X, self._targets, **self._penalties())
 
     @property
     def feature_l2(self):

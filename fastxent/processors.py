@@ -1,14 +1,12 @@
 """How many processors this process may use, and how many threads ``n_threads=None`` stands for."""
 
 import functools
-import logging
 import os
 import re
 import sys
 
 from .forks import unforked
-
-logger = logging.getLogger("fastxent")
+from .log import logger
 
 _NUMBER = r"\s*\+?0*([1-9][0-9]{0,17})\s*"
 _NUMBERS = re.compile(f"{_NUMBER}(?:,{_NUMBER})*", re.ASCII)  # by level of nesting, as OpenMP has it

@@ -33,10 +33,11 @@ class Scaled:
     def __mul__(self, other):
         return Scaled(self.mantissa * other.mantissa, self.exponent + other.exponent)
 
-    def inverse(self):
-        """One over each; of zero, zero."""
-        inverse = np.divide(1.0, self.mantissa, out=np.zeros_like(self.mantissa), where=self.mantissa > 0.0)
-        return Scaled(inverse, -self.exponent)
+    def __truediv__(self, other):
+        """Quotients; zero over zero, too, is zero."""
+        quotient = np.zeros(np.broadcast_shapes(np.shape(self.mantissa), np.shape(other.mantissa)))
+        np.divide(self.mantissa, other.mantissa, out=quotient, where=other.mantissa > 0.0)
+        return Scaled(quotient, self.exponent - other.exponent)
 
     def floats(self):
         """Floats, the largest in [1, 2), and the exponent of the power of two that was taken out of them."""

@@ -60,33 +60,34 @@ class Targets:
         by_row=False,
     ):
         self.target, self.n_classes, self.smoothing, self.class_weight = target, n_classes, smoothing, None
-        self._class_range, of_classes = 1.0, 0
+        self._class_range, self._of_classes = 1.0, 0
         own = counted = None  # what the classes make of a row's weight: for the kernels, and in S
         if class_weight is not None:
             if not isinstance(class_weight, Scaled):
                 class_weight = Scaled(class_weight)
             counted = own = _of_labels(class_weight, target) if target.ndim == 1 else None
             if target.ndim == 2 or smoothing > 0.0:
-                own, (floats, of_classes) = None, class_weight.floats()
+                own, (floats, self._of_classes) = None, class_weight.floats()
                 self._class_range = min(1.0, smallest(floats))
                 if folded or self._class_range < _DOUBLE:
-                    own, of_classes = self._fold(class_weight), 0
+                    own, self._of_classes = self._fold(class_weight), 0
                     counted = own if folded else counted
                 else:
                     self.class_weight = floats
         if by_row:
             weights = _product(np.ones(len(target)) if sample_weight is None else sample_weight, own)
-            self.row_weight, self.exponent = weights.mantissa, weights.exponent + of_classes
+            self.row_weight, self.exponent = weights.mantissa, weights.exponent + self._of_classes
             return
         self.row_weight, of_rows = _floats(sample_weight, own)
-        self.exponent = of_rows + of_classes
+        self.exponent = of_rows + self._of_classes
         mass, of_mass = (self.row_weight, of_rows) if counted is own else _floats(sample_weight, counted)
         self._sum = float(len(target) if mass is None else np.sum(mass)), of_mass - self.exponent
 
     def _fold(self, class_weight):
         """Turn the targets into soft labels with the class weights in them; return what each row of them weighs."""
         n, K = len(self.target), self.n_classes
-        soft = np.empty((n, K), np.float64 if self.target.ndim == 1 else self.target.dtype)
+        keeps = self.target.ndim == 2 and self._class_range >= _SINGLE
+        soft = np.empty((n, K), self.target.dtype if keeps else np.float64)
         mass, exponent = np.empty(n), np.empty(n, np.int32)
         for first in range(0, n, max(1, _BLOCK // K)):
             rows = slice(first, first + max(1, _BLOCK // K))
@@ -159,7 +160,8 @@ class Targets:
         weight = None if self.row_weight is None else self.row_weight[rows]
         if share is not None:
             weight = share if weight is None else share * weight
-        return Targets(self.target[rows], self.n_classes, weight, self.class_weight, self.smoothing)
+        of_classes = None if self.class_weight is None else Scaled(self.class_weight, self._of_classes)
+        return Targets(self.target[rows], self.n_classes, weight, of_classes, self.smoothing)
 
 
 def _of_labels(class_weight, labels):

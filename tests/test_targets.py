@@ -27,6 +27,7 @@ def cases(seed=0):
 
 def exact(target, sample_weight, class_weight, smoothing):
     """s_i w_k t_ik as fractions, and S."""
+    N = len(target)
     s = [Fraction(1)] * N if sample_weight is None else [Fraction(float(a)) for a in sample_weight]
     w = [Fraction(1)] * K if class_weight is None else [Fraction(float(a)) for a in class_weight]
     T = np.eye(K)[target] if target.ndim == 1 else target
@@ -128,6 +129,15 @@ def test_some_rows():
     np.testing.assert_allclose(some.row_weight / some.row_weight[0], [1.0, 2.0, 10.0], rtol=1e-14)
     np.testing.assert_array_equal(Targets(y, K).take(rows).target, y[rows])
     assert Targets(y, K).take(rows).total == 3.0
+    for target in (y, soft_target(rng, N, K, np.float64)):
+        for smoothing in (0.0, 0.25):
+            what = target, s, np.array([0.1, 40.0, 3.0]), smoothing
+            all_rows, S = exact(*what)
+            of_rows = s[rows] if target.ndim == 2 else s[rows] * what[2][y[rows]]
+            some = Targets(target, K, *what[1:]).take(rows)
+            mean = [float(sum(row)) * some.scale("mean") for row in given_to_kernels(some)]
+            wanted = [float(sum(all_rows[i])) / of_rows.sum() for i in rows]
+            np.testing.assert_allclose(mean, wanted, rtol=1e-13)
 
 
 def test_nothing_weighs_anything():

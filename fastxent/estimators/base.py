@@ -7,19 +7,23 @@ from numbers import Integral, Real
 import numpy as np
 import scipy.sparse as sp
 from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.utils import compute_class_weight
 from sklearn.utils._param_validation import make_constraint
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
 from .. import sparse, validation
 from ..arrays import as_native, check_finite, check_memory, is_finite, plain_array, shown
+from ..forks import unforked
 from ..prediction import predict
+from ..scaled import ldexp
 from . import diagnosis, inputs
 from .callbacks import CallbackSupportMixin
 from .inputs import has_columns
+from .soft_labels import class_names, soft_labels
+from .weighting import class_weights, weighted_rows
 
 DTYPES = (np.float64, np.float32)
+OBJECTIVE = "training objective", "objective: mean log loss + penalty (nats)"  # for LossCurveDisplay
 _EDITED = "It was edited, or the file it came from is damaged: fit again, or set it right."
 
 
@@ -45,17 +49,31 @@ class LinearClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
                 self.n_features_in_ = X.shape[1]
                 vars(self).pop("feature_names_in_", None)
                 return X
-            if getattr(self, "n_features_in_", None) == X.shape[1] and not hasattr(self, "feature_names_in_"):
+            d = getattr(self, "n_features_in_", None)
+            if type(d) is int and d == X.shape[1] and not hasattr(self, "feature_names_in_"):
                 return X
         return inputs.features(self, X, reset=reset, **known)
 
+    def _check_weighted_rows(self, X, y, sample_weight):
+        """The rows that weigh something; and X, targets and classes of all, as by `_check_rows`."""
+        X, target, classes = self._check_input(X, y)
+        rows = weighted_rows(X, target, classes, sample_weight, self.class_weight)
+        refuse_scale(rows.X)
+        return rows, X, target, classes
+
     def _check_rows(self, X, y, classes=None, reset=True):
         """X as the kernels take it, codes or soft labels, and the classes: those given, or all there are."""
+        X, target, classes = self._check_input(X, y, classes, reset)
+        refuse_scale(X)
+        return X, target, classes
+
+    def _check_input(self, X, y, classes=None, reset=True):
         X = self._validated(X, reset=reset, n_rows=validation.count_rows(y))
         if has_columns(y):
-            K = np.shape(y)[1] if classes is None else len(classes)
-            target = inputs.soft_labels(y, X.shape[0], K, X.dtype)
-            classes = np.arange(K) if classes is None else classes
+            if classes is None:
+                names = class_names(y, "y")
+                classes = np.arange(np.shape(y)[1]) if names is None else names
+            target = soft_labels(y, X.shape[0], classes, X.dtype)
         else:
             y = inputs.labels(y, X.shape[0])
             found = classes_and_codes(y)
@@ -74,9 +92,6 @@ class LinearClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
             8 * (X.shape[1] + 1) * len(classes),
             f"coefficients of {X.shape[1]} columns of X and {len(classes)} classes",
         )
-        trouble = diagnosis.unusable_scale(X)
-        if trouble is not None:
-            raise ValueError(trouble)
         return for_kernels(X), target, classes
 
     def _check_held_out(self, X, y, classes, dtype, names=("X", "y")):
@@ -84,28 +99,30 @@ class LinearClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         X_name, y_name = names
         X = self._validated(X, dtype=dtype, reset=False, n_rows=validation.count_rows(y), name=X_name)
         if has_columns(y):
-            return for_kernels(X), inputs.soft_labels(y, X.shape[0], len(classes), dtype, y_name)
+            return for_kernels(X), soft_labels(y, X.shape[0], classes, dtype, y_name)
         y = inputs.labels(y, X.shape[0], y_name)
         return for_kernels(X), inputs.codes_of(y, classes, y_name, "the training data")
 
     def _check_eval_set(self, eval_set, classes, dtype):
-        """The same for the argument ``eval_set``."""
-        if not isinstance(eval_set, (tuple, list)) or len(eval_set) != 2:
-            raise ValueError("eval_set must be a pair (X, y) of features and labels.")
-        return self._check_held_out(*eval_set, classes, dtype, ("eval_set's X", "eval_set's y"))
+        """The same for the argument ``eval_set``, and its weights of rows, or None."""
+        several = isinstance(eval_set, (tuple, list))
+        if not several or len(eval_set) not in (2, 3):
+            came = f"{len(eval_set)} things" if several else type(eval_set).__name__
+            raise ValueError(
+                f"eval_set must be a pair (X, y) of features and labels, or (X, y, sample_weight); got {came}."
+            )
+        X, y, sample_weight = (*eval_set, None)[:3]
+        X, target = self._check_held_out(X, y, classes, dtype, ("eval_set's X", "eval_set's y"))
+        try:
+            sample_weight = validation.check_sample_weight(sample_weight, X.shape[0], all_zero=False)
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"eval_set: {error}") from None
+        return X, target, sample_weight
 
     def _check_class_weight(self, classes, target, sample_weight):
         """Class weights as an array, or None."""
-        if self.class_weight is None:
-            return None
-        if isinstance(self.class_weight, str):
-            count = _weight_by_class(target, sample_weight, len(classes))
-            weights = np.zeros(len(classes))
-            present = count > 0
-            weights[present] = count.sum() / (present.sum() * count[present])
-        else:
-            weights = compute_class_weight(self.class_weight, classes=classes, y=classes)
-        return validation.check_class_weight(weights, len(classes))
+        weights = class_weights(self.class_weight, classes, target, sample_weight)
+        return None if weights is None else ldexp(weights.mantissa, weights.exponent)
 
     def _theta(self, dtype=None):
         """The parameters (d + 1, K) from ``coef_`` and ``intercept_``, which users may have changed: if so, checked.
@@ -114,8 +131,7 @@ class LinearClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         """
         n_classes = self._n_classes()
         d = getattr(self, "n_features_in_", None)
-        if d is None:  # all was set by hand
-            d = self._coef_shape()[-1]
+        d = self._coef_shape()[-1] if d is None else validation.check_integer(d, "n_features_in_")
         what = f"for {n_classes} classes_ and {shown(d)} features"
         return self._checked_theta((1 if n_classes == 2 else n_classes, d), what, dtype)
 
@@ -124,7 +140,7 @@ class LinearClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         what = "with warm_start, where training starts from it: use warm_start=False, or clone the estimator"
         return self._checked_theta(shape, what, dtype)
 
-    def _checked_theta(self, shape, what, dtype):
+    def _checked_theta(self, shape, what, dtype=None):
         found = self._coef_shape()
         if found != shape:
             raise ValueError(f"coef_ must have shape {shape}, {what}; got shape {found}. {_EDITED}")
@@ -186,9 +202,45 @@ class LinearClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
 
     def predict(self, X):
         """The likeliest label of each row, of shape (n,)."""
-        logits = self.decision_function(X)
-        best = (logits > 0).astype(np.intp) if logits.ndim == 1 else logits.argmax(axis=1)
+        best = self._likeliest(X)
         return np.asarray(self.classes_)[best]
+
+    def _likeliest(self, X):
+        """The place in ``classes_`` of each row's likeliest label."""
+        logits = self.decision_function(X)
+        return (logits > 0).astype(np.intp) if logits.ndim == 1 else logits.argmax(axis=1)
+
+    def score(self, X, y, sample_weight=None):
+        """Accuracy: the share of rows whose label is predicted; under soft labels, the share to be expected.
+
+        A row whose label has the distribution t counts t_k where class k is predicted: what its label, drawn from t,
+        would count in the mean. Distributions that are certain of one class count as that label does.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n, d)
+        y : array-like of shape (n,), or (n, K)
+            Labels, or soft labels: each row a distribution over ``classes_``. The columns of a frame are found by
+            their names.
+        sample_weight : array-like of shape (n,) or None
+            Weights of rows.
+
+        Returns
+        -------
+        float
+        """
+        best = self._likeliest(X)
+        classes = np.asarray(self.classes_)
+        sample_weight = validation.check_sample_weight(sample_weight, len(best), all_zero=False)
+        if sample_weight is not None:
+            sample_weight = sample_weight / sample_weight.max()  # only ratios matter, and their sum is finite
+        if not has_columns(y):
+            with unforked:
+                from sklearn.metrics import accuracy_score  # slow to import
+
+            return float(accuracy_score(y, classes[best], sample_weight=sample_weight))
+        target = soft_labels(y, len(best), classes, np.float64)
+        return float(np.average(target[np.arange(len(best)), best], weights=sample_weight))
 
     def sparsify(self):
         """Store ``coef_`` as a CSR matrix, which L1 can make much smaller; prediction goes on as before."""
@@ -272,7 +324,8 @@ def for_kernels(X):
     return np.array(X, order="C")
 
 
-def _weight_by_class(target, sample_weight, n_classes):
-    if target.ndim == 1:
-        return np.bincount(target, weights=sample_weight, minlength=n_classes).astype(np.float64)
-    return target.sum(axis=0, dtype=np.float64) if sample_weight is None else sample_weight @ target
+def refuse_scale(X):
+    """Refuse features whose products leave the range of double precision."""
+    trouble = diagnosis.unusable_scale(X)
+    if trouble is not None:
+        raise ValueError(trouble)

@@ -1,4 +1,4 @@
-"""scikit-learn's callback protocol (its version 1.9 and later) around our iterations."""
+"""Callbacks around our iterations: the ``callback`` argument of ``fit``, and scikit-learn's protocol (from 1.9 on)."""
 
 try:
     from sklearn.callback import CallbackSupportMixin
@@ -9,6 +9,25 @@ except ImportError:  # before 1.9 there is nothing to support
 
         def _init_callback_context(self, **unused):
             return None
+
+
+def check_callback(callback):
+    """What ``callback`` of a fit is: something to call, or None."""
+    if callback is not None and not callable(callback):
+        raise TypeError(
+            f"callback must be a function of one argument, the last entries of history_ as a dict; got {callback!r}."
+        )
+    return callback
+
+
+def asks_to_stop(callback, history, **more):
+    """Show the newest entries of a solver's history to ``callback``; True if it ends the fit there.
+
+    more: entries that the solver does not know of. The start is not an iteration: it is not shown.
+    """
+    if callback is None or history["epoch"][-1] == 0:
+        return False
+    return bool(callback(history.latest() | more))
 
 
 def context_of(estimator, **task):

@@ -131,7 +131,9 @@ def _check_solver(solver, kind, dual):
             f"Solver {solver} supports only 'l2' or None penalties, got {kind} penalty. {advice}"
         )
     if solver != "liblinear" and dual:
-        raise ValueError(f"Solver {solver} supports only dual=False, got dual={dual}.")
+        raise ValueError(
+            f"Solver {solver} supports only dual=False, got dual={dual}. It has no effect here: leave it out."
+        )
     if solver == "liblinear" and kind == "elasticnet":
         raise ValueError(f"Only 'saga' solver supports elasticnet penalty, got solver={solver}. {advice}")
     if solver == "liblinear" and kind is None:

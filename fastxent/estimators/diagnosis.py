@@ -4,11 +4,12 @@ import numpy as np
 import scipy.sparse as sp
 
 from .. import validation
+from ..moments import column_moments, without_spread
 from ..objective import Objective
-from ..solvers.conditioned import column_moments
-from ..solvers.result import NO_DESCENT
+from ..solvers.result import NO_DESCENT, out_of_iterations
+from ..solvers.sgd import TOO_SHORT
 
-_UNEVEN = 100.0
+_UNEVEN, _FAR = 100.0, 10.0
 
 # How scikit-learn begins its own warning, where that differs: code that filters by these words keeps working.
 _OPENING = {
@@ -24,8 +25,8 @@ def not_converged(result, X, *, solver, tol, max_iter):
     opening = _OPENING.get(solver, "{solver} failed to converge after {n_iter} iteration(s).")
     text = opening.format(solver=solver, n_iter=result.n_iter)
     text += (
-        f" It stopped because {result.reason}, with objective {result.value:.6g} and largest gradient entry "
-        f"{result.grad_norm:.3g} (tol={tol:.3g})."
+        f" {_who_ran(result.history, solver)} stopped: {result.reason}. The objective is {result.value:.6g}, the "
+        f"largest gradient entry {result.grad_norm:.3g} (tol={tol:.3g})."
     )
     known = [gap for gap in result.history["gap"] if np.isfinite(gap)]
     if known and result.value > 0:
@@ -33,24 +34,40 @@ def not_converged(result, X, *, solver, tol, max_iter):
         text += f" The objective is thought to lie {known[-1]:.2g} above its minimum, {share:.2g} of it."
     if result.reason == NO_DESCENT:
         text += _lost_digits(X)
-    if result.n_iter >= max_iter:
+    elif result.reason == TOO_SHORT and (far := _far_column(X, _FAR)):
+        text += f" {far.capitalize()}, and scale it."
+    if result.reason == out_of_iterations(max_iter):
         text += f" Increase the number of iterations (max_iter={max_iter}) or tol."
     return text + _uneven_columns(X)
+
+
+def _who_ran(history, solver):
+    """The subject of a sentence: the solver that ran, by name if that is not the one its user gave."""
+    if history.predecessor is not None:
+        return f"The solver that ran at the end, {history.solver} (it took over from {history.predecessor}),"
+    return "It" if history.solver == solver else f"The solver that ran, {history.solver},"
 
 
 def _lost_digits(X):
     """A sentence on what the precision of X cannot resolve."""
     text = f" Its steps are lost in the rounding of {X.dtype.name}"
-    mean, deviation = column_moments(X)
-    offset = np.abs(mean) / np.where(deviation > 0, deviation, np.inf)
-    worst = int(np.argmax(offset))
-    if offset[worst] > 1e-2 / np.sqrt(np.finfo(X.dtype).eps):
-        text += (
-            f"; column {worst} varies by {deviation[worst]:.3g} around {mean[worst]:.3g}: subtract its mean"
-        )
+    far = _far_column(X, 1e-2 / np.sqrt(np.finfo(X.dtype).eps))
+    if far:
+        text += f"; {far}"
     if X.dtype == np.float32:
         text += "; pass X as float64"
     return text + ". Increase tol."
+
+
+def _far_column(X, deviations):
+    """What to say of the column that is farthest from zero, if it is so many of its deviations or more."""
+    mean, deviation = column_moments(X)
+    spread = np.where(without_spread(mean, deviation, X.dtype), np.inf, deviation)
+    distance = np.abs(mean) / spread
+    worst = int(np.argmax(distance))
+    if distance[worst] < deviations:
+        return ""
+    return f"column {worst} varies by {deviation[worst]:.3g} around {mean[worst]:.3g}: subtract its mean"
 
 
 def _uneven_columns(X):

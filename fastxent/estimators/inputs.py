@@ -36,7 +36,7 @@ def features(estimator, X, *, reset, dtype=None, n_rows=None, name="X"):
         What messages call X.
     """
     frame = is_frame(X)
-    columns = _column_names(X) if frame else None
+    columns = column_names(X) if frame else None
     checked = X
     if not sp.issparse(X):
         checked = _from_frame(X) if frame else plain_array(X, name)
@@ -48,8 +48,10 @@ def features(estimator, X, *, reset, dtype=None, n_rows=None, name="X"):
     checked = validation.check_rows(checked, name=name, dtype=dtype, n_rows=n_rows, finite=False)
     _check_finite(checked, given, name, columns)
     d = checked.shape[1]
-    expected = getattr(estimator, "n_features_in_", d)
-    if not reset and d != expected:
+    expected = (
+        d if reset else validation.check_integer(getattr(estimator, "n_features_in_", d), "n_features_in_")
+    )
+    if d != expected:
         raise ValueError(
             f"{name} has {d} features, but {type(estimator).__name__} is expecting {shown(expected)} features as "
             "input."
@@ -72,7 +74,7 @@ def is_frame(X):
     return hasattr(X, "__dataframe__") or hasattr(X, "columns")
 
 
-def _column_names(frame):
+def column_names(frame):
     names = getattr(frame, "column_names", None)  # where `columns` are the columns themselves
     names = getattr(frame, "columns", None) if names is None else names
     return list(names)
@@ -205,7 +207,7 @@ def _one_dimension(y, name):
         y = plain_array(y, name)
     if len(y.shape) == 0 or (len(y.shape) > 1 and y.shape[1:] != (1,)):
         raise ValueError(f"{name} should be a 1d array, got an array of shape {tuple(y.shape)} instead.")
-    return column_or_1d(y, warn=True)
+    return np.asarray(column_or_1d(y, warn=True))  # arrays of other libraries may stay what they are
 
 
 def _is_of_lists(y):

@@ -10,6 +10,7 @@ for lambda = lambda_max down to eps lambda_max, evenly spaced in its logarithm
 """
 
 import warnings
+from functools import partial
 from numbers import Integral
 from typing import NamedTuple
 
@@ -19,7 +20,8 @@ from sklearn.exceptions import ConvergenceWarning
 from .. import parallel, solvers, validation
 from ..arrays import check_memory, shown
 from ..solvers import prox_newton
-from .logistic_regression import LogisticRegression, centred, penalise, seed_of, weight_of_rows
+from .callbacks import asks_to_stop, check_callback
+from .logistic_regression import LogisticRegression, one_over, seed_of, set_penalty, stored, strengths
 
 _NEARLY_ALL = (
     1e-3  # share of L1 by which lambda_max is divided at least, as in glmnet: pure L2 never makes zeros
@@ -44,7 +46,9 @@ class LogisticPath(NamedTuple):
     n_iters : ndarray of shape (M,)
     converged : bool ndarray of shape (M,)
     classes : ndarray
-        The labels, sorted.
+        The labels, as ``LogisticRegression.classes_``.
+    solvers : ndarray of str of shape (M,)
+        The solver of each fit, as ``LogisticRegression.solver_``.
     """
 
     Cs: np.ndarray
@@ -56,6 +60,7 @@ class LogisticPath(NamedTuple):
     n_iters: np.ndarray
     converged: np.ndarray
     classes: np.ndarray
+    solvers: np.ndarray
 
 
 def logistic_path(
@@ -76,6 +81,7 @@ def logistic_path(
     max_iter=1000,
     random_state=None,
     n_threads=None,
+    callback=None,
 ):
     r"""Coefficients of logistic regression for many strengths of the penalty.
 
@@ -93,7 +99,7 @@ def logistic_path(
     ----------
     X : {array-like, sparse matrix} of shape (n, d)
     y : array-like of shape (n,), or (n, K) with K >= 2
-        Labels of any kind, or soft labels.
+        Labels of any kind, or soft labels, as for :class:`LogisticRegression`.
     Cs : array-like of positive floats or None, default=None
         Inverse strengths to fit, in any order; they come back rising. None: ``n_alphas`` of them, evenly spaced in
         their logarithm, from the largest useful penalty to ``eps`` times that.
@@ -110,11 +116,15 @@ def logistic_path(
     fit_intercept, class_weight, solver, tol, max_iter, random_state, n_threads
         As in :class:`LogisticRegression`.
     sample_weight : array-like of shape (n,) or None, default=None
+    callback : callable or None, default=None
+        Called after every iteration of every fit with the last entries of its history, as by
+        ``LogisticRegression.fit``, and with its ``alpha`` and ``C``, as a dict. If what it returns is true, that one
+        fit ends there, and the next begins.
 
     Returns
     -------
     LogisticPath
-        A named tuple (Cs, alphas, coefs, intercepts, objectives, gaps, n_iters, converged, classes).
+        A named tuple (Cs, alphas, coefs, intercepts, objectives, gaps, n_iters, converged, classes, solvers).
 
     Raises
     ------
@@ -145,38 +155,40 @@ def logistic_path(
         penalty_groups=penalty_groups,
     )
     model._validate_params()
+    check_callback(callback)
+    l1_ratio = validation.check_real(l1_ratio, "l1_ratio")
     n_threads = validation.check_n_threads(n_threads)
-    X, target, classes = model._check_rows(X, y)
-    sample_weight = validation.check_sample_weight(sample_weight, X.shape[0], all_zero=False)
-    class_weight = model._check_class_weight(classes, target, sample_weight)
-    objective = model._objective(X, target, len(classes), sample_weight, class_weight, n_threads)
-    row_weight = weight_of_rows(target, sample_weight, class_weight)
+    rows, X, _, classes = model._check_weighted_rows(X, y, sample_weight)
+    objective = model._objective(rows.X, rows.targets(len(classes)), n_threads)
     alphas = _alphas(objective, Cs, n_alphas, eps, l1_ratio)
     seed = seed_of(random_state)
 
     M, (d1, K) = len(alphas), objective.shape
     coefs, intercepts = np.empty((M, K, d1 - 1), X.dtype), np.empty((M, K), X.dtype)
     objectives, gaps, n_iters, converged = np.empty(M), np.empty(M), np.empty(M, np.int32), np.empty(M, bool)
+    names = []
     theta = objective.initial()
     troubles = []
     for i, alpha in enumerate(alphas):
-        penalise(objective, 1.0 / (alpha * objective.total_weight), l1_ratio)
+        C = one_over(alpha, objective)
+        set_penalty(objective, float(alpha), l1_ratio)
         result = solvers.solve(
             objective,
             theta,
             solver=solver,
             tol=tol,
             max_iter=max_iter,
-            row_weight=row_weight,
+            callback=partial(_after_iteration, callback, alpha=float(alpha), C=float(C)),
             random_state=seed,
         )
         theta = result.theta
-        validation.check_finite_result(theta, X)
-        rounded = centred(theta, objective).astype(X.dtype)
-        coefs[i], intercepts[i] = rounded[:-1].T, rounded[-1]
+        validation.check_finite_result(theta, rows.X)
+        found = stored(theta, objective, X.dtype)
+        coefs[i], intercepts[i] = found[:-1].T, found[-1]
         objectives[i], gaps[i], n_iters[i] = result.value, result.history["gap"][-1], result.n_iter
-        trouble = model._trouble(result, objective, target, sample_weight)
-        converged[i] = trouble is None
+        trouble = model._trouble(result, objective, rows.target, rows.sample_weight)
+        converged[i] = result.converged and trouble is None
+        names.append(result.solver)
         if trouble is not None:
             troubles.append((i, trouble))
     if troubles:
@@ -186,8 +198,14 @@ def logistic_path(
             ConvergenceWarning,
             stacklevel=2,
         )
-    Cs = 1.0 / (alphas * objective.total_weight)
-    return LogisticPath(Cs, alphas, coefs, intercepts, objectives, gaps, n_iters, converged, classes)
+    Cs = one_over(alphas, objective)
+    return LogisticPath(
+        Cs, alphas, coefs, intercepts, objectives, gaps, n_iters, converged, classes, np.array(names)
+    )
+
+
+def _after_iteration(callback, theta, history, **which):
+    return asks_to_stop(callback, history, **which)
 
 
 def _alphas(objective, Cs, n_alphas, eps, l1_ratio):
@@ -198,7 +216,7 @@ def _alphas(objective, Cs, n_alphas, eps, l1_ratio):
         if Cs.ndim != 1 or Cs.size == 0 or bad.size:
             what = f"Cs[{bad[0]}] is {Cs.ravel()[bad[0]]}" if bad.size else f"got shape {Cs.shape}"
             raise ValueError(f"Cs must be a list of at least one positive, finite number; {what}.")
-        return 1.0 / (np.sort(Cs) * objective.total_weight)
+        return strengths(np.sort(Cs), objective)
     if not isinstance(n_alphas, Integral) or n_alphas < 1:
         raise ValueError(f"n_alphas must be an int of at least 1; got {shown(n_alphas)}.")
     check_memory(

@@ -7,15 +7,23 @@ import numpy as np
 from sklearn.base import _fit_context
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model._base import LinearClassifierMixin
+from sklearn.utils import metadata_routing
 from sklearn.utils._param_validation import Hidden, Interval, StrOptions
 
 from .. import solvers, validation
+from ..log import tell
 from ..objective import Objective
+from ..scaled import ldexp
+from ..solvers.centring import offset_of
 from ..solvers.policy import OUR_NAMES, SCIKIT_LEARN_NAMES
 from ..solvers.result import STOPPED_BY_CALLER
+from ..targets import Targets
 from . import compatibility, diagnosis
-from .base import LinearClassifier, restored_on_failure
-from .callbacks import IterationTasks, context_of
+from .base import OBJECTIVE, LinearClassifier, restored_on_failure
+from .callbacks import IterationTasks, asks_to_stop, check_callback, context_of
+from .weighting import check_sample_weight
+
+_LEAST, _LARGEST = 1e-300, 1e300  # strengths of a penalty
 
 
 class LogisticRegression(LinearClassifier, LinearClassifierMixin):  # the mixin: for code that asks isinstance
@@ -73,7 +81,8 @@ class LogisticRegression(LinearClassifier, LinearClassifierMixin):  # the mixin:
     max_iter : int, default=1000
         Iterations at most. (scikit-learn's default is 100; here ``tol`` is to decide.)
     verbose : int, default=0
-        Whether to print a line for every iteration.
+        Whether to log a line for every iteration, with the name of the solver: by ``logging``, to the logger
+        "fastxent" at level INFO. Where no handler takes such lines, they go to stderr.
     warm_start : bool, default=False
         Whether to start from the coefficients of the last fit instead of zeros.
     n_jobs : None
@@ -91,12 +100,17 @@ class LogisticRegression(LinearClassifier, LinearClassifierMixin):  # the mixin:
     Attributes
     ----------
     classes_ : ndarray of shape (K,)
-        The labels, sorted; 0..K-1 after fitting soft labels.
+        The labels, sorted. After fitting soft labels 0..K-1 or, if they were a frame, the names of its columns, in
+        their order.
     coef_ : ndarray of shape (K, d), or (1, d) for two classes
         In Fortran order, float32 if X was. A CSR matrix after ``sparsify``.
     intercept_ : ndarray of shape (K,) or (1,)
     n_iter_ : ndarray of shape (1,)
         Iterations done.
+    solver_ : str
+        The solver that ran: 'metric', 'sdca', 'prox_newton' or 'sgd', or, for scikit-learn's names, 'lbfgs',
+        'newton-cg' or 'l1-newton'. 'sdca' hands over to 'metric' where the latter is faster; then the name is
+        'metric', too.
     converged_ : bool
         Whether the optimum was reached to the accuracy asked for. If not, a ``ConvergenceWarning`` said why.
     history_ : dict of ndarrays
@@ -121,6 +135,9 @@ class LogisticRegression(LinearClassifier, LinearClassifierMixin):  # the mixin:
     >>> round(model.score(X, y), 2), model.converged_
     (0.97, True)
     """
+
+    # A callback is told of one fit; it does not go with the rows, as what is routed does.
+    __metadata_request__fit = {"callback": metadata_routing.UNUSED}  # noqa: RUF012
 
     _parameter_constraints: dict = {  # noqa: RUF012 - the name and kind that scikit-learn looks for
         "penalty": [StrOptions({"l1", "l2", "elasticnet"}), None, Hidden(StrOptions({"deprecated"}))],
@@ -182,7 +199,7 @@ class LogisticRegression(LinearClassifier, LinearClassifierMixin):  # the mixin:
         self.penalty_groups = penalty_groups
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y, sample_weight=None, eval_set=None):
+    def fit(self, X, y, sample_weight=None, eval_set=None, callback=None):
         """Fit the model.
 
         Parameters
@@ -192,11 +209,15 @@ class LogisticRegression(LinearClassifier, LinearClassifierMixin):  # the mixin:
             arrays that are C- or F-contiguous, nor of CSR matrices of those.
         y : array-like of shape (n,), or (n, K) with K >= 2
             Labels of any kind (int, bool, string ...), or soft labels: each row a distribution over K
-            classes.
+            classes. The columns of a frame of soft labels are named by the classes.
         sample_weight : array-like of shape (n,) or None
             Weights of rows, not negative. A weight of zero leaves the row out, an integer weight repeats it.
         eval_set : tuple (X, y) or None
-            Rows on which ``history_["val_loss"]`` is measured after every iteration.
+            Rows on which ``history_["val_loss"]`` is measured after every iteration. The columns of a frame of soft
+            labels are found by their names.
+        callback : callable or None
+            Called after every iteration with the last entries of ``history_`` as a dict (of ``gap``, which some
+            solvers know only later, the last that is known); if what it returns is true, fitting ends there.
 
         Returns
         -------
@@ -207,30 +228,28 @@ class LogisticRegression(LinearClassifier, LinearClassifierMixin):  # the mixin:
         ValueError, TypeError
             For input that cannot be used: NaN or infinity, wrong lengths, a sparse matrix with indices out of
             bounds, continuous labels, a single class, features so large or small that arithmetic on them is
-            impossible. The estimator is left as it was, as it is by an interrupt.
+            impossible. The estimator is left as it was, as it is by an interrupt, or by an error in the callback.
         """
         with restored_on_failure(self):
-            return self._fit(X, y, sample_weight, eval_set)
+            return self._fit(X, y, sample_weight, eval_set, check_callback(callback))
 
-    def _fit(self, X, y, sample_weight, eval_set):
+    def _fit(self, X, y, sample_weight, eval_set, callback):
         C, l1_ratio = compatibility.penalty(self)
         n_threads = validation.check_n_threads(self.n_threads)
-        X, target, classes = self._check_rows(X, y)
+        rows, X, _, classes = self._check_weighted_rows(X, y, sample_weight)
         compatibility.check_n_classes(self.solver, len(classes))
-        n_classes = len(classes)
-        sample_weight = validation.check_sample_weight(sample_weight, X.shape[0], all_zero=False)
-        class_weight = self._check_class_weight(classes, target, sample_weight)
-        row_weight = weight_of_rows(target, sample_weight, class_weight)
-        objective = self._objective(X, target, n_classes, sample_weight, class_weight, n_threads)
+        objective = self._objective(rows.X, rows.targets(len(classes)), n_threads)
         penalise(objective, C, l1_ratio)
         theta0 = self._start(objective)
         validation_loss = None
         if eval_set is not None:
-            held_out = self._check_eval_set(eval_set, classes, X.dtype)
-            validation_loss = self._held_out_loss(held_out, len(classes), n_threads)
+            *held_out, of_held_out = self._check_eval_set(eval_set, classes, X.dtype)
+            validation_loss = self._held_out_loss(
+                held_out, len(classes), n_threads, sample_weight=of_held_out
+            )
 
         def attributes(theta):
-            theta = centred(theta, objective).astype(X.dtype)
+            theta = stored(theta, objective, X.dtype)
             return {"classes_": classes, "coef_": theta[:-1].T, "intercept_": theta[-1]}
 
         metadata = None if sample_weight is None else {"sample_weight": sample_weight}
@@ -243,13 +262,19 @@ class LogisticRegression(LinearClassifier, LinearClassifierMixin):  # the mixin:
 
         def after_iteration(theta, history):
             for name in ("loss", "grad_norm"):
-                validation.check_finite_result(history[name][-1], X)
+                validation.check_finite_result(history[name][-1], rows.X)
+            measured = {}
             if validation_loss is not None:
-                validation_losses.append(validation_loss(theta))
+                measured["val_loss"] = validation_loss(theta)
+                validation_losses.append(measured["val_loss"])
             if self.verbose:
                 epoch, loss, largest = (history[name][-1] for name in ("epoch", "loss", "grad_norm"))
-                print(f"iteration {epoch:4d}   objective {loss:.10g}   largest gradient entry {largest:.3g}")
-            return tasks(theta)
+                tell(
+                    f"{history.solver}   iteration {epoch:4d}   objective {loss:.10g}   largest gradient entry "
+                    f"{largest:.3g}"
+                )
+            stop = asks_to_stop(callback, history, **measured)
+            return bool(tasks(theta)) or stop
 
         result = solvers.solve(
             objective,
@@ -258,43 +283,35 @@ class LogisticRegression(LinearClassifier, LinearClassifierMixin):  # the mixin:
             tol=self.tol,
             max_iter=self.max_iter,
             callback=after_iteration,
-            row_weight=row_weight,
             random_state=seed_of(self.random_state),
         )
         tasks.close()
-        validation.check_finite_result(result.theta, X)
+        validation.check_finite_result(result.theta, rows.X)
 
         vars(self).update(attributes(result.theta))
         self.n_iter_ = np.array([result.n_iter], dtype=np.int32)
+        self.solver_ = result.solver
         self.history_ = {name: np.array(values) for name, values in result.history.items()}
         if eval_set is not None:
             self.history_["val_loss"] = np.array(validation_losses)
-        self.converged_ = self._judge(result, objective, target, sample_weight)
+        self.converged_ = self._judge(result, objective, rows.target, rows.sample_weight)
         if context is not None:
             context.call_on_fit_task_end(estimator=self, reconstruction_attributes={}, **data)
         return self
 
     # What comes in ------------------------------------------------------------------------------------
 
-    def _objective(self, X, target, n_classes, sample_weight, class_weight, n_threads):
+    def _objective(self, X, targets, n_threads):
         """The mean loss of the rows, without a penalty yet."""
-        objective = Objective(
+        return Objective(
             X,
-            target,
-            n_classes=n_classes,
-            binary=n_classes == 2,
-            sample_weight=sample_weight,
-            class_weight=class_weight,
+            targets,
+            binary=targets.n_classes == 2,
             fit_intercept=self.fit_intercept,
             penalty_factor=validation.check_penalty_factor(self.penalty_factor, X.shape[1]),
             penalty_groups=self.penalty_groups,
             n_threads=n_threads,
         )
-        if not objective.total_weight > 0:
-            raise ValueError(
-                "The weights of all rows are zero once class_weight is taken in; one must be positive."
-            )
-        return objective
 
     def _start(self, objective):
         """Zeros, or where the last fit ended."""
@@ -308,8 +325,8 @@ class LogisticRegression(LinearClassifier, LinearClassifierMixin):  # the mixin:
     def _held_out_loss(self, rows, n_classes, n_threads, *, sample_weight=None):
         """A function of theta: the mean cross-entropy on rows (features, targets) that were not fitted."""
         X, target = rows
-        sample_weight = validation.check_sample_weight(sample_weight, X.shape[0], all_zero=False)
-        return self._objective(X, target, n_classes, sample_weight, None, n_threads).value
+        sample_weight = check_sample_weight(sample_weight, X.shape[0])
+        return self._objective(X, Targets(target, n_classes, sample_weight), n_threads).value
 
     # What came out ------------------------------------------------------------------------------------
 
@@ -331,17 +348,18 @@ class LogisticRegression(LinearClassifier, LinearClassifierMixin):  # the mixin:
             return None
         return diagnosis.not_converged(result, X, solver=self.solver, tol=self.tol, max_iter=self.max_iter)
 
+    def _history_quantities(self):
+        """What entries of ``history_`` measure, where it is not what their names say everywhere."""
+        return {
+            "epoch": ("iteration", "iteration"),
+            "loss": OBJECTIVE,
+            "grad_norm": ("gradient", "largest entry of the gradient"),
+        }
+
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.classifier_tags.multi_class = self.solver != "liblinear"
         return tags
-
-
-def weight_of_rows(target, sample_weight, class_weight):
-    """What each row weighs in the objective, or None if all weigh 1; their sum is its S."""
-    if class_weight is None or target.ndim == 2:
-        return sample_weight
-    return class_weight[target] if sample_weight is None else sample_weight * class_weight[target]
 
 
 def seed_of(random_state):
@@ -353,11 +371,41 @@ def seed_of(random_state):
 
 def penalise(objective, C, l1_ratio):
     """Give an objective its penalty. C is relative to the sum of losses, the objective is their mean."""
-    strength = 1.0 / (C * objective.total_weight)
+    set_penalty(objective, float(strengths(C, objective)) if np.inf > C else 0.0, l1_ratio)
+
+
+def set_penalty(objective, strength, l1_ratio):
+    """Give an objective the penalty of this strength relative to the mean loss: 1 / (C S)."""
     if objective.penalty_factor is not None and not objective.penalty_factor.any():
         strength = 0.0
     objective.l2 = strength * (1.0 - l1_ratio)
     objective.l1 = strength * l1_ratio
+
+
+def strengths(Cs, objective):
+    """1 / (C S) of finite Cs, which no size of S makes zero or infinite."""
+    return np.clip(one_over(Cs, objective), _LEAST, _LARGEST)
+
+
+def one_over(C, objective):
+    """1 / (C S), though S itself may be no number: from Cs to strengths, and back."""
+    mantissa, exponent = np.frexp(C)
+    with np.errstate(divide="ignore"):
+        return ldexp(1.0 / (mantissa * objective.total_weight), -(exponent + objective.weight_exponent))
+
+
+def stored(theta, objective, dtype):
+    """The parameters as attributes have them: centred, in the dtype of X.
+
+    Where a column is far from zero, rounding its coefficients moves the logits of all rows alike, by more than what the
+    column has to say in single precision. The intercept makes up for it, as far as it can.
+    """
+    theta = centred(theta, objective)
+    rounded = theta.astype(dtype)
+    offset = offset_of(objective)
+    if offset is not None:
+        rounded[-1] = theta[-1] + offset @ (theta[:-1] - rounded[:-1])
+    return rounded
 
 
 def centred(theta, objective):

@@ -20,7 +20,7 @@ from sklearn.base import _fit_context
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import get_scorer, get_scorer_names, make_scorer
 from sklearn.metrics._scorer import _BaseScorer
-from sklearn.model_selection import check_cv
+from sklearn.model_selection import PredefinedSplit, check_cv
 from sklearn.utils import metadata_routing
 from sklearn.utils._param_validation import Hidden, Interval, StrOptions
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
@@ -28,10 +28,16 @@ from sklearn.utils.validation import _check_method_params, check_is_fitted
 
 from .. import parallel, solvers, validation
 from ..arrays import as_native, check_memory, shown
+from ..log import tell
 from ..objective import MIN_PIECE, work
+from ..scaled import floats_of, is_moderate
+from ..solvers.result import STOPPED_BY_CALLER
+from ..targets import Targets
 from . import compatibility
-from .base import for_kernels, restored_on_failure
-from .logistic_regression import LogisticRegression, centred, penalise, seed_of, weight_of_rows
+from .base import LinearClassifier, for_kernels, restored_on_failure
+from .callbacks import asks_to_stop, check_callback
+from .inputs import has_columns
+from .logistic_regression import LogisticRegression, penalise, seed_of, stored
 
 LOG_LOSS = "neg_log_loss"
 
@@ -66,8 +72,9 @@ class LogisticRegressionCV(LogisticRegression):
         Deprecated, as in scikit-learn: use ``l1_ratios``.
     scoring : str, callable or None, default='neg_log_loss'
         A name from ``sklearn.metrics.get_scorer_names()``, or a callable ``scorer(estimator, X, y)``; larger is
-        better. None is accuracy. The default is measured without clipping probabilities, and is the only name
-        that can score soft labels; a plain function is handed them as they are.
+        better. None is accuracy. The default is measured without clipping probabilities. It and accuracy (the
+        expected one, see ``LogisticRegression.score``) are the names that can score soft labels; a plain function is
+        handed them as they are.
     solver : {'auto', 'metric', 'sdca', 'prox_newton', 'sgd', 'lbfgs', 'newton-cg', 'newton-cholesky', 'sag', \
             'saga', 'liblinear'}, default='auto'
         As in :class:`LogisticRegression`.
@@ -80,7 +87,7 @@ class LogisticRegressionCV(LogisticRegression):
     n_jobs : int or None, default=None
         Without effect: use ``n_threads``, whose default is every core already.
     verbose : int, default=0
-        Whether to print a line for every fold and ``l1_ratio``.
+        Whether to log a line for every fold and ``l1_ratio``, as in :class:`LogisticRegression`.
     refit : bool, default=True
         Whether to fit all rows again with the C and ``l1_ratio`` of the best mean score. Otherwise ``coef_``,
         ``intercept_``, ``C_`` and ``l1_ratio_`` are means over the folds' own best.
@@ -114,6 +121,9 @@ class LogisticRegressionCV(LogisticRegression):
         Legacy: a dict from each class to its coefficients, of shape (F, M, R, p) or (F, M, p).
     n_iter_ : ndarray of shape (F, R, M)
         Iterations of each fit. Legacy: shape (1, F, M, R) or (1, F, M).
+    solver_ : str
+        The solver of the refit, as in :class:`LogisticRegression`; without it, those of the fits that were averaged,
+        separated by commas.
     converged_ : bool
         Whether the refit reached the optimum; without it, whether all the fits that were averaged did.
     history_ : dict of ndarrays
@@ -195,7 +205,7 @@ class LogisticRegressionCV(LogisticRegression):
         self.penalty_groups = penalty_groups
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y, sample_weight=None, **params):
+    def fit(self, X, y, sample_weight=None, callback=None, **params):
         """Fit the path on every fold, choose, and fit all rows.
 
         Parameters
@@ -203,10 +213,14 @@ class LogisticRegressionCV(LogisticRegression):
         X : {array-like, sparse matrix} of shape (n, d)
             float32 stays float32; everything else becomes float64.
         y : array-like of shape (n,), or (n, K) with K >= 2
-            Labels of any kind, or soft labels: each row a distribution over K classes.
+            Labels of any kind, or soft labels, as in :class:`LogisticRegression`.
         sample_weight : array-like of shape (n,) or None
             Weights of rows, not negative, for fitting and, unless metadata routing says otherwise, for
             scoring.
+        callback : callable or None
+            Called after every iteration of every fit, as in :class:`LogisticRegression`; the dict has ``fold`` (None
+            in the refit of all rows), ``C`` and ``l1_ratio``, too. If what it returns is true, that one fit ends
+            there, and the next begins. With a callback, folds are fitted one after the other.
         **params
             For the splitter and the scorer; needs scikit-learn's metadata routing.
 
@@ -219,31 +233,32 @@ class LogisticRegressionCV(LogisticRegression):
         ValueError, TypeError
             As :class:`LogisticRegression`, and for folds, Cs or l1_ratios that cannot be used, a score that is
             not a number, and soft labels under a ``scoring`` that takes single labels. The estimator is left as
-            it was, as it is by an interrupt.
+            it was, as it is by an interrupt, or by an error in the callback.
         """
         metadata_routing._raise_for_params(params, self, "fit")
         with restored_on_failure(self):
-            return self._fit(X, y, sample_weight, params)
+            return self._fit(X, y, sample_weight, check_callback(callback), params)
 
-    def _fit(self, X, y, sample_weight, params):
+    def _fit(self, X, y, sample_weight, callback, params):
         ratios, shares = compatibility.penalties(self)
         legacy = compatibility.legacy_attributes(self)
         Cs = self._check_Cs()
         n_threads = validation.check_n_threads(self.n_threads)
-        X, target, classes = self._check_rows(X, y)
+        rows, X, target, classes = self._check_weighted_rows(X, y, sample_weight)
         compatibility.check_n_classes(self.solver, len(classes))
-        self._check_scoring(soft=target.ndim == 2)
-        sample_weight = validation.check_sample_weight(sample_weight, X.shape[0], all_zero=False)
-        class_weight = self._check_class_weight(classes, target, sample_weight)
+        if not self._scores_by_loss():
+            self._scorer(soft=target.ndim == 2)
         split_params, score_params = self._route("fit", sample_weight, params)
         seed = seed_of(self.random_state)
-        labels = classes[target] if target.ndim == 1 else target
-        folds = self._folds(X, target, labels, split_params)
+        folds = self._folds(rows, X, _strata(target, classes), split_params)
+        score_params = _check_method_params(X=X, params=score_params, indices=rows.kept)
+        if "sample_weight" in score_params and not is_moderate(rows.sample_weight):
+            score_params["sample_weight"], _ = floats_of(rows.sample_weight)  # whose sum is a number
 
-        paths = _Paths(self, X, target, classes, sample_weight, class_weight, Cs, shares, n_threads, seed)
-        paths.fit(folds, score_params.get("sample_weight"))
+        paths = _Paths(self, rows, X.dtype, classes, Cs, shares, n_threads, seed)
+        paths.fit(folds, weighted="sample_weight" in score_params, callback=callback)
         if not self._scores_by_loss():
-            paths.score(folds, labels, self._get_scorer(), score_params)
+            paths.score(folds, self._scorer(soft=target.ndim == 2), score_params)
         paths.check_scores()
         paths.warn()
 
@@ -252,16 +267,16 @@ class LogisticRegressionCV(LogisticRegression):
             means = paths.scores.mean(axis=0).T
             c, r = np.unravel_index(np.argmax(means), means.shape)
             start = np.zeros((X.shape[1] + 1, paths.coefs.shape[-2]))
-            start[: paths.coefs.shape[-1]] = paths.coefs[:, r, c].mean(axis=0, dtype=np.float64).T
+            if self.solver != "liblinear":  # under that name a fit starts from zeros, as in scikit-learn
+                start[: paths.coefs.shape[-1]] = paths.coefs[:, r, c].mean(axis=0, dtype=np.float64).T
             C, l1_ratio = Cs[c], shares[r]
-            objective = self._objective(X, target, len(classes), sample_weight, class_weight, n_threads)
-            result = self._solve(
-                objective, start, C, l1_ratio, weight_of_rows(target, sample_weight, class_weight), seed
-            )
-            theta = centred(result.theta, objective).astype(X.dtype)
+            objective = self._objective(rows.X, rows.targets(len(classes)), n_threads)
+            result = self._solve(objective, start, C, l1_ratio, seed, callback)
+            theta = stored(result.theta, objective, X.dtype)
             coef, intercept = theta[:-1].T, theta[-1]
             self.history_ = {name: np.array(values) for name, values in result.history.items()}
-            self.converged_ = self._judge(result, objective, target, sample_weight)
+            self.solver_ = result.solver
+            self.converged_ = self._judge(result, objective, rows.target, rows.sample_weight)
         else:
             best = [np.unravel_index(np.argmax(scores.T), scores.T.shape) for scores in paths.scores]
             chosen = [(fold, r, c) for fold, (c, r) in enumerate(best)]
@@ -271,7 +286,8 @@ class LogisticRegressionCV(LogisticRegression):
             coef, intercept = weights, np.zeros(len(weights), X.dtype)
             if self.fit_intercept:
                 coef, intercept = weights[:, :-1], weights[:, -1]
-            self.converged_ = not any(at in paths.troubles for at in chosen)
+            self.solver_ = _listed(paths.solvers[at] for at in chosen)
+            self.converged_ = all(paths.converged[at] for at in chosen)
 
         self.classes_, self.coef_, self.intercept_ = classes, np.asfortranarray(coef), intercept
         self.Cs_ = Cs
@@ -293,7 +309,7 @@ class LogisticRegressionCV(LogisticRegression):
             raise ValueError(f"Cs must be an int or a list of at least one number; got {shown(self.Cs)}.")
         bad = np.flatnonzero(~(Cs > 0))
         if bad.size:
-            raise ValueError(f"Cs must be positive; Cs[{bad[0]}] is {Cs[bad[0]]}.")
+            raise ValueError(f"Cs must be positive; Cs[{bad[0]}] is {Cs[bad[0]]}. For no penalty use np.inf.")
         return Cs
 
     def _scores_by_loss(self):
@@ -302,12 +318,17 @@ class LogisticRegressionCV(LogisticRegression):
     def _get_scorer(self):
         return get_scorer("accuracy" if self.scoring is None else self.scoring)
 
-    def _check_scoring(self, soft):
-        if soft and not self._scores_by_loss() and isinstance(self._get_scorer(), _BaseScorer):
-            raise ValueError(
-                f"scoring={self.scoring!r} compares single labels, and y holds soft labels. Use "
-                f"scoring={LOG_LOSS!r}, or a function scorer(estimator, X, y) that takes such rows."
-            )
+    def _scorer(self, soft):
+        """The function scorer(estimator, X, y) that ``scoring`` stands for."""
+        scorer = self._get_scorer()
+        if not soft or not isinstance(scorer, _BaseScorer):
+            return scorer
+        if self.scoring is None or self.scoring == "accuracy":
+            return LinearClassifier.score
+        raise ValueError(
+            f"scoring={self.scoring!r} compares single labels, and y holds soft labels. Use scoring={LOG_LOSS!r}, "
+            "'accuracy' or a function scorer(estimator, X, y) that takes such rows."
+        )
 
     def _route(self, method, sample_weight, params):
         """Keyword arguments for the splitter and for the scorer."""
@@ -318,27 +339,37 @@ class LogisticRegressionCV(LogisticRegression):
             return (routed.splitter.split if method == "fit" else {}), routed.scorer.score
         return {}, {} if sample_weight is None else {"sample_weight": sample_weight}
 
-    def _folds(self, X, target, labels, split_params):
-        """Pairs of row numbers (train, test)."""
-        strata = labels if target.ndim == 1 else target.argmax(axis=1)
-        rows = np.arange(X.shape[0])
-        splits = check_cv(self.cv, strata, classifier=True).split(X, strata, **split_params)
+    def _folds(self, rows, X, strata, split_params):
+        """Pairs of row numbers (train, test) among the rows that count."""
+        splitter = check_cv(self.cv, strata, classifier=True)
+        place, kept = np.arange(X.shape[0]), rows.kept
+        if kept is not None and _knows_rows_by_number(self.cv):  # of all that were given
+            place = np.full(X.shape[0], -1)
+            place[kept] = np.arange(len(kept))
+        elif kept is not None:
+            split_params = _check_method_params(X=X, params=split_params, indices=kept)
+            X, strata, place = rows.X, strata[kept], place[: len(kept)]
+        splits = splitter.split(X, strata, **split_params)
         try:
-            folds = [(rows[train], rows[test]) for train, test in splits]
-        except IndexError as error:
-            raise ValueError(f"cv gave what are no rows of X: {error}.") from error
+            parts = [(place[train], place[test]) for train, test in splits]
+        except (IndexError, TypeError, ValueError) as error:
+            raise ValueError(f"cv gave what are no pairs (train, test) of rows of X: {error}") from error
+        folds = [(train[train >= 0], test[test >= 0]) for train, test in parts]
         for number, fold in enumerate(folds):
             for part, name in zip(fold, ("training", "test"), strict=True):
                 if part.size == 0:
-                    raise ValueError(f"cv gave no {name} rows in fold {number}; each fold needs some.")
+                    weigh = "" if kept is None else " that weigh something"
+                    raise ValueError(
+                        f"cv gave no {name} rows{weigh} in fold {number}; each fold needs at least one."
+                    )
         if not folds:
-            raise ValueError("cv gave no folds; at least one pair (train, test) is needed.")
+            raise ValueError("cv gave no folds; it must give at least one pair (train, test) of row numbers.")
         return folds
 
     # One fit ------------------------------------------------------------------------------------------
 
-    def _solve(self, objective, theta0, C, l1_ratio, row_weight, seed):
-        """The Result for one C and l1_ratio.
+    def _solve(self, objective, theta0, C, l1_ratio, seed, callback, fold=None):
+        """The Result for one C and l1_ratio; in a fold, or None of all rows.
 
         The start, an optimum for another C or of other rows, may lie within ``tol`` of this one already. Staying
         there would make neighbours on the path one and the same, so the largest gradient entry has to fall to a
@@ -349,6 +380,7 @@ class LogisticRegressionCV(LogisticRegression):
         def after_iteration(theta, history):
             latest = np.array([history["loss"][-1], history["grad_norm"][-1]])
             validation.check_finite_result(latest, objective.X)
+            return asks_to_stop(callback, history, fold=fold, C=float(C), l1_ratio=float(l1_ratio))
 
         def solve(tol):
             return solvers.solve(
@@ -358,14 +390,13 @@ class LogisticRegressionCV(LogisticRegression):
                 tol=tol,
                 max_iter=self.max_iter,
                 callback=after_iteration,
-                row_weight=row_weight,
                 random_state=seed,
             )
 
         result = solve(self.tol)
         if result.converged and result.n_iter == 0 and result.grad_norm > 0:
             nearer = solve(0.1 * result.grad_norm)
-            result = nearer if nearer.converged else result
+            result = nearer if nearer.converged or nearer.reason == STOPPED_BY_CALLER else result
         validation.check_finite_result(result.theta, objective.X)
         return result
 
@@ -391,7 +422,7 @@ class LogisticRegressionCV(LogisticRegression):
         ----------
         X : {array-like, sparse matrix} of shape (n, d)
         y : array-like of shape (n,), or (n, K)
-            Labels, or soft labels where ``scoring`` takes them.
+            Labels, or soft labels where ``scoring`` takes them. The columns of a frame are found by their names.
         sample_weight : array-like of shape (n,) or None
             Handed to the scorer.
         **score_params
@@ -405,7 +436,7 @@ class LogisticRegressionCV(LogisticRegression):
         metadata_routing._raise_for_params(score_params, self, "score")
         _, score_params = self._route("score", sample_weight, score_params)
         if not self._scores_by_loss():
-            return self._get_scorer()(self, X, y, **score_params)
+            return self._scorer(has_columns(y))(self, X, y, **score_params)
         check_is_fitted(self)
         theta = self._theta()
         rows = self._check_held_out(X, y, np.asarray(self.classes_), theta.dtype)
@@ -441,82 +472,76 @@ class _Paths:
     coefs : ndarray (F, R, M, K, p)
     scores : float64 (F, R, M)
     n_iter : int32 (F, R, M)
+    solvers : str (F, R, M)
+    converged : bool (F, R, M)
     troubles : dict
         (fold, share, C), as indices, to the text on why that fit did not converge.
     """
 
-    def __init__(self, model, X, target, classes, sample_weight, class_weight, Cs, shares, n_threads, seed):
+    def __init__(self, model, rows, dtype, classes, Cs, shares, n_threads, seed):
         self._model = model
-        self._X = X
-        self._target = target
+        self._rows = rows
+        self._dtype = dtype
         self._classes = classes
-        self._sample_weight = sample_weight
-        self._class_weight = class_weight
         self._Cs = Cs
         self._shares = shares
         self._n_threads = n_threads
         self._seed = seed
 
-    def fit(self, folds, score_weight):
+    def fit(self, folds, *, weighted, callback):
         """Fit, and score by log loss where that is the score asked for."""
         K = 1 if len(self._classes) == 2 else len(self._classes)
         shape = (len(folds), len(self._shares), len(self._Cs))
-        self.coefs = np.empty((*shape, K, self._X.shape[1] + self._model.fit_intercept), self._X.dtype)
+        self.coefs = np.empty((*shape, K, self._rows.X.shape[1] + self._model.fit_intercept), self._dtype)
         self.scores = np.full(shape, np.nan)
         self.n_iter = np.zeros(shape, dtype=np.int32)
+        self.solvers = np.empty(shape, dtype=object)
+        self.converged = np.zeros(shape, dtype=bool)
         self.troubles = {}
-        inside = work(self._X, K) >= _LARGE
+        inside = (
+            callback is not None or work(self._rows.X, K) >= _LARGE
+        )  # a callback is called by the caller's thread
         outer, inner = (1, self._n_threads) if inside else (self._n_threads, 1)
 
         def task(i):
             fold, share = divmod(i, len(self._shares))
-            self._fit_one(fold, share, *folds[fold], score_weight, inner)
+            self._fit_one(fold, share, *folds[fold], weighted, callback, inner)
 
         with parallel.one_blas_thread:
             parallel.run(task, shape[0] * shape[1], outer)
 
-    def _fit_one(self, fold, share, train, test, score_weight, n_threads):
-        """One path, from the strongest penalty to the weakest."""
+    def _fit_one(self, fold, share, train, test, weighted, callback, n_threads):
+        """One path, from the strongest penalty to the weakest. weighted: whether scores are."""
         model, n_classes = self._model, len(self._classes)
-        X, target, weight = self._rows(train)
-
-        def objective_of(X, target, sample_weight, class_weight, rows):
-            try:
-                return model._objective(X, target, n_classes, sample_weight, class_weight, n_threads)
-            except ValueError as error:
-                raise ValueError(f"In the {rows} rows of fold {fold}: {error}") from None
-
-        objective = objective_of(X, target, weight, self._class_weight, "training")
+        training = self._rows.take(train)
+        objective = model._objective(for_kernels(training.X), training.targets(n_classes), n_threads)
         held_out = None
         if model._scores_by_loss():
-            X_test, target_test, _ = self._rows(test)
-            weight_test = None if score_weight is None else score_weight[test]
-            held_out = objective_of(X_test, target_test, weight_test, None, "test")
-        row_weight = weight_of_rows(target, weight, self._class_weight)
+            rows = self._rows.take(test)
+            targets = Targets(rows.target, n_classes, rows.sample_weight if weighted else None)
+            held_out = model._objective(for_kernels(rows.X), targets, n_threads)
         theta = objective.initial()
         for c in np.argsort(self._Cs, kind="stable"):
             at = (fold, share, int(c))
-            result = model._solve(objective, theta, self._Cs[c], self._shares[share], row_weight, self._seed)
+            C, l1_ratio = self._Cs[c], self._shares[share]
+            result = model._solve(objective, theta, C, l1_ratio, self._seed, callback, fold)
             theta = result.theta
-            rounded = centred(theta, objective).astype(X.dtype)
+            rounded = stored(theta, objective, self._dtype)
             self.coefs[at] = rounded[: self.coefs.shape[-1]].T
-            self.n_iter[at] = result.n_iter
+            self.n_iter[at], self.solvers[at] = result.n_iter, result.solver
             if held_out is not None:
                 self.scores[at] = -held_out.value(rounded)
-            trouble = model._trouble(result, objective, target, weight)
+            trouble = model._trouble(result, objective, training.target, training.sample_weight)
+            self.converged[at] = result.converged and trouble is None
             if trouble is not None:
                 self.troubles[at] = trouble
         if model.verbose:
-            print(
+            tell(
                 f"fold {fold}   l1_ratio {self._shares[share]:g}   {len(self._Cs)} values of C   "
-                f"{self.n_iter[fold, share].sum()} iterations"
+                f"{self.n_iter[fold, share].sum()} iterations of {_listed(self.solvers[fold, share])}"
             )
 
-    def _rows(self, rows):
-        weight = None if self._sample_weight is None else self._sample_weight[rows]
-        return for_kernels(self._X[rows]), self._target[rows], weight
-
-    def score(self, folds, labels, scorer, score_params):
+    def score(self, folds, scorer, score_params):
         """Score by a scorer of scikit-learn's or a person's own."""
         scorer = _knowing_classes(scorer, self._classes)
         fitted = LogisticRegression(
@@ -525,11 +550,11 @@ class _Paths:
             n_threads=self._model.n_threads,
         )
         fitted.classes_ = self._classes
-        fitted.n_features_in_ = self._X.shape[1]
-        d = self._X.shape[1]
+        fitted.n_features_in_ = d = self._rows.X.shape[1]
         for fold, (_, test) in enumerate(folds):
-            X, y = for_kernels(self._X[test]), labels[test]
-            params = _check_method_params(X=self._X, params=score_params, indices=test)
+            rows = self._rows.take(test)
+            X, y = for_kernels(rows.X), _labels(rows.target, self._classes)
+            params = _check_method_params(X=self._rows.X, params=score_params, indices=test)
             for share, c in np.ndindex(self.scores.shape[1:]):
                 coefs = self.coefs[fold, share, c]
                 fitted.C, fitted.l1_ratio = self._Cs[c], self._shares[share]
@@ -544,8 +569,8 @@ class _Paths:
             fold, share, c = bad[0]
             raise ValueError(
                 f"scoring={self._model.scoring!r} gave nan in fold {fold} for C={self._Cs[c]:g} and "
-                f"l1_ratio={self._shares[share]:g}, so no best C can be told. It may need every class among the "
-                "test rows: use fewer folds, stratified ones, or another scoring."
+                f"l1_ratio={self._shares[share]:g}, so there is no best C. Some scores need every class among "
+                "the test rows: use fewer folds, stratified ones, or another scoring."
             )
 
     def warn(self):
@@ -560,6 +585,31 @@ class _Paths:
             ConvergenceWarning,
             stacklevel=compatibility.CALLER,
         )
+
+
+def _labels(target, classes):
+    """What was given as y, of some rows: labels, or soft labels."""
+    return classes[target] if target.ndim == 1 else target
+
+
+def _strata(target, classes):
+    """What folds are stratified by."""
+    return classes[target] if target.ndim == 1 else target.argmax(axis=1)
+
+
+def _knows_rows_by_number(cv):
+    """Whether folds are of rows by their numbers in X, as a list of pairs is, instead of made for the rows it is shown.
+
+    Nobody knows of other people's splitters; those of scikit-learn make folds, but for one.
+    """
+    if cv is None or isinstance(cv, Integral):
+        return False
+    made = type(cv).__module__.startswith("sklearn.model_selection") and hasattr(cv, "split")
+    return not made or isinstance(cv, PredefinedSplit)
+
+
+def _listed(names):
+    return ", ".join(sorted(set(names)))
 
 
 def _knowing_classes(scorer, classes):

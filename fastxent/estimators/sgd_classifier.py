@@ -14,14 +14,23 @@ from .. import validation
 from ..forks import unforked
 from ..objective import Objective
 from ..rows import without_duplicates
-from .base import LinearClassifier, for_kernels, restored_on_failure
-from .callbacks import IterationTasks, context_of
-from .watch import Watch
+from ..scaled import floats_of, smallest
+from .base import OBJECTIVE, LinearClassifier, for_kernels, restored_on_failure
+from .callbacks import IterationTasks, check_callback, context_of
+from .continuation import has_been_scored, recalled, remembered
+from .history import extended
+from .inputs import has_columns
+from .soft_labels import named_classes, same_classes
+from .watch import Patience, Watch
 
 _OPTIMIZERS = {"sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamw", "ftrl", "svrg"}
 _SCHEDULES = {"auto", "constant", "optimal", "invscaling", "adaptive", "cosine"}
 _REPEATS = 10  # mean weight up to which a row of weight 3 is three rows
 _RANGE32 = 1e15  # squares of numbers beyond are out of float32's range
+_WEIGHT32, _WEIGHT64 = (
+    1e20,
+    1e150,
+)  # ... and products of such weights with features and step sizes out of a dtype's
 
 
 def _takes_pieces(model):
@@ -56,10 +65,10 @@ class SGDClassifier(LinearClassifier):
         balance with the loss is another one.
     alpha : float, default=0.0001
         Strength of the penalty.
-    l1_ratio : float, default=0.15
-        rho of the elastic net.
+    l1_ratio : float or None, default=0.15
+        rho of the elastic net; other penalties do not need it.
     fit_intercept : bool, default=True
-        Whether there is a b; else it is zero.
+        Whether b is trained. Else it stays where it starts: at zero, unless it is given.
     max_iter : int, default=1000
         Epochs at most.
     tol : float or None, default=1e-3
@@ -71,7 +80,8 @@ class SGDClassifier(LinearClassifier):
         orders depend on ``random_state`` and on what the rows hold, not on where they stand in X: the same rows in
         another order lead to the same model.
     verbose : int, default=0
-        Whether to print a line for every epoch.
+        Whether to log a line for every epoch: by ``logging``, to the logger "fastxent" at level INFO. Where no handler
+        takes such lines, they go to stderr.
     random_state : int, RandomState instance or None, default=None
         For the order of rows and the held-out rows.
     learning_rate : str, default='auto'
@@ -92,12 +102,14 @@ class SGDClassifier(LinearClassifier):
         Exponent of 'invscaling'.
     early_stopping : bool, default=False
         Whether to hold out rows (or use ``eval_set``), stop by their score, and end with the best weights.
+        ``partial_fit`` holds out none and needs an ``eval_set`` for it.
     validation_fraction : float, default=0.1
-        Share of rows held out, in the same proportions of classes.
+        Share of rows held out, in the same proportions of classes. Rows of weight zero are not counted.
     n_iter_no_change : int, default=5
         Epochs without improvement before training stops.
     class_weight : dict, 'balanced' or None, default=None
-        Weights of classes, which multiply the sample weights.
+        Weights of classes, which multiply the sample weights in training. Validation scores go by sample weights
+        alone.
     warm_start : bool, default=False
         Whether ``fit`` starts from the coefficients of the last fit instead of zeros.
     average : bool or int, default=False
@@ -119,7 +131,9 @@ class SGDClassifier(LinearClassifier):
     warmup : int, default=0
         Updates over which the step size grows to what it shall be.
     validation_metric : {'log_loss', 'accuracy'}, default='log_loss'
-        What early stopping goes by.
+        What early stopping goes by: the mean over the validation rows, by their weights.
+    n_jobs : int or None, default=None
+        Without effect: there is one model for all classes, not one for each. Use ``n_threads``.
     n_threads : int or None, default=None
         Threads for full batches, validation and prediction; the results are the same whatever it is. Updates
         by rows and minibatches run on one thread, unless ``parallel`` says otherwise.
@@ -131,20 +145,45 @@ class SGDClassifier(LinearClassifier):
     Attributes
     ----------
     classes_ : ndarray of shape (K,)
+        The labels, sorted. After fitting soft labels 0..K-1 or, if they were a frame, the names of its columns, in
+        their order.
     coef_ : ndarray of shape (K, d), or (1, d) for two classes
     intercept_ : ndarray of shape (K,) or (1,)
     n_iter_ : int
         Epochs done.
     t_ : int
-        Updates done.
+        Updates done, which schedules go by.
     converged_ : bool
         Whether training stopped by itself.
     history_ : dict of ndarray
         By epoch: ``epoch``, ``loss`` (mean cross-entropy of the rows, each just before its update; for full batches the
-        objective at the epoch's begin), ``learning_rate``, ``seconds`` since the start, ``val_loss`` (log loss) if
-        there are validation rows, ``grad_norm`` (root of the sum of squares) for full batches.
+        objective at the epoch's begin), ``learning_rate``, ``seconds`` of training so far, ``val_loss`` (log loss) if
+        there are validation rows, ``grad_norm`` (root of the sum of squares) for full batches. A call of
+        ``partial_fit`` counts as an epoch. It adds an entry, but keeps no more than 128: the first, the last, and
+        between them some at even distances. What it did not measure is NaN.
     n_features_in_ : int
     feature_names_in_ : ndarray of shape (d,)
+
+    Notes
+    -----
+    ``partial_fit`` goes on from ``coef_``, ``intercept_``, ``classes_``, ``t_`` and ``history_`` as they are, under the
+    parameters as they are. All of them may be set, replaced or edited in place between two calls, and on an object that
+    was never trained as well: weights from elsewhere can be trained further, as in federated averaging. The dtype of
+    ``coef_`` is that of the training.
+
+    Some of a training has no public name. It is remembered for as long as it fits:
+
+    - the running means and sums of the optimiser, until ``optimizer`` changes;
+    - with ``average``, the weights before averaging and the number of those averaged, until ``average`` changes;
+      averaging then begins anew, at ``coef_``;
+    - what 'adaptive' has lowered, until ``learning_rate`` or ``eta0`` changes;
+    - the best validation score and its weights, until ``validation_metric`` changes; patience begins anew with every
+      change of a parameter that training depends on;
+    - the sizes of the rows seen, which the automatic step size goes by, until ``eta0`` is given.
+
+    When ``coef_`` or ``intercept_`` are not what the last call left, all of it ends but the sizes of rows (and the
+    squared gradients that ftrl has added up, by which it knows how sure it may be of each weight). Equal values in
+    another array are no change. ``fit`` begins without any of it.
 
     Examples
     --------
@@ -168,7 +207,7 @@ class SGDClassifier(LinearClassifier):
         "loss": [StrOptions({"log_loss"})],
         "penalty": [StrOptions({"l2", "l1", "elasticnet"}), None],
         "alpha": [Interval(Real, 0, None, closed="left")],
-        "l1_ratio": [Interval(Real, 0, 1, closed="both")],
+        "l1_ratio": [Interval(Real, 0, 1, closed="both"), None],
         "fit_intercept": ["boolean"],
         "max_iter": [Interval(Integral, 1, None, closed="left")],
         "tol": [Interval(Real, 0, None, closed="left"), None],
@@ -191,6 +230,7 @@ class SGDClassifier(LinearClassifier):
         "epsilon": [Interval(Real, 0, None, closed="neither")],
         "warmup": [Interval(Integral, 0, None, closed="left")],
         "validation_metric": [StrOptions({"log_loss", "accuracy"})],
+        "n_jobs": [None, Integral],
         "n_threads": [None, Integral],
         "parallel": [StrOptions({"hogwild"}), None],
     }
@@ -224,6 +264,7 @@ class SGDClassifier(LinearClassifier):
         epsilon=1e-8,
         warmup=0,
         validation_metric="log_loss",
+        n_jobs=None,
         n_threads=None,
         parallel=None,
     ):
@@ -253,6 +294,7 @@ class SGDClassifier(LinearClassifier):
         self.epsilon = epsilon
         self.warmup = warmup
         self.validation_metric = validation_metric
+        self.n_jobs = n_jobs
         self.n_threads = n_threads
         self.parallel = parallel
 
@@ -268,15 +310,20 @@ class SGDClassifier(LinearClassifier):
         ----------
         X : {array-like, sparse matrix} of shape (n, d)
         y : array-like of shape (n,), or (n, K) with K >= 2
-            Labels of any kind, or soft labels: each row a distribution over K classes.
+            Labels of any kind, or soft labels: each row a distribution over K classes. The columns of a frame of soft
+            labels are named by the classes.
         coef_init, intercept_init : array-like like ``coef_`` and ``intercept_``, or None
-            Where to start, instead of zeros or (with ``warm_start``) the last fit.
-        sample_weight : array-like of shape (n,) or None
-            Weights of rows, not negative. A weight of zero leaves the row out. In shuffled stochastic and minibatch
-            training, whole numbers of up to 10 in the mean say how often a row comes in an epoch, so that a row of
-            weight 3 leads to the same model as three rows; other weights make longer or shorter steps.
-        eval_set : tuple (X, y) or None
-            Validation rows, instead of ones held out of X.
+            Where to start, instead of zeros or (with ``warm_start``) the last fit. Of two classes also the one row,
+            and the one number.
+        sample_weight : array-like of shape (n,), number or None
+            Weights of rows, not negative; a number is that of every row. A weight of zero leaves the row out,
+            everywhere. In shuffled stochastic and minibatch training, whole numbers of up to 10 in the mean say how
+            often a row comes in an epoch, so that a row of weight 3 leads to the same model as three rows; other
+            weights make longer or shorter steps, in proportion to their mean. (``partial_fit`` does not know the mean
+            of rows to come: there a given ``eta0`` is the step of a row of weight 1.)
+        eval_set : tuple (X, y) or (X, y, sample_weight), or None
+            Validation rows, instead of ones held out of X. The columns of a frame of soft labels are found by their
+            names.
         callback : callable or None
             Called after every epoch with the last entries of ``history_`` as a dict; if what it returns is true,
             training ends.
@@ -289,32 +336,44 @@ class SGDClassifier(LinearClassifier):
         ------
         ValueError, TypeError
             For input that cannot be used, and if the descent diverges. The estimator is left as it was, as it is
-            by an interrupt.
+            by an interrupt, or by an error in the callback.
         """
         with restored_on_failure(self):
-            return self._fit(X, y, coef_init, intercept_init, sample_weight, eval_set, callback)
+            return self._fit(
+                X, y, coef_init, intercept_init, sample_weight, eval_set, check_callback(callback)
+            )
 
     @available_if(_takes_pieces)
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X, y, classes=None, sample_weight=None, eval_set=None):
         """Go on training with these rows, once, in their order.
 
-        Step size, momentum and averages go on where the last call left them: calls with consecutive pieces of
-        whole batches end with the same bits as one call with all rows (or a ``fit`` of one epoch without
-        shuffling).
+        Training goes on from the public attributes, under the parameters as they are now: see the notes on the class.
+        As long as nobody changes them, calls with consecutive pieces of whole batches end with the same bits as one
+        call with all rows (or a ``fit`` of one epoch without shuffling).
 
         Parameters
         ----------
         X, y, sample_weight : as in ``fit``
+            Not all weights may be zero. The rows may all be of one class.
         classes : array-like of shape (K,)
-            All labels that will ever come; needed at the first call.
-        eval_set : tuple (X, y) or None
-            Validation rows to be measured after this call. When the score has not improved for
-            ``n_iter_no_change`` calls, the best weights come back, and further calls change nothing.
+            All labels that will ever come; needed at the first call, unless ``classes_`` is there, or y is soft labels,
+            which tell how many there are. The columns of an array of soft labels are those of ``classes``, in their
+            order.
+        eval_set : tuple (X, y) or (X, y, sample_weight), or None
+            Validation rows to be measured after this call. With ``early_stopping``, when the score has not improved
+            for ``n_iter_no_change`` calls, the best weights come back, and further calls change nothing until
+            something else is changed.
 
         Returns
         -------
         self
+
+        Raises
+        ------
+        ValueError, TypeError
+            For input, attributes or parameters that cannot be used, and if the descent diverges. The estimator is
+            left as it was, as it is by an interrupt.
         """
         with restored_on_failure(self):
             return self._partial_fit(X, y, classes, sample_weight, eval_set)
@@ -325,31 +384,35 @@ class SGDClassifier(LinearClassifier):
             raise ValueError(
                 f"optimizer='svrg' takes rows one by one: batch_size must be 1, got {self.batch_size}."
             )
+        with unforked:
+            from ..sgd.trainer import Training  # brings Numba
+
         X, target, classes = self._check_rows(X, y)
-        sample_weight = validation.check_sample_weight(sample_weight, X.shape[0], all_zero=False)
-        start = self._start(X, classes, coef_init, intercept_init)
+        sample_weight = _check_sample_weight(sample_weight, X.shape[0])
+        class_weight = self._check_class_weight(classes, target, sample_weight)
+        rows = _rows_that_count(classes, target, sample_weight, class_weight)
+        options = self._options()
+        training = Training(options, self._start(X, classes, coef_init, intercept_init))
+        metadata = None if sample_weight is None else {"sample_weight": sample_weight}
+        data = {"X": X, "y": y, "metadata": metadata}
         score = None
         if eval_set is not None:
             score = self._validation(*self._check_eval_set(eval_set, classes, X.dtype), classes, n_threads)
         elif self.early_stopping:
-            held_out, kept = self._hold_out(target)
-            score = self._validation(for_kernels(X[held_out]), target[held_out], classes, n_threads)
-            X, target = for_kernels(X[kept]), target[kept]
-            sample_weight = None if sample_weight is None else sample_weight[kept]
+            held_out, rows = self._hold_out(target, rows)
+            score = self._validation(*_taken(held_out, X, target, sample_weight), classes, n_threads)
+            X, target, sample_weight = _taken(rows, X, target, sample_weight)
+            rows = np.arange(len(rows))
         shuffle = self.shuffle and self.batch_size is not None
-        repeats = _repeats(sample_weight) if shuffle else None
-        weights, rows = self._weights(classes, target, sample_weight, repeats)
-        if len(rows) == 0:
-            raise ValueError(
-                "The weights of all rows are zero once class_weight is taken in; one must be positive."
-            )
+        repeats = _repeats(sample_weight, rows) if shuffle else None
         if shuffle:
-            with unforked:
-                from ..sgd.order import by_content  # brings Numba
+            from ..sgd.order import by_content
 
             rows = by_content(X, target, rows)
             rows = rows if repeats is None else np.repeat(rows, repeats[rows])
-        descent = _descent(self, start, X, target, classes, weights, n_threads)
+        row, visit, class_weight = _weights(target, sample_weight, class_weight, repeats)
+        weights = row, _relative(visit, rows), class_weight
+        descent = _descent(self, training, X, target, classes, weights, n_threads)
         descent.begin(rows)
         random = check_random_state(self.random_state)
         watch = Watch(self, score is not None and self.early_stopping, math.log(len(classes)))
@@ -357,8 +420,6 @@ class SGDClassifier(LinearClassifier):
         def attributes(theta):
             return {"classes_": classes, "coef_": theta[:-1].T, "intercept_": theta[-1]}
 
-        metadata = None if sample_weight is None else {"sample_weight": sample_weight}
-        data = {"X": X, "y": y, "metadata": metadata}
         context = context_of(self, max_subtasks=self.max_iter + 1)
         if context is not None:
             context.call_on_fit_task_begin(estimator=self, **data)
@@ -376,7 +437,7 @@ class SGDClassifier(LinearClassifier):
                 watch.judge(descent.theta(), *score(descent.theta()))
             stop = watch.should_stop(descent)
             if callback is not None:
-                stop |= bool(callback({name: values[-1] for name, values in watch.history.items()}))
+                stop |= bool(callback(watch.entry()))
             if watched:
                 stop |= bool(tasks(descent.theta()))
             if self.verbose:
@@ -386,97 +447,120 @@ class SGDClassifier(LinearClassifier):
         else:
             watch.ran_out(self)
         tasks.close()
-        theta = descent.theta() if watch.best is None else watch.best
+        best = watch.patience.best
+        theta = descent.theta() if best is None else best
         validation.check_finite_result(theta, X)
         vars(self).update(attributes(theta))
         self.n_iter_ = len(watch.history["epoch"])
         self.t_ = descent.updates
         self.converged_ = watch.converged
         self.history_ = {name: np.array(values) for name, values in watch.history.items()}
-        self._training_ = descent.training if watch.best is None else None
-        self._watch_ = None
+        training = descent.training if best is None else None
+        self._remembered_ = remembered(self, options, training, Patience())
         if context is not None:
             context.call_on_fit_task_end(estimator=self, reconstruction_attributes={}, **data)
         return self
 
     def _partial_fit(self, X, y, classes, sample_weight, eval_set):
         n_threads = validation.check_n_threads(self.n_threads)
-        first = not hasattr(self, "classes_")
-        if first and classes is None:
-            raise ValueError(
-                "classes must be passed on the first call to partial_fit: all labels there will be."
-            )
         if self.class_weight == "balanced":
             raise ValueError(
-                "class_weight='balanced' needs all rows at once, which partial_fit never has. Pass the weights as a "
-                "dict, for instance from sklearn.utils.compute_class_weight."
+                "class_weight 'balanced' is not supported for partial_fit. In order to use 'balanced' weights, use "
+                "compute_class_weight('balanced', classes=classes, y=y). In place of y you can use a large enough "
+                "sample of the full training set target to properly estimate the class frequency distributions. Pass "
+                "the resulting weights as the class_weight parameter."
             )
-        if classes is not None:
-            classes = np.unique(classes)
-            if len(classes) < 2:
-                raise ValueError(f"classes must name at least 2; got only one class: {classes.tolist()}")
-            if not first and not np.array_equal(classes, self.classes_):
-                raise ValueError(
-                    f"classes={classes.tolist()} is not what it was at the first call: {self.classes_.tolist()}."
-                )
-        X, target, classes = self._check_rows(X, y, classes if first else self.classes_, reset=first)
-        sample_weight = validation.check_sample_weight(sample_weight, X.shape[0])
-        training = None if first else self._training_
-        if training is not None:
-            training = training.copy()  # what is there stays if this does not end well
-            X = for_kernels(X.astype(training.dtype, copy=False))
-        watch = None if first else self._watch_
-        if watch is not None and watch.converged:
-            return self
-        start = np.zeros((X.shape[1] + 1, 1 if len(classes) == 2 else len(classes)), X.dtype)
-        if not first and training is None:
-            start[...] = self._theta(X.dtype)
-        weights, rows = self._weights(classes, target, sample_weight)
-        watch = watch.copy() if watch else Watch(self, eval_set is not None, math.log(len(classes)))
-        if len(rows):
-            descent = _descent(self, start, X, target, classes, weights, n_threads, training=training)
-            if training is None:
-                descent.begin(rows)
-            loss, found = descent.epoch(rows)
-            training = descent.training
-            watch.note(loss, descent.learning_rate, **found)
-        theta = training.theta() if training is not None else start
-        validation.check_finite_result(theta, X)
+        if self.early_stopping and eval_set is None and not has_been_scored(self):
+            raise ValueError(
+                "early_stopping should be False with partial_fit, unless it is given an eval_set: it holds out no rows."
+            )
+        options = self._options()
+        X, target, classes = self._check_piece(X, y, self._classes_of_pieces(classes, y))
+        sample_weight = _check_sample_weight(sample_weight, X.shape[0])
+        class_weight = self._check_class_weight(classes, target, sample_weight)
+        rows = _rows_that_count(classes, target, sample_weight, class_weight, at_least=1)
+        weights = _weights(target, sample_weight, class_weight)
+        _refuse_extreme(weights[1], X.dtype)
+        training, new, patience = recalled(self, options, X.shape[1], len(classes), X.dtype)
+        evaluate = None
         if eval_set is not None:
             evaluate = self._validation(*self._check_eval_set(eval_set, classes, X.dtype), classes, n_threads)
-            watch.judge(theta, *evaluate(theta))
-            if watch.patience_is_over():
-                watch.converged, theta, training = True, watch.best, None
+        if self.early_stopping and patience.is_over(self.tol, self.n_iter_no_change):
+            return self
+        watch = Watch(self, self.early_stopping, math.log(len(classes)), patience)
+        descent = _descent(self, training, X, target, classes, weights, n_threads)
+        if new:
+            descent.begin(rows)
+        loss, found = descent.epoch(rows)
+        watch.note(loss, descent.learning_rate, **found)
+        theta = descent.theta()
+        validation.check_finite_result(theta, X)
+        self.t_ = descent.updates
+        if evaluate is not None:
+            # A copy: theta will be public, and its owner may change it.
+            watch.judge(theta.copy() if self.early_stopping else theta, *evaluate(theta))
+            if self.early_stopping and watch.patience_is_over():
+                watch.converged, theta, training = True, patience.best.copy(), None
         self.classes_, self.coef_, self.intercept_ = classes, theta[:-1].T, theta[-1]
-        self._training_, self._watch_ = training, watch
         self.n_iter_ = 1
-        self.t_ = training.updates if training is not None else getattr(self, "t_", 0)
         self.converged_ = watch.converged
-        self.history_ = {name: np.array(values) for name, values in watch.history.items()}
+        self.history_ = extended(getattr(self, "history_", None), watch.entry())
+        self._remembered_ = remembered(self, options, training, patience)
         return self
+
+    def _history_quantities(self):
+        """What ``history_["loss"]`` measures: full-batch descent and SVRG know the objective itself."""
+        return {"loss": OBJECTIVE} if self.batch_size is None or self.optimizer == "svrg" else {}
 
     # What comes in ------------------------------------------------------------------------------------
 
-    def _check_rows(self, X, y, classes=None, reset=True):
+    def _options(self):
+        """What the arguments ask of a training."""
+        with unforked:
+            from ..sgd.trainer import options_of  # brings Numba
+
+        if self.penalty == "elasticnet" and self.l1_ratio is None:
+            raise ValueError("l1_ratio must be set when penalty is 'elasticnet': a number from 0 to 1.")
+        return options_of(self)
+
+    def _check_rows(self, X, y, classes=None, reset=True, dtype=None):
         X, target, classes = super()._check_rows(X, y, classes, reset)
-        trouble = _beyond_float32(X)
+        dtype = X.dtype if dtype is None else dtype
+        trouble = _beyond_float32(X, dtype)
         if trouble is not None:
             raise ValueError(trouble)
+        if dtype != X.dtype:
+            X, target = for_kernels(X.astype(dtype)), target if target.ndim == 1 else target.astype(dtype)
         # Entries that stand twice would count wrongly as two.
         return without_duplicates(X), target, classes
 
-    def _weights(self, classes, target, sample_weight, repeats=None):
-        """Weights of rows, of each visit of a row, and of soft labels' classes; and the rows that count.
+    def _classes_of_pieces(self, classes, y):
+        """All labels there will be: ``classes_``, or at the first call the argument; None if soft labels y tell."""
+        known = getattr(self, "classes_", None)
+        if classes is None and known is None:
+            if has_columns(y):
+                return None
+            raise ValueError(
+                "classes must be passed on the first call to partial_fit: an array of all labels that will ever come."
+            )
+        name, found = (
+            ("classes", named_classes(classes, y)) if known is None else ("classes_", np.asarray(known))
+        )
+        if found.ndim != 1 or len(np.unique(found)) < max(2, len(found)):
+            raise ValueError(f"{name} must name at least 2 classes, each once; got {found.tolist()}.")
+        if classes is not None and not same_classes(classes, found, y):
+            raise ValueError(
+                f"classes={named_classes(classes, y).tolist()} is not what it was at the first call: {found.tolist()}."
+            )
+        return found
 
-        repeats: how often each row will be visited, instead of what its sample weight says.
-        """
-        class_weight = self._check_class_weight(classes, target, sample_weight)
-        row, visit = sample_weight, sample_weight if repeats is None else None
-        if class_weight is not None and target.ndim == 1:
-            of_row, class_weight = class_weight[target], None
-            row, visit = (of_row if weight is None else of_row * weight for weight in (row, visit))
-        rows = np.arange(target.shape[0]) if row is None else np.flatnonzero(row)
-        return (row, visit, class_weight), rows
+    def _check_piece(self, X, y, classes):
+        """`_check_rows` for partial_fit: codes are places in these classes, whatever their order."""
+        dtype = None
+        if hasattr(self, "coef_"):
+            single = getattr(self.coef_, "dtype", np.dtype(float)).type is np.float32
+            dtype = np.dtype(np.float32 if single else np.float64)
+        return self._check_rows(X, y, classes, not hasattr(self, "n_features_in_"), dtype)
 
     def _start(self, X, classes, coef_init, intercept_init):
         """What is given, zeros, or where the last fit ended."""
@@ -490,34 +574,45 @@ class SGDClassifier(LinearClassifier):
             if given is None:
                 continue
             given = validation.as_native(given, name, X.dtype)
-            validation.check_finite(given, name)
+            if len(target) == 1 and given.ndim == target.ndim - 1:  # of two classes, which have one row
+                given = given[np.newaxis]
             if given.shape != target.shape:
                 raise ValueError(
-                    f"{name} must have shape {target.shape} for {len(classes)} classes; got {given.shape}."
+                    f"Provided {name} does not match dataset: its shape is {given.shape}, and {len(classes)} classes "
+                    f"of {X.shape[1]} features need {target.shape}."
                 )
+            validation.check_finite(given, name)
             target[...] = given
-        if not self.fit_intercept:
-            theta[-1] = 0.0
         return theta
 
-    def _hold_out(self, target):
-        """Rows for validation and for training, stratified."""
+    def _hold_out(self, target, rows):
+        """Of these rows, those for validation and those for training, stratified."""
         with unforked:
             from sklearn.model_selection import train_test_split  # slow to import
 
         codes = target if target.ndim == 1 else target.argmax(axis=1)
         kept, held_out = train_test_split(
-            np.arange(len(codes)),
+            rows,
             test_size=self.validation_fraction,
             random_state=self.random_state,
-            stratify=codes,
+            stratify=codes[rows],
         )
         return np.sort(held_out), np.sort(kept)
 
-    def _validation(self, X, target, classes, n_threads):
-        """A function of theta: (mean log loss, score: the larger the better) on these rows."""
+    def _validation(self, X, target, sample_weight, classes, n_threads):
+        """A function of theta: (mean log loss, score: the larger the better) on these rows, by their weights."""
+        # Rows of weight zero would add nothing, but other blocks of rows add up to other last bits.
+        if sample_weight is not None and not sample_weight.all():
+            X, target, sample_weight = _taken(np.flatnonzero(sample_weight), X, target, sample_weight)
         binary = len(classes) == 2
-        objective = Objective(X, target, n_classes=len(classes), binary=binary, n_threads=n_threads)
+        objective = Objective(
+            X,
+            target,
+            n_classes=len(classes),
+            binary=binary,
+            sample_weight=sample_weight,
+            n_threads=n_threads,
+        )
         codes = target if target.ndim == 1 else target.argmax(axis=1)
 
         def evaluate(theta):
@@ -528,21 +623,86 @@ class SGDClassifier(LinearClassifier):
 
             logits = predict(X, theta, "logits", n_threads)
             guess = (logits > 0) if binary else logits.argmax(axis=1)
-            return loss, float(np.mean(guess == codes))
+            return loss, float(np.average(guess == codes, weights=sample_weight))
 
         return evaluate
 
 
-def _repeats(sample_weight):
-    """The weights as whole numbers, if that is what they are, and not so large that an epoch would become long."""
-    if sample_weight is None or sample_weight.mean() > _REPEATS or (sample_weight % 1.0).any():
+def _check_sample_weight(sample_weight, n_rows):
+    """Weights of rows, or one number for all of them, as an array; None if there are none."""
+    if isinstance(sample_weight, Real):
+        sample_weight = np.full(n_rows, float(sample_weight))
+    return validation.check_sample_weight(sample_weight, n_rows, all_zero=False)
+
+
+def _rows_that_count(classes, target, sample_weight, class_weight, at_least=2):
+    """The numbers of rows whose weight is positive; refused if their labels are not of so many classes."""
+    row = _weights(target, sample_weight, class_weight)[0]
+    if row is None:
+        return np.arange(len(target))
+    rows = np.flatnonzero(row)
+    if len(rows) == 0:
+        raise ValueError(
+            "The weights of all rows are zero once class_weight is taken in; one must be positive."
+        )
+    if target.ndim == 1:
+        present = np.flatnonzero(np.bincount(target[rows]))
+        if len(present) < at_least:
+            raise ValueError(
+                "Training needs samples of at least 2 classes, but all rows whose weight is positive are of only one "
+                f"class: {classes.tolist()[present[0]]!r}"
+            )
+    return rows
+
+
+def _weights(target, sample_weight, class_weight, repeats=None):
+    """Weights of rows, of each visit of a row, and of soft labels' classes.
+
+    repeats: how often each row will be visited, instead of what its sample weight says.
+    """
+    row, visit = sample_weight, sample_weight if repeats is None else None
+    if class_weight is not None and target.ndim == 1:
+        of_row, class_weight = class_weight[target], None
+        row, visit = (of_row if weight is None else of_row * weight for weight in (row, visit))
+    return row, visit, class_weight
+
+
+def _repeats(sample_weight, rows):
+    """The weights as whole numbers, if they are, and if these rows would not make an epoch long."""
+    if sample_weight is None or sample_weight[rows].mean() > _REPEATS or (sample_weight % 1.0).any():
         return None
     return sample_weight.astype(np.intp)
 
 
-def _beyond_float32(X):
+def _relative(visit, rows):
+    """Weights of visits over their mean, so that steps know their ratios alone."""
+    if visit is None:
+        return None
+    visit, _ = floats_of(visit)
+    return visit / visit[rows].mean()
+
+
+def _refuse_extreme(visit, dtype):
+    """Steps for weights far from 1 leave the range of a dtype, and pieces of rows must not be scaled each by itself."""
+    if visit is None:
+        return
+    most = _WEIGHT32 if dtype == np.float32 else _WEIGHT64
+    for value in (smallest(visit), float(visit.max())):
+        if not 1.0 / most <= value <= most:
+            raise ValueError(
+                f"partial_fit takes weights as they are, and steps for one of {value:.3g} (sample_weight times "
+                f"class_weight) leave the range of {dtype.name}. Divide the weights of all pieces by one constant."
+            )
+
+
+def _taken(rows, X, target, sample_weight):
+    """These rows, for the kernels."""
+    return for_kernels(X[rows]), target[rows], None if sample_weight is None else sample_weight[rows]
+
+
+def _beyond_float32(X, dtype):
     stored = X.data if sp.issparse(X) else X
-    if stored.dtype != np.float32 or stored.size == 0:
+    if dtype != np.float32 or stored.size == 0:
         return None
     largest = max(float(stored.max()), -float(stored.min()))
     if largest == 0.0 or 1.0 / _RANGE32 <= largest <= _RANGE32:
@@ -553,14 +713,10 @@ def _beyond_float32(X):
     )
 
 
-def _descent(model, start, X, target, classes, weights, n_threads, training=None):
+def _descent(model, training, X, target, classes, weights, n_threads):
     """The descent that the arguments of a model ask for: by rows and minibatches, or by all rows."""
-    with unforked:
-        from ..sgd import descents
-        from ..sgd.trainer import Training, options_of  # brings Numba
+    from ..sgd import descents
 
-    if training is None:
-        training = Training(options_of(model), start)
     if model.parallel == "hogwild":
         options = training.options
         if options.optimizer != "sgd" or options.batch != 1 or options.l1 or options.average_from >= 0:

@@ -6,34 +6,58 @@ import warnings
 
 from sklearn.exceptions import ConvergenceWarning
 
+from ..log import tell
+
 _LOWER = 0.2  # what "adaptive" multiplies the step size by, and where it gives up
 _LOWEST = 1e-6
 _GROWTH = 4.0  # a loss so many times the best one, and the loss of no model at all, is no noise
 
 
-class Watch:
-    """History, improvement and the best weights of a training."""
+class Patience:
+    """The best weights so far, and for how many epochs (or calls of partial_fit) there has been no improvement."""
 
-    def __init__(self, model, by_validation, loss_of_no_model):
+    def __init__(self):
+        self.best = None
+        self._lowest = self._reference = math.inf
+        self._waited = 0
+
+    def compare(self, cost, tol):
+        """Take note of a cost; less than the least by more than tol is an improvement."""
+        self._waited = 0 if cost < self._reference - (tol or 0.0) else self._waited + 1
+        self._reference = min(self._reference, cost)
+
+    def keep(self, theta, cost):
+        """Keep the weights if none cost less."""
+        if self.best is None or cost < self._lowest:
+            self.best, self._lowest = theta, cost
+
+    def renew(self):
+        """Wait from the beginning."""
+        self._waited = 0
+
+    def is_over(self, tol, n_iter_no_change):
+        return tol is not None and self._waited >= n_iter_no_change
+
+
+class Watch:
+    """History, improvement and the best weights of a training.
+
+    patience: what was waited for before, of a training in pieces.
+    """
+
+    def __init__(self, model, by_validation, loss_of_no_model, patience=None):
         self.history = {"epoch": [], "loss": [], "learning_rate": [], "seconds": []}
         self.converged = False
-        self.best = None
+        self.patience = patience or Patience()
         self._model = {
             name: getattr(model, name)
             for name in ("tol", "n_iter_no_change", "learning_rate", "optimizer", "eta0", "batch_size")
         }
         self._by_validation = by_validation
         self._ceiling = _GROWTH * loss_of_no_model
-        self._best_loss = self._best_score = math.inf
-        self._waited = 0
+        self._best_loss = math.inf
         self._lowered = 1.0
         self._began = time.perf_counter()
-
-    def copy(self):
-        other = object.__new__(Watch)
-        vars(other).update(vars(self))
-        other.history = {name: list(values) for name, values in self.history.items()}
-        return other
 
     def note(self, loss, learning_rate, **found):
         """An epoch's loss; raises if the descent diverges."""
@@ -67,17 +91,15 @@ class Watch:
         if not math.isfinite(cost):
             raise ValueError("The validation loss is not finite: the descent diverges. Lower eta0.")
         self._measured = True
-        if self.best is None or cost < self._lowest:
-            self.best, self._lowest = theta, cost
-        self._compare(cost)
-
-    def _compare(self, cost):
-        tol = self._model["tol"] or 0.0
-        self._waited = 0 if cost < self._best_score - tol else self._waited + 1
-        self._best_score = min(self._best_score, cost)
+        self.patience.keep(theta, cost)
+        self.patience.compare(cost, self._model["tol"])
 
     def patience_is_over(self):
-        return self._model["tol"] is not None and self._waited >= self._model["n_iter_no_change"]
+        return self.patience.is_over(self._model["tol"], self._model["n_iter_no_change"])
+
+    def entry(self):
+        """The last entries of the history."""
+        return {name: values[-1] for name, values in self.history.items()}
 
     def should_stop(self, descent):
         """Whether an epoch was the last one."""
@@ -89,26 +111,27 @@ class Watch:
             self.converged = self._squares <= tol
             return self.converged
         if not self._measured:
-            self._compare(self._cost)
+            self.patience.compare(self._cost, tol)
         if not self.patience_is_over():
             return False
         if self._model["learning_rate"] == "adaptive" and self._lowered > _LOWEST:
             self._lowered *= _LOWER
-            self._waited = 0
+            self.patience.renew()
             descent.lower(_LOWER)
             return False
         self.converged = True
         return True
 
     def report(self):
-        print("   ".join(f"{name} {values[-1]:.6g}" for name, values in self.history.items()))
+        tell("   ".join(f"{name} {values[-1]:.6g}" for name, values in self.history.items()))
 
     def ran_out(self, model):
         """All epochs are done."""
         if self._model["tol"] is not None and not self.converged:
             warnings.warn(
-                f"Training did not converge in max_iter={model.max_iter} epochs (loss {self._cost:.6g}, "
-                f"tol={model.tol:.3g}). Increase max_iter or tol, or scale the features.",
+                "Maximum number of iteration reached before convergence. Consider increasing max_iter to improve the "
+                f"fit. After max_iter={model.max_iter} epochs the loss is {self._cost:.6g} and has not stopped falling "
+                f"by more than tol={model.tol:.3g}. A larger tol ends earlier; scaled features converge faster.",
                 ConvergenceWarning,
                 stacklevel=5,
             )

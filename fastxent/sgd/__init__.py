@@ -11,3 +11,18 @@ warmup      compile what people use most
 bridge      the kernels as functions that jitted code can call; the only file that knows llvmlite
 compile     the one decorator of everything jitted
 """
+
+try:
+    import numba as _numba  # noqa: F401
+except MemoryError:
+    raise
+except Exception as error:  # a broken installation raises what it likes
+    missing = isinstance(error, ModuleNotFoundError) and error.name == "numba"
+    what = "it is not installed" if missing else f"it cannot be imported ({type(error).__name__}: {error})"
+    raise ImportError(
+        "SGDClassifier, and solver='sgd' of LogisticRegression, run loops that Numba compiles, but "
+        f"{what}. To install it: pip install numba{'' if missing else ' --upgrade'}. The other solvers do without."
+    ) from error
+
+# All at once: whoever imports this package lets forks wait meanwhile, and what comes later finds everything here.
+from . import descents, fingerprint, order, trainer  # noqa: F401

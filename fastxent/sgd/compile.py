@@ -1,15 +1,13 @@
 """The decorator of everything jitted: one set of compiler options, compiled code kept on disk."""
 
 import hashlib
-import logging
 from pathlib import Path
 
 import numba
 
 from .. import kernels
 from ..forks import unforked
-
-logger = logging.getLogger("fastxent")
+from ..log import logger
 
 _OPTIONS = {"nogil": True, "error_model": "numpy"}
 _warned = False

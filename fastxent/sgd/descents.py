@@ -70,7 +70,8 @@ class FullBatch(Minibatches):
 
     def __init__(self, training, X, target, n_classes, weights, n_threads):
         self.training = training
-        options = training.options
+        self._row_weight = weights.rows
+        # Always with an intercept: one that is not trained may still have been given.
         self._objective = Objective(
             X,
             target,
@@ -78,7 +79,6 @@ class FullBatch(Minibatches):
             binary=training.K == 1,
             sample_weight=weights.rows,
             class_weight=weights.classes,
-            fit_intercept=options.fit_intercept,
             n_threads=n_threads,
         )
 
@@ -92,7 +92,7 @@ class FullBatch(Minibatches):
         objective, options = self._objective, self.training.options
         if self.training.adaptive:
             squares = squared_norms(objective.X)
-            self.training.scale(float(np.mean(squares)) + 1.0)
+            self.training.scale(float(np.average(squares, weights=self._row_weight)) + 1.0)
             return
         zero = objective.initial()
         direction = np.random.default_rng(0).normal(size=zero.shape)
@@ -100,6 +100,8 @@ class FullBatch(Minibatches):
         for _ in range(_POWER_STEPS):
             direction /= np.linalg.norm(direction) or 1.0
             direction = objective.hessp(zero, direction)
+            if not options.fit_intercept:
+                direction[-1] = 0.0
             curvature = float(np.linalg.norm(direction))
         # At zero a softmax of K classes has curvature 1/K, and nowhere more than 1/2; a sigmoid has its most there.
         if self.training.K > 1:
@@ -119,6 +121,8 @@ class FullBatch(Minibatches):
         options = self.training.options
         before = self.training.weights().astype(np.float64)
         loss, gradient = self._objective.value_and_grad(before)
+        if not options.fit_intercept:
+            gradient[-1] = 0.0
         W = before[:-1]
         loss += 0.5 * options.l2 * float(np.sum(W * W)) + options.l1 * float(np.abs(W).sum())
         return loss, _least_subgradient(W, gradient, options), gradient

@@ -34,8 +34,8 @@ from .updates import (
 )
 
 # Numbers that a training carries from one call to the next: places in `counters`.
-UPDATES, CLOCK, SCALE, SQUARES, WEIGHTS, ROWS, LOWERED, AVERAGED, SYNCED, ETA = range(10)
-COUNTERS = 10
+UPDATES, CLOCK, SCALE, SQUARES, WEIGHTS, ROWS, LOWERED, AVERAGED, SYNCED, ETA, BEGUN = range(11)
+COUNTERS = 11
 LEAST_SCALE = 1e-5  # below, the common factor of all weights is multiplied in
 
 
@@ -84,6 +84,12 @@ class Memory(NamedTuple):
     touched: np.ndarray
     pace: np.ndarray  # what `gaps` keeps of the updates of this era
     counters: np.ndarray
+
+
+@jit
+def age(counters):
+    """How many updates the optimiser's memory has seen."""
+    return counters[UPDATES] - counters[BEGUN]
 
 
 @jit
@@ -221,7 +227,7 @@ def synchronise(rule, memory):
         catch_up(rule, memory, touch_all(rule, memory))
         if rule.kind in (RMSPROP, ADAM):
             squares, eps = (memory.a, rule.eps) if rule.kind == RMSPROP else (memory.b, 0.0)
-            now, root = counters[CLOCK], correction(rule.kind, counters[UPDATES], rule.beta2)
+            now, root = counters[CLOCK], correction(rule.kind, age(counters), rule.beta2)
             for j in range(rule.d):
                 one = slice(j * rule.ld, j * rule.ld + rule.ld)
                 pull = (now - memory.clock[j]) * root
@@ -256,14 +262,14 @@ def after_update(rule, memory):
 
 
 @jit
-def plain(api, rule, memory, order, weights, squares, indptr, indices):
-    """SGD without any memory. Returns the sum of s_i loss_i, each before its update, and of s_i.
+def plain(api, rule, memory, order, weights, squares, indptr, indices, loss, mass):
+    """SGD without any memory. Returns the sums of s_i loss_i, each before its update, and of s_i, with these rows.
 
+    loss, mass: those sums before. They go on from there, so the places where an epoch is cut do not show in them.
     Gradients go straight into the weights, all of which share a factor for the sake of L2.
     """
     w, q, counters = memory.w, memory.q, memory.counters
     address, q_address, order_address = w.ctypes.data, q.ctypes.data, order.ctypes.data
-    loss, mass = 0.0, 0.0
     n, features = len(order), rule.features
     lazy = len(memory.last) > 0
     width = len(q) // rule.batch
@@ -303,8 +309,8 @@ def plain(api, rule, memory, order, weights, squares, indptr, indices):
 
 
 @jit
-def sparse_batches(api, rule, memory, order, weights, squares, indptr, indices):
-    """Batches of rows by the features they have. Returns as `plain` does."""
+def sparse_batches(api, rule, memory, order, weights, squares, indptr, indices, loss, mass):
+    """Batches of rows by the features they have. Sums as in `plain`."""
     w, g, q, counters = memory.w, memory.g, memory.q, memory.counters
     w_address, g_address, q_address, order_address = (
         w.ctypes.data,
@@ -312,7 +318,6 @@ def sparse_batches(api, rule, memory, order, weights, squares, indptr, indices):
         q.ctypes.data,
         order.ctypes.data,
     )
-    loss, mass = 0.0, 0.0
     n, features = len(order), rule.features
     width = len(q) // rule.batch
     everything, lazy = len(indptr) == 0, len(memory.last) > 0
@@ -341,11 +346,10 @@ def sparse_batches(api, rule, memory, order, weights, squares, indptr, indices):
 
 
 @jit
-def dense_batches(api, rule, memory, order, weights, squares):
-    """Batches of dense rows, all parameters at once. Returns as `plain` does."""
+def dense_batches(api, rule, memory, order, weights, squares, loss, mass):
+    """Batches of dense rows, all parameters at once. Sums as in `plain`."""
     w, g, counters = memory.w, memory.g, memory.counters
     w_address, g_address = w.ctypes.data, g.ctypes.data
-    loss, mass = 0.0, 0.0
     n = len(order)
     for first in range(0, n, rule.batch):
         stop = min(first + rule.batch, n)
@@ -363,10 +367,10 @@ def dense_batches(api, rule, memory, order, weights, squares):
 
 
 @jit
-def variance_reduced(api, rule, memory, order, weights, indptr, indices, share):
+def variance_reduced(api, rule, memory, order, weights, indptr, indices, share, loss, mass):
     """SVRG, row by row: memory.a holds the snapshot, memory.b the mean gradient there; share: rows / sum of weights.
 
-    Returns the sum of s_i loss_i, each before its update, and of s_i.
+    Sums as in `plain`.
     """
     w, snapshot, mean, q, counters = memory.w, memory.a, memory.b, memory.q, memory.counters
     width = len(q) // 2
@@ -377,7 +381,6 @@ def variance_reduced(api, rule, memory, order, weights, indptr, indices, share):
     counters[ETA] = time
     step, eta = lengthened(time, rule.l2) * share, w.dtype.type(time)
     part = w.dtype.type(share)
-    loss, mass = 0.0, 0.0
     for r in range(len(order)):
         i = order[r]
         touch(rule, memory, order, r, r + 1, indptr, indices)
@@ -454,9 +457,9 @@ def _begin_update(rule, memory, time):
     counters = memory.counters
     counters[CLOCK] += time
     counters[UPDATES] += 1.0
-    size = move_size(rule.kind, counters[UPDATES], time, rule.l2, rule.beta1, rule.beta2)
+    size = move_size(rule.kind, age(counters), time, rule.l2, rule.beta1, rule.beta2)
     eta0, _ = first_step(rule, counters)
-    return size, eta0, correction(rule.kind, counters[UPDATES], rule.beta2)
+    return size, eta0, correction(rule.kind, age(counters), rule.beta2)
 
 
 @jit
@@ -468,6 +471,6 @@ def _update_intercept(rule, memory, part, time, multiple):
         return
     eta0, factor = first_step(rule, counters)
     time *= multiple
-    size = move_size(rule.kind, counters[UPDATES], time, 0.0, rule.beta1, rule.beta2)
+    size = move_size(rule.kind, age(counters), time, 0.0, rule.beta1, rule.beta2)
     beta1, beta2, eps, eta0 = rule.beta1, rule.beta2, rule.eps, eta0 * factor
     update(rule.kind, w, g, a, b, start, stop, part, time, size, 0.0, 0.0, 0.0, beta1, beta2, eps, eta0, 0.0)

@@ -9,7 +9,22 @@ import numpy as np
 from .. import kernels, parallel
 from ..rows import squared_norms
 from . import loops
-from .loops import AVERAGED, CLOCK, COUNTERS, ETA, LOWERED, SCALE, SYNCED, UPDATES, Memory, Rule
+from .loops import (
+    AVERAGED,
+    BEGUN,
+    CLOCK,
+    COUNTERS,
+    ETA,
+    LOWERED,
+    ROWS,
+    SCALE,
+    SQUARES,
+    SYNCED,
+    UPDATES,
+    WEIGHTS,
+    Memory,
+    Rule,
+)
 from .schedules import SCHEDULES
 from .updates import ADAM, ADAMW, FTRL, MOMENTS, MOMENTUM, NESTEROV, OPTIMIZERS, SGD, SVRG
 
@@ -24,6 +39,10 @@ LONGEST_ERA = 65536
 _AUTOMATIC = {"adagrad": 0.5, "rmsprop": 0.03, "adam": 0.03, "adamw": 0.03, "ftrl": 0.5}
 _AUTOMATIC_SGD = 8.0
 _LARGEST = 2.0
+
+# ftrl has no weights but those that its sums stand for. Weights that it is given count like one gradient of about the
+# size that eta0 is made for, times this.
+_TRUST = 0.25
 
 
 @dataclass(frozen=True)
@@ -120,18 +139,22 @@ class Training:
 
     Everything a loop does depends on this state and on the rows it is given, in their order, alone: rows given in
     pieces (of whole batches) lead to the same bits as rows given at once.
+
+    theta: the weights to start from. updates: how many of them schedules shall take for done.
     """
 
-    def __init__(self, options, theta):
+    def __init__(self, options, theta, updates=0):
         self.options = options
         self.d, self.K = theta.shape[0] - 1, theta.shape[1]
         self.dtype = theta.dtype
         self.counters = np.zeros(COUNTERS)
         self.counters[[SCALE, LOWERED]] = 1.0
+        self.counters[[UPDATES, BEGUN]] = updates
         self._eta0 = options.eta0
         self.horizon = math.inf
         self._rows_of_a_call = FIRST_CALL
         self._layout = None
+        self._scratch = None
         self._arrays = {"w": theta}
         count = MOMENTS[self._kind]
         if count > 0:
@@ -141,10 +164,43 @@ class Training:
             self._arrays["b"] = np.full_like(theta, start)
         if options.average_from >= 0:
             self._arrays["average"] = np.zeros_like(theta)
-        if self._kind == FTRL and theta.any():
-            if options.eta0 is None:
-                raise ValueError("ftrl can start from given weights only with a given eta0; got eta0=None.")
-            self._arrays["a"] -= theta * (options.eps / options.eta0)
+        self._given = self._kind == FTRL and theta.any()  # weights that its sums do not stand for yet
+
+    def successor(self, options, updates, theta=None):
+        """A training that goes on from here under other options, from another count of updates, or other weights.
+
+        theta: weights that have come in place of those that this training led to. Then what led elsewhere ends: the
+        optimiser's memory (of ftrl, all but how sure it is), averages, and what has been lowered. Otherwise each
+        lasts as long as its own option: the memory as `optimizer`, averages as `average_from`, what has been lowered
+        as step size and schedule.
+
+        The sizes of rows seen so far always last, if they were looked at.
+        """
+        here, old, edited = self, self.options, theta is not None
+        if not edited or self._kind == FTRL:  # else no array lasts
+            here = self.copy()
+            here._to_natural()
+        averages = not edited and options.average_from == old.average_from and here.counters[AVERAGED] > 0
+        if not edited:
+            theta = here.theta(averaged=not averages)
+        new = Training(options, theta, updates)
+        if old.eta0 is None:
+            sizes = [SQUARES, WEIGHTS, ROWS]
+            new.counters[sizes] = here.counters[sizes]
+        if _agree(options, old, "schedule", "epochs", "batch"):
+            new.horizon = here.horizon
+        if not edited and _agree(options, old, "schedule", "eta0"):
+            new.counters[LOWERED] = here.counters[LOWERED]
+        if averages:
+            new.counters[AVERAGED] = here.counters[AVERAGED]
+            new._arrays["average"] = here._arrays["average"]
+        if options.optimizer == old.optimizer and (not edited or here._kind == FTRL):
+            new._given = edited or here._given
+            new.counters[BEGUN] -= here.counters[UPDATES] - here.counters[BEGUN]
+            new.counters[CLOCK] = here.counters[CLOCK]
+            for name in {"a", "b"} & set(here._arrays):
+                new._arrays[name] = here._arrays[name].astype(theta.dtype, copy=False)
+        return new
 
     @property
     def _kind(self):
@@ -165,8 +221,9 @@ class Training:
         return self.options.optimizer in _AUTOMATIC
 
     def expect(self, updates):
-        """What one epoch will be: the horizon of schedules that have one."""
-        self.horizon = float(max(1, updates * self.options.epochs))
+        """What one epoch will be: the horizon of schedules that have one, unless they have it already."""
+        if self.horizon == math.inf:
+            self.horizon = float(max(1, updates * self.options.epochs))
 
     def set_step(self, eta0):
         """For full batches, whose step size is found before the first."""
@@ -194,6 +251,8 @@ class Training:
         if layout != self._layout:
             self._to_layout(layout)
         rule, memory = self._bound()
+        if self._given:
+            self._anchor(rule, memory, *loops.first_step(rule, self.counters))
         memory.g[:size] = gradient.ravel()
         loops.step_full(rule, memory)
 
@@ -207,7 +266,11 @@ class Training:
         vars(other).update(vars(self))
         other.counters = self.counters.copy()
         other._arrays = {name: array.copy() for name, array in self._arrays.items()}
+        other._scratch = None
         return other
+
+    def __getstate__(self):
+        return vars(self) | {"_scratch": None}
 
     def run_together(self, data, order, n_threads):
         """Like `run`, by threads that write into the same weights without asking each other (Hogwild).
@@ -226,7 +289,7 @@ class Training:
             def task(i, parts=parts):
                 own = memory._replace(counters=self.counters.copy())
                 rows = (parts[i], data.weights, data.squares, data.indptr, data.indices)
-                return *loops.plain(problems[i].address, free, own, *rows), own.counters
+                return *loops.plain(problems[i].address, free, own, *rows, 0.0, 0.0), own.counters
 
             results = parallel.run(task, n_threads, n_threads)
             before = self.counters.copy()
@@ -243,6 +306,10 @@ class Training:
     def run(self, data, order):
         """Take the rows `order` of data. Returns the sum of s_i loss_i, each before its row's update, and of s_i."""
         rule, memory = self._enter(data)
+        if self._given:
+            counters = self.counters.copy()  # as they will be when these rows have been seen
+            loops.weigh(rule, counters, order, 0, len(order), data.weights, data.squares)
+            self._anchor(rule, memory, *loops.first_step(rule, counters))
         loss = mass = 0.0
         first, share = 0, 1.0
         if rule.kind == SVRG and len(data.weights):
@@ -254,19 +321,14 @@ class Training:
             piece = order[first : first + step]
             first += len(piece)
             began = time.perf_counter()
+            rows = (*arguments, piece, data.weights)
             if data.batches:
-                result = loops.dense_batches(*arguments, piece, data.weights, data.squares)
+                loss, mass = loops.dense_batches(*rows, data.squares, loss, mass)
             elif rule.kind == SVRG:
-                result = loops.variance_reduced(
-                    *arguments, piece, data.weights, data.indptr, data.indices, share
-                )
-            elif rule.kind == SGD:
-                result = loops.plain(*arguments, piece, data.weights, data.squares, data.indptr, data.indices)
+                loss, mass = loops.variance_reduced(*rows, data.indptr, data.indices, share, loss, mass)
             else:
-                result = loops.sparse_batches(
-                    *arguments, piece, data.weights, data.squares, data.indptr, data.indices
-                )
-            loss, mass = loss + result[0], mass + result[1]
+                loop = loops.plain if rule.kind == SGD else loops.sparse_batches
+                loss, mass = loop(*rows, data.squares, data.indptr, data.indices, loss, mass)
             took = max(time.perf_counter() - began, CALL_SECONDS / 8)
             self._rows_of_a_call = max(1, int(len(piece) * CALL_SECONDS / took))
         return loss, mass
@@ -281,10 +343,20 @@ class Training:
             current = self.copy()
             loops.synchronise(*current._bound())
             return current._leave("w")
-        theta = self._leave("w")
-        if self.counters[SCALE] != 1.0:
-            theta[:-1] *= self.dtype.type(self.counters[SCALE])
-        return theta
+        return self._leave("w", self.counters[SCALE])
+
+    def _anchor(self, rule, memory, eta0, multiple):
+        """For ftrl: sums that stand for the weights it was given. eta0, multiple: as of `first_step`."""
+        w, a, b, clock = memory.w, memory.a, memory.b, self.counters[CLOCK]
+        for part, eta, l1, l2 in (
+            (slice(rule.features), eta0, rule.l1, rule.l2),
+            (slice(rule.features, None), eta0 * multiple, 0.0, 0.0),
+        ):
+            given = w[part] != 0
+            b[part] = np.where(given, np.maximum(b[part], (_TRUST / eta) ** 2), b[part])
+            scale = (rule.eps + np.sqrt(b[part])) / eta + l2 * clock
+            a[part] = -(w[part] * scale + np.sign(w[part]) * (l1 * clock))
+        self._given = False
 
     # ---- layout --------------------------------------------------------------------------------------
 
@@ -297,13 +369,18 @@ class Training:
             self._to_layout(layout)
         return self._bound()
 
-    def _to_layout(self, layout):
+    def _to_natural(self):
+        """Everything brought to the last update, the arrays (d + 1, K)."""
         if self._layout is not None:
             loops.synchronise(*self._bound())
             for name in self._weight_like():
                 self._arrays[name] = self._leave(name)
-        self._layout = layout
-        _, _, _, size, batches, sparse = layout
+            self._layout = None
+
+    def _to_layout(self, layout):
+        self._to_natural()
+        self._layout, self._scratch = layout, None
+        *_, batches, sparse = layout
         for name in self._weight_like():
             # What is never used must still be something to divide by.
             padding = self.options.eps**2 if name == "b" and self._kind in (ADAM, ADAMW) else 0.0
@@ -311,14 +388,20 @@ class Training:
         lazy = self._lazy(batches, sparse)
         era = self._era()
         features = self.d if lazy else 0
-        self._arrays["g"] = parallel.zeros(size if batches or self._kind != SGD else 0, self.dtype)
-        width = -(-self.K // 16) * 16
-        self._arrays["q"] = parallel.zeros(0 if batches else max(2, self.options.batch) * width, self.dtype)
         self._arrays["clock"] = np.full(features, self.counters[CLOCK])
         self._arrays["last"] = np.full(features, self.updates, dtype=np.int64)
-        self._arrays["touched"] = np.zeros(features, np.int64)
         self._arrays["pace"] = np.zeros((5, era if lazy else 0))
         self.counters[SYNCED] = self.updates
+
+    def _make_scratch(self):
+        """What holds nothing between two updates."""
+        *_, size, batches, _ = self._layout
+        width = -(-self.K // 16) * 16
+        return {
+            "g": parallel.zeros(size if batches or self._kind != SGD else 0, self.dtype),
+            "q": parallel.zeros(0 if batches else max(2, self.options.batch) * width, self.dtype),
+            "touched": np.zeros(len(self._arrays["last"]), np.int64),
+        }
 
     def _flat(self, theta, layout, padding=0.0):
         """An array (d + 1, K) in a layout."""
@@ -336,17 +419,21 @@ class Training:
     def _weight_like(self):
         return [name for name in ("w", "a", "b", "average") if name in self._arrays]
 
-    def _leave(self, name):
-        """One array as (d + 1, K)."""
+    def _leave(self, name, scale=1.0):
+        """One array as (d + 1, K), the features times a scale."""
         flat = self._arrays[name]
         if self._layout is None:
             return flat.copy()
         by_class, ld, intercept, *_ = self._layout
         theta = np.empty((self.d + 1, self.K), self.dtype)
         if by_class:
-            theta[:-1] = flat[:intercept].reshape(self.K, ld)[:, : self.d].T
+            features = flat[:intercept].reshape(self.K, ld)[:, : self.d].T
         else:
-            theta[:-1] = flat[:intercept].reshape(self.d, ld)[:, : self.K]
+            features = flat[:intercept].reshape(self.d, ld)[:, : self.K]
+        if scale == 1.0:
+            theta[:-1] = features
+        else:
+            np.multiply(features, self.dtype.type(scale), out=theta[:-1])
         theta[-1] = flat[intercept : intercept + self.K]
         return theta
 
@@ -408,21 +495,27 @@ class Training:
             d=self.d,
         )
         empty = np.zeros(0, self.dtype)
-        arrays = self._arrays
+        if self._scratch is None:
+            self._scratch = self._make_scratch()
+        arrays, scratch = self._arrays, self._scratch
         memory = Memory(
             w=arrays["w"],
             a=arrays.get("a", empty),
             b=arrays.get("b", empty),
-            g=arrays["g"],
-            q=arrays["q"],
+            g=scratch["g"],
+            q=scratch["q"],
             average=arrays.get("average", empty),
             clock=arrays["clock"],
             last=arrays["last"],
-            touched=arrays["touched"],
+            touched=scratch["touched"],
             pace=arrays["pace"],
             counters=self.counters,
         )
         return rule, memory
+
+
+def _agree(options, others, *names):
+    return all(getattr(options, name) == getattr(others, name) for name in names)
 
 
 def _zeros(size, itemsize):

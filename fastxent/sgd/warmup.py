@@ -5,6 +5,7 @@ import itertools
 import numpy as np
 import scipy.sparse as sp
 
+from .fingerprint import fingerprint
 from .order import by_content
 from .trainer import Data, Options, Training
 
@@ -25,6 +26,7 @@ def warm_up():
             training.theta()
             yield f"{optimizer}, batches of {batch}, {storage}, {np.dtype(dtype).name}"
     for dtype in (np.float64, np.float32):
+        fingerprint(np.ones((3, 5), dtype), np.ones(3, dtype))
         training = Training(Options(batch=0, eta0=0.1), np.zeros((6, 3), dtype))
         training.step(np.ones((6, 3)))
         yield f"full batches, {np.dtype(dtype).name}"

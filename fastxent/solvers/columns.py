@@ -24,9 +24,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from .. import kernels, parallel
+from ..moments import column_moments
 from ..objective import work
 from ..prediction import predict
-from .conditioned import column_moments
 from .dual_ascent import log_odds
 from .pieces import Pieces
 
@@ -243,7 +243,7 @@ class BinaryLoss:
         return value, self.gradient(theta)
 
     def moved(self, theta, value, grad):
-        return self.at(theta)
+        return value, self.at(theta)[1]  # the value has its L1 term
 
     def along(self, step, t):
         if self._way[0] is not step:

@@ -13,19 +13,16 @@ which is the diagonal of the Hessian at W = 0 once the columns are centred (D. B
 regression algorithm", Annals of the Institute of Statistical Mathematics 44, 1992, gives that Hessian). The
 optimum, and what ``tol`` means, are untouched: only steps and conjugate directions are measured differently.
 Without an intercept there is nothing to centre, and the mean square takes the place of the variance.
-"""
 
-import functools
+A column without spread (moments.py) tells no two rows apart, and all it could do the intercept does without a penalty:
+its a_j is zero, its weights stay zero, and no rounding of its slope, over a curvature of rounding, becomes a step.
+"""
 
 import numpy as np
 import scipy.sparse as sp
 
-from .. import kernels, parallel
-from ..objective import bind, split
+from ..moments import column_moments, without_spread
 from .pieces import Pieces
-
-_RANGE = 1 << 19  # entries of a range of rows whose moments are taken apart
-_RANGES = 32  # most such ranges
 
 
 class Conditioned:
@@ -34,8 +31,6 @@ class Conditioned:
     Parameters
     ----------
     objective : Objective
-    row_weight : ndarray of shape (n,) or None
-        What each row weighs in the objective, so that rows weighted and rows repeated are conditioned alike.
 
     Attributes
     ----------
@@ -46,22 +41,19 @@ class Conditioned:
         float32.
     """
 
-    def __init__(self, objective, row_weight=None):
+    def __init__(self, objective):
         self.objective = self._objective = objective
-        key = "moments" if row_weight is None else "weighted moments"
-        if key not in objective.memo:
-            objective.memo[key] = column_moments(objective.X, row_weight, objective.n_threads)
-        mean, deviation = (moment.copy() for moment in objective.memo[key])
+        mean, deviation = moments_of(objective)
+        flat = without_spread(mean, deviation, objective.dtype)
         if not objective.fit_intercept:
             mean, deviation = np.zeros_like(mean), np.hypot(mean, deviation)
-        # A column that is constant up to rounding says nothing beside the intercept: any scale will do.
-        flat = deviation <= 64 * np.finfo(np.float64).eps * np.abs(mean)
-        deviation[flat] = np.abs(mean[flat])
+            flat = deviation == 0.0
         classes = objective.n_classes
         root_q = np.sqrt((1 - 1 / classes) / classes)
         width = np.append(np.hypot(root_q * deviation, np.sqrt(objective.feature_l2)), root_q)
-        width[width == 0.0] = 1.0
-        self._scale = 1.0 / width[:, np.newaxis]
+        moves = np.append(~flat, True)
+        self._width = np.where(moves, width, 0.0)[:, np.newaxis]
+        self._scale = np.divide(1.0, width, out=np.zeros_like(width), where=moves)[:, np.newaxis]
         self._mean = np.append(mean, 0.0)[:, np.newaxis]  # the intercept's own column is not centred
         self._row_squares = None
         self.pieces = Pieces(objective.shape, objective.n_threads)
@@ -86,15 +78,15 @@ class Conditioned:
         return theta
 
     def variables(self, theta):
-        """u, from parameters (d + 1, K) of any float dtype."""
+        """u, from parameters (d + 1, K) of any float dtype. What a column without spread has, the intercept gets."""
         u = np.array(theta, dtype=np.float64, order="C")
         u[-1] += (self._mean.T @ u)[0]
-        u /= self._scale
+        u *= self._width
         return u
 
     def gradient(self, grad):
         """The gradient in theta, from the gradient in u."""
-        original = grad / self._scale
+        original = grad * self._width
         original += self._mean * original[-1]
         return original
 
@@ -141,33 +133,9 @@ class Conditioned:
         return grad
 
 
-def column_moments(X, row_weight=None, n_threads=None):
-    """Weighted mean and standard deviation (float64) of each column of a dense or CSR matrix.
-
-    The deviation is taken around the mean, so that a column far from zero keeps its digits.
-    """
-    n, d = X.shape
-    weight = None if row_weight is None else np.ascontiguousarray(row_weight, np.float64)
-    rows = bind(X, 1)
-    ranges = max(1, min(_RANGES, X.size // max(_RANGE, 8 * d)))
-    bounds = split(X, ranges, 1)
-
-    def moments(i):
-        out = np.zeros((5, d))
-        kernels.moments_of_columns(rows, bounds[i], bounds[i + 1], weight, out)
-        return out[:3]
-
-    mass, mean, square = functools.reduce(_joined, parallel.run(moments, ranges, n_threads))
-    if sp.issparse(X):
-        total = float(n if weight is None else weight.sum())
-        rest = np.maximum(total - mass, 0.0)
-        mass, mean, square = _joined((mass, mean, square), (rest, np.zeros(d), np.zeros(d)))
-    return mean, np.sqrt(np.divide(square, mass, out=square, where=mass > 0))
-
-
-def _joined(a, b):
-    """Mass, mean and sum of squares around it of two sets of rows together (moments.pxi)."""
-    mass = a[0] + b[0]
-    share = np.divide(b[0], mass, out=np.zeros_like(mass), where=mass > 0)
-    delta = b[1] - a[1]
-    return mass, a[1] + share * delta, a[2] + b[2] + a[0] * share * np.square(delta)
+def moments_of(objective):
+    """Mean and deviation of an objective's columns, taken once: by what its rows weigh, so that rows weighted and rows
+    repeated are conditioned alike."""
+    if "moments" not in objective.memo:
+        objective.memo["moments"] = column_moments(objective.X, objective.row_masses(), objective.n_threads)
+    return objective.memo["moments"]

@@ -35,7 +35,7 @@ _MAX_BENDS = 20
 _SHIFT = 1e-3
 
 
-def solve(objective, theta0, *, tol, max_iter, callback=None, row_weight=None):
+def solve(objective, theta0, *, tol, max_iter, callback=None):
     """Minimise an objective whose ``l1`` is positive, from ``theta0``.
 
     Parameters
@@ -48,17 +48,15 @@ def solve(objective, theta0, *, tol, max_iter, callback=None, row_weight=None):
         Pairs of a proximal and a Newton step at most.
     callback : callable or None
         ``callback(theta, history)`` after every iteration; return True to stop.
-    row_weight : ndarray of shape (n,) or None
-        What each row weighs in the objective, for ``Conditioned``.
 
     Returns
     -------
     Result
         Its ``value`` includes the L1 term; weights that are zero at the optimum are exactly zero.
     """
-    problem = L1Problem(objective, row_weight)
+    problem = L1Problem(objective)
     u = problem.variables(theta0)
-    record = Recorder(objective, callback)
+    record = Recorder(objective, callback, "l1-newton")
     value, grad = problem.value_and_grad(u)
     bound = None
     for iteration in range(max_iter + 1):

@@ -32,7 +32,7 @@ _PAIRS, _FEW_PAIRS, _MANY_PARAMETERS = 10, 5, 200_000
 _OUT_OF_ITERATIONS = 1
 
 
-def solve(objective, theta0, *, tol, max_iter, callback=None, row_weight=None):
+def solve(objective, theta0, *, tol, max_iter, callback=None):
     """Minimise a smooth objective from ``theta0``; ``objective.l1`` must be zero.
 
     Parameters
@@ -45,16 +45,14 @@ def solve(objective, theta0, *, tol, max_iter, callback=None, row_weight=None):
         Iterations at most; each is one evaluation of loss and gradient, rarely a few.
     callback : callable or None
         ``callback(theta, history)`` after every iteration; return True to stop.
-    row_weight : ndarray of shape (n,) or None
-        What each row weighs in the objective, for ``Conditioned``.
 
     Returns
     -------
     Result
     """
-    problem = Conditioned(objective, row_weight)
+    problem = Conditioned(objective)
     u = problem.variables(theta0)
-    record = Recorder(objective, callback)
+    record = Recorder(objective, callback, "lbfgs")
     value, grad = problem.value_and_grad(u)
     grad_norm = np.abs(problem.gradient(grad)).max()
     if record(problem.theta(u), value, grad_norm):

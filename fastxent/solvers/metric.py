@@ -65,7 +65,7 @@ _QUADRATIC = 0.25  # what is left of the slope after a step in a quadratic model
 _NEGLIGIBLE = 1e-4  # objectives below this share of the one at the start count as this share
 
 
-def solve(objective, theta0, *, tol, max_iter, callback=None, row_weight=None, kind=None):
+def solve(objective, theta0, *, tol, max_iter, callback=None, kind=None):
     """Minimise a smooth objective from ``theta0``; ``objective.l1`` must be zero.
 
     Parameters
@@ -78,8 +78,6 @@ def solve(objective, theta0, *, tol, max_iter, callback=None, row_weight=None, k
         Iterations at most; each is one evaluation of loss and gradient, rarely a few.
     callback : callable or None
         ``callback(theta, history)`` after every iteration; return True to stop.
-    row_weight : ndarray of shape (n,) or None
-        What each row weighs in the objective, for ``Conditioned``.
     kind : {"diag", "gram", "nystrom", "full", "sampled", "exact"} or None
         The model of the Hessian; None lets ``choose`` decide.
 
@@ -88,7 +86,7 @@ def solve(objective, theta0, *, tol, max_iter, callback=None, row_weight=None, k
     Result
     """
     with parallel.one_blas_thread:  # the same bits for any number of threads
-        return _solve(objective, theta0, tol, max_iter, callback, row_weight, kind)
+        return _solve(objective, theta0, tol, max_iter, callback, kind)
 
 
 def choose(objective):
@@ -118,10 +116,10 @@ def choose(objective):
     return "sampled" if K > 2 and pays else "gram"
 
 
-def _solve(objective, theta0, tol, max_iter, callback, row_weight, kind):
-    problem = Conditioned(objective, row_weight)
+def _solve(objective, theta0, tol, max_iter, callback, kind):
+    problem = Conditioned(objective)
     build = BUILDERS[kind or choose(objective)]
-    record = Recorder(objective, callback)
+    record = Recorder(objective, callback, "metric")
     u = problem.variables(theta0)
     value, grad, theta, largest = problem.evaluate(u)
     least = _NEGLIGIBLE * value

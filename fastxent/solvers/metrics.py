@@ -32,8 +32,8 @@ import numpy as np
 import scipy.linalg
 
 from .. import parallel
+from ..moments import column_moments
 from ..prediction import predict
-from .conditioned import column_moments
 from .pieces import Pieces
 
 _LEAST_CURVATURE = 1e-3

@@ -26,7 +26,7 @@ _MAX_HALVINGS = 40
 _SUFFICIENT_DECREASE = 1e-4
 
 
-def solve(objective, theta0, *, tol, max_iter, callback=None, row_weight=None):
+def solve(objective, theta0, *, tol, max_iter, callback=None):
     """Minimise a smooth objective from ``theta0``; ``objective.l1`` must be zero.
 
     Parameters
@@ -39,16 +39,14 @@ def solve(objective, theta0, *, tol, max_iter, callback=None, row_weight=None):
         Newton steps at most; each costs some Hessian-vector products (5 to 50 as a rule, 500 at most).
     callback : callable or None
         ``callback(theta, history)`` after every iteration; return True to stop.
-    row_weight : ndarray of shape (n,) or None
-        What each row weighs in the objective, for ``Conditioned``.
 
     Returns
     -------
     Result
     """
-    problem = Conditioned(objective, row_weight)
+    problem = Conditioned(objective)
     u = problem.variables(theta0)
-    record = Recorder(objective, callback)
+    record = Recorder(objective, callback, "newton-cg")
     value, grad = problem.value_and_grad(u)
 
     def badness(u, grad):

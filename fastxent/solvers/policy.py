@@ -9,7 +9,7 @@ import numpy as np
 
 from .. import parallel
 from ..objective import work
-from . import l1_newton, lbfgs, metric, newton_cg, prox_newton, sdca, sgd
+from . import centring, l1_newton, lbfgs, metric, newton_cg, prox_newton, sdca, sgd
 
 SOLVERS = {
     "lbfgs": lbfgs.solve,
@@ -22,6 +22,7 @@ SOLVERS = {
 }
 OUR_NAMES = ("metric", "sdca", "prox_newton", "sgd")
 _KNOW_L1 = ("prox_newton", "l1-newton", "sgd")
+_READ_COLUMNS = ("sdca", "prox_newton", "sgd")  # as they are; the others centre them implicitly
 _DRAW = ("sdca", "prox_newton", "sgd")  # an order of rows or weights
 
 # Their namesakes in scikit-learn differ in what they can do; all of ours reach the same optimum of the same
@@ -67,10 +68,11 @@ def choose(objective):
 
 def _suits_dual_ascent(objective):
     X = objective.X
-    if isinstance(X, np.ndarray) or not (objective.feature_l2 > 0).all():
+    if isinstance(X, np.ndarray):
         return False
     n, d = X.shape
-    return n <= _ROWS_PER_COLUMN * d and n * objective.K * X.dtype.itemsize <= _DUAL_MEMORY
+    fits = n <= _ROWS_PER_COLUMN * d and n * objective.K * X.dtype.itemsize <= _DUAL_MEMORY
+    return fits and not sdca.is_weak(objective)
 
 
 def solve(
@@ -81,7 +83,6 @@ def solve(
     tol=1e-4,
     max_iter=100,
     callback=None,
-    row_weight=None,
     random_state=0,
 ):
     """Run the solver that a name stands for: "auto", one of ours, or one of scikit-learn's. Returns its Result."""
@@ -100,14 +101,11 @@ def solve(
         raise ValueError(
             f"solver {solver!r} knows no penalty_groups; use solver='auto' or 'prox_newton', or penalty_groups=None."
         )
-    arguments = {"random_state": random_state} if name in _DRAW else {}
+    arguments = {"tol": tol, "max_iter": max_iter, "callback": callback}
+    if name in _DRAW:
+        arguments["random_state"] = random_state
     with parallel.one_blas_thread:
-        return SOLVERS[name](
-            objective,
-            theta0,
-            tol=tol,
-            max_iter=max_iter,
-            callback=callback,
-            row_weight=row_weight,
-            **arguments,
-        )
+        moved = centring.moved(objective, reads_columns=name in _READ_COLUMNS)
+        if moved is not None:
+            return moved.solve(objective, SOLVERS[name], theta0, **arguments)
+        return SOLVERS[name](objective, theta0, **arguments)

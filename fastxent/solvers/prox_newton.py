@@ -84,7 +84,7 @@ _COORDINATE = np.dtype(
 )
 
 
-def solve(objective, theta0, *, tol, max_iter, callback=None, row_weight=None, random_state=0):
+def solve(objective, theta0, *, tol, max_iter, callback=None, random_state=0):
     """Minimise an objective with an L1 penalty, an L2 penalty too perhaps, from ``theta0``.
 
     Parameters
@@ -98,8 +98,6 @@ def solve(objective, theta0, *, tol, max_iter, callback=None, row_weight=None, r
         Newton steps at most; each takes some sweeps over the weights that are not zero.
     callback : callable or None
         ``callback(theta, history)`` after every iteration; return True to stop.
-    row_weight : ndarray of shape (n,) or None
-        What each row weighs in the objective, for ``Conditioned``.
     random_state : int or numpy.random.Generator
         Order of the coordinates.
 
@@ -110,7 +108,7 @@ def solve(objective, theta0, *, tol, max_iter, callback=None, row_weight=None, r
     """
     tol = max(tol, attainable(objective))
     rng = np.random.default_rng(random_state)
-    record = Recorder(objective, callback)
+    record = Recorder(objective, callback, "prox_newton")
     loss = loss_of(objective)
     theta = np.array(theta0, np.float64, order="C")
     kept = columns_of(objective).kept
@@ -157,7 +155,7 @@ def solve(objective, theta0, *, tol, max_iter, callback=None, row_weight=None, r
         slow, last_fall = fall > _SLOW * last_fall or small > 0, fall
         if not finished and slow and (cheap or iteration >= _LONG):
             if problem is None:
-                problem = (GroupProblem if is_grouped(objective) else L1Problem)(objective, row_weight)
+                problem = (GroupProblem if is_grouped(objective) else L1Problem)(objective)
             inside = _move_inside(problem, theta, value, grad, _CG_STEPS * (2 + iteration))
             if inside is not None:
                 gained = value - inside[1]

@@ -1,9 +1,24 @@
 """What a solver hands back, and the record it keeps on the way."""
 
+import math
 from dataclasses import dataclass, field
 from time import perf_counter
 
 import numpy as np
+
+
+class History(dict):
+    """Lists by iteration. ``solver`` is the solver that writes them, ``predecessor`` one that handed over to it."""
+
+    def __init__(self, solver):
+        super().__init__(epoch=[], loss=[], grad_norm=[], gap=[], seconds=[], passes=[])
+        self.solver = solver
+        self.predecessor = None
+
+    def latest(self):
+        """The last entries by name; of ``gap``, which becomes known after an iteration, the last that is known."""
+        known = (gap for gap in reversed(self["gap"]) if not math.isnan(gap))
+        return {name: values[-1] for name, values in self.items()} | {"gap": next(known, math.nan)}
 
 
 @dataclass
@@ -25,7 +40,7 @@ class Result:
         Whether ``theta`` is the optimum to the accuracy asked for, or as near as floating point allows.
     reason : str
         Why the solver stopped, for a person to read.
-    history : dict of lists
+    history : History, a dict of lists
         ``epoch``, ``loss`` (F), ``grad_norm``, ``gap`` (what F - F* was thought to be: the duality gap, or the
         Newton decrement; nan where nothing was known), ``seconds``, ``passes``: one entry for the start, one per
         iteration.
@@ -37,18 +52,23 @@ class Result:
     n_iter: int
     converged: bool
     reason: str
-    history: dict = field(repr=False)
+    history: History = field(repr=False)
+
+    @property
+    def solver(self):
+        """The name of the solver that ended the run."""
+        return self.history.solver
 
 
 class Recorder:
     """Keeps the history of a run and asks the caller, after each iteration, whether to go on.
 
     ``callback(theta, history)`` sees the current parameters, which it must not change, and the history up to
-    them; it ends the run by returning True.
+    them; it ends the run by returning True. ``solver`` is the name of the solver that runs.
     """
 
-    def __init__(self, objective, callback=None):
-        self.history = {"epoch": [], "loss": [], "grad_norm": [], "gap": [], "seconds": [], "passes": []}
+    def __init__(self, objective, callback, solver):
+        self.history = History(solver)
         self._objective = objective
         self._callback = callback
         self._start_time = perf_counter()

@@ -43,17 +43,19 @@ from .dual_ascent import HOPEFUL, Ascent, BinaryAscent
 from .result import STOPPED_BY_CALLER, Recorder, attainable, out_of_iterations
 
 _EPOCHS_BETWEEN_CHECKS = 8
+_WEAK = 1e-7  # n l2 over the rows' mean square; at a hundredth of it, ascent ends above where it began
 _SLOW = 0.9  # a pass that leaves more of the gap than this is one that `metric` does better
 _PATIENCE = 6.0  # passes over which that is measured
 
 
-def solve(objective, theta0, *, tol, max_iter, callback=None, row_weight=None, random_state=0):
+def solve(objective, theta0, *, tol, max_iter, callback=None, random_state=0):
     """Minimise a smooth objective with an L2 penalty over CSR rows.
 
     Parameters
     ----------
     objective : Objective
-        Over a CSR matrix, with ``l2 > 0`` and ``l1 == 0``. With a feature that has no penalty, ``metric`` does it.
+        Over a CSR matrix, with ``l2 > 0`` and ``l1 == 0``. With a feature that has no penalty, or next to none (see
+        `is_weak`), ``metric`` does it.
     theta0 : ndarray of shape (d + 1, K)
         Its probabilities are the first alpha, if the weights that follow from them lie lower than zero.
     tol : float
@@ -63,8 +65,6 @@ def solve(objective, theta0, *, tol, max_iter, callback=None, row_weight=None, r
     callback : callable or None
         ``callback(theta, history)`` whenever the objective is evaluated, at least every eighth epoch; return
         True to stop.
-    row_weight : ndarray of shape (n,) or None
-        Passed to ``metric`` when it takes over.
     random_state : int or numpy.random.Generator
         Order of the visits.
 
@@ -83,12 +83,10 @@ def solve(objective, theta0, *, tol, max_iter, callback=None, row_weight=None, r
             f"solver 'sdca' needs a sparse X, an L2 penalty and no L1 penalty; here X is {kind}, l2 = "
             f"{objective.l2:.3g} and l1 = {objective.l1:.3g}. Use solver='auto'."
         )
-    if not (objective.feature_l2 > 0).all():
-        return metric.solve(
-            objective, theta0, tol=tol, max_iter=max_iter, callback=callback, row_weight=row_weight
-        )
+    if is_weak(objective):
+        return metric.solve(objective, theta0, tol=tol, max_iter=max_iter, callback=callback)
     tol = max(tol, attainable(objective))
-    record = Recorder(objective, callback)
+    record = Recorder(objective, callback, "sdca")
     ascent = (BinaryAscent if objective.K == 1 else Ascent)(objective, theta0, random_state)
     theta = ascent.start
     if record(theta, ascent.value, ascent.grad_norm):
@@ -114,10 +112,17 @@ def solve(objective, theta0, *, tol, max_iter, callback=None, row_weight=None, r
             if gap <= tol * ascent.value:
                 reason = f"duality gap {gap:.3g} <= tol = {tol:.3g} times the objective"
                 return record.result(theta, True, reason)
-            if _is_slow(gaps):
-                return _hand_over(objective, theta, record, tol, max_iter - epoch, callback, row_weight)
+            if epoch < max_iter and _is_slow(gaps):
+                return _hand_over(objective, theta, record, tol, epoch, max_iter, callback)
         ascent.anchor_intercept()
     return record.result(theta, False, out_of_iterations(max_iter))
+
+
+def is_weak(objective):
+    """Whether the L2 penalty of some feature is so weak, beside the rows' squares, that the dual hardly ascends."""
+    X = objective.X
+    square = float(np.einsum("i,i->", X.data, X.data, dtype=np.float64)) / X.shape[0]
+    return not float(objective.feature_l2.min()) * X.shape[0] > _WEAK * square
 
 
 def _is_slow(gaps):
@@ -130,13 +135,24 @@ def _is_slow(gaps):
     return gap > earlier_gap * _SLOW ** (passes - earlier_passes)
 
 
-def _hand_over(objective, theta, record, tol, max_iter, callback, row_weight):
-    """Go on with ``metric``; the history is of both."""
-    rest = metric.solve(
-        objective, theta, tol=tol, max_iter=max_iter, callback=callback, row_weight=row_weight
-    )
-    for name, values in record.history.items():
-        offset = values[-1] if name in ("epoch", "seconds", "passes") else 0
-        rest.history[name] = values + [offset + value for value in rest.history[name][1:]]
-    rest.n_iter = rest.history["epoch"][-1]
+def _hand_over(objective, theta, record, tol, epoch, max_iter, callback):
+    """Go on with ``metric`` after so many epochs; the history, also as the callback sees it, is of both."""
+    history = record.history
+    history.predecessor, history.solver = history.solver, "metric"
+    offsets = {name: history[name][-1] for name in ("epoch", "seconds", "passes")}
+    earlier = len(history["epoch"])
+
+    def go_on(theta, rest):
+        if len(rest["epoch"]) == 1:  # where the ascent ended
+            return False
+        for name, values in history.items():
+            values.append(offsets.get(name, 0) + rest[name][-1])
+        history["gap"][earlier:-1] = rest["gap"][1:-1]  # known by now
+        return callback is not None and callback(theta, history)
+
+    rest = metric.solve(objective, theta, tol=tol, max_iter=max_iter - epoch, callback=go_on)
+    history["gap"][earlier:] = rest.history["gap"][1:]
+    rest.history, rest.n_iter = history, history["epoch"][-1]
+    if rest.reason == out_of_iterations(max_iter - epoch):
+        rest.reason = out_of_iterations(max_iter)
     return rest

@@ -13,14 +13,17 @@ The steps are the jitted loops of ``fastxent.sgd``. They converge linearly, at a
 least scaled column set: where rows or columns differ much in size, every other solver here is faster.
 
 Falls of F in a ratio r from epoch to epoch leave about r / (1 - r) times the last one to come. That estimate of F - F*
-is believed when it is small twice in a row.
+is believed when it is small twice in a row, and the Newton decrement of a diagonal model of the Hessian is as small.
+Where one column is far larger than the others, steps that it allows do next to nothing for the rest: then falls are
+small from the start, but the decrement, which knows no scale, is not.
 """
 
 import numpy as np
 
 from ..forks import unforked
 from ..rows import without_duplicates
-from .l1_newton import least_subgradient
+from .l1_newton import L1Problem, least_subgradient
+from .metrics import Diagonal
 from .result import (
     AT_ROUNDING,
     SEPARABLE,
@@ -32,9 +35,11 @@ from .result import (
 )
 
 _SLOWEST = 0.99  # ratio of falls: slower ones are taken for noise
+_HOPELESS = 0.1  # of what is left, that all epochs to come would gain with falls as large as this one
+TOO_SHORT = "the steps that the longest row allows are too short to lower the objective"
 
 
-def solve(objective, theta0, *, tol, max_iter, callback=None, row_weight=None, random_state=0):
+def solve(objective, theta0, *, tol, max_iter, callback=None, random_state=0):
     """Minimise an objective with L2 or L1 penalties, or both, from ``theta0``.
 
     Parameters
@@ -47,8 +52,6 @@ def solve(objective, theta0, *, tol, max_iter, callback=None, row_weight=None, r
         Epochs at most; each is three passes over the data.
     callback : callable or None
         ``callback(theta, history)`` after every epoch; return True to stop.
-    row_weight : ndarray of shape (n,) or None
-        Not used.
     random_state : int or numpy.random.Generator
         Order of the rows.
 
@@ -67,18 +70,20 @@ def solve(objective, theta0, *, tol, max_iter, callback=None, row_weight=None, r
         ("penalty_groups", objective.penalty_groups is not None),
     ):
         if given:
-            raise ValueError(f"solver 'sgd' knows one penalty for all weights, no {name}. Use solver='auto'.")
+            raise ValueError(
+                f"solver 'sgd' knows one penalty for all weights, no {name}. Use solver='auto', or {name}=None."
+            )
     with unforked:
         from ..sgd.trainer import Training  # brings Numba
 
     tol = max(tol, attainable(objective))
     rng = np.random.default_rng(random_state)
-    record = Recorder(objective, callback)
+    record = Recorder(objective, callback, "sgd")
     data, options, step = _prepare(objective, max_iter)
     training = Training(options, np.array(theta0, objective.dtype, order="C"))
     training.set_step(step)
     rows = np.arange(objective.n_rows) if len(data.weights) == 0 else np.flatnonzero(data.weights)
-    value, fall, small = np.inf, np.inf, 0
+    value, fall, small, wanted = np.inf, np.inf, 0, 2
     bottomless = bottomless_below(objective)
     for iteration in range(max_iter + 1):
         theta = training.theta().astype(np.float64)
@@ -93,14 +98,20 @@ def solve(objective, theta0, *, tol, max_iter, callback=None, row_weight=None, r
         if iteration > 1:
             ratio = min(max(fall / last_fall, 0.0), _SLOWEST) if last_fall > 0 else _SLOWEST
             gap = max(fall, 0.0) * ratio / (1.0 - ratio)
-            record.gap(gap)
-            if abs(fall) <= 4 * np.finfo(objective.dtype).eps * value:
-                return record.result(theta, True, AT_ROUNDING)
             small = small + 1 if gap <= tol * value and fall >= 0 else 0
-            if small == 2:
-                return record.result(
-                    theta, True, f"the falls to come add up to {gap:.3g}, for tol = {tol:.3g}"
-                )
+            at_rounding = abs(fall) <= 4 * np.finfo(objective.dtype).eps * value
+            looks = at_rounding or small >= wanted or iteration == max_iter
+            if looks:
+                gap = max(gap, _decrement(objective, theta, grad))
+                wanted = 2 * small  # looking costs some passes
+            record.gap(gap)
+            if looks and gap <= tol * value:
+                what = "what the falls to come add up to, and the Newton decrement, are at most"
+                reason = AT_ROUNDING if at_rounding else f"{what} {gap:.3g}, for tol = {tol:.3g}"
+                return record.result(theta, True, reason)
+            left = max_iter - iteration
+            if left > 0 and (at_rounding or (looks and fall * left < _HOPELESS * gap)):
+                return record.result(theta, False, TOO_SHORT)
         if iteration == max_iter:
             return record.result(theta, False, out_of_iterations(max_iter))
         grad[:-1] -= objective.l2 * theta[:-1]  # the loops add the penalty themselves
@@ -109,10 +120,17 @@ def solve(objective, theta0, *, tol, max_iter, callback=None, row_weight=None, r
         objective.passes += 2.0
 
 
+def _decrement(objective, theta, grad):
+    """What is left of F by Newton's step in a diagonal model of the Hessian, the columns centred."""
+    problem = L1Problem(objective)
+    u = problem.variables(theta)
+    slope = least_subgradient(u, problem.pull_back(grad.copy()), problem.l1)
+    return 0.5 * float(np.vdot(slope, Diagonal(problem, u).solve(slope)))
+
+
 def _prepare(objective, max_iter):
     """The rows as the loops take them, their options, and the step."""
-    with unforked:
-        from ..sgd.trainer import Data, Options
+    from ..sgd.trainer import Data, Options
 
     X = without_duplicates(objective.X)
     options = Options(

@@ -236,7 +236,7 @@ def test_sparse_matrices_whose_members_disagree(kind):
 
 
 def test_a_pair_is_what_eval_set_must_be():
-    for bad in (3, "ab", (X,), (X, y, y), sp.csr_array(np.eye(2)), {"X": X, "y": y}):
+    for bad in (3, "ab", (X,), (X, y, None, y), sp.csr_array(np.eye(2)), {"X": X, "y": y}):
         with pytest.raises(ValueError, match=r"eval_set must be a pair \(X, y\)"):
             LogisticRegression().fit(X, y, eval_set=bad)
 
@@ -402,7 +402,7 @@ EDITS = [
         lambda classes: classes[:-1], lambda classes: np.append(classes, 9), lambda classes: classes[:1],
         lambda classes: classes[None], None, 3)),
     (spoilt(n_features_in_=5), "coef_ must have shape"),
-    (spoilt(n_features_in_="abc"), "coef_ must have shape"),
+    *((spoilt(n_features_in_=value), "n_features_in_ must be an integer") for value in ("abc", 4.0, [4])),
     (lambda model: delattr(model, "coef_"), "coef_ must"),
     (lambda model: delattr(model, "intercept_"), "intercept_ must"),
     (lambda model: delattr(model, "classes_"), "classes_ must"),
@@ -482,6 +482,9 @@ def test_lists_of_such_numbers():
             logistic_path(X, y, n_alphas=value)
 
 
-def test_folds_outside_of_the_rows():
-    with pytest.raises(ValueError, match="cv gave what are no rows of X"):
-        LogisticRegressionCV(cv=[(np.arange(20), np.arange(20, 31))], l1_ratios=(0,)).fit(X, y)
+@pytest.mark.parametrize(
+    "cv", [[(np.arange(20), np.arange(20, 31))], [1, 2], [("a", "b")], [(0.5, 1.5)], {0: "a"}]
+)
+def test_folds_that_are_no_rows(cv):
+    with pytest.raises(ValueError, match="cv gave what are no pairs"):
+        LogisticRegressionCV(cv=cv, l1_ratios=(0,)).fit(X, y)

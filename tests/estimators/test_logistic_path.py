@@ -117,7 +117,9 @@ def test_refused(arguments, message):
 
 def test_short_of_iterations_is_one_warning():
     X, y = problem(3)
-    with pytest.warns(ConvergenceWarning, match="of 4 fits did not converge. The first") as caught:
+    named = "of 4 fits did not converge. The first.* The solver that ran, prox_newton, stopped"
+    with pytest.warns(ConvergenceWarning, match=named) as caught:
         path = logistic_path(X, y, n_alphas=4, max_iter=1, tol=1e-12)
     assert len(caught) == 1 and caught[0].filename == __file__
+    assert path.solvers.tolist() == ["prox_newton"] * 4
     assert not path.converged.all()

@@ -560,6 +560,14 @@ def test_eval_set_of_soft_labels_and_other_storage():
     assert_allclose(soft, hard)
 
 
+def test_eval_set_with_weights():
+    X, y = problem(3)
+    weight = np.arange(len(y)) % 3
+    weighted = LogisticRegression().fit(X, y, eval_set=(X, y, weight)).history_["val_loss"]
+    repeated = LogisticRegression().fit(X, y, eval_set=(X.repeat(weight, axis=0), y.repeat(weight)))
+    assert_allclose(weighted, repeated.history_["val_loss"])
+
+
 @pytest.mark.parametrize(
     ("eval_set", "message"),
     [
@@ -638,11 +646,57 @@ def test_unfitted_after_a_failed_first_fit():
     assert not [name for name in vars(model) if name.endswith("_")]
 
 
-def test_verbose(capsys):
+def test_verbose_names_solver_and_objective_of_every_iteration(caplog):
     X, y = problem(2)
     model = LogisticRegression(verbose=1).fit(X, y)
-    lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == model.n_iter_[0] + 1 and "objective" in lines[0]
+    assert len(caplog.messages) == model.n_iter_[0] + 1
+    for message, loss in zip(caplog.messages, model.history_["loss"], strict=True):
+        assert message.startswith(model.solver_) and f"objective {loss:.10g} " in message
+
+
+# Which solver ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("settings", "ran"),
+    [
+        ({}, "metric"),
+        ({"l1_ratio": 1.0}, "prox_newton"),
+        *(({"solver": name}, name) for name in ("metric", "sgd", "lbfgs", "newton-cg")),
+        ({"solver": "lbfgs", "tol": 1e-9}, "newton-cg"),
+        ({"solver": "sag"}, "lbfgs"),
+        ({"solver": "saga"}, "lbfgs"),
+        ({"solver": "saga", "l1_ratio": 0.5}, "l1-newton"),
+        ({"solver": "newton-cholesky"}, "newton-cg"),
+        ({"solver": "liblinear"}, "newton-cg"),
+        ({"solver": "liblinear", "l1_ratio": 1.0}, "l1-newton"),
+        ({"solver": "prox_newton", "l1_ratio": 1.0}, "prox_newton"),
+    ],
+    ids=str,
+)
+def test_the_solver_that_ran_is_named(settings, ran):
+    model = LogisticRegression(**settings)
+    assert not hasattr(model, "solver_")
+    assert model.fit(*problem(2)).solver_ == ran
+
+
+def test_the_solver_that_auto_chose_is_the_one_that_suits(monkeypatch):
+    """On sparse rows `auto` takes dual ascent, which may hand over; the warning then names both."""
+    X, y = problem(3, n=400, d=200)
+    X = sp.csr_array(X)
+    monkeypatch.setattr("fastxent.solvers.policy._SMALL", 0)
+    assert LogisticRegression(C=0.01).fit(X, y).solver_ == "sdca"
+    monkeypatch.setattr("fastxent.solvers.sdca._is_slow", lambda gaps: True)
+    with pytest.warns(ConvergenceWarning) as caught:
+        model = LogisticRegression(max_iter=12, tol=1e-14).fit(X, y)
+    assert model.solver_ == "metric"
+    text = str(caught[0].message)
+    assert text.startswith(f"auto failed to converge after {model.n_iter_[0]} iteration(s). ")
+    assert (
+        "The solver that ran at the end, metric (it took over from sdca), stopped: max_iter = 12 reached."
+        in text
+    )
+    assert "(max_iter=12)" in text
 
 
 # Convergence ----------------------------------------------------------------------------------------------
@@ -671,7 +725,10 @@ def test_out_of_iterations(solver, opening):
         model = LogisticRegression(solver=solver, max_iter=1, tol=1e-12).fit(X, y)
     assert caught[0].filename == __file__
     text = str(caught[0].message)
-    assert "max_iter = 1 reached" in text and f"{model.history_['grad_norm'][-1]:.3g}" in text
+    who = "It" if model.solver_ == solver else f"The solver that ran, {model.solver_},"
+    assert (
+        f" {who} stopped: max_iter = 1 reached. " in text and f"{model.history_['grad_norm'][-1]:.3g}" in text
+    )
     assert "differ in size" not in text
     assert model.converged_ is False and model.n_iter_[0] == 1
 

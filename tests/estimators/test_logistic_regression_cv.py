@@ -143,13 +143,15 @@ def test_elastic_net_equals_theirs():
     assert (weak.coefs_paths_ == 0).any()
 
 
-def test_scores_are_those_of_single_fits(data):
+@pytest.mark.parametrize("scoring", ["neg_log_loss", "accuracy", "recall_macro", "f1_weighted"])
+def test_scores_are_those_of_single_fits(data, scoring):
     X, y = data
     Cs, ratios, cv = [0.1, 1.0, 10.0], [0.1, 0.9], StratifiedKFold(4)
-    model = ours(Cs=Cs, l1_ratios=ratios, cv=cv, use_legacy_attributes=True, **TIGHT).fit(X, y)
+    how = {"cv": cv, "scoring": scoring, "use_legacy_attributes": True}
+    model = ours(Cs=Cs, l1_ratios=ratios, **how, **TIGHT).fit(X, y)
     for (i, C), (j, ratio) in itertools.product(enumerate(Cs), enumerate(ratios)):
         single = LogisticRegression(C=C, l1_ratio=ratio, **TIGHT)
-        scores = cross_val_score(single, X, y, cv=cv, scoring="neg_log_loss")
+        scores = cross_val_score(single, X, y, cv=cv, scoring=scoring)
         assert_allclose(model.scores_[1][:, i, j], scores, rtol=1e-6)
 
 
@@ -282,11 +284,27 @@ def test_soft_labels_equal_weighted_rows():
     )
 
 
-@pytest.mark.parametrize("scoring", ["accuracy", None, "neg_brier_score", get_scorer("roc_auc")])
+@pytest.mark.parametrize("scoring", ["neg_brier_score", get_scorer("roc_auc")])
 def test_soft_labels_need_a_score_that_takes_them(scoring):
     X, y = problem(3)
     with pytest.raises(ValueError, match="compares single labels, and y holds soft labels"):
         ours(scoring=scoring).fit(X, np.eye(3)[y])
+    model = ours().fit(X, y).set_params(scoring=scoring)
+    with pytest.raises(ValueError, match="compares single labels, and y holds soft labels"):
+        model.score(X, np.eye(3)[y])
+
+
+@pytest.mark.parametrize("scoring", ["accuracy", None])
+def test_accuracy_of_soft_labels_is_the_expected_one(scoring):
+    """That of copies of the rows, one for each class, with the soft labels as weights."""
+    X, _ = problem(3, n=60)
+    soft = np.random.default_rng(0).dirichlet(np.ones(3), size=60)
+    rows = [(train, np.setdiff1d(np.arange(60), train)) for train in (np.arange(40), np.arange(20, 60))]
+    model = ours(scoring=scoring, cv=rows, **TIGHT).fit(X, soft)
+    stacked = [tuple(np.concatenate([part + 60 * k for k in range(3)]) for part in fold) for fold in rows]
+    copies = np.tile(X, (3, 1)), np.repeat(np.arange(3), 60), soft.T.ravel()
+    assert_allclose(model.scores_, ours(scoring=scoring, cv=stacked, **TIGHT).fit(*copies).scores_)
+    assert_allclose(model.score(X, soft), model.score(*copies))
 
 
 def test_soft_labels_reach_a_function():
@@ -395,7 +413,7 @@ def test_folds_of_weight_zero_are_refused(data, rows, part):
     X, y = data
     weight = np.ones(len(y))
     weight[rows] = 0
-    with pytest.raises(ValueError, match=f"In the {part} rows of fold 0: The weights of all rows are zero"):
+    with pytest.raises(ValueError, match=f"cv gave no {part} rows that weigh something in fold 0"):
         ours(cv=[(np.arange(60), np.arange(60, 120))]).fit(X, y, weight)
 
 
@@ -423,10 +441,31 @@ def test_no_penalty_on_separable_classes():
     assert np.isfinite(model.coef_).all() and np.isfinite(model.scores_).all()
 
 
-def test_verbose_prints_a_line_for_each_path(data, capsys):
-    ours(verbose=1, cv=2, l1_ratios=(0, 1)).fit(*data)
-    lines = sorted(capsys.readouterr().out.splitlines())
+def test_verbose_tells_of_each_path(data, caplog):
+    model = ours(verbose=1, cv=2, l1_ratios=(0, 1)).fit(*data)
+    lines = sorted(caplog.messages)
     assert [line[:6] for line in lines] == ["fold 0"] * 2 + ["fold 1"] * 2
+    assert lines[0].endswith(f"{model.n_iter_[0, 0].sum()} iterations of metric")
+    assert lines[1].endswith(f"{model.n_iter_[0, 1].sum()} iterations of prox_newton")
+
+
+def test_the_solver_of_the_refit_is_named(data):
+    X, y = data
+    assert ours(l1_ratios=(1,)).fit(X, y).solver_ == "prox_newton"
+    assert ours(refit=False).fit(X, y).solver_ == "metric"
+    # Each fold chooses a share of L1 of its own.
+    scores = iter([1, 0, 0, 1])
+    model = ours(Cs=[1.0], l1_ratios=(0, 1), cv=2, refit=False, scoring=lambda *fit: next(scores)).fit(X, y)
+    assert model.solver_ == "metric, prox_newton"
+
+
+def test_under_the_name_of_liblinear_the_refit_is_a_fit_of_its_own(data):
+    X, y = data
+    y = y > 0
+    model = ours(Cs=[0.3], solver="liblinear").fit(X, y)
+    alone = LogisticRegression(C=0.3, solver="liblinear").fit(X, y)
+    assert_array_equal(model.coef_, alone.coef_)
+    assert_array_equal(model.intercept_, alone.intercept_)
 
 
 @pytest.mark.parametrize("busy", ["both", "the other"])

@@ -12,10 +12,12 @@ import pandas as pd
 import pytest
 import scipy.sparse as sp
 from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from fastxent import LogisticRegression, SGDClassifier, reference
+from fastxent.sgd import trainer
 
 
 @parametrize_with_checks(
@@ -233,12 +235,17 @@ def test_partial_fit_needs_the_classes_and_keeps_them(data):
         SGDClassifier(class_weight="balanced").partial_fit(X, y, classes=np.unique(y))
 
 
-def test_chunk_with_one_class_and_rows_without_weight(data):
+def test_a_piece_may_have_one_class_but_not_no_weight(data):
     X, y = data
     model = SGDClassifier().partial_fit(X[y == 0], y[y == 0], classes=np.unique(y))
-    before = model.coef_.copy()
-    model.partial_fit(X, y, sample_weight=np.zeros(len(y)))
+    before, t = model.coef_.copy(), model.t_
+    with pytest.raises(ValueError, match="sample_weight is zero for every row"):
+        model.partial_fit(X, y, sample_weight=np.zeros(len(y)))
+    model.set_params(class_weight={0: 0.0})
+    with pytest.raises(ValueError, match="zero once class_weight is taken in"):
+        model.partial_fit(X[y == 0], y[y == 0])
     assert_array_equal(model.coef_, before)
+    assert model.t_ == t
 
 
 # Weights and labels ---------------------------------------------------------------------------------------
@@ -253,6 +260,117 @@ def test_rows_of_weight_zero_are_not_there(data, batch_size):
     keep = weight > 0
     without = SGDClassifier(**settings).fit(X[keep], y[keep], sample_weight=weight[keep])
     assert_allclose(with_zeros.coef_, without.coef_, rtol=0 if batch_size else 1e-10)
+
+
+def with_garbage(X, y, weight):
+    """Rows with wrong labels and a weight of zero in between."""
+    places = np.arange(len(y)).repeat(2)
+    absent = np.arange(len(places)) % 2 == 1
+    wrong = np.where(absent, (y[places] + 1) % (y.max() + 1), y[places])
+    return (
+        np.where(absent[:, np.newaxis], 9.0 - X[places], X[places]),
+        wrong,
+        np.where(absent, 0.0, weight[places]),
+    )
+
+
+@pytest.mark.parametrize("weighted", ["equal", "whole", "large", "other", "balanced"])
+@pytest.mark.parametrize("validation_metric", ["log_loss", "accuracy"])
+@pytest.mark.parametrize("batch_size", [1, 8, None])
+def test_rows_of_weight_zero_are_not_held_out(data, batch_size, validation_metric, weighted):
+    X, y = data
+    rng = np.random.default_rng(0)
+    weight = {
+        "whole": rng.integers(1, 4, len(y)),
+        "large": rng.integers(11, 15, len(y)),
+        "other": rng.random(len(y)),
+    }
+    weight = weight.get(weighted, np.ones(len(y))).astype(float)
+    model = SGDClassifier(
+        early_stopping=True,
+        validation_metric=validation_metric,
+        batch_size=batch_size,
+        class_weight="balanced" if weighted == "balanced" else None,
+        random_state=3,
+        max_iter=10,
+        tol=None,
+    )
+    without = clone(model).fit(X, y, sample_weight=weight)
+    Z, wrong, weights = with_garbage(X, y, weight)
+    for storage in (np.asarray, sp.csr_array):
+        model.fit(storage(Z), wrong, sample_weight=weights)
+        same = assert_array_equal if storage is np.asarray else assert_allclose
+        same(model.history_["val_loss"], without.history_["val_loss"])
+        same(model.coef_, without.coef_)
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+@pytest.mark.parametrize("batch_size", [1, None])
+def test_automatic_steps_do_not_see_rows_of_weight_zero(data, batch_size, optimizer):
+    X, y = data
+    Z, wrong, weights = with_garbage(X, y, np.ones(len(y)))
+    model = SGDClassifier(batch_size=batch_size, optimizer=optimizer, random_state=0, max_iter=3, tol=None)
+    without = clone(model).fit(X, y)
+    Z[weights == 0] *= 1e3
+    assert_allclose(model.fit(Z, wrong, sample_weight=weights).coef_, without.coef_, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("validation_metric", ["log_loss", "accuracy"])
+@pytest.mark.parametrize("partial", [False, True])
+def test_validation_scores_are_weighted(validation_metric, partial):
+    """Weights of validation rows are as many rows; those of weight zero are none."""
+    X, y = problem(3, n=120, d=40)
+    Xv, yv = problem(3, n=300, d=40)
+    weight = np.random.default_rng(0).integers(0, 3, len(yv)).astype(float)
+    models = []
+    for eval_set in (
+        (Xv, yv, weight),
+        (Xv.repeat(weight.astype(int), axis=0), yv.repeat(weight.astype(int))),
+    ):
+        model = SGDClassifier(
+            early_stopping=True,
+            validation_metric=validation_metric,
+            eta0=0.5,
+            learning_rate="constant",
+            penalty=None,
+            n_iter_no_change=3,
+            random_state=0,
+        )
+        if partial:
+            for _ in range(60):
+                model.partial_fit(X, y, classes=[0, 1, 2], eval_set=eval_set)
+        else:
+            model.fit(X, y, eval_set=eval_set)
+        assert model.converged_
+        models.append(model)
+    weighted, repeated = models
+    assert_allclose(weighted.history_["val_loss"], repeated.history_["val_loss"], rtol=1e-12)
+    assert_array_equal(weighted.coef_, repeated.coef_)
+    kept = weight > 0
+    expected = reference.linear_cross_entropy(
+        Xv[kept], yv[kept], weighted.coef_, weighted.intercept_, sample_weight=weight[kept]
+    )
+    if validation_metric == "log_loss":
+        assert_allclose(weighted.history_["val_loss"].min(), expected, rtol=1e-12)
+    unweighted = SGDClassifier(**weighted.get_params()).fit(X, y, eval_set=(Xv, yv))
+    assert unweighted.history_["val_loss"][0] != weighted.history_["val_loss"][0]
+
+
+def test_weights_that_leave_one_class_are_refused(data):
+    X, y = data
+    only = (y == 1).astype(float)
+    with pytest.raises(ValueError, match="only one class: 1"):
+        SGDClassifier().fit(X, y, sample_weight=only)
+    with pytest.raises(ValueError, match="only one class: 1"):
+        SGDClassifier(class_weight=dict.fromkeys(np.unique(y), 0.0) | {1: 2.0}).fit(X, y)
+    with pytest.raises(ValueError, match="sample_weight is zero for every row"):
+        SGDClassifier().fit(X, y, sample_weight=np.zeros(len(y)))
+    with pytest.raises(ValueError, match=r"eval_set: sample_weight.*zero for every row"):
+        SGDClassifier().fit(X, y, eval_set=(X, y, np.zeros(len(y))))
+    with pytest.raises(ValueError, match=r"eval_set: sample_weight.*negative"):
+        SGDClassifier().fit(X, y, eval_set=(X, y, np.full(len(y), -1.0)))
+    model = SGDClassifier().partial_fit(X, y, classes=np.unique(y), sample_weight=only)  # pieces may have one
+    assert model.t_ == only.sum()
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adagrad"])
@@ -271,11 +389,39 @@ def test_weighted_objective(data, optimizer):
     assert least - 1e-9 <= objective(model, Xr, yr, alpha) < least + 0.01
 
 
-def test_scale_of_weights_does_not_matter(data):
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("scale", [1e-310, 1e-50, 1e6, 1e50, 1e300])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"batch_size": 8, "eta0": 0.1},
+        {"optimizer": "adam"},
+        {"optimizer": "ftrl", "eta0": 0.1},
+        {"optimizer": "svrg"},
+        {"batch_size": None},
+        {"early_stopping": True, "class_weight": "balanced"},
+    ],
+)
+def test_scale_of_weights_does_not_matter(data, settings, scale, dtype):
+    """Not even with a step size of one's own: steps go by the ratios."""
     X, y = data
-    one = SGDClassifier(random_state=0).fit(X, y)
-    many = SGDClassifier(random_state=0).fit(X, y, sample_weight=np.full(len(y), 1e6))
-    assert_allclose(many.coef_, one.coef_, rtol=1e-6)
+    weight = np.random.default_rng(0).uniform(0.5, 2.0, len(y))
+    model = SGDClassifier(random_state=0, max_iter=5, tol=None, **settings)
+    expected = clone(model).fit(X.astype(dtype), y, sample_weight=weight)
+    model.fit(X.astype(dtype), y, sample_weight=scale * weight)
+    rtol, atol = (1e-3, 1e-5) if dtype == np.float32 else (1e-7, 1e-10)
+    assert_allclose(model.coef_, expected.coef_, rtol=rtol, atol=atol)
+    assert_allclose(model.history_["loss"], expected.history_["loss"], rtol=rtol)
+
+
+def test_equal_weights_are_none(data):
+    X, y = data
+    settings = {"random_state": 0, "eta0": 0.1, "max_iter": 5, "tol": None}
+    one = SGDClassifier(**settings).fit(X, y)
+    for weight in (1e6, 0.1):
+        many = SGDClassifier(**settings).fit(X, y, sample_weight=np.full(len(y), weight))
+        assert_allclose(many.coef_, one.coef_, rtol=1e-6)
 
 
 @pytest.mark.parametrize("batch_size", [1, 8, None])
@@ -291,6 +437,47 @@ def test_soft_labels_that_are_certain_are_labels(data, batch_size, weighted):
     else:  # labels' class weights make steps longer, soft labels' only their gradients
         assert soft.score(X, y) > hard.score(X, y) - 0.1
     assert soft.predict_proba(X[:3]).shape == (3, y.max() + 1)
+
+
+def test_arguments_that_scikit_learn_takes(data):
+    X, y = data
+    how = {"random_state": 0, "max_iter": 3, "tol": None}
+    one = SGDClassifier(**how).fit(X, y)
+    assert_array_equal(
+        SGDClassifier(n_jobs=2, l1_ratio=None, **how).fit(X, y, sample_weight=1.0).coef_, one.coef_
+    )
+    lasting = SGDClassifier(**how).fit(X, y, sample_weight=0.5)
+    assert_array_equal(
+        lasting.coef_, SGDClassifier(**how).fit(X, y, sample_weight=np.full(len(y), 0.5)).coef_
+    )
+    lasting.partial_fit(X, y, sample_weight=0.5)
+    with pytest.raises(ValueError, match="l1_ratio must be set when penalty is 'elasticnet'"):
+        SGDClassifier(penalty="elasticnet", l1_ratio=None).fit(X, y)
+    for wrong in (0.0, -1.0, np.nan):
+        with pytest.raises(ValueError, match="sample_weight"):
+            SGDClassifier().fit(X, y, sample_weight=wrong)
+
+
+def test_starting_weights_of_two_classes():
+    X, y = problem(2)
+    how = {"random_state": 0, "max_iter": 1, "tol": None}
+    full = SGDClassifier(**how).fit(X, y, coef_init=np.ones((1, 6)), intercept_init=[0.5])
+    short = SGDClassifier(**how).fit(X, y, coef_init=np.ones(6), intercept_init=0.5)
+    assert_array_equal(short.coef_, full.coef_)
+    assert_array_equal(short.intercept_, full.intercept_)
+    X, y = problem(4)
+    for name, value in (("coef_init", np.ones(6)), ("intercept_init", 0.5), ("intercept_init", np.ones(1))):
+        with pytest.raises(ValueError, match=f"{name} does not match dataset"):
+            SGDClassifier().fit(X, y, **{name: value})
+
+
+def test_an_intercept_that_is_not_fitted_is_where_it_starts(data):
+    X, y = data
+    K = 1 if y.max() == 1 else y.max() + 1
+    for batch_size in (1, 8, None):
+        model = SGDClassifier(fit_intercept=False, batch_size=batch_size, max_iter=3, tol=None)
+        assert not model.fit(X, y).intercept_.any()
+        assert_array_equal(model.fit(X, y, intercept_init=np.full(K, 0.5)).intercept_, 0.5)
 
 
 def test_strings_and_data_frames():
@@ -329,7 +516,7 @@ def test_early_stopping_holds_out_a_stratified_share(metric):
         early_stopping=True, validation_metric=metric, random_state=0, max_iter=30, tol=None
     )
     model.fit(X, y)
-    held_out, kept = model._hold_out(y)
+    held_out, kept = model._hold_out(y, np.arange(len(y)))
     assert len(held_out) == 20 and not set(held_out) & set(kept)
     assert np.bincount(y[held_out])[2] == 2
     if metric == "log_loss":
@@ -373,9 +560,49 @@ def test_adaptive_lowers_the_step(data):
     assert_allclose(rates[1:] / rates[:-1], 5, rtol=1e-9)
 
 
-def test_verbose_prints_every_epoch(data, capsys):
+class Clock:
+    """Every look at it, so many seconds have passed: epochs are cut into pieces by it."""
+
+    def __init__(self, seconds):
+        self.now, self.seconds = 0.0, seconds
+
+    def perf_counter(self):
+        self.now += self.seconds
+        return self.now
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "batch_size", "storage"),
+    [
+        ("sgd", 1, np.asarray),
+        ("sgd", 1, sp.csr_array),
+        ("sgd", 16, np.asarray),
+        ("adam", 1, np.asarray),
+        ("adagrad", 16, sp.csr_array),
+        ("svrg", 1, np.asarray),
+    ],
+)
+def test_history_does_not_depend_on_the_clock(optimizer, batch_size, storage, monkeypatch):
+    X, y = problem(3, n=3000, d=5)
+    settings = {
+        "optimizer": optimizer,
+        "batch_size": batch_size,
+        "max_iter": 3,
+        "tol": None,
+        "random_state": 0,
+    }
+    models = []
+    for seconds in (1e-4, 3.0):  # pieces of all rows, and of one
+        monkeypatch.setattr(trainer, "time", Clock(seconds))
+        models.append(SGDClassifier(**settings).fit(storage(X), y))
+    quick, slow = models
+    assert_array_equal(quick.history_["loss"], slow.history_["loss"])
+    assert_array_equal(quick.coef_, slow.coef_)
+
+
+def test_verbose_tells_of_every_epoch(data, caplog):
     SGDClassifier(verbose=1, max_iter=3, tol=None).fit(*data)
-    lines = capsys.readouterr().out.splitlines()
+    lines = caplog.messages
     assert len(lines) == 3 and "loss" in lines[-1] and "learning_rate" in lines[-1]
 
 
@@ -464,11 +691,11 @@ def test_bad_input_is_refused_with_a_reason(data):
     X, y = data
     with pytest.raises(ValueError, match="only one class"):
         SGDClassifier().fit(X, np.zeros(len(y)))
-    with pytest.raises(ValueError, match="eval_set must be a pair"):
+    with pytest.raises(ValueError, match=r"eval_set must be a pair .*; got ndarray\."):
         SGDClassifier().fit(X, y, eval_set=X)
     with pytest.raises(ValueError, match="float32"):
         SGDClassifier().fit((X * 1e18).astype(np.float32), y)
-    with pytest.raises(ValueError, match=r"coef_init must have shape \([14], 6\)"):
+    with pytest.raises(ValueError, match=r"coef_init does not match dataset: its shape is \(1, 1\)"):
         SGDClassifier().fit(X, y, coef_init=[[1.0]])
     broken = sp.csr_array(X)
     broken.indices[3] = 99

@@ -113,13 +113,10 @@ def test_ridge_shrinks_weights_and_not_the_intercept(points, start, batch_size):
     """One update with the penalty and one without differ by the penalty's flow, in the weights alone."""
     (W, b), eta, l2 = start, 0.3, 0.8
     n = batch_size or 60
-    first = points[0][:n], points[1][:n]
-    if batch_size == 1:
-        first = np.vstack([first[0]] * N_CLASSES), np.arange(N_CLASSES)  # all classes must be there
-        weight = np.eye(N_CLASSES)[points[1][0]]
-        X, y = points[0][:1], points[1][:1]
-    else:
-        weight, (X, y) = None, first
+    X, y = points[0][:n], points[1][:n]
+    target = np.eye(N_CLASSES)[
+        y
+    ]  # soft labels, because one row alone does not show that there are more classes
     grad_W, grad_b = gradient(X, y, W, b)
     model = SGDClassifier(
         alpha=l2,
@@ -129,7 +126,7 @@ def test_ridge_shrinks_weights_and_not_the_intercept(points, start, batch_size):
         tol=None,
         shuffle=False,
         batch_size=batch_size,
-    ).fit(*first, coef_init=W, intercept_init=b, sample_weight=weight)
+    ).fit(X, target, coef_init=W, intercept_init=b)
     shrink = math.exp(-l2 * eta)
     assert_allclose(model.coef_, shrink * W - (1 - shrink) / l2 * grad_W, rtol=1e-12, atol=1e-14)
     assert_allclose(model.intercept_, b - eta * grad_b, rtol=1e-12)

@@ -18,6 +18,7 @@ def test_auto_by_size_and_storage():
     assert policy.choose(make_objective(3, n=100_000, l1=0.1)) == "prox_newton"
     assert policy.choose(make_objective(3, sparse=True, n=4_000, d=2_000, l2=1.0)) == "sdca"
     assert policy.choose(make_objective(3, sparse=True, n=4_000, d=2_000, l2=0.0)) == "metric"
+    assert policy.choose(make_objective(3, sparse=True, n=4_000, d=2_000, l2=1e-60)) == "metric"
     few_columns = make_objective(3, sparse=True, n=100_000, l2=1e-3)
     assert policy.choose(few_columns) == "metric"
     assert policy.choose(make_objective(3, n=100_000, l2=1e-3)) == "metric"

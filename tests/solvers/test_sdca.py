@@ -10,6 +10,7 @@ from fastxent import kernels
 from fastxent.objective import Objective
 from fastxent.solvers import dual_ascent, metric, sdca
 from fastxent.solvers.dual_ascent import Ascent, BinaryAscent
+from solvers_problems import make_objective
 
 # A feature without a penalty has no dual to ascend: there `metric` takes over.
 WITH_A_DUAL = {name: options for name, options in OPTIONS.items() if name != "free_feature"}
@@ -148,6 +149,22 @@ def test_same_bits_for_any_number_of_threads_and_the_same_seed(K, n):
         thetas.append(sdca.solve(problem, problem.initial(), tol=1e-5, max_iter=50, random_state=3).theta)
     for theta in thetas[1:]:
         np.testing.assert_array_equal(theta, thetas[0])
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_next_to_no_penalty_is_left_to_metric(n_classes, dtype):
+    """The dual would end far above where it began."""
+    how = {"sparse": True, "dtype": dtype, "n": 200, "d": 6}
+    assert not sdca.is_weak(make_objective(n_classes, l2=1e-5, **how))
+    free = make_objective(n_classes, l2=0.0, **how)
+    lowest = metric.solve(free, free.initial(), tol=1e-6, max_iter=200).value
+    for l2 in (1e-20, 1e-60, 1e-300):
+        problem = make_objective(n_classes, l2=l2, **how)
+        assert sdca.is_weak(problem)
+        result = sdca.solve(problem, problem.initial(), tol=1e-6, max_iter=200)
+        assert result.converged
+        assert result.value == pytest.approx(lowest, rel=1e-5)
 
 
 def test_metric_takes_over_where_it_is_slow(monkeypatch):

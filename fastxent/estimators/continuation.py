@@ -1,0 +1,94 @@
+"""What partial_fit goes on from: the public weights, and what is remembered beside them for as long as it fits them."""
+
+import copy
+from numbers import Real
+from typing import NamedTuple
+
+import numpy as np
+
+from ..forks import unforked
+from .base import DTYPES
+from .watch import Patience
+
+
+class Settings(NamedTuple):
+    """What says how a training goes on, apart from its weights."""
+
+    options: object  # fastxent.sgd.trainer.Options
+    updates: int
+    metric: str
+    class_weight: object
+
+
+class Remembered(NamedTuple):
+    """What an estimator knows beside its public attributes, and what these and its parameters were when it knew it."""
+
+    training: object  # fastxent.sgd.trainer.Training, or None: nothing but the weights
+    patience: Patience
+    weights: tuple  # the fingerprint of coef_ and intercept_
+    settings: Settings
+
+
+def remembered(model, options, training, patience):
+    """What `recalled` will want to know. Public attributes are those of the training already."""
+    return Remembered(training, patience, _mark(model, model.coef_.shape), _settings(model, options))
+
+
+def recalled(model, options, n_features, n_classes, dtype):
+    """The training that goes on from the public attributes of a model, whether it is a new one, and its patience.
+
+    What the model remembers is left as it is, in case the call does not end well. dtype: of weights, if there are
+    none yet.
+    """
+    with unforked:
+        from ..sgd.trainer import Training
+
+    shape = (1 if n_classes == 2 else n_classes, n_features)
+    settings = _settings(model, options)
+    if not hasattr(model, "coef_"):
+        return (
+            Training(options, np.zeros((n_features + 1, shape[0]), dtype), settings.updates),
+            True,
+            Patience(),
+        )
+    known = vars(model).get("_remembered_")
+    intact = known is not None and _mark(model, shape) == known.weights
+    same = intact and settings == known.settings
+    comparable = intact and settings.metric == known.settings.metric
+    patience = copy.copy(known.patience) if comparable else Patience()
+    before = None if known is None else known.training
+    if same and before is not None:
+        return before.copy(), False, patience
+    if not same:
+        patience.renew()
+    if intact and before is not None:
+        return before.successor(options, settings.updates), True, patience
+    theta = model._checked_theta(shape, f"for {n_classes} classes_ and {n_features} features")
+    if before is not None and (before.K, before.d) == shape:
+        return before.successor(options, settings.updates, theta), True, patience
+    return Training(options, theta, settings.updates), True, patience
+
+
+def _mark(model, shape):
+    """The fingerprint of ``coef_`` and ``intercept_``, None if they are nothing that a call leaves."""
+    with unforked:
+        from ..sgd.fingerprint import fingerprint  # brings Numba
+
+    coef, intercept = model._dense_coef(), vars(model).get("intercept_")
+    for array, wanted in ((coef, shape), (intercept, shape[:1])):
+        if not isinstance(array, np.ndarray) or array.shape != wanted or array.dtype not in DTYPES:
+            return None
+    return fingerprint(coef, intercept)
+
+
+def has_been_scored(model):
+    """Whether early stopping has anything to go by."""
+    known = vars(model).get("_remembered_")
+    return known is not None and known.patience.best is not None
+
+
+def _settings(model, options):
+    updates = getattr(model, "t_", 0)
+    if not isinstance(updates, Real) or not (0 <= updates < 2**53 and updates == int(updates)):
+        raise ValueError(f"t_ must be a whole number of updates, not negative; got {updates!r}.")
+    return Settings(options, int(updates), model.validation_metric, model.class_weight)

@@ -1,0 +1,119 @@
+"""Weights of rows and classes as estimators take them, and the rows that they leave.
+
+A row that weighs nothing, by itself or by its class, is taken out before anything looks at it: what is learned is what
+the other rows alone would teach, to the bit.
+"""
+
+from numbers import Real
+from typing import NamedTuple
+
+import numpy as np
+from sklearn.utils import compute_class_weight
+
+from .. import validation
+from ..scaled import Scaled, is_moderate
+from ..targets import Targets
+
+
+class WeightedRows(NamedTuple):
+    """Rows that count, and their weights.
+
+    Attributes
+    ----------
+    X : ndarray or CSR
+    target : ndarray
+        Codes or soft labels.
+    sample_weight : float64 ndarray or None
+    class_weight : Scaled or None
+    kept : intp ndarray or None
+        Their numbers among the rows that were given; None if these are all.
+    """
+
+    X: object
+    target: np.ndarray
+    sample_weight: np.ndarray | None
+    class_weight: Scaled | None
+    kept: np.ndarray | None
+
+    def take(self, rows):
+        """Some of them."""
+        weight = None if self.sample_weight is None else self.sample_weight[rows]
+        return WeightedRows(self.X[rows], self.target[rows], weight, self.class_weight, None)
+
+    def targets(self, n_classes):
+        """Their targets and weights as an objective takes them; S is what all of them weigh."""
+        return Targets(self.target, n_classes, self.sample_weight, self.class_weight, folded=True)
+
+
+def weighted_rows(X, target, classes, sample_weight, class_weight):
+    """The rows that count of those checked, under weights to be checked; refused if fewer than two classes are left."""
+    sample_weight = check_sample_weight(sample_weight, len(target))
+    class_weight = class_weights(class_weight, classes, target, sample_weight)
+    rows = WeightedRows(X, target, sample_weight, class_weight, None)
+    kept = rows_that_count(target, classes, sample_weight, class_weight)
+    if kept is None:
+        return rows
+    rows = rows.take(kept)._replace(kept=kept)
+    in_order = (
+        isinstance(X, np.ndarray) and not X.flags.c_contiguous
+    )  # NumPy gives rows of any array in C order
+    return rows._replace(X=np.asfortranarray(rows.X)) if in_order else rows
+
+
+def check_sample_weight(sample_weight, n_rows):
+    """Weights of rows as float64, or None: one for each, or one number for all; one of them positive at least."""
+    if isinstance(sample_weight, Real):
+        sample_weight = np.full(n_rows, validation.check_real(sample_weight, "sample_weight"))
+    return validation.check_sample_weight(sample_weight, n_rows, all_zero=False)
+
+
+def class_weights(class_weight, classes, target, sample_weight):
+    """The argument ``class_weight`` as Scaled numbers, or None. 'balanced': classes that have rows weigh the same."""
+    if class_weight is None:
+        return None
+    if isinstance(class_weight, str):
+        if sample_weight is not None and not sample_weight.all():
+            rows = np.flatnonzero(sample_weight)
+            target, sample_weight = target[rows], sample_weight[rows]
+        mass = _mass_by_class(target, sample_weight, len(classes))
+        floats, exponent = mass.floats()
+        return Scaled(floats.sum(), exponent) / (Scaled(np.count_nonzero(floats)) * mass)
+    weights = compute_class_weight(class_weight, classes=classes, y=classes)
+    return Scaled(validation.check_class_weight(weights, len(classes)))
+
+
+def _mass_by_class(target, sample_weight, n_classes):
+    if target.ndim == 2:
+        if sample_weight is None:
+            return Scaled(target.sum(axis=0, dtype=np.float64))
+        if is_moderate(sample_weight):
+            return Scaled(sample_weight @ target)
+        weight, zeros = Scaled(sample_weight), np.zeros(len(target), np.intp)
+        sums = [(weight * Scaled(share.astype(np.float64))).sums(zeros, 1) for share in target.T]
+        return Scaled(np.concatenate([s.mantissa for s in sums]), np.concatenate([s.exponent for s in sums]))
+    if sample_weight is None or is_moderate(sample_weight):
+        return Scaled(np.bincount(target, sample_weight, n_classes).astype(np.float64))
+    return Scaled(sample_weight).sums(target, n_classes)
+
+
+def rows_that_count(target, classes, sample_weight, class_weight, at_least=2):
+    """The numbers of the rows whose weight is positive, None if all are; refused if they are not of enough classes."""
+    counts = np.ones(len(target), bool) if sample_weight is None else sample_weight > 0.0
+    weighs = np.ones(len(classes), bool) if class_weight is None else class_weight.mantissa > 0.0
+    if not weighs.all():
+        counts &= weighs[target] if target.ndim == 1 else target[:, weighs].any(axis=1)
+    rows = None if counts.all() else np.flatnonzero(counts)
+    some = target if rows is None else target[rows]
+    if len(some) == 0:
+        raise ValueError(
+            "The weights of all rows are zero once class_weight is taken in; one must be positive."
+        )
+    present = np.bincount(some, minlength=len(classes)) > 0 if some.ndim == 1 else some.any(axis=0)
+    present &= weighs
+    if np.count_nonzero(present) < at_least:
+        why = "" if rows is None else "; the weights of all other rows are zero"
+        raise ValueError(
+            f"Training needs samples of at least {at_least} classes in the data, but the data contains only one class: "
+            f"{classes.tolist()[int(np.argmax(present))]!r}{why}"
+        )
+    return rows
