@@ -11,6 +11,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
 
 from .. import validation
+from ..forks import unforked
 from ..objective import Objective
 from ..rows import without_duplicates
 from ..scaled import floats_of, smallest
@@ -383,7 +384,8 @@ class SGDClassifier(LinearClassifier):
             raise ValueError(
                 f"optimizer='svrg' takes rows one by one: batch_size must be 1, got {self.batch_size}."
             )
-        from ..sgd.trainer import Training  # brings Numba
+        with unforked:
+            from ..sgd.trainer import Training  # brings Numba
 
         X, target, classes = self._check_rows(X, y)
         sample_weight = _check_sample_weight(sample_weight, X.shape[0])
@@ -514,7 +516,8 @@ class SGDClassifier(LinearClassifier):
 
     def _options(self):
         """What the arguments ask of a training."""
-        from ..sgd.trainer import options_of  # brings Numba
+        with unforked:
+            from ..sgd.trainer import options_of  # brings Numba
 
         if self.penalty == "elasticnet" and self.l1_ratio is None:
             raise ValueError("l1_ratio must be set when penalty is 'elasticnet': a number from 0 to 1.")
@@ -586,7 +589,8 @@ class SGDClassifier(LinearClassifier):
 
     def _hold_out(self, target, rows):
         """Of these rows, those for validation and those for training, stratified."""
-        from sklearn.model_selection import train_test_split  # slow to import
+        with unforked:
+            from sklearn.model_selection import train_test_split  # slow to import
 
         codes = target if target.ndim == 1 else target.argmax(axis=1)
         kept, held_out = train_test_split(

@@ -20,6 +20,7 @@ small from the start, but the decrement, which knows no scale, is not.
 
 import numpy as np
 
+from ..forks import unforked
 from ..rows import without_duplicates
 from .l1_newton import L1Problem, least_subgradient
 from .metrics import Diagonal
@@ -72,7 +73,8 @@ def solve(objective, theta0, *, tol, max_iter, callback=None, random_state=0):
             raise ValueError(
                 f"solver 'sgd' knows one penalty for all weights, no {name}. Use solver='auto', or {name}=None."
             )
-    from ..sgd.trainer import Training  # brings Numba
+    with unforked:
+        from ..sgd.trainer import Training  # brings Numba
 
     tol = max(tol, attainable(objective))
     rng = np.random.default_rng(random_state)

@@ -40,7 +40,10 @@ NOT_RUN = {
 }
 CASES_NOT_RUN = {
     "test_large_regularization": {
-        "penalty": (["l2"], "wants a gradient of zero at the last row, which hinge has and cross-entropy never")
+        "penalty": (
+            ["l2"],
+            "wants a gradient of zero at the last row, which hinge has and cross-entropy never",
+        )
     }
 }
 
