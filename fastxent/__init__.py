@@ -28,7 +28,10 @@ __all__ = ["__version__", *_HOME]
 
 def __getattr__(name):
     if name in _HOME:
-        value = getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
+        from .forks import unforked
+
+        with unforked:
+            value = getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
         globals()[name] = value
         return value
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -79,6 +79,7 @@ def _warmup(arguments):
 def describe():
     """Return what a bug report should say about this installation, as a dict of strings."""
     from fastxent import kernels
+    from fastxent.processors import processors
 
     return {
         "fastxent": fastxent.__version__,
@@ -86,11 +87,3 @@ def describe():
         "processors": f"{processors()} usable of {os.cpu_count()}",
         "Python": f"{platform.python_version()} on {platform.system()} {platform.machine()}",
     }
-
-
-def processors():
-    """Return how many processors this process may use: what ``n_threads=None`` starts from."""
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:  # only Linux tells
-        return os.cpu_count() or 1

@@ -25,9 +25,18 @@ import numpy as np
 
 from .blas import one_blas_thread
 from .kernels.cleanup import Cleanup
-from .processors import available_threads
+from .processors import available_threads, processors
 
-__all__ = ["Buffers", "available_threads", "one_blas_thread", "ordered_sum", "run", "stopping_point", "zeros"]
+__all__ = [
+    "Buffers",
+    "available_threads",
+    "one_blas_thread",
+    "ordered_sum",
+    "processors",
+    "run",
+    "stopping_point",
+    "zeros",
+]
 
 CACHE_LINE = 64
 MOST_THREADS = max(8, os.cpu_count() or 1)  # of one call: a few more than there are processors do no harm

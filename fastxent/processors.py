@@ -6,6 +6,7 @@ import re
 import sys
 
 from .forks import unforked
+from .log import logger
 
 _NUMBER = r"\s*\+?0*([1-9][0-9]{0,17})\s*"
 _NUMBERS = re.compile(f"{_NUMBER}(?:,{_NUMBER})*", re.ASCII)  # by level of nesting, as OpenMP has it
@@ -44,15 +45,17 @@ def _allowed():
 
 
 @functools.lru_cache(maxsize=16)
-def _within_quota(allowed, _limit):
+def _within_quota(allowed, limit):
     """As joblib counts; asked again when the affinity or the environment has changed."""
     try:
         with unforked:
             from joblib.externals.loky import cpu_count  # some 30 ms where scikit-learn has not loaded it
-
+    except Exception:  # an interpreter that is shutting down imports no more
+        return allowed
+    try:
         return max(1, min(allowed, cpu_count()))
-    except Exception as error:  # an environment that joblib cannot read, an interpreter that is shutting down
-        _log("joblib does not tell the processors' quota (%s): %d processors are used.", error, allowed)
+    except Exception as error:
+        logger.warning("LOKY_MAX_CPU_COUNT=%r and the quota of processors are ignored: %s.", limit, error)
         return allowed
 
 
@@ -61,12 +64,6 @@ def _first_number(name, value):
     """What a variable of the environment says, or None; logged once for each value."""
     match = _NUMBERS.fullmatch(value)
     if match is None:
-        _log("%s=%r is ignored: it is no positive number, nor a list of them.", name, value[:50])
+        logger.warning("%s=%r is ignored: it is no positive number, nor a list of them.", name, value[:50])
         return None
     return int(match[1])
-
-
-def _log(*message):
-    import logging
-
-    logging.getLogger("fastxent").warning(*message)

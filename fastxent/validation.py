@@ -12,7 +12,6 @@ F-contiguous. Read-only and memory-mapped arrays are used in place.
 
 import math
 import operator
-import os
 from collections.abc import Mapping
 
 import numpy as np
@@ -28,6 +27,7 @@ from .arrays import (
     plain_array,
     shown,
 )
+from .processors import processors
 
 # Arrays of features -----------------------------------------------------------------------------------------
 
@@ -435,7 +435,7 @@ def check_n_threads(n_threads):
         return None
     value = check_integer(n_threads, "n_threads")
     if value == -1:
-        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        return processors()
     if value < 1:
         raise ValueError(f"n_threads must be None, at least 1, or -1 for every core; got {shown(n_threads)}.")
     return value

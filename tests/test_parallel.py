@@ -1,5 +1,7 @@
-"""Threads: order, exceptions, nesting, fork, Ctrl-C, and how many there are."""
+"""Threads: order, exceptions, nesting, how many there are; forks, Ctrl-C, too little memory, the end of the process."""
 
+import _thread
+import gc
 import os
 import signal
 import subprocess
@@ -7,13 +9,13 @@ import sys
 import textwrap
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
+import weakref
 
 import numpy as np
 import pytest
-from threadpoolctl import threadpool_info, threadpool_limits
 
 from fastxent import parallel
+from strikes import strikes
 
 
 def child(program, *, timeout=60, **environment):
@@ -127,8 +129,69 @@ def test_the_exception_of_another_thread_stops_the_caller_and_is_what_is_raised(
         parallel.run(task, 4, 2)
 
 
+def test_a_stop_reaches_the_calls_within_calls():
+    """The helper is in a call of its own when the caller's is stopped, and the pieces of that one have no end."""
+    caller, endless = threading.current_thread(), threading.Event()
+
+    def wait(j):
+        endless.set()
+        for _ in range(10_000):
+            parallel.stopping_point()
+            time.sleep(0.001)
+        pytest.fail("nobody stopped this piece")
+
+    for inner in (1, 2):
+        endless.clear()
+
+        def task(i, inner=inner):
+            if threading.current_thread() is caller:
+                assert endless.wait(10)
+                raise KeyboardInterrupt
+            parallel.run(wait, 3, inner)
+            pytest.fail("a call whose pieces have been given up has returned")
+
+        with pytest.raises(KeyboardInterrupt):
+            parallel.run(task, 4, 2)
+        assert parallel.run(lambda i: parallel.run(str, 2, 2), 2, 2) == [["0", "1"]] * 2
+
+
+@pytest.mark.parametrize("end", ["returns", "fails", "fails in a helper"])
+def test_nothing_holds_the_arrays_of_a_call_that_has_ended(end):
+    class Array:
+        pass
+
+    def call():
+        array, caller, in_helper = Array(), threading.current_thread(), threading.Event()
+
+        def task(i):
+            if end == "returns":
+                time.sleep(0.001)
+            elif threading.current_thread() is not caller:
+                in_helper.set()
+                raise ZeroDivisionError
+            else:
+                assert in_helper.wait(10)
+                if end == "fails":
+                    raise ZeroDivisionError
+            return array
+
+        try:
+            parallel.run(task, 20, 2)
+        except ZeroDivisionError as error:
+            error.__traceback__ = None
+        return weakref.ref(array)
+
+    gc.disable()
+    try:
+        array = call()
+        time.sleep(0.05)  # the helper is on its way
+        assert array() is None
+    finally:
+        gc.enable()
+
+
 def test_one_piece_or_one_thread_runs_in_the_caller(monkeypatch):
-    monkeypatch.setattr(parallel, "_executor", lambda: pytest.fail("no pool is needed"))
+    monkeypatch.setattr(parallel, "_pool", None)  # none is needed
     here = threading.current_thread()
     assert parallel.run(lambda i: threading.current_thread() is here, 1, 8) == [True]
     assert parallel.run(lambda i: threading.current_thread() is here, 4, 1) == [True] * 4
@@ -168,34 +231,6 @@ def test_calls_within_calls_do_not_wait_for_each_other():
 # How many threads -------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("own", "openmp", "expected"),
-    [
-        (None, None, 8),
-        ("3", None, 3),
-        (None, "2", 2),
-        ("3", "2", 2),
-        ("2", "5", 2),
-        ("100", None, 8),
-        (None, "4,2", 4),  # OpenMP: by level of nesting
-        (" 5 ", "", 5),
-        ("0", "-1", 8),
-        ("many", "true", 8),
-    ],
-)
-def test_environment_limits_the_threads(monkeypatch, own, openmp, expected):
-    if hasattr(os, "sched_getaffinity"):
-        monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(8)))
-    else:
-        monkeypatch.setattr(os, "cpu_count", lambda: 8)
-    for name, value in (("FASTXENT_NUM_THREADS", own), ("OMP_NUM_THREADS", openmp)):
-        if value is None:
-            monkeypatch.delenv(name, raising=False)
-        else:
-            monkeypatch.setenv(name, value)
-    assert parallel.available_threads() == expected
-
-
 def test_none_stands_for_the_available_threads(monkeypatch):
     for available in (1, 3):
         monkeypatch.setattr(parallel, "available_threads", lambda available=available: available)
@@ -203,13 +238,57 @@ def test_none_stands_for_the_available_threads(monkeypatch):
         assert len(set(where)) == available
 
 
-def test_processors_are_counted_where_there_is_no_affinity(monkeypatch):
-    monkeypatch.delattr(os, "sched_getaffinity", raising=False)
-    for name in ("FASTXENT_NUM_THREADS", "OMP_NUM_THREADS"):
-        monkeypatch.delenv(name, raising=False)
-    for count, expected in ((6, 6), (None, 1)):
-        monkeypatch.setattr(os, "cpu_count", lambda count=count: count)
-        assert parallel.available_threads() == expected
+@pytest.mark.parametrize("n_threads", [50, 10**6, 10**30])
+def test_no_call_starts_more_threads_than_are_of_use(monkeypatch, n_threads):
+    monkeypatch.setattr(parallel, "_pool", parallel._Pool())
+    where = parallel.run(lambda i: (time.sleep(0.001), threading.get_ident())[1], 200, n_threads)
+    assert 2 <= len(set(where)) <= parallel.MOST_THREADS < 50
+    assert len(parallel._pool.threads) < parallel.MOST_THREADS
+
+
+class Busy:
+    """Counts how many pieces are under way at once."""
+
+    def __init__(self):
+        self.now, self.most = [], 0
+
+    def __call__(self, i):
+        self.now.append(i)
+        self.most = max(self.most, len(self.now))
+        time.sleep(0.002)
+        self.now.pop()
+        return threading.get_ident()
+
+
+def test_calls_at_the_same_time_share_the_pool(monkeypatch):
+    """As joblib's threads make them: four callers, each of which may have a second thread, are four threads."""
+    monkeypatch.setattr(parallel, "_pool", parallel._Pool())
+    busy, together = Busy(), threading.Barrier(4)
+
+    def call():
+        together.wait()
+        parallel.run(busy, 100, 2)
+
+    callers = [threading.Thread(target=call) for _ in range(4)]
+    for caller in callers:
+        caller.start()
+    for caller in callers:
+        caller.join()
+    assert 4 <= busy.most <= 5  # the first one had a helper before the others came
+    assert len(parallel._pool.threads) <= 1
+
+
+def test_a_call_gets_its_helper_when_others_have_ended(monkeypatch):
+    monkeypatch.setattr(parallel, "_pool", parallel._Pool())
+    others = [
+        threading.Thread(target=lambda: parallel.run(lambda i: time.sleep(0.1), 2, 2)) for _ in range(2)
+    ]
+    for other in others:
+        other.start()
+    where = parallel.run(lambda i: (time.sleep(0.01), threading.get_ident())[1], 60, 2)
+    for other in others:
+        other.join()
+    assert len(set(where[-20:])) == 2
 
 
 def test_small_problems_start_no_threads():
@@ -225,9 +304,9 @@ def test_small_problems_start_no_threads():
             fastxent.linear_cross_entropy_and_grad(data, y, W, n_threads=8)
             fastxent.linear_cross_entropy_hessp(data, y, W, None, W, None, n_threads=8)
         fastxent.softmax(X, n_threads=8)
-        assert parallel._pool is None and threading.active_count() == 1
+        assert not parallel._pool.size and threading.active_count() == 1
         fastxent.softmax(np.ones((100_000, 20)), n_threads=3)
-        assert parallel._pool is not None and 2 <= threading.active_count() <= 3
+        assert parallel._pool.size == 2 and threading.active_count() <= 3
         """
     )
     assert run.returncode == 0, run.stderr
@@ -254,6 +333,114 @@ def test_buffers_are_used_again():
     assert stock.take() is first
 
 
+# The end of the main thread, no thread, no memory -----------------------------------------------------------
+
+LATE = """
+    import atexit, threading
+    import numpy as np
+    import fastxent
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(60_000, 8))
+    model = None
+    if {used}:
+        fastxent.softmax(X, n_threads=2)
+        model = fastxent.LogisticRegression(solver="lbfgs")
+
+    def work(X=X, y=X[:, 0] > 0, softmax=fastxent.softmax, model=model, print=print):
+        for n_threads in (1, 2, None):
+            assert softmax(X, n_threads=n_threads).shape == X.shape
+            if model:
+                model.n_threads = n_threads
+                assert model.fit(X, y).score(X, y) > 0.9
+        print("done", flush=True)
+"""
+WHERE = {
+    "a thread that outlives the main thread": """
+    def outlive():
+        threading.main_thread().join()
+        work()
+    threading.Thread(target=outlive).start()
+    """,
+    "an exit handler": "atexit.register(work)",
+    "a finaliser": """
+    class Last:
+        def __del__(self, work=work):  # scikit-learn's fit wants to import something, which is over
+            work(model=None)
+    last = Last()
+    """,
+}
+
+
+@pytest.mark.parametrize("used", [True, False], ids=["pool", "no pool"])
+@pytest.mark.parametrize("where", WHERE)
+def test_fits_and_predictions_go_on_when_the_main_thread_has_ended(where, used):
+    program = textwrap.dedent(LATE.format(used=used)) + textwrap.dedent(WHERE[where])
+    done = child(program)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "done\n", "")
+
+
+@pytest.mark.parametrize("error", [RuntimeError, MemoryError])
+def test_where_no_thread_can_be_started_the_caller_works(monkeypatch, error):
+    def cannot(*arguments):
+        raise error("can't start new thread")
+
+    monkeypatch.setattr(parallel, "_pool", parallel._Pool())
+    monkeypatch.setattr(_thread, "start_new_thread", cannot)
+    where = parallel.run(lambda i: threading.get_ident(), 20, 3)
+    assert set(where) == {threading.get_ident()}
+
+
+def test_a_helper_outlives_what_its_pieces_raise(monkeypatch):
+    monkeypatch.setattr(parallel, "_pool", parallel._Pool())
+    caller, helped = threading.get_ident(), threading.Event()
+    for error in (MemoryError, SystemExit, KeyboardInterrupt, ZeroDivisionError):
+        helped.clear()
+
+        def task(i, error=error):
+            if threading.get_ident() == caller:
+                assert helped.wait(10)
+            else:
+                helped.set()
+                raise error("in a helper")
+
+        with pytest.raises(error, match="in a helper"):
+            parallel.run(task, 100, 2)
+    assert len(parallel._pool.threads) == 1
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits the address space")
+def test_too_little_memory_ends_in_a_memory_error():
+    """From none at all to enough: a fit succeeds, by as many threads as get their stacks, or says what is missing."""
+    run = child(
+        """
+        import resource, signal, warnings
+        import numpy as np, fastxent
+        warnings.simplefilter("ignore")
+        rng = np.random.default_rng(0)
+        X, y = rng.normal(size=(60_000, 10)), rng.integers(9, size=60_000)
+        model = fastxent.LogisticRegression(solver="lbfgs", max_iter=2, n_threads=6)
+        model.fit(X[:100], y[:100])
+        signal.alarm(100)
+        for megabytes in (0, 1, 3, 6, 10, 15, 22, 40, 150):
+            with open("/proc/self/statm") as file:
+                present = int(file.read().split()[0]) * resource.getpagesize()
+            resource.setrlimit(resource.RLIMIT_AS, (present + megabytes * 2**20, -1))
+            try:
+                fastxent.softmax(X, n_threads=6)
+                model.fit(X, y)
+                print("fits")
+            except MemoryError:
+                print("MemoryError")
+            resource.setrlimit(resource.RLIMIT_AS, (-1, -1))
+        """
+    )
+    outcomes = run.stdout.split()
+    assert (run.returncode, run.stderr, len(outcomes)) == (0, "", 9)
+    assert (
+        set(outcomes) == {"MemoryError", "fits"} and outcomes[0] == "MemoryError" and outcomes[-1] == "fits"
+    )
+
+
 # Fork and Ctrl-C --------------------------------------------------------------------------------------------
 
 EVALUATION = """
@@ -265,7 +452,7 @@ EVALUATION = """
     objective = objective_of(X, y, n_threads=3)
     theta = np.full(objective.shape, 0.1)
     value, gradient = objective.value_and_grad(theta)
-    assert parallel._pool is not None
+    assert parallel._pool.size
 """
 
 
@@ -277,10 +464,10 @@ def test_a_child_forked_after_use_works():
         + """
     pid = os.fork()
     if pid == 0:
-        assert parallel._pool is None
+        assert not parallel._pool.threads
         again, same = objective.value_and_grad(theta)
         made, _ = objective_of(X, y, n_threads=2).value_and_grad(theta)
-        ok = again == made == value and (same == gradient).all() and parallel._pool is not None
+        ok = again == made == value and (same == gradient).all() and parallel._pool.size
         os._exit(7 if ok else 1)
     code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
     assert objective.value(theta) == value
@@ -292,7 +479,7 @@ def test_a_child_forked_after_use_works():
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
 def test_a_child_forked_while_another_thread_evaluates_works():
-    """The pool's lock may be held, and every helper busy, in the moment of the fork."""
+    """Locks may be held, and every helper busy, in the moment of the fork."""
     run = child(
         EVALUATION
         + """
@@ -316,6 +503,37 @@ def test_a_child_forked_while_another_thread_evaluates_works():
     """
     )
     assert run.returncode == 7, run.stderr
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
+@pytest.mark.parametrize("who", ["the caller", "a helper"])
+def test_a_piece_may_fork(who):
+    """The child of the caller ends the call by itself; that of a helper makes calls of its own, and leaves."""
+    run = child(
+        f"""
+        import os, sys, threading, time
+        from fastxent import parallel
+        caller, done, children = threading.get_ident(), [], []
+
+        def task(i):
+            helps = threading.get_ident() != caller
+            if helps == {who == "a helper"} and not children:
+                children.append(os.fork())
+                if children == [0] and helps:
+                    os._exit(7 if parallel.run(lambda j: j, 5, 3) == list(range(5)) else 1)
+            if children == [0] and not helps:
+                done.append(i)
+            time.sleep(0.01)
+            return i
+
+        results = parallel.run(task, 12, 3)
+        assert results == list(range(12)), results
+        if children == [0]:
+            os._exit(7 if parallel.run(lambda i: i, 5, 3) == list(range(5)) and len(done) >= 11 else 1)
+        sys.exit(os.waitstatus_to_exitcode(os.waitpid(*children, 0)[1]))
+        """
+    )
+    assert (run.returncode, run.stderr) == (7, "")
 
 
 INTERRUPTED = """
@@ -373,17 +591,120 @@ def test_ctrl_c_ends_a_long_evaluation(kind, shape, n_threads):
     assert late < 1.0  # 0.2 s on a machine that does nothing else
 
 
-def blas_threads():
-    return {library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"}
+def quiet():
+    """Wait until the pool's threads are idle; whether nothing is left of any call."""
+    pool = parallel._pool
+    end = time.monotonic() + 5
+    while pool.idle != pool.threads and time.monotonic() < end:
+        time.sleep(0.001)
+    return pool.idle == pool.threads and not pool.busy and not pool.calls and parallel._here.call is None
 
 
-def test_blas_keeps_to_one_thread_while_anyone_is_inside():
-    with threadpool_limits(2, user_api="blas"):
-        before = blas_threads()
-        with parallel.one_blas_thread:
-            assert blas_threads() == {1}
-            with ThreadPoolExecutor(1) as other:
-                other.submit(lambda: parallel.one_blas_thread.__enter__()).result()
-        assert blas_threads() == {1}  # the other one is still inside
-        parallel.one_blas_thread.__exit__(None, None, None)
-        assert blas_threads() == before
+@pytest.mark.parametrize("nested", [False, True])
+def test_an_interruption_anywhere_leaves_nothing_behind(monkeypatch, nested):
+    monkeypatch.setattr(parallel, "_pool", parallel._Pool())
+    under_way = []
+
+    def piece(i):
+        under_way.append(i)
+        try:
+            time.sleep(0.0005)
+            return parallel.run(str, 2, 2) if nested else i
+        finally:
+            under_way.remove(i)
+
+    expected = [["0", "1"]] * 6 if nested else list(range(6))
+    for number, result in strikes(lambda: parallel.run(piece, 6, 3), parallel):  # noqa: B007
+        assert isinstance(result, KeyboardInterrupt) or result == expected
+        assert not under_way, "a piece goes on when its call has ended"
+    assert quiet() and len(parallel._pool.threads) <= 2
+    assert number > 50
+
+
+SOAK = """
+    import os, random, signal, sys, time, warnings
+    import numpy as np, fastxent, scipy.linalg, threadpoolctl
+    from fastxent import parallel
+    warnings.simplefilter("ignore")
+    libraries = threadpoolctl.ThreadpoolController().select(user_api="blas").lib_controllers
+    for library in libraries:
+        library.set_num_threads(3)
+        getattr(library, "clear_controlling_thread", bool)()
+    rng = np.random.default_rng(0)
+    X, wide = rng.normal(size=(3000, 8)), rng.normal(size=(60_000, 8))
+    y = rng.integers(3, size=3000)
+    under_way = []
+
+    def piece(i):
+        under_way.append(1)
+        try:
+            parallel.stopping_point()
+            return parallel.run(str, 2, 2)
+        finally:
+            under_way.append(-1)
+
+    def calls():
+        assert parallel.run(piece, 40, 3) == [["0", "1"]] * 40
+
+    def fit():
+        fastxent.LogisticRegression(max_iter=3, n_threads=2).fit(X, y)
+
+    def folds():
+        fastxent.LogisticRegressionCV(Cs=[0.1, 1.0], cv=2, n_threads=2, max_iter=3).fit(X[:300], y[:300])
+
+    def softmax():
+        fastxent.softmax(wide, n_threads=2)
+
+    jobs = []
+    for job in (calls, fit, folds, softmax):
+        job()
+        began = time.perf_counter()
+        job()
+        jobs.append((job, time.perf_counter() - began))
+    armed, caught, late = False, 0, 0.0
+
+    def handler(number, frame):
+        global heard
+        if armed:
+            heard = time.perf_counter()
+            raise KeyboardInterrupt
+
+    signal.signal(signal.SIGALRM, handler)
+    chance = random.Random({seed})
+    end = time.monotonic() + {seconds}
+    while caught < {signals} and time.monotonic() < end:
+        job, seconds = chance.choice(jobs)
+        began = time.perf_counter()
+        try:
+            armed = True
+            signal.setitimer(signal.ITIMER_REAL, 1e-6 + chance.random() * seconds, {again})
+            job()
+            armed = False
+        except KeyboardInterrupt:
+            armed = False
+            caught += 1
+            late = max(late, time.perf_counter() - heard)
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        if sum(under_way):
+            sys.exit("a piece goes on when its call has ended")
+        under_way.clear()
+        if any(library.num_threads != 3 for library in libraries):
+            sys.exit("BLAS has not its own number of threads")
+        if parallel._pool.calls or parallel._here.call is not None or parallel.one_blas_thread._inside:
+            sys.exit("something is left of a call")
+    time.sleep(0.2)
+    if parallel._pool.idle != parallel._pool.threads or not 1 <= len(parallel._pool.threads) <= 2:
+        sys.exit(f"of the pool's threads some are lost: {{vars(parallel._pool)}}")
+    print(caught, late)
+"""
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs interval timers")
+@pytest.mark.parametrize("again", [0.0, 100e-6], ids=["one", "many"])
+def test_signals_at_any_moment(again):
+    """With real signals, as many in a row as come: some hundred calls and fits are interrupted, and leave no trace."""
+    run = child(SOAK.format(seed=int(again > 0), signals=300, seconds=20, again=again))
+    assert (run.returncode, run.stderr) == (0, "")
+    caught, late = run.stdout.split()
+    print(f"{caught} interrupted, the slowest in {float(late):.3f} s")
+    assert int(caught) >= 100

@@ -14,6 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 from .. import sparse, validation
 from ..arrays import as_native, check_finite, check_memory, is_finite, plain_array, shown
 from ..data.scaled import ldexp
+from ..forks import unforked
 from ..prediction import predict
 from . import diagnosis, inputs
 from .callbacks import CallbackSupportMixin
@@ -234,8 +235,10 @@ class LinearClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         if sample_weight is not None:
             sample_weight = sample_weight / sample_weight.max()  # only ratios matter, and their sum is finite
         if not has_columns(y):
-            from sklearn.metrics import accuracy_score  # slow to import
+            with unforked:
+                from sklearn.metrics import accuracy_score  # slow to import
 
+            y = inputs.labels(y, len(best), warn=False)
             return float(accuracy_score(y, classes[best], sample_weight=sample_weight))
         target = soft_labels(y, len(best), classes, np.float64)
         return float(np.average(target[np.arange(len(best)), best], weights=sample_weight))

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..forks import unforked
 from .base import DTYPES
 from .watch import Patience
 
@@ -39,7 +40,8 @@ def recalled(model, options, n_features, n_classes, dtype):
     What the model remembers is left as it is, in case the call does not end well. dtype: of weights, if there are
     none yet.
     """
-    from ..sgd.trainer import Training
+    with unforked:
+        from ..sgd.trainer import Training
 
     shape = (1 if n_classes == 2 else n_classes, n_features)
     settings = _settings(model, options)
@@ -69,7 +71,8 @@ def recalled(model, options, n_features, n_classes, dtype):
 
 def _mark(model, shape):
     """The fingerprint of ``coef_`` and ``intercept_``, None if they are nothing that a call leaves."""
-    from ..sgd.fingerprint import fingerprint  # brings Numba
+    with unforked:
+        from ..sgd.fingerprint import fingerprint  # brings Numba
 
     coef, intercept = model._dense_coef(), vars(model).get("intercept_")
     for array, wanted in ((coef, shape), (intercept, shape[:1])):

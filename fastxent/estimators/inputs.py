@@ -157,10 +157,10 @@ def _place(name, i, j, columns):
 # Labels -----------------------------------------------------------------------------------------------------
 
 
-def labels(y, n_rows=None, name="y"):
-    """Labels of any kind as a one-dimensional array without gaps, one for each row."""
+def labels(y, n_rows=None, name="y", warn=True):
+    """Labels of any kind as a one-dimensional array without gaps, one for each row. warn: of a column of them."""
     if type(y) is not np.ndarray or y.ndim != 1:
-        y = _one_dimension(y, name)
+        y = _one_dimension(y, name, warn)
     if n_rows is not None and len(y) != n_rows:
         raise ValueError(
             f"{name} must have shape ({n_rows},), one label for each row of X; got {y.shape}. Found input variables "
@@ -196,7 +196,7 @@ def labels(y, n_rows=None, name="y"):
     return y
 
 
-def _one_dimension(y, name):
+def _one_dimension(y, name, warn):
     if y is None:
         raise ValueError(f"Training requires y to be passed, but the target {name} is None.")
     if sp.issparse(y):
@@ -207,7 +207,7 @@ def _one_dimension(y, name):
         y = plain_array(y, name)
     if len(y.shape) == 0 or (len(y.shape) > 1 and y.shape[1:] != (1,)):
         raise ValueError(f"{name} should be a 1d array, got an array of shape {tuple(y.shape)} instead.")
-    return np.asarray(column_or_1d(y, warn=True))  # arrays of other libraries may stay what they are
+    return np.asarray(column_or_1d(y, warn=warn))  # arrays of other libraries may stay what they are
 
 
 def _is_of_lists(y):
@@ -236,10 +236,16 @@ def _check_objects(y, name):
             f"{name} mixes strings and other labels, which have no order: {name}[{i}] is {shown(y[i])}, "
             f"{name}[{j}] is {shown(y[j])}. Use labels of one kind."
         )
-    if any(isinstance(label, bytes) for label in y):
-        raise TypeError(
-            f"{name} holds labels represented as bytes, which is not supported. Decode them to strings."
-        )
+    if not strings.all():
+        for i, label in enumerate(y):
+            if isinstance(label, bytes):
+                raise TypeError(
+                    f"{name} holds labels represented as bytes, which is not supported. Decode them."
+                )
+            if not isinstance(label, Real):
+                raise ValueError(
+                    f"Unknown label type: {name}[{i}] is {shown(label)}, neither a number nor a string."
+                )
 
 
 def has_columns(y):
@@ -256,22 +262,31 @@ def has_columns(y):
 
 def soft_labels(y, n_rows, n_classes, dtype, name="y"):
     """Distributions over the classes, one for each row. Several labels a row are told apart from them."""
-    y = _from_frame(y) if is_frame(y) else plain_array(y, name)
+    y = _table_of_labels(y, name)
     if len(y) != n_rows:
         raise ValueError(f"{name} must have one row for each of the {n_rows} rows of X; got shape {y.shape}.")
+    return validation.check_target(y, n_rows, n_classes, dtype=dtype, name=name)[0]
+
+
+def refuse_several(y, name):
+    """Refuse a table that gives a row several labels, or none, or several outputs."""
+    _table_of_labels(y, name)
+
+
+def _table_of_labels(y, name):
+    y = _from_frame(y) if is_frame(y) else plain_array(y, name)
     if y.dtype.kind == "O" and all(isinstance(value, Real) for value in y.flat):
         y = y.astype(np.float64)
     if y.dtype.kind in "OUST":
         raise ValueError(_several(name, f"a table of {y.dtype} with {y.shape[1]} columns"))
     if y.dtype.kind in "biu" or (y.dtype.kind == "f" and ((y == 0) | (y == 1)).all()):
-        counts = (y != 0).sum(axis=1)
-        ones = bool(((y == 0) | (y == 1)).all())
-        if not ones:
+        if not ((y == 0) | (y == 1)).all():
             raise ValueError(_several(name, "a table of whole numbers"))
+        counts = (y != 0).sum(axis=1)
         if (counts != 1).any():
             i = int(np.argmax(counts != 1))
             raise ValueError(_several(name, f"a table of zeros and ones, and row {i} has {counts[i]} ones"))
-    return validation.check_target(y, n_rows, n_classes, dtype=dtype, name=name)[0]
+    return y
 
 
 def _several(name, what):

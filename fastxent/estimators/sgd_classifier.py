@@ -14,12 +14,13 @@ from .. import validation
 from ..data.rows import without_duplicates
 from ..data.scaled import floats_of, smallest
 from ..data.targets import Targets
+from ..forks import unforked
 from ..objective import Objective
 from .base import OBJECTIVE, LinearClassifier, for_kernels, restored_on_failure
 from .callbacks import IterationTasks, check_callback, context_of
 from .continuation import has_been_scored, recalled, remembered
 from .history import extended
-from .inputs import has_columns
+from .inputs import has_columns, labels
 from .soft_labels import named_classes, same_classes
 from .watch import Patience, Watch
 
@@ -384,7 +385,8 @@ class SGDClassifier(LinearClassifier):
             raise ValueError(
                 f"optimizer='svrg' takes rows one by one: batch_size must be 1, got {self.batch_size}."
             )
-        from ..sgd.trainer import Training  # brings Numba
+        with unforked:
+            from ..sgd.trainer import Training  # brings Numba
 
         X, target, classes = self._check_rows(X, y)
         sample_weight = _check_sample_weight(sample_weight, X.shape[0])
@@ -515,7 +517,8 @@ class SGDClassifier(LinearClassifier):
 
     def _options(self):
         """What the arguments ask of a training."""
-        from ..sgd.trainer import options_of  # brings Numba
+        with unforked:
+            from ..sgd.trainer import options_of  # brings Numba
 
         if self.penalty == "elasticnet" and self.l1_ratio is None:
             raise ValueError("l1_ratio must be set when penalty is 'elasticnet': a number from 0 to 1.")
@@ -541,9 +544,11 @@ class SGDClassifier(LinearClassifier):
             raise ValueError(
                 "classes must be passed on the first call to partial_fit: an array of all labels that will ever come."
             )
-        name, found = (
-            ("classes", named_classes(classes, y)) if known is None else ("classes_", np.asarray(known))
-        )
+        classes = None if classes is None else labels(classes, name="classes")
+        if known is None:
+            name, found = "classes", named_classes(classes, y)
+        else:
+            name, found = "classes_", labels(known, name="classes_")
         if found.ndim != 1 or len(np.unique(found)) < max(2, len(found)):
             raise ValueError(f"{name} must name at least 2 classes, each once; got {found.tolist()}.")
         if classes is not None and not same_classes(classes, found, y):
@@ -585,7 +590,8 @@ class SGDClassifier(LinearClassifier):
 
     def _hold_out(self, target, rows):
         """Of these rows, those for validation and those for training, stratified."""
-        from sklearn.model_selection import train_test_split  # slow to import
+        with unforked:
+            from sklearn.model_selection import train_test_split  # slow to import
 
         codes = target if target.ndim == 1 else target.argmax(axis=1)
         kept, held_out = train_test_split(

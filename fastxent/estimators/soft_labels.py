@@ -21,6 +21,7 @@ def class_names(y, name):
     """The names of a frame's columns as an array; None if y is no frame. name: what messages call y."""
     if not inputs.is_frame(y):
         return None
+    inputs.refuse_several(y, name)
     places = {}
     for j, column in enumerate(inputs.column_names(y)):
         if _kind(column) is None:

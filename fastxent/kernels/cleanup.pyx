@@ -1,8 +1,8 @@
 """Cleaning up that comes to its end, whatever interrupts it.
 
-Python runs the handlers of signals, and so raises KeyboardInterrupt, between any two steps of Python code: also before
-the first step of an ``__exit__`` or a ``finally``, and then nothing is cleaned up. Between two steps of compiled code it
-runs none. Here an interruption can only come out of the methods that are called, and these are called again.
+Python runs the handlers of signals, and so raises KeyboardInterrupt, between steps of Python code: also before the first
+one of an ``__exit__``, or of a function that a ``finally`` calls, and then nothing is cleaned up. It runs none between
+steps of compiled code. Here an interruption can only come out of the methods that are called, and these are called again.
 """
 
 from threading import get_ident
@@ -42,7 +42,7 @@ cdef class Cleanup:
 
     cdef readonly dict _inside
 
-    def __cinit__(self, *arguments):
+    def __cinit__(self, *arguments, **keywords):
         self._inside = {}
 
     def __enter__(self):

@@ -23,3 +23,6 @@ except Exception as error:  # a broken installation raises what it likes
         "SGDClassifier, and solver='sgd' of LogisticRegression, run loops that Numba compiles, but "
         f"{what}. To install it: pip install numba{'' if missing else ' --upgrade'}. The other solvers do without."
     ) from error
+
+# All at once: whoever imports this package lets forks wait meanwhile, and what comes later finds everything here.
+from . import descents, fingerprint, order, trainer  # noqa: F401

@@ -6,6 +6,7 @@ from pathlib import Path
 import numba
 
 from .. import kernels
+from ..forks import unforked
 from ..log import logger
 
 _OPTIONS = {"nogil": True, "error_model": "numpy"}
@@ -37,10 +38,23 @@ def jit(function):
                 error,
             )
             _warned = True
-        return numba.njit(**_OPTIONS)(function)
+        return _unforked(numba.njit(**_OPTIONS)(function))
     if not numba.config.DISABLE_JIT:
         index = compiled._cache._cache_file
         index._source_stamp = (index._source_stamp, _FINGERPRINT)
+    return _unforked(compiled)
+
+
+def _unforked(compiled):
+    """Let forks wait while it is compiled, or loaded: Numba has a lock then that a child would wait for in vain."""
+    if not numba.config.DISABLE_JIT:
+        compile_for_args = compiled._compile_for_args
+
+        def compile_unforked(*args, **kwargs):
+            with unforked:
+                return compile_for_args(*args, **kwargs)
+
+        compiled._compile_for_args = compile_unforked
     return compiled
 
 

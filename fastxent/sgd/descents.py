@@ -57,7 +57,8 @@ class Hogwild(Minibatches):
 
     def __init__(self, training, X, target, n_classes, weights, n_threads):
         super().__init__(training, X, target, n_classes, weights, n_threads)
-        self._n_threads = n_threads or parallel.available_threads()
+        # More threads than processors would only make each other's steps older.
+        self._n_threads = min(n_threads or parallel.available_threads(), parallel.processors())
 
     def epoch(self, order):
         loss, mass = self.training.run_together(self._data, order, self._n_threads)

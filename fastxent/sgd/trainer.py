@@ -316,6 +316,7 @@ class Training:
             share = len(order) / data.weights[order].sum()
         arguments = (data.problem.address, rule, memory)
         while first < len(order) and math.isfinite(loss):
+            parallel.stopping_point()
             step = -(-self._rows_of_a_call // rule.batch) * rule.batch
             piece = order[first : first + step]
             first += len(piece)

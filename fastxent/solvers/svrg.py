@@ -20,6 +20,7 @@ small from the start, but the decrement, which knows no scale, is not.
 
 import numpy as np
 
+from ..forks import unforked
 from ..penalty import least_subgradient
 from .l1_newton import L1Problem
 from .metric.models import Diagonal
@@ -73,7 +74,8 @@ def solve(objective, theta0, *, tol, max_iter, callback=None, random_state=0):
             raise ValueError(
                 f"solver 'sgd' knows one penalty for all weights, no {name}. Use solver='auto', or {name}=None."
             )
-    from ..sgd.trainer import Training  # brings Numba
+    with unforked:
+        from ..sgd.trainer import Training  # brings Numba
 
     tol = max(tol, attainable(objective))
     rng = np.random.default_rng(random_state)

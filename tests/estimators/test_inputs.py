@@ -302,6 +302,7 @@ def test_one_hot_rows_are_soft_labels():
         ([None, *"abcabc" * 5][:30], r"NaN: y\[0\] is None"),
         (pd.Series(["a", pd.NA, "b"] * 10), r"NaN: y\[1\] is"),
         (pd.Series([1, pd.NA, 2] * 10, dtype="Int64"), r"NaN: y\[1\] is"),
+        (np.array([object() for _ in range(30)]), r"Unknown label type: y\[0\] is <object"),
         (np.array(["2026-11-01", "NaT"] * 15, "M8[D]"), r"NaN: y\[1\] is"),
         (np.array(["a", 1] * 15, object), r"mixes strings and other labels.*y\[0\] is 'a', y\[1\] is 1"),
         (np.array([b"a", b"b"] * 15), "y holds labels represented as bytes"),
