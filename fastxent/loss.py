@@ -199,8 +199,8 @@ class Part:
     def curvature_moments(self, theta, scale=1.0):
         """Return what a diagonal model of the curvature at theta needs.
 
-        With p_i the probabilities of row i and c_i its mass times scale: the Moments of the columns by the rows' curvatures
-        c_i (1 - |p_i|^2), and  beta_k = sum_i c_i p_ik (1 - p_ik)  of the K columns of logits. No n x K array is
+        With p_i the probabilities of row i and c_i its mass times scale: the Moments of the columns by the rows'
+        curvatures c_i (1 - |p_i|^2), and  beta_k = sum_i c_i p_ik (1 - p_ik)  of the K columns of logits. No n x K array is
         stored.
         """
         curvature, beta = self.curvature(theta)
@@ -274,7 +274,10 @@ class Part:
         return np.ones(self.n_rows, bool) if weight is None else weight > 0
 
     def traces(self, theta, mean, width, scale=1.0):
-        """Return c_i (1 - |p_i|^2) |a_i|^2, the same without |a_i|^2, and c_i, of every row; a_i = (x_i - mean) width."""
+        """Return c_i (1 - |p_i|^2) |a_i|^2, the same without |a_i|^2, and c_i, of every row.
+
+        a_i = (x_i - mean) width.
+        """
         curvature, _ = self.curvature(theta)
         curvature *= scale
         return curvature * self.scaled_squares(mean, width), curvature, self.targets.masses * scale

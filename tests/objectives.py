@@ -1,5 +1,11 @@
 """Objectives from plain arguments."""
 
+import itertools
+
+import numpy as np
+
+from fastxent.data.local import Local
+from fastxent.data.streamed import Streamed
 from fastxent.data.targets import Targets
 from fastxent.objective import Objective
 from fastxent.penalty import Penalty
@@ -30,3 +36,14 @@ def objective_of(
         penalty=Penalty(l2, l1, penalty_factor, penalty_groups),
         **how,
     )
+
+
+def in_parts(objective, borders):
+    """The same rows as several parts in memory, and as batches: objectives with the same borders between parts."""
+    rows = [np.arange(a, b) for a, b in itertools.pairwise([0, *borders, objective.n_rows])]
+    take = objective.local.take
+    engines = (
+        Local([take(some) for some in rows]),
+        Streamed([(some, None) for some in rows], lambda X, *_: take(X)),
+    )
+    return tuple(Objective(engine, objective.penalty) for engine in engines)

@@ -5,8 +5,8 @@ import pytest
 
 from fastxent import kernels, reference
 from fastxent import logits as rowwise
-from fastxent.logits import cross_entropy_rows, softmax_rows
 from fastxent.data.targets import Targets
+from fastxent.logits import cross_entropy_rows, softmax_rows
 from problems import DTYPES, soft_target
 
 KINDS = ("softmax", "log_softmax", "logsumexp", "sigmoid")

@@ -29,7 +29,9 @@ from problems import (
 COLUMNS = (1, 2, 3, 10, 12, 13, 16, 24, 25, 57, 130)
 # Around the registers' widths (2 to 16 numbers), the dot tile's and the panels' (128).
 FEATURES = (1, 7, 8, 9, 15, 16, 17, 33, 300)
-SMALL_PIECE = 3000  # makes small problems take the paths of large ones: many ranges, or one gradient for all threads
+SMALL_PIECE = (
+    3000  # makes small problems take the paths of large ones: many ranges, or one gradient for all threads
+)
 
 
 def small_ranges(monkeypatch, size):
@@ -203,7 +205,12 @@ def test_a_dense_matrix_and_its_csr_agree_in_shape_and_counters():
         ours = objective_of(data, np.array([0, 1, 2, 0]), l2=0.5, l1=0.25)
         assert ours.shape == ours.initial().shape == (5, 3)
         assert (ours.n_rows, ours.n_features, ours.n_classes, ours.K) == (4, 4, 3, 3)
-        assert (ours.penalty.l2, ours.penalty.l1, ours.total_weight, ours.dtype) == (0.5, 0.25, 4.0, np.float64)
+        assert (ours.penalty.l2, ours.penalty.l1, ours.total_weight, ours.dtype) == (
+            0.5,
+            0.25,
+            4.0,
+            np.float64,
+        )
         theta = ours.initial()
         ours.value(theta), ours.value_and_grad(theta), ours.hessp(theta, theta), ours.row_losses(theta)
         assert ours.passes == 4.5

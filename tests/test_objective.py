@@ -1,5 +1,7 @@
 """Objectives over parts: on every engine the same numbers, and with the same borders of parts the same bits."""
 
+import itertools
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
@@ -38,7 +40,7 @@ def batches_of(X, y, weight):
             piece = np.asfortranarray(piece)
         return (piece, y[rows]) if weight is None else (piece, y[rows], weight[rows])
 
-    return [some(slice(a, b)) for a, b in zip(BORDERS[:-1], BORDERS[1:], strict=True)]
+    return [some(slice(a, b)) for a, b in itertools.pairwise(BORDERS)]
 
 
 def on_every_engine(K, storage, dtype, penalty=None, n_threads=None, **how):
@@ -177,9 +179,11 @@ def test_a_batch_is_let_go_before_the_next_one_comes():
 
     class Batches:
         def __iter__(self):
-            for a, b in zip(BORDERS[:-1], BORDERS[1:], strict=True):
+            for a, b in itertools.pairwise(BORDERS):
                 gc.collect()
-                assert sum(ref() is not None for ref in alive) <= 1  # the one that was just looked at, at most
+                assert (
+                    sum(ref() is not None for ref in alive) <= 1
+                )  # the one that was just looked at, at most
                 batch = X[a:b].copy()
                 alive[:] = [weakref.ref(batch)]
                 yield batch, y[a:b]

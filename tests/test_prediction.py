@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from fastxent.data import rows as data_rows
 from fastxent import prediction
+from fastxent.data import rows as data_rows
 from fastxent.prediction import predict
 from objectives import objective_of
 from oracle import error_in_roundoffs, exact_row, unit_roundoff

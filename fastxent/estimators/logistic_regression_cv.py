@@ -41,7 +41,7 @@ from .logistic_regression import LogisticRegression, penalised, seed_of, stored
 
 LOG_LOSS = "neg_log_loss"
 
-# Work of one evaluation (see data.ranges.cost), some milliseconds, from which on it is itself divided among the threads.
+# Cost of an evaluation (see data.ranges), some milliseconds, from which on it is itself divided among the threads.
 _LARGE = 8 * MIN_RANGE
 
 

@@ -3,7 +3,14 @@
 import numpy as np
 import pytest
 
+from objectives import in_parts
 from solvers_problems import make_objective
+
+
+@pytest.fixture(params=["local", "streamed"])
+def engine(request):
+    """Where the rows are: in memory, or in batches that come one after the other."""
+    return request.param
 
 
 @pytest.fixture(
@@ -17,6 +24,7 @@ from solvers_problems import make_objective
     ],
     ids=["binary", "multinomial", "sparse", "no_intercept", "no_penalty", "raw_scales"],
 )
-def smooth(request):
-    """Objectives without an L1 term."""
-    return make_objective(**request.param)
+def smooth(request, engine):
+    """Objectives without an L1 term, on every engine."""
+    objective = make_objective(**request.param)
+    return objective if engine == "local" else in_parts(objective, [10, 50])[1]

@@ -147,7 +147,10 @@ class Nystrom(Model):
 
 
 def sample_of(problem, u, count):
-    """Return rows a_i of a sample, dense; their shares c_i of the weights, and their probabilities P (two columns if binary)."""
+    """Return rows a_i of a sample, dense; their shares c_i of the weights; and their probabilities P.
+
+    P has two columns if the model is binary.
+    """
     width = problem.objective.shape[0]
     # Few rows are taken whole: then rows weighted and rows repeated are the same to the last step.
     most = max(_SAMPLE_SIZE // width, 2 * problem.objective.K)
@@ -187,8 +190,10 @@ def _shared_factor(problem, A, weight):
 
 
 def factor(H):
-    """Return the Cholesky factor of H (lower, as cho_solve wants it), or of H plus as little of the identity as makes it positive
-    definite in rounding."""
+    """Return the Cholesky factor of H, lower, as cho_solve wants it.
+
+    If H is not positive definite in rounding, as little of the identity is added as makes it so.
+    """
     jitter = 0.0
     while True:
         found, failed = scipy.linalg.lapack.dpotrf(H, lower=1, clean=0)
