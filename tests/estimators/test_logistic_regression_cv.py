@@ -22,6 +22,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from fastxent import LogisticRegression, LogisticRegressionCV
 from fastxent.estimators import logistic_regression_cv
+from fastxent.objective import Objective
 
 TIGHT = {"tol": 1e-18, "max_iter": 1000}
 CS = [0.01, 0.3, 10.0]

@@ -14,13 +14,13 @@ def distributions(ascent):
 
 def dual_bound(problem, P):
     """Of distributions P (n, n_classes), made to meet the constraint of a free intercept."""
-    T = problem.distributions(slice(None))
+    T = problem.local.targets.distributions()
     c = (problem.local.targets.masses / problem.total_weight)[:, np.newaxis]
     if problem.fit_intercept:
         P = _balanced(c, P, T)
     entropy = -(c * P * np.log(np.where(P > 0, P, 1.0))).sum()
     G = problem.local.X.T @ (c * (P - T))
-    G = G[:, 1:] if problem.binary else G
+    G = G[:, 1:] if problem.K == 1 else G
     return entropy - (G**2 / (2 * problem.penalty.l2_of(problem.n_features)[:, np.newaxis])).sum()
 
 

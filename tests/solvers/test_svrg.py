@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from options import OPTIONS, STORAGES, least, objective
 
+from fastxent.solvers import svrg
 from fastxent.solvers.coordinate import prox_newton
 
 KNOWN = {name: options for name, options in OPTIONS.items() if "penalty_factor" not in options}

@@ -1,5 +1,7 @@
 """Columns of X, and the binary loss by columns: against SciPy's matrices and the objective's own passes."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
@@ -7,6 +9,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 from options import OPTIONS, objective
 
 from fastxent import kernels
+from fastxent.data.local import Local
+from fastxent.objective import Objective
 from fastxent.solvers import l1_newton
 from fastxent.solvers.coordinate import columns, prox_newton
 from objectives import objective_of
@@ -103,9 +107,10 @@ def test_screened_columns_have_no_weight_at_the_optimum(l2, factor):
     for theta0 in (problem.initial(), start):
         result = prox_newton.solve(problem, theta0, tol=1e-10, max_iter=200)
         assert result.value == pytest.approx(full.value, rel=1e-9)
-    problem.l1 = 4e-3  # a path goes on to weaker penalties
+    weaker = replace(problem.penalty, l1=4e-3)
+    problem = problem.with_penalty(weaker)  # a path goes on to weaker penalties
     assert columns.columns_of(problem).kept is None
-    other.l1 = 4e-3
+    other = other.with_penalty(weaker)
     less = l1_newton.solve(other, other.initial(), tol=1e-10, max_iter=500)
     result = prox_newton.solve(problem, result.theta, tol=1e-10, max_iter=200)
     assert result.value == pytest.approx(less.value, rel=1e-9)
@@ -168,7 +173,7 @@ def test_same_bits_for_any_number_of_threads():
     for n_threads in (1, 2, 5):
         problem = binary(n_threads)
         results.append(prox_newton.solve(problem, problem.initial(), tol=1e-8, max_iter=50))
-    assert len(columns.columns_of(problem).bounds) > 3
+    assert len(columns.columns_of(problem).ranges) > 2
     for result in results[1:]:
         assert_array_equal(result.theta, results[0].theta)
         assert result.history["loss"] == results[0].history["loss"]
@@ -189,11 +194,9 @@ def test_single_and_double_precision_sweeps_end_at_the_same_optimum(monkeypatch)
 @pytest.mark.parametrize("K", [2, 3])
 def test_rows_of_weight_zero_are_as_good_as_gone(K):
     weighted = objective(K, storage="csr32", sample_weight=True, l1=0.01)
-    target, _, weight, _, _ = weighted.targets
-    kept = np.flatnonzero(weight)
-    fewer = objective_of(
-        weighted.X[kept], target[kept], n_classes=K, binary=K == 2, sample_weight=weight[kept], l1=0.01
-    )
+    part = weighted.local
+    kept = part.take(np.flatnonzero(part.targets.row_weight))
+    fewer = Objective(Local([kept]), weighted.penalty)
     thetas = [prox_newton.solve(p, p.initial(), tol=1e-13, max_iter=100).theta for p in (weighted, fewer)]
     assert_allclose(*thetas, rtol=1e-6, atol=1e-9)
     assert_array_equal(*(theta == 0 for theta in thetas))

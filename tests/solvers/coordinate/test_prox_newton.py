@@ -1,17 +1,20 @@
 """Proximal Newton: the optimum of L1 and elastic net with every option, by the conditions that define it."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from options import OPTIONS, STORAGES, objective
 from sklearn.datasets import load_breast_cancer, load_wine
 
+from fastxent.objective import Objective
 from fastxent.solvers import l1_newton
 from fastxent.solvers.coordinate import prox_newton
 from objectives import objective_of
 
 
 def penalty(problem, W):
-    sizes = np.linalg.norm(W, axis=1) if problem.penalty_groups else np.abs(W).sum(axis=1)
+    sizes = np.linalg.norm(W, axis=1) if problem.penalty.groups else np.abs(W).sum(axis=1)
     return float(problem.penalty.l1_of(problem.n_features) @ sizes)
 
 
@@ -19,7 +22,7 @@ def assert_optimal(problem, theta, accuracy):
     """The subgradient of least norm is next to nothing, measured by l1; weights at zero are exactly zero."""
     _, grad = problem.value_and_grad(theta)
     W, G, l1 = theta[:-1], grad[:-1], problem.penalty.l1_of(problem.n_features)[:, None]
-    if problem.penalty_groups:
+    if problem.penalty.groups:
         size = np.linalg.norm(W, axis=1, keepdims=True)
         off = np.where(
             size == 0,
@@ -48,7 +51,7 @@ def proximal_gradient(problem, steps):
         before, momentum = theta, following
         theta = ahead - problem.value_and_grad(ahead)[1] / bound
         W = theta[:-1]
-        if problem.penalty_groups:
+        if problem.penalty.groups:
             size = np.linalg.norm(W, axis=1, keepdims=True)
             W *= np.maximum(1 - l1 / bound / np.where(size > 0, size, 1.0), 0)
         else:
@@ -233,17 +236,17 @@ def test_a_sample_of_too_few_rows_or_for_no_iteration_is_left_alone(samples):
 def test_of_many_columns_a_sample_has_those_that_matter(samples, monkeypatch, groups, K, storage):
     factor = np.linspace(0.5, 2.0, 60)
     problem = objective(K, storage=storage, n=4000, d=60, penalty_groups=groups, penalty_factor=factor)
-    problem.l1 = 0.6 * prox_newton.l1_max(problem)
-    narrow, with_features = [], prox_newton._with_features
+    problem = problem.with_penalty(replace(problem.penalty, l1=0.6 * prox_newton.l1_max(problem)))
+    narrow, over_features = [], Objective.over_features
 
     def noted(part, chosen):
-        narrow.append(with_features(part, chosen))
+        narrow.append(over_features(part, chosen))
         np.testing.assert_array_equal(
             narrow[-1].penalty.l1_of(narrow[-1].n_features), part.penalty.l1_of(part.n_features)[chosen]
         )
         return narrow[-1]
 
-    monkeypatch.setattr(prox_newton, "_with_features", noted)
+    monkeypatch.setattr(Objective, "over_features", noted)
     result = prox_newton.solve(problem, problem.initial(), tol=1e-12, max_iter=100)
     assert samples == [500, 4000]
     assert 1 <= narrow[0].n_features < 30
