@@ -23,7 +23,7 @@ help:
 	@echo "make test      build, install into $(VENV), run all tests"
 	@echo "make bench     benchmark against the reference and the peers"
 	@echo "make fuzz      20,000 malformed and unusual calls in child processes: no crash, no hang, no error from inside"
-	@echo "make lint      ruff and cython-lint"
+	@echo "make lint      ruff, cython-lint and import-linter"
 	@echo "make wheel     sdist, wheel, manylinux repair, tests of the wheel outside the source tree"
 	@echo "make debug     the tests on a build with bounds checks"
 	@echo "make sanitize  the kernel tests under AddressSanitizer and UndefinedBehaviorSanitizer"
@@ -42,6 +42,7 @@ lint: $(PY)
 	$(PY) -m ruff check $(LINTED)
 	$(PY) -m ruff format --check $(LINTED)
 	$(IN_VENV) cython-lint $(CYTHON)
+	$(IN_VENV) lint-imports --no-cache
 
 bench: $(PY) fresh
 	$(PIP) --group test --group bench .

@@ -2,7 +2,6 @@
 
 import argparse
 import os
-import platform
 from pathlib import Path
 
 import fastxent
@@ -63,6 +62,8 @@ def _demo(arguments):
 
 
 def _info(arguments):
+    from fastxent.installation import describe
+
     for name, value in describe().items():
         print(f"{name:13}{value}")
     return 0
@@ -74,16 +75,3 @@ def _warmup(arguments):
     for line in warm_up():
         print(line)
     return 0
-
-
-def describe():
-    """Return what a bug report should say about this installation, as a dict of strings."""
-    from fastxent import kernels
-    from fastxent.processors import processors
-
-    return {
-        "fastxent": fastxent.__version__,
-        "kernels": f"{kernels.level} (of {', '.join(kernels.available())})",
-        "processors": f"{processors()} usable of {os.cpu_count()}",
-        "Python": f"{platform.python_version()} on {platform.system()} {platform.machine()}",
-    }

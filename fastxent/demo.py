@@ -25,7 +25,7 @@ from sklearn.model_selection import train_test_split
 from threadpoolctl import threadpool_limits
 
 import fastxent
-from fastxent import cli
+from fastxent.installation import describe
 
 TOL = 1e-5
 N_MODULES = 30  # classes of the text problem: the modules with most paragraphs
@@ -229,7 +229,7 @@ def draw(results, output):
 
 def run(output="fastxent-demo.png", repeats=3, problems=(digits, docstrings)):
     """Print the comparison on each problem and draw the training curves into ``output``."""
-    about = cli.describe()
+    about = describe()
     print(
         f"fastxent {about['fastxent']}, kernels {about['kernels']}; scikit-learn {sklearn.__version__}; "
         f"Python {about['Python']}; processors: {about['processors']}"

@@ -200,8 +200,8 @@ class Part:
         """Return what a diagonal model of the curvature at theta needs.
 
         With p_i the probabilities of row i and c_i its mass times scale: the Moments of the columns by the rows'
-        curvatures c_i (1 - |p_i|^2), and  beta_k = sum_i c_i p_ik (1 - p_ik)  of the K columns of logits. No n x K array is
-        stored.
+        curvatures c_i (1 - |p_i|^2), and  beta_k = sum_i c_i p_ik (1 - p_ik)  of the K columns of logits. No n x K
+        array is stored.
         """
         curvature, beta = self.curvature(theta)
         return self._moments(curvature).scaled(scale), beta * scale

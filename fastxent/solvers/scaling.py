@@ -15,7 +15,8 @@ optimum, and what ``tol`` means, are untouched: only steps and conjugate directi
 Without an intercept there is nothing to centre, and the mean square takes the place of the variance.
 
 A column without spread (data/moments.py) tells no two rows apart, and all it could do, the intercept does without a
-penalty: its a_j is zero, its weights stay zero, and no rounding of its slope, over a curvature of rounding, becomes a step.
+penalty: its a_j is zero, its weights stay zero, and no rounding of its slope, over a curvature of rounding, becomes a
+step.
 """
 
 import numpy as np
