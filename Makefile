@@ -85,7 +85,7 @@ sanitize: fresh
 	LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)" PYTHONMALLOC=malloc \
 	ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
 	.venv-sanitize/bin/python $(PYTEST) tests/kernels tests/test_functional.py \
-	tests/solvers/test_sdca.py tests/solvers/test_columns.py tests/solvers/test_gram.py tests/solvers/test_prox_newton.py
+	tests/solvers/dual tests/solvers/coordinate
 
 # setuptools would install again what earlier builds left in build/lib*, modules deleted since then too.
 fresh:

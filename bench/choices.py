@@ -25,8 +25,9 @@ import data
 from cases import F64, drawn_labels
 from convergence import LEVELS, save, seconds_to
 from fastxent import solvers
-from fastxent.objective import Objective, work
+from fastxent.data.ranges import cost
 from fastxent.solvers import policy
+from objectives import objective_of
 from run import installed_versions, log, machine
 from table import insert, machine_line, markdown
 
@@ -94,7 +95,7 @@ def text_case(rng):
         K, X = int(y.max()) + 1, X[rows]
         X = X[:, np.flatnonzero(X.getnnz(axis=0))]
         X.sort_indices()
-        if K > 1 and work(X, K) <= MOST_WORK and X.shape[1] * K <= MOST_UNKNOWNS:
+        if K > 1 and cost(X, K) <= MOST_WORK and X.shape[1] * K <= MOST_UNKNOWNS:
             return X, y, K, 1 / (len(y) * 10 ** rng.uniform(-1.5, 3))
 
 
@@ -142,7 +143,7 @@ def measure(kind, rng):
     X, y, K, l2 = {"CSR": sparse_case, "text": text_case, "dense": dense_case}[kind](rng)
 
     def objective():
-        return Objective(X, y, n_classes=K, binary=K == 2, l2=l2, n_threads=1)
+        return objective_of(X, y, K, binary=K == 2, l2=l2, n_threads=1)
 
     entries = X.size  # of a CSR matrix: those stored
     courses = {name: course(objective(), name) for name in SOLVERS[kind]}
@@ -157,7 +158,7 @@ def measure(kind, rng):
         "stiffness": float((X**2).sum() if isinstance(X, np.ndarray) else (X.data**2).sum())
         / X.shape[0] ** 2
         / l2,
-        "work": int(work(X, 1 if K == 2 else K)),
+        "work": int(cost(X, 1 if K == 2 else K)),
         "choice": solvers.choose(objective()),
         "seconds": {name: [seconds_to(l, points, least) for l in LEVELS] for name, points in courses.items()},
     }

@@ -18,6 +18,7 @@ import numpy as np
 
 from data import DataNotFound
 from measure import FIRST_CALL_SECONDS, busy_processors, pause, time_limit
+from objectives import objective_of
 from rivals import OURS
 from run import installed_versions, log, machine, wanted
 from trainers import TRAINERS
@@ -104,12 +105,11 @@ class Course:
 def reference(problem, intercepts, n_threads, seconds):
     """Return F after a long run of our own."""
     from fastxent import solvers
-    from fastxent.objective import Objective
 
-    objective = Objective(
+    objective = objective_of(
         problem.with_ones if intercepts == "penalised" else problem.X,
         problem.y,
-        n_classes=problem.n_classes,
+        problem.n_classes,
         binary=problem.binary,
         fit_intercept=intercepts == "free",
         l2=problem.l2,
@@ -219,10 +219,9 @@ def what_tol_gives(course, n_threads):
 def choice(problem):
     """Return the name of the solver that solver="auto" takes."""
     from fastxent import solvers
-    from fastxent.objective import Objective
 
-    how = {"n_classes": problem.n_classes, "binary": problem.binary, "l2": problem.l2, "l1": problem.l1}
-    return solvers.choose(Objective(problem.X, problem.y, **how))
+    how = {"binary": problem.binary, "l2": problem.l2, "l1": problem.l1}
+    return solvers.choose(objective_of(problem.X, problem.y, problem.n_classes, **how))
 
 
 def race(training, trainers, n_threads, seconds):

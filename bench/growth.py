@@ -13,8 +13,8 @@ from matplotlib import pyplot as plt
 import data
 import figures
 from cases import Problem, drawn_labels, point
-from fastxent.objective import Objective
 from measure import burst, busy_processors
+from objectives import objective_of
 from run import log, processor
 from table import BUSY, insert, markdown
 
@@ -68,7 +68,7 @@ SWEEPS = [
 
 def seconds_of(problem, n_threads):
     """Return the median time of a loss and gradient."""
-    objective = Objective(problem.X, problem.y, n_classes=problem.n_classes, n_threads=n_threads)
+    objective = objective_of(problem.X, problem.y, problem.n_classes, n_threads=n_threads)
 
     def call():
         return objective.value_and_grad(problem.theta)

@@ -5,14 +5,13 @@ NumPy and scikit-learn keep the n x K probabilities from one product to the next
 
 import numpy as np
 
+from objectives import objective_of
 from rivals import OURS, Rival, settings_of_scikit_learn
 
 
 def with_fastxent(problem, threads):
-    from fastxent.objective import Objective
-
-    objective = Objective(
-        problem.X, problem.y, n_classes=problem.n_classes, binary=problem.binary, n_threads=threads
+    objective = objective_of(
+        problem.X, problem.y, problem.n_classes, binary=problem.binary, n_threads=threads
     )
     return lambda: objective.hessp(problem.theta, problem.direction), lambda product: [product]
 

@@ -10,9 +10,11 @@ import argparse
 import numpy as np
 
 import data
-from fastxent.objective import Objective
+from fastxent.penalty import Penalty
 from fastxent.prediction import predict
-from fastxent.solvers import l1_newton, prox_newton
+from fastxent.solvers import l1_newton
+from fastxent.solvers.coordinate import prox_newton
+from objectives import objective_of
 
 SHARES = (0.3, 0.1, 0.03)  # of lambda_max
 RATIOS = (1.0, 0.5)  # L1's share of the penalty
@@ -41,11 +43,12 @@ def main():
 
 def compare(X, y, share, ratio):
     """The cells of one line."""
-    objective = Objective(X, y, n_classes=int(y.max()) + 1)
+    objective = objective_of(X, y, int(y.max()) + 1)
     strength = share * prox_newton.l1_max(objective) / ratio
-    objective.l1, objective.l2 = ratio * strength, (1 - ratio) * strength
+    l1, l2 = ratio * strength, (1 - ratio) * strength
+    objective = objective.with_penalty(Penalty(l2=l2, l1=l1))
     found = prox_newton.solve(objective, objective.initial(), tol=1e-12, max_iter=1000)
-    other = l1_newton.solve(objective, objective.initial(), tol=1e-9 * objective.l1, max_iter=1000)
+    other = l1_newton.solve(objective, objective.initial(), tol=1e-9 * l1, max_iter=1000)
     apart = (found.value - other.value) / other.value
     same = np.array_equal(found.theta[:-1] != 0, other.theta[:-1] != 0)
     P = np.asarray(predict(X, found.theta, "proba"), np.float64)
@@ -54,27 +57,28 @@ def compare(X, y, share, ratio):
         f"{np.count_nonzero(found.theta[:-1])}{'' if same else ' (other support)'}",
         f"{apart:.1e}",
         f"{below:.1e}",
-        f"{found.grad_norm / objective.l1:.1e}",
+        f"{found.grad_norm / l1:.1e}",
     )
 
 
 def lower_bound(objective, P):
     """What F is never below, by distributions P (n, K) near the optimum's: the dual where P, mixed with one
     distribution and drawn towards the targets, meets the constraints of the intercept and of the L1 penalty."""
-    T = objective.distributions(slice(None))
+    part, l1, l2 = objective.local, objective.penalty.l1, objective.penalty.l2
+    T = part.targets.distributions()
     P = P * T.any(axis=0)  # without classes that no row has
     P /= P.sum(axis=1, keepdims=True)
     have, wanted = P.sum(axis=0), T.sum(axis=0)
     s = max((1 - wanted[wanted > 0] / have[wanted > 0]).max(), 0.0)
     missing = wanted - (1 - s) * have
     P = (1 - s) * P + s * missing / (missing.sum() or 1.0)
-    G = objective.X.T @ (P - T) / len(P)
-    G = G[:, 1:] if objective.binary else G
-    share = 1.0 if objective.l2 else min(1.0, (1 - 1e-12) * objective.l1 / np.abs(G).max())
+    G = part.X.T @ (P - T) / len(P)
+    G = G[:, 1:] if objective.K == 1 else G
+    share = 1.0 if l2 else min(1.0, (1 - 1e-12) * l1 / np.abs(G).max())
     P = T + share * (P - T)
     entropy = -(P * np.log(np.where(P > 0, P, 1.0))).sum() / len(P)
-    excess = np.maximum(share * np.abs(G) - objective.l1, 0.0)
-    return entropy - ((excess**2).sum() / (2 * objective.l2) if objective.l2 else 0.0)
+    excess = np.maximum(share * np.abs(G) - l1, 0.0)
+    return entropy - ((excess**2).sum() / (2 * l2) if l2 else 0.0)
 
 
 if __name__ == "__main__":

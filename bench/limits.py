@@ -61,7 +61,7 @@ def product_rate(dtype, n_threads, shape=(1536, 1024, 1536)):
 
 def exp_rate(dtype, n_threads, shape=(8, 1024), repeats=2_000):
     """Return billions of exponentials a second, from arrays that stay in cache: NumPy's or ours, the faster."""
-    from fastxent.rowwise import softmax_rows
+    from fastxent.logits import softmax_rows
 
     def numpy(_):
         values, out = np.full(shape, -1.0, dtype), np.empty(shape, dtype)

@@ -5,14 +5,13 @@ Everybody returns the loss and a gradient (d + 1, K). No penalty, no weights: wh
 
 import numpy as np
 
+from objectives import objective_of
 from rivals import OURS, Rival, settings_of_scikit_learn
 
 
 def with_fastxent_objective(problem, threads):
-    from fastxent.objective import Objective
-
-    objective = Objective(
-        problem.X, problem.y, n_classes=problem.n_classes, binary=problem.binary, n_threads=threads
+    objective = objective_of(
+        problem.X, problem.y, problem.n_classes, binary=problem.binary, n_threads=threads
     )
     return lambda: objective.value_and_grad(problem.theta), list
 

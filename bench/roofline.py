@@ -37,7 +37,7 @@ LAYOUTS = {"FEATURES": "o", "CLASSES": "s", "SPARSE": "^"}
 
 def layout(problem):
     """Return the name of the kernels' layout for a problem, and the rows of a block."""
-    from fastxent.objective import bind
+    from fastxent.data.rows import bind
 
     rows = bind(problem.X, problem.theta.shape[1])
     return "SPARSE" if problem.sparse else "CLASSES" if rows.uses_theta else "FEATURES", rows.block
