@@ -560,7 +560,7 @@ class SGDClassifier(LinearClassifier):
         """`_check_rows` for partial_fit: codes are places in these classes, whatever their order."""
         dtype = None
         if hasattr(self, "coef_"):
-            single = getattr(self.coef_, "dtype", np.dtype(float)).type is np.float32
+            single = getattr(self.coef_, "dtype", None) == np.float32
             dtype = np.dtype(np.float32 if single else np.float64)
         return self._check_rows(X, y, classes, not hasattr(self, "n_features_in_"), dtype)
 
