@@ -138,9 +138,9 @@ class SGDClassifier(LinearClassifier):
         Threads for full batches, validation and prediction; the results are the same whatever it is. Updates
         by rows and minibatches run on one thread, unless ``parallel`` says otherwise.
     parallel : {'hogwild'} or None, default=None
-        'hogwild': ``n_threads`` threads take rows of sparse data at once and write into the same weights
-        without locks. Faster where rows seldom share features, and not reproducible to the last digit. For
-        stochastic sgd without L1 and averaging only.
+        'hogwild': ``n_threads`` threads, at most one for each processor, take rows of sparse data at once and write
+        into the same weights without locks. Faster where rows seldom share features, and not reproducible to the
+        last digit. For stochastic sgd without L1 and averaging only.
 
     Attributes
     ----------
