@@ -59,7 +59,7 @@ import numpy as np
 
 from . import logits as logit_rows
 from .arrays import is_finite
-from .data.scaled import ldexp
+from .data.scaled import is_moderate, ldexp
 from .data.targets import Targets
 from .objective import Objective
 from .penalty import Penalty
@@ -542,8 +542,9 @@ def _over_logits(
     n_threads = check_n_threads(n_threads)
     check_reduction(reduction)
     dtype = logits.dtype
-    # A mean wants ratios of weights; what else has an entry for each row wants every weight as it is.
-    by_row = reduction != "mean" and not (s is None and w is None)
+    # A mean wants ratios of weights. What else has an entry for each row wants every weight as it is, of any size.
+    extreme = any(weight is not None and not is_moderate(weight) for weight in (s, w))
+    by_row = reduction != "mean" and extreme
     targets = Targets(target, n_classes, s, w, smoothing, by_row=by_row)
     if not targets.fit_single:
         logits = logits.astype(np.float64, copy=False)

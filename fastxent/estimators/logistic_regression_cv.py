@@ -271,6 +271,7 @@ class LogisticRegressionCV(LogisticRegression):
                 start[: paths.coefs.shape[-1]] = paths.coefs[:, r, c].mean(axis=0, dtype=np.float64).T
             C, l1_ratio = Cs[c], shares[r]
             objective = self._objective(rows.X, rows.targets(len(classes)), n_threads)
+            objective = penalised(objective, C, l1_ratio)
             result = self._solve(objective, start, C, l1_ratio, seed, callback)
             theta = stored(result.theta, objective, X.dtype)
             coef, intercept = theta[:-1].T, theta[-1]
@@ -369,13 +370,12 @@ class LogisticRegressionCV(LogisticRegression):
     # One fit ------------------------------------------------------------------------------------------
 
     def _solve(self, objective, theta0, C, l1_ratio, seed, callback, fold=None):
-        """The Result for one C and l1_ratio; in a fold, or None of all rows.
+        """The Result for an objective with the penalty of C and l1_ratio; in a fold, or None of all rows.
 
         The start, an optimum for another C or of other rows, may lie within ``tol`` of this one already. Staying
         there would make neighbours on the path one and the same, so the largest gradient entry has to fall to a
         tenth of what it is.
         """
-        objective = penalised(objective, C, l1_ratio)
 
         def after_iteration(theta, history):
             latest = np.array([history["loss"][-1], history["grad_norm"][-1]])
@@ -524,6 +524,7 @@ class _Paths:
         for c in np.argsort(self._Cs, kind="stable"):
             at = (fold, share, int(c))
             C, l1_ratio = self._Cs[c], self._shares[share]
+            objective = penalised(objective, C, l1_ratio)
             result = model._solve(objective, theta, C, l1_ratio, self._seed, callback, fold)
             theta = result.theta
             rounded = stored(theta, objective, self._dtype)

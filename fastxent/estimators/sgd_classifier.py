@@ -139,9 +139,9 @@ class SGDClassifier(LinearClassifier):
         Threads for full batches, validation and prediction; the results are the same whatever it is. Updates
         by rows and minibatches run on one thread, unless ``parallel`` says otherwise.
     parallel : {'hogwild'} or None, default=None
-        'hogwild': ``n_threads`` threads take rows of sparse data at once and write into the same weights
-        without locks. Faster where rows seldom share features, and not reproducible to the last digit. For
-        stochastic sgd without L1 and averaging only.
+        'hogwild': ``n_threads`` threads, at most one for each processor, take rows of sparse data at once and write
+        into the same weights without locks. Faster where rows seldom share features, and not reproducible to the
+        last digit. For stochastic sgd without L1 and averaging only.
 
     Attributes
     ----------
@@ -561,7 +561,7 @@ class SGDClassifier(LinearClassifier):
         """`_check_rows` for partial_fit: codes are places in these classes, whatever their order."""
         dtype = None
         if hasattr(self, "coef_"):
-            single = getattr(self.coef_, "dtype", np.dtype(float)).type is np.float32
+            single = getattr(self.coef_, "dtype", None) == np.float32
             dtype = np.dtype(np.float32 if single else np.float64)
         return self._check_rows(X, y, classes, not hasattr(self, "n_features_in_"), dtype)
 
