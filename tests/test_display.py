@@ -156,6 +156,6 @@ def test_what_is_not_there_is_named(data):
     model = SGDClassifier(max_iter=2, tol=None).fit(*data)
     with pytest.raises(
         ValueError,
-        match="no entry 'val_loss'; it has epoch, learning_rate, loss, seconds. Fit with an eval_set",
+        match=r"no entry 'val_loss'; it has epoch, learning_rate, loss, seconds. Fit with an eval_set",
     ):
         LossCurveDisplay.from_estimator(model, curves=["val_loss"])

@@ -132,7 +132,7 @@ def test_some_rows():
     for target in (y, soft_target(rng, N, K, np.float64)):
         for smoothing in (0.0, 0.25):
             what = target, s, np.array([0.1, 40.0, 3.0]), smoothing
-            all_rows, S = exact(*what)
+            all_rows, _ = exact(*what)
             of_rows = s[rows] if target.ndim == 2 else s[rows] * what[2][y[rows]]
             some = Targets(target, K, *what[1:]).take(rows)
             mean = [float(sum(row)) * some.scale("mean") for row in given_to_kernels(some)]
