@@ -8,7 +8,7 @@ import scipy.sparse as sp
 from numpy.testing import assert_array_equal
 
 from fastxent import LogisticRegression, LogisticRegressionCV, SGDClassifier, logistic_path
-from fastxent.solvers import sdca
+from fastxent.solvers.dual import sdca
 
 protocol = pytest.mark.skipif(
     not hasattr(LogisticRegression, "set_callbacks"), reason="scikit-learn has callbacks from version 1.9 on"
