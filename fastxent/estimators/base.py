@@ -13,7 +13,6 @@ from sklearn.utils.validation import check_is_fitted
 
 from .. import sparse, validation
 from ..arrays import as_native, check_finite, check_memory, is_finite, plain_array, shown
-from ..forks import unforked
 from ..prediction import predict
 from ..scaled import ldexp
 from . import diagnosis, inputs
@@ -235,10 +234,13 @@ class LinearClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         if sample_weight is not None:
             sample_weight = sample_weight / sample_weight.max()  # only ratios matter, and their sum is finite
         if not has_columns(y):
-            with unforked:
-                from sklearn.metrics import accuracy_score  # slow to import
-
-            return float(accuracy_score(y, classes[best], sample_weight=sample_weight))
+            y = inputs.labels(y, len(best), warn=False)
+            one, other = y[:1].tolist()[0], classes[:1].tolist()[0]
+            if isinstance(one, str) != isinstance(other, str):
+                raise ValueError(
+                    f"y[0] is {shown(one)}, and classes_[0] is {shown(other)}: one is a string, the other is not."
+                )
+            return float(np.average(inputs.places_of(y, classes, "y") == best, weights=sample_weight))
         target = soft_labels(y, len(best), classes, np.float64)
         return float(np.average(target[np.arange(len(best)), best], weights=sample_weight))
 

@@ -36,7 +36,7 @@ def features(estimator, X, *, reset, dtype=None, n_rows=None, name="X"):
         What messages call X.
     """
     frame = is_frame(X)
-    columns = column_names(X) if frame else None
+    columns = _distinct_names(X, name) if frame else None
     checked = X
     if not sp.issparse(X):
         checked = _from_frame(X) if frame else plain_array(X, name)
@@ -72,6 +72,17 @@ def is_frame(X):
     if isinstance(X, (np.ndarray, list, tuple)) or sp.issparse(X):
         return False
     return hasattr(X, "__dataframe__") or hasattr(X, "columns")
+
+
+def _distinct_names(frame, name):
+    names = column_names(frame)
+    if len(set(names)) < len(names):
+        again = next(j for j, column in enumerate(names) if names.index(column) < j)
+        raise ValueError(
+            f"Columns {names.index(names[again])} and {again} of {name} are both named {shown(names[again])}: rename "
+            "one, or pass np.asarray of the frame."
+        )
+    return names
 
 
 def column_names(frame):
@@ -157,10 +168,10 @@ def _place(name, i, j, columns):
 # Labels -----------------------------------------------------------------------------------------------------
 
 
-def labels(y, n_rows=None, name="y"):
-    """Labels of any kind as a one-dimensional array without gaps, one for each row."""
+def labels(y, n_rows=None, name="y", warn=True):
+    """Labels of any kind as a one-dimensional array without gaps, one for each row. warn: of a column of them."""
     if type(y) is not np.ndarray or y.ndim != 1:
-        y = _one_dimension(y, name)
+        y = _one_dimension(y, name, warn)
     if n_rows is not None and len(y) != n_rows:
         raise ValueError(
             f"{name} must have shape ({n_rows},), one label for each row of X; got {y.shape}. Found input variables "
@@ -196,7 +207,7 @@ def labels(y, n_rows=None, name="y"):
     return y
 
 
-def _one_dimension(y, name):
+def _one_dimension(y, name, warn):
     if y is None:
         raise ValueError(f"Training requires y to be passed, but the target {name} is None.")
     if sp.issparse(y):
@@ -205,9 +216,11 @@ def _one_dimension(y, name):
         raise ValueError(_several(name, "lists of labels"))
     if not hasattr(y, "shape") or isinstance(y, np.ndarray):  # others are frames and series
         y = plain_array(y, name)
+    if getattr(y.dtype, "kind", None) == "c":
+        raise ValueError(f"Complex data not supported: {name} has dtype {y.dtype}.")
     if len(y.shape) == 0 or (len(y.shape) > 1 and y.shape[1:] != (1,)):
         raise ValueError(f"{name} should be a 1d array, got an array of shape {tuple(y.shape)} instead.")
-    return np.asarray(column_or_1d(y, warn=True))  # arrays of other libraries may stay what they are
+    return np.asarray(column_or_1d(y, warn=warn))  # arrays of other libraries may stay what they are
 
 
 def _is_of_lists(y):
@@ -236,10 +249,16 @@ def _check_objects(y, name):
             f"{name} mixes strings and other labels, which have no order: {name}[{i}] is {shown(y[i])}, "
             f"{name}[{j}] is {shown(y[j])}. Use labels of one kind."
         )
-    if any(isinstance(label, bytes) for label in y):
-        raise TypeError(
-            f"{name} holds labels represented as bytes, which is not supported. Decode them to strings."
-        )
+    if not strings.all():
+        for i, label in enumerate(y):
+            if isinstance(label, bytes):
+                raise TypeError(
+                    f"{name} holds labels represented as bytes, which is not supported. Decode them."
+                )
+            if not isinstance(label, Real):
+                raise ValueError(
+                    f"Unknown label type: {name}[{i}] is {shown(label)}, neither a number nor a string."
+                )
 
 
 def has_columns(y):
@@ -256,22 +275,31 @@ def has_columns(y):
 
 def soft_labels(y, n_rows, n_classes, dtype, name="y"):
     """Distributions over the classes, one for each row. Several labels a row are told apart from them."""
-    y = _from_frame(y) if is_frame(y) else plain_array(y, name)
+    y = _table_of_labels(y, name)
     if len(y) != n_rows:
         raise ValueError(f"{name} must have one row for each of the {n_rows} rows of X; got shape {y.shape}.")
+    return validation.check_target(y, n_rows, n_classes, dtype=dtype, name=name)[0]
+
+
+def refuse_several(y, name):
+    """Refuse a table that gives a row several labels, or none, or several outputs."""
+    _table_of_labels(y, name)
+
+
+def _table_of_labels(y, name):
+    y = _from_frame(y) if is_frame(y) else plain_array(y, name)
     if y.dtype.kind == "O" and all(isinstance(value, Real) for value in y.flat):
         y = y.astype(np.float64)
     if y.dtype.kind in "OUST":
         raise ValueError(_several(name, f"a table of {y.dtype} with {y.shape[1]} columns"))
     if y.dtype.kind in "biu" or (y.dtype.kind == "f" and ((y == 0) | (y == 1)).all()):
-        counts = (y != 0).sum(axis=1)
-        ones = bool(((y == 0) | (y == 1)).all())
-        if not ones:
+        if not ((y == 0) | (y == 1)).all():
             raise ValueError(_several(name, "a table of whole numbers"))
+        counts = (y != 0).sum(axis=1)
         if (counts != 1).any():
             i = int(np.argmax(counts != 1))
             raise ValueError(_several(name, f"a table of zeros and ones, and row {i} has {counts[i]} ones"))
-    return validation.check_target(y, n_rows, n_classes, dtype=dtype, name=name)[0]
+    return y
 
 
 def _several(name, what):
@@ -284,6 +312,17 @@ def _several(name, what):
 
 def codes_of(y, classes, name, known):
     """Places of labels in the classes; refused if one is not there."""
+    codes = places_of(y, classes, name)
+    if codes.min() < 0:
+        i = int(np.argmax(codes < 0))
+        raise ValueError(
+            f"{name} has the label {y.tolist()[i]!r} (row {i}), which is not among those of {known}."
+        )
+    return codes
+
+
+def places_of(y, classes, name):
+    """Places of labels in the classes, -1 for those that are not there."""
     kinds = y.dtype.kind + classes.dtype.kind
     # int64 and uint64, or integers and floats, NumPy would compare as rounded float64.
     same = kinds in ("UU", "ff") or (
@@ -293,17 +332,9 @@ def codes_of(y, classes, name, known):
         order = np.argsort(classes, kind="stable")
         place = np.minimum(np.searchsorted(classes, y, sorter=order), len(classes) - 1)
         codes = order[place]
-        unknown = classes[codes] != y
-    else:
-        lookup = {label: code for code, label in enumerate(classes.tolist())}
-        try:
-            codes = np.array([lookup.get(label, -1) for label in y.tolist()], np.intp)
-        except TypeError as error:
-            raise TypeError(f"{name} has labels that are neither numbers nor strings: {error}.") from None
-        unknown = codes < 0
-    if unknown.any():
-        i = int(np.argmax(unknown))
-        raise ValueError(
-            f"{name} has the label {y.tolist()[i]!r} (row {i}), which is not among those of {known}."
-        )
-    return codes
+        return np.where(classes[codes] == y, codes, -1)
+    lookup = {label: code for code, label in enumerate(classes.tolist())}
+    try:
+        return np.array([lookup.get(label, -1) for label in y.tolist()], np.intp)
+    except TypeError as error:
+        raise TypeError(f"{name} has labels that are neither numbers nor strings: {error}.") from None

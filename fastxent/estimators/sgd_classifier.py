@@ -19,7 +19,7 @@ from .base import OBJECTIVE, LinearClassifier, for_kernels, restored_on_failure
 from .callbacks import IterationTasks, check_callback, context_of
 from .continuation import has_been_scored, recalled, remembered
 from .history import extended
-from .inputs import has_columns
+from .inputs import has_columns, labels
 from .soft_labels import named_classes, same_classes
 from .watch import Patience, Watch
 
@@ -543,9 +543,11 @@ class SGDClassifier(LinearClassifier):
             raise ValueError(
                 "classes must be passed on the first call to partial_fit: an array of all labels that will ever come."
             )
-        name, found = (
-            ("classes", named_classes(classes, y)) if known is None else ("classes_", np.asarray(known))
-        )
+        classes = None if classes is None else labels(classes, name="classes")
+        if known is None:
+            name, found = "classes", named_classes(classes, y)
+        else:
+            name, found = "classes_", labels(known, name="classes_")
         if found.ndim != 1 or len(np.unique(found)) < max(2, len(found)):
             raise ValueError(f"{name} must name at least 2 classes, each once; got {found.tolist()}.")
         if classes is not None and not same_classes(classes, found, y):
@@ -558,7 +560,7 @@ class SGDClassifier(LinearClassifier):
         """`_check_rows` for partial_fit: codes are places in these classes, whatever their order."""
         dtype = None
         if hasattr(self, "coef_"):
-            single = getattr(self.coef_, "dtype", np.dtype(float)).type is np.float32
+            single = getattr(self.coef_, "dtype", None) == np.float32
             dtype = np.dtype(np.float32 if single else np.float64)
         return self._check_rows(X, y, classes, not hasattr(self, "n_features_in_"), dtype)
 

@@ -39,6 +39,7 @@ def class_names(y, name):
             f"The columns of {name} are named {list(places)!r}. The columns of a frame of soft labels are named by "
             f"the classes, all by strings or all by numbers. {_ADVICE}"
         )
+    inputs.refuse_several(y, name)
     return np.array(list(places))
 
 

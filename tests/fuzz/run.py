@@ -74,8 +74,9 @@ def run(jobs, patience=PATIENCE):
         for place, failure in enumerate(last.failures):
             if failure.kind != "wrong" and failure.job.only is not None and last.job.only is None:
                 # Once more, for the example's text, which nobody could write down before.
-                ((again,),) = [report.failures for report in run([failure.job], patience)]
-                last.failures[place] = failure._replace(example=again.example)
+                (again,) = _run_child([failure.job], patience)
+                example = again.failures[0].example if again.failures else "(alone, it does no harm)"
+                last.failures[place] = failure._replace(example=example)
     return reports
 
 

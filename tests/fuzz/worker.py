@@ -10,6 +10,7 @@ import faulthandler
 import json
 import resource
 import sys
+import traceback
 import warnings
 from contextlib import nullcontext
 
@@ -62,6 +63,8 @@ def do(entry, seed, count, only=None):
             run(example)
         except Wrong as wrong:
             say("wrong", str(wrong), repr(example))
+        except Exception:
+            say("wrong", f"the harness itself failed: {traceback.format_exc()}", repr(example))
         else:
             say("done")
 
