@@ -11,7 +11,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
 
 from .. import validation
-from ..forks import unforked
+from ..forks import importing
 from ..objective import Objective
 from ..rows import without_duplicates
 from ..scaled import floats_of, smallest
@@ -384,7 +384,7 @@ class SGDClassifier(LinearClassifier):
             raise ValueError(
                 f"optimizer='svrg' takes rows one by one: batch_size must be 1, got {self.batch_size}."
             )
-        with unforked:
+        with importing:
             from ..sgd.trainer import Training  # brings Numba
 
         X, target, classes = self._check_rows(X, y)
@@ -516,7 +516,7 @@ class SGDClassifier(LinearClassifier):
 
     def _options(self):
         """What the arguments ask of a training."""
-        with unforked:
+        with importing:
             from ..sgd.trainer import options_of  # brings Numba
 
         if self.penalty == "elasticnet" and self.l1_ratio is None:
@@ -589,7 +589,7 @@ class SGDClassifier(LinearClassifier):
 
     def _hold_out(self, target, rows):
         """Of these rows, those for validation and those for training, stratified."""
-        with unforked:
+        with importing:
             from sklearn.model_selection import train_test_split  # slow to import
 
         codes = target if target.ndim == 1 else target.argmax(axis=1)
