@@ -277,7 +277,7 @@ def is_ready(X, dtype=None):
     """Whether X is a finite array of the dtype, or either of the two for None, that kernels can read."""
     dtypes = DTYPES if dtype is None else (dtype,)
     plain = type(X) is np.ndarray and X.ndim == 2 and X.size > 0 and X.dtype in dtypes and X.flags.aligned
-    return plain and is_finite(X)
+    return plain and (X.flags.c_contiguous or X.flags.f_contiguous) and is_finite(X)
 
 
 def check_size(value, name):

@@ -14,7 +14,7 @@ from .. import validation
 from ..data.rows import without_duplicates
 from ..data.scaled import floats_of, smallest
 from ..data.targets import Targets
-from ..forks import unforked
+from ..forks import importing
 from ..objective import Objective
 from .base import OBJECTIVE, LinearClassifier, for_kernels, restored_on_failure
 from .callbacks import IterationTasks, check_callback, context_of
@@ -385,7 +385,7 @@ class SGDClassifier(LinearClassifier):
             raise ValueError(
                 f"optimizer='svrg' takes rows one by one: batch_size must be 1, got {self.batch_size}."
             )
-        with unforked:
+        with importing:
             from ..sgd.trainer import Training  # brings Numba
 
         X, target, classes = self._check_rows(X, y)
@@ -517,7 +517,7 @@ class SGDClassifier(LinearClassifier):
 
     def _options(self):
         """What the arguments ask of a training."""
-        with unforked:
+        with importing:
             from ..sgd.trainer import options_of  # brings Numba
 
         if self.penalty == "elasticnet" and self.l1_ratio is None:
@@ -590,7 +590,7 @@ class SGDClassifier(LinearClassifier):
 
     def _hold_out(self, target, rows):
         """Of these rows, those for validation and those for training, stratified."""
-        with unforked:
+        with importing:
             from sklearn.model_selection import train_test_split  # slow to import
 
         codes = target if target.ndim == 1 else target.argmax(axis=1)

@@ -20,7 +20,7 @@ small from the start, but the decrement, which knows no scale, is not.
 
 import numpy as np
 
-from ..forks import unforked
+from ..forks import importing
 from ..penalty import least_subgradient
 from .l1_newton import L1Problem
 from .metric.models import Diagonal
@@ -74,7 +74,7 @@ def solve(objective, theta0, *, tol, max_iter, callback=None, random_state=0):
             raise ValueError(
                 f"solver 'sgd' knows one penalty for all weights, no {name}. Use solver='auto', or {name}=None."
             )
-    with unforked:
+    with importing:
         from ..sgd.trainer import Training  # brings Numba
 
     tol = max(tol, attainable(objective))
