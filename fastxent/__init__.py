@@ -28,9 +28,9 @@ __all__ = ["__version__", *_HOME]
 
 def __getattr__(name):
     if name in _HOME:
-        from .forks import unforked
+        from .forks import importing
 
-        with unforked:
+        with importing:
             value = getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
         globals()[name] = value
         return value

@@ -29,10 +29,19 @@ def as_native(values, name, dtype=None):
     if dtype is None:
         dtype = float_type(values.dtype)
     if values.dtype != dtype or not values.flags.aligned:
+        check_memory(np.dtype(dtype).itemsize * values.size, f"copy of {name} as {np.dtype(dtype).name}")
         # a long double past the range becomes inf, which is refused where it matters
         with np.errstate(over="ignore"):
             values = np.array(values, dtype=dtype)
     return values
+
+
+def in_order(values, name):
+    """Values in C or Fortran order, copied if they are in neither."""
+    if values.flags.c_contiguous or values.flags.f_contiguous:
+        return values
+    check_memory(values.nbytes, f"copy of {name} in C order")  # a broadcast array may claim any size
+    return np.ascontiguousarray(values)
 
 
 def float_type(dtype):
@@ -53,10 +62,14 @@ def plain_array(values, name):
         )
     try:
         return np.asarray(values)
-    except (ValueError, OverflowError) as error:
+    except MemoryError:
+        raise
+    except (ValueError, ArithmeticError) as error:
         raise ValueError(
             f"{name} cannot be made into an array, its rows may differ in length: {error}"
         ) from error
+    except Exception as error:  # objects of others may do anything in their __array__
+        raise TypeError(f"{name} cannot be made into an array: {type(error).__name__}: {error}") from error
 
 
 def is_masked(values):

@@ -4,7 +4,7 @@ import os
 import sys
 import threading
 
-from .forks import unforked
+from .forks import importing, setting
 from .kernels.cleanup import Cleanup
 
 
@@ -12,12 +12,17 @@ class _OneBlasThread(Cleanup):
     """The context that `one_blas_thread` is."""
 
     def __init__(self):
-        self._lock = unforked  # no child begins with half of it changed
+        self._lock = setting
         self._numbers = {}  # file of a library -> (library, the number of threads that is its own)
+        self._controller = None  # threadpoolctl's class
         self._libraries = ()
         self._modules = None  # how many were loaded when the libraries were looked for
 
     def enter(self):
+        if self._controller is None:
+            with importing:
+                from threadpoolctl import ThreadpoolController
+            self._controller = ThreadpoolController
         with self._lock:
             for library in self._loaded():
                 number = library.num_threads
@@ -37,11 +42,9 @@ class _OneBlasThread(Cleanup):
 
     def _loaded(self):
         """The BLAS libraries: looked for again when modules have been imported."""
-        if self._modules != len(sys.modules):
-            from threadpoolctl import ThreadpoolController
-
-            modules = len(sys.modules)
-            self._libraries = ThreadpoolController().select(user_api="blas").lib_controllers
+        modules = len(sys.modules)
+        if self._modules != modules:
+            self._libraries = self._controller().select(user_api="blas").lib_controllers
             self._modules = modules
         return self._libraries
 

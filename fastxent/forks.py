@@ -1,8 +1,9 @@
 """What a fork must not cut in two, because the other half would be missing in the child.
 
-A thread that imports a module, compiles, or changes what belongs to the whole process, does so ``with unforked``: a
-fork in another thread waits for the end. Else the child would begin with locks that are held, and without the thread
-that was to give them back.
+A thread that imports a module at first use, compiles, or sets what belongs to the whole process holds one of these
+locks meanwhile, and a fork in another thread waits for it. Else the child would begin with locks inside Python, Numba
+or threadpoolctl that are held, and without the thread that was to give them back. Who takes two of them takes them in
+the order in which they stand here, as a fork does.
 """
 
 # These two have hooks of their own, and a fork that waits while they are imported would run only the second half.
@@ -11,9 +12,8 @@ import logging  # noqa: F401
 import os
 import threading
 
-unforked = threading.RLock()
+importing, compiling, setting = threading.RLock(), threading.RLock(), threading.RLock()
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(
-        before=unforked.acquire, after_in_parent=unforked.release, after_in_child=unforked.release
-    )
+    for lock in (setting, compiling, importing):  # the last to be registered is taken first
+        os.register_at_fork(before=lock.acquire, after_in_parent=lock.release, after_in_child=lock.release)

@@ -58,7 +58,7 @@ import math
 import numpy as np
 
 from . import rowwise
-from .arrays import is_finite
+from .arrays import check_memory, in_order, is_finite
 from .objective import Objective
 from .scaled import ldexp
 from .targets import Targets
@@ -217,7 +217,8 @@ def sigmoid(logits, *, out=None, n_threads=None):
     n_threads = check_n_threads(n_threads)
     result = _result(out, logits.shape, logits.dtype)
     if logits.size:
-        column = _apart(np.ascontiguousarray(logits), result).reshape(-1, 1)  # each entry stands for itself
+        rows = np.ascontiguousarray(in_order(logits, "logits"))
+        column = _apart(rows, result).reshape(-1, 1)  # each entry stands for itself
         rowwise.softmax_rows(column, result.reshape(-1, 1), "sigmoid", n_threads)
     return out if out is not None else result[()]
 
@@ -503,7 +504,10 @@ def _rowwise(logits, out, kind, n_threads):
 
 
 def _result(out, shape, dtype):
-    return np.empty(shape, dtype) if out is None else check_out(out, shape, dtype)
+    if out is not None:
+        return check_out(out, shape, dtype)
+    check_memory(math.prod(shape) * np.dtype(dtype).itemsize, f"result for logits, of shape {shape},")
+    return np.empty(shape, dtype)
 
 
 def _apart(source, result):

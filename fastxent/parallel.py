@@ -220,7 +220,6 @@ def _help(pool):
         if call.closed and not call.helpers:
             with suppress(RuntimeError):  # two may both be the last
                 call.left.release()
-        del call  # and the arrays of its task
 
 
 _pool = _Pool()

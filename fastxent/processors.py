@@ -5,7 +5,7 @@ import os
 import re
 import sys
 
-from .forks import unforked
+from .forks import importing
 from .log import logger
 
 _NUMBER = r"\s*\+?0*([1-9][0-9]{0,17})\s*"
@@ -48,7 +48,7 @@ def _allowed():
 def _within_quota(allowed, limit):
     """As joblib counts; asked again when the affinity or the environment has changed."""
     try:
-        with unforked:
+        with importing:
             from joblib.externals.loky import cpu_count  # some 30 ms where scikit-learn has not loaded it
     except Exception:  # an interpreter that is shutting down imports no more
         return allowed

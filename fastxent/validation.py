@@ -22,7 +22,9 @@ from .arrays import (
     NUMERIC_KINDS,
     as_native,
     check_finite,
+    check_memory,
     first_nonfinite,
+    in_order,
     largest,
     plain_array,
     shown,
@@ -80,8 +82,7 @@ def check_rows(X, *, name="X", dtype=None, n_rows=None, finite=True):
                 f"Reshape your data{hint if X.ndim == 1 else ''}."
             )
         _check_not_empty(X.shape, name)
-        if not (X.flags.c_contiguous or X.flags.f_contiguous):
-            X = np.ascontiguousarray(X)
+        X = in_order(X, name)
     if finite:
         bad = first_bad_entry(X)
         if bad is not None:
@@ -147,7 +148,7 @@ def check_logits(logits, *, vector=True):
         wanted = "(n, K), or (K,) for a single row" if vector else "(n, K)"
         raise ValueError(f"logits must have shape {wanted}; got {shape}.")
     _check_not_empty(logits.shape, "logits")
-    return logits if logits.flags.c_contiguous else np.ascontiguousarray(logits), shape
+    return np.ascontiguousarray(in_order(logits, "logits")), shape
 
 
 def check_out(out, shape, dtype):
@@ -356,6 +357,7 @@ def check_coef(coef, intercept, n_features, dtype=None, *, names=("coef", "inter
             f"{name} has shape {coef.shape}: a softmax over one class is always 1. For binary logistic "
             f"regression pass shape ({n_features},), e.g. {name}[0]."
         )
+    check_memory(2 * coef.dtype.itemsize * coef.size, f"{coef.shape} entries of {name}")
     check_finite(coef, name)
     theta = np.empty((n_features + 1, 1 if binary else coef.shape[0]), dtype=coef.dtype)
     theta[:-1] = coef[:, np.newaxis] if binary else coef.T

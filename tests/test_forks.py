@@ -75,31 +75,46 @@ def test_it_waits_while_numba_compiles():
                 return slow(plain_compile)(self, signature)
 
         dispatcher.compile = slow_compile
-        ours = compile._unforked(compiled)
+        ours = compile._whole(compiled)
         check(lambda: ours())
     """)
 
 
-def test_two_things_at_once():
-    """A thread that imports, one that compiles, and forks in between: nobody waits for the other for ever."""
+def test_nobody_waits_for_the_other_for_ever():
+    """Threads that hold each of the locks, again and again, and forks in between."""
     run("""
-        from fastxent.forks import unforked
+        from fastxent.forks import compiling, importing, setting
+        locks = importing, compiling, setting
 
-        def work():
-            under_way.set()
-            for _ in range(200):
-                with unforked, unforked:
-                    time.sleep(0.0005)
+        def work(first):
+            for _ in range(100):
+                for lock in locks[first:]:
+                    with lock, lock, locks[-1]:
+                        time.sleep(0.0002)
 
-        threads = [threading.Thread(target=work) for _ in range(2)]
+        threads = [threading.Thread(target=work, args=(first,)) for first in range(3)]
         for thread in threads:
             thread.start()
         for _ in range(5):
             if os.fork() == 0:
                 signal.alarm(30)
-                with unforked:
+                with importing, compiling, setting:
                     os._exit(0)
         for thread in threads:
             thread.join()
         sys.exit(max(os.waitstatus_to_exitcode(os.wait()[1]) for _ in range(5)))
+    """)
+
+
+def test_a_fit_does_not_wait_for_what_another_thread_compiles():
+    """Which may take half a minute."""
+    run("""
+        import fastxent, numpy as np
+        from fastxent.forks import compiling
+        X = np.random.default_rng(0).normal(size=(60_000, 8))
+        with compiling:
+            thread = threading.Thread(target=lambda: fastxent.LogisticRegression().fit(X, X[:, 0] > 0), daemon=True)
+            thread.start()
+            thread.join(60)
+            assert not thread.is_alive()
     """)

@@ -131,14 +131,14 @@ def test_the_exception_of_another_thread_stops_the_caller_and_is_what_is_raised(
 
 def test_a_stop_reaches_the_calls_within_calls():
     """The helper is in a call of its own when the caller's is stopped, and the pieces of that one have no end."""
-    caller, endless = threading.current_thread(), threading.Event()
+    caller, endless, went_on = threading.current_thread(), threading.Event(), []
 
     def wait(j):
         endless.set()
-        for _ in range(10_000):
+        for _ in range(2000):
             parallel.stopping_point()
             time.sleep(0.001)
-        pytest.fail("nobody stopped this piece")
+        went_on.append(j)
 
     for inner in (1, 2):
         endless.clear()
@@ -147,11 +147,11 @@ def test_a_stop_reaches_the_calls_within_calls():
             if threading.current_thread() is caller:
                 assert endless.wait(10)
                 raise KeyboardInterrupt
-            parallel.run(wait, 3, inner)
-            pytest.fail("a call whose pieces have been given up has returned")
+            went_on.append(parallel.run(wait, 3, inner))
 
         with pytest.raises(KeyboardInterrupt):
             parallel.run(task, 4, 2)
+        assert not went_on
         assert parallel.run(lambda i: parallel.run(str, 2, 2), 2, 2) == [["0", "1"]] * 2
 
 
@@ -246,36 +246,42 @@ def test_no_call_starts_more_threads_than_are_of_use(monkeypatch, n_threads):
     assert len(parallel._pool.threads) < parallel.MOST_THREADS
 
 
-class Busy:
-    """Counts how many pieces are under way at once."""
-
-    def __init__(self):
-        self.now, self.most = [], 0
-
-    def __call__(self, i):
-        self.now.append(i)
-        self.most = max(self.most, len(self.now))
-        time.sleep(0.002)
-        self.now.pop()
-        return threading.get_ident()
-
-
 def test_calls_at_the_same_time_share_the_pool(monkeypatch):
-    """As joblib's threads make them: four callers, each of which may have a second thread, are four threads."""
+    """As joblib's threads make them: together they keep no more threads busy than they are, or than one may have."""
     monkeypatch.setattr(parallel, "_pool", parallel._Pool())
-    busy, together = Busy(), threading.Barrier(4)
+    callers, busy, together, counts = set(range(6)), [], threading.Barrier(6), []
 
-    def call():
+    def task(i):
+        busy.append(i)
+        time.sleep(0.002)
+        if i >= 20:  # the first caller had helpers until the others came
+            counts.append((len(busy), max(4, len(callers))))
+        busy.remove(i)
+
+    def call(caller):
         together.wait()
-        parallel.run(busy, 100, 2)
+        parallel.run(task, 80, 4)
+        callers.discard(caller)
 
-    callers = [threading.Thread(target=call) for _ in range(4)]
-    for caller in callers:
-        caller.start()
-    for caller in callers:
-        caller.join()
-    assert 4 <= busy.most <= 5  # the first one had a helper before the others came
-    assert len(parallel._pool.threads) <= 1
+    threads = [threading.Thread(target=call, args=(caller,)) for caller in callers]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert all(count <= most for count, most in counts)
+    assert len(parallel._pool.threads) <= 3
+
+
+def test_nobody_joins_a_call_that_is_closed():
+    """Its caller may be gone already when a helper that saw it open comes in."""
+    call = parallel._Call(str, 5, 2)
+    pool = parallel._Pool()
+    pool.calls[call] = None
+    assert pool.join(-1) is call and call.helpers == pool.busy == {-1}
+    call.helpers.clear()
+    pool.busy.clear()
+    call.closed = True
+    assert pool.join(-1) is None and not call.helpers and not pool.busy
 
 
 def test_a_call_gets_its_helper_when_others_have_ended(monkeypatch):

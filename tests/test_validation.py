@@ -588,3 +588,31 @@ def test_results_out_of_range_name_the_scale():
             v.check_finite_result(bad, X, np.ones(2))
         with pytest.raises(ValueError, match="largest feature in absolute value is 6"):
             v.check_finite_result(bad, sp.csr_array(-X))
+
+
+# Sizes ------------------------------------------------------------------------------------------------------
+
+
+def test_broadcast_arrays_of_any_claim_take_no_memory():
+    def wide(*shape, dtype=float):
+        return np.broadcast_to(np.ones((), dtype), shape)
+
+    n = 10**12
+    for call in (
+        lambda: functional.softmax(wide(n, 3)),
+        lambda: functional.softmax(wide(n, 3, dtype=int)),
+        lambda: functional.sigmoid(wide(n, 3)),
+        lambda: functional.linear_cross_entropy(wide(n, 3), [0, 1], np.ones((2, 3))),
+        lambda: functional.linear_cross_entropy(X, [0, 1], wide(n, 3)),
+    ):
+        with pytest.raises(ValueError, match=r"The .* of (X|coef)?.* would take \d+ GB, and this machine has \d+ GB"):
+            call()
+
+
+def test_objects_that_cannot_be_arrays():
+    class Broken:
+        def __array__(self, dtype=None, copy=None):
+            raise KeyError("deep inside")
+
+    with pytest.raises(TypeError, match="logits cannot be made into an array: KeyError: 'deep inside'"):
+        functional.softmax(Broken())

@@ -13,7 +13,6 @@ from sklearn.utils.validation import check_is_fitted
 
 from .. import sparse, validation
 from ..arrays import as_native, check_finite, check_memory, is_finite, plain_array, shown
-from ..forks import unforked
 from ..prediction import predict
 from . import diagnosis, inputs
 from .callbacks import CallbackSupportMixin
@@ -229,11 +228,13 @@ class LinearClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         if sample_weight is not None:
             sample_weight = sample_weight / sample_weight.max()  # only ratios matter, and their sum is finite
         if not has_columns(y):
-            with unforked:
-                from sklearn.metrics import accuracy_score  # slow to import
-
             y = inputs.labels(y, len(best), warn=False)
-            return float(accuracy_score(y, classes[best], sample_weight=sample_weight))
+            one, other = y[:1].tolist()[0], classes[:1].tolist()[0]
+            if isinstance(one, str) != isinstance(other, str):
+                raise ValueError(
+                    f"y[0] is {shown(one)}, and classes_[0] is {shown(other)}: one is a string, the other is not."
+                )
+            return float(np.average(inputs.places_of(y, classes, "y") == best, weights=sample_weight))
         target = soft_labels(y, len(best), classes, np.float64)
         return float(np.average(target[np.arange(len(best)), best], weights=sample_weight))
 
@@ -270,7 +271,7 @@ def is_ready(X, dtype=None):
     """Whether X is a finite array of the dtype, or either of the two for None, that kernels can read."""
     dtypes = DTYPES if dtype is None else (dtype,)
     plain = type(X) is np.ndarray and X.ndim == 2 and X.size > 0 and X.dtype in dtypes and X.flags.aligned
-    return plain and is_finite(X)
+    return plain and (X.flags.c_contiguous or X.flags.f_contiguous) and is_finite(X)
 
 
 def check_size(value, name):

@@ -15,7 +15,7 @@ def penalty(model):
     Warns where scikit-learn warns, and refuses what its solver of that name cannot do; 'auto' can do
     everything.
     """
-    C, l1_ratio = model.C, model.l1_ratio
+    C, l1_ratio = float(model.C), model.l1_ratio
     notes = []
     if model.penalty == "deprecated":
         if l1_ratio is None:

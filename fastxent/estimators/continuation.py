@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..forks import unforked
+from ..forks import importing
 from .base import DTYPES
 from .watch import Patience
 
@@ -40,7 +40,7 @@ def recalled(model, options, n_features, n_classes, dtype):
     What the model remembers is left as it is, in case the call does not end well. dtype: of weights, if there are
     none yet.
     """
-    with unforked:
+    with importing:
         from ..sgd.trainer import Training
 
     shape = (1 if n_classes == 2 else n_classes, n_features)
@@ -71,7 +71,7 @@ def recalled(model, options, n_features, n_classes, dtype):
 
 def _mark(model, shape):
     """The fingerprint of ``coef_`` and ``intercept_``, None if they are nothing that a call leaves."""
-    with unforked:
+    with importing:
         from ..sgd.fingerprint import fingerprint  # brings Numba
 
     coef, intercept = model._dense_coef(), vars(model).get("intercept_")

@@ -36,7 +36,7 @@ def features(estimator, X, *, reset, dtype=None, n_rows=None, name="X"):
         What messages call X.
     """
     frame = is_frame(X)
-    columns = column_names(X) if frame else None
+    columns = _distinct_names(X, name) if frame else None
     checked = X
     if not sp.issparse(X):
         checked = _from_frame(X) if frame else plain_array(X, name)
@@ -72,6 +72,17 @@ def is_frame(X):
     if isinstance(X, (np.ndarray, list, tuple)) or sp.issparse(X):
         return False
     return hasattr(X, "__dataframe__") or hasattr(X, "columns")
+
+
+def _distinct_names(frame, name):
+    names = column_names(frame)
+    if len(set(names)) < len(names):
+        again = next(j for j, column in enumerate(names) if names.index(column) < j)
+        raise ValueError(
+            f"Columns {names.index(names[again])} and {again} of {name} are both named {shown(names[again])}: rename "
+            "one, or pass np.asarray of the frame."
+        )
+    return names
 
 
 def column_names(frame):
@@ -205,6 +216,8 @@ def _one_dimension(y, name, warn):
         raise ValueError(_several(name, "lists of labels"))
     if not hasattr(y, "shape") or isinstance(y, np.ndarray):  # others are frames and series
         y = plain_array(y, name)
+    if getattr(y.dtype, "kind", None) == "c":
+        raise ValueError(f"Complex data not supported: {name} has dtype {y.dtype}.")
     if len(y.shape) == 0 or (len(y.shape) > 1 and y.shape[1:] != (1,)):
         raise ValueError(f"{name} should be a 1d array, got an array of shape {tuple(y.shape)} instead.")
     return np.asarray(column_or_1d(y, warn=warn))  # arrays of other libraries may stay what they are
@@ -262,9 +275,11 @@ def has_columns(y):
 
 def soft_labels(y, n_rows, n_classes, dtype, name="y"):
     """Distributions over the classes, one for each row. Several labels a row are told apart from them."""
-    y = _table_of_labels(y, name)
     if len(y) != n_rows:
-        raise ValueError(f"{name} must have one row for each of the {n_rows} rows of X; got shape {y.shape}.")
+        raise ValueError(
+            f"{name} must have one row for each of the {n_rows} rows of X; got shape {np.shape(y)}."
+        )
+    y = _table_of_labels(y, name)
     return validation.check_target(y, n_rows, n_classes, dtype=dtype, name=name)[0]
 
 
@@ -299,6 +314,17 @@ def _several(name, what):
 
 def codes_of(y, classes, name, known):
     """Places of labels in the classes; refused if one is not there."""
+    codes = places_of(y, classes, name)
+    if codes.min() < 0:
+        i = int(np.argmax(codes < 0))
+        raise ValueError(
+            f"{name} has the label {y.tolist()[i]!r} (row {i}), which is not among those of {known}."
+        )
+    return codes
+
+
+def places_of(y, classes, name):
+    """Places of labels in the classes, -1 for those that are not there."""
     kinds = y.dtype.kind + classes.dtype.kind
     # int64 and uint64, or integers and floats, NumPy would compare as rounded float64.
     same = kinds in ("UU", "ff") or (
@@ -308,17 +334,9 @@ def codes_of(y, classes, name, known):
         order = np.argsort(classes, kind="stable")
         place = np.minimum(np.searchsorted(classes, y, sorter=order), len(classes) - 1)
         codes = order[place]
-        unknown = classes[codes] != y
-    else:
-        lookup = {label: code for code, label in enumerate(classes.tolist())}
-        try:
-            codes = np.array([lookup.get(label, -1) for label in y.tolist()], np.intp)
-        except TypeError as error:
-            raise TypeError(f"{name} has labels that are neither numbers nor strings: {error}.") from None
-        unknown = codes < 0
-    if unknown.any():
-        i = int(np.argmax(unknown))
-        raise ValueError(
-            f"{name} has the label {y.tolist()[i]!r} (row {i}), which is not among those of {known}."
-        )
-    return codes
+        return np.where(classes[codes] == y, codes, -1)
+    lookup = {label: code for code, label in enumerate(classes.tolist())}
+    try:
+        return np.array([lookup.get(label, -1) for label in y.tolist()], np.intp)
+    except TypeError as error:
+        raise TypeError(f"{name} has labels that are neither numbers nor strings: {error}.") from None

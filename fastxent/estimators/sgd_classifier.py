@@ -11,7 +11,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
 
 from .. import validation
-from ..forks import unforked
+from ..forks import importing
 from ..objective import Objective
 from ..rows import without_duplicates
 from ..scaled import ldexp, smallest
@@ -140,9 +140,9 @@ class SGDClassifier(LinearClassifier):
         Threads for full batches, validation and prediction; the results are the same whatever it is. Updates
         by rows and minibatches run on one thread, unless ``parallel`` says otherwise.
     parallel : {'hogwild'} or None, default=None
-        'hogwild': ``n_threads`` threads take rows of sparse data at once and write into the same weights
-        without locks. Faster where rows seldom share features, and not reproducible to the last digit. For
-        stochastic sgd without L1 and averaging only.
+        'hogwild': ``n_threads`` threads, at most one for each processor, take rows of sparse data at once and write
+        into the same weights without locks. Faster where rows seldom share features, and not reproducible to the
+        last digit. For stochastic sgd without L1 and averaging only.
 
     Attributes
     ----------
@@ -386,7 +386,7 @@ class SGDClassifier(LinearClassifier):
             raise ValueError(
                 f"optimizer='svrg' takes rows one by one: batch_size must be 1, got {self.batch_size}."
             )
-        with unforked:
+        with importing:
             from ..sgd.trainer import Training  # brings Numba
 
         X, target, classes = self._check_rows(X, y)
@@ -519,7 +519,7 @@ class SGDClassifier(LinearClassifier):
 
     def _options(self):
         """What the arguments ask of a training."""
-        with unforked:
+        with importing:
             from ..sgd.trainer import options_of  # brings Numba
 
         if self.penalty == "elasticnet" and self.l1_ratio is None:
@@ -563,7 +563,7 @@ class SGDClassifier(LinearClassifier):
         """`_check_rows` for partial_fit: codes are places in these classes, whatever their order."""
         dtype = None
         if hasattr(self, "coef_"):
-            single = getattr(self.coef_, "dtype", np.dtype(float)).type is np.float32
+            single = getattr(self.coef_, "dtype", None) == np.float32
             dtype = np.dtype(np.float32 if single else np.float64)
         return self._check_rows(X, y, classes, not hasattr(self, "n_features_in_"), dtype)
 
@@ -592,7 +592,7 @@ class SGDClassifier(LinearClassifier):
 
     def _hold_out(self, target, rows):
         """Of these rows, those for validation and those for training, stratified."""
-        with unforked:
+        with importing:
             from sklearn.model_selection import train_test_split  # slow to import
 
         codes = target if target.ndim == 1 else target.argmax(axis=1)

@@ -21,7 +21,6 @@ def class_names(y, name):
     """The names of a frame's columns as an array; None if y is no frame. name: what messages call y."""
     if not inputs.is_frame(y):
         return None
-    inputs.refuse_several(y, name)
     places = {}
     for j, column in enumerate(inputs.column_names(y)):
         if _kind(column) is None:
@@ -40,6 +39,7 @@ def class_names(y, name):
             f"The columns of {name} are named {list(places)!r}. The columns of a frame of soft labels are named by "
             f"the classes, all by strings or all by numbers. {_ADVICE}"
         )
+    inputs.refuse_several(y, name)
     return np.array(list(places))
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import numba
 
 from .. import kernels
-from ..forks import unforked
+from ..forks import compiling
 from ..log import logger
 
 _OPTIONS = {"nogil": True, "error_model": "numpy"}
@@ -38,23 +38,23 @@ def jit(function):
                 error,
             )
             _warned = True
-        return _unforked(numba.njit(**_OPTIONS)(function))
+        return _whole(numba.njit(**_OPTIONS)(function))
     if not numba.config.DISABLE_JIT:
         index = compiled._cache._cache_file
         index._source_stamp = (index._source_stamp, _FINGERPRINT)
-    return _unforked(compiled)
+    return _whole(compiled)
 
 
-def _unforked(compiled):
+def _whole(compiled):
     """Let forks wait while it is compiled, or loaded: Numba has a lock then that a child would wait for in vain."""
     if not numba.config.DISABLE_JIT:
         compile_for_args = compiled._compile_for_args
 
-        def compile_unforked(*args, **kwargs):
-            with unforked:
+        def compile_whole(*args, **kwargs):
+            with compiling:
                 return compile_for_args(*args, **kwargs)
 
-        compiled._compile_for_args = compile_unforked
+        compiled._compile_for_args = compile_whole
     return compiled
 
 

@@ -20,7 +20,7 @@ small from the start, but the decrement, which knows no scale, is not.
 
 import numpy as np
 
-from ..forks import unforked
+from ..forks import importing
 from ..rows import without_duplicates
 from .l1_newton import L1Problem, least_subgradient
 from .metrics import Diagonal
@@ -73,7 +73,7 @@ def solve(objective, theta0, *, tol, max_iter, callback=None, random_state=0):
             raise ValueError(
                 f"solver 'sgd' knows one penalty for all weights, no {name}. Use solver='auto', or {name}=None."
             )
-    with unforked:
+    with importing:
         from ..sgd.trainer import Training  # brings Numba
 
     tol = max(tol, attainable(objective))

@@ -121,6 +121,12 @@ def test_columns_without_names_are_numbers():
         LogisticRegression().fit(frame, y)
 
 
+def test_columns_of_one_name():
+    refused_everywhere(
+        FRAME.set_axis(["age", "income", "age", "weight"], axis=1), "Columns 0 and 2 of {X} are both"
+    )
+
+
 def test_frames_of_every_numeric_kind_are_taken():
     plain = LogisticRegression().fit(np.round(X), y)
     frame = FRAME.round()
@@ -352,6 +358,18 @@ def test_labels_held_out_are_told_apart_exactly():
             ValueError, match=r"y has the label .* \(row 0\), which is not among those of classes"
         ):
             codes(labels, classes)
+
+
+def test_scores_of_labels():
+    model = LogisticRegression().fit(X, y)
+    right = np.mean(model.predict(X) == y)
+    for same in (y.tolist(), y + 0.0, pd.Series(y, dtype="Int64"), y[:, None], y.astype(object)):
+        assert model.score(X, same) == right
+    assert model.score(X, y + 10) == 0  # a fold may have other labels
+    with pytest.raises(ValueError, match=r"y\[0\] is '0', and classes_\[0\] is 0: one is a string"):
+        model.score(X, y.astype(str))
+    with pytest.raises(ValueError, match=r"Input y contains NaN: y\[0\] is nan"):
+        model.score(X, np.full(30, np.nan))
 
 
 # Models that were changed -----------------------------------------------------------------------------------

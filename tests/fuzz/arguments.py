@@ -177,6 +177,7 @@ WRONG_DENSE = {
     "frame with strings": lambda X: pd.DataFrame(X).assign(s="x"),
     "frame with dates": lambda X: pd.DataFrame(X).assign(s=pd.Timestamp("2026-11-01")),
     "frame with gaps": lambda X: pd.DataFrame(np.where(np.isin(X, X.min()), np.nan, X)).astype("Float64"),
+    "frame with one name": lambda X: pd.DataFrame(np.hstack([X, X]), columns=["a"] * (2 * X.shape[1])),
     "frame without columns": lambda X: pd.DataFrame(index=range(len(X))),
 }
 

@@ -255,8 +255,8 @@ def run_fit(example):
     weight, weight_means = a.make_weights(example["sample_weight"], example["seed"] + 2, n)
     given, right = parameters(example["parameters"], name, d, classes, example["seed"])
     extra, extra_right = make_eval_set(example, n, d, K, classes)
-    if dense is not INVALID and dense.shape[1] != d:
-        right = UNKNOWN  # what goes with the columns does not
+    if dense is not INVALID and (dense.shape[1] != d or np.abs(dense).max() > 1e6):
+        right = UNKNOWN  # what goes with the columns does not, or steps are too long
     right = right_if(dense, target, weight_means, UNKNOWN if right is UNKNOWN else None, extra_right)
     if right is True:
         right = _is_plain(example, given, target, weight_means)

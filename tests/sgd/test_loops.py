@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
+from fastxent import parallel
 from fastxent.sgd import trainer, updates
 from fastxent.sgd.trainer import Data, Options, Training
 from fastxent.sgd.updates import OPTIMIZERS as ALL
@@ -47,6 +48,17 @@ def train(X, y, K, order, options, weights=None, pieces=1, theta0=None):
     for piece in np.array_split(order, pieces):
         loss += training.run(data, piece)[0]
     return training.theta(), loss
+
+
+def test_a_training_is_given_up_when_it_is_a_piece_of_a_run_that_is_stopped(monkeypatch):
+    """As when Ctrl-C ends a search over folds, whose fits run in several threads."""
+    X, y, order = problem(3)
+    call = parallel._Call(str, 2, 2)
+    monkeypatch.setattr(parallel._here, "call", call, raising=False)
+    train(X, y, 3, order, Options("sgd", eta0=0.1))
+    call.stopped = True
+    with pytest.raises(parallel._Stopped):
+        train(X, y, 3, order, Options("sgd", eta0=0.1))
 
 
 @pytest.mark.parametrize("K", [1, 3, 20])
