@@ -19,7 +19,7 @@ from . import diagnosis, inputs
 from .callbacks import CallbackSupportMixin
 from .inputs import has_columns
 from .soft_labels import class_names, soft_labels
-from .weighting import class_weights, weighted_rows
+from .weighting import weighted_rows
 
 DTYPES = (np.float64, np.float32)
 OBJECTIVE = "training objective", "objective: mean log loss + penalty (nats)"  # for LossCurveDisplay
@@ -117,11 +117,6 @@ class LinearClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         except (TypeError, ValueError) as error:
             raise type(error)(f"eval_set: {error}") from None
         return X, target, sample_weight
-
-    def _check_class_weight(self, classes, target, sample_weight):
-        """Class weights as an array, or None."""
-        weights = class_weights(self.class_weight, classes, target, sample_weight)
-        return None if weights is None else ldexp(weights.mantissa, weights.exponent)
 
     def _theta(self, dtype=None):
         """The parameters (d + 1, K) from ``coef_`` and ``intercept_``, which users may have changed: if so, checked.

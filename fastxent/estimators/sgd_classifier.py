@@ -12,7 +12,7 @@ from sklearn.utils.metaestimators import available_if
 
 from .. import validation
 from ..data.rows import without_duplicates
-from ..data.scaled import floats_of, smallest
+from ..data.scaled import ldexp, smallest
 from ..data.targets import Targets
 from ..forks import importing
 from ..objective import Objective
@@ -23,6 +23,7 @@ from .history import extended
 from .inputs import has_columns, labels
 from .soft_labels import named_classes, same_classes
 from .watch import Patience, Watch
+from .weighting import check_sample_weight, class_weights, rows_that_count
 
 _OPTIMIZERS = {"sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamw", "ftrl", "svrg"}
 _SCHEDULES = {"auto", "constant", "optimal", "invscaling", "adaptive", "cosine"}
@@ -389,8 +390,8 @@ class SGDClassifier(LinearClassifier):
             from ..sgd.trainer import Training  # brings Numba
 
         X, target, classes = self._check_rows(X, y)
-        sample_weight = _check_sample_weight(sample_weight, X.shape[0])
-        class_weight = self._check_class_weight(classes, target, sample_weight)
+        sample_weight = check_sample_weight(sample_weight, X.shape[0])
+        class_weight = class_weights(self.class_weight, classes, target, sample_weight)
         rows = _rows_that_count(classes, target, sample_weight, class_weight)
         options = self._options()
         training = Training(options, self._start(X, classes, coef_init, intercept_init))
@@ -411,8 +412,9 @@ class SGDClassifier(LinearClassifier):
 
             rows = by_content(X, target, rows)
             rows = rows if repeats is None else np.repeat(rows, repeats[rows])
-        row, visit, class_weight = _weights(target, sample_weight, class_weight, repeats)
-        weights = row, _relative(visit, rows), class_weight
+        wanted = Targets(target, len(classes), sample_weight, class_weight, folded=True).astype(X.dtype)
+        visit = wanted if repeats is None else Targets(target, len(classes), None, class_weight, folded=True)
+        target, weights = wanted.target, (wanted.row_weight, _relative(visit.row_weight, rows), None)
         descent = _descent(self, training, X, target, classes, weights, n_threads)
         descent.begin(rows)
         random = check_random_state(self.random_state)
@@ -477,8 +479,8 @@ class SGDClassifier(LinearClassifier):
             )
         options = self._options()
         X, target, classes = self._check_piece(X, y, self._classes_of_pieces(classes, y))
-        sample_weight = _check_sample_weight(sample_weight, X.shape[0])
-        class_weight = self._check_class_weight(classes, target, sample_weight)
+        sample_weight = check_sample_weight(sample_weight, X.shape[0])
+        class_weight = class_weights(self.class_weight, classes, target, sample_weight)
         rows = _rows_that_count(classes, target, sample_weight, class_weight, at_least=1)
         weights = _weights(target, sample_weight, class_weight)
         _refuse_extreme(weights[1], X.dtype)
@@ -625,43 +627,19 @@ class SGDClassifier(LinearClassifier):
         return evaluate
 
 
-def _check_sample_weight(sample_weight, n_rows):
-    """Weights of rows, or one number for all of them, as an array; None if there are none."""
-    if isinstance(sample_weight, Real):
-        sample_weight = np.full(n_rows, float(sample_weight))
-    return validation.check_sample_weight(sample_weight, n_rows, all_zero=False)
-
-
 def _rows_that_count(classes, target, sample_weight, class_weight, at_least=2):
-    """The numbers of rows whose weight is positive; refused if their labels are not of so many classes."""
-    row = _weights(target, sample_weight, class_weight)[0]
-    if row is None:
-        return np.arange(len(target))
-    rows = np.flatnonzero(row)
-    if len(rows) == 0:
-        raise ValueError(
-            "The weights of all rows are zero once class_weight is taken in; one must be positive."
-        )
-    if target.ndim == 1:
-        present = np.flatnonzero(np.bincount(target[rows]))
-        if len(present) < at_least:
-            raise ValueError(
-                "Training needs samples of at least 2 classes, but all rows whose weight is positive are of only one "
-                f"class: {classes.tolist()[present[0]]!r}"
-            )
-    return rows
+    rows = rows_that_count(target, classes, sample_weight, class_weight, at_least)
+    return np.arange(len(target)) if rows is None else rows
 
 
-def _weights(target, sample_weight, class_weight, repeats=None):
-    """Weights of rows, of each visit of a row, and of soft labels' classes.
-
-    repeats: how often each row will be visited, instead of what its sample weight says.
-    """
-    row, visit = sample_weight, sample_weight if repeats is None else None
-    if class_weight is not None and target.ndim == 1:
-        of_row, class_weight = class_weight[target], None
-        row, visit = (of_row if weight is None else of_row * weight for weight in (row, visit))
-    return row, visit, class_weight
+def _weights(target, sample_weight, class_weight):
+    """Weights of rows, of each visit of a row, and of soft labels' classes, as they are."""
+    if class_weight is not None:
+        class_weight = ldexp(class_weight.mantissa, class_weight.exponent)
+        if target.ndim == 1:
+            of_row, class_weight = class_weight[target], None
+            sample_weight = of_row if sample_weight is None else of_row * sample_weight
+    return sample_weight, sample_weight, class_weight
 
 
 def _repeats(sample_weight, rows):
@@ -673,10 +651,7 @@ def _repeats(sample_weight, rows):
 
 def _relative(visit, rows):
     """Weights of visits over their mean, so that steps know their ratios alone."""
-    if visit is None:
-        return None
-    visit, _ = floats_of(visit)
-    return visit / visit[rows].mean()
+    return None if visit is None else visit / visit[rows].mean()
 
 
 def _refuse_extreme(visit, dtype):

@@ -18,7 +18,7 @@ from sklearn.model_selection import (
     StratifiedKFold,
 )
 
-from fastxent import LogisticRegression, LogisticRegressionCV, logistic_path
+from fastxent import LogisticRegression, LogisticRegressionCV, SGDClassifier, logistic_path
 from fastxent.estimators.weighting import class_weights
 
 STORAGES = {"C": np.ascontiguousarray, "F": np.asfortranarray, "csr": sp.csr_array}
@@ -343,3 +343,22 @@ def test_the_scale_of_absent_rows_does_not_matter():
     assert_array_equal(model.coef_, LogisticRegression().fit(X[1:], y[1:], s[1:]).coef_)
     with pytest.raises(ValueError, match=r"largest entry of X is 1e\+200"):
         LogisticRegression().fit(X, y)
+
+
+# The same for stochastic descent -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("batch_size", [1, 16, None])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_descent_knows_ratios_alone(dtype, batch_size):
+    X, y, s = problem(3)
+    X, s = X.astype(dtype), s + 0.5
+    sizes = np.array([2.0**-700, 2.0**700, 2.0**400])
+    how = {"batch_size": batch_size, "max_iter": 3, "tol": None, "random_state": 0}
+    for target in (y, np.eye(3)[y]):
+        one = SGDClassifier(**how).fit(X, target, sample_weight=s)
+        for unit in (2.0**-1000, 2.0**-200, 2.0**1000):
+            assert_array_equal(SGDClassifier(**how).fit(X, target, sample_weight=unit * s).coef_, one.coef_)
+        by_class = SGDClassifier(class_weight=dict(enumerate(1.0 / sizes)), **how)
+        by_class.fit(X, target, sample_weight=sizes[y] * s)
+        assert_allclose(by_class.coef_, one.coef_, rtol=1e-4 if dtype == np.float32 else 1e-10)
