@@ -13,7 +13,6 @@ from sklearn.utils.validation import check_is_fitted
 
 from .. import sparse, validation
 from ..arrays import as_native, check_finite, check_memory, is_finite, plain_array, shown
-from ..data.scaled import ldexp
 from ..prediction import predict
 from . import diagnosis, inputs
 from .callbacks import CallbackSupportMixin
