@@ -12,7 +12,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from . import kernels, parallel
-from .data.moments import column_moments
+from .data.moments import column_moments, farthest
 from .data.ranges import MIN_RANGE, Ranges, cost
 from .data.rows import (
     bind,
@@ -84,7 +84,7 @@ class Part:
     """
 
     def __init__(self, X, targets, K, *, fit_intercept=True, n_threads=None):
-        self._given_dtype = X.dtype
+        self.given_dtype = X.dtype  # single precision may not hold the weights
         if X.dtype == np.float32 and not targets.fit_single:
             X = X.astype(np.float64)
         targets = targets.astype(X.dtype)
@@ -132,7 +132,7 @@ class Part:
         losses = np.empty(self.n_rows, self.dtype)
         self._loss(theta, row_losses=losses)
         with np.errstate(over="ignore"):
-            return ldexp(losses, self.targets.exponent).astype(self._given_dtype, copy=False)
+            return ldexp(losses, self.targets.exponent).astype(self.given_dtype, copy=False)
 
     def hessp(self, theta, v, scale=1.0, l2=0.0, out=None):
         """Return what it cost in passes, and  scale times the Hessian at theta times v + l2 v.
@@ -195,6 +195,10 @@ class Part:
     def column_moments(self, scale=1.0):
         """Return the Moments of the columns, by scale times the rows' masses."""
         return self._moments(self.targets.masses).scaled(scale)
+
+    def farthest(self, columns, mean):
+        """Return the largest distance of an entry of some columns from their means, of rows that have a mass."""
+        return farthest(self.X[:, columns], self.targets.masses, mean)
 
     def curvature_moments(self, theta, scale=1.0):
         """Return what a diagonal model of the curvature at theta needs.

@@ -10,16 +10,27 @@ more than this class offers runs on every engine. With the same borders of parts
 """
 
 import copy
+from dataclasses import dataclass
 
 import numpy as np
 
 from .data.local import Local
+from .data.moments import Moments, spread_of_rounding
 from .data.scaled import ldexp
 from .data.streamed import Streamed
 from .data.targets import Targets
 from .loss import Part
 from .parallel import ordered_sum
 from .penalty import Penalty
+
+
+@dataclass
+class _Known:
+    """What is known of the parts alone; objectives that differ in the penalty share it."""
+
+    passes: float = 0.0
+    moments: Moments | None = None
+    flat: np.ndarray | None = None
 
 
 class Objective:
@@ -81,8 +92,8 @@ class Objective:
             self._total_weight = sum(unit * total for unit, total in zip(units, totals, strict=True))
             whole = 1.0 / self._total_weight if self._total_weight > 0 else 0.0
             self._scales = [unit * whole for unit in units]
-        # Both are of the parts, and shared by objectives that differ in the penalty.
-        self._counter, self._column_moments = [0.0], []
+        self._known = _Known()
+        self._counted_by = None  # another objective that counts this one's passes as its own, too
 
     @classmethod
     def over(cls, X, targets, K=None, *, penalty=None, fit_intercept=True, reduction="mean", n_threads=None):
@@ -127,11 +138,13 @@ class Objective:
 
     @property
     def passes(self):
-        return self._counter[0]
+        return self._known.passes
 
     def count(self, passes):
         """Count passes over the data that were made elsewhere."""
-        self._counter[0] += passes
+        self._known.passes += passes
+        if self._counted_by is not None:
+            self._counted_by.count(passes)
 
     def initial(self):
         """Return theta = 0."""
@@ -189,9 +202,26 @@ class Objective:
 
     def column_moments(self):
         """Return the Moments (mean, deviation) of the columns by the rows' masses; taken once."""
-        if not self._column_moments:
-            self._column_moments.append(ordered_sum(self._each("column_moments")))
-        return self._column_moments[0]
+        known = self._known
+        if known.moments is None:
+            known.moments = ordered_sum(self._each("column_moments"))
+        return known.moments
+
+    def columns_without_spread(self):
+        """Return which columns are constant but for rounding, bool (d,); taken once."""
+        known = self._known
+        if known.flat is None:
+            moments = self.column_moments()
+            mean, deviation = moments.mean, moments.deviation
+            bound = spread_of_rounding(mean, self.dtype)
+            flat = deviation <= bound
+            # The deviation of few entries among many that are all the same is small, however far those are.
+            doubtful = np.flatnonzero(flat & (deviation > 0))
+            if len(doubtful):
+                far = np.max(list(self._engine.each("farthest", doubtful, mean[doubtful])), axis=0)
+                flat[doubtful] = far <= bound[doubtful]
+            known.flat = flat
+        return known.flat
 
     def curvature_moments(self, theta):
         """Return what a diagonal model of the curvature at theta needs, per column and class.
@@ -249,7 +279,7 @@ class Objective:
     def over_part(self, part):
         """Return the mean objective over another local part, with the same penalty; passes are counted together."""
         other = Objective(Local([part]), self.penalty)
-        other._counter = self._counter
+        other._counted_by = self
         return other
 
     def over_features(self, chosen):

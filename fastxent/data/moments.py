@@ -6,16 +6,19 @@ mean of a column, what is returned errs by no more than
     |mean - m|           <=  c u (sigma + |m - s|) + u |m|
     |deviation - sigma|  <=  c u (sigma + |m - s|)                       |m - s| <= sqrt(n) sigma
 
-where c counts the roundings that an entry meets on its way into the sums: of its block (a quarter of 1024 rows at
-most), of the blocks of its range, of the ranges (32 at most), and some ten of its own. Sums over blocks are rounded
-relative to the sum of |y|, y = x - s, which is the first bound; squares have one sign, and an error e of the blocks'
-means enters the sum of squares through their distances, by 2 e sigma at most (Cauchy and Schwarz), which is the
-second. Nothing in it is relative to the mean: a constant column has a deviation of zero.
+where c counts the roundings that an entry meets on its way into the sums: one for each row of its block (C order: for
+each four of 1024 at most, Fortran order: for each 32 of 1024), each block of its range, each range (32 at most), and
+some ten of its own. Sums of y = x - s are rounded relative to the sum of |y|, which is the first bound; squares have
+one sign, and an error e of the blocks' means enters the sum of squares through their distances, by 2 e sigma at most
+(Cauchy and Schwarz), which is the second. Nothing in it is relative to the mean: the deviation of a constant column is
+zero, and one of two values next to each other is right. (One thing is: the mass of the zeros of a sparse column is what
+its entries leave of all mass, and errs by c u of that, if masses are not whole numbers; the variance by c u m^2 then.)
 
-What is left to be taken for spread is what the entries themselves are rounded by. One that k operations computed is off
-by k u' |x|, u' = eps / 2 of the dtype it is stored in; so is a column of what should be one number. Deviations up to
-that, for k = 128 in double and k = 8 in single precision, which is rounded to rather than computed in as a rule, are
-none. They are of no use, either: a logit x w + b then rounds by more than 1/64 (1/4) of what the column can move it.
+What is left that may be taken for spread is what the entries themselves are rounded by. A number that k operations have
+computed is off by k u' |x|, u' = eps / 2 of the dtype it is stored in, and so is a column of what should be one number.
+A column is without spread if none of its entries is farther from the mean, for k = 128 in double and k = 8 in single
+precision, which is rounded to rather than computed in as a rule. Nor could such a column be of use: a logit x w + b
+rounds by 1/64 (1/4) of what it can move it, at least.
 """
 
 import functools
@@ -32,6 +35,7 @@ from .rows import bind, without_duplicates
 _ENTRIES = 1 << 19  # of a range of rows whose moments are taken apart
 _RANGES = 32  # most such ranges
 _ROUNDINGS = {np.dtype(np.float64): 128, np.dtype(np.float32): 8}  # k above
+_AT_A_TIME = 8  # columns that are looked at again
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,15 +125,26 @@ def column_moments(X, masses=None, n_threads=None, view=None):
     return functools.reduce(operator.add, Ranges.by_cost(X, count, 1, n_threads).map(moments))
 
 
-def without_spread(mean, deviation, dtype):
-    """Whether each column of such moments, of entries stored in a dtype, is constant but for rounding.
+def spread_of_rounding(mean, dtype):
+    """Return how far from its mean an entry of each column of a dtype may lie by rounding alone."""
+    return 0.5 * _ROUNDINGS[np.dtype(dtype)] * np.finfo(dtype).eps * np.abs(mean)
 
-    >>> mean, deviation = np.array([0.1, 1.7e9, 0.0]), np.array([1e-17, 3600.0, 0.0])
-    >>> without_spread(mean, deviation, np.float64)
-    array([ True, False,  True])
+
+def farthest(X, masses, mean):
+    """Return the largest distance of an entry of each column from a mean, of the rows that have a mass.
+
+    >>> import numpy as np
+    >>> farthest(np.array([[1.0, 5.0], [4.0, 5.0], [9.0, 9.0]]), np.array([1.0, 1.0, 0.0]), np.array([3.0, 5.0]))
+    array([2., 0.])
     """
-    dtype = np.dtype(dtype)
-    return deviation <= 0.5 * _ROUNDINGS[dtype] * np.finfo(dtype).eps * np.abs(mean)
+    distances = np.zeros(X.shape[1])
+    present = np.flatnonzero(masses)
+    for first in range(0, X.shape[1], _AT_A_TIME):
+        some = slice(first, first + _AT_A_TIME)
+        columns = X[:, some]
+        columns = (columns.toarray() if sp.issparse(X) else columns)[present].astype(np.float64)
+        distances[some] = np.abs(columns - mean[some]).max(axis=0, initial=0.0)
+    return distances
 
 
 def _row(X, i):

@@ -4,7 +4,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from .. import validation
-from ..data.moments import column_moments, without_spread
+from ..data.moments import column_moments, spread_of_rounding
 from ..data.targets import Targets
 from ..objective import Objective
 from ..solvers.result import NO_DESCENT, out_of_iterations
@@ -34,7 +34,7 @@ def not_converged(result, X, *, solver, tol, max_iter):
         share = known[-1] / result.value
         text += f" The objective is thought to lie {known[-1]:.2g} above its minimum, {share:.2g} of it."
     if result.reason == NO_DESCENT:
-        text += _lost_digits(X)
+        text += f" Its steps are{_lost_digits(X)} Increase tol."
     elif result.reason == TOO_SHORT and (far := _far_column(X, _FAR)):
         text += f" {far.capitalize()}, and scale it."
     if result.reason == out_of_iterations(max_iter):
@@ -49,22 +49,31 @@ def _who_ran(history, solver):
     return "It" if history.solver == solver else f"The solver that ran, {history.solver},"
 
 
+def not_stored(X, value, raised):
+    """The text of the warning where the optimum was found, but its parameters in the dtype of X are another point."""
+    return (
+        f"The optimum was found, with objective {value:.6g}, but coef_ and intercept_ cannot hold it: at them, the "
+        f"objective lies {raised:.2g} above it, {raised / value:.2g} of it. What is missing is"
+        + _lost_digits(X)
+    )
+
+
 def _lost_digits(X):
-    """A sentence on what the precision of X cannot resolve."""
-    text = f" Its steps are lost in the rounding of {X.dtype.name}"
+    """The end of a sentence, on what the precision of X cannot resolve."""
+    text = f" lost in the rounding of {X.dtype.name}"
     far = _far_column(X, 1e-2 / np.sqrt(np.finfo(X.dtype).eps))
     if far:
         text += f"; {far}"
     if X.dtype == np.float32:
         text += "; pass X as float64"
-    return text + ". Increase tol."
+    return text + "."
 
 
 def _far_column(X, deviations):
     """What to say of the column that is farthest from zero, if it is so many of its deviations or more."""
     found = column_moments(X)
     mean, deviation = found.mean, found.deviation
-    spread = np.where(without_spread(mean, deviation, X.dtype), np.inf, deviation)
+    spread = np.where(deviation <= spread_of_rounding(mean, X.dtype), np.inf, deviation)
     distance = np.abs(mean) / spread
     worst = int(np.argmax(distance))
     if distance[worst] < deviations:

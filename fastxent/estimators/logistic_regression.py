@@ -17,7 +17,7 @@ from ..data.targets import Targets
 from ..log import tell
 from ..objective import Objective
 from ..penalty import Penalty
-from ..solvers.centring import offset_of
+from ..solvers.centring import known_moved
 from ..solvers.policy import OUR_NAMES, SCIKIT_LEARN_NAMES
 from ..solvers.result import STOPPED_BY_CALLER
 from . import compatibility, diagnosis
@@ -345,8 +345,13 @@ class LogisticRegression(LinearClassifier, LinearClassifierMixin):  # the mixin:
             how = {"fit_intercept": self.fit_intercept, "n_threads": objective.n_threads}
             if diagnosis.is_separated(result.theta, rows.X, rows.target, objective.n_classes, **how):
                 return diagnosis.separable(result.theta)
-        if result.converged or result.reason == STOPPED_BY_CALLER:
+        if result.reason == STOPPED_BY_CALLER:
             return None
+        if result.converged:
+            raised = raised_by_rounding(result.theta, objective)
+            if raised <= max(self.tol, np.sqrt(np.finfo(rows.X.dtype).eps)) * result.value:
+                return None
+            return diagnosis.not_stored(rows.X, result.value, raised)
         return diagnosis.not_converged(
             result, rows.X, solver=self.solver, tol=self.tol, max_iter=self.max_iter
         )
@@ -406,7 +411,18 @@ def stored(theta, objective, dtype):
     """
     theta = objective.penalty.centred(theta)
     rounded = theta.astype(dtype)
-    offset = offset_of(objective)
-    if offset is not None:
-        rounded[-1] = theta[-1] + offset @ (theta[:-1] - rounded[:-1])
+    moved = known_moved(objective)
+    if moved is not None:
+        rounded[-1] = theta[-1] + moved.offset @ (theta[:-1] - rounded[:-1])
     return rounded
+
+
+def raised_by_rounding(theta, objective):
+    """By how much the objective is larger at the parameters as they are stored, over columns far from zero."""
+    moved = known_moved(objective)
+    if moved is None:
+        return 0.0
+    near = objective.over_part(moved.part)
+    rounded = stored(theta, objective, objective.local.given_dtype)
+    at_rounded, at_theta = (near.value(moved.into(at)) for at in (rounded, theta))
+    return at_rounded - at_theta

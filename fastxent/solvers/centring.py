@@ -17,7 +17,6 @@ with them penalties, are the same; only the intercept differs. Columns without s
 
 import numpy as np
 
-from ..data.moments import without_spread
 from ..data.ranges import Ranges
 from ..data.rows import without_duplicates
 
@@ -85,16 +84,16 @@ def moved(objective, *, reads_columns):
         return None
     known = part.kept.moved
     if reads_columns not in known:
-        known[reads_columns] = _find(part, objective.column_moments, reads_columns)
+        known[reads_columns] = _find(objective, part, reads_columns)
     return known[reads_columns]
 
 
-def _find(part, column_moments, reads_columns):
+def _find(objective, part, reads_columns):
     if not _may_be_far(part):
         return None
-    X, moments = part.X, column_moments()
+    X, moments = part.X, objective.column_moments()
     mean, deviation = moments.mean, moments.deviation
-    flat = without_spread(mean, deviation, X.dtype)
+    flat = objective.columns_without_spread()
     borne = _BORNE if reads_columns else np.finfo(X.dtype).eps ** -0.25
     far = ~flat & (np.abs(mean) > borne * deviation)
     if reads_columns:
@@ -105,10 +104,10 @@ def _find(part, column_moments, reads_columns):
     return Moved(part, offset, flat)
 
 
-def offset_of(objective):
-    """What was taken off its columns for a solver, (d,), or None if nothing was."""
+def known_moved(objective):
+    """What `moved` found for a solver of this objective, if it did."""
     found = () if objective.local is None else objective.local.kept.moved.values()
-    return next((moved.offset for moved in found if moved is not None), None)
+    return next((one for one in found if one is not None), None)
 
 
 def _may_be_far(part):

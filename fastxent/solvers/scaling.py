@@ -21,7 +21,6 @@ step.
 
 import numpy as np
 
-from ..data.moments import without_spread
 from ..data.ranges import Ranges
 
 
@@ -49,7 +48,7 @@ class Rescaled:
         self.objective = objective
         moments = objective.column_moments()
         mean, deviation = moments.mean, moments.deviation
-        flat = without_spread(mean, deviation, objective.dtype)
+        flat = objective.columns_without_spread()
         if not objective.fit_intercept:
             mean, deviation = np.zeros_like(mean), np.hypot(mean, deviation)
             flat = deviation == 0.0

@@ -13,15 +13,15 @@ The steps are the jitted loops of ``fastxent.sgd``. They converge linearly, at a
 least scaled column set: where rows or columns differ much in size, every other solver here is faster.
 
 Falls of F in a ratio r from epoch to epoch leave about r / (1 - r) times the last one to come. That estimate of F - F*
-is believed when it is small twice in a row, and the Newton decrement of a diagonal model of the Hessian is as small.
+is believed when it is small twice in a row, and the fall that a diagonal model of the Hessian promises is as small.
 Where one column is far larger than the others, steps that it allows do next to nothing for the rest: then falls are
-small from the start, but the decrement, which knows no scale, is not.
+small from the start, but that promise, which knows no scale, is not.
 """
 
 import numpy as np
 
 from ..forks import importing
-from ..penalty import least_subgradient
+from ..penalty import least_subgradient, shrink
 from .l1_newton import L1Problem
 from .metric.models import Diagonal
 from .result import (
@@ -103,11 +103,11 @@ def solve(objective, theta0, *, tol, max_iter, callback=None, random_state=0):
             at_rounding = abs(fall) <= 4 * np.finfo(objective.dtype).eps * value
             looks = at_rounding or small >= wanted or iteration == max_iter
             if looks:
-                gap = max(gap, _decrement(objective, theta, grad))
+                gap = max(gap, _promise(objective, theta, grad))
                 wanted = 2 * small  # looking costs some passes
             record.gap(gap)
             if looks and gap <= tol * value:
-                what = "what the falls to come add up to, and the Newton decrement, are at most"
+                what = "what the falls to come add up to, and what a diagonal model promises, are at most"
                 reason = AT_ROUNDING if at_rounding else f"{what} {gap:.3g}, for tol = {tol:.3g}"
                 return record.result(theta, True, reason)
             left = max_iter - iteration
@@ -121,12 +121,16 @@ def solve(objective, theta0, *, tol, max_iter, callback=None, random_state=0):
         objective.count(2)
 
 
-def _decrement(objective, theta, grad):
-    """What is left of F by Newton's step in a diagonal model of the Hessian, the columns centred."""
+def _promise(objective, theta, grad):
+    """By how much F falls to the least point of a model: each weight's own curvature, the columns centred, and L1."""
     problem = L1Problem(objective)
     u = problem.variables(theta)
-    slope = least_subgradient(u, problem.pull_back(grad.copy()), problem.l1)
-    return 0.5 * float(np.vdot(slope, Diagonal(problem, u).solve(slope)))
+    slope, inverse = problem.pull_back(grad.copy()), Diagonal(problem, u).inverse
+    least = u - inverse * slope
+    least[:-1] = shrink(least[:-1], inverse[:-1] * problem.l1)
+    step = least - u
+    model = np.vdot(slope, step) + 0.5 * np.vdot(step, step / inverse)
+    return problem.penalty(u) - problem.penalty(least) - float(model)
 
 
 def _prepare(objective, max_iter):

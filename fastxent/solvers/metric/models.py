@@ -67,6 +67,8 @@ class Diagonal(Model):
     For a row of R that is a diagonal solve and a correction of rank one (J. Sherman, W. J. Morrison, 1950):
 
         D_k = v beta_k + e,   x = R / D,   x += (v beta / D) (beta.x) / sum_k (beta_k e / D_k)      e: penalty, floor
+
+    ``inverse`` is 1 / D, of all rows.
     """
 
     def __init__(self, problem, u):
@@ -82,13 +84,13 @@ class Diagonal(Model):
         centre, scale = (column[:, np.newaxis] for column in problem.columns)
         self._shift = (np.append(mean, 0.0)[:, np.newaxis] - centre) * scale / scale[-1]
         self._ranges = problem.ranges
-        self._inverse, self._share = np.empty((2, len(scale), len(beta)))
+        self.inverse, self._share = np.empty((2, len(scale), len(beta)))
         least = _LEAST_CURVATURE * beta.max()
         variance = np.square(np.append(deviation, 1.0)[:, np.newaxis] * scale)
 
         def part(rows):
             v, rest = variance[rows], variance[rows] * least + problem.ridge[rows] + JITTER * beta.max()
-            inverse = np.divide(1.0, v * beta + rest, out=self._inverse[rows])
+            inverse = np.divide(1.0, v * beta + rest, out=self.inverse[rows])
             np.multiply(v / (inverse * rest @ beta)[:, np.newaxis] * beta, inverse, out=self._share[rows])
 
         self._ranges.map(part)
@@ -100,7 +102,7 @@ class Diagonal(Model):
         last = R[-1].copy()
 
         def part(rows):
-            x = np.multiply(R[rows] - self._shift[rows] * last, self._inverse[rows], out=X[rows])
+            x = np.multiply(R[rows] - self._shift[rows] * last, self.inverse[rows], out=X[rows])
             if self._coupled:
                 x += self._share[rows] * (x @ self._beta)[:, np.newaxis]
             return self._shift[rows].T @ x

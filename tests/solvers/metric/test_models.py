@@ -69,7 +69,7 @@ def test_diagonal_model_inverts_what_it_says(K):
     # Undo both shifts, then multiply.
     inner = X.copy()
     inner[-1] += (model._shift.T @ X)[0]
-    D = 1.0 / model._inverse
+    D = 1.0 / model.inverse
     beta = model._beta
     images = D * inner
     if len(beta) > 1:
