@@ -64,23 +64,24 @@ def descend(
         eta = rate(t) * s.mean()
         clock += s.mean()
 
-        def step(theta, direction, eta):
-            """The proximal step, with the penalty's exact flow for a time eta."""
-            with np.errstate(divide="ignore", invalid="ignore"):
-                short = np.where(l2 > 0, -np.expm1(-l2 * eta) / l2, eta)
-            return soft((1.0 - l2 * short) * theta - short * direction, l1 * short)
+        def step(theta, move, time):
+            """w -= move + time l2 w, with a shrinking that does not overshoot; L1 stops weights at 0."""
+            return soft(np.maximum(0.0, 1.0 - l2 * time) * theta - move, l1 * time)
 
         if optimizer == "sgd":
-            theta = step(theta, g, eta)
+            theta = step(theta, eta * g, eta)
         elif optimizer == "momentum":
             a = momentum * a + g
-            theta = step(theta, (1 - momentum) * a, eta / (1 - momentum))
+            theta = step(theta, eta * a, eta / (1 - momentum))
         elif optimizer == "nesterov":
             a = momentum * a + g
-            theta = step(theta, (1 - momentum) * (g + momentum * a), eta / (1 - momentum))
+            theta = step(theta, eta * (g + momentum * a), eta / (1 - momentum))
         elif optimizer == "adagrad":
             a = a + g**2
-            theta = step(theta, g, eta / (np.sqrt(a) + eps))
+            time = eta / (np.sqrt(a) + eps)
+            with np.errstate(divide="ignore", invalid="ignore"):
+                short = np.where(l2 > 0, -np.expm1(-l2 * time) / l2, time)
+            theta = soft((1.0 - l2 * short) * theta - short * g, l1 * short)
         elif optimizer == "rmsprop":
             a = momentum * a + (1 - momentum) * g**2
             h = np.sqrt(a) + eps
@@ -89,7 +90,7 @@ def descend(
             a = momentum * a + (1 - momentum) * g
             b = beta2 * b + (1 - beta2) * g**2
             mean, h = a / (1 - momentum**t), np.sqrt(b / (1 - beta2**t))
-            theta = theta - eta * mean / h if optimizer == "adam" else step(theta, mean / h, eta)
+            theta = theta - eta * mean / h if optimizer == "adam" else step(theta, eta * mean / h, eta)
         else:  # ftrl
             g = g * s.mean()
             a += g - (np.sqrt(b + g**2) - np.sqrt(b)) / eta0 * theta

@@ -9,7 +9,7 @@
 # The functions at the end have C linkage under plain names; fastxent.sgd.bridge gives them to Numba. Change
 # ROW_API_VERSION with any signature or meaning: compiled loops in caches of users call by it.
 
-ROW_API_VERSION = 2
+ROW_API_VERSION = 3
 
 cdef enum:
     ROWS_AHEAD = 16                # how far ahead in the order row_step fetches where rows begin
@@ -32,7 +32,7 @@ cdef class RowProblem(LinearSoftmax):
     """Rows of X, their targets and scratch, bound for loops that name rows by number.
 
     Parameters are those of LinearSoftmax; `batches`, of dense X only, chooses the layouts of blocks, for minibatches
-    of up to `batch` rows (1: if that is FEATURES, and then row_step alone may be called). zeros: f(size, itemsize).
+    of up to `batch` rows (1: if that is FEATURES; then it serves single rows). zeros: f(size, itemsize).
     One object serves one thread.
     """
     cdef RowApi api
@@ -153,30 +153,51 @@ cdef void add_row(const Layout* p, Py_ssize_t nnz, const real* x, const index* j
     csr_row_add(K, p.narrow, p.ldw, nnz, 0, x, j, scaled, g)
 
 
-cdef double step_by_class(const RowApi* api, Py_ssize_t i, real* w, double w_scale, double step,
-                          double intercept_step) noexcept nogil:
-    """The step of a dense row where features stand in lanes: nothing is padded, and a binary model has lanes, too."""
-    cdef Layout p = api.layout
-    cdef Scratch s = scratch_parts(&p, <real*>api.scratch)
-    cdef real* x = <real*>s.x
-    cdef real* q = <real*>s.z
-    cdef real* before = <real*>s.a
-    cdef real* bias = w + p.K * p.ldw
-    cdef Py_ssize_t k, K = p.K
-    cdef double loss
-    copy_rows(&api.rows, &p, i, 1, x)
-    for k in range(K):
+# Where features stand in lanes, nothing is padded, and a binary model has lanes, too.
+
+cdef double gradient_by_class(const RowApi* api, Py_ssize_t i, const real* x, const real* w, double w_scale,
+                              real* q) noexcept nogil:
+    """gradient_of_row of dense row i, of which x is a copy."""
+    cdef const Layout* p = &api.layout
+    cdef Scratch s = scratch_parts(p, <real*>api.scratch)
+    cdef const real* bias = w + p.K * p.ldw
+    cdef Py_ssize_t k
+    for k in range(p.K):
         q[k] = bias[k] + <real>w_scale * dot_row(x, w + k * p.ldw, p.d)
     if api.binary:
-        loss = binary_rows(&api.targets, i, q, q, 1, 1.0, <real*>NULL, &s.aux)
-    else:
-        loss = loss_rows(&api.targets, i, q, q, K, 1, 1, K, 1.0, <real*>NULL, &s.aux)
+        return binary_rows(&api.targets, i, q, q, 1, 1.0, <real*>NULL, &s.aux)
+    return loss_rows(&api.targets, i, q, q, p.K, 1, 1, p.K, 1.0, <real*>NULL, &s.aux)
+
+
+cdef void add_by_class(const RowApi* api, const real* x, const real* q, real factor, real* g) noexcept nogil:
+    """add_row of the same."""
+    cdef Layout p = api.layout
+    cdef Scratch s = scratch_parts(&p, <real*>api.scratch)
+    cdef real* scaled = <real*>s.z
+    cdef real* before = <real*>s.a
+    cdef Py_ssize_t k, K = p.K
     for k in range(K):
-        before[k] = bias[k] - <real>intercept_step * q[k]
-        q[k] *= <real>-step
+        scaled[k] = factor * q[k]
+    memcpy(before, g + K * p.ldw, K * sizeof(real))  # the intercept is the caller's
     p.ldz = 1
-    features_gradient(&p, x, p.ldx, 1, q, w, &nothing_ahead)
-    memcpy(bias, before, K * sizeof(real))
+    features_gradient(&p, x, p.ldx, 1, scaled, g, &nothing_ahead)
+    memcpy(g + K * p.ldw, before, K * sizeof(real))
+
+
+cdef double step_by_class(const RowApi* api, Py_ssize_t i, real* w, double w_scale, double step,
+                          double intercept_step) noexcept nogil:
+    cdef const Layout* p = &api.layout
+    cdef Scratch s = scratch_parts(p, <real*>api.scratch)
+    cdef real* x = <real*>s.x
+    cdef real* q = <real*>s.z
+    cdef real* bias = w + p.K * p.ldw
+    cdef Py_ssize_t k
+    cdef double loss
+    copy_rows(&api.rows, p, i, 1, x)
+    loss = gradient_by_class(api, i, x, w, w_scale, q)
+    for k in range(p.K):
+        bias[k] -= <real>intercept_step * q[k]
+    add_by_class(api, x, q, <real>-step, w)
     return loss
 
 
@@ -296,6 +317,11 @@ cdef inline double row_gradient_of(const RowApi* api, const Py_ssize_t* order, P
     cdef const real* x
     cdef const index* j
     cdef Py_ssize_t nnz
+    cdef Scratch s
+    if api.layout.scheme == FEATURES:
+        s = scratch_parts(&api.layout, <real*>api.scratch)
+        copy_rows(&api.rows, &api.layout, order[0], 1, <real*>s.x)
+        return gradient_by_class(api, order[0], <const real*>s.x, w, w_scale, q)
     if api.rows.storage != DENSE:
         fetch_ahead(api, order, after, w, unused)
     nnz = find_row(api, order[0], &x, &j)
@@ -323,7 +349,12 @@ cdef inline void row_add_to(const RowApi* api, Py_ssize_t i, real* q, double fac
     cdef Scratch s = scratch_parts(p, <real*>api.scratch)
     cdef const real* x
     cdef const index* j
-    cdef Py_ssize_t nnz = find_row(api, i, &x, &j)
+    cdef Py_ssize_t nnz
+    if p.scheme == FEATURES:
+        copy_rows(&api.rows, p, i, 1, <real*>s.x)
+        add_by_class(api, <const real*>s.x, q, <real>factor, g)
+        return
+    nnz = find_row(api, i, &x, &j)
     add_row(p, nnz, x, j, q, <real>factor, g, <real*>s.a)
 
 

@@ -18,24 +18,28 @@ import numpy as np
 
 from .bridge import batch_gradient, row_add, row_gradient, row_step
 from .compile import jit
-from .gaps import note, rest
+from .gaps import LEAST_LEFT, note, rest
 from .schedules import rate
 from .updates import (
     ADAM,
+    ADAMW,
     FTRL,
+    MOMENTUM,
     NESTEROV,
     RMSPROP,
     correction,
     leader,
+    left,
     lengthened,
     move_size,
+    pinch,
     settle,
     update,
 )
 
 # Numbers that a training carries from one call to the next: places in `counters`.
-UPDATES, CLOCK, SCALE, SQUARES, WEIGHTS, ROWS, LOWERED, AVERAGED, SYNCED, ETA, BEGUN = range(11)
-COUNTERS = 11
+UPDATES, CLOCK, SCALE, SQUARES, WEIGHTS, ROWS, LOWERED, AVERAGED, SYNCED, ETA, BEGUN, LEFT = range(12)
+COUNTERS = 12
 LEAST_SCALE = 1e-5  # below, the common factor of all weights is multiplied in
 
 
@@ -233,7 +237,7 @@ def synchronise(rule, memory):
                 pull = (now - memory.clock[j]) * root
                 settle(memory.w[one], squares[one], memory.w.dtype.type(eps), pull, rule.l1, rule.l2)
                 memory.clock[j] = now
-    counters[SYNCED] = counters[UPDATES]
+    counters[SYNCED], counters[LEFT] = counters[UPDATES], 1.0
 
 
 @jit
@@ -245,7 +249,9 @@ def averages_now(rule, counters):
 @jit
 def is_due(rule, counters, lazy):
     """Whether `after_update` has anything to do: handing all arrays over costs as much as a short row."""
-    return averages_now(rule, counters) or (lazy and counters[UPDATES] - counters[SYNCED] >= rule.era)
+    if averages_now(rule, counters):
+        return True
+    return lazy and (counters[UPDATES] - counters[SYNCED] >= rule.era or counters[LEFT] < LEAST_LEFT)
 
 
 @jit
@@ -270,42 +276,74 @@ def plain(api, rule, memory, order, weights, squares, indptr, indices, loss, mas
     """
     w, q, counters = memory.w, memory.q, memory.counters
     address, q_address, order_address = w.ctypes.data, q.ctypes.data, order.ctypes.data
-    n, features = len(order), rule.features
+    n, features, count = len(order), rule.features, 0
     lazy = len(memory.last) > 0
     width = len(q) // rule.batch
     for first in range(0, n, rule.batch):
         stop = min(first + rule.batch, n)
         if lazy:
-            touch(rule, memory, order, first, stop, indptr, indices)
+            count = touch(rule, memory, order, first, stop, indptr, indices)
         square, weight = weigh(rule, counters, order, first, stop, weights, squares)
         time, multiple = step_size(rule, counters, square, weight)
         weight *= stop - first
         # Losses come with their weights.
-        step = lengthened(time, rule.l2) / weight / counters[SCALE]
-        intercept = multiple * time / weight if rule.fit_intercept else 0.0
-        if rule.batch == 1:
+        step, intercept = time / weight, multiple * time / weight if rule.fit_intercept else 0.0
+        keep = left(time, rule.l2)
+        scale = counters[SCALE] * keep
+        if rule.batch == 1 and scale >= LEAST_SCALE:  # the step is taken before the weights shrink
             here = order_address + first * order.itemsize
-            loss += row_step(api, here, n - stop, address, counters[SCALE], step, intercept)
+            loss += row_step(api, here, n - stop, address, counters[SCALE], step / scale, intercept)
+            if not lazy:
+                counters[SCALE] = scale
         else:
             for r in range(first, stop):
                 at = q_address + (r - first) * width * q.itemsize
                 here = order_address + r * order.itemsize
                 loss += row_gradient(api, here, n - r - 1, address, counters[SCALE], at)
+            early = lazy and keep < LEAST_SCALE
+            if early:
+                shrink_touched(rule, memory, count, keep)
+                scale = 1.0
+            elif not lazy:
+                counters[SCALE] = scale
+                if scale < LEAST_SCALE:
+                    rescale(rule, memory)
+                    scale = 1.0
             for r in range(first, stop):
                 row = (r - first) * width
-                row_add(api, order[r], q_address + row * q.itemsize, -step, address)
+                row_add(api, order[r], q_address + row * q.itemsize, -step / scale, address)
                 for k in range(rule.K):
                     w[features + k] -= w.dtype.type(intercept) * q[row + k]
+            if early:
+                pinch_touched(rule, memory, count, rule.l1 * time)
         mass += weight
+        if lazy:
+            at = int(counters[UPDATES] - counters[SYNCED])
+            counters[LEFT] = note(memory.pace, at, time, 0.0, keep, 0.0, rule.l1)
         counters[CLOCK] += time
         counters[UPDATES] += 1.0
-        if not lazy and rule.l2 != 0.0:
-            counters[SCALE] *= math.exp(-rule.l2 * time)
-            if counters[SCALE] < LEAST_SCALE:
-                rescale(rule, memory)
         if is_due(rule, counters, lazy):
             after_update(rule, memory)
     return loss, mass
+
+
+@jit
+def shrink_touched(rule, memory, count, keep):
+    """Let the features touched[:count] shrink before the move, not after it."""
+    keep = memory.w.dtype.type(keep)
+    for c in range(count):
+        w = memory.w[memory.touched[c] * rule.ld :][: rule.ld]
+        for i in range(len(w)):
+            w[i] *= keep
+
+
+@jit
+def pinch_touched(rule, memory, count, cut):
+    """The other half of the penalty of features that were shrunk, and with it their update is complete."""
+    for c in range(count):
+        j = memory.touched[c]
+        pinch(memory.w[j * rule.ld :][: rule.ld], cut)
+        memory.last[j] = int(memory.counters[UPDATES]) + 1
 
 
 @jit
@@ -439,8 +477,9 @@ def step_touched(rule, memory, count, part, time, multiple):
     l1, l2, beta1, beta2, eps = rule.l1, rule.l2, rule.beta1, rule.beta2, rule.eps
     at = int(counters[UPDATES] - counters[SYNCED])
     size, eta0, root = _begin_update(rule, memory, time)
-    decay = 1.0 if kind == ADAM else math.exp(-l2 * time)
-    note(memory.pace, at, time, size * beta1 if kind == NESTEROV else size, decay, rule.ratio)
+    move = size * beta1 if kind == NESTEROV else size
+    decay = left(time, l2) if kind in (MOMENTUM, NESTEROV, ADAMW) else 1.0
+    counters[LEFT] = note(memory.pace, at, time, move, decay, rule.ratio, l1)
     t, now = int(counters[UPDATES]), counters[CLOCK]
     for c in range(count):
         j = touched[c]
@@ -457,7 +496,7 @@ def _begin_update(rule, memory, time):
     counters = memory.counters
     counters[CLOCK] += time
     counters[UPDATES] += 1.0
-    size = move_size(rule.kind, age(counters), time, rule.l2, rule.beta1, rule.beta2)
+    size = move_size(rule.kind, age(counters), time, rule.beta1, rule.beta2)
     eta0, _ = first_step(rule, counters)
     return size, eta0, correction(rule.kind, age(counters), rule.beta2)
 
@@ -471,6 +510,6 @@ def _update_intercept(rule, memory, part, time, multiple):
         return
     eta0, factor = first_step(rule, counters)
     time *= multiple
-    size = move_size(rule.kind, age(counters), time, 0.0, rule.beta1, rule.beta2)
+    size = move_size(rule.kind, age(counters), time, rule.beta1, rule.beta2)
     beta1, beta2, eps, eta0 = rule.beta1, rule.beta2, rule.eps, eta0 * factor
     update(rule.kind, w, g, a, b, start, stop, part, time, size, 0.0, 0.0, 0.0, beta1, beta2, eps, eta0, 0.0)

@@ -15,6 +15,7 @@ from .loops import (
     CLOCK,
     COUNTERS,
     ETA,
+    LEFT,
     LOWERED,
     ROWS,
     SCALE,
@@ -25,6 +26,7 @@ from .loops import (
     Memory,
     Rule,
 )
+from .gaps import KEPT
 from .schedules import SCHEDULES
 from .updates import ADAM, ADAMW, FTRL, MOMENTS, MOMENTUM, NESTEROV, OPTIMIZERS, SGD, SVRG
 
@@ -148,7 +150,7 @@ class Training:
         self.d, self.K = theta.shape[0] - 1, theta.shape[1]
         self.dtype = theta.dtype
         self.counters = np.zeros(COUNTERS)
-        self.counters[[SCALE, LOWERED]] = 1.0
+        self.counters[[SCALE, LOWERED, LEFT]] = 1.0
         self.counters[[UPDATES, BEGUN]] = updates
         self._eta0 = options.eta0
         self.horizon = math.inf
@@ -390,8 +392,8 @@ class Training:
         features = self.d if lazy else 0
         self._arrays["clock"] = np.full(features, self.counters[CLOCK])
         self._arrays["last"] = np.full(features, self.updates, dtype=np.int64)
-        self._arrays["pace"] = np.zeros((5, era if lazy else 0))
-        self.counters[SYNCED] = self.updates
+        self._arrays["pace"] = np.zeros((KEPT, era if lazy else 0))
+        self.counters[SYNCED], self.counters[LEFT] = self.updates, 1.0
 
     def _make_scratch(self):
         """What holds nothing between two updates."""
