@@ -55,6 +55,7 @@ def descend(
     penalised[-1] = 0.0
     l1, l2 = l1 * penalised, l2 * penalised
     total = clock = 0.0
+    budget, paid = np.zeros_like(theta), np.zeros_like(theta)
     pending = np.zeros((len(theta), 1))  # time of the penalties that rmsprop and adam have not applied yet
     for t, first in enumerate(range(0, len(order), batch), start=1):
         rows = order[first : first + batch]
@@ -64,18 +65,21 @@ def descend(
         eta = rate(t) * s.mean()
         clock += s.mean()
 
-        def step(theta, move, time):
-            """w -= move + time l2 w, with a shrinking that does not overshoot; L1 stops weights at 0."""
-            return soft(np.maximum(0.0, 1.0 - l2 * time) * theta - move, l1 * time)
+        def proximal(theta, time):
+            return soft(theta, l1 * time) / (1.0 + l2 * time)
 
-        if optimizer == "sgd":
-            theta = step(theta, eta * g, eta)
+        if optimizer == "sgd":  # no weight pays for L1 more than it was asked for, but it may do so later
+            keep = np.maximum(0.0, 1.0 - l2 * eta)
+            before = keep * theta - eta * g
+            budget, paid = keep * budget + l1 * eta, keep * paid
+            theta = np.maximum(before - (budget + paid), 0.0) + np.minimum(before + (budget - paid), 0.0)
+            paid += theta - before
         elif optimizer == "momentum":
             a = momentum * a + g
-            theta = step(theta, eta * a, eta / (1 - momentum))
+            theta = proximal(theta - eta * a, eta / (1 - momentum))
         elif optimizer == "nesterov":
             a = momentum * a + g
-            theta = step(theta, eta * (g + momentum * a), eta / (1 - momentum))
+            theta = proximal(theta - eta * (g + momentum * a), eta / (1 - momentum))
         elif optimizer == "adagrad":
             a = a + g**2
             time = eta / (np.sqrt(a) + eps)
@@ -90,7 +94,10 @@ def descend(
             a = momentum * a + (1 - momentum) * g
             b = beta2 * b + (1 - beta2) * g**2
             mean, h = a / (1 - momentum**t), np.sqrt(b / (1 - beta2**t))
-            theta = theta - eta * mean / h if optimizer == "adam" else step(theta, eta * mean / h, eta)
+            if optimizer == "adam":
+                theta = theta - eta * mean / h
+            else:
+                theta = soft(np.maximum(0.0, 1.0 - l2 * eta) * theta - eta * mean / h, l1 * eta)
         else:  # ftrl
             g = g * s.mean()
             a += g - (np.sqrt(b + g**2) - np.sqrt(b)) / eta0 * theta

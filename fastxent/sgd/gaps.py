@@ -1,10 +1,10 @@
 """Updates in which a feature has no gradient, all at once, when a row has it again.
 
-Update s leaves DECAY[s] = 1 - l2 eta_s of a weight and brings it nearer to 0 by l1 eta_s. With no move between, the
-updates of a gap f..t amount to one soft(D w, C), where, counted from the begin of the era,
+Update s leaves DECAY[s] of a weight and then brings it nearer to 0 by PINCH[s]. With no move between, the updates of a
+gap f..t amount to one soft(D w, C), where, counted from the begin of the era,
 
     LEFT[s] = product over r <= s of DECAY[r]                D = LEFT[t] / LEFT[f - 1]
-    CUT[s]  = sum over r <= s of  l1 eta_r / LEFT[r]         C = LEFT[t] (CUT[t] - CUT[f - 1])
+    CUT[s]  = sum over r <= s of  PINCH[r] / LEFT[r]         C = LEFT[t] (CUT[t] - CUT[f - 1])
 
 An era ends before LEFT is too small to divide by. Running means fade by a power. With momentum the weights go on in a
 fixed direction u, ever slower: in an update s of a gap that begins at f they move by SIZE[s] ratio^(s - f + 1) along u.
@@ -20,21 +20,21 @@ so a gap is some places of its last chunk, and one look for every other.
 import math
 
 from .compile import jit
-from .updates import ADAGRAD, ADAM, ADAMW, LEAST_SQUARE, RMSPROP, SGD, SVRG, adagrad, drift, pinch
+from .updates import ADAGRAD, ADAM, ADAMW, LEAST_SQUARE, RMSPROP, SVRG, adagrad, drift, pinch
 
 CHUNK = 32
-TIME, SIZE, DECAY, TAIL, FADE, LEFT, CUT = range(7)  # what is kept of each update: rows of `pace`
+SIZE, DECAY, PINCH, TAIL, FADE, LEFT, CUT = range(7)  # what is kept of each update: rows of `pace`
 KEPT = 7  # how many they are
 LEAST_LEFT = 1e-200
 
 
 @jit
-def note(pace, at, time, size, decay, ratio, l1):
+def note(pace, at, size, decay, pinch, ratio):
     """Write down update number `at` of this era, and close its chunk if that is full. Returns LEFT."""
     left, cut = (pace[LEFT, at - 1], pace[CUT, at - 1]) if at > 0 else (1.0, 0.0)
     left *= decay
-    pace[TIME, at], pace[SIZE, at], pace[DECAY, at] = time, size, decay
-    pace[LEFT, at], pace[CUT, at] = left, cut + l1 * time / left if left > 0.0 else cut
+    pace[SIZE, at], pace[DECAY, at], pace[PINCH, at] = size, decay, pinch
+    pace[LEFT, at], pace[CUT, at] = left, cut + pinch / left if left > 0.0 else cut
     if (at + 1) % CHUNK != 0:
         return left
     tail, fade = 0.0, 1.0
@@ -87,11 +87,11 @@ def _glide(pace, first, gap, ratio, lifetime):
 
 
 @jit
-def _coast(kind, w, a, b, pace, first, gap, ratio, lifetime, l1):
-    """The moves of a momentum, and the penalty. b: what adam divides by, else a."""
+def _coast(kind, w, a, b, pace, first, gap, ratio, lifetime, smooth):
+    """The moves of a momentum, and the penalty. b: what adam divides by, else a. smooth: there is no L1."""
     real = w.dtype.type
     adam = kind in (ADAM, ADAMW)
-    if l1 == 0.0:
+    if smooth:
         total = real(_glide(pace, first, gap, ratio, lifetime))
         decay = real(_remains(pace, first, first + gap))
         if adam:
@@ -107,7 +107,7 @@ def _coast(kind, w, a, b, pace, first, gap, ratio, lifetime, l1):
         size, decay = real(factor * pace[SIZE, s]), real(pace[DECAY, s])
         for i in range(len(w)):
             w[i] = decay * w[i] - size * (a[i] / math.sqrt(b[i]) if adam else a[i])
-        pinch(w, l1 * pace[TIME, s])
+        pinch(w, pace[PINCH, s])
     _wither(w, pace, first + moves, first + gap)
 
 
@@ -116,12 +116,10 @@ def rest(kind, w, g, a, b, pace, first, gap, time, l1, l2, beta1, beta2, eps, ra
     """Bring w, which stand for one feature, through `gap` updates in which it had no gradient, and which took `time`.
 
     g: zeros. a, b: the optimiser's memory of them. The first update of the gap is number `first` of this era. Not for
-    ftrl, see updates.leader; and the penalty of rmsprop and adam is left to updates.settle.
+    sgd, which has no need of it, nor for ftrl, see updates.leader; and the penalty of rmsprop and adam is left to updates.settle.
     """
     real = w.dtype.type
-    if kind == SGD:
-        _wither(w, pace, first, first + gap)
-    elif kind == ADAGRAD:
+    if kind == ADAGRAD:
         if l1 != 0.0 or l2 != 0.0:
             adagrad(w, g, a, real(0), time, l1, l2, eps)
     elif kind == SVRG:
@@ -129,11 +127,11 @@ def rest(kind, w, g, a, b, pace, first, gap, time, l1, l2, beta1, beta2, eps, ra
     else:
         fade = real(beta1**gap)
         if kind in (ADAM, ADAMW):
-            _coast(kind, w, a, b, pace, first, gap, ratio, lifetime, l1 if kind == ADAMW else 0.0)
+            _coast(kind, w, a, b, pace, first, gap, ratio, lifetime, l1 == 0.0 or kind == ADAM)
             fade2, least = real(beta2**gap), real(LEAST_SQUARE)
             for i in range(len(w)):
                 b[i] = max(b[i] * fade2, least)
         elif kind != RMSPROP:
-            _coast(kind, w, a, a, pace, first, gap, ratio, lifetime, l1)
+            _coast(kind, w, a, a, pace, first, gap, ratio, lifetime, l1 == 0.0)
         for i in range(len(w)):
             a[i] *= fade

@@ -19,7 +19,7 @@ import numpy as np
 from .bridge import batch_gradient, row_add, row_gradient, row_step
 from .compile import jit
 from .gaps import LEAST_LEFT, note, rest
-from .schedules import rate
+from .schedules import SETTLING, rate
 from .updates import (
     ADAM,
     ADAMW,
@@ -27,19 +27,20 @@ from .updates import (
     MOMENTUM,
     NESTEROV,
     RMSPROP,
+    SGD,
     correction,
     leader,
     left,
     lengthened,
     move_size,
-    pinch,
+    pay,
     settle,
     update,
 )
 
 # Numbers that a training carries from one call to the next: places in `counters`.
-UPDATES, CLOCK, SCALE, SQUARES, WEIGHTS, ROWS, LOWERED, AVERAGED, SYNCED, ETA, BEGUN, LEFT = range(12)
-COUNTERS = 12
+UPDATES, CLOCK, SCALE, SQUARES, WEIGHTS, ROWS, LOWERED, AVERAGED, SYNCED, ETA, BEGUN, LEFT, BUDGET, LOSSES = range(14)
+COUNTERS = 14
 LEAST_SCALE = 1e-5  # below, the common factor of all weights is multiplied in
 
 
@@ -60,6 +61,7 @@ class Rule(NamedTuple):
     power: float
     horizon: float
     warmup: float
+    steady: float  # the sum of losses that the schedule 'settling' counts in
     repeats: float  # how often momentum repeats a gradient in the end
     batch: int
     fit_intercept: bool
@@ -127,8 +129,16 @@ def step_size(rule, counters, square, weight):
         counters[ETA] = eta0
         return weight, 1.0
     n = counters[UPDATES] + 1.0
-    eta = rate(rule.schedule, n, eta0, rule.alpha, rule.power, rule.horizon, rule.warmup)
+    alpha = rule.alpha
+    if rule.automatic != 0 or rule.schedule == SETTLING:  # a step is eta times the mean weight
+        alpha *= counters[WEIGHTS] / counters[ROWS]
+    losses = counters[LOSSES] / rule.steady
+    eta = rate(rule.schedule, n, eta0, alpha, rule.power, rule.horizon, rule.warmup, losses)
     counters[ETA] = eta
+    if multiple != 1.0:
+        eta0 *= multiple
+        own = rate(rule.schedule, n, eta0, alpha, rule.power, rule.horizon, rule.warmup, losses)
+        multiple = own / eta if eta > 0.0 else 0.0
     if rule.automatic == 2:
         eta = min(eta, rule.most / (square + multiple * weight))
     return eta * weight * rule.repeats, multiple
@@ -152,12 +162,15 @@ def weigh(rule, counters, order, first, stop, weights, squares):
 
 @jit
 def rescale(rule, memory):
-    """Multiply the common factor into the weights."""
-    w, counters = memory.w, memory.counters
+    """Multiply the common factor into the weights, and into what counts in their unit."""
+    w, paid, counters = memory.w, memory.a, memory.counters
     w = w[: rule.features]
     factor = w.dtype.type(counters[SCALE])
     for i in range(len(w)):
         w[i] *= factor
+    for i in range(min(len(w), len(paid))):
+        paid[i] *= factor
+    counters[BUDGET] *= counters[SCALE]
     counters[SCALE] = 1.0
 
 
@@ -225,6 +238,8 @@ def touch_all(rule, memory):
 def synchronise(rule, memory):
     """Bring every feature to the last update."""
     counters = memory.counters
+    if rule.kind == SGD and rule.l1 != 0.0:
+        pay(memory.w[: rule.features], memory.a[: rule.features], counters[BUDGET])
     if counters[SCALE] != 1.0:
         rescale(rule, memory)
     if len(memory.last):
@@ -268,82 +283,65 @@ def after_update(rule, memory):
 
 
 @jit
+def pay_touched(rule, memory, order, first, stop, indptr, indices):
+    """Let the features of the rows order[first:stop] pay what L1 has asked for so far."""
+    w, paid, budget = memory.w, memory.a, memory.counters[BUDGET]
+    if len(indptr) == 0:
+        pay(w[: rule.features], paid[: rule.features], budget)
+        return
+    for r in range(first, stop):
+        for p in range(indptr[order[r]], indptr[order[r] + 1]):
+            start = int(indices[p]) * rule.ld
+            pay(w[start : start + rule.ld], paid[start : start + rule.ld], budget)
+
+
+@jit
 def plain(api, rule, memory, order, weights, squares, indptr, indices, loss, mass):
     """SGD without any memory. Returns the sums of s_i loss_i, each before its update, and of s_i, with these rows.
 
     loss, mass: those sums before. They go on from there, so the places where an epoch is cut do not show in them.
-    Gradients go straight into the weights, all of which share a factor for the sake of L2.
+    Gradients go straight into the weights, all of which share a factor for the sake of L2. What L1 asks for is paid by
+    a feature when it is needed next.
     """
     w, q, counters = memory.w, memory.q, memory.counters
     address, q_address, order_address = w.ctypes.data, q.ctypes.data, order.ctypes.data
-    n, features, count = len(order), rule.features, 0
-    lazy = len(memory.last) > 0
+    n, features = len(order), rule.features
     width = len(q) // rule.batch
     for first in range(0, n, rule.batch):
         stop = min(first + rule.batch, n)
-        if lazy:
-            count = touch(rule, memory, order, first, stop, indptr, indices)
+        if rule.l1 != 0.0:
+            pay_touched(rule, memory, order, first, stop, indptr, indices)
         square, weight = weigh(rule, counters, order, first, stop, weights, squares)
         time, multiple = step_size(rule, counters, square, weight)
         weight *= stop - first
         # Losses come with their weights.
         step, intercept = time / weight, multiple * time / weight if rule.fit_intercept else 0.0
-        keep = left(time, rule.l2)
-        scale = counters[SCALE] * keep
-        if rule.batch == 1 and scale >= LEAST_SCALE:  # the step is taken before the weights shrink
+        before = counters[SCALE]
+        counters[SCALE] *= left(SGD, time, rule.l2)
+        if rule.batch == 1 and counters[SCALE] >= LEAST_SCALE:
             here = order_address + first * order.itemsize
-            loss += row_step(api, here, n - stop, address, counters[SCALE], step / scale, intercept)
-            if not lazy:
-                counters[SCALE] = scale
+            own = row_step(api, here, n - stop, address, before, step / counters[SCALE], intercept)
         else:
+            own = 0.0
             for r in range(first, stop):
                 at = q_address + (r - first) * width * q.itemsize
                 here = order_address + r * order.itemsize
-                loss += row_gradient(api, here, n - r - 1, address, counters[SCALE], at)
-            early = lazy and keep < LEAST_SCALE
-            if early:
-                shrink_touched(rule, memory, count, keep)
-                scale = 1.0
-            elif not lazy:
-                counters[SCALE] = scale
-                if scale < LEAST_SCALE:
-                    rescale(rule, memory)
-                    scale = 1.0
+                own += row_gradient(api, here, n - r - 1, address, before, at)
+            if counters[SCALE] < LEAST_SCALE:
+                rescale(rule, memory)
             for r in range(first, stop):
                 row = (r - first) * width
-                row_add(api, order[r], q_address + row * q.itemsize, -step / scale, address)
+                row_add(api, order[r], q_address + row * q.itemsize, -step / counters[SCALE], address)
                 for k in range(rule.K):
                     w[features + k] -= w.dtype.type(intercept) * q[row + k]
-            if early:
-                pinch_touched(rule, memory, count, rule.l1 * time)
-        mass += weight
-        if lazy:
-            at = int(counters[UPDATES] - counters[SYNCED])
-            counters[LEFT] = note(memory.pace, at, time, 0.0, keep, 0.0, rule.l1)
+        loss, mass = loss + own, mass + weight
+        counters[LOSSES] += own / weight
+        counters[BUDGET] += rule.l1 * time / counters[SCALE]
         counters[CLOCK] += time
         counters[UPDATES] += 1.0
-        if is_due(rule, counters, lazy):
+        if is_due(rule, counters, False):
             after_update(rule, memory)
     return loss, mass
-
-
-@jit
-def shrink_touched(rule, memory, count, keep):
-    """Let the features touched[:count] shrink before the move, not after it."""
-    keep = memory.w.dtype.type(keep)
-    for c in range(count):
-        w = memory.w[memory.touched[c] * rule.ld :][: rule.ld]
-        for i in range(len(w)):
-            w[i] *= keep
-
-
-@jit
-def pinch_touched(rule, memory, count, cut):
-    """The other half of the penalty of features that were shrunk, and with it their update is complete."""
-    for c in range(count):
-        j = memory.touched[c]
-        pinch(memory.w[j * rule.ld :][: rule.ld], cut)
-        memory.last[j] = int(memory.counters[UPDATES]) + 1
 
 
 @jit
@@ -365,9 +363,10 @@ def sparse_batches(api, rule, memory, order, weights, squares, indptr, indices, 
         square, weight = weigh(rule, counters, order, first, stop, weights, squares)
         time, multiple = step_size(rule, counters, square, weight)
         weight *= stop - first
+        own = 0.0
         for r in range(first, stop):
             here, at = order_address + r * order.itemsize, q_address + (r - first) * width * q.itemsize
-            loss += row_gradient(api, here, n - r - 1, w_address, 1.0, at)
+            own += row_gradient(api, here, n - r - 1, w_address, 1.0, at)
         for r in range(first, stop):
             row = (r - first) * width
             row_add(api, order[r], q_address + row * q.itemsize, 1.0, g_address)
@@ -377,7 +376,8 @@ def sparse_batches(api, rule, memory, order, weights, squares, indptr, indices, 
             step_everything(rule, memory, 1.0 / weight, time, multiple)
         else:
             step_touched(rule, memory, count, 1.0 / weight, time, multiple)
-        mass += weight
+        loss, mass = loss + own, mass + weight
+        counters[LOSSES] += own / weight
         if is_due(rule, counters, lazy):
             after_update(rule, memory)
     return loss, mass
@@ -394,10 +394,11 @@ def dense_batches(api, rule, memory, order, weights, squares, loss, mass):
         square, weight = weigh(rule, counters, order, first, stop, weights, squares)
         time, multiple = step_size(rule, counters, square, weight)
         weight *= stop - first
-        loss += batch_gradient(
+        own = batch_gradient(
             api, order.ctypes.data + first * order.itemsize, stop - first, w_address, g_address
         )
-        mass += weight
+        loss, mass = loss + own, mass + weight
+        counters[LOSSES] += own / weight
         step_everything(rule, memory, 1.0 / weight, time, multiple)
         if is_due(rule, counters, False):
             after_update(rule, memory)
@@ -455,6 +456,15 @@ def step_everything(rule, memory, part, time, multiple):
     l1, l2, beta1, beta2, eps = rule.l1, rule.l2, rule.beta1, rule.beta2, rule.eps
     size, eta0, root = _begin_update(rule, memory, time)
     pull, now = time * root, memory.counters[CLOCK]
+    if rule.kind == SGD and len(a) > 0:  # what L1 asks for is paid at once, but not from more than it asked for
+        keep, counters = left(SGD, time, l2), memory.counters
+        update(rule.kind, w, g, a, b, 0, rule.features, part, time, size, pull, 0.0, l2, beta1, beta2, eps, eta0, now)
+        for i in range(rule.features):
+            a[i] *= w.dtype.type(keep)
+        counters[BUDGET] = keep * counters[BUDGET] + l1 * time
+        pay(w[: rule.features], a[: rule.features], counters[BUDGET])
+        _update_intercept(rule, memory, part, time, multiple)
+        return
     update(
         rule.kind, w, g, a, b, 0, rule.features, part, time, size, pull, l1, l2, beta1, beta2, eps, eta0, now
     )
@@ -477,9 +487,12 @@ def step_touched(rule, memory, count, part, time, multiple):
     l1, l2, beta1, beta2, eps = rule.l1, rule.l2, rule.beta1, rule.beta2, rule.eps
     at = int(counters[UPDATES] - counters[SYNCED])
     size, eta0, root = _begin_update(rule, memory, time)
-    move = size * beta1 if kind == NESTEROV else size
-    decay = left(time, l2) if kind in (MOMENTUM, NESTEROV, ADAMW) else 1.0
-    counters[LEFT] = note(memory.pace, at, time, move, decay, rule.ratio, l1)
+    move, keep, cut = size, 1.0, 0.0
+    if kind in (MOMENTUM, NESTEROV, ADAMW):
+        keep, cut = left(kind, time, l2), l1 * time
+    if kind in (MOMENTUM, NESTEROV):
+        move, cut = keep * (size * beta1 if kind == NESTEROV else size), keep * cut
+    counters[LEFT] = note(memory.pace, at, move, keep, cut, rule.ratio)
     t, now = int(counters[UPDATES]), counters[CLOCK]
     for c in range(count):
         j = touched[c]

@@ -12,6 +12,7 @@ from . import loops
 from .loops import (
     AVERAGED,
     BEGUN,
+    BUDGET,
     CLOCK,
     COUNTERS,
     ETA,
@@ -41,6 +42,7 @@ LONGEST_ERA = 65536
 _AUTOMATIC = {"adagrad": 0.5, "rmsprop": 0.03, "adam": 0.03, "adamw": 0.03, "ftrl": 0.5}
 _AUTOMATIC_SGD = 8.0
 _LARGEST = 2.0
+_STEADY = 0.1  # updates for each feature before the schedule "settling" shortens its steps
 
 # ftrl has no weights but those that its sums stand for. Weights that it is given count like one gradient of about the
 # size that eta0 is made for, times this.
@@ -75,7 +77,7 @@ def options_of(model):
     schedule = model.learning_rate
     if schedule == "auto":
         steady = model.batch_size is None or model.optimizer not in ("sgd", "momentum", "nesterov")
-        schedule = "constant" if steady else "invscaling"
+        schedule = "constant" if steady else "settling"
     momentum = model.momentum
     if momentum is None:
         momentum = 0.99 if model.optimizer == "rmsprop" else 0.9
@@ -110,7 +112,7 @@ class Data:
         X_bound = X if dense else (X.data, X.indices, X.indptr, *X.shape)
         self.batches = dense and options.batch > 1
         # Single dense rows: whole registers of features, unless single features must catch up.
-        steps_only = dense and options.batch == 1 and options.optimizer == "sgd" and options.l1 == 0
+        steps_only = dense and options.batch == 1 and options.optimizer == "sgd"
         self._arguments = (
             X_bound,
             K,
@@ -158,7 +160,7 @@ class Training:
         self._layout = None
         self._scratch = None
         self._arrays = {"w": theta}
-        count = MOMENTS[self._kind]
+        count = self._pays() or MOMENTS[self._kind]
         if count > 0:
             self._arrays["a"] = np.zeros_like(theta)
         if count > 1:
@@ -200,9 +202,14 @@ class Training:
             new._given = edited or here._given
             new.counters[BEGUN] -= here.counters[UPDATES] - here.counters[BEGUN]
             new.counters[CLOCK] = here.counters[CLOCK]
-            for name in {"a", "b"} & set(here._arrays):
+            new.counters[BUDGET] = here.counters[BUDGET]
+            for name in {"a", "b"} & set(here._arrays) & set(new._arrays):
                 new._arrays[name] = here._arrays[name].astype(theta.dtype, copy=False)
         return new
+
+    def _pays(self):
+        """Whether weights pay for L1 from a budget: see `updates`."""
+        return self._kind == SGD and self.options.l1 > 0 and self.options.batch > 0
 
     @property
     def _kind(self):
@@ -341,7 +348,7 @@ class Training:
             return self._leave("average")
         if self._layout is None:
             return self._arrays["w"].copy()
-        if len(self._arrays["last"]):  # the copy catches up, the original goes on as it was
+        if len(self._arrays["last"]) or self._pays():  # the copy catches up, the original goes on as it was
             current = self.copy()
             loops.synchronise(*current._bound())
             return current._leave("w")
@@ -445,9 +452,7 @@ class Training:
             return False
         if self._kind == SVRG:
             return True  # the mean gradient moves every feature all the time
-        if self._kind == SGD:
-            return self.options.l1 > 0  # L2 alone is a common factor
-        return sparse
+        return sparse and self._kind != SGD
 
     def _era(self):
         return min(max(FIRST_ERA, self.d), LONGEST_ERA)
@@ -467,6 +472,7 @@ class Training:
         beta = o.momentum if kind != SGD else 0.0
         ratio = beta / math.sqrt(o.beta2) if kind in (ADAM, ADAMW) else beta
         lifetime = 1 + math.ceil(-40.0 / math.log(ratio)) if 0.0 < ratio < 1.0 else 1 << 40
+        repeats = 1.0 / (1.0 - beta) if kind in (MOMENTUM, NESTEROV) else 1.0
         every = 1 if batches or o.batch == 0 else 8 if not sparse else max(1, self.d // 64)
         rule = Rule(
             kind=kind,
@@ -479,11 +485,12 @@ class Training:
             eta0=float(eta0),
             automatic=automatic,
             most=min(_LARGEST * o.batch**0.25, 4.0) * (1.0 - beta) if automatic == 2 else math.inf,
-            alpha=float(o.alpha),
+            alpha=float(o.alpha * repeats if o.schedule == "settling" else o.alpha),
             power=float(o.power),
             horizon=float(self.horizon),
             warmup=float(o.warmup),
-            repeats=1.0 / (1.0 - beta) if kind in (MOMENTUM, NESTEROV) else 1.0,
+            steady=self.d * _STEADY,
+            repeats=repeats,
             batch=int(o.batch),
             fit_intercept=bool(o.fit_intercept),
             average_from=int(o.average_from),

@@ -1,17 +1,26 @@
 """Optimisers and penalties, on a stretch of parameters.
 
-One update of size eta moves the weights along the gradient g of the loss and takes them through the penalty:
+One update of size eta moves the weights along the gradient g of the loss and takes them through the penalty. Plain SGD
+takes the step of textbooks, and under L1 weights pay what is asked of them (see `pay`):
 
-    w = soft((1 - l2 eta) w - eta u, l1 eta)       u = g, momentum ...       soft(x, c) = sign(x) max(|x| - c, 0)
+    w = (1 - l2 eta) w - eta g       which is  w -= eta (g + l2 w)
 
-Under L2 that is the step of textbooks, w -= eta (g + l2 w); 1 - l2 eta is taken for 0 where it is negative, as in
-scikit-learn, so that a strong penalty ends at no weights and does not overshoot. Under L1 it is the proximal step: weights
-stop at 0. The penalty of many updates adds up in closed form (see `gaps`): a parameter that no row has touched for a
-while catches up in one step. Plain SGD under L2 alone needs not even that, as all weights shrink by one common factor.
+1 - l2 eta is taken for 0 where it is negative, as in scikit-learn, so that a strong penalty ends at no weights and does
+not overshoot. All weights shrink by one common factor, so a row need not touch those of features that it has not.
 
-A gradient that momentum repeats counts eta (1 + beta + beta^2 + ...) in the end, and so would that of a penalty: the
-penalty of an update with momentum is that of an update of size eta / (1 - beta). adamw takes the same step with
-u = adam's direction and its undivided eta.
+L1 asks l1 eta of each weight in each update. A weight gives what there is, and no more than brings it to 0; what is not
+paid remains due when gradients move it again (the cumulative penalty of Tsuruoka, Tsujii, Ananiadou 2009, as in
+scikit-learn): the noise of single rows has to add up to something before a weight leaves 0. What is due shrinks by
+1 - l2 eta as the weights do. In full batches there is no noise, and L1 is a proximal step, with soft(x, c) =
+sign(x) max(|x| - c, 0).
+
+Under momentum the penalty is a proximal step, too, whose fixed points are optima however strong it is:
+
+    w = soft(w - eta u, l1 eta') / (1 + l2 eta')       eta' = eta / (1 - beta)
+
+A gradient that momentum repeats counts eta (1 + beta + beta^2 + ...) in the end, so that is the penalty's size. adamw has
+its penalty apart, as published: w = soft((1 - l2 eta) w - eta u, l1 eta), with u = adam's direction. The penalties of
+many updates add up in closed form (see `gaps`): a feature that no row has had for a while catches up in one step.
 
 Where an optimiser divides by h = sqrt(G), what it minimises stays F only if the penalty is divided, too. adagrad's h is
 constant while a parameter has no gradient, and differs between parameters: it takes the penalty as a flow for a time,
@@ -69,9 +78,26 @@ def lengthened(time, l2):
 
 
 @jit
-def left(time, l2):
-    """What an update leaves of a weight, apart from its move."""
+def left(kind, time, l2):
+    """What the L2 of an update leaves of a weight."""
+    if kind in (MOMENTUM, NESTEROV):
+        return 1.0 / (1.0 + l2 * time)
     return max(0.0, 1.0 - l2 * time)
+
+
+@jit
+def pay(w, paid, budget):
+    """Bring weights nearer to 0 by what L1 has asked of each so far and not got from it.
+
+    paid: what each has paid, with the sign of the change.
+    """
+    real = w.dtype.type
+    zero, budget = real(0), real(budget)
+    for i in range(len(w)):
+        before = w[i]
+        down, up = max(budget + paid[i], zero), max(budget - paid[i], zero)
+        w[i] = max(before - down, zero) + min(before + up, zero)
+        paid[i] += w[i] - before
 
 
 @jit
@@ -101,7 +127,7 @@ def update(kind, w, g, a, b, start, stop, weight, time, size, pull, l1, l2, beta
     real = w.dtype.type
     one, zero = real(1), real(0)
     weight, step, rate1, rate2 = real(weight), real(size), real(beta1), real(beta2)
-    least, keep = real(LEAST_SQUARE), real(left(time, l2))
+    least, keep = real(LEAST_SQUARE), real(left(kind, time, l2))
     w, g = w[start:stop], g[start:stop]
     if kind == SGD:
         step = step * weight
@@ -114,16 +140,16 @@ def update(kind, w, g, a, b, start, stop, weight, time, size, pull, l1, l2, beta
     if kind == MOMENTUM:
         for i in range(len(w)):
             a[i] = rate1 * a[i] + weight * g[i]
-            w[i] = keep * w[i] - step * a[i]
+            w[i] = keep * (w[i] - step * a[i])
             g[i] = zero
-        pinch(w, l1 * time)
+        pinch(w, keep * l1 * time)
     elif kind == NESTEROV:
         for i in range(len(w)):
             gi = weight * g[i]
             a[i] = rate1 * a[i] + gi
-            w[i] = keep * w[i] - step * (gi + rate1 * a[i])
+            w[i] = keep * (w[i] - step * (gi + rate1 * a[i]))
             g[i] = zero
-        pinch(w, l1 * time)
+        pinch(w, keep * l1 * time)
     elif kind == ADAGRAD:
         adagrad(w, g, a, weight, time, l1, l2, eps)
     elif kind == RMSPROP:
