@@ -65,13 +65,15 @@ def descend(
         eta = rate(t) * s.mean()
         clock += s.mean()
 
+        short = np.minimum(eta, 1.0 / np.where(l2 > 0, l2, 1.0 / eta))  # more would overshoot
+
         def proximal(theta, time):
             return soft(theta, l1 * time) / (1.0 + l2 * time)
 
         if optimizer == "sgd":  # no weight pays for L1 more than it was asked for, but it may do so later
-            keep = np.maximum(0.0, 1.0 - l2 * eta)
-            before = keep * theta - eta * g
-            budget, paid = keep * budget + l1 * eta, keep * paid
+            keep = 1.0 - l2 * short
+            before = keep * theta - short * g
+            budget, paid = keep * budget + l1 * short, keep * paid
             theta = np.maximum(before - (budget + paid), 0.0) + np.minimum(before + (budget - paid), 0.0)
             paid += theta - before
         elif optimizer == "momentum":
@@ -97,7 +99,7 @@ def descend(
             if optimizer == "adam":
                 theta = theta - eta * mean / h
             else:
-                theta = soft(np.maximum(0.0, 1.0 - l2 * eta) * theta - eta * mean / h, l1 * eta)
+                theta = soft((1.0 - l2 * short) * theta - short * mean / h, l1 * short)
         else:  # ftrl
             g = g * s.mean()
             a += g - (np.sqrt(b + g**2) - np.sqrt(b)) / eta0 * theta

@@ -28,19 +28,22 @@ from .updates import (
     NESTEROV,
     RMSPROP,
     SGD,
+    SVRG,
     correction,
+    divisor,
     leader,
     left,
     lengthened,
     move_size,
     pay,
     settle,
+    shrunk,
     update,
 )
 
 # Numbers that a training carries from one call to the next: places in `counters`.
-UPDATES, CLOCK, SCALE, SQUARES, WEIGHTS, ROWS, LOWERED, AVERAGED, SYNCED, ETA, BEGUN, LEFT, BUDGET, LOSSES = range(14)
-COUNTERS = 14
+UPDATES, CLOCK, SCALE, SQUARES, WEIGHTS, ROWS, LOWERED, AVERAGED, SYNCED, ETA, BEGUN, LEFT, BUDGET, LOSSES, PENALISED = range(15)
+COUNTERS = 15
 LEAST_SCALE = 1e-5  # below, the common factor of all weights is multiplied in
 
 
@@ -48,8 +51,11 @@ class Rule(NamedTuple):
     """What is the same for the whole training."""
 
     kind: int  # updates.OPTIMIZERS
-    l1: float
+    l1: float  # of each update
     l2: float
+    late_l1: float  # of `penalise`, where columns have units of their own
+    late_l2: float
+    late_every: int  # updates; 0: never
     beta1: float
     beta2: float
     eps: float
@@ -73,6 +79,7 @@ class Rule(NamedTuple):
     K: int
     ld: int
     features: int  # parameters before the intercepts
+    by_class: bool
     d: int
 
 
@@ -88,6 +95,8 @@ class Memory(NamedTuple):
     clock: np.ndarray  # of each feature: the clock when it last had its penalty
     last: np.ndarray  # ... and the number of that update
     touched: np.ndarray
+    factor: np.ndarray  # of the columns' units, see `columns`; none if they are what X has
+    offsets: np.ndarray  # features that every CSR row has, see the same
     pace: np.ndarray  # what `gaps` keeps of the updates of this era
     counters: np.ndarray
 
@@ -141,7 +150,10 @@ def step_size(rule, counters, square, weight):
         multiple = own / eta if eta > 0.0 else 0.0
     if rule.automatic == 2:
         eta = min(eta, rule.most / (square + multiple * weight))
-    return eta * weight * rule.repeats, multiple
+    time = eta * weight * rule.repeats
+    if rule.kind in (SGD, ADAMW) and rule.l2 * time > 1.0:  # the rest would overshoot
+        return 1.0 / rule.l2, multiple * (rule.l2 * time)
+    return time, multiple
 
 
 @jit
@@ -195,7 +207,10 @@ def catch_up(rule, memory, count):
         else:
             first, time = last[j] - synced, now - clock[j]
             wj, gj, aj, bj = w[one], g[one], a[one], b[one]
-            rest(kind, wj, gj, aj, bj, pace, first, gap, time, l1, l2, beta1, beta2, eps, ratio, lifetime)
+            own1, own2 = l1, l2
+            if kind == SVRG and len(memory.factor):  # follows its equation in any unit
+                own1, own2 = rule.late_l1 * memory.factor[j], rule.late_l2 * memory.factor[j] ** 2
+            rest(kind, wj, gj, aj, bj, pace, first, gap, time, own1, own2, beta1, beta2, eps, ratio, lifetime)
         if kind not in (RMSPROP, ADAM):
             clock[j] = now
         last[j] = t
@@ -208,7 +223,7 @@ def touch(rule, memory, order, first, stop, indptr, indices):
     count = 0
     if len(indptr) == 0:
         count = touch_all(rule, memory)
-    elif stop - first == 1:
+    elif stop - first == 1 and len(memory.offsets) == 0:
         for p in range(indptr[order[first]], indptr[order[first] + 1]):
             touched[count] = indices[p]
             count += 1
@@ -220,6 +235,11 @@ def touch(rule, memory, order, first, stop, indptr, indices):
                     touched[count] = j
                     count += 1
                     last[j] = -1 - last[j]  # seen
+        for j in memory.offsets:
+            if last[j] >= 0:
+                touched[count] = j
+                count += 1
+                last[j] = -1 - last[j]
         for c in range(count):
             last[touched[c]] = -1 - last[touched[c]]
     catch_up(rule, memory, count)
@@ -256,24 +276,53 @@ def synchronise(rule, memory):
 
 
 @jit
+def penalise(rule, memory):
+    """Where columns have units of their own: the penalty of all parameters, which are at the last update, for all the
+    time since they last had it, as a proximal step in the optimiser's metric."""
+    w, a, b, counters, factor = memory.w, memory.a, memory.b, memory.counters, memory.factor
+    time = counters[CLOCK] - counters[PENALISED]
+    counters[PENALISED] = counters[CLOCK]
+    counters[BUDGET] += rule.late_l1 * time
+    if rule.kind in (ADAM, RMSPROP):
+        time *= correction(rule.kind, age(counters), rule.beta2)
+    budget = rule.kind == SGD and rule.late_l1 != 0.0 and len(a) > 0
+    outer, inner = (rule.K, rule.d) if rule.by_class else (rule.d, rule.K)
+    for i in range(outer):
+        for p in range(i * rule.ld, i * rule.ld + inner):
+            f = factor[p - i * rule.ld if rule.by_class else i]
+            own = time / divisor(rule.kind, a, b, p, rule.eps)
+            cut = 0.0 if budget else rule.late_l1 * f * own
+            w[p] = shrunk(float(w[p]), cut, rule.late_l2 * f * f * own)
+            if budget:
+                pay(w[p : p + 1], a[p : p + 1], f * counters[BUDGET])
+
+
+@jit
 def averages_now(rule, counters):
     t = int(counters[UPDATES])
     return rule.average_from >= 0 and t > rule.average_from and t % rule.average_every == 0
 
 
 @jit
+def penalises_now(rule, counters):
+    return rule.late_every > 0 and int(counters[UPDATES]) % rule.late_every == 0
+
+
+@jit
 def is_due(rule, counters, lazy):
     """Whether `after_update` has anything to do: handing all arrays over costs as much as a short row."""
-    if averages_now(rule, counters):
+    if averages_now(rule, counters) or penalises_now(rule, counters):
         return True
     return lazy and (counters[UPDATES] - counters[SYNCED] >= rule.era or counters[LEFT] < LEAST_LEFT)
 
 
 @jit
 def after_update(rule, memory):
-    """What is due after some updates: a new era, and averaging."""
+    """What is due after some updates: a new era, penalties, and averaging."""
     synchronise(rule, memory)
     counters = memory.counters
+    if penalises_now(rule, counters):
+        penalise(rule, memory)
     if averages_now(rule, counters):
         counters[AVERAGED] += 1.0
         share = memory.w.dtype.type(1.0 / counters[AVERAGED])
@@ -418,7 +467,9 @@ def variance_reduced(api, rule, memory, order, weights, indptr, indices, share, 
     features = rule.features
     time = rule.eta0 * counters[LOWERED]
     counters[ETA] = time
-    step, eta = lengthened(time, rule.l2) * share, w.dtype.type(time)
+    eta = w.dtype.type(time)
+    time = min(time, 1.0 / rule.l2) if rule.l2 > 0.0 else time  # the rest would overshoot
+    step = lengthened(time, rule.l2) * share
     part = w.dtype.type(share)
     for r in range(len(order)):
         i = order[r]

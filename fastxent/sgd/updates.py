@@ -5,8 +5,9 @@ takes the step of textbooks, and under L1 weights pay what is asked of them (see
 
     w = (1 - l2 eta) w - eta g       which is  w -= eta (g + l2 w)
 
-1 - l2 eta is taken for 0 where it is negative, as in scikit-learn, so that a strong penalty ends at no weights and does
-not overshoot. All weights shrink by one common factor, so a row need not touch those of features that it has not.
+The weights' eta is at most 1 / l2. With more, as much as l2 w is not left to be taken from w, and the step would overshoot;
+with that, w becomes -g / l2, which is where a strong penalty holds it. All weights shrink by one common factor, so a row
+need not touch those of features that it has not.
 
 L1 asks l1 eta of each weight in each update. A weight gives what there is, and no more than brings it to 0; what is not
 paid remains due when gradients move it again (the cumulative penalty of Tsuruoka, Tsujii, Ananiadou 2009, as in
@@ -19,8 +20,8 @@ Under momentum the penalty is a proximal step, too, whose fixed points are optim
     w = soft(w - eta u, l1 eta') / (1 + l2 eta')       eta' = eta / (1 - beta)
 
 A gradient that momentum repeats counts eta (1 + beta + beta^2 + ...) in the end, so that is the penalty's size. adamw has
-its penalty apart, as published: w = soft((1 - l2 eta) w - eta u, l1 eta), with u = adam's direction. The penalties of
-many updates add up in closed form (see `gaps`): a feature that no row has had for a while catches up in one step.
+its penalty apart, as published: w = soft((1 - l2 eta) w - eta u, l1 eta), with u = adam's direction and, again, at most
+1 / l2 for eta. The penalties of many updates add up in closed form (see `gaps`): a feature that no row has had for a while catches up in one step.
 
 Where an optimiser divides by h = sqrt(G), what it minimises stays F only if the penalty is divided, too. adagrad's h is
 constant while a parameter has no gradient, and differs between parameters: it takes the penalty as a flow for a time,
@@ -243,6 +244,20 @@ def settle(w, squares, eps, pull, l1, l2):
     for i in range(len(w)):
         h = one / (math.sqrt(squares[i]) + eps)
         w[i] = _soft(w[i], cut * h) / (one + ridge * h)
+
+
+@jit
+def shrunk(w, cut, ridge):
+    """The proximal step of a penalty on one weight: what minimises cut |x| + ridge x^2 / 2 + (x - w)^2 / 2."""
+    return _soft(w, cut) / (1.0 + ridge)
+
+
+@jit
+def divisor(kind, a, b, i, eps):
+    """What the optimiser divides the gradient of parameter i by."""
+    if kind in (ADAGRAD, RMSPROP):
+        return math.sqrt(a[i]) + eps
+    return math.sqrt(b[i]) if kind == ADAM else 1.0
 
 
 @jit
