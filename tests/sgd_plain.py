@@ -55,6 +55,7 @@ def descend(
     penalised[-1] = 0.0
     l1, l2 = l1 * penalised, l2 * penalised
     total = clock = 0.0
+    budget, paid = np.zeros_like(theta), np.zeros_like(theta)
     pending = np.zeros((len(theta), 1))  # time of the penalties that rmsprop and adam have not applied yet
     for t, first in enumerate(range(0, len(order), batch), start=1):
         rows = order[first : first + batch]
@@ -64,23 +65,29 @@ def descend(
         eta = rate(t) * s.mean()
         clock += s.mean()
 
-        def step(theta, direction, eta):
-            """The proximal step, with the penalty's exact flow for a time eta."""
-            with np.errstate(divide="ignore", invalid="ignore"):
-                short = np.where(l2 > 0, -np.expm1(-l2 * eta) / l2, eta)
-            return soft((1.0 - l2 * short) * theta - short * direction, l1 * short)
+        short = np.minimum(eta, 1.0 / np.where(l2 > 0, l2, 1.0 / eta))  # more would overshoot
 
-        if optimizer == "sgd":
-            theta = step(theta, g, eta)
+        def proximal(theta, time):
+            return soft(theta, l1 * time) / (1.0 + l2 * time)
+
+        if optimizer == "sgd":  # no weight pays for L1 more than it was asked for, but it may do so later
+            keep = 1.0 - l2 * short
+            before = keep * theta - short * g
+            budget, paid = keep * budget + l1 * short, keep * paid
+            theta = np.maximum(before - (budget + paid), 0.0) + np.minimum(before + (budget - paid), 0.0)
+            paid += theta - before
         elif optimizer == "momentum":
             a = momentum * a + g
-            theta = step(theta, (1 - momentum) * a, eta / (1 - momentum))
+            theta = proximal(theta - eta * a, eta / (1 - momentum))
         elif optimizer == "nesterov":
             a = momentum * a + g
-            theta = step(theta, (1 - momentum) * (g + momentum * a), eta / (1 - momentum))
+            theta = proximal(theta - eta * (g + momentum * a), eta / (1 - momentum))
         elif optimizer == "adagrad":
             a = a + g**2
-            theta = step(theta, g, eta / (np.sqrt(a) + eps))
+            time = eta / (np.sqrt(a) + eps)
+            with np.errstate(divide="ignore", invalid="ignore"):
+                short = np.where(l2 > 0, -np.expm1(-l2 * time) / l2, time)
+            theta = soft((1.0 - l2 * short) * theta - short * g, l1 * short)
         elif optimizer == "rmsprop":
             a = momentum * a + (1 - momentum) * g**2
             h = np.sqrt(a) + eps
@@ -89,7 +96,10 @@ def descend(
             a = momentum * a + (1 - momentum) * g
             b = beta2 * b + (1 - beta2) * g**2
             mean, h = a / (1 - momentum**t), np.sqrt(b / (1 - beta2**t))
-            theta = theta - eta * mean / h if optimizer == "adam" else step(theta, mean / h, eta)
+            if optimizer == "adam":
+                theta = theta - eta * mean / h
+            else:
+                theta = soft((1.0 - l2 * short) * theta - short * mean / h, l1 * short)
         else:  # ftrl
             g = g * s.mean()
             a += g - (np.sqrt(b + g**2) - np.sqrt(b)) / eta0 * theta

@@ -6,10 +6,13 @@
 #             also for single rows, if they are only to be stepped along
 # Logits are bias + w_scale * x W, so that an L2 penalty costs one multiplication a step.
 #
+# Rows can be standardised on their way: (x_j - shift_j) factor_j takes the place of x_j, for all functions here. What that
+# adds to a CSR row's own entries, -shift_j factor_j in all columns with a shift, is the same for each row: `offsets`.
+#
 # The functions at the end have C linkage under plain names; fastxent.sgd.bridge gives them to Numba. Change
 # ROW_API_VERSION with any signature or meaning: compiled loops in caches of users call by it.
 
-ROW_API_VERSION = 2
+ROW_API_VERSION = 3
 
 cdef enum:
     ROWS_AHEAD = 16                # how far ahead in the order row_step fetches where rows begin
@@ -27,16 +30,21 @@ cdef struct RowApi:
     Py_ssize_t* codes              # targets of a gathered block
     double* weights
     char* soft
+    const char* shift              # of dense columns, or NULL: rows are taken as they are
+    const char* factor
+    Py_ssize_t n_offsets           # entries that every CSR row has besides its own
+    const int32_t* offset_columns
+    const char* offsets
 
 cdef class RowProblem(LinearSoftmax):
     """Rows of X, their targets and scratch, bound for loops that name rows by number.
 
     Parameters are those of LinearSoftmax; `batches`, of dense X only, chooses the layouts of blocks, for minibatches
-    of up to `batch` rows (1: if that is FEATURES, and then row_step alone may be called). zeros: f(size, itemsize).
+    of up to `batch` rows (1: if that is FEATURES; then it serves single rows). zeros: f(size, itemsize).
     One object serves one thread.
     """
     cdef RowApi api
-    cdef object own
+    cdef object own, standard
     cdef readonly Py_ssize_t ld, intercept
     cdef readonly bint by_class    # FEATURES: weights (K, ld); else (d, ld)
 
@@ -89,6 +97,25 @@ cdef class RowProblem(LinearSoftmax):
         self.api.weights = <double*>address(weights, self.block * 8, True)
         self.api.soft = <char*>address(soft, self.block * n_classes * itemsize, True)
 
+    def standardise(self, shift=None, factor=None, offset_columns=None, offsets=None):
+        """Take rows as (x - shift) * factor from now on; arrays of length d, and CSR rows' further entries.
+
+        Without arguments: as they are.
+        """
+        self.standard = (shift, factor, offset_columns, offsets)
+        self.api.shift = self.api.factor = self.api.offsets = NULL
+        self.api.n_offsets = 0
+        if shift is None:
+            return
+        cdef Py_ssize_t size = self.d * (8 if self.is_double else 4), count = len(offsets)
+        if count and not 0 <= min(offset_columns) <= max(offset_columns) < self.d:
+            raise IndexError(f"offset columns must lie within 0..{self.d}")
+        self.api.shift = address(shift, size, False)
+        self.api.factor = address(factor, size, False)
+        self.api.offset_columns = <const int32_t*>address(offset_columns, count * 4, False)
+        self.api.offsets = address(offsets, count * (8 if self.is_double else 4), False)
+        self.api.n_offsets = count
+
     @property
     def address(self):
         """The address of what the functions below take as `api`; valid as long as this object is."""
@@ -98,26 +125,48 @@ cdef class RowProblem(LinearSoftmax):
 # ---- one row
 # -----------------------------------------------------------------------------------------------------------
 
-cdef inline Py_ssize_t find_row(const RowApi* api, Py_ssize_t i, const real** x, const index** j) noexcept nogil:
-    """Where row i's entries and their column numbers stand; returns how many they are."""
+cdef inline Py_ssize_t stored_row(const RowApi* api, Py_ssize_t i, const real** x, const index** j) noexcept nogil:
+    """Where CSR row i's entries and their column numbers stand; returns how many they are."""
     cdef const Rows* X = &api.rows
-    cdef Py_ssize_t c, at
+    cdef Py_ssize_t at = (<const index*>X.indptr)[i]
+    x[0] = <const real*>X.values + at
+    j[0] = <const index*>X.indices + at
+    return (<const index*>X.indptr)[i + 1] - at
+
+
+cdef inline Py_ssize_t find_row(const RowApi* api, Py_ssize_t i, const real** x, const index** j) noexcept nogil:
+    """Row i's entries, as the functions here take them, and their column numbers; returns how many they are."""
+    cdef const Rows* X = &api.rows
+    cdef Py_ssize_t c, nnz
     cdef const real* source
-    cdef real* copy
+    cdef const real* factor = <const real*>api.factor
+    cdef real* copy = <real*>api.row
     if X.storage != DENSE:
-        at = (<const index*>X.indptr)[i]
-        x[0] = <const real*>X.values + at
-        j[0] = <const index*>X.indices + at
-        return (<const index*>X.indptr)[i + 1] - at
+        nnz = stored_row(api, i, x, j)
+        if factor:
+            for c in range(nnz):
+                copy[c] = x[0][c] * factor[j[0][c]]
+            x[0] = copy
+        return nnz
     source = <const real*>X.values + i * X.row_stride
     x[0] = source
     j[0] = <const index*>api.columns
-    if X.col_stride != 1:
-        copy = <real*>api.row
+    if X.col_stride != 1 or factor:
         for c in range(X.d):
             copy[c] = source[c * X.col_stride]
+        standardise_row(api, copy)
         x[0] = copy
     return X.d
+
+
+cdef inline void standardise_row(const RowApi* api, real* x) noexcept nogil:
+    """The same for a copy of a dense row."""
+    cdef const real* shift = <const real*>api.shift
+    cdef const real* factor = <const real*>api.factor
+    cdef Py_ssize_t c
+    if factor:
+        for c in range(api.rows.d):
+            x[c] = (x[c] - shift[c]) * factor[c]
 
 
 cdef double gradient_of_row(const RowApi* api, Py_ssize_t i, Py_ssize_t nnz, const real* x, const index* j,
@@ -127,12 +176,18 @@ cdef double gradient_of_row(const RowApi* api, Py_ssize_t i, Py_ssize_t nnz, con
     cdef Scratch s = scratch_parts(p, <real*>api.scratch)
     cdef const real* bias = w + p.d * p.ldw
     cdef Py_ssize_t L = lanes(w), K = p.K, k
+    cdef bint offsets = api.rows.storage != DENSE and api.n_offsets > 0
     cdef double loss
     if K == 1:
-        q[0] = bias[0] + <real>w_scale * csr_dot_one(nnz, x, j, w)
+        q[0] = csr_dot_one(nnz, x, j, w)
+        if offsets:
+            q[0] += csr_dot_one(api.n_offsets, <const real*>api.offsets, api.offset_columns, w)
+        q[0] = bias[0] + <real>w_scale * q[0]
         return binary_rows(&api.targets, i, q, q, 1, 1.0, <real*>NULL, &s.aux)
     memset(q, 0, round_up(K, L) * sizeof(real))
     csr_row_dot(K, p.narrow, p.ldw, nnz, 0, x, j, w, q)
+    if offsets:
+        csr_row_dot(K, p.narrow, p.ldw, api.n_offsets, 0, <const real*>api.offsets, api.offset_columns, w, q)
     for k in range(K):
         q[k] = bias[k] + <real>w_scale * q[k]
     loss = loss_rows(&api.targets, i, q, q, p.ldz, 1, 1, K, 1.0, <real*>NULL, &s.aux)
@@ -141,9 +196,9 @@ cdef double gradient_of_row(const RowApi* api, Py_ssize_t i, Py_ssize_t nnz, con
     return loss
 
 
-cdef void add_row(const Layout* p, Py_ssize_t nnz, const real* x, const index* j, const real* q, real factor, real* g,
-                  real* scaled) noexcept nogil:
-    """g[j] += factor * x_j q for the row's features; the intercept is the caller's."""
+cdef void add_entries(const Layout* p, Py_ssize_t nnz, const real* x, const index* j, const real* q, real factor,
+                      real* g, real* scaled) noexcept nogil:
+    """g[j] += factor * x_j q for some features."""
     cdef Py_ssize_t L = lanes(q), K = p.K, k
     if K == 1:
         csr_add_one(nnz, x, j, factor * q[0], g)
@@ -153,30 +208,60 @@ cdef void add_row(const Layout* p, Py_ssize_t nnz, const real* x, const index* j
     csr_row_add(K, p.narrow, p.ldw, nnz, 0, x, j, scaled, g)
 
 
-cdef double step_by_class(const RowApi* api, Py_ssize_t i, real* w, double w_scale, double step,
-                          double intercept_step) noexcept nogil:
-    """The step of a dense row where features stand in lanes: nothing is padded, and a binary model has lanes, too."""
-    cdef Layout p = api.layout
-    cdef Scratch s = scratch_parts(&p, <real*>api.scratch)
-    cdef real* x = <real*>s.x
-    cdef real* q = <real*>s.z
-    cdef real* before = <real*>s.a
-    cdef real* bias = w + p.K * p.ldw
-    cdef Py_ssize_t k, K = p.K
-    cdef double loss
-    copy_rows(&api.rows, &p, i, 1, x)
-    for k in range(K):
+cdef inline void add_row(const RowApi* api, Py_ssize_t nnz, const real* x, const index* j, const real* q, real factor,
+                         real* g, real* scaled) noexcept nogil:
+    """The same for all features of a row; the intercept is the caller's."""
+    add_entries(&api.layout, nnz, x, j, q, factor, g, scaled)
+    if api.rows.storage != DENSE and api.n_offsets > 0:
+        add_entries(&api.layout, api.n_offsets, <const real*>api.offsets, api.offset_columns, q, factor, g, scaled)
+
+
+# Where features stand in lanes, nothing is padded, and a binary model has lanes, too.
+
+cdef double gradient_by_class(const RowApi* api, Py_ssize_t i, const real* x, const real* w, double w_scale,
+                              real* q) noexcept nogil:
+    """gradient_of_row of dense row i, of which x is a copy."""
+    cdef const Layout* p = &api.layout
+    cdef Scratch s = scratch_parts(p, <real*>api.scratch)
+    cdef const real* bias = w + p.K * p.ldw
+    cdef Py_ssize_t k
+    for k in range(p.K):
         q[k] = bias[k] + <real>w_scale * dot_row(x, w + k * p.ldw, p.d)
     if api.binary:
-        loss = binary_rows(&api.targets, i, q, q, 1, 1.0, <real*>NULL, &s.aux)
-    else:
-        loss = loss_rows(&api.targets, i, q, q, K, 1, 1, K, 1.0, <real*>NULL, &s.aux)
+        return binary_rows(&api.targets, i, q, q, 1, 1.0, <real*>NULL, &s.aux)
+    return loss_rows(&api.targets, i, q, q, p.K, 1, 1, p.K, 1.0, <real*>NULL, &s.aux)
+
+
+cdef void add_by_class(const RowApi* api, const real* x, const real* q, real factor, real* g) noexcept nogil:
+    """add_row of the same."""
+    cdef Layout p = api.layout
+    cdef Scratch s = scratch_parts(&p, <real*>api.scratch)
+    cdef real* scaled = <real*>s.z
+    cdef real* before = <real*>s.a
+    cdef Py_ssize_t k, K = p.K
     for k in range(K):
-        before[k] = bias[k] - <real>intercept_step * q[k]
-        q[k] *= <real>-step
+        scaled[k] = factor * q[k]
+    memcpy(before, g + K * p.ldw, K * sizeof(real))  # the intercept is the caller's
     p.ldz = 1
-    features_gradient(&p, x, p.ldx, 1, q, w, &nothing_ahead)
-    memcpy(bias, before, K * sizeof(real))
+    features_gradient(&p, x, p.ldx, 1, scaled, g, &nothing_ahead)
+    memcpy(g + K * p.ldw, before, K * sizeof(real))
+
+
+cdef double step_by_class(const RowApi* api, Py_ssize_t i, real* w, double w_scale, double step,
+                          double intercept_step) noexcept nogil:
+    cdef const Layout* p = &api.layout
+    cdef Scratch s = scratch_parts(p, <real*>api.scratch)
+    cdef real* x = <real*>s.x
+    cdef real* q = <real*>s.z
+    cdef real* bias = w + p.K * p.ldw
+    cdef Py_ssize_t k
+    cdef double loss
+    copy_rows(&api.rows, p, i, 1, x)
+    standardise_row(api, x)
+    loss = gradient_by_class(api, i, x, w, w_scale, q)
+    for k in range(p.K):
+        bias[k] -= <real>intercept_step * q[k]
+    add_by_class(api, x, q, <real>-step, w)
     return loss
 
 
@@ -196,13 +281,13 @@ cdef inline void fetch_ahead(const RowApi* api, const Py_ssize_t* order, Py_ssiz
         if api.targets.codes:
             FX_PREFETCH(<const char*>(api.targets.codes + order[ROWS_AHEAD]))
     if after >= ENTRIES_AHEAD:
-        nnz = find_row(api, order[ENTRIES_AHEAD], &x, &j)
+        nnz = stored_row(api, order[ENTRIES_AHEAD], &x, &j)
         for at in range(0, nnz * <Py_ssize_t>sizeof(real) + 63, 64):
             FX_PREFETCH(<const char*>x + at)
         for at in range(0, nnz * <Py_ssize_t>sizeof(index) + 63, 64):
             FX_PREFETCH(<const char*>j + at)
     if after >= 1:
-        nnz = find_row(api, order[1], &x, &j)
+        nnz = stored_row(api, order[1], &x, &j)
         for at in range(nnz):
             line = <const char*>(w + j[at] * api.layout.ldw)
             for k in range(0, size, 64):
@@ -223,7 +308,7 @@ cdef double step_of_row(const RowApi* api, const Py_ssize_t* order, Py_ssize_t a
         fetch_ahead(api, order, after, w, unused)
     nnz = find_row(api, order[0], &x, &j)
     loss = gradient_of_row(api, order[0], nnz, x, j, w, w_scale, q)
-    add_row(p, nnz, x, j, q, <real>-step, w, <real*>s.a)
+    add_row(api, nnz, x, j, q, <real>-step, w, <real*>s.a)
     for k in range(p.K):
         bias[k] -= <real>intercept_step * q[k]
     return loss
@@ -254,6 +339,7 @@ cdef double gradient_of_batch(const RowApi* api, const Py_ssize_t* order, Py_ssi
         for r in range(rows):
             i = order[b * p.block + r]
             copy_rows(&api.rows, p, i, 1, x + r * p.ldx)
+            standardise_row(api, x + r * p.ldx)
             if targets.codes:
                 api.codes[r] = api.targets.codes[i]
             else:
@@ -296,6 +382,12 @@ cdef inline double row_gradient_of(const RowApi* api, const Py_ssize_t* order, P
     cdef const real* x
     cdef const index* j
     cdef Py_ssize_t nnz
+    cdef Scratch s
+    if api.layout.scheme == FEATURES:
+        s = scratch_parts(&api.layout, <real*>api.scratch)
+        copy_rows(&api.rows, &api.layout, order[0], 1, <real*>s.x)
+        standardise_row(api, <real*>s.x)
+        return gradient_by_class(api, order[0], <const real*>s.x, w, w_scale, q)
     if api.rows.storage != DENSE:
         fetch_ahead(api, order, after, w, unused)
     nnz = find_row(api, order[0], &x, &j)
@@ -323,8 +415,14 @@ cdef inline void row_add_to(const RowApi* api, Py_ssize_t i, real* q, double fac
     cdef Scratch s = scratch_parts(p, <real*>api.scratch)
     cdef const real* x
     cdef const index* j
-    cdef Py_ssize_t nnz = find_row(api, i, &x, &j)
-    add_row(p, nnz, x, j, q, <real>factor, g, <real*>s.a)
+    cdef Py_ssize_t nnz
+    if p.scheme == FEATURES:
+        copy_rows(&api.rows, p, i, 1, <real*>s.x)
+        standardise_row(api, <real*>s.x)
+        add_by_class(api, <const real*>s.x, q, <real>factor, g)
+        return
+    nnz = find_row(api, i, &x, &j)
+    add_row(api, nnz, x, j, q, <real>factor, g, <real*>s.a)
 
 
 cdef api void row_add(const RowApi* api, Py_ssize_t i, void* q, double factor, void* g) noexcept nogil:

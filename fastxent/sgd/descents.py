@@ -8,7 +8,7 @@ import numpy as np
 from .. import parallel
 from ..data.targets import Targets
 from ..objective import Objective
-from .trainer import Data
+from .trainer import Data, arrays_of
 
 _POWER_STEPS = 20  # passes spent on the largest curvature
 
@@ -81,33 +81,41 @@ class FullBatch(Minibatches):
             self._choose_step(visited)
 
     def _choose_step(self, visited):
-        """The inverse of the largest curvature that the penalised loss can have anywhere."""
-        objective, options = self._objective, self.training.options
-        if self.training.adaptive:
+        """The inverse of the largest curvature that the loss can have anywhere, in the columns' units."""
+        objective, training = self._objective, self.training
+        training.look_at(arrays_of(objective.local.X), visited, self._row_weight)
+        standard = training.standard
+        if training.adaptive:
             squares = objective.local.squared_norms
-            self.training.scale(float(np.average(squares, weights=self._row_weight)) + 1.0)
+            square = float(np.average(squares, weights=self._row_weight))
+            training.scale((square if standard is None else training.columns.mean_square()) + 1.0)
             return
         zero = objective.initial()
         direction = np.random.default_rng(0).normal(size=zero.shape)
         curvature = 0.0
         for _ in range(_POWER_STEPS):
             direction /= np.linalg.norm(direction) or 1.0
-            direction = objective.hessp(zero, direction)
-            if not options.fit_intercept:
+            natural = direction if standard is None else standard.natural_weights(direction)
+            direction = objective.hessp(zero, natural)
+            if standard is not None:
+                direction = standard.own_gradient(direction)
+            if not training.options.fit_intercept:
                 direction[-1] = 0.0
             curvature = float(np.linalg.norm(direction))
         # At zero a softmax of K classes has curvature 1/K, and nowhere more than 1/2; a sigmoid has its most there.
-        if self.training.K > 1:
+        if training.K > 1:
             curvature *= objective.n_classes / 2
-        largest = 1.05 * curvature + options.l2
-        self.training.set_step(1.0 / largest if largest > 0 else 1.0)
+        largest = 1.05 * curvature
+        if standard is None and training.options.optimizer == "sgd":  # others take the penalty as a proximal step
+            largest += training.options.l2
+        training.set_step(1.0 / largest if largest > 0 else 1.0)
 
     def epoch(self, order):
         """The objective before the update, and the norm of its gradient."""
         loss, full, gradient = self._measure()
         if math.isfinite(loss):
             self.training.step(gradient)
-        return loss, {"grad_norm": float(np.linalg.norm(full))}
+        return loss, {"grad_norm": _norm(full)}
 
     def _measure(self):
         """The objective, its gradient (under L1 the least subgradient), and that without the penalty."""
@@ -117,7 +125,8 @@ class FullBatch(Minibatches):
         if not options.fit_intercept:
             gradient[-1] = 0.0
         W = before[:-1]
-        loss += 0.5 * options.l2 * float(np.sum(W * W)) + options.l1 * float(np.abs(W).sum())
+        with np.errstate(over="ignore"):  # a descent that diverges is found by its loss
+            loss += 0.5 * options.l2 * float(np.sum(W * W)) + options.l1 * float(np.abs(W).sum())
         return loss, _least_subgradient(W, gradient, options), gradient
 
 
@@ -130,7 +139,9 @@ class VarianceReduced(FullBatch):
 
     def _choose_step(self, visited):
         """Half the inverse of the largest curvature of a row; a softmax has 1/2 at most, a sigmoid 1/4."""
-        weights, squares = self._data.weights, self._data.squares[visited] + 1.0
+        weights = self._data.weights
+        self.training.look_at(self._data.arrays, visited, weights if len(weights) else None)
+        squares = self._data.squares_of(visited, self.training.standard)[visited] + 1.0
         if len(weights):
             squares *= weights[visited] / weights[visited].mean()
         curvature = squares.max() * (0.5 if self.training.K > 1 else 0.25) + self.training.options.l2
@@ -142,7 +153,12 @@ class VarianceReduced(FullBatch):
         if math.isfinite(loss):
             self.training.snapshot(self._data, gradient)
             self.training.run(self._data, order)
-        return loss, {"grad_norm": float(np.linalg.norm(full))}
+        return loss, {"grad_norm": _norm(full)}
+
+
+def _norm(array):
+    with np.errstate(over="ignore"):  # of a descent that diverges
+        return float(np.linalg.norm(array))
 
 
 def _least_subgradient(W, gradient, options):

@@ -1,11 +1,17 @@
 """Updates in which a feature has no gradient, all at once, when a row has it again.
 
-Penalties are flows for a time, and running means fade by a power. With momentum the weights go on in a fixed direction
-u, ever slower: in an update s of a gap that begins at f they move by SIZE[s] ratio^(s - f + 1) along u, and shrink by
-DECAY[s] under L2. All that is w = shrunk w - total u, and `total` is looked up, not added up: updates are put into
-chunks, and once a chunk is full, each of its places keeps what comes from there to its end,
+Update s leaves DECAY[s] of a weight and then brings it nearer to 0 by PINCH[s]. With no move between, the updates of a
+gap f..t amount to one soft(D w, C), where, counted from the begin of the era,
 
-    TAIL[s] = sum over r >= s in the chunk of  ratio^(r - s + 1) SIZE[r] FADE[r]
+    LEFT[s] = product over r <= s of DECAY[r]                D = LEFT[t] / LEFT[f - 1]
+    CUT[s]  = sum over r <= s of  PINCH[r] / LEFT[r]         C = LEFT[t] (CUT[t] - CUT[f - 1])
+
+An era ends before LEFT is too small to divide by. Running means fade by a power. With momentum the weights go on in a
+fixed direction u, ever slower: in an update s of a gap that begins at f they move by SIZE[s] ratio^(s - f + 1) along u.
+All that is w = D w - total u, and `total` is looked up, not added up: updates are put into chunks, and once a chunk is
+full, each of its places keeps what comes from there to its end,
+
+    TAIL[s] = sum over r >= s in the chunk of  ratio^(r - s + 1) SIZE[r] FADE[r + 1]
     FADE[s] = product over r >= s in the chunk of DECAY[r]
 
 so a gap is some places of its last chunk, and one look for every other.
@@ -14,75 +20,95 @@ so a gap is some places of its last chunk, and one look for every other.
 import math
 
 from .compile import jit
-from .updates import ADAGRAD, ADAM, ADAMW, LEAST_SQUARE, RMSPROP, SGD, SVRG, adagrad, drift, flow
+from .updates import ADAGRAD, ADAM, ADAMW, LEAST_SQUARE, RMSPROP, SVRG, adagrad, drift, pinch
 
 CHUNK = 32
-TIME, SIZE, DECAY, TAIL, FADE = range(5)  # what is kept of each update: rows of `pace`
+SIZE, DECAY, PINCH, TAIL, FADE, LEFT, CUT = range(7)  # what is kept of each update: rows of `pace`
+KEPT = 7  # how many they are
+LEAST_LEFT = 1e-200
 
 
 @jit
-def note(pace, at, time, size, decay, ratio):
-    """Write down update number `at` of this era, and close its chunk if that is full."""
-    pace[TIME, at], pace[SIZE, at], pace[DECAY, at] = time, size, decay
+def note(pace, at, size, decay, pinch, ratio):
+    """Write down update number `at` of this era, and close its chunk if that is full. Returns LEFT."""
+    left, cut = (pace[LEFT, at - 1], pace[CUT, at - 1]) if at > 0 else (1.0, 0.0)
+    left *= decay
+    pace[SIZE, at], pace[DECAY, at], pace[PINCH, at] = size, decay, pinch
+    pace[LEFT, at], pace[CUT, at] = left, cut + pinch / left if left > 0.0 else cut
     if (at + 1) % CHUNK != 0:
-        return
+        return left
     tail, fade = 0.0, 1.0
     for s in range(at, at - CHUNK, -1):
-        fade *= pace[DECAY, s]
         tail = ratio * (pace[SIZE, s] * fade + tail)
+        fade *= pace[DECAY, s]
         pace[TAIL, s], pace[FADE, s] = tail, fade
+    return left
 
 
 @jit
-def _glide(pace, first, gap, time, ratio, lifetime, l2):
-    """What the moves of a gap add up to, after everything that took `time`.
+def _remains(pace, first, stop):
+    """D of the updates first..stop - 1."""
+    if stop == first:
+        return 1.0
+    return pace[LEFT, stop - 1] / (pace[LEFT, first - 1] if first > 0 else 1.0)
+
+
+@jit
+def _wither(w, pace, first, stop):
+    """w after the penalties of the updates first..stop - 1."""
+    if stop == first:
+        return
+    decay = w.dtype.type(_remains(pace, first, stop))
+    if decay != 1.0:
+        for i in range(len(w)):
+            w[i] *= decay
+    pinch(w, pace[LEFT, stop - 1] * (pace[CUT, stop - 1] - (pace[CUT, first - 1] if first > 0 else 0.0)))
+
+
+@jit
+def _glide(pace, first, gap, ratio, lifetime):
+    """What the moves of a gap add up to.
 
     When its lifetime is over nothing is left of a momentum, and only the shrinking goes on.
     """
-    total, shrunk, factor = 0.0, 1.0, 1.0
+    total, factor = 0.0, 1.0
     s, stop = first, first + gap
     while s < stop and s - first < lifetime:
         end = s - s % CHUNK + CHUNK
         if end <= stop:
             total = total * pace[FADE, s] + factor * pace[TAIL, s]
-            shrunk *= pace[FADE, s]
             factor *= ratio ** (end - s)
             s = end
         else:
             factor *= ratio
-            total = (total + factor * pace[SIZE, s]) * pace[DECAY, s]
-            shrunk *= pace[DECAY, s]
+            total = total * pace[DECAY, s] + factor * pace[SIZE, s]
             s += 1
-    if l2 != 0.0 and s < stop and shrunk > 0.0:
-        total *= math.exp(-l2 * time) / shrunk
-    return total
+    return total * _remains(pace, s, stop)
 
 
 @jit
-def _coast(kind, w, a, b, pace, first, gap, time, ratio, lifetime, l1, l2):
-    """The moves of a momentum, and the penalty. b: what adam divides by, else a."""
+def _coast(kind, w, a, b, pace, first, gap, ratio, lifetime, smooth):
+    """The moves of a momentum, and the penalty. b: what adam divides by, else a. smooth: there is no L1."""
     real = w.dtype.type
     adam = kind in (ADAM, ADAMW)
-    if l1 == 0.0:
-        total = real(_glide(pace, first, gap, time, ratio, lifetime, l2))
-        shrunk = real(math.exp(-l2 * time))
+    if smooth:
+        total = real(_glide(pace, first, gap, ratio, lifetime))
+        decay = real(_remains(pace, first, first + gap))
         if adam:
             for i in range(len(w)):
-                w[i] = shrunk * w[i] - total * a[i] / math.sqrt(b[i])
+                w[i] = decay * w[i] - total * a[i] / math.sqrt(b[i])
         else:
             for i in range(len(w)):
-                w[i] = shrunk * w[i] - total * a[i]
+                w[i] = decay * w[i] - total * a[i]
         return
-    moves, factor, done = min(gap, lifetime), 1.0, 0.0
+    moves, factor = min(gap, lifetime), 1.0
     for s in range(first, first + moves):  # L1 stops weights at zero between the moves
         factor *= ratio
-        size = real(factor * pace[SIZE, s])
+        size, decay = real(factor * pace[SIZE, s]), real(pace[DECAY, s])
         for i in range(len(w)):
-            w[i] -= size * (a[i] / math.sqrt(b[i]) if adam else a[i])
-        flow(w, pace[TIME, s], l1, l2)
-        done += pace[TIME, s]
-    if gap > moves:
-        flow(w, time - done, l1, l2)
+            w[i] = decay * w[i] - size * (a[i] / math.sqrt(b[i]) if adam else a[i])
+        pinch(w, pace[PINCH, s])
+    _wither(w, pace, first + moves, first + gap)
 
 
 @jit
@@ -90,12 +116,10 @@ def rest(kind, w, g, a, b, pace, first, gap, time, l1, l2, beta1, beta2, eps, ra
     """Bring w, which stand for one feature, through `gap` updates in which it had no gradient, and which took `time`.
 
     g: zeros. a, b: the optimiser's memory of them. The first update of the gap is number `first` of this era. Not for
-    ftrl, see updates.leader; and the penalty of rmsprop and adam is left to updates.settle.
+    sgd, which has no need of it, nor for ftrl, see updates.leader; and the penalty of rmsprop and adam is left to updates.settle.
     """
     real = w.dtype.type
-    if kind == SGD:
-        flow(w, time, l1, l2)
-    elif kind == ADAGRAD:
+    if kind == ADAGRAD:
         if l1 != 0.0 or l2 != 0.0:
             adagrad(w, g, a, real(0), time, l1, l2, eps)
     elif kind == SVRG:
@@ -103,12 +127,11 @@ def rest(kind, w, g, a, b, pace, first, gap, time, l1, l2, beta1, beta2, eps, ra
     else:
         fade = real(beta1**gap)
         if kind in (ADAM, ADAMW):
-            l1, l2 = (0.0, 0.0) if kind == ADAM else (l1, l2)
-            _coast(kind, w, a, b, pace, first, gap, time, ratio, lifetime, l1, l2)
+            _coast(kind, w, a, b, pace, first, gap, ratio, lifetime, l1 == 0.0 or kind == ADAM)
             fade2, least = real(beta2**gap), real(LEAST_SQUARE)
             for i in range(len(w)):
                 b[i] = max(b[i] * fade2, least)
         elif kind != RMSPROP:
-            _coast(kind, w, a, a, pace, first, gap, time, ratio, lifetime, l1, l2)
+            _coast(kind, w, a, a, pace, first, gap, ratio, lifetime, l1 == 0.0)
         for i in range(len(w)):
             a[i] *= fade

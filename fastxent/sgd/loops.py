@@ -18,24 +18,32 @@ import numpy as np
 
 from .bridge import batch_gradient, row_add, row_gradient, row_step
 from .compile import jit
-from .gaps import note, rest
-from .schedules import rate
+from .gaps import LEAST_LEFT, note, rest
+from .schedules import SETTLING, rate
 from .updates import (
     ADAM,
+    ADAMW,
     FTRL,
+    MOMENTUM,
     NESTEROV,
     RMSPROP,
+    SGD,
+    SVRG,
     correction,
+    divisor,
     leader,
+    left,
     lengthened,
     move_size,
+    pay,
     settle,
+    shrunk,
     update,
 )
 
 # Numbers that a training carries from one call to the next: places in `counters`.
-UPDATES, CLOCK, SCALE, SQUARES, WEIGHTS, ROWS, LOWERED, AVERAGED, SYNCED, ETA, BEGUN = range(11)
-COUNTERS = 11
+UPDATES, CLOCK, SCALE, SQUARES, WEIGHTS, ROWS, LOWERED, AVERAGED, SYNCED, ETA, BEGUN, LEFT, BUDGET, LOSSES, PENALISED = range(15)
+COUNTERS = 15
 LEAST_SCALE = 1e-5  # below, the common factor of all weights is multiplied in
 
 
@@ -43,8 +51,11 @@ class Rule(NamedTuple):
     """What is the same for the whole training."""
 
     kind: int  # updates.OPTIMIZERS
-    l1: float
+    l1: float  # of each update
     l2: float
+    late_l1: float  # of `penalise`, where columns have units of their own
+    late_l2: float
+    late_every: int  # updates; 0: never
     beta1: float
     beta2: float
     eps: float
@@ -56,6 +67,7 @@ class Rule(NamedTuple):
     power: float
     horizon: float
     warmup: float
+    steady: float  # the sum of losses that the schedule 'settling' counts in
     repeats: float  # how often momentum repeats a gradient in the end
     batch: int
     fit_intercept: bool
@@ -67,6 +79,7 @@ class Rule(NamedTuple):
     K: int
     ld: int
     features: int  # parameters before the intercepts
+    by_class: bool
     d: int
 
 
@@ -82,6 +95,8 @@ class Memory(NamedTuple):
     clock: np.ndarray  # of each feature: the clock when it last had its penalty
     last: np.ndarray  # ... and the number of that update
     touched: np.ndarray
+    factor: np.ndarray  # of the columns' units, see `columns`; none if they are what X has
+    offsets: np.ndarray  # features that every CSR row has, see the same
     pace: np.ndarray  # what `gaps` keeps of the updates of this era
     counters: np.ndarray
 
@@ -123,11 +138,22 @@ def step_size(rule, counters, square, weight):
         counters[ETA] = eta0
         return weight, 1.0
     n = counters[UPDATES] + 1.0
-    eta = rate(rule.schedule, n, eta0, rule.alpha, rule.power, rule.horizon, rule.warmup)
+    alpha = rule.alpha
+    if rule.automatic != 0 or rule.schedule == SETTLING:  # a step is eta times the mean weight
+        alpha *= counters[WEIGHTS] / counters[ROWS]
+    losses = counters[LOSSES] / rule.steady
+    eta = rate(rule.schedule, n, eta0, alpha, rule.power, rule.horizon, rule.warmup, losses)
     counters[ETA] = eta
+    if multiple != 1.0:
+        eta0 *= multiple
+        own = rate(rule.schedule, n, eta0, alpha, rule.power, rule.horizon, rule.warmup, losses)
+        multiple = own / eta if eta > 0.0 else 0.0
     if rule.automatic == 2:
         eta = min(eta, rule.most / (square + multiple * weight))
-    return eta * weight * rule.repeats, multiple
+    time = eta * weight * rule.repeats
+    if rule.kind in (SGD, ADAMW) and rule.l2 * time > 1.0:  # the rest would overshoot
+        return 1.0 / rule.l2, multiple * (rule.l2 * time)
+    return time, multiple
 
 
 @jit
@@ -148,12 +174,15 @@ def weigh(rule, counters, order, first, stop, weights, squares):
 
 @jit
 def rescale(rule, memory):
-    """Multiply the common factor into the weights."""
-    w, counters = memory.w, memory.counters
+    """Multiply the common factor into the weights, and into what counts in their unit."""
+    w, paid, counters = memory.w, memory.a, memory.counters
     w = w[: rule.features]
     factor = w.dtype.type(counters[SCALE])
     for i in range(len(w)):
         w[i] *= factor
+    for i in range(min(len(w), len(paid))):
+        paid[i] *= factor
+    counters[BUDGET] *= counters[SCALE]
     counters[SCALE] = 1.0
 
 
@@ -178,7 +207,10 @@ def catch_up(rule, memory, count):
         else:
             first, time = last[j] - synced, now - clock[j]
             wj, gj, aj, bj = w[one], g[one], a[one], b[one]
-            rest(kind, wj, gj, aj, bj, pace, first, gap, time, l1, l2, beta1, beta2, eps, ratio, lifetime)
+            own1, own2 = l1, l2
+            if kind == SVRG and len(memory.factor):  # follows its equation in any unit
+                own1, own2 = rule.late_l1 * memory.factor[j], rule.late_l2 * memory.factor[j] ** 2
+            rest(kind, wj, gj, aj, bj, pace, first, gap, time, own1, own2, beta1, beta2, eps, ratio, lifetime)
         if kind not in (RMSPROP, ADAM):
             clock[j] = now
         last[j] = t
@@ -191,7 +223,7 @@ def touch(rule, memory, order, first, stop, indptr, indices):
     count = 0
     if len(indptr) == 0:
         count = touch_all(rule, memory)
-    elif stop - first == 1:
+    elif stop - first == 1 and len(memory.offsets) == 0:
         for p in range(indptr[order[first]], indptr[order[first] + 1]):
             touched[count] = indices[p]
             count += 1
@@ -203,6 +235,11 @@ def touch(rule, memory, order, first, stop, indptr, indices):
                     touched[count] = j
                     count += 1
                     last[j] = -1 - last[j]  # seen
+        for j in memory.offsets:
+            if last[j] >= 0:
+                touched[count] = j
+                count += 1
+                last[j] = -1 - last[j]
         for c in range(count):
             last[touched[c]] = -1 - last[touched[c]]
     catch_up(rule, memory, count)
@@ -221,6 +258,8 @@ def touch_all(rule, memory):
 def synchronise(rule, memory):
     """Bring every feature to the last update."""
     counters = memory.counters
+    if rule.kind == SGD and rule.l1 != 0.0:
+        pay(memory.w[: rule.features], memory.a[: rule.features], counters[BUDGET])
     if counters[SCALE] != 1.0:
         rescale(rule, memory)
     if len(memory.last):
@@ -233,7 +272,29 @@ def synchronise(rule, memory):
                 pull = (now - memory.clock[j]) * root
                 settle(memory.w[one], squares[one], memory.w.dtype.type(eps), pull, rule.l1, rule.l2)
                 memory.clock[j] = now
-    counters[SYNCED] = counters[UPDATES]
+    counters[SYNCED], counters[LEFT] = counters[UPDATES], 1.0
+
+
+@jit
+def penalise(rule, memory):
+    """Where columns have units of their own: the penalty of all parameters, which are at the last update, for all the
+    time since they last had it, as a proximal step in the optimiser's metric."""
+    w, a, b, counters, factor = memory.w, memory.a, memory.b, memory.counters, memory.factor
+    time = counters[CLOCK] - counters[PENALISED]
+    counters[PENALISED] = counters[CLOCK]
+    counters[BUDGET] += rule.late_l1 * time
+    if rule.kind in (ADAM, RMSPROP):
+        time *= correction(rule.kind, age(counters), rule.beta2)
+    budget = rule.kind == SGD and rule.late_l1 != 0.0 and len(a) > 0
+    outer, inner = (rule.K, rule.d) if rule.by_class else (rule.d, rule.K)
+    for i in range(outer):
+        for p in range(i * rule.ld, i * rule.ld + inner):
+            f = factor[p - i * rule.ld if rule.by_class else i]
+            own = time / divisor(rule.kind, a, b, p, rule.eps)
+            cut = 0.0 if budget else rule.late_l1 * f * own
+            w[p] = shrunk(float(w[p]), cut, rule.late_l2 * f * f * own)
+            if budget:
+                pay(w[p : p + 1], a[p : p + 1], f * counters[BUDGET])
 
 
 @jit
@@ -243,16 +304,25 @@ def averages_now(rule, counters):
 
 
 @jit
+def penalises_now(rule, counters):
+    return rule.late_every > 0 and int(counters[UPDATES]) % rule.late_every == 0
+
+
+@jit
 def is_due(rule, counters, lazy):
     """Whether `after_update` has anything to do: handing all arrays over costs as much as a short row."""
-    return averages_now(rule, counters) or (lazy and counters[UPDATES] - counters[SYNCED] >= rule.era)
+    if averages_now(rule, counters) or penalises_now(rule, counters):
+        return True
+    return lazy and (counters[UPDATES] - counters[SYNCED] >= rule.era or counters[LEFT] < LEAST_LEFT)
 
 
 @jit
 def after_update(rule, memory):
-    """What is due after some updates: a new era, and averaging."""
+    """What is due after some updates: a new era, penalties, and averaging."""
     synchronise(rule, memory)
     counters = memory.counters
+    if penalises_now(rule, counters):
+        penalise(rule, memory)
     if averages_now(rule, counters):
         counters[AVERAGED] += 1.0
         share = memory.w.dtype.type(1.0 / counters[AVERAGED])
@@ -262,48 +332,63 @@ def after_update(rule, memory):
 
 
 @jit
+def pay_touched(rule, memory, order, first, stop, indptr, indices):
+    """Let the features of the rows order[first:stop] pay what L1 has asked for so far."""
+    w, paid, budget = memory.w, memory.a, memory.counters[BUDGET]
+    if len(indptr) == 0:
+        pay(w[: rule.features], paid[: rule.features], budget)
+        return
+    for r in range(first, stop):
+        for p in range(indptr[order[r]], indptr[order[r] + 1]):
+            start = int(indices[p]) * rule.ld
+            pay(w[start : start + rule.ld], paid[start : start + rule.ld], budget)
+
+
+@jit
 def plain(api, rule, memory, order, weights, squares, indptr, indices, loss, mass):
     """SGD without any memory. Returns the sums of s_i loss_i, each before its update, and of s_i, with these rows.
 
     loss, mass: those sums before. They go on from there, so the places where an epoch is cut do not show in them.
-    Gradients go straight into the weights, all of which share a factor for the sake of L2.
+    Gradients go straight into the weights, all of which share a factor for the sake of L2. What L1 asks for is paid by
+    a feature when it is needed next.
     """
     w, q, counters = memory.w, memory.q, memory.counters
     address, q_address, order_address = w.ctypes.data, q.ctypes.data, order.ctypes.data
     n, features = len(order), rule.features
-    lazy = len(memory.last) > 0
     width = len(q) // rule.batch
     for first in range(0, n, rule.batch):
         stop = min(first + rule.batch, n)
-        if lazy:
-            touch(rule, memory, order, first, stop, indptr, indices)
+        if rule.l1 != 0.0:
+            pay_touched(rule, memory, order, first, stop, indptr, indices)
         square, weight = weigh(rule, counters, order, first, stop, weights, squares)
         time, multiple = step_size(rule, counters, square, weight)
         weight *= stop - first
         # Losses come with their weights.
-        step = lengthened(time, rule.l2) / weight / counters[SCALE]
-        intercept = multiple * time / weight if rule.fit_intercept else 0.0
-        if rule.batch == 1:
+        step, intercept = time / weight, multiple * time / weight if rule.fit_intercept else 0.0
+        before = counters[SCALE]
+        counters[SCALE] *= left(SGD, time, rule.l2)
+        if rule.batch == 1 and counters[SCALE] >= LEAST_SCALE:
             here = order_address + first * order.itemsize
-            loss += row_step(api, here, n - stop, address, counters[SCALE], step, intercept)
+            own = row_step(api, here, n - stop, address, before, step / counters[SCALE], intercept)
         else:
+            own = 0.0
             for r in range(first, stop):
                 at = q_address + (r - first) * width * q.itemsize
                 here = order_address + r * order.itemsize
-                loss += row_gradient(api, here, n - r - 1, address, counters[SCALE], at)
-            for r in range(first, stop):
-                row = (r - first) * width
-                row_add(api, order[r], q_address + row * q.itemsize, -step, address)
-                for k in range(rule.K):
-                    w[features + k] -= w.dtype.type(intercept) * q[row + k]
-        mass += weight
-        counters[CLOCK] += time
-        counters[UPDATES] += 1.0
-        if not lazy and rule.l2 != 0.0:
-            counters[SCALE] *= math.exp(-rule.l2 * time)
+                own += row_gradient(api, here, n - r - 1, address, before, at)
             if counters[SCALE] < LEAST_SCALE:
                 rescale(rule, memory)
-        if is_due(rule, counters, lazy):
+            for r in range(first, stop):
+                row = (r - first) * width
+                row_add(api, order[r], q_address + row * q.itemsize, -step / counters[SCALE], address)
+                for k in range(rule.K):
+                    w[features + k] -= w.dtype.type(intercept) * q[row + k]
+        loss, mass = loss + own, mass + weight
+        counters[LOSSES] += own / weight
+        counters[BUDGET] += rule.l1 * time / counters[SCALE]
+        counters[CLOCK] += time
+        counters[UPDATES] += 1.0
+        if is_due(rule, counters, False):
             after_update(rule, memory)
     return loss, mass
 
@@ -327,9 +412,10 @@ def sparse_batches(api, rule, memory, order, weights, squares, indptr, indices, 
         square, weight = weigh(rule, counters, order, first, stop, weights, squares)
         time, multiple = step_size(rule, counters, square, weight)
         weight *= stop - first
+        own = 0.0
         for r in range(first, stop):
             here, at = order_address + r * order.itemsize, q_address + (r - first) * width * q.itemsize
-            loss += row_gradient(api, here, n - r - 1, w_address, 1.0, at)
+            own += row_gradient(api, here, n - r - 1, w_address, 1.0, at)
         for r in range(first, stop):
             row = (r - first) * width
             row_add(api, order[r], q_address + row * q.itemsize, 1.0, g_address)
@@ -339,7 +425,8 @@ def sparse_batches(api, rule, memory, order, weights, squares, indptr, indices, 
             step_everything(rule, memory, 1.0 / weight, time, multiple)
         else:
             step_touched(rule, memory, count, 1.0 / weight, time, multiple)
-        mass += weight
+        loss, mass = loss + own, mass + weight
+        counters[LOSSES] += own / weight
         if is_due(rule, counters, lazy):
             after_update(rule, memory)
     return loss, mass
@@ -356,10 +443,11 @@ def dense_batches(api, rule, memory, order, weights, squares, loss, mass):
         square, weight = weigh(rule, counters, order, first, stop, weights, squares)
         time, multiple = step_size(rule, counters, square, weight)
         weight *= stop - first
-        loss += batch_gradient(
+        own = batch_gradient(
             api, order.ctypes.data + first * order.itemsize, stop - first, w_address, g_address
         )
-        mass += weight
+        loss, mass = loss + own, mass + weight
+        counters[LOSSES] += own / weight
         step_everything(rule, memory, 1.0 / weight, time, multiple)
         if is_due(rule, counters, False):
             after_update(rule, memory)
@@ -379,7 +467,9 @@ def variance_reduced(api, rule, memory, order, weights, indptr, indices, share, 
     features = rule.features
     time = rule.eta0 * counters[LOWERED]
     counters[ETA] = time
-    step, eta = lengthened(time, rule.l2) * share, w.dtype.type(time)
+    eta = w.dtype.type(time)
+    time = min(time, 1.0 / rule.l2) if rule.l2 > 0.0 else time  # the rest would overshoot
+    step = lengthened(time, rule.l2) * share
     part = w.dtype.type(share)
     for r in range(len(order)):
         i = order[r]
@@ -417,6 +507,15 @@ def step_everything(rule, memory, part, time, multiple):
     l1, l2, beta1, beta2, eps = rule.l1, rule.l2, rule.beta1, rule.beta2, rule.eps
     size, eta0, root = _begin_update(rule, memory, time)
     pull, now = time * root, memory.counters[CLOCK]
+    if rule.kind == SGD and len(a) > 0:  # what L1 asks for is paid at once, but not from more than it asked for
+        keep, counters = left(SGD, time, l2), memory.counters
+        update(rule.kind, w, g, a, b, 0, rule.features, part, time, size, pull, 0.0, l2, beta1, beta2, eps, eta0, now)
+        for i in range(rule.features):
+            a[i] *= w.dtype.type(keep)
+        counters[BUDGET] = keep * counters[BUDGET] + l1 * time
+        pay(w[: rule.features], a[: rule.features], counters[BUDGET])
+        _update_intercept(rule, memory, part, time, multiple)
+        return
     update(
         rule.kind, w, g, a, b, 0, rule.features, part, time, size, pull, l1, l2, beta1, beta2, eps, eta0, now
     )
@@ -439,8 +538,12 @@ def step_touched(rule, memory, count, part, time, multiple):
     l1, l2, beta1, beta2, eps = rule.l1, rule.l2, rule.beta1, rule.beta2, rule.eps
     at = int(counters[UPDATES] - counters[SYNCED])
     size, eta0, root = _begin_update(rule, memory, time)
-    decay = 1.0 if kind == ADAM else math.exp(-l2 * time)
-    note(memory.pace, at, time, size * beta1 if kind == NESTEROV else size, decay, rule.ratio)
+    move, keep, cut = size, 1.0, 0.0
+    if kind in (MOMENTUM, NESTEROV, ADAMW):
+        keep, cut = left(kind, time, l2), l1 * time
+    if kind in (MOMENTUM, NESTEROV):
+        move, cut = keep * (size * beta1 if kind == NESTEROV else size), keep * cut
+    counters[LEFT] = note(memory.pace, at, move, keep, cut, rule.ratio)
     t, now = int(counters[UPDATES]), counters[CLOCK]
     for c in range(count):
         j = touched[c]
@@ -457,7 +560,7 @@ def _begin_update(rule, memory, time):
     counters = memory.counters
     counters[CLOCK] += time
     counters[UPDATES] += 1.0
-    size = move_size(rule.kind, age(counters), time, rule.l2, rule.beta1, rule.beta2)
+    size = move_size(rule.kind, age(counters), time, rule.beta1, rule.beta2)
     eta0, _ = first_step(rule, counters)
     return size, eta0, correction(rule.kind, age(counters), rule.beta2)
 
@@ -471,6 +574,6 @@ def _update_intercept(rule, memory, part, time, multiple):
         return
     eta0, factor = first_step(rule, counters)
     time *= multiple
-    size = move_size(rule.kind, age(counters), time, 0.0, rule.beta1, rule.beta2)
+    size = move_size(rule.kind, age(counters), time, rule.beta1, rule.beta2)
     beta1, beta2, eps, eta0 = rule.beta1, rule.beta2, rule.eps, eta0 * factor
     update(rule.kind, w, g, a, b, start, stop, part, time, size, 0.0, 0.0, 0.0, beta1, beta2, eps, eta0, 0.0)

@@ -4,12 +4,12 @@ import math
 
 from .compile import jit
 
-SCHEDULES = {"constant": 0, "optimal": 1, "invscaling": 2, "adaptive": 3, "cosine": 4}
-_OPTIMAL, _INVSCALING, _COSINE = 1, 2, 4
+SCHEDULES = {"constant": 0, "optimal": 1, "invscaling": 2, "adaptive": 3, "cosine": 4, "settling": 5}
+_OPTIMAL, _INVSCALING, _COSINE, SETTLING = 1, 2, 4, 5
 
 
 @jit
-def rate(schedule, t, eta0, alpha, power, horizon, warmup):
+def rate(schedule, t, eta0, alpha, power, horizon, warmup, losses):
     """The step size of update t = 1, 2, ...
 
     With n = t - 1 updates before it:
@@ -18,8 +18,15 @@ def rate(schedule, t, eta0, alpha, power, horizon, warmup):
         optimal              eta0 / (1 + alpha eta0 n)         = 1 / (alpha (t0 + n)) with t0 = 1 / (alpha eta0)
         invscaling           eta0 / (1 + n)^power
         cosine               eta0 (1 + cos(pi n / horizon)) / 2, and 0 after the horizon
+        settling             eta0 / sqrt(1 + losses + (alpha eta0 n)^2)
 
     all times min(1, t / warmup).
+
+    losses: the sum of the mean losses of these n updates, each before its update, in units of a tenth of the number of
+    features. So `settling` goes as 1 / sqrt(n) once there have been more updates than there is to learn, when what is
+    left is the noise of single rows, but only as far as there is a loss left: where the classes can be told apart, steps
+    stay long (self-confident rates: Auer, Cesa-Bianchi, Gentile 2002; Streeter, McMahan 2010). It goes as 1 / (alpha n),
+    as `optimal` does, once that is shorter.
     """
     n = t - 1.0
     eta = eta0
@@ -27,6 +34,8 @@ def rate(schedule, t, eta0, alpha, power, horizon, warmup):
         eta = eta0 / (1.0 + alpha * eta0 * n)
     elif schedule == _INVSCALING:
         eta = eta0 / (1.0 + n) ** power
+    elif schedule == SETTLING:
+        eta = eta0 / math.sqrt(1.0 + losses + (alpha * eta0 * n) ** 2)
     elif schedule == _COSINE:
         eta = 0.5 * eta0 * (1.0 + math.cos(math.pi * min(1.0, n / horizon)))
     if t < warmup:

@@ -12,10 +12,13 @@ from . import loops
 from .loops import (
     AVERAGED,
     BEGUN,
+    BUDGET,
     CLOCK,
     COUNTERS,
     ETA,
+    LEFT,
     LOWERED,
+    PENALISED,
     ROWS,
     SCALE,
     SQUARES,
@@ -25,8 +28,10 @@ from .loops import (
     Memory,
     Rule,
 )
+from .columns import Columns, squares_of_dense, squares_of_sparse
+from .gaps import KEPT
 from .schedules import SCHEDULES
-from .updates import ADAM, ADAMW, FTRL, MOMENTS, MOMENTUM, NESTEROV, OPTIMIZERS, SGD, SVRG
+from .updates import ADAGRAD, ADAM, ADAMW, FTRL, MOMENTS, MOMENTUM, NESTEROV, OPTIMIZERS, RMSPROP, SGD, SVRG
 
 FIRST_CALL = 256  # rows in the first call of a loop
 CALL_SECONDS = 0.03  # what later calls aim at: after each, Ctrl-C is heard
@@ -39,6 +44,22 @@ LONGEST_ERA = 65536
 _AUTOMATIC = {"adagrad": 0.5, "rmsprop": 0.03, "adam": 0.03, "adamw": 0.03, "ftrl": 0.5}
 _AUTOMATIC_SGD = 8.0
 _LARGEST = 2.0
+_STEADY = 0.1  # updates for each feature before the schedule "settling" shortens its steps
+
+# What an optimiser's arrays hold; those that are not here hold weights.
+_ROLES = {
+    (SGD, "a"): "paid",
+    (MOMENTUM, "a"): "gradient",
+    (NESTEROV, "a"): "gradient",
+    (ADAGRAD, "a"): "squares",
+    (RMSPROP, "a"): "squares",
+    (ADAM, "a"): "gradient",
+    (ADAM, "b"): "squares",
+    (ADAMW, "a"): "gradient",
+    (ADAMW, "b"): "squares",
+    (SVRG, "b"): "gradient",
+}
+_NO_COLUMNS = np.zeros(0, np.int32)
 
 # ftrl has no weights but those that its sums stand for. Weights that it is given count like one gradient of about the
 # size that eta0 is made for, times this.
@@ -64,6 +85,7 @@ class Options:
     fit_intercept: bool = True
     average_from: int = -1
     epochs: int = 1
+    by_column: bool = False  # whether columns get units of their own
 
 
 def options_of(model):
@@ -73,7 +95,7 @@ def options_of(model):
     schedule = model.learning_rate
     if schedule == "auto":
         steady = model.batch_size is None or model.optimizer not in ("sgd", "momentum", "nesterov")
-        schedule = "constant" if steady else "invscaling"
+        schedule = "constant" if steady else "settling"
     momentum = model.momentum
     if momentum is None:
         momentum = 0.99 if model.optimizer == "rmsprop" else 0.9
@@ -92,12 +114,19 @@ def options_of(model):
         batch=model.batch_size or 0,
         fit_intercept=model.fit_intercept,
         epochs=model.max_iter,
+        by_column=model.eta0 is None and model.optimizer != "ftrl",
         average_from=-1
         if model.average is False
         else int(model.average) - 1
         if model.average is not True
         else 0,
     )
+
+
+def arrays_of(X):
+    """Those of a matrix, not of a subclass such as memmap: one if it is dense, three for CSR."""
+    parts = (X,) if isinstance(X, np.ndarray) else (X.data, X.indices, X.indptr)
+    return tuple(part.view(np.ndarray) for part in parts)
 
 
 class Data:
@@ -108,7 +137,7 @@ class Data:
         X_bound = X if dense else (X.data, X.indices, X.indptr, *X.shape)
         self.batches = dense and options.batch > 1
         # Single dense rows: whole registers of features, unless single features must catch up.
-        steps_only = dense and options.batch == 1 and options.optimizer == "sgd" and options.l1 == 0
+        steps_only = dense and options.batch == 1 and options.optimizer == "sgd"
         self._arguments = (
             X_bound,
             K,
@@ -123,15 +152,27 @@ class Data:
         )
         self.problem = self.bind()
         none = np.zeros(0, np.int32)
-        self.indptr, self.indices = (none, none) if dense else (_plain(X.indptr), _plain(X.indices))
+        _, self.indices, self.indptr = (none, none, none) if dense else arrays_of(X)
         self.weights = np.zeros(0) if row_weight is None else row_weight
+        self.arrays = arrays_of(X)
         self.squares = np.zeros(0)
         if options.eta0 is None:
             self.squares = squared_norms(X)
+        self._own_squares = None
 
     def bind(self):
         """The rows with scratch of their own, for one thread."""
         return kernels.RowProblem(*self._arguments)
+
+    def squares_of(self, rows, standard):
+        """|x_i|^2 of rows, in their places, as a training takes them."""
+        if standard is None or len(self.squares) == 0:
+            return self.squares
+        if self._own_squares is None:
+            self._own_squares = np.zeros(len(self.squares))
+        look = squares_of_dense if len(self.arrays) == 1 else squares_of_sparse
+        look(*self.arrays, rows, *standard, self._own_squares)
+        return self._own_squares
 
 
 class Training:
@@ -148,7 +189,7 @@ class Training:
         self.d, self.K = theta.shape[0] - 1, theta.shape[1]
         self.dtype = theta.dtype
         self.counters = np.zeros(COUNTERS)
-        self.counters[[SCALE, LOWERED]] = 1.0
+        self.counters[[SCALE, LOWERED, LEFT]] = 1.0
         self.counters[[UPDATES, BEGUN]] = updates
         self._eta0 = options.eta0
         self.horizon = math.inf
@@ -156,14 +197,15 @@ class Training:
         self._layout = None
         self._scratch = None
         self._arrays = {"w": theta}
-        count = MOMENTS[self._kind]
+        count = self._pays() or MOMENTS[self._kind]
         if count > 0:
             self._arrays["a"] = np.zeros_like(theta)
         if count > 1:
-            start = options.eps**2 if self._kind in (ADAM, ADAMW) else 0.0
-            self._arrays["b"] = np.full_like(theta, start)
+            self._arrays["b"] = np.full_like(theta, self._padding("b"))
         if options.average_from >= 0:
             self._arrays["average"] = np.zeros_like(theta)
+        self.standard = None  # the units of the columns
+        self.columns = Columns(self.d, self.dtype, options.fit_intercept) if options.by_column else None
         self._given = self._kind == FTRL and theta.any()  # weights that its sums do not stand for yet
 
     def successor(self, options, updates, theta=None):
@@ -187,6 +229,10 @@ class Training:
         if old.eta0 is None:
             sizes = [SQUARES, WEIGHTS, ROWS]
             new.counters[sizes] = here.counters[sizes]
+        if options.by_column and old.by_column:
+            new.columns = here.columns
+            new.columns.centre(options.fit_intercept)
+            new.standard = here.columns.standard
         if _agree(options, old, "schedule", "epochs", "batch"):
             new.horizon = here.horizon
         if not edited and _agree(options, old, "schedule", "eta0"):
@@ -198,9 +244,14 @@ class Training:
             new._given = edited or here._given
             new.counters[BEGUN] -= here.counters[UPDATES] - here.counters[BEGUN]
             new.counters[CLOCK] = here.counters[CLOCK]
-            for name in {"a", "b"} & set(here._arrays):
+            new.counters[BUDGET] = here.counters[BUDGET]
+            for name in {"a", "b"} & set(here._arrays) & set(new._arrays):
                 new._arrays[name] = here._arrays[name].astype(theta.dtype, copy=False)
         return new
+
+    def _pays(self):
+        """Whether weights pay for L1 from a budget: see `updates`."""
+        return self._kind == SGD and self.options.l1 > 0 and self.options.batch > 0
 
     @property
     def _kind(self):
@@ -242,7 +293,7 @@ class Training:
         rule, memory = self._enter(data)
         loops.synchronise(rule, memory)
         memory.a[:] = memory.w
-        memory.b[:] = self._flat(gradient, self._layout)
+        memory.b[:] = self._flat(self._own("b", gradient), self._layout)
 
     def step(self, gradient):
         """One update with this gradient (d + 1, K) of the mean loss."""
@@ -253,6 +304,8 @@ class Training:
         rule, memory = self._bound()
         if self._given:
             self._anchor(rule, memory, *loops.first_step(rule, self.counters))
+        if self.standard is not None:
+            gradient = self.standard.own_gradient(gradient)
         memory.g[:size] = gradient.ravel()
         loops.step_full(rule, memory)
 
@@ -267,6 +320,7 @@ class Training:
         other.counters = self.counters.copy()
         other._arrays = {name: array.copy() for name, array in self._arrays.items()}
         other._scratch = None
+        other.columns = None if self.columns is None else self.columns.copy()
         return other
 
     def __getstate__(self):
@@ -278,17 +332,22 @@ class Training:
         Plain SGD on single rows only. Which thread reads what when is left to chance, and so are the last digits. The
         penalty comes in between rounds of some thousand rows.
         """
-        rule, memory = self._enter(data)
-        loops.synchronise(rule, memory)
-        free = rule._replace(l2=0.0)
         problems = [data.bind() for _ in range(n_threads)]
         loss = mass = 0.0
         for first in range(0, len(order), ROUND * n_threads):
-            parts = np.array_split(order[first : first + ROUND * n_threads], n_threads)
+            rows = order[first : first + ROUND * n_threads]
+            parts = np.array_split(rows, n_threads)
+            if self.columns is not None:
+                self.columns.observe(data.arrays, rows)
+                self._review()
+            rule, memory = self._enter(data, problems)
+            loops.synchronise(rule, memory)
+            free = rule._replace(l2=0.0, late_every=0)
+            squares = data.squares_of(rows, self.standard)
 
-            def task(i, parts=parts):
+            def task(i, parts=parts, free=free, memory=memory, squares=squares):
                 own = memory._replace(counters=self.counters.copy())
-                rows = (parts[i], data.weights, data.squares, data.indptr, data.indices)
+                rows = (parts[i], data.weights, squares, data.indptr, data.indices)
                 return *loops.plain(problems[i].address, free, own, *rows, 0.0, 0.0), own.counters
 
             results = parallel.run(task, n_threads, n_threads)
@@ -297,6 +356,8 @@ class Training:
             self.counters[ETA] = results[0][2][ETA]
             self.counters[SCALE] = math.exp(-rule.l2 * (self.counters[CLOCK] - before[CLOCK]))
             loops.rescale(rule, memory)
+            if rule.late_every:
+                loops.penalise(rule, memory)
             loss += sum(result[0] for result in results)
             mass += sum(result[1] for result in results)
             if not math.isfinite(loss):
@@ -314,36 +375,105 @@ class Training:
         first, share = 0, 1.0
         if rule.kind == SVRG and len(data.weights):
             share = len(order) / data.weights[order].sum()
-        arguments = (data.problem.address, rule, memory)
         while first < len(order) and math.isfinite(loss):
             parallel.stopping_point()
-            step = -(-self._rows_of_a_call // rule.batch) * rule.batch
-            piece = order[first : first + step]
+            step = self._rows_of_a_call
+            if self.columns is not None:
+                if self._review():
+                    rule, memory = self._enter(data)
+                step = min(step, self.columns.next_review - self.columns.rows)
+            piece = order[first : first + -(-step // rule.batch) * rule.batch]
             first += len(piece)
             began = time.perf_counter()
-            rows = (*arguments, piece, data.weights)
+            squares = data.squares_of(piece, self.standard)
+            rows = (data.problem.address, rule, memory, piece, data.weights)
             if data.batches:
-                loss, mass = loops.dense_batches(*rows, data.squares, loss, mass)
+                loss, mass = loops.dense_batches(*rows, squares, loss, mass)
             elif rule.kind == SVRG:
                 loss, mass = loops.variance_reduced(*rows, data.indptr, data.indices, share, loss, mass)
             else:
                 loop = loops.plain if rule.kind == SGD else loops.sparse_batches
-                loss, mass = loop(*rows, data.squares, data.indptr, data.indices, loss, mass)
+                loss, mass = loop(*rows, squares, data.indptr, data.indices, loss, mass)
+            if self.columns is not None:
+                self.columns.observe(data.arrays, piece)
             took = max(time.perf_counter() - began, CALL_SECONDS / 8)
             self._rows_of_a_call = max(1, int(len(piece) * CALL_SECONDS / took))
         return loss, mass
 
+    def look_at(self, arrays, rows, weights):
+        """For descents that see all rows before the first update: let columns have their units from the beginning."""
+        if self.columns is not None and self.columns.rows == 0:
+            self.columns.observe_all(arrays, rows, weights)
+            self._review()
+
+    def _review(self):
+        """Let columns have other units if those seen so far ask for it. Returns whether they have."""
+        columns, old = self.columns, self.standard
+        if columns.rows < columns.next_review:
+            return False
+        columns.review()
+        if columns.standard is old:
+            return False
+        self._to_natural()
+        self.standard = new = columns.standard
+        self.counters[SQUARES] = columns.mean_square() * self.counters[WEIGHTS]
+        # Means of squares around another point, and what is due to L1 in another unit, mean nothing any more.
+        shifts = (np.zeros(self.d) if standard is None else standard.shift for standard in (old, new))
+        moved = np.flatnonzero(np.logical_xor(*(shift != 0 for shift in shifts)))
+        if any(_ROLES.get((self._kind, name)) == "squares" for name in "ab"):
+            for name in {"a", "b"} & set(self._arrays):
+                self._arrays[name][moved] = self._padding(name)
+        if self._pays():
+            self._arrays["a"][:] = 0.0
+            self.counters[BUDGET] = 0.0
+        return True
+
     def theta(self, averaged=True):
         """The weights (d + 1, K): averaged, if that is what was asked for and has begun."""
-        if averaged and self.counters[AVERAGED] > 0:
-            return self._leave("average")
+        name = "average" if averaged and self.counters[AVERAGED] > 0 else "w"
         if self._layout is None:
-            return self._arrays["w"].copy()
-        if len(self._arrays["last"]):  # the copy catches up, the original goes on as it was
-            current = self.copy()
-            loops.synchronise(*current._bound())
-            return current._leave("w")
-        return self._leave("w", self.counters[SCALE])
+            return self._arrays[name].copy()
+        if name == "average":
+            return self._natural(name, self._leave(name))
+        waiting = self.standard is not None and self.counters[PENALISED] != self.counters[CLOCK]
+        if waiting or len(self._arrays["last"]) or self._pays():
+            current = self.copy()  # the copy catches up, the original goes on as it was
+            current._catch_up()
+            return current._natural("w", current._leave("w"))
+        return self._natural("w", self._leave("w", self.counters[SCALE]))
+
+    def _catch_up(self):
+        """Everything brought to the last update."""
+        rule, memory = self._bound()
+        loops.synchronise(rule, memory)
+        if rule.late_every:
+            loops.penalise(rule, memory)
+
+    def _natural(self, name, array):
+        """An array (d + 1, K) in the units of X."""
+        standard, role = self.standard, _ROLES.get((self._kind, name), "weights")
+        if standard is None:
+            return array
+        if role == "weights":
+            array = standard.natural_weights(array)
+        elif role == "gradient":
+            array = standard.natural_gradient(array)
+        else:
+            array[:-1] *= (standard.factor if role == "paid" else standard.factor**-2.0)[:, None]
+        return array.astype(self.dtype, copy=False)
+
+    def _own(self, name, array):
+        """The inverse of that."""
+        standard, role = self.standard, _ROLES.get((self._kind, name), "weights")
+        if standard is None:
+            return array
+        if role == "weights":
+            array = standard.own_weights(array)
+        elif role == "gradient":
+            array = standard.own_gradient(array)
+        else:
+            array[:-1] *= (standard.factor**-1.0 if role == "paid" else standard.factor**2)[:, None]
+        return array.astype(self.dtype, copy=False)
 
     def _anchor(self, rule, memory, eta0, multiple):
         """For ftrl: sums that stand for the weights it was given. eta0, multiple: as of `first_step`."""
@@ -360,38 +490,45 @@ class Training:
 
     # ---- layout --------------------------------------------------------------------------------------
 
-    def _enter(self, data):
+    def _enter(self, data, problems=None):
         """Rule and Memory for these data, the arrays in the layout that its kernels want."""
         problem = data.problem
         layout = (problem.by_class, problem.ld, problem.intercept, problem.weights_size, data.batches)
         layout += (len(data.indptr) > 0,)
         if layout != self._layout:
             self._to_layout(layout)
+        arrays = () if self.standard is None else _for_kernels(self.standard, self.dtype)
+        for one in problems or [problem]:
+            one.standardise(*arrays)
         return self._bound()
 
     def _to_natural(self):
-        """Everything brought to the last update, the arrays (d + 1, K)."""
+        """Everything brought to the last update, the arrays (d + 1, K) in the units of X."""
         if self._layout is not None:
-            loops.synchronise(*self._bound())
+            self._catch_up()
             for name in self._weight_like():
-                self._arrays[name] = self._leave(name)
+                self._arrays[name] = self._natural(name, self._leave(name))
             self._layout = None
+
+    def _padding(self, name):
+        """What an array is filled with where nothing is: what is never used must still be something to divide by."""
+        return self.options.eps**2 if name == "b" and self._kind in (ADAM, ADAMW) else 0.0
 
     def _to_layout(self, layout):
         self._to_natural()
         self._layout, self._scratch = layout, None
         *_, batches, sparse = layout
         for name in self._weight_like():
-            # What is never used must still be something to divide by.
-            padding = self.options.eps**2 if name == "b" and self._kind in (ADAM, ADAMW) else 0.0
-            self._arrays[name] = self._flat(self._arrays[name], layout, padding)
+            own = self._own(name, self._arrays[name])
+            self._arrays[name] = self._flat(own, layout, self._padding(name))
         lazy = self._lazy(batches, sparse)
         era = self._era()
         features = self.d if lazy else 0
         self._arrays["clock"] = np.full(features, self.counters[CLOCK])
         self._arrays["last"] = np.full(features, self.updates, dtype=np.int64)
-        self._arrays["pace"] = np.zeros((5, era if lazy else 0))
-        self.counters[SYNCED] = self.updates
+        self._arrays["pace"] = np.zeros((KEPT, era if lazy else 0))
+        self.counters[SYNCED], self.counters[LEFT] = self.updates, 1.0
+        self.counters[PENALISED] = self.counters[CLOCK]
 
     def _make_scratch(self):
         """What holds nothing between two updates."""
@@ -422,8 +559,6 @@ class Training:
     def _leave(self, name, scale=1.0):
         """One array as (d + 1, K), the features times a scale."""
         flat = self._arrays[name]
-        if self._layout is None:
-            return flat.copy()
         by_class, ld, intercept, *_ = self._layout
         theta = np.empty((self.d + 1, self.K), self.dtype)
         if by_class:
@@ -443,16 +578,14 @@ class Training:
             return False
         if self._kind == SVRG:
             return True  # the mean gradient moves every feature all the time
-        if self._kind == SGD:
-            return self.options.l1 > 0  # L2 alone is a common factor
-        return sparse
+        return sparse and self._kind != SGD
 
     def _era(self):
         return min(max(FIRST_ERA, self.d), LONGEST_ERA)
 
     def _bound(self):
         o = self.options
-        _, ld, intercept, _, batches, sparse = self._layout
+        by_class, ld, intercept, _, batches, sparse = self._layout
         kind = self._kind
         eta0, automatic = self._eta0, 0
         if eta0 is None:
@@ -465,11 +598,20 @@ class Training:
         beta = o.momentum if kind != SGD else 0.0
         ratio = beta / math.sqrt(o.beta2) if kind in (ADAM, ADAMW) else beta
         lifetime = 1 + math.ceil(-40.0 / math.log(ratio)) if 0.0 < ratio < 1.0 else 1 << 40
+        repeats = 1.0 / (1.0 - beta) if kind in (MOMENTUM, NESTEROV) else 1.0
         every = 1 if batches or o.batch == 0 else 8 if not sparse else max(1, self.d // 64)
+        # The penalty of all columns at once must not cost more than the updates since it last came; in any storage.
+        late_every = max(1, max(8, self.d // 16) // max(1, o.batch)) if o.batch else 1
+        alpha, late = o.alpha, self.standard is not None
+        if o.schedule == "settling":
+            alpha *= repeats * (float(self.standard.factor.min()) ** 2 if late else 1.0)
         rule = Rule(
             kind=kind,
-            l1=float(o.l1),
-            l2=float(o.l2),
+            l1=0.0 if late else float(o.l1),
+            l2=0.0 if late else float(o.l2),
+            late_l1=float(o.l1),
+            late_l2=float(o.l2),
+            late_every=late_every if late and kind != SVRG and (o.l1 or o.l2) else 0,
             beta1=float(beta),
             beta2=float(o.beta2),
             eps=float(o.eps),
@@ -477,11 +619,12 @@ class Training:
             eta0=float(eta0),
             automatic=automatic,
             most=min(_LARGEST * o.batch**0.25, 4.0) * (1.0 - beta) if automatic == 2 else math.inf,
-            alpha=float(o.alpha),
+            alpha=float(alpha),
             power=float(o.power),
             horizon=float(self.horizon),
             warmup=float(o.warmup),
-            repeats=1.0 / (1.0 - beta) if kind in (MOMENTUM, NESTEROV) else 1.0,
+            steady=self.d * _STEADY,
+            repeats=repeats,
             batch=int(o.batch),
             fit_intercept=bool(o.fit_intercept),
             average_from=int(o.average_from),
@@ -492,6 +635,7 @@ class Training:
             K=self.K,
             ld=ld,
             features=intercept,
+            by_class=bool(by_class),
             d=self.d,
         )
         empty = np.zeros(0, self.dtype)
@@ -508,10 +652,24 @@ class Training:
             clock=arrays["clock"],
             last=arrays["last"],
             touched=scratch["touched"],
+            factor=np.zeros(0) if self.standard is None else self.standard.factor,
+            offsets=_NO_COLUMNS if self.standard is None or not sparse else _offsets(self.standard),
             pace=arrays["pace"],
             counters=self.counters,
         )
         return rule, memory
+
+
+def _offsets(standard):
+    """The columns that are shifted, which CSR rows have whatever they say."""
+    return np.flatnonzero(standard.shift).astype(np.int32)
+
+
+def _for_kernels(standard, dtype):
+    """What RowProblem.standardise takes."""
+    columns = _offsets(standard)
+    offsets = -(standard.shift * standard.factor)[columns]
+    return *(part.astype(dtype) for part in standard), columns, offsets.astype(dtype)
 
 
 def _agree(options, others, *names):
@@ -520,8 +678,3 @@ def _agree(options, others, *names):
 
 def _zeros(size, itemsize):
     return parallel.zeros(max(1, size), {4: np.float32, 8: np.float64}[itemsize])
-
-
-def _plain(array):
-    """An ndarray, not a subclass such as memmap."""
-    return array.view(np.ndarray)

@@ -1,29 +1,42 @@
 """Optimisers and penalties, on a stretch of parameters.
 
-One update of size eta is a move along the gradient g of the loss, and then the penalty for a time eta:
+One update of size eta moves the weights along the gradient g of the loss and takes them through the penalty. Plain SGD
+takes the step of textbooks, and under L1 weights pay what is asked of them (see `pay`):
 
-    move       w -= eta+ u             u = g, momentum, g / sqrt(G) ...        eta+ = (exp(l2 eta) - 1) / l2
-    penalty    w  = flow(w, eta)       the solution at time eta of  dw/dt = -l2 w - l1 sign(w), which stops at 0:
-                                       soft(exp(-l2 eta) w, l1 eta'),          eta' = (1 - exp(-l2 eta)) / l2
+    w = (1 - l2 eta) w - eta g       which is  w -= eta (g + l2 w)
 
-Both together are the proximal step soft((1 - l2 eta') w - eta' u, l1 eta'), whose fixed points are the optima of the
-penalised loss. Written so, the penalty of many updates is the flow for the sum of their times: a parameter that no row
-has touched for a while catches up in one step, exactly. Plain SGD under L2 alone needs not even that, as all weights
-shrink by one common factor. Where the optimiser divides by h = sqrt(G) (adagrad), times are divided by h as well.
+The weights' eta is at most 1 / l2. With more, as much as l2 w is not left to be taken from w, and the step would overshoot;
+with that, w becomes -g / l2, which is where a strong penalty holds it. All weights shrink by one common factor, so a row
+need not touch those of features that it has not.
+
+L1 asks l1 eta of each weight in each update. A weight gives what there is, and no more than brings it to 0; what is not
+paid remains due when gradients move it again (the cumulative penalty of Tsuruoka, Tsujii, Ananiadou 2009, as in
+scikit-learn): the noise of single rows has to add up to something before a weight leaves 0. What is due shrinks by
+1 - l2 eta as the weights do. In full batches there is no noise, and L1 is a proximal step, with soft(x, c) =
+sign(x) max(|x| - c, 0).
+
+Under momentum the penalty is a proximal step, too, whose fixed points are optima however strong it is:
+
+    w = soft(w - eta u, l1 eta') / (1 + l2 eta')       eta' = eta / (1 - beta)
+
+A gradient that momentum repeats counts eta (1 + beta + beta^2 + ...) in the end, so that is the penalty's size. adamw has
+its penalty apart, as published: w = soft((1 - l2 eta) w - eta u, l1 eta), with u = adam's direction and, again, at most
+1 / l2 for eta. The penalties of many updates add up in closed form (see `gaps`): a feature that no row has had for a while catches up in one step.
+
+Where an optimiser divides by h = sqrt(G), what it minimises stays F only if the penalty is divided, too. adagrad's h is
+constant while a parameter has no gradient, and differs between parameters: it takes the penalty as a flow for a time,
+the solution at time eta / h of  dw/dt = -l2 w - l1 sign(w), and many flows are one for the sum of their times. With
+its move that is the proximal step soft((1 - l2 eta') w - eta' g, l1 eta'), eta' = (1 - exp(-l2 eta / h)) / l2.
 
 rmsprop and adam divide by a h that changes with every update, so there is no catching up with a flow. They take the
 implicit proximal step in their own metric, whose fixed points are the optima as well (Yun, Lozano, Yang 2021):
 
     w = soft(w - eta u / h, l1 eta / h) / (1 + l2 eta / h)
 
-On sparse rows they take it when a row has the feature, for all the time since they last did. adamw has the penalty
-apart, at its undivided time.
+On sparse rows they take it when a row has the feature, for all the time since they last did.
 
 adam and adamw start the mean of squares at eps^2 instead of adding eps to its root: what is divided by is positive
 all the same, and a parameter without gradient goes on along a fixed direction.
-
-A gradient that momentum repeats counts eta (1 + beta + beta^2 + ...) in the end, so the time of an update with momentum
-is eta / (1 - beta): the balance between loss and penalty is that of plain SGD.
 
 svrg (stochastic variance reduced gradient) adds to a row's gradient at w the mean gradient over all rows at a
 snapshot v, and takes off the row's own gradient there: what remains vanishes at the optimum, so steps need not become
@@ -66,15 +79,36 @@ def lengthened(time, l2):
 
 
 @jit
-def flow(w, time, l1, l2):
-    """w after the penalty has worked on it for a time."""
-    if time == 0.0 or (l1 == 0.0 and l2 == 0.0):
-        return
+def left(kind, time, l2):
+    """What the L2 of an update leaves of a weight."""
+    if kind in (MOMENTUM, NESTEROV):
+        return 1.0 / (1.0 + l2 * time)
+    return max(0.0, 1.0 - l2 * time)
+
+
+@jit
+def pay(w, paid, budget):
+    """Bring weights nearer to 0 by what L1 has asked of each so far and not got from it.
+
+    paid: what each has paid, with the sign of the change.
+    """
     real = w.dtype.type
-    decay = real(math.exp(-l2 * time))
-    cut = real(l1 * (time if l2 == 0.0 else -math.expm1(-l2 * time) / l2))
+    zero, budget = real(0), real(budget)
     for i in range(len(w)):
-        w[i] = _soft(decay * w[i], cut)
+        before = w[i]
+        down, up = max(budget + paid[i], zero), max(budget - paid[i], zero)
+        w[i] = max(before - down, zero) + min(before + up, zero)
+        paid[i] += w[i] - before
+
+
+@jit
+def pinch(w, cut):
+    """Bring weights nearer to 0 by a cut, and no farther."""
+    if cut == 0.0:
+        return
+    cut = w.dtype.type(cut)
+    for i in range(len(w)):
+        w[i] = _soft(w[i], cut)
 
 
 @jit
@@ -94,29 +128,29 @@ def update(kind, w, g, a, b, start, stop, weight, time, size, pull, l1, l2, beta
     real = w.dtype.type
     one, zero = real(1), real(0)
     weight, step, rate1, rate2 = real(weight), real(size), real(beta1), real(beta2)
-    least = real(LEAST_SQUARE)
+    least, keep = real(LEAST_SQUARE), real(left(kind, time, l2))
     w, g = w[start:stop], g[start:stop]
     if kind == SGD:
         step = step * weight
         for i in range(len(w)):
-            w[i] -= step * g[i]
+            w[i] = keep * w[i] - step * g[i]
             g[i] = zero
-        flow(w, time, l1, l2)
+        pinch(w, l1 * time)
         return
     a = a[start:stop]
     if kind == MOMENTUM:
         for i in range(len(w)):
             a[i] = rate1 * a[i] + weight * g[i]
-            w[i] -= step * a[i]
+            w[i] = keep * (w[i] - step * a[i])
             g[i] = zero
-        flow(w, time, l1, l2)
+        pinch(w, keep * l1 * time)
     elif kind == NESTEROV:
         for i in range(len(w)):
             gi = weight * g[i]
             a[i] = rate1 * a[i] + gi
-            w[i] -= step * (gi + rate1 * a[i])
+            w[i] = keep * (w[i] - step * (gi + rate1 * a[i]))
             g[i] = zero
-        flow(w, time, l1, l2)
+        pinch(w, keep * l1 * time)
     elif kind == ADAGRAD:
         adagrad(w, g, a, weight, time, l1, l2, eps)
     elif kind == RMSPROP:
@@ -129,16 +163,18 @@ def update(kind, w, g, a, b, start, stop, weight, time, size, pull, l1, l2, beta
         settle(w, a, small, pull, l1, l2)
     elif kind in (ADAM, ADAMW):
         b = b[start:stop]
+        if kind == ADAM:
+            keep = one
         for i in range(len(w)):
             gi = weight * g[i]
             a[i] = rate1 * a[i] + (one - rate1) * gi
             b[i] = max(rate2 * b[i] + (one - rate2) * gi * gi, least)
-            w[i] -= step * a[i] / math.sqrt(b[i])
+            w[i] = keep * w[i] - step * a[i] / math.sqrt(b[i])
             g[i] = zero
         if kind == ADAM:
             settle(w, b, zero, pull, l1, l2)
         else:
-            flow(w, time, l1, l2)
+            pinch(w, l1 * time)
     else:
         b = b[start:stop]
         inverse, weight = real(1.0 / eta0), real(weight * time)
@@ -211,6 +247,20 @@ def settle(w, squares, eps, pull, l1, l2):
 
 
 @jit
+def shrunk(w, cut, ridge):
+    """The proximal step of a penalty on one weight: what minimises cut |x| + ridge x^2 / 2 + (x - w)^2 / 2."""
+    return _soft(w, cut) / (1.0 + ridge)
+
+
+@jit
+def divisor(kind, a, b, i, eps):
+    """What the optimiser divides the gradient of parameter i by."""
+    if kind in (ADAGRAD, RMSPROP):
+        return math.sqrt(a[i]) + eps
+    return math.sqrt(b[i]) if kind == ADAM else 1.0
+
+
+@jit
 def correction(kind, t, beta2):
     """What adam's running mean of squares lacks after t updates, as a factor of its root; 1 for others."""
     return math.sqrt(1.0 - beta2**t) if kind in (ADAM, ADAMW) else 1.0
@@ -261,10 +311,8 @@ def _drift_one(w, mean, time, l1, l2):
 
 
 @jit
-def move_size(kind, t, time, l2, beta1, beta2):
+def move_size(kind, t, time, beta1, beta2):
     """The factor of the move of update t, bias corrections of the running means included."""
     if kind in (ADAM, ADAMW):
-        corrected = correction(kind, t, beta2) / (1.0 - beta1**t)
-        return corrected * (lengthened(time, l2) if kind == ADAMW else time)
-    size = lengthened(time, l2)
-    return size * (1.0 - beta1) if kind in (MOMENTUM, NESTEROV) else size
+        return correction(kind, t, beta2) / (1.0 - beta1**t) * time
+    return time * (1.0 - beta1) if kind in (MOMENTUM, NESTEROV) else time

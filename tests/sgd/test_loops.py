@@ -94,6 +94,30 @@ def test_loops_equal_plain_numpy(optimizer, penalty, storage, K):
         np.testing.assert_array_equal(theta == 0, expected == 0)
 
 
+LONG = PENALTIES | {"half of a weight": (0.0, 8.0), "all of it": (0.0, 40.0), "all, and L1": (0.02, 40.0)}
+
+
+@pytest.mark.parametrize("storage", ["dense", "csr32"])
+@pytest.mark.parametrize("penalty", LONG)
+@pytest.mark.parametrize("optimizer", ["sgd", "momentum", "nesterov", "adamw"])
+def test_thousands_of_steps_equal_a_plain_loop_to_rounding(optimizer, penalty, storage):
+    """w -= eta (g + l2 w), row by row and by batches; a penalty of more than the weight leaves nothing of it."""
+    l1, l2 = LONG[penalty]
+    X, y, _ = problem(3)
+    rng = np.random.default_rng(0)
+    order = np.concatenate([rng.permutation(N) for _ in range(30)])
+    eta0 = 0.02 if optimizer == "adamw" else 0.1
+    for batch in (1, 7):
+        options = Options(
+            optimizer=optimizer, l1=l1, l2=l2, schedule="invscaling", power=0.1, eta0=eta0, batch=batch
+        )
+        theta, _ = train(stored(X, storage, np.float64), y, 3, order, options)
+        settings = {"optimizer": optimizer, "l1": l1, "l2": l2, "batch": batch, "eta0": eta0}
+        expected, _ = descend(X, y, np.zeros((D + 1, 3)), order, rate=lambda t: eta0 / t**0.1, **settings)
+        np.testing.assert_allclose(theta, expected, rtol=1e-12, atol=1e-13)
+        np.testing.assert_array_equal(theta == 0, expected == 0)
+
+
 @pytest.mark.parametrize("penalty", PENALTIES)
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_eras_and_worn_out_momentum(optimizer, penalty, monkeypatch):

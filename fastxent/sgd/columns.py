@@ -1,0 +1,227 @@
+"""Columns in units of their own: descent goes by rows (x_j - shift_j) factor_j, which are of like size.
+
+A step size that is small enough for incomes is far too small for ages, and a column at 2000 +- 10 looks to a descent like
+a second intercept. So, where nobody gave a step size, features are brought to like sizes on their way into the kernels:
+in place of w and b, u and v are trained, with
+
+    z = sum_j u_j (x_j - shift_j) factor_j + v          w_j = factor_j u_j          b = v - sum_j shift_j w_j
+
+The model and what is minimised stay what they are; the penalty is that of w. For plain SGD this is a step size for each
+column, w_j -= eta factor_j^2 (g_j + alpha w_j), and steps around the columns' means (normalised and centred online
+learning: Ross, Mineiro, Langford 2013; LeCun, Bottou, Orr, Mueller 1998).
+
+Sizes are those of the rows seen so far, looked at again each time that their number has doubled. The size of a column is
+the root mean square of its entries that are not zero, so that rare words do not look small, or its standard deviation
+where there is a shift. Factors are powers of two, so that they round nothing. Columns that differ from the usual size by
+less than about eight times keep a factor of 1, and columns whose mean is small a shift of 0: if that is all of them,
+rows are taken as they are, which is faster.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from .compile import jit
+
+FIRST_REVIEW = 4  # rows
+SAMPLE = 512  # rows looked at until their number has doubled, at least
+ALIKE = 2  # binary orders of magnitude
+_STEEP = 10.0  # a mean of so many standard deviations hides what a column says
+_STAYS = 0.25  # of its variance, the square of a mean that is enough for a shift to stay
+_NEAR = 0.1  # standard deviations by which a shift may be off
+_LEVEL = 0.25  # of the rows' mean square, if means make up less they do no harm
+
+
+class Standard(NamedTuple):
+    """What is done to rows: arrays of length d."""
+
+    shift: np.ndarray
+    factor: np.ndarray
+
+    def natural_weights(self, theta):
+        """w and b that stand for u and v, (d + 1, K) in float64."""
+        theta = theta.astype(np.float64)
+        theta[:-1] *= self.factor[:, None]
+        theta[-1] -= self.shift @ theta[:-1]
+        return theta
+
+    def own_weights(self, theta):
+        """The inverse of that."""
+        theta = theta.astype(np.float64)
+        theta[-1] += self.shift @ theta[:-1]
+        theta[:-1] /= self.factor[:, None]
+        return theta
+
+    def own_gradient(self, gradient):
+        """A gradient by w and b as one by u and v."""
+        gradient = gradient.astype(np.float64)
+        gradient[:-1] = (gradient[:-1] - self.shift[:, None] * gradient[-1]) * self.factor[:, None]
+        return gradient
+
+    def natural_gradient(self, gradient):
+        """The inverse of that."""
+        gradient = gradient.astype(np.float64)
+        gradient[:-1] = gradient[:-1] / self.factor[:, None] + self.shift[:, None] * gradient[-1]
+        return gradient
+
+
+class Columns:
+    """What is known of the columns of the rows seen so far."""
+
+    def __init__(self, d, dtype, centred):
+        self._dtype = dtype
+        self._centred = centred
+        self._known = np.zeros((4, d))  # see `_look`
+        self._mass = 0.0
+        self.rows = 0
+        self.next_review = FIRST_REVIEW
+        self.standard = None
+
+    def copy(self):
+        other = object.__new__(Columns)
+        vars(other).update(vars(self))
+        other._known = self._known.copy()
+        return other
+
+    def centre(self, centred):
+        """Whether there is an intercept that goes with shifts."""
+        if centred != self._centred:
+            self._centred, self.standard, self.next_review = centred, None, self.rows
+
+    def observe(self, arrays, rows):
+        """Look at some of these rows, which come next; which ones depends on their number alone."""
+        rest = rows
+        while len(rest):
+            stride = max(1, (1 << max(0, self.rows.bit_length() - 1)) // SAMPLE)
+            stop = min(len(rest), (1 << self.rows.bit_length()) - self.rows)
+            chosen = rest[-self.rows % stride : stop : stride]
+            _observe(arrays, chosen, np.full(1, float(stride)), self._known)
+            self._mass += stride * len(chosen)
+            self.rows += stop
+            rest = rest[stop:]
+
+    def observe_all(self, arrays, rows, weights):
+        """Look at all of these rows; weights: of rows, or None."""
+        masses = np.ones(1) if weights is None else weights[rows] / weights[rows].mean()
+        _observe(arrays, rows, masses, self._known)
+        self._mass += len(rows)
+        self.rows += len(rows)
+
+    def review(self):
+        """Set the standard to what it should be. One that is nearly so stays as it is."""
+        while self.next_review <= self.rows:
+            self.next_review *= 2
+        mean, variance, square, size = self._moments()
+        zeros, ones = np.zeros(len(mean)), np.ones(len(mean))
+        old = self.standard or Standard(zeros, ones)
+        least = np.where(old.shift != 0, _STAYS, 1.0)
+        shifted = (variance > 0) & (mean**2 > least * variance) & self._centred
+        factor = self._factors(np.where(shifted, variance, size), old.factor)
+        if np.sum((factor * mean)[shifted] ** 2) < _LEVEL * np.sum(factor**2 * square):
+            shifted &= mean**2 > _STEEP**2 * least * variance
+            factor = self._factors(np.where(shifted, variance, size), old.factor)
+        near = (old.shift != 0) & ((mean - old.shift) ** 2 <= _NEAR**2 * variance)
+        shift = np.where(shifted, np.where(near, old.shift, mean), 0.0).astype(self._dtype).astype(np.float64)
+        if np.array_equal(shift, old.shift) and np.array_equal(factor, old.factor):
+            return
+        self.standard = Standard(shift, factor) if (factor != 1.0).any() or shifted.any() else None
+
+    def _factors(self, squares, before):
+        """What brings columns of these mean squares to like size; 1 for those that are near to what most entries have."""
+        entries = self._known[0]
+        seen = entries > 0
+        order = np.frexp(squares)[1] // 2  # more by one for each doubling of the size
+        off = np.where(seen, _median(order[seen], entries[seen]) - order, 0)
+        most = np.finfo(self._dtype).maxexp // 2 - 4  # the square of a factor must still be a number
+        off = np.where(np.abs(off) > ALIKE, np.clip(off, -most, most), 0)
+        last = np.frexp(before)[1] - 1
+        stays = np.abs(off - last) <= np.where((off == 0) | (last == 0), ALIKE + 1, 1)
+        return np.ldexp(1.0, np.where(stays & seen, last, off))
+
+    def mean_square(self):
+        """That of the rows, as they are taken."""
+        mean, variance, square, _ = self._moments()
+        if self.standard is None:
+            return float(square.sum())
+        shift, factor = self.standard
+        return float((factor**2 * (variance + (mean - shift) ** 2)).sum())
+
+    def _moments(self):
+        """Mean, variance and mean square of each column, and the mean square of its entries that are not zero."""
+        count, first, total, squares = self._known
+        with np.errstate(invalid="ignore", divide="ignore"):
+            share = count / self._mass
+            off = np.where(count > 0, total / count, 0.0)
+            spread = np.where(count > 0, np.maximum(squares / count - off**2, 0.0), 0.0)
+        middle = first + off
+        square = share * (spread + middle**2)
+        return share * middle, share * spread + share * (1.0 - share) * middle**2, square, spread + middle**2
+
+
+def _observe(arrays, rows, masses, known):
+    look = observe_dense if len(arrays) == 1 else observe_sparse
+    look(*arrays, rows, masses, known)
+
+
+def _median(values, weights):
+    if len(values) == 0:
+        return 0
+    order = np.argsort(values, kind="stable")
+    total = np.cumsum(weights[order])
+    return values[order][np.searchsorted(total, 0.5 * total[-1])]
+
+
+@jit
+def _look(x, j, mass, known):
+    """Take note of an entry: how many there were, the first, and sums of differences to it and of their squares."""
+    if x == 0.0:
+        return
+    if known[0, j] == 0.0:
+        known[1, j] = x
+    x -= known[1, j]
+    known[0, j] += mass
+    known[2, j] += mass * x
+    known[3, j] += mass * x * x
+
+
+@jit
+def observe_dense(X, rows, masses, known):
+    """masses: of the rows, or of each of them."""
+    for r in range(len(rows)):
+        mass = masses[min(r, len(masses) - 1)]
+        for j in range(X.shape[1]):
+            _look(float(X[rows[r], j]), j, mass, known)
+
+
+@jit
+def observe_sparse(data, indices, indptr, rows, masses, known):
+    for r in range(len(rows)):
+        mass = masses[min(r, len(masses) - 1)]
+        for p in range(indptr[rows[r]], indptr[rows[r] + 1]):
+            _look(float(data[p]), int(indices[p]), mass, known)
+
+
+@jit
+def squares_of_dense(X, rows, shift, factor, squares):
+    """|x_i|^2 of rows as they are taken, into their places."""
+    for i in rows:
+        total = 0.0
+        for j in range(X.shape[1]):
+            x = (float(X[i, j]) - shift[j]) * factor[j]
+            total += x * x
+        squares[i] = total
+
+
+@jit
+def squares_of_sparse(data, indices, indptr, rows, shift, factor, squares):
+    """The same for CSR rows, whose missing entries are zeros."""
+    common = 0.0
+    for j in range(len(shift)):
+        common += (shift[j] * factor[j]) ** 2
+    for i in rows:
+        total = common
+        for p in range(indptr[i], indptr[i + 1]):
+            j = int(indices[p])
+            own, missing = (float(data[p]) - shift[j]) * factor[j], shift[j] * factor[j]
+            total += own * own - missing * missing
+        squares[i] = max(total, 0.0)
