@@ -453,9 +453,10 @@ EVALUATION = """
     import os, sys, time
     import numpy as np
     from fastxent import parallel
-    from objectives import objective_of
+    from fastxent.data.targets import Targets
+    from fastxent.objective import Objective
     X, y = np.random.default_rng(0).normal(size=(30_000, 40)), np.arange(30_000) % 7
-    objective = objective_of(X, y, n_threads=3)
+    objective = Objective.over(X, Targets(y, 7), n_threads=3)
     theta = np.full(objective.shape, 0.1)
     value, gradient = objective.value_and_grad(theta)
     assert parallel._pool.size
@@ -472,7 +473,7 @@ def test_a_child_forked_after_use_works():
     if pid == 0:
         assert not parallel._pool.threads
         again, same = objective.value_and_grad(theta)
-        made, _ = objective_of(X, y, n_threads=2).value_and_grad(theta)
+        made, _ = Objective.over(X, Targets(y, 7), n_threads=2).value_and_grad(theta)
         ok = again == made == value and (same == gradient).all() and parallel._pool.size
         os._exit(7 if ok else 1)
     code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
@@ -501,7 +502,7 @@ def test_a_child_forked_while_another_thread_evaluates_works():
         time.sleep(0.01)
         pid = os.fork()
         if pid == 0:
-            os._exit(7 if objective_of(X, y, n_threads=3).value_and_grad(theta)[0] == value else 1)
+            os._exit(7 if Objective.over(X, Targets(y, 7), n_threads=3).value_and_grad(theta)[0] == value else 1)
         codes.add(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
     stop = True
     thread.join()
@@ -546,14 +547,15 @@ INTERRUPTED = """
     import signal, sys, time
     import numpy as np
     import scipy.sparse as sp
-    from objectives import objective_of
+    from fastxent.data.targets import Targets
+    from fastxent.objective import Objective
     signal.signal(signal.SIGINT, signal.default_int_handler)
     n_threads, shape, kind = {n_threads}, {shape}, {kind!r}
     n, d, K = shape
     X = np.ones((n, d), np.float32)
     if kind == "csr":
         X = sp.csr_array(X)
-    objective = objective_of(X, np.arange(n) % K, n_classes=K, n_threads=n_threads)
+    objective = Objective.over(X, Targets(np.arange(n) % K, K), n_threads=n_threads)
     theta = np.zeros(objective.shape)
     if kind == "shared":
         assert objective.local._wide is not None

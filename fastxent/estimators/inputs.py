@@ -275,11 +275,11 @@ def has_columns(y):
 
 def soft_labels(y, n_rows, n_classes, dtype, name="y"):
     """Distributions over the classes, one for each row. Several labels a row are told apart from them."""
+    y = _table_of_labels(y, name)
     if len(y) != n_rows:
         raise ValueError(
             f"{name} must have one row for each of the {n_rows} rows of X; got shape {np.shape(y)}."
         )
-    y = _table_of_labels(y, name)
     return validation.check_target(y, n_rows, n_classes, dtype=dtype, name=name)[0]
 
 

@@ -106,7 +106,9 @@ class FullBatch(Minibatches):
         if training.K > 1:
             curvature *= objective.n_classes / 2
         largest = 1.05 * curvature
-        if standard is None and training.options.optimizer == "sgd":  # others take the penalty as a proximal step
+        if (
+            standard is None and training.options.optimizer == "sgd"
+        ):  # others take the penalty as a proximal step
             largest += training.options.l2
         training.set_step(1.0 / largest if largest > 0 else 1.0)
 

@@ -42,7 +42,8 @@ from .updates import (
 )
 
 # Numbers that a training carries from one call to the next: places in `counters`.
-UPDATES, CLOCK, SCALE, SQUARES, WEIGHTS, ROWS, LOWERED, AVERAGED, SYNCED, ETA, BEGUN, LEFT, BUDGET, LOSSES, PENALISED = range(15)
+UPDATES, CLOCK, SCALE, SQUARES, WEIGHTS, ROWS, LOWERED, AVERAGED, SYNCED, ETA = range(10)
+BEGUN, LEFT, BUDGET, LOSSES, PENALISED = range(10, 15)
 COUNTERS = 15
 LEAST_SCALE = 1e-5  # below, the common factor of all weights is multiplied in
 
@@ -507,9 +508,30 @@ def step_everything(rule, memory, part, time, multiple):
     l1, l2, beta1, beta2, eps = rule.l1, rule.l2, rule.beta1, rule.beta2, rule.eps
     size, eta0, root = _begin_update(rule, memory, time)
     pull, now = time * root, memory.counters[CLOCK]
-    if rule.kind == SGD and len(a) > 0:  # what L1 asks for is paid at once, but not from more than it asked for
+    if (
+        rule.kind == SGD and len(a) > 0
+    ):  # what L1 asks for is paid at once, but not from more than it asked for
         keep, counters = left(SGD, time, l2), memory.counters
-        update(rule.kind, w, g, a, b, 0, rule.features, part, time, size, pull, 0.0, l2, beta1, beta2, eps, eta0, now)
+        update(
+            rule.kind,
+            w,
+            g,
+            a,
+            b,
+            0,
+            rule.features,
+            part,
+            time,
+            size,
+            pull,
+            0.0,
+            l2,
+            beta1,
+            beta2,
+            eps,
+            eta0,
+            now,
+        )
         for i in range(rule.features):
             a[i] *= w.dtype.type(keep)
         counters[BUDGET] = keep * counters[BUDGET] + l1 * time

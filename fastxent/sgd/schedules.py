@@ -22,11 +22,11 @@ def rate(schedule, t, eta0, alpha, power, horizon, warmup, losses):
 
     all times min(1, t / warmup).
 
-    losses: the sum of the mean losses of these n updates, each before its update, in units of a tenth of the number of
-    features. So `settling` goes as 1 / sqrt(n) once there have been more updates than there is to learn, when what is
-    left is the noise of single rows, but only as far as there is a loss left: where the classes can be told apart, steps
-    stay long (self-confident rates: Auer, Cesa-Bianchi, Gentile 2002; Streeter, McMahan 2010). It goes as 1 / (alpha n),
-    as `optimal` does, once that is shorter.
+    losses: the sum of the mean losses of these n updates, each before its update, in units of a tenth of the
+    number of features. So `settling` goes as 1 / sqrt(n) once there have been more updates than there is to
+    learn, when what is left is the noise of single rows. It does so only as far as there is a loss left: where
+    the classes can be told apart, steps stay long (self-confident rates: Auer, Cesa-Bianchi, Gentile 2002;
+    Streeter, McMahan 2010). It goes as 1 / (alpha n), as `optimal` does, once that is shorter.
     """
     n = t - 1.0
     eta = eta0

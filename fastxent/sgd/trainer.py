@@ -9,6 +9,8 @@ import numpy as np
 from .. import kernels, parallel
 from ..data.rows import squared_norms
 from . import loops
+from .columns import Columns, squares_of_dense, squares_of_sparse
+from .gaps import KEPT
 from .loops import (
     AVERAGED,
     BEGUN,
@@ -28,8 +30,6 @@ from .loops import (
     Memory,
     Rule,
 )
-from .columns import Columns, squares_of_dense, squares_of_sparse
-from .gaps import KEPT
 from .schedules import SCHEDULES
 from .updates import ADAGRAD, ADAM, ADAMW, FTRL, MOMENTS, MOMENTUM, NESTEROV, OPTIMIZERS, RMSPROP, SGD, SVRG
 

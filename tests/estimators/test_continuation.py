@@ -443,7 +443,7 @@ def test_weights_of_rows_that_leave_the_range_are_refused(data):
         ("classes_", [0, 1, 2, 3], "coef_ must have shape"),
         ("classes_", [0], "at least 2 classes"),
         ("classes_", [0, 1, 1], "each once"),
-        ("classes_", 5, "at least 2 classes"),
+        ("classes_", 5, "classes_ should be a 1d array"),
     ],
 )
 def test_attributes_that_do_not_fit_are_refused_by_name(data, name, value, message):
