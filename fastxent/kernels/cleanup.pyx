@@ -1,8 +1,9 @@
 """Cleaning up that comes to its end, whatever interrupts it.
 
-Python runs the handlers of signals, and so raises KeyboardInterrupt, between steps of Python code: also before the first
-one of an ``__exit__``, or of a function that a ``finally`` calls, and then nothing is cleaned up. It runs none between
-steps of compiled code. Here an interruption can only come out of the methods that are called, and these are called again.
+Python runs the handlers of signals, and so raises KeyboardInterrupt, between steps of Python code: also before the
+first one of an ``__exit__``, or of a function that a ``finally`` calls, and then nothing is cleaned up. It runs none
+between steps of compiled code. Here an interruption can only come out of the methods that are called, and these are
+called again.
 """
 
 from threading import get_ident

@@ -32,7 +32,7 @@ cdef void curvature_block(const real* p, Py_ssize_t rs, Py_ssize_t cs, Py_ssize_
 
 
 cdef void rows_curvature_range(LinearSoftmax X, Py_ssize_t first, Py_ssize_t stop, const real* w, const double* mass,
-                          double* row, double* column, real* scratch) noexcept nogil:
+                               double* row, double* column, real* scratch) noexcept nogil:
     cdef const Layout* p = &X.layout
     cdef Ahead ahead
     cdef Scratch s = scratch_parts(p, scratch)

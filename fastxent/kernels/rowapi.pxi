@@ -6,8 +6,9 @@
 #             also for single rows, if they are only to be stepped along
 # Logits are bias + w_scale * x W, so that an L2 penalty costs one multiplication a step.
 #
-# Rows can be standardised on their way: (x_j - shift_j) factor_j takes the place of x_j, for all functions here. What that
-# adds to a CSR row's own entries, -shift_j factor_j in all columns with a shift, is the same for each row: `offsets`.
+# Rows can be standardised on their way: (x_j - shift_j) factor_j takes the place of x_j, for all functions here. What
+# that adds to a CSR row's own entries, -shift_j factor_j in all columns with a shift, is the same for each row:
+# `offsets`.
 #
 # The functions at the end have C linkage under plain names; fastxent.sgd.bridge gives them to Numba. Change
 # ROW_API_VERSION with any signature or meaning: compiled loops in caches of users call by it.
