@@ -22,6 +22,7 @@ from .continuation import has_been_scored, recalled, remembered
 from .history import extended
 from .inputs import has_columns, labels
 from .soft_labels import named_classes, same_classes
+from .verdict import Verdict, chance_loss
 from .watch import Patience, Watch
 from .weighting import check_sample_weight, class_weights, rows_that_count
 
@@ -418,7 +419,17 @@ class SGDClassifier(LinearClassifier):
         descent = _descent(self, training, X, target, classes, weights, n_threads)
         descent.begin(rows)
         random = check_random_state(self.random_state)
-        watch = Watch(self, score is not None and self.early_stopping, math.log(len(classes)))
+        decides = score is not None and self.early_stopping
+        watch = Watch(self, decides, math.log(len(classes)))
+        verdict = Verdict(
+            (X, target, wanted.row_weight),
+            len(classes),
+            options,
+            self.tol,
+            n_threads,
+            getattr(self, "feature_names_in_", None),
+            self._chance_held_out(score) if decides else None,
+        )
 
         def attributes(theta):
             return {"classes_": classes, "coef_": theta[:-1].T, "intercept_": theta[-1]}
@@ -438,7 +449,7 @@ class SGDClassifier(LinearClassifier):
             watch.note(loss, descent.learning_rate, **found)
             if score is not None:
                 watch.judge(descent.theta(), *score(descent.theta()))
-            stop = watch.should_stop(descent)
+            stop = watch.should_stop(descent, verdict)
             if callback is not None:
                 stop |= bool(callback(watch.entry()))
             if watched:
@@ -446,6 +457,7 @@ class SGDClassifier(LinearClassifier):
             if self.verbose:
                 watch.report()
             if stop:
+                watch.warn_if_elsewhere()
                 break
         else:
             watch.ran_out(self)
@@ -503,7 +515,8 @@ class SGDClassifier(LinearClassifier):
             # A copy: theta will be public, and its owner may change it.
             watch.judge(theta.copy() if self.early_stopping else theta, *evaluate(theta))
             if self.early_stopping and watch.patience_is_over():
-                watch.converged, theta, training = True, patience.best.copy(), None
+                watch.conclude_pieces(self._chance_held_out(evaluate))
+                theta, training = patience.best.copy(), None
         self.classes_, self.coef_, self.intercept_ = classes, theta[:-1].T, theta[-1]
         self.n_iter_ = 1
         self.converged_ = watch.converged
@@ -604,6 +617,13 @@ class SGDClassifier(LinearClassifier):
         )
         return np.sort(held_out), np.sort(kept)
 
+    def _chance_held_out(self, evaluate):
+        """The loss of the best constant prediction on validation rows, if it has anything to say about what is trained:
+        class weights are for the training rows alone, and accuracy is not a loss."""
+        if self.class_weight is not None or self.validation_metric != "log_loss":
+            return math.inf
+        return evaluate.chance
+
     def _validation(self, X, target, sample_weight, classes, n_threads):
         """A function of theta: (mean log loss, score: the larger the better) on these rows, by their weights."""
         # Rows of weight zero would add nothing, but other blocks of rows add up to other last bits.
@@ -624,6 +644,7 @@ class SGDClassifier(LinearClassifier):
             guess = (logits > 0) if binary else logits.argmax(axis=1)
             return loss, float(np.average(guess == codes, weights=sample_weight))
 
+        evaluate.chance = chance_loss(target, len(classes), sample_weight, self.fit_intercept)
         return evaluate
 
 

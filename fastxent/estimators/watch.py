@@ -7,6 +7,7 @@ import warnings
 from sklearn.exceptions import ConvergenceWarning
 
 from ..log import tell
+from .verdict import of_chance
 
 _LOWER = 0.2  # what "adaptive" multiplies the step size by, and where it gives up
 _LOWEST = 1e-6
@@ -18,7 +19,7 @@ class Patience:
 
     def __init__(self):
         self.best = None
-        self._lowest = self._reference = math.inf
+        self.least = self._reference = math.inf
         self._waited = 0
 
     def compare(self, cost, tol):
@@ -28,8 +29,8 @@ class Patience:
 
     def keep(self, theta, cost):
         """Keep the weights if none cost less."""
-        if self.best is None or cost < self._lowest:
-            self.best, self._lowest = theta, cost
+        if self.best is None or cost < self.least:
+            self.best, self.least = theta, cost
 
     def renew(self):
         """Wait from the beginning."""
@@ -57,6 +58,7 @@ class Watch:
         self._ceiling = _GROWTH * loss_of_no_model
         self._best_loss = math.inf
         self._lowered = 1.0
+        self._objection = None
         self._began = time.perf_counter()
 
     def note(self, loss, learning_rate, **found):
@@ -101,14 +103,15 @@ class Watch:
         """The last entries of the history."""
         return {name: values[-1] for name, values in self.history.items()}
 
-    def should_stop(self, descent):
-        """Whether an epoch was the last one."""
+    def should_stop(self, descent, verdict):
+        """Whether an epoch was the last one; the verdict is asked before it is called converged."""
         tol = self._model["tol"]
         self._best_loss = min(self._best_loss, self._cost)
         if tol is None:
             return False
         if self._squares is not None and not self._measured:
-            self.converged = self._squares <= tol
+            if self._squares <= tol:
+                self._conclude(descent, verdict)
             return self.converged
         if not self._measured:
             self.patience.compare(self._cost, tol)
@@ -119,8 +122,21 @@ class Watch:
             self.patience.renew()
             descent.lower(_LOWER)
             return False
-        self.converged = True
+        self._conclude(descent, verdict)
         return True
+
+    def _conclude(self, descent, verdict):
+        theta = self.patience.best if self._measured else descent.theta()
+        self._objection = verdict.objection(self.history, theta)
+        self.converged = self._objection is None
+
+    def conclude_pieces(self, chance):
+        """The patience of a training in pieces is over; chance: the loss of the best constant prediction."""
+        loss = self.patience.least
+        self.converged = loss < chance
+        if not self.converged:
+            self._objection = of_chance("The validation loss", loss, chance)
+            self.warn_if_elsewhere()
 
     def report(self):
         tell("   ".join(f"{name} {values[-1]:.6g}" for name, values in self.history.items()))
@@ -131,7 +147,17 @@ class Watch:
             warnings.warn(
                 "Maximum number of iteration reached before convergence. Consider increasing max_iter to improve the "
                 f"fit. After max_iter={model.max_iter} epochs the loss is {self._cost:.6g} and has not stopped falling "
-                f"by more than tol={model.tol:.3g}. A larger tol ends earlier; scaled features converge faster.",
+                f"by more than tol={model.tol:.3g}. A larger tol ends earlier; scaled features converge faster."
+                + (f" {self._objection}" if self._objection else ""),
+                ConvergenceWarning,
+                stacklevel=5,
+            )
+
+    def warn_if_elsewhere(self):
+        """Training has stopped, but not at an optimum."""
+        if self._objection is not None:
+            warnings.warn(
+                f"Training has stopped, but has not converged. {self._objection}",
                 ConvergenceWarning,
                 stacklevel=5,
             )

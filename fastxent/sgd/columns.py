@@ -1,8 +1,8 @@
 """Columns in units of their own: descent goes by rows (x_j - shift_j) factor_j, which are of like size.
 
-A step size that is small enough for incomes is far too small for ages, and a column at 2000 +- 10 looks to a
-descent like a second intercept. So, where nobody gave a step size, features are brought to like sizes on
-their way into the kernels: in place of w and b, u and v are trained, with
+A step size that is small enough for incomes is far too small for ages, and a column at 2000 +- 10 looks to a descent
+like a second intercept. So, where nobody gave a step size, features are brought to like sizes on their way into the
+kernels: in place of w and b, u and v are trained, with
 
     z = sum_j u_j (x_j - shift_j) factor_j + v          w_j = factor_j u_j          b = v - sum_j shift_j w_j
 
@@ -10,11 +10,11 @@ The model and what is minimised stay what they are; the penalty is that of w. Fo
 column, w_j -= eta factor_j^2 (g_j + alpha w_j), and steps around the columns' means (normalised and centred online
 learning: Ross, Mineiro, Langford 2013; LeCun, Bottou, Orr, Mueller 1998).
 
-Sizes are those of the rows seen so far, looked at again each time that their number has doubled. The size of
-a column is the root mean square of its entries that are not zero, so that rare words do not look small, or
-its standard deviation where there is a shift. Factors are powers of two, so that they round nothing. Columns
-that differ from the usual size by less than about eight times keep a factor of 1, and columns whose mean is
-small a shift of 0: if that is all of them, rows are taken as they are, which is faster.
+Sizes are those of the rows seen so far, looked at again each time that their number has doubled. The size of a column
+is the root mean square of its entries that are not zero, so that rare words do not look small, or its standard
+deviation where there is a shift. Factors are powers of two, so that they round nothing. Columns that differ from the
+usual size by less than about eight times keep a factor of 1, and columns whose mean is small a shift of 0: if that is
+all of them, rows are taken as they are, which is faster.
 """
 
 from typing import NamedTuple

@@ -120,16 +120,21 @@ class FullBatch(Minibatches):
         return loss, {"grad_norm": _norm(full)}
 
     def _measure(self):
-        """The objective, its gradient (under L1 the least subgradient), and that without the penalty."""
-        options = self.training.options
+        """The objective, its gradient in the columns' units (under L1 the least subgradient), and that of the mean loss
+        in the units of X."""
+        options, standard = self.training.options, self.training.standard
         before = self.training.weights().astype(np.float64)
         loss, gradient = self._objective.value_and_grad(before)
         if not options.fit_intercept:
             gradient[-1] = 0.0
-        W = before[:-1]
+        W, l1, l2 = before[:-1], options.l1, options.l2
         with np.errstate(over="ignore"):  # a descent that diverges is found by its loss
-            loss += 0.5 * options.l2 * float(np.sum(W * W)) + options.l1 * float(np.abs(W).sum())
-        return loss, _least_subgradient(W, gradient, options), gradient
+            loss += 0.5 * l2 * float(np.sum(W * W)) + l1 * float(np.abs(W).sum())
+        own = gradient
+        if standard is not None:
+            factor = standard.factor[:, np.newaxis]
+            own, l1, l2 = standard.own_gradient(gradient), l1 * factor, l2 * factor
+        return loss, _least_subgradient(W, own, l1, l2), gradient
 
 
 class VarianceReduced(FullBatch):
@@ -163,13 +168,10 @@ def _norm(array):
         return float(np.linalg.norm(array))
 
 
-def _least_subgradient(W, gradient, options):
+def _least_subgradient(W, gradient, l1, l2):
     """Of the subgradients of the penalised loss, that of least norm."""
     full = gradient.copy()
-    g = gradient[:-1] + options.l2 * W
-    if options.l1 == 0:
-        full[:-1] = g
-        return full
-    at_zero = np.sign(g) * np.maximum(np.abs(g) - options.l1, 0.0)
-    full[:-1] = np.where(W == 0, at_zero, g + options.l1 * np.sign(W))
+    g = gradient[:-1] + l2 * W
+    at_zero = np.sign(g) * np.maximum(np.abs(g) - l1, 0.0)
+    full[:-1] = np.where(W == 0, at_zero, g + l1 * np.sign(W))
     return full

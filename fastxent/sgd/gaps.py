@@ -116,7 +116,7 @@ def rest(kind, w, g, a, b, pace, first, gap, time, l1, l2, beta1, beta2, eps, ra
     """Bring w, which stand for one feature, through `gap` updates in which it had no gradient, and which took `time`.
 
     g: zeros. a, b: the optimiser's memory of them. The first update of the gap is number `first` of this era. Not for
-    sgd, which has no need of it, nor for ftrl, see updates.leader. The penalty of rmsprop and adam is left to
+    sgd, which has no need of it, nor for ftrl, see updates.leader; and the penalty of rmsprop and adam is left to
     updates.settle.
     """
     real = w.dtype.type

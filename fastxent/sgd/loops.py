@@ -42,9 +42,10 @@ from .updates import (
 )
 
 # Numbers that a training carries from one call to the next: places in `counters`.
-UPDATES, CLOCK, SCALE, SQUARES, WEIGHTS, ROWS, LOWERED, AVERAGED, SYNCED, ETA = range(10)
-BEGUN, LEFT, BUDGET, LOSSES, PENALISED = range(10, 15)
+UPDATES, CLOCK, SCALE, SQUARES, WEIGHTS, ROWS, LOWERED, AVERAGED, SYNCED, ETA, BEGUN = range(11)
+LEFT, BUDGET, LOSSES, PENALISED = range(11, 15)
 COUNTERS = 15
+FREE = 0.1  # an intercept, which no penalty holds, has at most so much for alpha in its schedule
 LEAST_SCALE = 1e-5  # below, the common factor of all weights is multiplied in
 
 
@@ -68,7 +69,9 @@ class Rule(NamedTuple):
     power: float
     horizon: float
     warmup: float
-    steady: float  # the sum of losses that the schedule 'settling' counts in
+    natural: float  # eta0 if it is automatic, in units of the rows' size: the schedule 'settling' goes by it
+    no_model: float  # the loss of equal probabilities
+    steady: float  # the sum of losses that this schedule counts in
     repeats: float  # how often momentum repeats a gradient in the end
     batch: int
     fit_intercept: bool
@@ -129,6 +132,14 @@ def first_step(rule, counters):
 
 
 @jit
+def _scheduled(rule, counters, eta0, alpha, square):
+    """The step that the schedule has come to. square: the mean of s_i |x_i|^2, or of s_i for the intercept."""
+    n = counters[UPDATES] + 1.0
+    noise = (square / rule.natural) ** 2 * counters[LOSSES] / rule.steady
+    return rate(rule.schedule, n, eta0, alpha, rule.power, rule.horizon, rule.warmup, noise)
+
+
+@jit
 def step_size(rule, counters, square, weight):
     """The size of the update that comes, and the multiple of it that the intercept gets.
 
@@ -138,16 +149,15 @@ def step_size(rule, counters, square, weight):
     if rule.kind == FTRL:  # has a step size of its own
         counters[ETA] = eta0
         return weight, 1.0
-    n = counters[UPDATES] + 1.0
-    alpha = rule.alpha
+    alpha, mean, weight_mean = rule.alpha, 0.0, 1.0
+    if counters[ROWS] > 0.0:
+        mean, weight_mean = counters[SQUARES] / counters[ROWS], counters[WEIGHTS] / counters[ROWS]
     if rule.automatic != 0 or rule.schedule == SETTLING:  # a step is eta times the mean weight
-        alpha *= counters[WEIGHTS] / counters[ROWS]
-    losses = counters[LOSSES] / rule.steady
-    eta = rate(rule.schedule, n, eta0, alpha, rule.power, rule.horizon, rule.warmup, losses)
+        alpha *= weight_mean
+    eta = _scheduled(rule, counters, eta0, alpha, mean)
     counters[ETA] = eta
-    if multiple != 1.0:
-        eta0 *= multiple
-        own = rate(rule.schedule, n, eta0, alpha, rule.power, rule.horizon, rule.warmup, losses)
+    if multiple != 1.0 or rule.schedule == SETTLING:
+        own = _scheduled(rule, counters, eta0 * multiple, min(alpha, FREE * weight_mean), weight_mean)
         multiple = own / eta if eta > 0.0 else 0.0
     if rule.automatic == 2:
         eta = min(eta, rule.most / (square + multiple * weight))
@@ -165,7 +175,7 @@ def weigh(rule, counters, order, first, stop, weights, squares):
     for r in range(first, stop):
         s = weights[order[r]] if len(weights) else 1.0
         weight += s
-        if rule.automatic != 0:
+        if len(squares) > 0:
             square += s * squares[order[r]]
     counters[SQUARES] += square
     counters[WEIGHTS] += weight
@@ -385,7 +395,7 @@ def plain(api, rule, memory, order, weights, squares, indptr, indices, loss, mas
                 for k in range(rule.K):
                     w[features + k] -= w.dtype.type(intercept) * q[row + k]
         loss, mass = loss + own, mass + weight
-        counters[LOSSES] += own / weight
+        counters[LOSSES] += min(own / weight, rule.no_model)
         counters[BUDGET] += rule.l1 * time / counters[SCALE]
         counters[CLOCK] += time
         counters[UPDATES] += 1.0
@@ -427,7 +437,7 @@ def sparse_batches(api, rule, memory, order, weights, squares, indptr, indices, 
         else:
             step_touched(rule, memory, count, 1.0 / weight, time, multiple)
         loss, mass = loss + own, mass + weight
-        counters[LOSSES] += own / weight
+        counters[LOSSES] += min(own / weight, rule.no_model)
         if is_due(rule, counters, lazy):
             after_update(rule, memory)
     return loss, mass
@@ -448,7 +458,7 @@ def dense_batches(api, rule, memory, order, weights, squares, loss, mass):
             api, order.ctypes.data + first * order.itemsize, stop - first, w_address, g_address
         )
         loss, mass = loss + own, mass + weight
-        counters[LOSSES] += own / weight
+        counters[LOSSES] += min(own / weight, rule.no_model)
         step_everything(rule, memory, 1.0 / weight, time, multiple)
         if is_due(rule, counters, False):
             after_update(rule, memory)

@@ -9,7 +9,7 @@ _OPTIMAL, _INVSCALING, _COSINE, SETTLING = 1, 2, 4, 5
 
 
 @jit
-def rate(schedule, t, eta0, alpha, power, horizon, warmup, losses):
+def rate(schedule, t, eta0, alpha, power, horizon, warmup, noise):
     """The step size of update t = 1, 2, ...
 
     With n = t - 1 updates before it:
@@ -18,15 +18,16 @@ def rate(schedule, t, eta0, alpha, power, horizon, warmup, losses):
         optimal              eta0 / (1 + alpha eta0 n)         = 1 / (alpha (t0 + n)) with t0 = 1 / (alpha eta0)
         invscaling           eta0 / (1 + n)^power
         cosine               eta0 (1 + cos(pi n / horizon)) / 2, and 0 after the horizon
-        settling             eta0 / sqrt(1 + losses + (alpha eta0 n)^2)
+        settling             1 / sqrt(1 / eta0^2 + noise + (alpha n)^2)
 
     all times min(1, t / warmup).
 
-    losses: the sum of the mean losses of these n updates, each before its update, in units of a tenth of the
-    number of features. So `settling` goes as 1 / sqrt(n) once there have been more updates than there is to
-    learn, when what is left is the noise of single rows. It does so only as far as there is a loss left: where
-    the classes can be told apart, steps stay long (self-confident rates: Auer, Cesa-Bianchi, Gentile 2002;
-    Streeter, McMahan 2010). It goes as 1 / (alpha n), as `optimal` does, once that is shorter.
+    noise: (1 / e)^2 L / (d / 10), with e the automatic first step, L the sum of the mean losses of the n updates, each
+    before its update and log K at most, and d the number of features. So `settling` begins at eta0 and comes to
+    e / sqrt(n) once there have been more updates than there is to learn, when what is left is the noise of single rows,
+    but only as far as there is a loss left: where the classes can be told apart, steps stay long (self-confident rates:
+    Auer, Cesa-Bianchi, Gentile 2002; Streeter, McMahan 2010). It goes as 1 / (alpha n), as `optimal` does, once that is
+    shorter.
     """
     n = t - 1.0
     eta = eta0
@@ -35,7 +36,7 @@ def rate(schedule, t, eta0, alpha, power, horizon, warmup, losses):
     elif schedule == _INVSCALING:
         eta = eta0 / (1.0 + n) ** power
     elif schedule == SETTLING:
-        eta = eta0 / math.sqrt(1.0 + losses + (alpha * eta0 * n) ** 2)
+        eta = 1.0 / math.sqrt(1.0 / eta0**2 + noise + (alpha * n) ** 2)
     elif schedule == _COSINE:
         eta = 0.5 * eta0 * (1.0 + math.cos(math.pi * min(1.0, n / horizon)))
     if t < warmup:

@@ -156,7 +156,7 @@ class Data:
         self.weights = np.zeros(0) if row_weight is None else row_weight
         self.arrays = arrays_of(X)
         self.squares = np.zeros(0)
-        if options.eta0 is None:
+        if _goes_by_sizes(options):
             self.squares = squared_norms(X)
         self._own_squares = None
 
@@ -226,7 +226,7 @@ class Training:
         if not edited:
             theta = here.theta(averaged=not averages)
         new = Training(options, theta, updates)
-        if old.eta0 is None:
+        if _goes_by_sizes(old):
             sizes = [SQUARES, WEIGHTS, ROWS]
             new.counters[sizes] = here.counters[sizes]
         if options.by_column and old.by_column:
@@ -588,13 +588,13 @@ class Training:
         by_class, ld, intercept, _, batches, sparse = self._layout
         kind = self._kind
         eta0, automatic = self._eta0, 0
+        natural = _AUTOMATIC.get(o.optimizer, _AUTOMATIC_SGD)
+        if o.optimizer in ("momentum", "nesterov"):
+            natural *= 1.0 - o.momentum
+        if not self.adaptive:  # means of many rows are less noisy
+            natural *= math.sqrt(max(1, o.batch))
         if eta0 is None:
-            automatic = 1 if o.optimizer in _AUTOMATIC else 2
-            eta0 = _AUTOMATIC.get(o.optimizer, _AUTOMATIC_SGD)
-            if o.optimizer in ("momentum", "nesterov"):
-                eta0 *= 1.0 - o.momentum
-            if automatic == 2:  # means of many rows are less noisy
-                eta0 *= math.sqrt(o.batch)
+            automatic, eta0 = 1 if self.adaptive else 2, natural
         beta = o.momentum if kind != SGD else 0.0
         ratio = beta / math.sqrt(o.beta2) if kind in (ADAM, ADAMW) else beta
         lifetime = 1 + math.ceil(-40.0 / math.log(ratio)) if 0.0 < ratio < 1.0 else 1 << 40
@@ -623,6 +623,8 @@ class Training:
             power=float(o.power),
             horizon=float(self.horizon),
             warmup=float(o.warmup),
+            natural=float(natural),
+            no_model=math.log(max(2, self.K)),
             steady=self.d * _STEADY,
             repeats=repeats,
             batch=int(o.batch),
@@ -658,6 +660,11 @@ class Training:
             counters=self.counters,
         )
         return rule, memory
+
+
+def _goes_by_sizes(options):
+    """Whether steps depend on the sizes of rows."""
+    return options.eta0 is None or options.schedule == "settling"
 
 
 def _offsets(standard):

@@ -5,9 +5,9 @@ takes the step of textbooks, and under L1 weights pay what is asked of them (see
 
     w = (1 - l2 eta) w - eta g       which is  w -= eta (g + l2 w)
 
-The weights' eta is at most 1 / l2. With more, as much as l2 w is not left to be taken from w, and the step
-would overshoot; with that, w becomes -g / l2, which is where a strong penalty holds it. All weights shrink by
-one common factor, so a row need not touch those of features that it has not.
+The weights' eta is at most 1 / l2: more would take more from w than there is, and overshoot; with that, w becomes
+-g / l2, which is where a strong penalty holds it. All weights shrink by one common factor, so a row need not touch
+those of features that it has not.
 
 L1 asks l1 eta of each weight in each update. A weight gives what there is, and no more than brings it to 0; what is not
 paid remains due when gradients move it again (the cumulative penalty of Tsuruoka, Tsujii, Ananiadou 2009, as in
@@ -19,10 +19,10 @@ Under momentum the penalty is a proximal step, too, whose fixed points are optim
 
     w = soft(w - eta u, l1 eta') / (1 + l2 eta')       eta' = eta / (1 - beta)
 
-A gradient that momentum repeats counts eta (1 + beta + beta^2 + ...) in the end, so that is the penalty's
-size. adamw has its penalty apart, as published: w = soft((1 - l2 eta) w - eta u, l1 eta), with u = adam's
-direction and, again, at most 1 / l2 for eta. The penalties of many updates add up in closed form (see
-`gaps`): a feature that no row has had for a while catches up in one step.
+A gradient that momentum repeats counts eta (1 + beta + beta^2 + ...) in the end, so that is the penalty's size. adamw
+has its penalty apart, as published: w = soft((1 - l2 eta) w - eta u, l1 eta), with u = adam's direction and, again, at
+most 1 / l2 for eta. The penalties of many updates add up in closed form (see `gaps`): a feature that no row has had for
+a while catches up in one step.
 
 Where an optimiser divides by h = sqrt(G), what it minimises stays F only if the penalty is divided, too. adagrad's h is
 constant while a parameter has no gradient, and differs between parameters: it takes the penalty as a flow for a time,

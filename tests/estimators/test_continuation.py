@@ -519,9 +519,11 @@ def test_automatic_steps_know_the_rows_they_have_seen(data, storage):
 
 def waiting(data, **parameters):
     """A model whose patience with partial_fit is over, and what it was called with."""
-    X, y = data
-    arguments = {"X": X[:40], "y": y[:40], "classes": np.unique(y), "eval_set": (X[40:], y[40:])}
-    model = SGDClassifier(**PLAIN | {"early_stopping": True, "n_iter_no_change": 2, "tol": 10.0} | parameters)
+    X = data[0]
+    y = np.argmax(X[:, : len(np.unique(data[1]))], axis=1)  # what can be learned
+    arguments = {"X": X[40:], "y": y[40:], "classes": np.unique(y), "eval_set": (X[:40], y[:40])}
+    patient = {"early_stopping": True, "n_iter_no_change": 2, "tol": 10.0, "eta0": 0.05}
+    model = SGDClassifier(**PLAIN | patient | parameters)
     for _ in range(3):
         model.partial_fit(**arguments)
     assert model.converged_

@@ -1,0 +1,138 @@
+"""Whether a training that has stopped has also arrived, and what to say if it has not.
+
+A loss that no longer falls is no proof of an optimum: steps may be too long, so that it goes up and down, or far too
+short for some column. What can be known cheaply is asked before a training is called converged:
+
+- its loss did not rise;
+- it is below that of the best constant prediction, the frequencies of the classes (without an intercept: none at all);
+- no column could lower it much by its weights alone. With c the column around its mean, and g_k the slope of the
+  objective by its weights (the intercept making up for the mean), a step along them lowers the objective by at least
+  sum_k g_k^2 / (2 (h mean(c^2) + l2)), because the loss of a row has curvature at most h = 1/2 (two classes: 1/4).
+"""
+
+import numpy as np
+
+from ..moments import column_moments
+from ..objective import Objective
+
+_RISE = 0.1  # of what had been gained over the beginning, or over no model; a rise so high is no noise
+_SLACK = 0.01  # of its first loss, by which a training may end above it
+_LEFT = 0.05  # of the loss; if one column could lower it so far, it is not near its minimum
+_BLOCK = 1 << 20  # weights looked at together
+
+_ADVICE = (
+    "Scale the features (sklearn.preprocessing.StandardScaler), choose another eta0 or leave it None, or train longer "
+    "by a smaller tol."
+)
+
+
+def chance_loss(target, n_classes, row_weight=None, fit_intercept=True):
+    """The least loss of a prediction that is the same for all rows."""
+    if not fit_intercept:
+        return float(np.log(n_classes))
+    if target.ndim == 1:
+        mass = np.bincount(target, row_weight, n_classes).astype(np.float64)
+    else:
+        mass = target.sum(axis=0, dtype=np.float64) if row_weight is None else row_weight @ target
+    share = mass[mass > 0] / mass.sum()
+    return float(-(share * np.log(share)).sum())
+
+
+def of_chance(what, loss, chance):
+    """What to say of a loss that is not below that of the best constant prediction."""
+    return (
+        f"{what} is {loss:.6g}, not below the {chance:.6g} of predicting the same for every row: steps are too long or "
+        f"too short, or the features say nothing. {_ADVICE}"
+    )
+
+
+class Verdict:
+    """What speaks against calling a training converged.
+
+    Parameters
+    ----------
+    rows : tuple
+        X, target and the weights of the rows, or None: what is trained on.
+    options : fastxent.sgd.trainer.Options
+    names : ndarray or None
+        Of the columns.
+    held_out : float or None
+        Where a held-out loss decides: the loss that constant predictions would have there.
+    """
+
+    def __init__(self, rows, n_classes, options, tol, n_threads, names=None, held_out=None):
+        self._rows = rows
+        self._n_classes = n_classes
+        self._options = options
+        self._tol = tol
+        self._n_threads = n_threads
+        self._names = names
+        self._held_out = held_out
+        _, target, row_weight = rows
+        self._chance = chance_loss(target, n_classes, row_weight, options.fit_intercept)
+
+    def objection(self, history, theta):
+        """A sentence or two, or None. history: lists, as of a Watch; theta: the weights it ended with."""
+        losses = history["loss"]
+        first, last, least = losses[0], losses[-1], min(losses)
+        if last > first + self._tol + _SLACK * first or last - least > _RISE * (
+            max(first, self._chance) - least
+        ):
+            return (
+                f"The loss rose: it was {least:.6g} in epoch {losses.index(least) + 1} and is {last:.6g} in the last "
+                f"one, at a learning rate of {history['learning_rate'][-1]:.3g}. Lower eta0, or leave it None; scale the "
+                "features."
+            )
+        if last >= self._chance:
+            return of_chance("The loss", last, self._chance)
+        theta = theta.astype(np.float64)
+        objective, loss, gradient = self._measure(theta)
+        if loss >= self._chance:
+            return of_chance("The loss of the weights", loss, self._chance)
+        if self._held_out is not None:
+            least = min(history["val_loss"])
+            return (
+                of_chance("The validation loss", least, self._held_out) if least >= self._held_out else None
+            )
+        return self._of_columns(theta, objective, loss, gradient)
+
+    def _measure(self, theta):
+        X, target, row_weight = self._rows
+        objective = Objective(
+            X,
+            target,
+            n_classes=self._n_classes,
+            binary=theta.shape[1] == 1,
+            sample_weight=row_weight,
+            n_threads=self._n_threads,
+        )
+        return objective, *objective.value_and_grad(theta)
+
+    def _of_columns(self, theta, objective, loss, gradient):
+        options, binary = self._options, theta.shape[1] == 1
+        mean, deviation = column_moments(objective.X, objective.row_masses(), self._n_threads)
+        square = deviation**2
+        if not options.fit_intercept:
+            mean, square = np.zeros_like(mean), square + mean**2
+        curvature = (0.25 if binary else 0.5) * square + options.l2
+        gain = np.zeros(len(mean))
+        step = max(1, _BLOCK // theta.shape[1])
+        for j in range(0, len(mean), step):
+            some = slice(j, min(j + step, len(mean)))
+            W = theta[some]
+            slope = gradient[some] - mean[some, np.newaxis] * gradient[-1] + options.l2 * W
+            at_zero = np.sign(slope) * np.maximum(np.abs(slope) - options.l1, 0.0)
+            slope = np.where(W == 0.0, at_zero, slope + options.l1 * np.sign(W))
+            with np.errstate(divide="ignore", invalid="ignore"):
+                gain[some] = np.where(
+                    curvature[some] > 0, (slope**2).sum(axis=1) / (2.0 * curvature[some]), 0.0
+                )
+        j = int(np.argmax(gain))
+        if gain[j] <= max(_LEFT * loss, 10.0 * self._tol):
+            return None
+        name = f" ({self._names[j]!r})" if self._names is not None else ""
+        return (
+            f"The loss is {loss:.6g} and does not fall any more, but the weights of column {j}{name} alone could lower "
+            f"it by {gain[j]:.2g} or more. That column is {mean[j]:.3g} +- {deviation[j]:.3g}: compare its "
+            f"size with that of the others. {_ADVICE}"
+        )
