@@ -12,7 +12,7 @@ short for some column. What can be known cheaply is asked before a training is c
 
 import numpy as np
 
-from ..moments import column_moments
+from ..data.targets import Targets
 from ..objective import Objective
 
 _RISE = 0.1  # of what had been gained over the beginning, or over no model; a rise so high is no noise
@@ -80,8 +80,8 @@ class Verdict:
         ):
             return (
                 f"The loss rose: it was {least:.6g} in epoch {losses.index(least) + 1} and is {last:.6g} in the last "
-                f"one, at a learning rate of {history['learning_rate'][-1]:.3g}. Lower eta0, or leave it None; scale the "
-                "features."
+                f"one, at a learning rate of {history['learning_rate'][-1]:.3g}. Lower eta0, or leave it None; scale "
+                "the features."
             )
         if last >= self._chance:
             return of_chance("The loss", last, self._chance)
@@ -98,19 +98,14 @@ class Verdict:
 
     def _measure(self, theta):
         X, target, row_weight = self._rows
-        objective = Objective(
-            X,
-            target,
-            n_classes=self._n_classes,
-            binary=theta.shape[1] == 1,
-            sample_weight=row_weight,
-            n_threads=self._n_threads,
-        )
+        targets = Targets(target, self._n_classes, row_weight)
+        objective = Objective.over(X, targets, theta.shape[1], n_threads=self._n_threads)
         return objective, *objective.value_and_grad(theta)
 
     def _of_columns(self, theta, objective, loss, gradient):
         options, binary = self._options, theta.shape[1] == 1
-        mean, deviation = column_moments(objective.X, objective.row_masses(), self._n_threads)
+        moments = objective.column_moments()
+        mean, deviation = moments.mean, moments.deviation
         square = deviation**2
         if not options.fit_intercept:
             mean, square = np.zeros_like(mean), square + mean**2
