@@ -649,6 +649,8 @@ class SGDClassifier(LinearClassifier):
 
 
 def _rows_that_count(classes, target, sample_weight, class_weight, at_least=2):
+    # Soft labels name their classes; one step towards one of them is a step.
+    at_least = at_least if target.ndim == 1 else 1
     rows = rows_that_count(target, classes, sample_weight, class_weight, at_least)
     return np.arange(len(target)) if rows is None else rows
 
