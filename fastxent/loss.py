@@ -397,7 +397,9 @@ class Part:
     def _over_theta(self, task, theta, arrays=1):
         """Return task(range of rows of theta) of all; it goes over so many arrays of that size."""
         count = min(16, theta.size * arrays // _MIN_ENTRIES)
-        return Ranges.by_count(len(theta), max(1, count), self.n_threads).map(task)
+        if count <= 1:
+            return [task(slice(0, len(theta)))]
+        return Ranges.by_count(len(theta), count, self.n_threads).map(task)
 
     def _pack(self, theta):
         """theta as the kernels want it."""

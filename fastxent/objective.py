@@ -81,7 +81,9 @@ class Objective:
         self.is_sparse = first.is_sparse
         self._rows_of_parts = [part.n_rows for part in facts]
         self.n_rows = sum(self._rows_of_parts)
-        self.weight_exponent = max((part.weight_exponent for part in facts), key=np.max)
+        self.weight_exponent = first.weight_exponent
+        if self.local is None:
+            self.weight_exponent = max(part.weight_exponent for part in facts)
         self.cost = sum(part.cost for part in facts)
         if self.local is not None:
             self._total_weight = None

@@ -100,6 +100,8 @@ class Ranges:
     def map(self, task):
         """Return [task(range) of every range], in order."""
         batch, count = self._batch, len(self)
+        if count == 1:
+            return [task(self[0])]
         if batch == 1:
             return parallel.run(lambda i: task(self[i]), count, self.n_threads)
         if count <= 4:

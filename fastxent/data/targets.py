@@ -121,7 +121,9 @@ class Targets:
         if reduction == "sum":
             return float(ldexp(1.0, self.exponent))
         total, exponent = self._sum
-        return float(ldexp(1.0 / total, -exponent)) if total > 0.0 else 0.0
+        if total > 0.0:
+            return 1.0 / total if exponent == 0 else float(ldexp(1.0 / total, -exponent))
+        return 0.0
 
     @property
     def fit_single(self):
