@@ -81,7 +81,7 @@ from fastxent.sgd.fingerprint import fingerprint
 rng = np.random.default_rng(0)
 print(fingerprint(rng.normal(size=(3, 7)), rng.normal(size=3))[0])
 """
-    run = [sys.executable, "-W", "error", "-c", program]
+    run = [sys.executable, "-P", "-W", "error", "-c", program]
     plain, compiled = (
         subprocess.run(run, capture_output=True, text=True, check=True, env=os.environ | more).stdout
         for more in ({"NUMBA_DISABLE_JIT": "1"}, {})
