@@ -1,8 +1,9 @@
 """Pictures of a training, in scikit-learn's Display convention; matplotlib is loaded when the first is drawn."""
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
-import numpy as np
+from .arrays import plain_array
 
 
 class Quantity(NamedTuple):
@@ -101,7 +102,11 @@ class LossCurveDisplay:
         estimator, history = _history_of(estimator)
         if curves is None:
             curves = [entry for entry in ("loss", "val_loss") if entry in history]
-        curves = [curves] if isinstance(curves, str) else list(curves)
+        curves = [curves] if isinstance(curves, str) else curves
+        if not (isinstance(curves, (list, tuple)) and all(isinstance(entry, str) for entry in (x, *curves))):
+            raise TypeError(
+                f"x must be the name of an entry of history_ and curves a list of them; got {x!r}, {curves!r}."
+            )
         for entry in (x, *curves):
             if entry not in history:
                 hint = " Fit with an eval_set to have it." if entry == "val_loss" else ""
@@ -141,14 +146,18 @@ class LossCurveDisplay:
             raise ImportError("LossCurveDisplay needs matplotlib: pip install 'fastxent[plot]'.") from error
         if ax is None:
             _, ax = plt.subplots()
+        elif not hasattr(ax, "plot"):
+            raise TypeError(f"ax must be matplotlib Axes or None; got {type(ax).__name__}.")
         name = self.estimator_name if name is None else name
         self.lines_ = []
         drawn = {entry: self._quantity(entry) for entry in self.curves}
+        along = _numbers(self.x, self.x_name)
         for entry, values in self.curves.items():
+            values = _numbers(values, entry)
             label = drawn[entry].legend if name is None else f"{name}: {drawn[entry].legend}"
             # Estimators may measure once more, or once less, than they count: points are paired from the end.
-            count = min(len(self.x), len(values))
-            x, y = np.asarray(self.x)[-count:], np.asarray(values)[-count:]
+            count = min(len(along), len(values))
+            x, y = along[len(along) - count :], values[len(values) - count :]
             self.lines_ += ax.plot(x, y, **{"label": label, **line_options})
         axes = dict.fromkeys(quantity.axis for quantity in drawn.values())  # each once, in their order
         ax.set(xlabel=self._quantity(self.x_name).axis, ylabel="\n".join(axes))
@@ -161,9 +170,23 @@ class LossCurveDisplay:
         return Quantity(*given.get(entry, _QUANTITIES.get(entry, (entry, entry))))
 
 
+def _numbers(values, name):
+    """One of the things to draw, as an array."""
+    values = plain_array(values, f"{name} of history_")
+    if values.ndim != 1 or values.dtype.kind not in "biuf":
+        raise ValueError(
+            f"{name} of history_ must be a row of numbers; got shape {values.shape} of {values.dtype}."
+        )
+    return values
+
+
 def _history_of(estimator):
     """The estimator that was trained, at the end of a pipeline or found by a search, and its history."""
     if hasattr(estimator, "history_"):
+        if not isinstance(estimator.history_, Mapping):
+            raise TypeError(
+                f"history_ of the estimator must be a dict; got {type(estimator.history_).__name__}."
+            )
         return estimator, estimator.history_
     if hasattr(estimator, "best_estimator_"):
         return _history_of(estimator.best_estimator_)

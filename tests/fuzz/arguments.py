@@ -669,6 +669,8 @@ WEIGHTS = {
     "some zero": lambda w: np.where(np.arange(len(w)) == len(w) - 1, 0.0, w),
     "strided": lambda w: np.repeat(w, 2)[::2],
     "ones": lambda w: np.ones(len(w)),
+    "large": lambda w: w * 1e250,
+    "small": lambda w: w * 1e-300,
 }
 WRONG_WEIGHTS = {
     "negative": lambda w: -w,

@@ -6,6 +6,7 @@ An example is a dict of recipes (see `fuzz.arguments`), of which at most one is 
 import warnings
 
 import numpy as np
+import scipy.sparse as sp
 from hypothesis import strategies as st
 
 import fastxent
@@ -13,7 +14,7 @@ from fastxent import reference
 from fuzz import arguments as a
 from fuzz.arguments import UNKNOWN
 from fuzz.judge import Wrong, agree, faulty, finite, n_threads, right_if, run, seeds, sizes, tolerance
-from fuzz.plain import INVALID
+from fuzz.plain import INVALID, dense_of
 
 # Rows of logits ---------------------------------------------------------------------------------------------
 
@@ -290,6 +291,20 @@ def run_linear(example):
         return
     function, plain_function = (getattr(home, example["function"]) for home in (fastxent, reference))
     run_cross_entropy(example, function, plain_function, n, K, first, means)
+    if sp.issparse(X) and not any(mean is INVALID for mean in means[1:]):
+        _run_reference(X, X_means, plain_function, a.codes(example["seed"], n, K), means[1:], (n, d))
+
+
+def _run_reference(X, dense, function, y, others, shape):
+    """The reference, too, looks at the structure of sparse arrays; it checks nothing else."""
+    structure = dense_of(X)
+    if structure is not INVALID and structure.shape != shape:
+        return
+    found = run(lambda: function(X, y, *others), structure is not INVALID)
+    if found is not None and dense is not INVALID:
+        wanted = function(dense, y, *others)
+        found, wanted = (result[0] if isinstance(result, tuple) else result for result in (found, wanted))
+        agree("the reference of sparse rows", found, wanted, 1e-6, 1e-6)
 
 
 def make_intercept(recipe, b):

@@ -23,11 +23,12 @@ _ARGUMENTS = {
     for entry in (
         *(getattr(fastxent, name) for name in fastxent.__all__[1:]),
         fastxent.SGDClassifier.partial_fit,
+        fastxent.LossCurveDisplay.from_estimator,
     )
     for argument in inspect.signature(entry).parameters
 }
 _WORDS = {"X", "y", "classes", "eval_set", "coef_", "intercept_", "classes_", "n_features_in_", "feature_names_in_",
-          "feature", "features", "class", "labels", "weights"}  # fmt: skip
+          "history_", "feature", "features", "class", "labels", "weights"}  # fmt: skip
 _NAMES = re.compile(r"(?<!\w)(" + "|".join(sorted(_ARGUMENTS | _WORDS)) + r")(?!\w)")
 
 

@@ -295,6 +295,8 @@ def make_eval_set(example, n, d, K, classes):
     right = right_if(dense, target)
     if right is True and (classes is None or (target.ndim == 2 and target.shape[1] != len(classes))):
         right = UNKNOWN
+    if labels_recipe == ("soft", "frame"):  # its columns are named by numbers, the classes may be strings
+        right = UNKNOWN if right is True else right
     return {"eval_set": (X, y)}, {True: None, False: INVALID, UNKNOWN: UNKNOWN}[right]
 
 
