@@ -79,7 +79,9 @@ def class_weights(class_weight, classes, target, sample_weight):
         mass = _mass_by_class(target, sample_weight, len(classes))
         floats, exponent = mass.floats()
         return Scaled(floats.sum(), exponent) / (Scaled(np.count_nonzero(floats)) * mass)
-    if isinstance(class_weight, dict):  # scikit-learn would take '2' for a number, and does not name what is none
+    if isinstance(
+        class_weight, dict
+    ):  # scikit-learn would take '2' for a number, and does not name what is none
         for label, weight in class_weight.items():
             validation.check_real(weight, f"class_weight[{shown(label)}]")
     weights = compute_class_weight(class_weight, classes=classes, y=classes)

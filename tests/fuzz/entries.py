@@ -13,5 +13,5 @@ ENTRIES = {
     "partial_fit": (models.of_partial_fit, models.run_partial_fit, 4),
     "predict": (models.of_predict, models.run_predict, 5),
     "edited_model": (models.of_edited, models.run_edited, 4),
-    "display": (display.of_display, display.run_display, 1),
+    "display": (display.of_display, display.run_display, 2),
 }
