@@ -96,11 +96,14 @@ class SGDClassifier(LinearClassifier):
         - 'invscaling': eta0 / (1 + n) ** power_t.
         - 'adaptive': divided by 5 each time the training would stop, until it is below 1e-6 of the start.
         - 'cosine': half a wave from eta0 down to zero over ``max_iter`` epochs.
-        - 'auto': 'invscaling' for stochastic and minibatch sgd, momentum and nesterov, else 'constant'.
+        - 'auto': for stochastic and minibatch sgd, momentum and nesterov
+          1 / sqrt(1 / eta0^2 + noise + (alpha n)^2), where noise grows with the losses of the updates so far; else
+          'constant'.
     eta0 : float or None, default=None
-        The first step size. None: from the data, so that it suits their scale: for minibatches from the mean of
-        s_i \|x_i\|^2 over the rows seen so far (so the data may come in pieces), the intercept apart, and for
-        full batches from the largest curvature of the loss.
+        The first step size. None: from the data, so that it suits their scale. For minibatches it comes from the mean
+        of s_i \|x_i\|^2 over the rows seen so far (so the data may come in pieces), the intercept apart, and for
+        full batches from the largest curvature of the loss. Columns far larger or smaller than the others, or far
+        from zero, are then standardised on their way into the kernels.
     power_t : float, default=0.25
         Exponent of 'invscaling'.
     early_stopping : bool, default=False
