@@ -1,31 +1,53 @@
-"""The Hessian of all rows, wherever u is now: for models so small that it costs no more than calling a pass."""
+"""The Hessian of all rows, wherever u is now, and what it proves.
+
+    F. Bach, "Self-concordant analysis for logistic regression", Electronic Journal of Statistics 4, 2010.
+
+If the logits of row i move apart by no more than s_i, its curvature keeps a share 2 (exp(-s) + s - 1) / s^2 of what it
+is at u, over the whole way. Hence F - F* is at most the fall of the quadratic model in which each row has that share of
+its mass, as long as no row moves further where that model is negative: by |a_i D| + sqrt(2 fall) |L^-1 a_i| at most,
+D the model's Newton step, L L' its Hessian. The norms |L^-1 a_i| are estimated by a few random vectors.
+"""
 
 import numpy as np
+import scipy.linalg
 
+from ...data.ranges import Ranges
+from ...parallel import ordered_sum
 from .models import Model, dense_rows, factor, solved
+
+_BLOCK = 1 << 20  # entries of the arrays of a range of rows
+_KEPT = 1 << 24  # entries of products of columns that are made once
+_PROBES = 8
+_MARGIN = 2.0  # how much further rows may move than they seem to
+_ROUNDS = 4
+_EPS = float(np.finfo(np.float64).eps)
 
 
 class Exact(Model):
-    """The Hessian of all rows, wherever u is now: for models so small that it costs no more than calling a pass.
+    """The Hessian of all rows, wherever u is now: for models so small that it costs little beside the passes it saves.
 
-    Columns a_j a_l of all pairs of features are made once, and summed under c_i p_ik p_ih for each pair of classes.
-    What a class has with itself is the sum of what it has with the others: certain rows keep their digits.
+    Columns a_j a_l of all pairs of features are summed under c_i p_ik p_ih for each pair of classes. What a class has
+    with itself is the sum of what it has with the others: certain rows keep their digits.
     """
 
     is_exact = True
 
     def __init__(self, problem, u):
         self._problem = problem
-        self._A = dense_rows(problem, problem.objective.local)
-        mass = problem.objective.local.targets.masses
-        self._mass = mass[:, np.newaxis] / max(problem.objective.total_weight, np.finfo(float).tiny)
+        objective = problem.objective
+        self._A = dense_rows(problem, objective.local)
+        self._mass = objective.local.targets.masses / max(objective.total_weight, np.finfo(float).tiny)
         width, K = u.shape
         self._ridge, self._free = np.repeat(problem.ridge[:, 0], K), np.flatnonzero(problem.ridge == 0)
+        self._noise = np.random.default_rng(0).standard_normal((u.size, _PROBES))
+        products = width * (width + 1) // 2
+        widest = max(products if K > 1 else width, K * (K - 1) // 2, K * _PROBES)
+        self._ranges = Ranges.by_step(len(self._A), _BLOCK // widest, objective.n_threads)
+        self._P = np.empty((len(self._A), K))
         if K > 1:
-            first, second = np.triu_indices(width)
+            self._first, self._second = first, second = np.triu_indices(width)
             features = np.empty((width, width), np.intp)
             features[first, second] = features[second, first] = np.arange(len(first))
-            self._products = (self._A[:, first] * self._A[:, second]).T
             self._pairs = k, h = np.triu_indices(K, 1)
             blocks = np.zeros((len(k), K, K))
             pair = np.arange(len(k))
@@ -34,31 +56,103 @@ class Exact(Model):
             self._blocks = blocks.reshape(len(k), K * K)
             classes = np.arange(K * K).reshape(1, K, 1, K)
             self._places = (features[:, np.newaxis, :, np.newaxis] * (K * K) + classes).reshape(width * K, -1)
+            kept = products * len(self._A) <= _KEPT
+            self._products = {rows.start: self._product(rows) for rows in self._ranges} if kept else {}
         self.follow(u)
 
     def follow(self, u):
         """Take the Hessian at u."""
-        Z = self._A @ u
-        K = u.shape[1]
-        if K == 1:
-            e = np.exp(-np.abs(Z))
-            B = self._A * (np.sqrt(self._mass * e) / (1.0 + e))
-            H = B.T @ B
-        else:
-            P = np.exp(Z - Z.max(axis=1, keepdims=True))
-            P /= P.sum(axis=1, keepdims=True)
+        A, K = self._A, u.shape[1]
+
+        def part(rows):
+            Z = A[rows] @ u
+            if K == 1:  # the root of p (1 - p)
+                e = np.exp(-np.abs(Z))
+                self._P[rows] = np.sqrt(e) / (1.0 + e)
+            else:
+                P = np.exp(Z - Z.max(axis=1, keepdims=True))
+                np.divide(P, P.sum(axis=1, keepdims=True), out=self._P[rows])
+
+        self._ranges.map(part)
+        self._factor = self._factored(self._mass)
+
+    def solve(self, R):
+        return solved(self._factor, R.reshape(-1, 1)).reshape(R.shape)
+
+    def gap(self, grad, D, enough):
+        """Return what F is above its minimum at most.
+
+        Parameters
+        ----------
+        grad, D : ndarray of shape (d + 1, K)
+            The gradient where the Hessian was taken, and Newton's step.
+        enough : float
+            What the bound is hoped to be. If the quadratic model alone says more, or too little holds of it to say
+            anything, what is returned is only known to be more than this.
+        """
+        factor, fall = self._factor, -float(np.vdot(grad, D)) / 2
+        moved, least_share = np.zeros(len(self._A)), 1.0
+        for _ in range(_ROUNDS):
+            if not fall <= enough * least_share:
+                return fall if fall > enough else np.inf
+            reach = self._reach(factor, D, fall)
+            beyond = reach > moved
+            if not beyond.any():
+                return fall
+            moved = np.where(beyond, _MARGIN * reach, moved)
+            x = moved + 1e-3
+            share = 2 * (np.exp(-x) + x - 1) / x**2
+            least_share = float(share.min())
+            if least_share >= 1 / _MARGIN and fall <= enough * least_share:
+                return fall / least_share
+            factor = self._factored(self._mass * share)
+            D = -solved(factor, grad.reshape(-1, 1)).reshape(grad.shape)
+            fall, least_share = -float(np.vdot(grad, D)) / 2, 1.0
+        return np.inf
+
+    def _product(self, rows):
+        A = self._A[rows]
+        return (A[:, self._first] * A[:, self._second]).T
+
+    def _factored(self, mass):
+        """The Cholesky factor of the Hessian if rows have these masses."""
+        K = self._P.shape[1]
+
+        def sums(rows):
+            P, c = self._P[rows], mass[rows, np.newaxis]
+            if K == 1:
+                B = self._A[rows] * (np.sqrt(c) * P)
+                return B.T @ B
             k, h = self._pairs
-            sums = self._products @ (self._mass * P[:, k] * P[:, h])
-            H = (sums @ self._blocks).take(self._places)
+            products = self._products[rows.start] if self._products else self._product(rows)
+            return products @ (c * P[:, k] * P[:, h])
+
+        total = ordered_sum(self._ranges.map(sums))
+        H = total if K == 1 else (total @ self._blocks).take(self._places)
         diagonal = np.einsum("ii->i", H)
         mean = diagonal.mean()
         if K > 1:  # F does not see what all classes share where nothing is penalised
             for j in self._free:
                 H[j * K : (j + 1) * K, j * K : (j + 1) * K] += mean
-        diagonal += self._ridge + self._problem.rounding * mean
+        diagonal += self._ridge
+        if self._problem.objective.dtype == np.float32:  # noise of the gradient is not to become a step
+            diagonal += self._problem.rounding * mean
         if not self._problem.fit_intercept:
             diagonal[-K:] = 1.0
-        self._factor = factor(H)
+        return factor(H, least=_EPS)
 
-    def solve(self, R):
-        return solved(self._factor, R.reshape(-1, 1)).reshape(R.shape)
+    def _reach(self, factor, D, fall):
+        """How far apart the logits of each row may move where the model is at most zero."""
+        probes = scipy.linalg.solve_triangular(factor[0], self._noise, lower=True, trans="T")
+        width, K = D.shape
+
+        def part(rows):
+            A = self._A[rows]
+            own, Z = A @ D, (A @ probes.reshape(width, -1)).reshape(len(A), K, -1)
+            if K == 1:
+                own, spans = np.abs(own[:, 0]), np.abs(Z[:, 0])
+            else:
+                own, spans = np.ptp(own, axis=1), np.ptp(Z, axis=1)
+            return own + np.sqrt(2 * fall * np.mean(np.square(spans), axis=1))
+
+        return np.concatenate(self._ranges.map(part))

@@ -65,24 +65,29 @@ class Pairs:
             self._new = True
 
     def direction(self, solve, grad):
-        """Minus the inverse Hessian times the gradient; ``solve`` is M^-1."""
-        if not self._order:
-            self._new = False
-            z = solve(grad)
-            return np.negative(z, out=z)
-        order = self._order
-        slopes = self._times(self._steps, grad)
-        if self._new:  # S'y is the change of S'G
-            newest, older = order[-1], order[:-1]
+        """Minus the inverse Hessian times the gradient at the newest point; ``solve`` is M^-1."""
+        slopes = self._times(self._steps, grad) if self._order else self._slopes
+        if self._order and self._new:  # S'y is the change of S'G
+            newest, older = self._order[-1], self._order[:-1]
             self._products[older, newest] = (slopes - self._slopes)[older]
-            self._new = False
-        self._slopes = slopes
-        R = np.triu(self._products[np.ix_(order, order)])
-        c, _ = dtrtrs(R, slopes[order])
-        z = solve(self._plus(grad, self._changes, -c, self._scratch))
-        rest = np.diag(R) * c - self._times(self._changes, z)[order]
-        e, _ = dtrtrs(R, rest, trans=1)
-        return np.negative(self._plus(z, self._steps, e, z), out=z)
+        self._new, self._slopes = False, slopes
+        z = self._solved(solve, grad, slopes)
+        return np.negative(z, out=z)
+
+    def solve(self, solve, R):
+        """The inverse Hessian, as it was for the last direction, times R."""
+        return self._solved(solve, R, self._times(self._steps, R) if self._order else None)
+
+    def _solved(self, solve, R, slopes):
+        order = self._order
+        if not order:
+            return solve(R)
+        triangle = np.triu(self._products[np.ix_(order, order)])
+        c, _ = dtrtrs(triangle, slopes[order])
+        z = solve(self._plus(R, self._changes, -c, self._scratch))
+        rest = np.diag(triangle) * c - self._times(self._changes, z)[order]
+        e, _ = dtrtrs(triangle, rest, trans=1)
+        return self._plus(z, self._steps, e, z)
 
     @property
     def newest(self):

@@ -45,14 +45,21 @@ class Model:
     has_scale : bool
         Whether the model follows u between refreshes, by ``move``, and knows its own scale.
     is_part : bool
-        Whether it knows F over a sample of the rows, by ``evaluate`` and ``shared``.
+        Whether it knows F over a sample of the rows, by ``evaluate``.
+    knows_columns : bool
+        Whether it knows how columns go together.
     """
 
     is_exact = has_scale = is_part = False
+    knows_columns = True
 
     def solve(self, R):
         """Return the model's inverse times R (d + 1, K), a new array."""
         raise NotImplementedError
+
+    def shared(self, R):
+        """Return the same, or a cheaper model's that is not far from it."""
+        return self.solve(R)
 
     def follow(self, u):
         """Take the model at u, over the same rows."""
@@ -70,6 +77,8 @@ class Diagonal(Model):
 
     ``inverse`` is 1 / D, of all rows.
     """
+
+    knows_columns = False
 
     def __init__(self, problem, u):
         objective = problem.objective
@@ -125,6 +134,8 @@ class Gram(Model):
 class Nystrom(Model):
     """The same to rank 50; what lies beneath counts as a multiple of the identity."""
 
+    knows_columns = False
+
     def __init__(self, problem, u):
         A, mass, P = sample_of(problem, u, GRAM_ROWS * (problem.objective.n_features + 1))
         weight = shared_weight(problem.objective.K, mass, P)
@@ -166,9 +177,9 @@ def dense_rows(problem, part):
     """Return all rows a_i of a part, float64 (n, d + 1)."""
     A = np.empty((part.n_rows, part.n_features + 1))
     A[:, :-1] = part.X.toarray() if part.is_sparse else part.X
-    mean, scale = problem.columns
-    A -= mean
     A[:, -1] = 1.0 if problem.fit_intercept else 0.0
+    mean, scale = problem.columns  # the intercept's own mean is 0
+    A -= mean
     A *= scale
     return A
 
@@ -191,18 +202,20 @@ def _shared_factor(problem, A, weight):
     return factor(C)
 
 
-def factor(H):
+def factor(H, least=JITTER):
     """Return the Cholesky factor of H, lower, as cho_solve wants it.
 
-    If H is not positive definite in rounding, as little of the identity is added as makes it so.
+    If H is not positive definite in rounding, as little of the identity is added as makes it so: first `least` times
+    the mean of the diagonal, then ten times as much, and so on.
     """
+    size = max(float(np.trace(H)) / len(H), np.finfo(float).tiny)
     jitter = 0.0
     while True:
         found, failed = scipy.linalg.lapack.dpotrf(H, lower=1, clean=0)
         if not failed:
             return found, True
-        more = max(JITTER, 9 * jitter)
-        H[np.diag_indices_from(H)] += more * max(float(np.trace(H)) / len(H), np.finfo(float).tiny)
+        more = max(least, 9 * jitter)
+        H[np.diag_indices_from(H)] += more * size
         jitter += more
 
 
