@@ -10,8 +10,6 @@ steps. With an L1 penalty, Newton's quadratic model is minimised by coordinate d
 among the weights that are not zero. What is returned comes with a proof: the decrement, or with L1 the duality gap.
 """
 
-import math
-
 import numpy as np
 import scipy.linalg
 import scipy.sparse as sp
@@ -186,7 +184,9 @@ def _with_corners(problem, V):
         D = _snapped(V, D)
         more = problem.penalty(V + D) - problem.penalty(V)
         slope = float((G * D).sum() + more)
-        if not -slope > 0 or (-slope <= _ENOUGH * value and -slope > before / 4):  # the duality gap falls with its root
+        if not -slope > 0 or (
+            -slope <= _ENOUGH * value and -slope > before / 4
+        ):  # the duality gap falls with its root
             break
         before = -slope
         t = REAL(1)
@@ -209,8 +209,10 @@ def _snapped(V, D):
 
 
 def _model_minimum(H, g, v, l1):
-    """Of g (x - v) + (x - v) H (x - v) / 2 + l1 |x|, by its faces: H. Lee, A. Battle, R. Raina, A. Ng, "Efficient sparse
-    coding algorithms", NIPS 2006 (feature-sign search)."""
+    """Of g (x - v) + (x - v) H (x - v) / 2 + l1 |x|, by its faces: feature-sign search.
+
+    H. Lee, A. Battle, R. Raina, A. Ng, "Efficient sparse coding algorithms", NIPS 2006.
+    """
     x = v.copy()
 
     def value(x):
@@ -221,7 +223,9 @@ def _model_minimum(H, g, v, l1):
         face = (l1 == 0) | (sign != 0)
         target = np.zeros_like(x)
         slopes = (g - H @ v + l1 * sign)[face]
-        target[face] = -scipy.linalg.cho_solve(scipy.linalg.cho_factor(H[np.ix_(face, face)], lower=True), slopes)
+        target[face] = -scipy.linalg.cho_solve(
+            scipy.linalg.cho_factor(H[np.ix_(face, face)], lower=True), slopes
+        )
         crossing = np.flatnonzero((target * sign < 0) & (l1 > 0))
         if len(crossing):  # go to the best of the points where a weight becomes zero on the way, and its end
             ways = x[crossing] / (x - target)[crossing]

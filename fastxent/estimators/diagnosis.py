@@ -9,6 +9,7 @@ from ..data.targets import Targets
 from ..objective import Objective
 from ..solvers.result import NO_DESCENT, out_of_iterations
 from ..solvers.svrg import TOO_SHORT
+from . import separation
 
 _UNEVEN, _FAR = 100.0, 10.0
 
@@ -104,14 +105,42 @@ def _uneven_columns(X):
     )
 
 
-def is_separated(theta, X, codes, n_classes, **how):
-    """Whether ``theta`` gives every row its own label with a probability above one half.
+def unbounded(result, objective, classes, tol):
+    """The text of the warning if the loss falls for ever along some direction; else None.
 
-    A loss below log 2 is just that. Then larger multiples of theta have ever smaller losses: without a
-    penalty there is no minimum.
+    The objective is over labels, without a penalty.
     """
-    plain = Objective.over(X, Targets(codes, n_classes), theta.shape[1], **how)
-    return bool((plain.row_losses(theta) < np.log(2.0)).all())
+    part = objective.local
+    # A loss below log 2 is a probability above one half for the own label. If all are, larger multiples of theta have
+    # ever smaller losses.
+    plain = Objective.over(
+        part.X,
+        Targets(part.targets.target, objective.n_classes),
+        objective.K,
+        fit_intercept=objective.fit_intercept,
+        n_threads=objective.n_threads,
+    )
+    if (plain.row_losses(result.theta) < np.log(2.0)).all():
+        return separable(result.theta)
+    if len(classes_without_mass(objective)):
+        return None  # their own warning says it
+    gap = max(result.history.latest()["gap"], tol * result.value)
+    found = separation.direction(
+        result.theta,
+        part.X,
+        part.targets.target,
+        objective.n_classes,
+        part.targets.masses / objective.total_weight,
+        gap if np.isfinite(gap) else result.value,
+        objective.fit_intercept,
+    )
+    return None if found is None else partly_separable(found, classes)
+
+
+def classes_without_mass(objective):
+    """Codes of the classes that no row of positive weight has, and whose intercept therefore has no optimum."""
+    free = objective.fit_intercept or objective.penalty.is_zero
+    return np.flatnonzero(objective.local.targets.class_masses == 0) if free else []
 
 
 def separable(theta):
@@ -122,6 +151,35 @@ def separable(theta):
         f"stopped at a largest coefficient of {np.abs(theta[:-1]).max():.3g}; its probabilities are "
         "over-confident. Use a finite C."
     )
+
+
+def partly_separable(found, classes):
+    """The text of the warning for quasi-complete separation without a penalty; `found` is a Separation."""
+    which = f"{found.n_rows} training rows from another class"
+    if found.classes:
+        names = ", ".join(repr(plain_label(classes[k])) for k in found.classes)
+        kind = "class" if len(found.classes) == 1 else "each of classes"
+        which = f"all training rows of {kind} {names} from those of other classes"
+    return (
+        f"The classes are partly separable (quasi-complete separation): a linear rule tells {which} without error, so "
+        "without a penalty (C=inf) some coefficients have no finite optimum and grow with every iteration. The "
+        "probabilities of these rows are over-confident. Use a finite C."
+    )
+
+
+def without_mass(missing, classes):
+    """The text of the warning for classes that no row of positive weight has."""
+    names = ", ".join(repr(plain_label(classes[k])) for k in missing)
+    which = f"Class {names} has" if len(missing) == 1 else f"Classes {names} have"
+    return (
+        f"{which} no rows of positive weight. Without rows, the best probability of a class is zero, and its intercept "
+        "has no finite optimum: it stops where tol is met. Remove the class, or give it rows."
+    )
+
+
+def plain_label(label):
+    """The label as a Python object, whose repr has no type in it."""
+    return label.item() if isinstance(label, np.generic) else label
 
 
 def unusable_scale(X):

@@ -160,6 +160,7 @@ def logistic_path(
     n_threads = validation.check_n_threads(n_threads)
     rows, X, _, classes = model._check_weighted_rows(X, y, sample_weight)
     objective = model._objective(rows.X, rows.targets(len(classes)), n_threads)
+    model._report_classes_without_mass(objective, classes)
     alphas = _alphas(objective, Cs, n_alphas, eps, l1_ratio)
     seed = seed_of(random_state)
 
@@ -186,7 +187,7 @@ def logistic_path(
         found = stored(theta, objective, X.dtype)
         coefs[i], intercepts[i] = found[:-1].T, found[-1]
         objectives[i], gaps[i], n_iters[i] = result.value, result.history["gap"][-1], result.n_iter
-        trouble = model._trouble(result, objective, rows)
+        trouble = model._trouble(result, objective, rows, classes)
         converged[i] = result.converged and trouble is None
         names.append(result.solver)
         if trouble is not None:

@@ -242,6 +242,7 @@ class LogisticRegression(LinearClassifier, LinearClassifierMixin):  # the mixin:
         compatibility.check_n_classes(self.solver, len(classes))
         objective = self._objective(rows.X, rows.targets(len(classes)), n_threads)
         objective = penalised(objective, C, l1_ratio)
+        self._report_classes_without_mass(objective, classes)
         theta0 = self._start(objective)
         validation_loss = None
         if eval_set is not None:
@@ -296,7 +297,7 @@ class LogisticRegression(LinearClassifier, LinearClassifierMixin):  # the mixin:
         self.history_ = {name: np.array(values) for name, values in result.history.items()}
         if eval_set is not None:
             self.history_["val_loss"] = np.array(validation_losses)
-        self.converged_ = self._judge(result, objective, rows)
+        self.converged_ = self._judge(result, objective, rows, classes)
         if context is not None:
             context.call_on_fit_task_end(estimator=self, reconstruction_attributes={}, **data)
         return self
@@ -332,19 +333,26 @@ class LogisticRegression(LinearClassifier, LinearClassifierMixin):  # the mixin:
 
     # What came out ------------------------------------------------------------------------------------
 
-    def _judge(self, result, objective, rows):
+    def _report_classes_without_mass(self, objective, classes):
+        """Warn of classes that no row of positive weight has; without an intercept a penalty holds their weights."""
+        missing = diagnosis.classes_without_mass(objective)
+        if len(missing):
+            text = diagnosis.without_mass(missing, classes)
+            warnings.warn(text, ConvergenceWarning, stacklevel=compatibility.CALLER)
+
+    def _judge(self, result, objective, rows, classes):
         """Whether the fit converged; warns if it did not."""
-        trouble = self._trouble(result, objective, rows)
+        trouble = self._trouble(result, objective, rows, classes)
         if trouble is not None:
             warnings.warn(trouble, ConvergenceWarning, stacklevel=compatibility.CALLER)
         return result.converged and trouble is None
 
-    def _trouble(self, result, objective, rows):
+    def _trouble(self, result, objective, rows, classes):
         """Why the fit did not converge, in words; None if it did, or was asked to stop."""
-        if objective.penalty.l1 == objective.penalty.l2 == 0.0 and rows.target.ndim == 1:
-            how = {"fit_intercept": self.fit_intercept, "n_threads": objective.n_threads}
-            if diagnosis.is_separated(result.theta, rows.X, rows.target, objective.n_classes, **how):
-                return diagnosis.separable(result.theta)
+        if objective.penalty.is_zero and rows.target.ndim == 1:
+            trouble = diagnosis.unbounded(result, objective, classes, self.tol)
+            if trouble is not None:
+                return trouble
         if result.reason == STOPPED_BY_CALLER:
             return None
         if result.converged:

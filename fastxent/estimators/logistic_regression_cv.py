@@ -33,7 +33,7 @@ from ..data.scaled import floats_of, is_moderate
 from ..data.targets import Targets
 from ..log import tell
 from ..solvers.result import STOPPED_BY_CALLER
-from . import compatibility
+from . import compatibility, diagnosis
 from .base import LinearClassifier, for_kernels, restored_on_failure
 from .callbacks import asks_to_stop, check_callback
 from .inputs import has_columns
@@ -277,7 +277,7 @@ class LogisticRegressionCV(LogisticRegression):
             coef, intercept = theta[:-1].T, theta[-1]
             self.history_ = {name: np.array(values) for name, values in result.history.items()}
             self.solver_ = result.solver
-            self.converged_ = self._judge(result, objective, rows)
+            self.converged_ = self._judge(result, objective, rows, classes)
         else:
             best = [np.unravel_index(np.argmax(scores.T), scores.T.shape) for scores in paths.scores]
             chosen = [(fold, r, c) for fold, (c, r) in enumerate(best)]
@@ -476,6 +476,8 @@ class _Paths:
     converged : bool (F, R, M)
     troubles : dict
         (fold, share, C), as indices, to the text on why that fit did not converge.
+    missing : dict
+        Fold to the codes of the classes that its training rows lack.
     """
 
     def __init__(self, model, rows, dtype, classes, Cs, shares, n_threads, seed):
@@ -497,7 +499,7 @@ class _Paths:
         self.n_iter = np.zeros(shape, dtype=np.int32)
         self.solvers = np.empty(shape, dtype=object)
         self.converged = np.zeros(shape, dtype=bool)
-        self.troubles = {}
+        self.troubles, self.missing = {}, {}
         inside = (
             callback is not None or cost(self._rows.X, K) >= _LARGE
         )  # a callback is called by the caller's thread
@@ -515,6 +517,9 @@ class _Paths:
         model, n_classes = self._model, len(self._classes)
         training = self._rows.take(train)
         objective = model._objective(for_kernels(training.X), training.targets(n_classes), n_threads)
+        missing = diagnosis.classes_without_mass(objective)
+        if len(missing):
+            self.missing[fold] = missing
         held_out = None
         if model._scores_by_loss():
             rows = self._rows.take(test)
@@ -532,7 +537,7 @@ class _Paths:
             self.n_iter[at], self.solvers[at] = result.n_iter, result.solver
             if held_out is not None:
                 self.scores[at] = -held_out.value(rounded)
-            trouble = model._trouble(result, objective, training)
+            trouble = model._trouble(result, objective, training, self._classes)
             self.converged[at] = result.converged and trouble is None
             if trouble is not None:
                 self.troubles[at] = trouble
@@ -575,7 +580,15 @@ class _Paths:
             )
 
     def warn(self):
-        """One warning for all fits that did not converge."""
+        """One warning for all folds that lack a class, and one for all fits that did not converge."""
+        if self.missing:
+            fold = min(self.missing)
+            warnings.warn(
+                f"In {len(self.missing)} of {len(self.scores)} folds of cross-validation, training rows lack a class. "
+                f"The first, fold {fold}: " + diagnosis.without_mass(self.missing[fold], self._classes),
+                ConvergenceWarning,
+                stacklevel=compatibility.CALLER,
+            )
         if not self.troubles:
             return
         fold, share, c = min(self.troubles)

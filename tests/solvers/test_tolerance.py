@@ -8,12 +8,12 @@ classes; rows that repeat; weights; strong and weak penalties.
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from objectives import objective_of
-from optimum import Plain, optimum
 from sklearn.datasets import make_classification
 
 from fastxent import LogisticRegression
 from fastxent.solvers import policy
+from objectives import objective_of
+from optimum import Plain, optimum
 
 MAX_ITER = 5000
 KINDS = ("normal", "t", "cauchy", "lognormal", "counts", "bits", "together")
@@ -69,7 +69,9 @@ def problem(seed, most_unknowns):
         X = X / deviation if sparse else scaled
     else:
         X = X * np.exp(rng.uniform(np.log(1e-3), np.log(1e3), d))
-    weight = [None, rng.uniform(0.1, 2, n), np.exp(2 * rng.normal(size=n))][rng.choice(3, p=[0.7, 0.15, 0.15])]
+    weight = [None, rng.uniform(0.1, 2, n), np.exp(2 * rng.normal(size=n))][
+        rng.choice(3, p=[0.7, 0.15, 0.15])
+    ]
     options = {
         "l2": 10.0 ** rng.uniform(-8, 0),
         "fit_intercept": bool(rng.random() < 0.9),
