@@ -192,6 +192,7 @@ class Training:
         self.counters[[SCALE, LOWERED, LEFT]] = 1.0
         self.counters[[UPDATES, BEGUN]] = updates
         self._eta0 = options.eta0
+        self._unit = 0  # of weights, see `in_unit`
         self.horizon = math.inf
         self._rows_of_a_call = FIRST_CALL
         self._layout = None
@@ -226,9 +227,11 @@ class Training:
         if not edited:
             theta = here.theta(averaged=not averages)
         new = Training(options, theta, updates)
-        if _goes_by_sizes(old):
+        automatic = options.eta0 is None and old.eta0 is None
+        if _goes_by_sizes(old) and (automatic or here._unit == 0):
             sizes = [SQUARES, WEIGHTS, ROWS]
             new.counters[sizes] = here.counters[sizes]
+            new._unit = here._unit
         if options.by_column and old.by_column:
             new.columns = here.columns
             new.columns.centre(options.fit_intercept)
@@ -248,6 +251,15 @@ class Training:
             for name in {"a", "b"} & set(here._arrays) & set(new._arrays):
                 new._arrays[name] = here._arrays[name].astype(theta.dtype, copy=False)
         return new
+
+    def in_unit(self, weights):
+        """Weights of rows in a unit in which their squares are numbers: a power of two, from the first row that weighs
+        anything. Where steps come from the data, nothing but the ratios of weights matters."""
+        if self.options.eta0 is not None:  # the step of a row of weight 1
+            return weights
+        if self.counters[ROWS] == 0 and weights.any():
+            self._unit = math.frexp(weights[np.argmax(weights > 0)])[1]
+        return np.ldexp(weights, -self._unit)
 
     def _pays(self):
         """Whether weights pay for L1 from a budget: see `updates`."""
