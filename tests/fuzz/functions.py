@@ -19,6 +19,10 @@ from fuzz.plain import INVALID, dense_of
 # Rows of logits ---------------------------------------------------------------------------------------------
 
 
+# Wrong tables of features: logits need be neither finite nor have columns of different names.
+RIGHT_AS_LOGITS = ("nan", "inf", "nan32", "longdouble beyond", "frame with gaps", "frame with one name")
+
+
 @st.composite
 def of_rows(draw):
     fault = draw(st.sampled_from([None, None, "logits", "out", "n_threads"]))
@@ -60,7 +64,7 @@ def run_rows(example):
         logits, plain = a.make_features(example["logits"], Z, frames=False)
     kind, how = example["logits"][0], example["logits"][1]
     sigmoid = example["function"] == "sigmoid"
-    if kind == "wrong" and how in ("nan", "inf", "nan32", "longdouble beyond", "one row"):
+    if kind == "wrong" and how in (*RIGHT_AS_LOGITS, "one row"):
         plain = np.asarray(logits, np.float32 if how == "nan32" else float)  # right for logits
     elif (
         kind == "wrong"
@@ -202,7 +206,7 @@ def run_logits(example):
         warnings.simplefilter("ignore")
         logits, plain = a.make_features(example["logits"], Z, frames=False)
     how = example["logits"][1]
-    if example["logits"][0] == "wrong" and how in ("nan", "inf", "nan32", "longdouble beyond"):
+    if example["logits"][0] == "wrong" and how in RIGHT_AS_LOGITS:
         plain = np.asarray(logits, np.float32 if how == "nan32" else float)  # right for logits
     elif example["logits"][0] == "corrupt":
         plain = INVALID
