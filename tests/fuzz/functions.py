@@ -211,7 +211,9 @@ def run_logits(example):
     elif example["logits"][0] == "corrupt":
         plain = INVALID
     if plain is not INVALID and plain.ndim == 2 and plain.shape != (n, K):
-        plain = UNKNOWN if how == "frame with one name" else INVALID  # twice as wide: for codes, other classes
+        plain = (
+            UNKNOWN if how == "frame with one name" else INVALID
+        )  # twice as wide: for codes, other classes
     function, plain_function = (getattr(home, example["function"]) for home in (fastxent, reference))
     run_cross_entropy(example, function, plain_function, n, K, (logits,), (plain,))
 
