@@ -93,6 +93,8 @@ class Verdict:
             return (
                 of_chance("The validation loss", least, self._held_out) if least >= self._held_out else None
             )
+        if self._options.optimizer == "adamw" and (self._options.l1 or self._options.l2):
+            return None  # whose balance of loss and penalty is another one
         return self._of_columns(theta, objective, loss, gradient)
 
     def _measure(self, theta):

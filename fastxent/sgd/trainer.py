@@ -430,11 +430,15 @@ class Training:
         self.standard = new = columns.standard
         self.counters[SQUARES] = columns.mean_square() * self.counters[WEIGHTS]
         # Means of squares around another point, and what is due to L1 in another unit, mean nothing any more.
-        shifts = (np.zeros(self.d) if standard is None else standard.shift for standard in (old, new))
+        shifts = [np.zeros(self.d) if standard is None else standard.shift for standard in (old, new)]
         moved = np.flatnonzero(np.logical_xor(*(shift != 0 for shift in shifts)))
-        if any(_ROLES.get((self._kind, name)) == "squares" for name in "ab"):
-            for name in {"a", "b"} & set(self._arrays):
-                self._arrays[name][moved] = self._padding(name)
+        roles = {name: _ROLES.get((self._kind, name)) for name in {"a", "b"} & set(self._arrays)}
+        if "squares" in roles.values():
+            for name, role in roles.items():
+                array = self._arrays[name]
+                # A gradient around a shift is nothing where it is that of the intercept times the shift.
+                nothing = np.outer(shifts[1][moved], array[-1]) if role == "gradient" else self._padding(name)
+                array[moved] = nothing
         if self._pays():
             self._arrays["a"][:] = 0.0
             self.counters[BUDGET] = 0.0

@@ -78,7 +78,15 @@ def loss_and_chance(model, X, y):
 
 
 @pytest.mark.parametrize(
-    "how", [{}, {"batch_size": 16}, {"optimizer": "adagrad"}, {"penalty": "l1"}], ids=str
+    "how",
+    [
+        {},
+        {"batch_size": 16},
+        {"penalty": "l1"},
+        *({"optimizer": name} for name in ("momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamw")),
+        {"optimizer": "adam", "batch_size": 16},
+    ],
+    ids=str,
 )
 @pytest.mark.parametrize(("name", "dtype"), STORED)
 def test_the_defaults_learn_unscaled_features(name, dtype, how):
