@@ -259,7 +259,8 @@ class Training:
             return weights
         if self.counters[ROWS] == 0 and weights.any():
             self._unit = math.frexp(weights[np.argmax(weights > 0)])[1]
-        return np.ldexp(weights, -self._unit)
+        with np.errstate(over="ignore"):  # the caller will see
+            return np.ldexp(weights, -self._unit)
 
     def _pays(self):
         """Whether weights pay for L1 from a budget: see `updates`."""

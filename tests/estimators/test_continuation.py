@@ -5,6 +5,7 @@ What it does is compared to plain NumPy (sgd_plain), begun at the public weights
 
 import copy
 import pickle
+import warnings
 
 import numpy as np
 import pytest
@@ -434,6 +435,12 @@ def test_weights_of_rows_that_leave_the_range_are_refused(data):
                 with pytest.raises(ValueError, match="far from that of the first row"):
                     model.partial_fit(x, y, sample_weight=size * one)
                 assert_array_equal(model.coef_, before)
+            # Far beyond all numbers, in the unit of the first.
+            model = SGDClassifier().partial_fit(x, y, classes=classes, sample_weight=1e-300 * one)
+            with warnings.catch_warnings():
+                warnings.simplefilter("error")
+                with pytest.raises(ValueError, match="far from that of the first row"):
+                    model.partial_fit(x, y, sample_weight=1e300 * one)
             # In a unit that no step size of one's own knows: sizes of rows are looked at anew.
             model = SGDClassifier().partial_fit(x, y, classes=classes, sample_weight=size * one)
             before = model.coef_.copy()
