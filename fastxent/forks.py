@@ -6,11 +6,14 @@ or threadpoolctl that are held, and without the thread that was to give them bac
 the order in which they stand here, as a fork does.
 """
 
-# These two have hooks of their own, and a fork that waits while they are imported would run only the second half.
-import concurrent.futures.thread  # noqa: F401
+# Two modules have hooks of their own, and a fork that waits while they are imported would run only the second half.
 import logging  # noqa: F401
 import os
 import threading
+from contextlib import suppress
+
+with suppress(RuntimeError):  # in a process that is ending, where no pool of this module can start any more
+    import concurrent.futures.thread  # noqa: F401
 
 importing, compiling, setting = threading.RLock(), threading.RLock(), threading.RLock()
 

@@ -385,6 +385,21 @@ def test_fits_and_predictions_go_on_when_the_main_thread_has_ended(where, used):
     assert (done.returncode, done.stdout, done.stderr) == (0, "done\n", "")
 
 
+@pytest.mark.parametrize("where", ["a thread that outlives the main thread", "an exit handler"])
+def test_functions_are_used_for_the_first_time_when_the_main_thread_has_ended(where):
+    program = """
+        import atexit, threading
+        import numpy as np
+        import fastxent
+
+        def work():
+            assert fastxent.softmax(np.zeros((60_000, 8))).shape == (60_000, 8)
+            print("done", flush=True)
+    """
+    done = child(textwrap.dedent(program) + textwrap.dedent(WHERE[where]))
+    assert (done.returncode, done.stdout, done.stderr) == (0, "done\n", "")
+
+
 @pytest.mark.parametrize("error", [RuntimeError, MemoryError])
 def test_where_no_thread_can_be_started_the_caller_works(monkeypatch, error):
     def cannot(*arguments):

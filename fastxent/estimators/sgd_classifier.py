@@ -12,7 +12,7 @@ from sklearn.utils.metaestimators import available_if
 
 from .. import validation
 from ..data.rows import without_duplicates
-from ..data.scaled import ldexp, smallest
+from ..data.scaled import ldexp
 from ..data.targets import Targets
 from ..forks import importing
 from ..objective import Objective
@@ -326,7 +326,8 @@ class SGDClassifier(LinearClassifier):
             everywhere. In shuffled stochastic and minibatch training, whole numbers of up to 10 in the mean say how
             often a row comes in an epoch, so that a row of weight 3 leads to the same model as three rows; other
             weights make longer or shorter steps, in proportion to their mean. (``partial_fit`` does not know the mean
-            of rows to come: there a given ``eta0`` is the step of a row of weight 1.)
+            of rows to come: there it is that of the rows so far, and a given ``eta0`` is the step of a row of
+            weight 1.)
         eval_set : tuple (X, y) or (X, y, sample_weight), or None
             Validation rows, instead of ones held out of X. The columns of a frame of soft labels are found by their
             names.
@@ -391,7 +392,8 @@ class SGDClassifier(LinearClassifier):
                 f"optimizer='svrg' takes rows one by one: batch_size must be 1, got {self.batch_size}."
             )
         with importing:
-            from ..sgd.trainer import Training  # brings Numba
+            from ..sgd.descents import Weights  # brings Numba
+            from ..sgd.trainer import Training
 
         X, target, classes = self._check_rows(X, y)
         sample_weight = check_sample_weight(sample_weight, X.shape[0])
@@ -418,7 +420,7 @@ class SGDClassifier(LinearClassifier):
             rows = rows if repeats is None else np.repeat(rows, repeats[rows])
         wanted = Targets(target, len(classes), sample_weight, class_weight, folded=True).astype(X.dtype)
         visit = wanted if repeats is None else Targets(target, len(classes), None, class_weight, folded=True)
-        target, weights = wanted.target, (wanted.row_weight, _relative(visit.row_weight, rows), None)
+        target, weights = wanted.target, Weights(wanted.row_weight, _relative(visit.row_weight, rows), None)
         descent = _descent(self, training, X, target, classes, weights, n_threads)
         descent.begin(rows)
         random = check_random_state(self.random_state)
@@ -497,9 +499,12 @@ class SGDClassifier(LinearClassifier):
         sample_weight = check_sample_weight(sample_weight, X.shape[0])
         class_weight = class_weights(self.class_weight, classes, target, sample_weight)
         rows = _rows_that_count(classes, target, sample_weight, class_weight, at_least=1)
-        weights = _weights(target, sample_weight, class_weight)
-        _refuse_extreme(weights[1], X.dtype)
         training, new, patience = recalled(self, options, X.shape[1], len(classes), X.dtype)
+        weights = _weights(target, sample_weight, class_weight)
+        if weights.visit is not None:
+            visit = training.in_unit(weights.visit)
+            _refuse_extreme(weights.visit, visit, X.dtype, self.eta0)
+            weights = weights._replace(visit=visit)
         evaluate = None
         if eval_set is not None:
             evaluate = self._validation(*self._check_eval_set(eval_set, classes, X.dtype), classes, n_threads)
@@ -659,13 +664,15 @@ def _rows_that_count(classes, target, sample_weight, class_weight, at_least=2):
 
 
 def _weights(target, sample_weight, class_weight):
-    """Weights of rows, of each visit of a row, and of soft labels' classes, as they are."""
+    """What rows and classes weigh, as it is."""
+    from ..sgd.descents import Weights
+
     if class_weight is not None:
         class_weight = ldexp(class_weight.mantissa, class_weight.exponent)
         if target.ndim == 1:
             of_row, class_weight = class_weight[target], None
             sample_weight = of_row if sample_weight is None else of_row * sample_weight
-    return sample_weight, sample_weight, class_weight
+    return Weights(sample_weight, sample_weight, class_weight)
 
 
 def _repeats(sample_weight, rows):
@@ -680,17 +687,19 @@ def _relative(visit, rows):
     return None if visit is None else visit / visit[rows].mean()
 
 
-def _refuse_extreme(visit, dtype):
-    """Steps for weights far from 1 leave the range of a dtype, and pieces of rows must not be scaled each by itself."""
-    if visit is None:
-        return
+def _refuse_extreme(given, visit, dtype, eta0):
+    """Steps for weights far from their unit leave the range of a dtype. given: `visit`, before they were in a unit."""
     most = _WEIGHT32 if dtype == np.float32 else _WEIGHT64
-    for value in (smallest(visit), float(visit.max())):
-        if not 1.0 / most <= value <= most:
-            raise ValueError(
-                f"partial_fit takes weights as they are, and steps for one of {value:.3g} (sample_weight times "
-                f"class_weight) leave the range of {dtype.name}. Divide the weights of all pieces by one constant."
-            )
+    wrong = (given > 0) & ~((1.0 / most <= visit) & (visit <= most))
+    if not wrong.any():
+        return
+    value = given[np.argmax(wrong)]
+    unit = "1, which a given eta0 is the step of" if eta0 is not None else "that of the first row"
+    raise ValueError(
+        f"partial_fit cannot take a weight of {value:.3g} (sample_weight times class_weight): it is so far from {unit} "
+        f"that steps leave the range of {dtype.name}. Divide the weights of all pieces by one constant"
+        + (", or leave eta0 None." if eta0 is not None else ", and check those that differ so much.")
+    )
 
 
 def _taken(rows, X, target, sample_weight):
@@ -732,4 +741,4 @@ def _descent(model, training, X, target, classes, weights, n_threads):
         kind = descents.VarianceReduced
     else:
         kind = descents.FullBatch if model.batch_size is None else descents.Minibatches
-    return kind(training, X, target, len(classes), descents.Weights(*weights), n_threads)
+    return kind(training, X, target, len(classes), weights, n_threads)

@@ -42,7 +42,7 @@ def of_chance(what, loss, chance):
     """What to say of a loss that is not below that of the best constant prediction."""
     return (
         f"{what} is {loss:.6g}, not below the {chance:.6g} of predicting the same for every row: steps are too long or "
-        f"too short, or the features say nothing. {_ADVICE}"
+        f"too short, the penalty is too strong, or the features say nothing. {_ADVICE}"
     )
 
 
@@ -75,9 +75,8 @@ class Verdict:
         """A sentence or two, or None. history: lists, as of a Watch; theta: the weights it ended with."""
         losses = history["loss"]
         first, last, least = losses[0], losses[-1], min(losses)
-        if last > first + self._tol + _SLACK * first or last - least > _RISE * (
-            max(first, self._chance) - least
-        ):
+        gained = max(first, self._chance) - least
+        if last - self._tol > min(first + _SLACK * first, least + _RISE * gained):
             return (
                 f"The loss rose: it was {least:.6g} in epoch {losses.index(least) + 1} and is {last:.6g} in the last "
                 f"one, at a learning rate of {history['learning_rate'][-1]:.3g}. Lower eta0, or leave it None; scale "
@@ -94,6 +93,8 @@ class Verdict:
             return (
                 of_chance("The validation loss", least, self._held_out) if least >= self._held_out else None
             )
+        if self._options.optimizer == "adamw" and (self._options.l1 or self._options.l2):
+            return None  # whose balance of loss and penalty is another one
         return self._of_columns(theta, objective, loss, gradient)
 
     def _measure(self, theta):

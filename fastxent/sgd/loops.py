@@ -126,7 +126,8 @@ def first_step(rule, counters):
         return eta0, 1.0
     weight = counters[WEIGHTS] / counters[ROWS]
     if rule.automatic == 1:
-        return eta0 / math.sqrt(mean), math.sqrt(mean / weight)
+        size = math.sqrt(mean / weight)
+        return eta0 / size, size
     curvature = mean / rule.eta0 + rule.l2 * weight
     return counters[LOWERED] / curvature, curvature * rule.eta0 / weight
 
@@ -143,15 +144,18 @@ def _scheduled(rule, counters, eta0, alpha, square):
 def step_size(rule, counters, square, weight):
     """The size of the update that comes, and the multiple of it that the intercept gets.
 
-    square, weight: means of s_i |x_i|^2 and of s_i over its batch. The size itself includes the mean weight.
+    square, weight: means of s_i |x_i|^2 and of s_i over its batch. The size itself includes the mean weight: as it
+    is or, where steps of optimisers that divide by the gradient's size are automatic, over that of all rows so far.
     """
     eta0, multiple = first_step(rule, counters)
-    if rule.kind == FTRL:  # has a step size of its own
-        counters[ETA] = eta0
-        return weight, 1.0
     alpha, mean, weight_mean = rule.alpha, 0.0, 1.0
     if counters[ROWS] > 0.0:
         mean, weight_mean = counters[SQUARES] / counters[ROWS], counters[WEIGHTS] / counters[ROWS]
+    if rule.automatic == 1:  # the size of the gradient says nothing of the unit of weights
+        weight, weight_mean = weight / weight_mean, 1.0
+    if rule.kind == FTRL:  # has a step size of its own
+        counters[ETA] = eta0
+        return weight, 1.0
     if rule.automatic != 0 or rule.schedule == SETTLING:  # a step is eta times the mean weight
         alpha *= weight_mean
     eta = _scheduled(rule, counters, eta0, alpha, mean)

@@ -192,6 +192,7 @@ class Training:
         self.counters[[SCALE, LOWERED, LEFT]] = 1.0
         self.counters[[UPDATES, BEGUN]] = updates
         self._eta0 = options.eta0
+        self._unit = 0  # of weights, see `in_unit`
         self.horizon = math.inf
         self._rows_of_a_call = FIRST_CALL
         self._layout = None
@@ -226,9 +227,11 @@ class Training:
         if not edited:
             theta = here.theta(averaged=not averages)
         new = Training(options, theta, updates)
-        if _goes_by_sizes(old):
+        automatic = options.eta0 is None and old.eta0 is None
+        if _goes_by_sizes(old) and (automatic or here._unit == 0):
             sizes = [SQUARES, WEIGHTS, ROWS]
             new.counters[sizes] = here.counters[sizes]
+            new._unit = here._unit
         if options.by_column and old.by_column:
             new.columns = here.columns
             new.columns.centre(options.fit_intercept)
@@ -248,6 +251,16 @@ class Training:
             for name in {"a", "b"} & set(here._arrays) & set(new._arrays):
                 new._arrays[name] = here._arrays[name].astype(theta.dtype, copy=False)
         return new
+
+    def in_unit(self, weights):
+        """Weights of rows in a unit in which their squares are numbers: a power of two, from the first row that weighs
+        anything. Where steps come from the data, nothing but the ratios of weights matters."""
+        if self.options.eta0 is not None:  # the step of a row of weight 1
+            return weights
+        if self.counters[ROWS] == 0 and weights.any():
+            self._unit = math.frexp(weights[np.argmax(weights > 0)])[1]
+        with np.errstate(over="ignore"):  # the caller will see
+            return np.ldexp(weights, -self._unit)
 
     def _pays(self):
         """Whether weights pay for L1 from a budget: see `updates`."""
@@ -418,11 +431,15 @@ class Training:
         self.standard = new = columns.standard
         self.counters[SQUARES] = columns.mean_square() * self.counters[WEIGHTS]
         # Means of squares around another point, and what is due to L1 in another unit, mean nothing any more.
-        shifts = (np.zeros(self.d) if standard is None else standard.shift for standard in (old, new))
+        shifts = [np.zeros(self.d) if standard is None else standard.shift for standard in (old, new)]
         moved = np.flatnonzero(np.logical_xor(*(shift != 0 for shift in shifts)))
-        if any(_ROLES.get((self._kind, name)) == "squares" for name in "ab"):
-            for name in {"a", "b"} & set(self._arrays):
-                self._arrays[name][moved] = self._padding(name)
+        roles = {name: _ROLES.get((self._kind, name)) for name in {"a", "b"} & set(self._arrays)}
+        if "squares" in roles.values():
+            for name, role in roles.items():
+                array = self._arrays[name]
+                # A gradient around a shift is nothing where it is that of the intercept times the shift.
+                nothing = np.outer(shifts[1][moved], array[-1]) if role == "gradient" else self._padding(name)
+                array[moved] = nothing
         if self._pays():
             self._arrays["a"][:] = 0.0
             self.counters[BUDGET] = 0.0

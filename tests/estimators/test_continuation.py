@@ -5,6 +5,7 @@ What it does is compared to plain NumPy (sgd_plain), begun at the public weights
 
 import copy
 import pickle
+import warnings
 
 import numpy as np
 import pytest
@@ -420,13 +421,31 @@ def test_training_has_the_dtype_of_the_weights(data, storage, dtype):
 
 
 def test_weights_of_rows_that_leave_the_range_are_refused(data):
+    """Those of a given step size, and those that differ too much from the ones before."""
     X, y = data
+    classes = np.unique(y)
     for dtype, sizes in ((np.float32, (1e-50, 1e30)), (np.float64, (1e-200, 1e200))):
+        x, one = X.astype(dtype), np.ones(N)
         for size in sizes:
-            with pytest.raises(ValueError, match="partial_fit takes weights as they are"):
-                SGDClassifier().partial_fit(
-                    X.astype(dtype), y, classes=np.unique(y), sample_weight=np.full(N, size)
-                )
+            with pytest.raises(ValueError, match="far from 1, which a given eta0 is the step of"):
+                SGDClassifier(eta0=0.1).partial_fit(x, y, classes=classes, sample_weight=size * one)
+            for first in (None, one):
+                model = SGDClassifier().partial_fit(x, y, classes=classes, sample_weight=first)
+                before = model.coef_.copy()
+                with pytest.raises(ValueError, match="far from that of the first row"):
+                    model.partial_fit(x, y, sample_weight=size * one)
+                assert_array_equal(model.coef_, before)
+            # Far beyond all numbers, in the unit of the first.
+            model = SGDClassifier().partial_fit(x, y, classes=classes, sample_weight=1e-300 * one)
+            with warnings.catch_warnings():
+                warnings.simplefilter("error")
+                with pytest.raises(ValueError, match="far from that of the first row"):
+                    model.partial_fit(x, y, sample_weight=1e300 * one)
+            # In a unit that no step size of one's own knows: sizes of rows are looked at anew.
+            model = SGDClassifier().partial_fit(x, y, classes=classes, sample_weight=size * one)
+            before = model.coef_.copy()
+            model.set_params(eta0=0.1).partial_fit(x, y)
+            assert 1e-3 < np.abs(model.coef_ - before).max() < 10.0
 
 
 @pytest.mark.parametrize(

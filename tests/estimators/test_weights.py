@@ -362,3 +362,23 @@ def test_descent_knows_ratios_alone(dtype, batch_size):
         by_class = SGDClassifier(class_weight=dict(enumerate(1.0 / sizes)), **how)
         by_class.fit(X, target, sample_weight=sizes[y] * s)
         assert_allclose(by_class.coef_, one.coef_, rtol=1e-4 if dtype == np.float32 else 1e-10)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("batch_size", [1, 16, None])
+@pytest.mark.parametrize(
+    "optimizer", ["sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamw", "ftrl"]
+)
+def test_training_in_pieces_knows_ratios_alone(optimizer, batch_size, dtype):
+    """Where the step size comes from the data; a given one is the step of a row of weight 1."""
+    X, y, s = problem(3)
+    X, s = X.astype(dtype), s + 0.5
+
+    def trained(unit):
+        model = SGDClassifier(optimizer=optimizer, batch_size=batch_size)
+        for rows in (slice(0, 32), slice(32, 64), slice(64, None)):
+            model.partial_fit(X[rows], y[rows], classes=range(3), sample_weight=unit * s[rows])
+        return model.coef_
+
+    for unit in (1e-300, 1e-40, 1e-3, 1e6, 1e60, 1e300):
+        assert_allclose(trained(unit), trained(1.0), rtol=1e-4 if dtype == np.float32 else 1e-9)

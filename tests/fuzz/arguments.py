@@ -386,7 +386,8 @@ def corrupt(X, member, change, number):
         return
     if member == "_shape":
         sizes = X.__dict__.get("_shape")
-        n, d = sizes if isinstance(sizes, tuple) and len(sizes) == 2 else (3, 3)
+        usual = isinstance(sizes, tuple) and len(sizes) == 2 and all(type(size) is int for size in sizes)
+        n, d = sizes if usual else (3, 3)
         shapes = (
             None, (n,), (n, d, 1), (d, n), (n + 1, d), (n - 1, d), (n, d + 1), (n, d - 1), (10**12, d), (n, 10**12),
             (2**62, 2**62), (-n, d), (float(n), d), [n, d], "ab", (10**30, d), (0, d), (n, 0), 5, (n, None),

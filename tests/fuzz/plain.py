@@ -64,7 +64,7 @@ def _whole(X, name):
 
 
 def _number(value, dtype):
-    return float(np.float32(value)) if dtype == np.float32 else float(value)
+    return float(dtype.type(value)) if dtype.kind == "f" else float(value)
 
 
 def _compressed(X, major, minor, ndim):

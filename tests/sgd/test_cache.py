@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -23,26 +22,24 @@ if hasattr(loops.plain, "stats"):
 
 
 def run(**environment):
-    """The output of FIT in a fresh process, and the seconds it took."""
-    began = time.perf_counter()
+    """The output of FIT in a fresh process."""
     done = subprocess.run(
         [sys.executable, "-P", "-c", FIT], capture_output=True, text=True, env=os.environ | environment
     )
     assert done.returncode == 0, done.stderr
-    return done.stdout, time.perf_counter() - began
+    return done.stdout
 
 
 @pytest.fixture(scope="module")
 def reference():
-    return next(line for line in run()[0].splitlines() if line.startswith("coef"))
+    return next(line for line in run().splitlines() if line.startswith("coef"))
 
 
 def test_second_process_loads_from_the_cache(tmp_path, reference):
-    first, _ = run(NUMBA_CACHE_DIR=str(tmp_path))
+    first = run(NUMBA_CACHE_DIR=str(tmp_path))
     assert "hits 0 misses 1" in first and reference in first
-    second, seconds = run(NUMBA_CACHE_DIR=str(tmp_path))
+    second = run(NUMBA_CACHE_DIR=str(tmp_path))
     assert "hits 1 misses 0" in second and reference in second
-    assert seconds < 10  # about 1.5 on an idle machine, most of it imports
 
 
 @pytest.mark.parametrize("level", ["baseline", "v3", "v4"])
@@ -52,12 +49,12 @@ def test_cached_code_serves_every_instruction_set(tmp_path, level):
     if level not in kernels.available():
         level = "baseline"
     run(NUMBA_CACHE_DIR=str(tmp_path))
-    output, _ = run(NUMBA_CACHE_DIR=str(tmp_path), FASTXENT_ISA=level)
+    output = run(NUMBA_CACHE_DIR=str(tmp_path), FASTXENT_ISA=level)
     assert "hits 1 misses 0" in output
 
 
 def test_without_jit_the_results_are_the_same(reference):
-    output, _ = run(NUMBA_DISABLE_JIT="1")
+    output = run(NUMBA_DISABLE_JIT="1")
     ours = [float(x) for x in output.split("[[")[1].split("]]")[0].split(",")]
     theirs = [float(x) for x in reference.split("[[")[1].split("]]")[0].split(",")]
     assert ours == pytest.approx(theirs, rel=1e-12)
@@ -98,4 +95,4 @@ def test_warmup_fills_the_cache(tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert len(done.stdout.splitlines()) == 18
-    assert "hits 1 misses 0" in run(NUMBA_CACHE_DIR=str(tmp_path))[0]
+    assert "hits 1 misses 0" in run(NUMBA_CACHE_DIR=str(tmp_path))
