@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from ...arrays import finfo
 from .models import Model, dense_rows, factor, solved
 
 
@@ -18,7 +19,7 @@ class Exact(Model):
         self._problem = problem
         self._A = dense_rows(problem, problem.objective.local)
         mass = problem.objective.local.targets.masses
-        self._mass = mass[:, np.newaxis] / max(problem.objective.total_weight, np.finfo(float).tiny)
+        self._mass = mass[:, np.newaxis] / max(problem.objective.total_weight, finfo(float).tiny)
         width, K = u.shape
         self._ridge, self._free = np.repeat(problem.ridge[:, 0], K), np.flatnonzero(problem.ridge == 0)
         if K > 1:
