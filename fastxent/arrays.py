@@ -134,8 +134,9 @@ def check_memory(size, what, *names):
     """
     memory = _memory()
     if size > memory:
+        what = what.format(*names)
         raise ValueError(
-            f"The {what.format(*names)} would take {shown(size // 10**9)} GB, and this machine has {memory // 10**9} GB."
+            f"The {what} would take {shown(size // 10**9)} GB, and this machine has {memory // 10**9} GB."
         )
 
 

@@ -22,7 +22,7 @@ from .weighting import weighted_rows
 
 DTYPES = FLOATS
 _NOT_SIZED = float, bool, str, type(None)  # what `check_size` has nothing to say about
-_LARGEST_WORD = np.iinfo(np.int64).max
+_LARGEST_WORD, _LARGEST_PLACE = np.iinfo(np.int64).max, np.iinfo(np.intp).max
 OBJECTIVE = "training objective", "objective: mean log loss + penalty (nats)"  # for LossCurveDisplay
 _EDITED = "It was edited, or the file it came from is damaged: fit again, or set it right."
 
@@ -305,7 +305,7 @@ def classes_and_codes(y):
     if y.dtype.kind not in "iu" or y.ndim != 1:
         return None
     low, high = int(y.min()), int(y.max())
-    if high - low > 2 * len(y) + 1000 or high > np.iinfo(np.intp).max:
+    if high - low > 2 * len(y) + 1000 or high > _LARGEST_PLACE:
         return None
     place = np.ascontiguousarray(y, np.intp) - low if low else np.ascontiguousarray(y, np.intp)
     if high - low <= 1:  # then both are there

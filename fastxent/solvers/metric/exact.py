@@ -1,5 +1,7 @@
 """The Hessian of all rows, wherever u is now: for models so small that it costs no more than calling a pass."""
 
+import functools
+
 import numpy as np
 
 from ...arrays import finfo
@@ -23,18 +25,8 @@ class Exact(Model):
         width, K = u.shape
         self._ridge, self._free = np.repeat(problem.ridge[:, 0], K), np.flatnonzero(problem.ridge == 0)
         if K > 1:
-            first, second = np.triu_indices(width)
-            features = np.empty((width, width), np.intp)
-            features[first, second] = features[second, first] = np.arange(len(first))
+            (first, second), self._pairs, self._blocks, self._places = _layout(width, K)
             self._products = (self._A[:, first] * self._A[:, second]).T
-            self._pairs = k, h = np.triu_indices(K, 1)
-            blocks = np.zeros((len(k), K, K))
-            pair = np.arange(len(k))
-            blocks[pair, k, h] = blocks[pair, h, k] = -1.0
-            blocks[pair, k, k] = blocks[pair, h, h] = 1.0
-            self._blocks = blocks.reshape(len(k), K * K)
-            classes = np.arange(K * K).reshape(1, K, 1, K)
-            self._places = (features[:, np.newaxis, :, np.newaxis] * (K * K) + classes).reshape(width * K, -1)
         self.follow(u)
 
     def follow(self, u):
@@ -63,3 +55,19 @@ class Exact(Model):
 
     def solve(self, R):
         return solved(self._factor, R.reshape(-1, 1)).reshape(R.shape)
+
+
+@functools.lru_cache(maxsize=4)  # small models are fitted many at a time
+def _layout(width, K):
+    """Pairs of features and of classes; what a pair of classes adds to each block of K x K, and its place in H."""
+    first, second = np.triu_indices(width)
+    features = np.empty((width, width), np.intp)
+    features[first, second] = features[second, first] = np.arange(len(first))
+    k, h = np.triu_indices(K, 1)
+    blocks = np.zeros((len(k), K, K))
+    pair = np.arange(len(k))
+    blocks[pair, k, h] = blocks[pair, h, k] = -1.0
+    blocks[pair, k, k] = blocks[pair, h, h] = 1.0
+    classes = np.arange(K * K).reshape(1, K, 1, K)
+    places = (features[:, np.newaxis, :, np.newaxis] * (K * K) + classes).reshape(width * K, -1)
+    return (first, second), (k, h), blocks.reshape(len(k), K * K), places
