@@ -4,6 +4,7 @@ The bottom of the trust boundary (see :mod:`fastxent.validation`): what is asked
 for.
 """
 
+import functools
 import math
 import os
 
@@ -12,10 +13,17 @@ import scipy.sparse as sp
 
 from . import kernels
 
+finfo = functools.cache(np.finfo)  # each time, NumPy takes a few microseconds to find it
 NUMERIC_KINDS = "biuf"
+FLOATS = np.dtype(np.float64), np.dtype(np.float32)  # an array's own dtype is one of these objects, as a rule
 _SEARCH_BLOCK = 1 << 20
 _LOOK = 1 << 23  # entries looked at between two chances for Ctrl-C
 _SHOWN = 80  # characters of a value in a message
+
+
+def is_sparse(values):
+    """Whether values are a SciPy sparse container: what `scipy.sparse.issparse` says, sooner of an array."""
+    return type(values) is not np.ndarray and sp.issparse(values)
 
 
 def as_native(values, name, dtype=None):
@@ -102,7 +110,7 @@ def first_nonfinite(values):
 
 def is_finite(values):
     """Whether no entry is NaN or infinite."""
-    if values.dtype not in (np.float32, np.float64):
+    if values.dtype not in FLOATS:
         return bool(np.isfinite(values).all())
     return math.isfinite(largest(values))
 
@@ -110,20 +118,32 @@ def is_finite(values):
 def largest(values):
     """The largest absolute value in an array of float32 or float64, 0.0 in an empty one; infinite or NaN if one is."""
     flat = values.ravel(order="K")
+    if flat.size <= _LOOK:
+        return kernels.largest(flat, 0, flat.size)
     parts = (
         kernels.largest(flat, start, min(start + _LOOK, flat.size)) for start in range(0, flat.size, _LOOK)
     )
-    return max(parts, key=lambda part: (math.isnan(part), part), default=0.0)
+    return max(parts, key=lambda part: (math.isnan(part), part))
 
 
-def check_memory(size, what):
-    """Refuse what, by its size in bytes alone, this machine cannot hold: a shape may claim anything."""
-    if hasattr(os, "sysconf"):
-        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-        if size > memory:
-            raise ValueError(
-                f"The {what} would take {shown(size // 10**9)} GB, and this machine has {memory // 10**9} GB."
-            )
+def check_memory(size, what, *names):
+    """Refuse what, by its size in bytes alone, this machine cannot hold: a shape may claim anything.
+
+    what : str
+        With a place {} for each of the names. It is written out only if it is needed.
+    """
+    memory = _memory()
+    if size > memory:
+        what = what.format(*names)
+        raise ValueError(
+            f"The {what} would take {shown(size // 10**9)} GB, and this machine has {memory // 10**9} GB."
+        )
+
+
+@functools.cache
+def _memory():
+    """Bytes of memory of this machine; infinite where that is not known."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else math.inf
 
 
 def shown(value):

@@ -509,7 +509,7 @@ def _rowwise(logits, out, kind, n_threads):
 def _result(out, shape, dtype):
     if out is not None:
         return check_out(out, shape, dtype)
-    check_memory(math.prod(shape) * np.dtype(dtype).itemsize, f"result for logits, of shape {shape},")
+    check_memory(math.prod(shape) * np.dtype(dtype).itemsize, "result for logits, of shape {},", shape)
     return np.empty(shape, dtype)
 
 
@@ -547,8 +547,7 @@ def _over_logits(
     check_reduction(reduction)
     dtype = logits.dtype
     # A mean wants ratios of weights. What else has an entry for each row wants every weight as it is, of any size.
-    extreme = any(weight is not None and not is_moderate(weight) for weight in (s, w))
-    by_row = reduction != "mean" and extreme
+    by_row = reduction != "mean" and any(weight is not None and not is_moderate(weight) for weight in (s, w))
     targets = Targets(target, n_classes, s, w, smoothing, by_row=by_row)
     if not targets.fit_single:
         logits = logits.astype(np.float64, copy=False)
@@ -561,7 +560,7 @@ def _over_logits(
     total = logit_rows.cross_entropy_rows(logits, targets, losses, grad, scale, n_threads)
 
     def times(values, exponent, dtype):
-        if not np.any(exponent) and values.dtype == dtype:
+        if values.dtype == dtype and not np.any(exponent):
             return values
         wide = values.astype(np.promote_types(values.dtype, dtype), copy=False)
         with np.errstate(over="ignore"):
@@ -570,14 +569,15 @@ def _over_logits(
             raise_weights_too_large(s, w, reduction, dtype)
         return result
 
-    if grad is not None:
+    if grad is not None and (by_row or exponent or logits.dtype != dtype):
         grad = times(grad, exponent[:, np.newaxis] if by_row else exponent, dtype)
     if reduction == "none":
         return times(losses, exponent, dtype), grad
     if by_row:
         loss = float(np.sum(times(losses, exponent, np.float64)))
     else:
-        loss = float(ldexp(total * scale, exponent)) if scale else 0.0  # no row counts, whatever its logits
+        loss = total * scale if scale else 0.0  # no row counts, whatever its logits
+        loss = float(ldexp(loss, exponent)) if exponent else loss
     if not math.isfinite(loss) and math.isfinite(total):
         raise_weights_too_large(s, w, reduction, np.float64)
     return loss, grad

@@ -49,6 +49,9 @@ def _over_rows(call, logits, n_threads):
     """Return call(first, stop, scratch) over fixed ranges of rows, in order."""
     n, K = logits.shape
     step = max(BLOCK, min(max(MIN_PIECE, logits.size // 32), MAX_PIECE) // K // BLOCK * BLOCK)
+    if n <= step:
+        parallel.stopping_point()
+        return [call(0, n, parallel.zeros(kernels.logits_scratch_size(K), logits.dtype))]
     scratch = parallel.Buffers(kernels.logits_scratch_size(K), logits.dtype)
 
     def task(i):

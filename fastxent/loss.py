@@ -7,6 +7,7 @@ gradients has a single one, which all threads share (wide.py).
 
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
@@ -16,7 +17,6 @@ from .data.moments import column_moments, farthest
 from .data.ranges import MIN_RANGE, Ranges, cost
 from .data.rows import (
     bind,
-    calls,
     gradient_ranges,
     occurring,
     pack,
@@ -33,9 +33,8 @@ _STORE_MEMORY = 1 << 28  # bytes of probabilities kept for Hessian products
 _PASSES = 4  # over theta and gradients, of the first evaluation
 
 
-@dataclass(frozen=True)
-class Facts:
-    """What an objective has to know of a part; see the attributes of Objective."""
+class Facts(NamedTuple):
+    """What an objective has to know of a part, and attributes of it; see those of Objective."""
 
     shape: tuple
     dtype: np.dtype
@@ -90,31 +89,32 @@ class Part:
         targets = targets.astype(X.dtype)
         self.X, self.targets, self.K = X, targets, K
         self.fit_intercept, self.n_threads = fit_intercept, n_threads
-        self.dtype = X.dtype
+        self.dtype, self.n_classes, self.weight_exponent = X.dtype, targets.n_classes, targets.exponent
         self.n_rows, self.n_features = X.shape
         self.shape = self.n_features + 1, K
         self.is_sparse = not isinstance(X, np.ndarray)
         self.cost = cost(X, K)
         used, self._features = occurring(X, K, _PASSES)
-        self._view = self.rows if self._features is None else bind(used, K, targets)
+        self._view = bind(used, K, targets)
         self._used = used
         self._ranges = gradient_ranges(self._view, used, n_threads)
         self._wide = None
         if self._view.uses_theta and len(self._ranges) < 4 and self.cost >= 8 * MIN_RANGE:
             self._wide = WideModel(used, targets, K, n_threads)
         self._hessian = None, None  # where the last Hessian product was taken, and the probabilities there
-        weights, scratch = self._view.weights_size, self._view.scratch_size
-        self._weights, self._gradients = (
-            parallel.Buffers(weights, self.dtype),
-            parallel.Buffers(weights, self.dtype),
-        )
-        self._scratch = parallel.Buffers(scratch, self.dtype)
-        self.kept = Kept()
+        self._weights = parallel.Buffers(self._view.weights_size, self.dtype)
+        self._gradients = parallel.Buffers(self._view.weights_size, self.dtype)
+        self._scratch = parallel.Buffers(self._view.scratch_size, self.dtype)
+
+    @cached_property
+    def kept(self):
+        """What solvers keep here."""
+        return Kept()
 
     @cached_property
     def rows(self):
         """The kernels' view of X, all its columns, and of the targets."""
-        return bind(self.X, self.K, self.targets)
+        return self._view if self._features is None else bind(self.X, self.K, self.targets)
 
     # Sums over the rows ---------------------------------------------------------------------------------
 
@@ -222,14 +222,16 @@ class Part:
         curvature = np.empty(self.n_rows)
         weights, scratch = pack(rows, theta, self.dtype), parallel.Buffers(rows.scratch_size, self.dtype)
 
+        ranges = ranges_of(rows, self.X, self.n_threads)
+
         def task(some):
             buffer, beta = scratch.take(), np.zeros(self.K)
-            for first, stop in calls(rows, self.X, some):
+            for first, stop in ranges.calls(some):
                 kernels.curvature_of_rows(rows, weights, buffer, first, stop, masses, curvature, beta)
             scratch.give(buffer)
             return beta
 
-        return curvature, sum(ranges_of(rows, self.X, self.n_threads).map(task))
+        return curvature, sum(ranges.map(task))
 
     def probabilities(self, theta, weight, P, Q):
         """Fill P (K, n) with the probabilities of the rows, and Q (K, n) with those times a weight (n,) of each row.
@@ -239,29 +241,21 @@ class Part:
         rows = self.rows
         weights, scratch = pack(rows, theta, self.dtype), parallel.Buffers(rows.scratch_size, self.dtype)
 
+        ranges = ranges_of(rows, self.X, self.n_threads)
+
         def task(some):
             buffer = scratch.take()
-            for first, stop in calls(rows, self.X, some):
+            for first, stop in ranges.calls(some):
                 kernels.probabilities_of_rows(rows, weights, buffer, first, stop, weight, P, Q)
             scratch.give(buffer)
 
-        ranges_of(rows, self.X, self.n_threads).map(task)
+        ranges.map(task)
 
     # Other parts ----------------------------------------------------------------------------------------
 
     def facts(self):
         """Return what an objective has to know of its parts."""
-        return Facts(
-            shape=self.shape,
-            dtype=self.dtype,
-            n_rows=self.n_rows,
-            n_classes=self.targets.n_classes,
-            fit_intercept=self.fit_intercept,
-            n_threads=self.n_threads,
-            weight_exponent=self.targets.exponent,
-            is_sparse=self.is_sparse,
-            cost=self.cost,
-        )
+        return Facts(*(getattr(self, name) for name in Facts._fields))
 
     def total_weight(self):
         """Return what the rows weigh together in a mean, in units of 2**weight_exponent."""
@@ -346,21 +340,21 @@ class Part:
 
         out, unless None, becomes the finished sum of the ranges' gradients.
         """
-        ranges, gradients = self._ranges, [None] * len(self._ranges)
+        ranges = self._ranges
 
-        def task(i):
-            scratch = self._scratch.take()
+        def task(some):
+            scratch, gradient = self._scratch.take(), None
             if out is not None:
-                gradients[i] = self._gradients.take()
-                gradients[i].fill(0)
-            results = [add(*some, scratch, gradients[i]) for some in calls(self._view, self._used, ranges[i])]
+                gradient = self._gradients.take()
+                gradient.fill(0)
+            results = [add(*call, scratch, gradient) for call in ranges.calls(some)]
             self._scratch.give(scratch)
-            return results
+            return results, gradient
 
-        results = parallel.run(task, len(ranges), self.n_threads)
+        found = ranges.map(task)
         if out is not None:
-            self._finish(gradients, scale, l2, theta, out)
-        return results
+            self._finish([gradient for _, gradient in found], scale, l2, theta, out)
+        return [results for results, _ in found]
 
     def _shared_gradient(self, out):
         """A gradient in the kernels' layout: `out` itself, if it is one."""
@@ -371,18 +365,11 @@ class Part:
     def _finish(self, gradients, scale, l2, theta, out):
         """out = scale times the sum of the gradients, in order, + l2 W. The gradients go back to the stock."""
 
-        def unpack(theta, out):
-            self._over_theta(
-                lambda some: self._view.unpack(gradients, scale, l2, theta, out, some.start, some.stop),
-                out,
-                len(gradients),
-            )
-
         if self._features is None:
-            unpack(theta, out)
+            self._unpack(gradients, scale, l2, theta, out)
         else:
             some = np.empty((len(self._features), self.K), out.dtype)
-            unpack(some if l2 == 0 else theta.take(self._features, axis=0), some)
+            self._unpack(gradients, scale, l2, some if l2 == 0 else theta.take(self._features, axis=0), some)
             if l2 == 0:
                 out.fill(0)
             else:
@@ -393,6 +380,13 @@ class Part:
         for gradient in gradients:
             if gradient is not out:
                 self._gradients.give(gradient)
+
+    def _unpack(self, gradients, scale, l2, theta, out):
+        self._over_theta(
+            lambda some: self._view.unpack(gradients, scale, l2, theta, out, some.start, some.stop),
+            out,
+            len(gradients),
+        )
 
     def _over_theta(self, task, theta, arrays=1):
         """Return task(range of rows of theta) of all; it goes over so many arrays of that size."""

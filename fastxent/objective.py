@@ -9,7 +9,6 @@ wherever they lie: data/local.py in this memory, data/streamed.py one after the 
 more than this class offers runs on every engine. With the same borders of parts, it gives the same bits on all.
 """
 
-import copy
 from dataclasses import dataclass
 
 import numpy as np
@@ -74,28 +73,28 @@ class Objective:
         self._engine = engine
         self.penalty = Penalty() if penalty is None else penalty
         self.local = engine.local
-        facts = list(engine.each("facts"))
+        facts = list(engine.each("facts")) if self.local is None else [self.local]
         first = facts[0]
         self.shape, self.dtype, self.n_classes = first.shape, first.dtype, first.n_classes
         self.fit_intercept, self.n_threads = first.fit_intercept, first.n_threads
         self.is_sparse = first.is_sparse
-        self._rows_of_parts = [part.n_rows for part in facts]
-        self.n_rows = sum(self._rows_of_parts)
-        self.weight_exponent = first.weight_exponent
-        if self.local is None:
-            self.weight_exponent = max(part.weight_exponent for part in facts)
-        self.cost = sum(part.cost for part in facts)
+        self._known = _Known()
+        self._counted_by = None  # another objective that counts this one's passes as its own, too
         if self.local is not None:
+            self._rows_of_parts, self.n_rows, self.cost = [first.n_rows], first.n_rows, first.cost
+            self.weight_exponent = first.weight_exponent
             self._total_weight = None
             self._scales = [self.local.targets.scale(reduction)]
         else:
+            self._rows_of_parts = [part.n_rows for part in facts]
+            self.n_rows = sum(self._rows_of_parts)
+            self.cost = sum(part.cost for part in facts)
+            self.weight_exponent = max(part.weight_exponent for part in facts)
             units = [float(ldexp(1.0, part.weight_exponent - self.weight_exponent)) for part in facts]
             totals = engine.each("total_weight")
             self._total_weight = sum(unit * total for unit, total in zip(units, totals, strict=True))
             whole = 1.0 / self._total_weight if self._total_weight > 0 else 0.0
             self._scales = [unit * whole for unit in units]
-        self._known = _Known()
-        self._counted_by = None  # another objective that counts this one's passes as its own, too
 
     @classmethod
     def over(cls, X, targets, K=None, *, penalty=None, fit_intercept=True, reduction="mean", n_threads=None):
@@ -116,8 +115,8 @@ class Objective:
 
     def with_penalty(self, penalty):
         """Return the objective of the same parts with another penalty; passes are counted together."""
-        other = copy.copy(self)
-        other.penalty = penalty
+        other = object.__new__(Objective)
+        vars(other).update(vars(self), penalty=penalty)
         return other
 
     @property
@@ -158,7 +157,11 @@ class Objective:
         """Return F(theta)."""
         theta = np.ascontiguousarray(theta)
         self.count(1)
-        return ordered_sum(self._each("loss", theta)) + self.penalty.smooth(theta)
+        if self.local is not None:
+            loss = self.local.loss(theta, *self._scales)
+        else:
+            loss = ordered_sum(self._each("loss", theta))
+        return loss + self.penalty.smooth(theta)
 
     def value_and_grad(self, theta, out=None):
         """Return F(theta) and its gradient, an array like theta."""

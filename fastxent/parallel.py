@@ -23,6 +23,7 @@ from queue import SimpleQueue
 
 import numpy as np
 
+from . import kernels
 from .blas import one_blas_thread
 from .kernels.cleanup import Cleanup
 from .processors import available_threads, processors
@@ -38,7 +39,7 @@ __all__ = [
     "zeros",
 ]
 
-CACHE_LINE = 64
+CACHE_LINE = kernels.CACHE_LINE
 MOST_THREADS = max(8, os.cpu_count() or 1)  # of one call: a few more than there are processors do no harm
 
 _here = threading.local()  # .call: whose pieces this thread is working on
@@ -268,9 +269,8 @@ if hasattr(os, "register_at_fork"):
 def zeros(size, dtype):
     """Return a zeroed 1-d array that begins on a cache line."""
     dtype = np.dtype(dtype)
-    spare = CACHE_LINE // dtype.itemsize
-    raw = np.zeros(size + spare, dtype)
-    skip = -raw.__array_interface__["data"][0] % CACHE_LINE // dtype.itemsize
+    raw = np.zeros(size + CACHE_LINE // dtype.itemsize, dtype)
+    skip = kernels.to_cache_line(raw) // dtype.itemsize
     return raw[skip : skip + size]
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from . import kernels, parallel
-from .data.rows import bind, calls, occurring, pack, ranges_of
+from .data.rows import bind, occurring, pack, ranges_of
 
 _KINDS = {"logits": "logits", "proba": "softmax", "log_proba": "log_softmax"}
 
@@ -35,11 +35,13 @@ def predict(X, theta, output, n_threads=None, out=None):
     if out is None:
         out = np.empty((n, 2 if K == 1 and output != "logits" else K), X.dtype)
 
+    ranges = ranges_of(view, X, n_threads)
+
     def task(some):
         buffer = scratch.take()
-        for first, stop in calls(view, X, some):
+        for first, stop in ranges.calls(some):
             view.predict(weights, buffer, first, stop, out, kernels.KINDS[_KINDS[output]])
         scratch.give(buffer)
 
-    ranges_of(view, X, n_threads).map(task)
+    ranges.map(task)
     return out[:, 0] if K == 1 and output == "logits" else out

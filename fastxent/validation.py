@@ -25,6 +25,7 @@ from .arrays import (
     check_memory,
     first_nonfinite,
     in_order,
+    is_sparse,
     largest,
     plain_array,
     shown,
@@ -64,7 +65,7 @@ def check_rows(X, *, name="X", dtype=None, n_rows=None, finite=True):
         Not two-dimensional, no rows, no columns, NaN or infinite values, or a sparse structure that points
         outside of its arrays.
     """
-    if sp.issparse(X):
+    if is_sparse(X):
         shape = sparse.shape_of(X, name)
         _check_not_empty(shape, name)
         if n_rows is not None and shape[0] != n_rows:
@@ -96,7 +97,7 @@ def check_rows(X, *, name="X", dtype=None, n_rows=None, finite=True):
 def count_rows(labels):
     """How many labels there are, or None for what has no length; they are not looked at."""
     try:
-        return None if sp.issparse(labels) else len(labels)
+        return None if is_sparse(labels) else len(labels)
     except TypeError:
         return None
 
@@ -165,6 +166,8 @@ def check_out(out, shape, dtype):
     return out
 
 
+_CODE = np.dtype(np.intp)
+
 # Targets ----------------------------------------------------------------------------------------------------
 
 
@@ -216,7 +219,9 @@ def check_target(target, n_rows, n_classes, ignore_index=None, dtype=np.float64,
     ignored = None if ignore_index is None else _equal(target, ignore_index)
     if ignored is not None:
         target = np.where(ignored, target.dtype.type(0), target)
-    codes = np.require(target, dtype=np.intp, requirements=["C", "A"])
+    codes = target
+    if codes.dtype != _CODE or not (codes.flags.c_contiguous and codes.flags.aligned):
+        codes = np.require(target, dtype=np.intp, requirements=["C", "A"])
     unsigned = codes.view(np.uintp)
     if unsigned.max() >= n_classes:
         i = int(np.argmax(unsigned >= n_classes))
@@ -357,7 +362,7 @@ def check_coef(coef, intercept, n_features, dtype=None, *, names=("coef", "inter
             f"{name} has shape {coef.shape}: a softmax over one class is always 1. For binary logistic "
             f"regression pass shape ({n_features},), e.g. {name}[0]."
         )
-    check_memory(2 * coef.dtype.itemsize * coef.size, f"{coef.shape} entries of {name}")
+    check_memory(2 * coef.dtype.itemsize * coef.size, "{} entries of {}", coef.shape, name)
     check_finite(coef, name)
     theta = np.empty((n_features + 1, 1 if binary else coef.shape[0]), dtype=coef.dtype)
     theta[:-1] = coef[:, np.newaxis] if binary else coef.T
@@ -390,6 +395,8 @@ _NO_NUMBERS = (str, bytes, bytearray, complex, np.complexfloating, np.datetime64
 
 def check_real(value, name):
     """A finite real number, as a float."""
+    if type(value) is float and math.isfinite(value):
+        return value
     if not isinstance(value, _NO_NUMBERS) and getattr(value, "ndim", 0) == 0:
         try:
             number = float(value)

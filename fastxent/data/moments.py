@@ -23,12 +23,13 @@ rounds by 1/64 (1/4) of what it can move it, at least.
 
 import functools
 import operator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import scipy.sparse as sp
 
 from .. import kernels
+from ..arrays import finfo
 from .ranges import Ranges
 from .rows import bind, without_duplicates
 
@@ -74,19 +75,19 @@ class Moments:
         square = self.square + other.square + self.mass * share * np.square(delta)
         return Moments(mass, self.shift, self.offset + share * delta, square)
 
-    @property
+    @functools.cached_property
     def mean(self):
         """Of each column; zeros where no row has a mass."""
         return self.shift + self.offset if self.mass > 0 else np.zeros_like(self.shift)
 
-    @property
+    @functools.cached_property
     def deviation(self):
         """The standard deviation of each column; zeros where no row has a mass."""
         return np.sqrt(self.square / self.mass) if self.mass > 0 else np.zeros_like(self.square)
 
     def scaled(self, factor):
         """Return the moments when every row weighs `factor` times as much."""
-        return replace(self, mass=factor * self.mass, square=factor * self.square)
+        return Moments(factor * self.mass, self.shift, self.offset, factor * self.square)
 
 
 def column_moments(X, masses=None, n_threads=None, view=None):
@@ -127,7 +128,7 @@ def column_moments(X, masses=None, n_threads=None, view=None):
 
 def spread_of_rounding(mean, dtype):
     """Return how far from its mean an entry of each column of a dtype may lie by rounding alone."""
-    return 0.5 * _ROUNDINGS[np.dtype(dtype)] * np.finfo(dtype).eps * np.abs(mean)
+    return 0.5 * _ROUNDINGS[np.dtype(dtype)] * finfo(dtype).eps * np.abs(mean)
 
 
 def farthest(X, masses, mean):
@@ -149,5 +150,4 @@ def farthest(X, masses, mean):
 
 def _row(X, i):
     """A row of X, dense, float64."""
-    row = X[[i]]
-    return np.array(row.toarray() if sp.issparse(row) else row, np.float64).ravel()
+    return np.array(X[i] if isinstance(X, np.ndarray) else X[[i]].toarray().ravel(), np.float64)

@@ -37,6 +37,8 @@ class Ranges:
     n_threads : int or None
     batch : int
         Ranges that a thread takes at a time: more than one where a range is too little to hand over.
+    longest : int or None
+        Rows that one call of a kernel may take, see `calls`; None if a range is short enough.
 
     Examples
     --------
@@ -46,10 +48,11 @@ class Ranges:
     10
     """
 
-    def __init__(self, bounds, n_threads=None, batch=1):
+    def __init__(self, bounds, n_threads=None, batch=1, longest=None):
         self.bounds = bounds
         self.n_threads = n_threads
         self._batch = batch
+        self._longest = longest
 
     @classmethod
     def by_step(cls, n, step, n_threads=None):
@@ -79,15 +82,22 @@ class Ranges:
         return ranges
 
     @classmethod
-    def by_cost(cls, X, count, block, n_threads=None):
-        """Return `count` ranges of the rows of X of about equal cost, whose borders are multiples of the block."""
+    def by_cost(cls, X, count, block, n_threads=None, *, total=None):
+        """Return `count` ranges of the rows of X of about equal cost, whose borders are multiples of the block.
+
+        total : int or None
+            What all rows cost, in multiplications: it limits single calls.
+        """
         n = X.shape[0]
+        longest = None if total is None else max(1, MAX_CALL // (max(1, total // n) * block)) * block
+        if count == 1:
+            return cls([0, n], n_threads, longest=longest)
         if isinstance(X, np.ndarray):
             bounds = [n * i // count for i in range(count)]
         else:
             before = X.indptr + np.arange(n + 1, dtype=X.indptr.dtype)
             bounds = np.searchsorted(before, before[-1] * np.arange(count) / count).tolist()
-        return cls([i // block * block for i in bounds] + [n], n_threads)
+        return cls([i // block * block for i in bounds] + [n], n_threads, longest=longest)
 
     def __len__(self):
         return len(self.bounds) - 1
@@ -97,11 +107,18 @@ class Ranges:
             raise IndexError(i)
         return slice(self.bounds[i], self.bounds[i + 1])
 
+    def calls(self, some):
+        """Yield (first, stop) of one kernel call each, within a range; between calls, work can be stopped."""
+        step = self._longest or some.stop
+        for first in range(some.start, some.stop, step):
+            parallel.stopping_point()
+            yield first, min(first + step, some.stop)
+
     def map(self, task):
         """Return [task(range) of every range], in order."""
         batch, count = self._batch, len(self)
         if count == 1:
-            return [task(self[0])]
+            return [task(slice(*self.bounds))]
         if batch == 1:
             return parallel.run(lambda i: task(self[i]), count, self.n_threads)
         if count <= 4:

@@ -4,7 +4,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from .. import kernels, parallel
-from .ranges import MAX_CALL, MIN_RANGE, Ranges, cost
+from .ranges import MIN_RANGE, Ranges, cost
 
 # Gradients of ranges of rows are summed apart and then added up: no more of them than this, in number and in bytes.
 _MAX_GRADIENTS = 32
@@ -22,24 +22,19 @@ def bind(X, K, targets=None, *, shared=False):
     return kernels.LinearSoftmax(rows, K, *(() if targets is None else targets.arguments), shared=shared)
 
 
-def calls(view, X, some):
-    """Yield (first, stop) of one kernel call each, within a range of rows; between calls, work can be stopped."""
-    per_row = max(1, cost(X, view.K) // view.n)
-    step = max(1, MAX_CALL // (per_row * view.block)) * view.block
-    for first in range(some.start, some.stop, step):
-        parallel.stopping_point()
-        yield first, min(first + step, some.stop)
-
-
 def ranges_of(view, X, n_threads):
     """Return ranges of rows for work that sums nothing as large as the weights."""
-    count = min(max(1, 2 * cost(X, view.K) // MIN_RANGE), 64, -(-view.n // view.block))
-    return Ranges.by_cost(X, int(count), view.block, n_threads)
+    total = cost(X, view.K)
+    count = min(max(1, 2 * total // MIN_RANGE), 64, -(-view.n // view.block))
+    return Ranges.by_cost(X, int(count), view.block, n_threads, total=total)
 
 
 def gradient_ranges(view, X, n_threads):
     """Return ranges of rows whose gradients are summed apart, to be added up in order."""
-    total, size, itemsize = cost(X, view.K), view.weights_size, X.dtype.itemsize
+    total = cost(X, view.K)
+    if total < 2 * MIN_RANGE:
+        return Ranges.by_cost(X, 1, view.block, n_threads, total=total)
+    size, itemsize = view.weights_size, X.dtype.itemsize
     count = min(
         total // MIN_RANGE,
         _MAX_GRADIENTS,
@@ -49,7 +44,7 @@ def gradient_ranges(view, X, n_threads):
     )
     # Few ranges must share out evenly: three of them leave one of two threads idle for half of the time.
     count = 1 << int(count).bit_length() - 1 if 1 < count < 8 else max(1, int(count))
-    return Ranges.by_cost(X, count, view.block, n_threads)
+    return Ranges.by_cost(X, count, view.block, n_threads, total=total)
 
 
 def pack(view, theta, dtype):

@@ -12,7 +12,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
 from .. import sparse, validation
-from ..arrays import as_native, check_finite, check_memory, is_finite, plain_array, shown
+from ..arrays import FLOATS, as_native, check_finite, check_memory, is_finite, plain_array, shown
 from ..prediction import predict
 from . import diagnosis, inputs
 from .callbacks import CallbackSupportMixin
@@ -20,7 +20,9 @@ from .inputs import has_columns
 from .soft_labels import class_names, soft_labels
 from .weighting import weighted_rows
 
-DTYPES = (np.float64, np.float32)
+DTYPES = FLOATS
+_NOT_SIZED = float, bool, str, type(None)  # what `check_size` has nothing to say about
+_LARGEST_WORD, _LARGEST_PLACE = np.iinfo(np.int64).max, np.iinfo(np.intp).max
 OBJECTIVE = "training objective", "objective: mean log loss + penalty (nats)"  # for LossCurveDisplay
 _EDITED = "It was edited, or the file it came from is damaged: fit again, or set it right."
 
@@ -32,7 +34,7 @@ class LinearClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         """Refuse arguments of the wrong kind, in scikit-learn's words; its objects for that are made only once."""
         for name, constraints in constraints_of(type(self)):
             value = getattr(self, name)
-            if isinstance(value, Real):
+            if type(value) not in _NOT_SIZED and isinstance(value, Real):
                 check_size(value, name)
             if not any(constraint.is_satisfied_by(value) for constraint in constraints):
                 super()._validate_params()
@@ -88,7 +90,9 @@ class LinearClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
             )
         check_memory(
             8 * (X.shape[1] + 1) * len(classes),
-            f"coefficients of {X.shape[1]} columns of X and {len(classes)} classes",
+            "coefficients of {} columns of X and {} classes",
+            X.shape[1],
+            len(classes),
         )
         return for_kernels(X), target, classes
 
@@ -277,7 +281,7 @@ def is_ready(X, dtype=None):
 def check_size(value, name):
     """Refuse whole numbers that fit into no machine word, and others that are no float."""
     if isinstance(value, Integral):
-        if abs(value) > np.iinfo(np.int64).max:
+        if abs(value) > _LARGEST_WORD:
             raise ValueError(f"{name} must lie within 64 bits; got {shown(value)}.")
     elif not isinstance(value, (float, np.floating)):
         validation.check_real(value, name)
@@ -301,7 +305,7 @@ def classes_and_codes(y):
     if y.dtype.kind not in "iu" or y.ndim != 1:
         return None
     low, high = int(y.min()), int(y.max())
-    if high - low > 2 * len(y) + 1000 or high > np.iinfo(np.intp).max:
+    if high - low > 2 * len(y) + 1000 or high > _LARGEST_PLACE:
         return None
     place = np.ascontiguousarray(y, np.intp) - low if low else np.ascontiguousarray(y, np.intp)
     if high - low <= 1:  # then both are there

@@ -1,7 +1,7 @@
 """Logistic regression, binary and multinomial, as scikit-learn's class of the same name."""
 
+import math
 import warnings
-from dataclasses import replace
 from numbers import Integral, Real
 
 import numpy as np
@@ -12,6 +12,7 @@ from sklearn.utils import metadata_routing
 from sklearn.utils._param_validation import Hidden, Interval, StrOptions
 
 from .. import solvers, validation
+from ..arrays import finfo
 from ..data.scaled import ldexp
 from ..data.targets import Targets
 from ..log import tell
@@ -357,7 +358,7 @@ class LogisticRegression(LinearClassifier, LinearClassifierMixin):  # the mixin:
             return None
         if result.converged:
             raised = raised_by_rounding(result.theta, objective)
-            if raised <= max(self.tol, np.sqrt(np.finfo(rows.X.dtype).eps)) * result.value:
+            if raised <= max(self.tol, np.sqrt(finfo(rows.X.dtype).eps)) * result.value:
                 return None
             return diagnosis.not_stored(rows.X, result.value, raised)
         return diagnosis.not_converged(
@@ -387,7 +388,7 @@ def seed_of(random_state):
 
 def penalised(objective, C, l1_ratio):
     """The objective with the penalty of C, which is relative to the sum of losses; the objective is their mean."""
-    return with_strength(objective, float(strengths(C, objective)) if np.inf > C else 0.0, l1_ratio)
+    return with_strength(objective, _strength(C, objective), l1_ratio)
 
 
 def with_strength(objective, strength, l1_ratio):
@@ -395,13 +396,27 @@ def with_strength(objective, strength, l1_ratio):
     factors = objective.penalty.factors
     if factors is not None and not factors.any():
         strength = 0.0
-    penalty = replace(objective.penalty, l2=strength * (1.0 - l1_ratio), l1=strength * l1_ratio)
-    return objective.with_penalty(penalty)
+    l2, l1 = strength * (1.0 - l1_ratio), strength * l1_ratio
+    return objective.with_penalty(Penalty(l2, l1, factors, objective.penalty.groups))
+
+
+def _strength(C, objective):
+    """As `strengths`, of one C, which may be infinite."""
+    if np.inf == C:
+        return 0.0
+    mantissa, exponent = math.frexp(C)
+    try:
+        one_over = math.ldexp(
+            1.0 / (mantissa * objective.total_weight), -(exponent + objective.weight_exponent)
+        )
+    except OverflowError:
+        return _LARGEST
+    return min(max(one_over, _LEAST), _LARGEST)
 
 
 def strengths(Cs, objective):
     """1 / (C S) of finite Cs, which no size of S makes zero or infinite."""
-    return np.clip(one_over(Cs, objective), _LEAST, _LARGEST)
+    return np.minimum(np.maximum(one_over(Cs, objective), _LEAST), _LARGEST)
 
 
 def one_over(C, objective):

@@ -51,6 +51,8 @@ def weighted_rows(X, target, classes, sample_weight, class_weight):
     sample_weight = check_sample_weight(sample_weight, len(target))
     class_weight = class_weights(class_weight, classes, target, sample_weight)
     rows = WeightedRows(X, target, sample_weight, class_weight, None)
+    if sample_weight is None and class_weight is None and target.ndim == 1:
+        return rows  # the classes are those of the labels
     kept = rows_that_count(target, classes, sample_weight, class_weight)
     if kept is None:
         return rows

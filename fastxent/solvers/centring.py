@@ -17,6 +17,7 @@ with them penalties, are the same; only the intercept differs. Columns without s
 
 import numpy as np
 
+from ..arrays import finfo
 from ..data.ranges import Ranges
 from ..data.rows import without_duplicates
 
@@ -94,7 +95,7 @@ def _find(objective, part, reads_columns):
     X, moments = part.X, objective.column_moments()
     mean, deviation = moments.mean, moments.deviation
     flat = objective.columns_without_spread()
-    borne = _BORNE if reads_columns else np.finfo(X.dtype).eps ** -0.25
+    borne = _BORNE if reads_columns else finfo(X.dtype).eps ** -0.25
     far = ~flat & (np.abs(mean) > borne * deviation)
     if reads_columns:
         far |= flat & (mean != 0)

@@ -6,6 +6,8 @@ from time import perf_counter
 
 import numpy as np
 
+from ..arrays import finfo
+
 
 class History(dict):
     """Lists by iteration. ``solver`` is the solver that writes them, ``predecessor`` one that handed over to it."""
@@ -122,7 +124,7 @@ def bottomless_below(objective):
 
 def attainable(objective):
     """The least relative suboptimality that the dtype of the data lets a solver ask for."""
-    return 64 * float(np.finfo(objective.dtype).eps)
+    return 64 * float(finfo(objective.dtype).eps)
 
 
 def small_gradient(grad_norm, tol):

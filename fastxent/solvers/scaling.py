@@ -21,6 +21,7 @@ step.
 
 import numpy as np
 
+from ..arrays import finfo, largest
 from ..data.ranges import Ranges
 
 
@@ -55,19 +56,20 @@ class Rescaled:
         penalty, d, classes = objective.penalty, objective.n_features, objective.n_classes
         l2 = penalty.l2_of(d)
         root_q = np.sqrt((1 - 1 / classes) / classes)
-        width = np.append(np.hypot(root_q * deviation, np.sqrt(l2)), root_q)
-        moves = np.append(~flat, True)
-        self._width = np.where(moves, width, 0.0)[:, np.newaxis]
-        self._scale = np.divide(1.0, width, out=np.zeros_like(width), where=moves)[:, np.newaxis]
-        self._mean = np.append(mean, 0.0)[:, np.newaxis]  # the intercept's own column is not centred
+        self._width, self._scale, self._mean, self.ridge = np.zeros((4, d + 1, 1))
+        width, scale = self._width[:-1, 0], self._scale[:-1, 0]
+        np.hypot(root_q * deviation, np.sqrt(l2), out=width, where=~flat)
+        np.divide(1.0, width, out=scale, where=~flat)
+        self._width[-1], self._scale[-1] = root_q, 1.0 / root_q
+        self._mean[:-1, 0] = mean  # the intercept's own column is not centred
         self.columns = self._mean[:, 0], self._scale[:, 0]
         self.ranges = Ranges.in_cache(objective.shape, objective.n_threads)
         # The Hessian of the L2 penalty in u, one number for each row of u.
-        self.ridge = np.append(l2, 0.0)[:, np.newaxis] * np.square(self._scale)
+        self.ridge[:-1, 0] = l2 * np.square(scale)
         self.theta_l1 = penalty.l1_of(d)[:, np.newaxis]
         self.l1 = self.theta_l1 * self._scale[:-1]
         self.fit_intercept = objective.fit_intercept
-        self.rounding = 16 * float(np.finfo(objective.dtype).eps)
+        self.rounding = 16 * float(finfo(objective.dtype).eps)
 
     def theta(self, u):
         """T u: the parameters of the objective."""
@@ -102,8 +104,9 @@ class Rescaled:
         """F, the gradient in u, theta, and the largest entry of the gradient in theta."""
         theta = self.theta(u)
         value, grad = self.objective.value_and_grad(theta)
-        largest = np.max(self.ranges.map(lambda rows: max(grad[rows].max(), -grad[rows].min())))
-        return value, self.pull_back(grad), theta, float(largest)
+        parts = self.ranges.map(lambda rows: largest(grad[rows]))
+        entry = parts[0] if len(parts) == 1 else float(np.max(parts))
+        return value, self.pull_back(grad), theta, entry
 
     def hessp(self, u, v):
         return self.pull_back(self.objective.hessp(self.theta(u), self.theta(v)))

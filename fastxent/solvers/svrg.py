@@ -20,6 +20,7 @@ small from the start, but that promise, which knows no scale, is not.
 
 import numpy as np
 
+from ..arrays import finfo
 from ..forks import importing
 from ..penalty import least_subgradient, shrink
 from .l1_newton import L1Problem
@@ -100,7 +101,7 @@ def solve(objective, theta0, *, tol, max_iter, callback=None, random_state=0):
             ratio = min(max(fall / last_fall, 0.0), _SLOWEST) if last_fall > 0 else _SLOWEST
             gap = max(fall, 0.0) * ratio / (1.0 - ratio)
             small = small + 1 if gap <= tol * value and fall >= 0 else 0
-            at_rounding = abs(fall) <= 4 * np.finfo(objective.dtype).eps * value
+            at_rounding = abs(fall) <= 4 * finfo(objective.dtype).eps * value
             looks = at_rounding or small >= wanted or iteration == max_iter
             if looks:
                 gap = max(gap, _promise(objective, theta, grad))

@@ -40,7 +40,10 @@ class Dual:
         self._of_targets = None  # sum_i c_i x_i t_i', once it is needed
 
     def gap(self, theta):
-        """Return F less the bound, at theta (d + 1, K); infinite if a feature has no penalty. Takes about two passes."""
+        """Return F less the bound, at theta (d + 1, K); infinite if a feature has no penalty.
+
+        Takes about two passes.
+        """
         objective = self._objective
         penalty, d = objective.penalty, objective.n_features
         l1, l2 = penalty.l1_of(d), penalty.l2_of(d)

@@ -40,6 +40,7 @@ gained more.
 import numpy as np
 
 from ... import kernels, parallel
+from ...arrays import finfo
 from ...penalty import Penalty
 from .. import metric
 from ..l1_newton import GroupProblem, L1Problem, newton_step
@@ -114,7 +115,7 @@ def solve(objective, theta0, *, tol, max_iter, callback=None, random_state=0):
     kept = columns_of(objective).kept
     if kept is not None:
         theta[:-1][~kept] = 0.0
-    rounding = 16 * float(np.finfo(objective.dtype).eps)
+    rounding = 16 * float(finfo(objective.dtype).eps)
     if not theta.any():
         theta = _start(objective, loss, theta, max_iter, rng)
     model = _Model(objective)

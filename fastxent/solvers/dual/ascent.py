@@ -21,7 +21,7 @@ import numpy as np
 
 from ... import kernels, parallel
 from ...data.ranges import Ranges, cost
-from ...data.rows import bind, calls, gradient_ranges, squared_norms, without_duplicates
+from ...data.rows import bind, gradient_ranges, squared_norms, without_duplicates
 from ...prediction import predict
 
 HOPEFUL = 5.0  # times too large the rows' gaps may be, as those not visited lately are as a rule
@@ -163,7 +163,7 @@ class Ascent:
         def task(some):
             gradient, scratch = self._sums.take(), self._scratch.take()
             gradient.fill(0)
-            results = [part(gradient, scratch, *call) for call in calls(self._rows, self._X, some)]
+            results = [part(gradient, scratch, *call) for call in self._ranges.calls(some)]
             self._scratch.give(scratch)
             return results, gradient
 
@@ -429,7 +429,7 @@ class BinaryAscent(Ascent):
 
         def task(some):
             sums = np.zeros((self._objective.n_features, 2))
-            return np.sum([part(a, b, sums) for a, b in calls(self._rows, self._X, some)], axis=0), sums
+            return np.sum([part(a, b, sums) for a, b in self._ranges.calls(some)], axis=0), sums
 
         results = self._ranges.map(task)
         self._count(1)

@@ -26,6 +26,8 @@ of them against the optimum.
 
 import numpy as np
 
+from ...arrays import finfo
+
 _DROP, _MISTRUST = 0.1, 30.0  # history: by how much the decrement fell, and what it may be too small by
 _RECENT = 4  # decrements looked at, or half of all
 
@@ -172,7 +174,7 @@ class Check:
             return 0.0
         _, curvature = problem.objective.curvature_moments(problem.theta(u))
         slopes = grad[-1] / problem.columns[1][-1]
-        return 2.0 * float(np.sum(np.square(slopes) / np.maximum(curvature, np.finfo(float).tiny)))
+        return 2.0 * float(np.sum(np.square(slopes) / np.maximum(curvature, finfo(float).tiny)))
 
 
 def _promise(falls):

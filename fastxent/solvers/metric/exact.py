@@ -8,9 +8,12 @@ its mass, as long as no row moves further where that model is negative: by |a_i 
 D the model's Newton step, L L' its Hessian. The norms |L^-1 a_i| are estimated by a few random vectors.
 """
 
+import functools
+
 import numpy as np
 import scipy.linalg
 
+from ...arrays import finfo
 from ...data.ranges import Ranges
 from ...parallel import ordered_sum
 from .models import Model, dense_rows, factor, solved
@@ -20,7 +23,7 @@ _KEPT = 1 << 24  # entries of products of columns that are made once
 _PROBES = 8
 _MARGIN = 2.0  # how much further rows may move than they seem to
 _ROUNDS = 4
-_EPS = float(np.finfo(np.float64).eps)
+_EPS = float(finfo(np.float64).eps)
 
 
 class Exact(Model):
@@ -36,26 +39,15 @@ class Exact(Model):
         self._problem = problem
         objective = problem.objective
         self._A = dense_rows(problem, objective.local)
-        self._mass = objective.local.targets.masses / max(objective.total_weight, np.finfo(float).tiny)
+        self._mass = objective.local.targets.masses / max(objective.total_weight, finfo(float).tiny)
         width, K = u.shape
         self._ridge, self._free = np.repeat(problem.ridge[:, 0], K), np.flatnonzero(problem.ridge == 0)
-        self._noise = np.random.default_rng(0).standard_normal((u.size, _PROBES))
         products = width * (width + 1) // 2
         widest = max(products if K > 1 else width, K * (K - 1) // 2, K * _PROBES)
         self._ranges = Ranges.by_step(len(self._A), _BLOCK // widest, objective.n_threads)
         self._P = np.empty((len(self._A), K))
         if K > 1:
-            self._first, self._second = first, second = np.triu_indices(width)
-            features = np.empty((width, width), np.intp)
-            features[first, second] = features[second, first] = np.arange(len(first))
-            self._pairs = k, h = np.triu_indices(K, 1)
-            blocks = np.zeros((len(k), K, K))
-            pair = np.arange(len(k))
-            blocks[pair, k, h] = blocks[pair, h, k] = -1.0
-            blocks[pair, k, k] = blocks[pair, h, h] = 1.0
-            self._blocks = blocks.reshape(len(k), K * K)
-            classes = np.arange(K * K).reshape(1, K, 1, K)
-            self._places = (features[:, np.newaxis, :, np.newaxis] * (K * K) + classes).reshape(width * K, -1)
+            (self._first, self._second), self._pairs, self._blocks, self._places = _layout(width, K)
             kept = products * len(self._A) <= _KEPT
             self._products = {rows.start: self._product(rows) for rows in self._ranges} if kept else {}
         self.follow(u)
@@ -143,7 +135,7 @@ class Exact(Model):
 
     def _reach(self, factor, D, fall):
         """How far apart the logits of each row may move where the model is at most zero."""
-        probes = scipy.linalg.solve_triangular(factor[0], self._noise, lower=True, trans="T")
+        probes = scipy.linalg.solve_triangular(factor[0], _noise(D.size), lower=True, trans="T")
         width, K = D.shape
 
         def part(rows):
@@ -156,3 +148,24 @@ class Exact(Model):
             return own + np.sqrt(2 * fall * np.mean(np.square(spans), axis=1))
 
         return np.concatenate(self._ranges.map(part))
+
+
+@functools.lru_cache(maxsize=4)  # small models are fitted many at a time
+def _layout(width, K):
+    """Pairs of features and of classes; what a pair of classes adds to each block of K x K, and its place in H."""
+    first, second = np.triu_indices(width)
+    features = np.empty((width, width), np.intp)
+    features[first, second] = features[second, first] = np.arange(len(first))
+    k, h = np.triu_indices(K, 1)
+    blocks = np.zeros((len(k), K, K))
+    pair = np.arange(len(k))
+    blocks[pair, k, h] = blocks[pair, h, k] = -1.0
+    blocks[pair, k, k] = blocks[pair, h, h] = 1.0
+    classes = np.arange(K * K).reshape(1, K, 1, K)
+    places = (features[:, np.newaxis, :, np.newaxis] * (K * K) + classes).reshape(width * K, -1)
+    return (first, second), (k, h), blocks.reshape(len(k), K * K), places
+
+
+@functools.lru_cache(maxsize=4)
+def _noise(size):
+    return np.random.default_rng(0).standard_normal((size, _PROBES))

@@ -25,6 +25,7 @@ models but the last two, they count as if they had a thousandth of the mean one,
 import numpy as np
 import scipy.linalg
 
+from ...arrays import finfo
 from ...prediction import predict
 
 _LEAST_CURVATURE = 1e-3
@@ -142,7 +143,7 @@ class Nystrom(Model):
         rank = min(_RANK, A.shape[1])
         start = np.linalg.qr(np.random.default_rng(0).standard_normal((A.shape[1], rank)))[0]
         sketch = A.T @ (weight[:, np.newaxis] * (A @ start))
-        shift = np.finfo(np.float64).eps * np.linalg.norm(sketch)
+        shift = finfo(np.float64).eps * np.linalg.norm(sketch)
         sketch += shift * start
         core = np.triu(factor((start.T @ sketch).T)[0].T)
         basis, values, _ = np.linalg.svd(
@@ -151,7 +152,7 @@ class Nystrom(Model):
         values = np.maximum(np.square(values) - shift, 0.0)
         ridge = float(problem.ridge.mean())
         self._basis = basis
-        values = np.maximum(values + ridge, JITTER * max(values[0], np.finfo(float).tiny))
+        values = np.maximum(values + ridge, JITTER * max(values[0], finfo(float).tiny))
         self._rest = 1.0 / values[-1]
         self._gain = (1.0 / values - self._rest)[:, np.newaxis]
 
@@ -168,7 +169,7 @@ def sample_of(problem, u, count):
     # Few rows are taken whole: then rows weighted and rows repeated are the same to the last step.
     most = max(_SAMPLE_SIZE // width, 2 * problem.objective.K)
     part = problem.objective.sample(int(min(max(count, FEW_ROWS), most))).local
-    mass = part.targets.masses / max(part.targets.masses.sum(), np.finfo(float).tiny)
+    mass = part.targets.masses / max(part.targets.masses.sum(), finfo(float).tiny)
     P = predict(part.X, problem.theta(u).astype(part.dtype), "proba", part.n_threads)
     return dense_rows(problem, part), mass, np.asarray(P, np.float64)
 
@@ -195,7 +196,7 @@ def _shared_factor(problem, A, weight):
     """Cholesky factor of sum_i weight_i a_i a_i' + penalty."""
     A *= np.sqrt(weight)[:, np.newaxis]
     C = A.T @ A
-    A /= np.maximum(np.sqrt(weight), np.finfo(float).tiny)[:, np.newaxis]
+    A /= np.maximum(np.sqrt(weight), finfo(float).tiny)[:, np.newaxis]
     C[np.diag_indices_from(C)] += problem.ridge[:, 0] + JITTER * np.trace(C) / len(C)
     if not problem.fit_intercept:
         C[-1, -1] = 1.0
@@ -208,7 +209,7 @@ def factor(H, least=JITTER):
     If H is not positive definite in rounding, as little of the identity is added as makes it so: first `least` times
     the mean of the diagonal, then ten times as much, and so on.
     """
-    size = max(float(np.trace(H)) / len(H), np.finfo(float).tiny)
+    size = max(float(np.trace(H)) / len(H), finfo(float).tiny)
     jitter = 0.0
     while True:
         found, failed = scipy.linalg.lapack.dpotrf(H, lower=1, clean=0)
