@@ -161,8 +161,9 @@ class SGDClassifier(LinearClassifier):
         Updates done, which schedules go by.
     converged_ : bool
         Whether training stopped by itself, and nothing speaks against its having arrived: the loss did not rise, is
-        below that of predicting the frequencies of the classes, and could not be much lower by the weights of one
-        column. Else a ConvergenceWarning says which. Of ``partial_fit``: whether early stopping has ended it so.
+        below that of predicting the frequencies of the classes, and is not much lower after another step of all
+        columns, or of one. Else a ConvergenceWarning says which. Of ``partial_fit``: whether early stopping has
+        ended it so.
     history_ : dict of ndarray
         By epoch: ``epoch``, ``loss`` (mean cross-entropy of the rows, each just before its update; for full batches the
         objective at the epoch's begin), ``learning_rate``, ``seconds`` of training so far, ``val_loss`` (log loss) if
