@@ -55,8 +55,9 @@ class SGDClassifier(LinearClassifier):
         + \alpha \left(\frac{1 - \rho}{2} \|W\|_2^2 + \rho \|W\|_1\right).
 
     This is the multinomial loss itself, not one model against the rest for each class. The intercept b is
-    never penalised. On sparse rows an update costs what the row's entries cost, whatever the optimiser and the
-    penalty; for that, rmsprop and adam penalise a feature's weights when a row has it, for all the time since.
+    never penalised. On sparse rows an update costs what the row's entries cost (and the columns that are centred,
+    see ``eta0``), whatever the optimiser and the penalty; for that, rmsprop and adam penalise a feature's weights
+    when a row has it, for all the time since.
 
     Parameters
     ----------
@@ -103,7 +104,7 @@ class SGDClassifier(LinearClassifier):
         The first step size. None: from the data, so that it suits their scale. For minibatches it comes from the mean
         of s_i \|x_i\|^2 over the rows seen so far (so the data may come in pieces), the intercept apart, and for
         full batches from the largest curvature of the loss. Columns far larger or smaller than the others, or far
-        from zero, are then standardised on their way into the kernels.
+        from zero, are then standardised on their way into the kernels (not for 'ftrl').
     power_t : float, default=0.25
         Exponent of 'invscaling'.
     early_stopping : bool, default=False
@@ -119,9 +120,8 @@ class SGDClassifier(LinearClassifier):
     warm_start : bool, default=False
         Whether ``fit`` starts from the coefficients of the last fit instead of zeros.
     average : bool or int, default=False
-        Average the weights over updates (Polyak, Ruppert); a number: from that update on. In stochastic
-        training the average is of every update only where there are few features, else of regularly spaced
-        ones.
+        Average the weights over updates (Polyak, Ruppert); a number: from that update on. Where dense rows come
+        one by one, and where sparse rows have many features, the average is of regularly spaced updates only.
     batch_size : int or None, default=1
         Rows of an update: 1 is stochastic, more are minibatches, None is all rows.
     optimizer : str, default='sgd'
@@ -160,7 +160,10 @@ class SGDClassifier(LinearClassifier):
     t_ : int
         Updates done, which schedules go by.
     converged_ : bool
-        Whether training stopped by itself.
+        Whether training stopped by itself, and nothing speaks against its having arrived: the loss did not rise, is
+        below that of predicting the frequencies of the classes, and is not much lower after another step of all
+        columns, or of one. Else a ConvergenceWarning says which. Of ``partial_fit``: whether early stopping has
+        ended it so.
     history_ : dict of ndarray
         By epoch: ``epoch``, ``loss`` (mean cross-entropy of the rows, each just before its update; for full batches the
         objective at the epoch's begin), ``learning_rate``, ``seconds`` of training so far, ``val_loss`` (log loss) if
@@ -185,7 +188,7 @@ class SGDClassifier(LinearClassifier):
     - what 'adaptive' has lowered, until ``learning_rate`` or ``eta0`` changes;
     - the best validation score and its weights, until ``validation_metric`` changes; patience begins anew with every
       change of a parameter that training depends on;
-    - the sizes of the rows seen, which the automatic step size goes by, until ``eta0`` is given.
+    - the sizes of the rows and columns seen, which the automatic step size goes by, until ``eta0`` is given.
 
     When ``coef_`` or ``intercept_`` are not what the last call left, all of it ends but the sizes of rows (and the
     squared gradients that ftrl has added up, by which it knows how sure it may be of each weight). Equal values in

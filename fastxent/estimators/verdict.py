@@ -7,7 +7,8 @@ short for some column. What can be known cheaply is asked before a training is c
 - it is below that of the best constant prediction, the frequencies of the classes (without an intercept: none at all);
 - no column could lower it much by its weights alone. With c the column around its mean, and g_k the slope of the
   objective by its weights (the intercept making up for the mean), a step along them lowers the objective by at least
-  sum_k g_k^2 / (2 (h mean(c^2) + l2)), because the loss of a row has curvature at most h = 1/2 (two classes: 1/4).
+  sum_k g_k^2 / (2 (h mean(c^2) + l2)), because the loss of a row has curvature at most h = 1/2 (two classes: 1/4);
+- nor does one such step of all columns at once.
 """
 
 import numpy as np
@@ -17,6 +18,7 @@ from ..objective import Objective
 
 _RISE = 0.1  # of what had been gained over the beginning, or over no model; a rise so high is no noise
 _SLACK = 0.01  # of its first loss, by which a training may end above it
+_STEP = 0.1  # of the loss of the best constant prediction; if one step could lower the loss so far, little was learned
 _LEFT = 0.05  # of the loss; if one column could lower it so far, it is not near its minimum
 _BLOCK = 1 << 20  # weights looked at together
 
@@ -103,6 +105,19 @@ class Verdict:
         objective = Objective.over(X, targets, theta.shape[1], n_threads=self._n_threads)
         return objective, *objective.value_and_grad(theta)
 
+    def _fall(self, theta, step, slope, objective, loss):
+        """By how much a step lowers the objective, if it is as long as the curvature here asks for."""
+        l1, l2 = self._options.l1, self._options.l2
+
+        def penalty(W):
+            return 0.5 * l2 * float(np.sum(W * W)) + l1 * float(np.abs(W).sum())
+
+        bend = float(np.sum(step * objective.hessp(theta, step))) + l2 * float(np.sum(step[:-1] ** 2))
+        if not bend > 0.0:
+            return 0.0
+        there = theta + slope / bend * step
+        return loss + penalty(theta[:-1]) - objective.value(there) - penalty(there[:-1])
+
     def _of_columns(self, theta, objective, loss, gradient):
         options, binary = self._options, theta.shape[1] == 1
         moments = objective.column_moments()
@@ -111,24 +126,32 @@ class Verdict:
         if not options.fit_intercept:
             mean, square = np.zeros_like(mean), square + mean**2
         curvature = (0.25 if binary else 0.5) * square + options.l2
-        gain = np.zeros(len(mean))
-        step = max(1, _BLOCK // theta.shape[1])
-        for j in range(0, len(mean), step):
-            some = slice(j, min(j + step, len(mean)))
+        gain, step = np.zeros(len(mean)), np.zeros_like(theta)
+        rows = max(1, _BLOCK // theta.shape[1])
+        for j in range(0, len(mean), rows):
+            some = slice(j, min(j + rows, len(mean)))
             W = theta[some]
             slope = gradient[some] - mean[some, np.newaxis] * gradient[-1] + options.l2 * W
             at_zero = np.sign(slope) * np.maximum(np.abs(slope) - options.l1, 0.0)
             slope = np.where(W == 0.0, at_zero, slope + options.l1 * np.sign(W))
-            with np.errstate(divide="ignore", invalid="ignore"):
-                gain[some] = np.where(
-                    curvature[some] > 0, (slope**2).sum(axis=1) / (2.0 * curvature[some]), 0.0
-                )
+            with np.errstate(divide="ignore"):
+                inverse = np.where(curvature[some] > 0, 1.0 / curvature[some], 0.0)
+            gain[some] = 0.5 * (slope**2).sum(axis=1) * inverse
+            step[some] = -slope * inverse[:, np.newaxis]
+        if options.fit_intercept:
+            step[-1] = -mean @ step[:-1]
         j = int(np.argmax(gain))
-        if gain[j] <= max(_LEFT * loss, 10.0 * self._tol):
-            return None
-        name = f" ({self._names[j]!r})" if self._names is not None else ""
-        return (
-            f"The loss is {loss:.6g} and does not fall any more, but the weights of column {j}{name} alone could lower "
-            f"it by {gain[j]:.2g} or more. That column is {mean[j]:.3g} +- {deviation[j]:.3g}: compare its "
-            f"size with that of the others. {_ADVICE}"
-        )
+        if gain[j] > max(_LEFT * loss, 10.0 * self._tol):
+            name = f" ({self._names[j]!r})" if self._names is not None else ""
+            return (
+                f"The loss is {loss:.6g} and does not fall any more, but the weights of column {j}{name} alone could "
+                f"lower it by {gain[j]:.2g} or more. That column is {mean[j]:.3g} +- {deviation[j]:.3g}: compare its "
+                f"size with that of the others. {_ADVICE}"
+            )
+        fall = self._fall(theta, step, 2.0 * gain.sum(), objective, loss)
+        if fall > max(_STEP * self._chance, 10.0 * self._tol):
+            return (
+                f"The loss is {loss:.6g}, and a single step of all columns, each in its own unit, lowers it by "
+                f"{fall:.2g}. {_ADVICE}"
+            )
+        return None

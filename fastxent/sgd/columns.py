@@ -67,11 +67,16 @@ class Standard(NamedTuple):
 
 
 class Columns:
-    """What is known of the columns of the rows seen so far."""
+    """What is known of the columns of the rows seen so far.
 
-    def __init__(self, d, dtype, centred):
+    one_step: whether the intercept goes by the same step size as the features. Then it is one of the columns, and if
+    theirs are far from its size, which is 1, it is they that are brought to it.
+    """
+
+    def __init__(self, d, dtype, centred, one_step=False):
         self._dtype = dtype
         self._centred = centred
+        self._one_step = one_step
         self._known = np.zeros((4, d))  # see `_look`
         self._mass = 0.0
         self.rows = 0
@@ -84,10 +89,11 @@ class Columns:
         other._known = self._known.copy()
         return other
 
-    def centre(self, centred):
-        """Whether there is an intercept that goes with shifts."""
-        if centred != self._centred:
-            self._centred, self.standard, self.next_review = centred, None, self.rows
+    def change(self, centred, one_step):
+        """Whether there is an intercept, which goes with shifts, and whether it has a step size of its own."""
+        if (centred, one_step) != (self._centred, self._one_step):
+            self._centred, self._one_step = centred, one_step
+            self.standard, self.next_review = None, self.rows
 
     def observe(self, arrays, rows):
         """Look at some of these rows, which come next; which ones depends on their number alone."""
@@ -132,10 +138,12 @@ class Columns:
         entries = self._known[0]
         seen = entries > 0
         order = np.frexp(squares)[1] // 2  # more by one for each doubling of the size
-        alike = not seen.any() or np.ptp(order[seen]) <= ALIKE
-        if alike and (before == 1.0).all():
+        usual = _median(order[seen], entries[seen]) if seen.any() else 0
+        if self._one_step and abs(usual) > ALIKE:
+            usual = 0
+        off = np.where(seen, usual - order, 0)
+        if (np.abs(off) <= ALIKE).all() and (before == 1.0).all():
             return np.ones(len(order))
-        off = np.where(seen, _median(order[seen], entries[seen]) - order, 0)
         most = finfo(self._dtype).maxexp // 2 - 4  # the square of a factor must still be a number
         off = np.where(np.abs(off) > ALIKE, np.clip(off, -most, most), 0)
         last = np.frexp(before)[1] - 1

@@ -206,7 +206,10 @@ class Training:
         if options.average_from >= 0:
             self._arrays["average"] = np.zeros_like(theta)
         self.standard = None  # the units of the columns
-        self.columns = Columns(self.d, self.dtype, options.fit_intercept) if options.by_column else None
+        self.columns = None
+        if options.by_column:
+            one_step = options.batch == 0 or self._kind == SVRG
+            self.columns = Columns(self.d, self.dtype, options.fit_intercept, one_step)
         self._given = self._kind == FTRL and theta.any()  # weights that its sums do not stand for yet
 
     def successor(self, options, updates, theta=None):
@@ -233,9 +236,9 @@ class Training:
             new.counters[sizes] = here.counters[sizes]
             new._unit = here._unit
         if options.by_column and old.by_column:
-            new.columns = here.columns
-            new.columns.centre(options.fit_intercept)
-            new.standard = here.columns.standard
+            new.columns = here.columns.copy()
+            new.columns.change(options.fit_intercept, options.batch == 0)
+            new.standard = new.columns.standard
         if _agree(options, old, "schedule", "epochs", "batch"):
             new.horizon = here.horizon
         if not edited and _agree(options, old, "schedule", "eta0"):

@@ -138,6 +138,32 @@ def test_what_is_said_of_steps_that_are_too_long_or_too_short():
     assert "the penalty is too strong" in warning
 
 
+def test_many_small_columns_that_were_not_learned_are_noticed():
+    """None of which could do much alone."""
+    X, y = load_digits(return_X_y=True)
+    model, (warning,) = trained(1e-4 * X, y, batch_size=None, eta0=1.0, penalty=None)
+    assert not model.converged_
+    assert "a single step of all columns, each in its own unit, lowers it by" in warning
+
+
+@pytest.mark.parametrize("unit", [1e-7, 1e-3, 1e3, 1e6])
+@pytest.mark.parametrize(
+    "how",
+    [
+        {},
+        {"batch_size": 16},
+        {"batch_size": None},
+        {"optimizer": "svrg"},
+        {"batch_size": None, "optimizer": "adam"},
+    ],
+    ids=str,
+)
+def test_the_unit_of_all_features_does_not_matter(how, unit):
+    X, y = load_iris(return_X_y=True)
+    model, _ = trained(X * unit, y, penalty=None, max_iter=500, **how)
+    assert model.score(X * unit, y) > 0.94
+
+
 def test_a_column_is_named():
     X, y = one_column_is_small()
     _, (warning,) = trained(pd.DataFrame(X, columns=["age", "income"]), y, eta0=0.1, penalty=None)

@@ -79,7 +79,7 @@ def test_units_are_powers_of_two_that_bring_columns_to_like_size():
     assert sizes.max() < 16.0 * sizes.min()
     assert (np.abs(Z.mean(axis=0)) < 3.0 * Z.std(axis=0)).all()
     assert shift[2] == 0.0  # a word that is rare is not far from zero
-    columns.centre(False)
+    columns.change(False, False)
     columns.review()
     assert_array_equal(columns.standard.shift, 0.0)
 
