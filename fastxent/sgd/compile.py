@@ -45,6 +45,11 @@ def jit(function):
     return _whole(compiled)
 
 
+def inlined(function):
+    """Compile as a part of each caller, for work so short that handing arrays over would take longer."""
+    return numba.njit(inline="always", **_OPTIONS)(function)
+
+
 def _whole(compiled):
     """Let forks wait while it is compiled, or loaded: Numba has a lock then that a child would wait for in vain."""
     if not numba.config.DISABLE_JIT:

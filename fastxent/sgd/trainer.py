@@ -28,10 +28,11 @@ from .loops import (
     UPDATES,
     WEIGHTS,
     Memory,
+    Rows,
     Rule,
 )
 from .schedules import SCHEDULES
-from .updates import ADAGRAD, ADAM, ADAMW, FTRL, MOMENTS, MOMENTUM, NESTEROV, OPTIMIZERS, RMSPROP, SGD, SVRG
+from .updates import ADAM, ADAMW, FTRL, MEMORY, MOMENTUM, NESTEROV, OPTIMIZERS, SGD, SVRG
 
 FIRST_CALL = 256  # rows in the first call of a loop
 CALL_SECONDS = 0.03  # what later calls aim at: after each, Ctrl-C is heard
@@ -46,19 +47,6 @@ _AUTOMATIC_SGD = 8.0
 _LARGEST = 2.0
 _STEADY = 0.1  # updates for each feature before the schedule "settling" shortens its steps
 
-# What an optimiser's arrays hold; those that are not here hold weights.
-_ROLES = {
-    (SGD, "a"): "paid",
-    (MOMENTUM, "a"): "gradient",
-    (NESTEROV, "a"): "gradient",
-    (ADAGRAD, "a"): "squares",
-    (RMSPROP, "a"): "squares",
-    (ADAM, "a"): "gradient",
-    (ADAM, "b"): "squares",
-    (ADAMW, "a"): "gradient",
-    (ADAMW, "b"): "squares",
-    (SVRG, "b"): "gradient",
-}
 _NO_COLUMNS = np.zeros(0, np.int32)
 
 # ftrl has no weights but those that its sums stand for. Weights that it is given count like one gradient of about the
@@ -164,6 +152,11 @@ class Data:
         """The rows with scratch of their own, for one thread."""
         return kernels.RowProblem(*self._arguments)
 
+    def rows(self, order, standard=None):
+        """Rows for the loops, as a training takes them."""
+        squares = self.squares_of(order, standard)
+        return Rows(self.problem.address, order, self.weights, squares, self.indptr, self.indices)
+
     def squares_of(self, rows, standard):
         """|x_i|^2 of rows, in their places, as a training takes them."""
         if standard is None or len(self.squares) == 0:
@@ -198,11 +191,9 @@ class Training:
         self._layout = None
         self._scratch = None
         self._arrays = {"w": theta}
-        count = self._pays() or MOMENTS[self._kind]
-        if count > 0:
-            self._arrays["a"] = np.zeros_like(theta)
-        if count > 1:
-            self._arrays["b"] = np.full_like(theta, self._padding("b"))
+        if self._kind != SGD or self._pays():
+            for name in self._roles:
+                self._arrays[name] = np.full_like(theta, self._padding(name))
         if options.average_from >= 0:
             self._arrays["average"] = np.zeros_like(theta)
         self.standard = None  # the units of the columns
@@ -269,6 +260,11 @@ class Training:
     @property
     def _kind(self):
         return OPTIMIZERS[self.options.optimizer]
+
+    @property
+    def _roles(self):
+        """What the optimiser's arrays hold, by their names."""
+        return dict(zip("ab", MEMORY[self._kind], strict=False))
 
     @property
     def updates(self):
@@ -356,12 +352,12 @@ class Training:
             rule, memory = self._enter(data, problems)
             loops.synchronise(rule, memory)
             free = rule._replace(l2=0.0, late_every=0)
-            squares = data.squares_of(rows, self.standard)
+            rows = data.rows(rows, self.standard)
 
-            def task(i, parts=parts, free=free, memory=memory, squares=squares):
+            def task(i, parts=parts, free=free, memory=memory, rows=rows):
                 own = memory._replace(counters=self.counters.copy())
-                rows = (parts[i], data.weights, squares, data.indptr, data.indices)
-                return *loops.plain(problems[i].address, free, own, *rows, 0.0, 0.0), own.counters
+                part = rows._replace(api=problems[i].address, order=parts[i])
+                return *loops.plain(free, own, part, 0.0, 0.0), own.counters
 
             results = parallel.run(task, n_threads, n_threads)
             before = self.counters.copy()
@@ -382,7 +378,7 @@ class Training:
         rule, memory = self._enter(data)
         if self._given:
             counters = self.counters.copy()  # as they will be when these rows have been seen
-            loops.weigh(rule, counters, order, 0, len(order), data.weights, data.squares)
+            loops.weigh(counters, data.rows(order), 0, len(order))
             self._anchor(rule, memory, *loops.first_step(rule, counters))
         loss = mass = 0.0
         first, share = 0, 1.0
@@ -398,15 +394,12 @@ class Training:
             piece = order[first : first + -(-step // rule.batch) * rule.batch]
             first += len(piece)
             began = time.perf_counter()
-            squares = data.squares_of(piece, self.standard)
-            rows = (data.problem.address, rule, memory, piece, data.weights)
-            if data.batches:
-                loss, mass = loops.dense_batches(*rows, squares, loss, mass)
-            elif rule.kind == SVRG:
-                loss, mass = loops.variance_reduced(*rows, data.indptr, data.indices, share, loss, mass)
+            rows = data.rows(piece, self.standard)
+            if rule.kind == SVRG:
+                loss, mass = loops.variance_reduced(rule, memory, rows, share, loss, mass)
             else:
                 loop = loops.plain if rule.kind == SGD else loops.sparse_batches
-                loss, mass = loop(*rows, squares, data.indptr, data.indices, loss, mass)
+                loss, mass = (loops.dense_batches if data.batches else loop)(rule, memory, rows, loss, mass)
             if self.columns is not None:
                 self.columns.observe(data.arrays, piece)
             took = max(time.perf_counter() - began, CALL_SECONDS / 8)
@@ -433,9 +426,8 @@ class Training:
         # Means of squares around another point, and what is due to L1 in another unit, mean nothing any more.
         shifts = [np.zeros(self.d) if standard is None else standard.shift for standard in (old, new)]
         moved = np.flatnonzero(np.logical_xor(*(shift != 0 for shift in shifts)))
-        roles = {name: _ROLES.get((self._kind, name)) for name in {"a", "b"} & set(self._arrays)}
-        if "squares" in roles.values():
-            for name, role in roles.items():
+        if "squares" in self._roles.values():
+            for name, role in self._roles.items():
                 array = self._arrays[name]
                 # A gradient around a shift is nothing where it is that of the intercept times the shift.
                 nothing = np.outer(shifts[1][moved], array[-1]) if role == "gradient" else self._padding(name)
@@ -468,7 +460,7 @@ class Training:
 
     def _natural(self, name, array):
         """An array (d + 1, K) in the units of X."""
-        standard, role = self.standard, _ROLES.get((self._kind, name), "weights")
+        standard, role = self.standard, self._roles.get(name, "weights")
         if standard is None:
             return array
         if role == "weights":
@@ -481,7 +473,7 @@ class Training:
 
     def _own(self, name, array):
         """The inverse of that."""
-        standard, role = self.standard, _ROLES.get((self._kind, name), "weights")
+        standard, role = self.standard, self._roles.get(name, "weights")
         if standard is None:
             return array
         if role == "weights":
@@ -550,11 +542,13 @@ class Training:
     def _make_scratch(self):
         """What holds nothing between two updates."""
         *_, size, batches, _ = self._layout
-        width = -(-self.K // 16) * 16
+        width, features = -(-self.K // 16) * 16, len(self._arrays["last"])
         return {
             "g": parallel.zeros(size if batches or self._kind != SGD else 0, self.dtype),
             "q": parallel.zeros(0 if batches else max(2, self.options.batch) * width, self.dtype),
-            "touched": np.zeros(len(self._arrays["last"]), np.int64),
+            "touched": np.zeros(features, np.int64),
+            "starts": np.zeros(max(1, features), np.int64),
+            "pulls": np.zeros(max(1, features)),
         }
 
     def _flat(self, theta, layout, padding=0.0):
@@ -631,7 +625,7 @@ class Training:
             late_every=late_every if late and kind != SVRG and (o.l1 or o.l2) else 0,
             beta1=float(beta),
             beta2=float(o.beta2),
-            eps=float(o.eps),
+            eps=0.0 if kind in (ADAM, ADAMW) else float(o.eps),
             schedule=SCHEDULES[o.schedule],
             eta0=float(eta0),
             automatic=automatic,
@@ -671,6 +665,8 @@ class Training:
             clock=arrays["clock"],
             last=arrays["last"],
             touched=scratch["touched"],
+            starts=scratch["starts"],
+            pulls=scratch["pulls"],
             factor=np.zeros(0) if self.standard is None else self.standard.factor,
             offsets=_NO_COLUMNS if self.standard is None or not sparse else _offsets(self.standard),
             pace=arrays["pace"],
