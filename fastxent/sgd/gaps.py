@@ -1,20 +1,20 @@
-"""Updates in which a feature has no gradient, all at once, when a row has it again.
+"""All the updates in which a feature had no gradient, applied at once when a row has it again.
 
-Update s leaves DECAY[s] of a weight and then brings it nearer to 0 by PINCH[s]. With no move between, the updates of a
-gap f..t amount to one soft(D w, C), where, counted from the begin of the era,
+Update s leaves DECAY[s] of a weight and then brings it nearer to 0 by PINCH[s]. Without moves in between, the
+updates f..t of a gap amount to one soft(D w, C) where, counted from the beginning of the era,
 
     LEFT[s] = product over r <= s of DECAY[r]                D = LEFT[t] / LEFT[f - 1]
     CUT[s]  = sum over r <= s of  PINCH[r] / LEFT[r]         C = LEFT[t] (CUT[t] - CUT[f - 1])
 
-An era ends before LEFT is too small to divide by. Running means fade by a power. With momentum the weights go on in a
-fixed direction u, ever slower: in an update s of a gap that begins at f they move by SIZE[s] ratio^(s - f + 1) along u.
-All that is w = D w - total u, and `total` is looked up, not added up: updates are put into chunks, and once a chunk is
-full, each of its places keeps what comes from there to its end,
+An era ends before LEFT becomes too small to divide by. Running means fade by a power. With momentum the weights keep
+moving in a fixed direction u, ever more slowly: in update s of a gap that begins at f they move by
+SIZE[s] ratio^(s - f + 1) along u. Together that is w = D w - total u. `total` is looked up, not added up: updates form
+chunks, and once a chunk is full, each of its places stores the sum from there to the end of the chunk,
 
     TAIL[s] = sum over r >= s in the chunk of  ratio^(r - s + 1) SIZE[r] FADE[r + 1]
     FADE[s] = product over r >= s in the chunk of DECAY[r]
 
-so a gap is some places of its last chunk, and one look for every other.
+so a gap costs one look for each full chunk, and one step for each update in the last chunk.
 """
 
 import math
@@ -23,28 +23,28 @@ from typing import NamedTuple
 from .compile import inlined, jit
 from .updates import ADAGRAD, ADAM, ADAMW, LEAST_SQUARE, RMSPROP, SVRG, drift, flow, pinch
 
-CHUNK = 32
-SIZE, DECAY, PINCH, TAIL, FADE, LEFT, CUT = range(7)  # what is kept of each update: rows of `pace`
-KEPT = 7  # how many they are
-LEAST_LEFT = 1e-200
+CHUNK = 32  # updates; larger chunks mean fewer looks, but more single updates at the end of a gap
+SIZE, DECAY, PINCH, TAIL, FADE, LEFT, CUT = range(7)  # what is stored of each update: the rows of `pace`
+KEPT = 7  # number of these rows
+LEAST_LEFT = 1e-200  # an era ends here, far above the least positive number
 
 
 class Fading(NamedTuple):
-    """How an optimiser goes on without gradients."""
+    """How an optimiser continues without gradients."""
 
     kind: int
     beta1: float
     beta2: float
-    ratio: float  # of successive moves by a momentum
-    lifetime: int  # of a momentum, in updates
+    ratio: float  # between successive moves by a momentum
+    lifetime: int  # updates after which nothing is left of a momentum
 
 
 class Gap(NamedTuple):
     """Updates of this era in which a feature has no gradient."""
 
-    first: int  # number of the first of them, counted from the begin of the era
-    updates: int
-    time: float  # that they took
+    first: int  # number of the first, counted from the beginning of the era
+    updates: int  # how many they are
+    time: float  # sum of their etas
     l1: float
     l2: float
     eps: float  # for adagrad
@@ -52,7 +52,7 @@ class Gap(NamedTuple):
 
 @jit
 def note(pace, at, size, decay, pinch, ratio):
-    """Write down update number `at` of this era, and close its chunk if that is full. Returns LEFT."""
+    """Store update number `at` of this era, and complete its chunk if it is full. Returns LEFT."""
     left, cut = (pace[LEFT, at - 1], pace[CUT, at - 1]) if at > 0 else (1.0, 0.0)
     left *= decay
     pace[SIZE, at], pace[DECAY, at], pace[PINCH, at] = size, decay, pinch
@@ -89,9 +89,9 @@ def _wither(w, start, stop, pace, first, end):
 
 @inlined
 def _glide(fading, gap, pace):
-    """What the moves of a gap add up to.
+    """Return the sum of the moves of a gap.
 
-    When its lifetime is over nothing is left of a momentum, and only the shrinking goes on.
+    After its lifetime nothing is left of a momentum, and the weights only shrink.
     """
     total, factor = 0.0, 1.0
     s, end = gap.first, gap.first + gap.updates
@@ -110,7 +110,7 @@ def _glide(fading, gap, pace):
 
 @inlined
 def _coast(fading, gap, pace, w, gradient, squares, start, stop):
-    """The moves of a momentum, and the penalty. squares: what adam divides by; others take no notice of it."""
+    """The moves of a momentum, and the penalty. squares: what adam divides by; the others ignore it."""
     real = w.dtype.type
     adam = fading.kind in (ADAM, ADAMW)
     end = gap.first + gap.updates
@@ -141,8 +141,8 @@ def _coast(fading, gap, pace, w, gradient, squares, start, stop):
 def rest(fading, gap, pace, state, start, stop):
     """Bring the parameters start..stop, those of one feature, through a gap. Their gradients are zero.
 
-    Not for sgd, which has no need of it, nor for ftrl, see updates.leader; and the penalty of rmsprop and adam is left
-    to updates.settle.
+    Not for sgd, which does not need it, or for ftrl (see updates.leader). The penalty of rmsprop and adam is left to
+    updates.settle.
     """
     kind, w, a, b = fading.kind, state.w, state.a, state.b
     if kind == ADAGRAD:

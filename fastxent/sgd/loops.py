@@ -1,15 +1,15 @@
-"""Descent over rows in a given order: one call is an epoch, or a piece of one. No Python inside, no GIL.
+"""Descent over rows in a given order: one call is an epoch or a part of one. No Python inside, no GIL.
 
-One idea: a batch's mean gradient, and what `updates` makes of it.
+One idea: take the mean gradient of a batch, and let `updates` apply it.
 
     plain             SGD without memory, row by row (in one fused call of the kernels) or by batches of CSR rows
-    sparse_batches    every optimiser; only the features in a batch are touched, the others catch up later
-    dense_batches     dense rows in minibatches, by the kernels' products of blocks; every parameter is touched
+    sparse_batches    every optimiser; only the features in a batch change, the others catch up later
+    dense_batches     dense rows in minibatches, by the kernels' products of blocks; every parameter changes
     variance_reduced  SVRG, row by row
     step_full         one update with a gradient that comes from elsewhere
 
-Rule holds what does not change during a training, Memory the arrays that do, and `counters` the numbers that do; Rows
-is what a call takes.
+Rule holds what stays the same during a training, Memory the arrays that change, and `counters` the numbers that change.
+Rows are the rows of one call.
 """
 
 import math
@@ -44,21 +44,21 @@ from .updates import (
     update,
 )
 
-# Numbers that a training carries from one call to the next: places in `counters`.
+# Positions in `counters` of the numbers that a training carries from one call to the next.
 UPDATES, CLOCK, SCALE, SQUARES, WEIGHTS, ROWS, LOWERED, AVERAGED, SYNCED, ETA, BEGUN = range(11)
 LEFT, BUDGET, LOSSES, PENALISED = range(11, 15)
 COUNTERS = 15
-FREE = 0.1  # an intercept, which no penalty holds, has at most so much for alpha in its schedule
-LEAST_SCALE = 1e-5  # below, the common factor of all weights is multiplied in
+FREE = 0.1  # the largest alpha in the schedule of the intercept, which has no penalty
+LEAST_SCALE = 1e-5  # below this, the common factor of all weights is multiplied into them
 
 
 class Rule(NamedTuple):
-    """What is the same for the whole training."""
+    """What stays the same during a training."""
 
     kind: int  # updates.OPTIMIZERS
     l1: float  # of each update
     l2: float
-    late_l1: float  # of `penalise`, where columns have units of their own
+    late_l1: float  # for `penalise`, where columns have their own units
     late_l2: float
     late_every: int  # updates; 0: never
     beta1: float
@@ -67,22 +67,24 @@ class Rule(NamedTuple):
     schedule: int
     eta0: float  # with `automatic`, in units of the rows' size
     automatic: int  # 0, or the power of the rows' root mean square that eta0 is divided by
-    most: float  # with `automatic`, the largest step in units of the batch's mean square
+    most: float  # with `automatic`, the largest step, in units of the batch's mean square
     alpha: float
     power: float
     horizon: float
     warmup: float
-    natural: float  # eta0 if it is automatic, in units of the rows' size: the schedule 'settling' goes by it
+    natural: (
+        float  # the automatic eta0, in units of the rows' size, which the schedule 'settling' is based on
+    )
     no_model: float  # the loss of equal probabilities
-    steady: float  # the sum of losses that this schedule counts in
-    repeats: float  # how often momentum repeats a gradient in the end
+    steady: float  # the unit in which this schedule counts losses
+    repeats: float  # how often momentum repeats a gradient in total
     batch: int
     fit_intercept: bool
     average_from: int  # updates before averaging begins; negative: never
     average_every: int
     era: int  # updates after which all parameters are brought up to date
-    lifetime: int  # of a momentum, in updates
-    ratio: float  # of successive moves by a momentum that gets nothing new
+    lifetime: int  # updates after which nothing is left of a momentum
+    ratio: float  # between successive moves by a momentum without new gradients
     K: int
     ld: int
     features: int  # parameters before the intercepts
@@ -99,14 +101,14 @@ class Memory(NamedTuple):
     g: np.ndarray
     q: np.ndarray  # gradients by logits of the rows of a batch
     average: np.ndarray
-    clock: np.ndarray  # of each feature: the clock when it last had its penalty
+    clock: np.ndarray  # of each feature: the clock when its penalty was last applied
     last: np.ndarray  # ... and the number of that update
     touched: np.ndarray  # features of a batch
-    starts: np.ndarray  # of what an update is for, see `update`
+    starts: np.ndarray  # of the stretches to update, see `update`
     pulls: np.ndarray
-    factor: np.ndarray  # of the columns' units, see `columns`; none if they are what X has
-    offsets: np.ndarray  # features that every CSR row has, see the same
-    pace: np.ndarray  # what `gaps` keeps of the updates of this era
+    factor: np.ndarray  # of the columns' units, see `columns`; empty if they are those of X
+    offsets: np.ndarray  # shifted features, which every CSR row has: see there
+    pace: np.ndarray  # what `gaps` stores of the updates of this era
     counters: np.ndarray
 
 
@@ -115,24 +117,24 @@ class Rows(NamedTuple):
 
     api: int  # the kernels' address of all rows
     order: np.ndarray  # numbers of the rows to take
-    weights: np.ndarray  # of all rows, as the rest; none: 1
-    squares: np.ndarray  # |x_i|^2; none where nobody wants to know
-    indptr: np.ndarray  # of CSR rows, else none
+    weights: np.ndarray  # of all rows, like the rest; empty: all 1
+    squares: np.ndarray  # |x_i|^2; empty where they are not needed
+    indptr: np.ndarray  # of CSR rows, else empty
     indices: np.ndarray
 
 
 @jit
 def age(counters):
-    """How many updates the optimiser's memory has seen."""
+    """Return how many updates the optimiser's memory has seen."""
     return counters[UPDATES] - counters[BEGUN]
 
 
 @jit
 def first_step(rule, counters):
-    """What schedules begin at, for the features and, as a multiple of it, for the intercept.
+    """Return the first step of schedules, for the features and, as a multiple of it, for the intercept.
 
-    An automatic step is the inverse of a curvature, that of the features and that of the intercept (a feature that is
-    always 1) each for itself; optimisers that divide by the size of the gradient need only its root.
+    An automatic step is the inverse of a curvature, separately for the features and for the intercept (a feature that
+    is always 1); optimisers that divide by the size of the gradient need only its root.
     """
     eta0 = rule.eta0 * counters[LOWERED]
     if rule.automatic == 0:
@@ -150,7 +152,7 @@ def first_step(rule, counters):
 
 @jit
 def _scheduled(rule, counters, eta0, alpha, square):
-    """The step that the schedule has come to. square: the mean of s_i |x_i|^2, or of s_i for the intercept."""
+    """Return the present step of the schedule. square: the mean of s_i |x_i|^2, or of s_i for the intercept."""
     n = counters[UPDATES] + 1.0
     noise = (square / rule.natural) ** 2 * counters[LOSSES] / rule.steady
     return rate(rule.schedule, n, eta0, alpha, rule.power, rule.horizon, rule.warmup, noise)
@@ -158,9 +160,9 @@ def _scheduled(rule, counters, eta0, alpha, square):
 
 @jit
 def step_size(rule, counters, square, weight):
-    """The size of the update that comes, and the multiple of it that the intercept gets.
+    """Return the size of the next update, and the multiple of it for the intercept.
 
-    square, weight: means of s_i |x_i|^2 and of s_i over its batch. The size itself includes the mean weight: as it
+    square, weight: means of s_i |x_i|^2 and of s_i over the batch. The size itself includes the mean weight: as it
     is or, where steps of optimisers that divide by the gradient's size are automatic, over that of all rows so far.
     """
     eta0, multiple = first_step(rule, counters)
@@ -182,14 +184,14 @@ def step_size(rule, counters, square, weight):
     if rule.automatic == 2:
         eta = min(eta, rule.most / (square + multiple * weight))
     time = eta * weight * rule.repeats
-    if rule.kind in (SGD, ADAMW) and rule.l2 * time > 1.0:  # the rest would overshoot
+    if rule.kind in (SGD, ADAMW) and rule.l2 * time > 1.0:  # more would overshoot
         return 1.0 / rule.l2, multiple * (rule.l2 * time)
     return time, multiple
 
 
 @jit
 def weigh(counters, rows, first, stop):
-    """Means of s_i |x_i|^2 (0 if nobody wants to know) and of s_i over a batch."""
+    """Return the means of s_i |x_i|^2 (0 if not needed) and of s_i over a batch."""
     order, weights, squares = rows.order, rows.weights, rows.squares
     weight, square = 0.0, 0.0
     count = stop - first
@@ -206,7 +208,7 @@ def weigh(counters, rows, first, stop):
 
 @jit
 def rescale(rule, memory):
-    """Multiply the common factor into the weights, and into what counts in their unit."""
+    """Multiply the common factor into the weights, and into everything in their unit."""
     w, paid, counters = memory.w, memory.a, memory.counters
     w = w[: rule.features]
     factor = w.dtype.type(counters[SCALE])
@@ -237,7 +239,7 @@ def catch_up(rule, memory, count):
             if kind == FTRL:
                 leader(leading, state.w, state.a, state.b, start, stop)
             else:
-                if kind == SVRG and len(factor):  # follows its equation in any unit
+                if kind == SVRG and len(factor):  # its equation holds in any unit
                     l1, l2 = rule.late_l1 * factor[j], rule.late_l2 * factor[j] ** 2
                 gap = Gap(last[j] - synced, updates, now - clock[j], l1, l2, rule.eps)
                 rest(fading, gap, pace, state, start, stop)
@@ -308,8 +310,8 @@ def synchronise(rule, memory):
 
 @jit
 def penalise(rule, memory):
-    """Where columns have units of their own: the penalty of all parameters, which are at the last update, for all the
-    time since they last had it, as a proximal step in the optimiser's metric."""
+    """Apply the penalty where columns have their own units: to all parameters, which are at the last update, for the
+    whole time since it was last applied, as a proximal step in the optimiser's metric."""
     w, a, b, counters, factor = memory.w, memory.a, memory.b, memory.counters, memory.factor
     time = counters[CLOCK] - counters[PENALISED]
     counters[PENALISED] = counters[CLOCK]
@@ -341,7 +343,7 @@ def penalises_now(rule, counters):
 
 @jit
 def is_due(rule, counters, lazy):
-    """Whether `after_update` has anything to do: handing all arrays over costs as much as a short row."""
+    """Tell whether `after_update` has anything to do: passing all arrays costs as much as a short row."""
     if averages_now(rule, counters) or penalises_now(rule, counters):
         return True
     return lazy and (counters[UPDATES] - counters[SYNCED] >= rule.era or counters[LEFT] < LEAST_LEFT)
@@ -349,7 +351,7 @@ def is_due(rule, counters, lazy):
 
 @jit
 def after_update(rule, memory):
-    """What is due after some updates: a new era, penalties, and averaging."""
+    """Do what is due after some updates: begin an era, apply penalties, average."""
     synchronise(rule, memory)
     counters = memory.counters
     if penalises_now(rule, counters):
@@ -378,11 +380,11 @@ def pay_touched(rule, memory, rows, first, stop):
 
 @jit
 def plain(rule, memory, rows, loss, mass):
-    """SGD without any memory. Returns the sums of s_i loss_i, each before its update, and of s_i, with these rows.
+    """SGD without memory. Returns the sums of s_i loss_i, each before its update, and of s_i, including these rows.
 
-    loss, mass: those sums before. They go on from there, so the places where an epoch is cut do not show in them.
-    Gradients go straight into the weights, all of which share a factor for the sake of L2. What L1 asks for is paid by
-    a feature when it is needed next.
+    loss, mass: those sums before. They continue from there, so that it makes no difference where an epoch is cut.
+    Gradients go straight into the weights, which share one factor because of L2. A feature pays what L1 asks for when
+    it is next used.
     """
     w, q, counters = memory.w, memory.q, memory.counters
     api, order = rows.api, rows.order
@@ -396,7 +398,7 @@ def plain(rule, memory, rows, loss, mass):
         square, weight = weigh(counters, rows, first, stop)
         time, multiple = step_size(rule, counters, square, weight)
         weight *= stop - first
-        # Losses come with their weights.
+        # Losses already include their weights.
         step, intercept = time / weight, multiple * time / weight if rule.fit_intercept else 0.0
         before = counters[SCALE]
         counters[SCALE] *= left(SGD, time, rule.l2)
@@ -428,7 +430,7 @@ def plain(rule, memory, rows, loss, mass):
 
 @jit
 def sparse_batches(rule, memory, rows, loss, mass):
-    """Batches of rows by the features they have. Sums as in `plain`."""
+    """Batches of rows, by the features that they have. Sums as in `plain`."""
     w, g, q, counters = memory.w, memory.g, memory.q, memory.counters
     api, order = rows.api, rows.order
     w_address, g_address = w.ctypes.data, g.ctypes.data
@@ -499,7 +501,7 @@ def variance_reduced(rule, memory, rows, share, loss, mass):
     time = rule.eta0 * counters[LOWERED]
     counters[ETA] = time
     eta = w.dtype.type(time)
-    time = min(time, 1.0 / rule.l2) if rule.l2 > 0.0 else time  # the rest would overshoot
+    time = min(time, 1.0 / rule.l2) if rule.l2 > 0.0 else time  # more would overshoot
     step = lengthened(time, rule.l2) * share
     part = w.dtype.type(share)
     for r in range(len(order)):
@@ -548,7 +550,7 @@ def step_everything(rule, memory, part, time, multiple):
 
 @jit
 def _pay_at_once(rule, memory, time):
-    """Let all weights pay what L1 asks for, but not from more than it asked for."""
+    """Let all weights pay what L1 asks for, and no more than it has asked for in total."""
     w, paid, counters = memory.w[: rule.features], memory.a[: rule.features], memory.counters
     keep = left(SGD, time, rule.l2)
     for i in range(len(paid)):
@@ -593,7 +595,7 @@ def _count_update(counters, time):
 
 @jit
 def _step(rule, counters, part, time, l1):
-    """What the update that was counted last is for the features."""
+    """Return the Step of the features in the update that was counted last."""
     beta1, beta2 = rule.beta1, rule.beta2
     size = move_size(rule.kind, age(counters), time, beta1, beta2)
     eta0, _ = first_step(rule, counters)
@@ -602,7 +604,7 @@ def _step(rule, counters, part, time, l1):
 
 @jit
 def _root(rule, counters):
-    """Adam's correction of the root that it divides by."""
+    """Return adam's correction of the root that it divides by."""
     return correction(rule.kind, age(counters), rule.beta2)
 
 

@@ -1,47 +1,48 @@
-"""Optimisers and penalties, on a stretch of parameters.
+"""Optimisers and penalties, on stretches of parameters.
 
-One update of size eta moves the weights along the gradient g of the loss and takes them through the penalty. Plain SGD
-takes the step of textbooks, and under L1 weights pay what is asked of them (see `pay`):
+One update of size eta moves the weights along the gradient g of the loss and applies the penalty. Plain SGD takes the
+textbook step, and under L1 weights pay what is asked of them (see `pay`):
 
     w = (1 - l2 eta) w - eta g       which is  w -= eta (g + l2 w)
 
-The weights' eta is at most 1 / l2: more would take more from w than there is, and overshoot; with that, w becomes
--g / l2, which is where a strong penalty holds it. All weights shrink by one common factor, so a row need not touch
-those of features that it has not.
+The eta of the weights is at most 1 / l2. There w becomes -g / l2, which is where a strong penalty holds it; a larger
+step would overshoot. All weights shrink by one common factor, so a row need not touch the weights of features that it
+does not have.
 
-L1 asks l1 eta of each weight in each update. A weight gives what there is, and no more than brings it to 0; what is not
-paid remains due when gradients move it again (the cumulative penalty of Tsuruoka, Tsujii, Ananiadou 2009, as in
-scikit-learn): the noise of single rows has to add up to something before a weight leaves 0. What is due shrinks by
-1 - l2 eta as the weights do. In full batches there is no noise, and L1 is a proximal step, with soft(x, c) =
+L1 asks l1 eta of each weight in each update. A weight pays at most what brings it to 0; the rest remains due until
+gradients move it again (the cumulative penalty of Tsuruoka, Tsujii, Ananiadou 2009, as in
+scikit-learn): the noise of single rows has to add up before a weight leaves 0. What is due shrinks by 1 - l2 eta, as
+the weights do. In full batches there is no noise, and L1 is a proximal step, with soft(x, c) =
 sign(x) max(|x| - c, 0).
 
-Under momentum the penalty is a proximal step, too, whose fixed points are optima however strong it is:
+Under momentum the penalty is also a proximal step, whose fixed points are optima for any strength:
 
     w = soft(w - eta u, l1 eta') / (1 + l2 eta')       eta' = eta / (1 - beta)
 
-A gradient that momentum repeats counts eta (1 + beta + beta^2 + ...) in the end, so that is the penalty's size. adamw
-has its penalty apart, as published: w = soft((1 - l2 eta) w - eta u, l1 eta), with u = adam's direction and, again, at
-most 1 / l2 for eta. The penalties of many updates add up in closed form (see `gaps`): a feature that no row has had for
-a while catches up in one step.
+A gradient that momentum repeats counts eta (1 + beta + beta^2 + ...) in total, and the penalty has the same size. adamw
+applies its penalty separately, as published: w = soft((1 - l2 eta) w - eta u, l1 eta), with u = adam's direction and,
+again, at most 1 / l2 for eta. The penalties of many updates add up in closed form (see `gaps`): a feature that was
+absent for a while catches up in one step.
 
-Where an optimiser divides by h = sqrt(G), what it minimises stays F only if the penalty is divided, too. adagrad's h is
-constant while a parameter has no gradient, and differs between parameters: it takes the penalty as a flow for a time,
-the solution at time eta / h of  dw/dt = -l2 w - l1 sign(w), and many flows are one for the sum of their times. With
-its move that is the proximal step soft((1 - l2 eta') w - eta' g, l1 eta'), eta' = (1 - exp(-l2 eta / h)) / l2.
+Where an optimiser divides by h = sqrt(G), it still minimises F only if the penalty is divided as well. adagrad's h is
+constant while a parameter has no gradient, and differs between parameters. So adagrad applies the penalty as a flow:
+the solution at time eta / h of  dw/dt = -l2 w - l1 sign(w). Several flows make one flow for the sum of their times.
+Together with the move this is the proximal step soft((1 - l2 eta') w - eta' g, l1 eta'), with
+eta' = (1 - exp(-l2 eta / h)) / l2.
 
-rmsprop and adam divide by a h that changes with every update, so there is no catching up with a flow. They take the
-implicit proximal step in their own metric, whose fixed points are the optima as well (Yun, Lozano, Yang 2021):
+rmsprop and adam divide by an h that changes with every update, so a flow cannot catch up. They take the implicit
+proximal step in their own metric, whose fixed points are also the optima (Yun, Lozano, Yang 2021):
 
     w = soft(w - eta u / h, l1 eta / h) / (1 + l2 eta / h)
 
-On sparse rows they take it when a row has the feature, for all the time since they last did.
+On sparse rows they take it when a row has the feature, for the whole time since the last one.
 
-adam and adamw start the mean of squares at eps^2 instead of adding eps to its root: what is divided by is positive
-all the same, and a parameter without gradient goes on along a fixed direction.
+adam and adamw start the mean of squares at eps^2 instead of adding eps to its root: the divisor is positive all the
+same, and a parameter without gradients keeps moving in a fixed direction.
 
 svrg (stochastic variance reduced gradient) adds to a row's gradient at w the mean gradient over all rows at a
-snapshot v, and takes off the row's own gradient there: what remains vanishes at the optimum, so steps need not become
-shorter. Between two rows that have a feature, its weight follows the mean gradient and the penalty, which is `drift`.
+snapshot v, and subtracts the row's own gradient there. The noise vanishes at the optimum, so steps need not become
+shorter. Between two rows that have a feature, its weight follows the mean gradient and the penalty: `drift`.
 
 ftrl (follow the regularised leader, proximal) keeps the sum z of gradients, corrected for the weights at which they
 were taken; with n the sum of their squares and S the number of updates so far (their weights, to be exact),
@@ -69,7 +70,7 @@ OPTIMIZERS = {
 }
 SGD, MOMENTUM, NESTEROV, ADAGRAD, RMSPROP, ADAM, ADAMW, FTRL, SVRG = range(9)
 
-# What each optimiser keeps, in one or two arrays like the weights. That of sgd is for L1 alone.
+# What each optimiser stores, in one or two arrays like the weights. sgd needs its array only for L1.
 MEMORY = {
     SGD: ("paid",),
     MOMENTUM: ("gradient",),
@@ -81,12 +82,12 @@ MEMORY = {
     FTRL: ("sums", "squares"),
     SVRG: ("weights", "gradient"),
 }
-NEAR = 0.05  # arguments up to which nine terms of a series are exact
-LEAST_SQUARE = 1e-36  # of what adam divides by; float32 has nothing much smaller
+NEAR = 0.05  # arguments up to which nine terms of the series are exact to rounding
+LEAST_SQUARE = 1e-36  # the least mean of squares of adam, near the smallest normal float32
 
 
 class State(NamedTuple):
-    """Parameters, and what an optimiser keeps of them; all of one length, or empty."""
+    """Parameters, and what an optimiser stores about them; arrays of one length, or empty."""
 
     w: np.ndarray
     g: np.ndarray  # gradient
@@ -100,18 +101,18 @@ class Step(NamedTuple):
     weight: float  # times this, g is the mean gradient of the batch
     time: float  # eta
     size: float  # the factor of the move, see `move_size`
-    l1: float  # as l2, 0 for intercepts
+    l1: float  # like l2, 0 for intercepts
     l2: float
     beta1: float
     beta2: float
     eps: float
-    eta0: float  # this and the next are for ftrl
+    eta0: float  # only for ftrl, like the next
     clock: float  # the time so far, this update included
 
 
 @jit
 def lengthened(time, l2):
-    """(exp(l2 time) - 1) / l2, which is time for l2 = 0."""
+    """Return (exp(l2 time) - 1) / l2, which is time for l2 = 0."""
     return time if l2 == 0.0 else math.expm1(l2 * time) / l2
 
 
@@ -123,7 +124,7 @@ def lengthened(time, l2):
 
 @jit
 def left(kind, time, l2):
-    """What the L2 of an update leaves of a weight."""
+    """Return the share of a weight that the L2 penalty of an update leaves."""
     if kind in (MOMENTUM, NESTEROV):
         return 1.0 / (1.0 + l2 * time)
     return max(0.0, 1.0 - l2 * time)
@@ -131,7 +132,7 @@ def left(kind, time, l2):
 
 @jit
 def pay(w, paid, budget):
-    """Bring weights nearer to 0 by what L1 has asked of each so far and not got from it.
+    """Move weights towards 0 by what L1 has asked of each and not yet received.
 
     paid: what each has paid, with the sign of the change.
     """
@@ -146,7 +147,7 @@ def pay(w, paid, budget):
 
 @inlined
 def pinch(w, start, stop, cut):
-    """Bring weights nearer to 0 by a cut, and no farther."""
+    """Move weights towards 0 by a cut, but not beyond 0."""
     if cut != 0.0:
         own = w.dtype.type(cut)
         for i in range(start, stop):
@@ -161,9 +162,9 @@ def _soft(x, cut):
 
 @jit
 def update(kind, step, state, starts, width, pulls):
-    """One update of stretches of parameters with their gradients, which are zeroed, and with their penalty.
+    """Update stretches of parameters with their gradients, which are zeroed, and with their penalty.
 
-    starts: where the stretches begin; each is `width` long. pulls: of each, for rmsprop and adam, see `settle`.
+    starts: where the stretches begin; each is `width` long. pulls: one for each, for rmsprop and adam, see `settle`.
     """
     w, g, a, b = state
     for c in range(len(starts)):
@@ -250,7 +251,7 @@ def _rmsprop(step, w, g, squares, start, stop):
 
 @inlined
 def _adam(step, keep, w, g, mean, squares, start, stop):
-    """The move of adam and of adamw, which keeps so much of the weights."""
+    """The move of adam and adamw. keep: the share of the weights that is left before it."""
     real = w.dtype.type
     one, zero, least, kept = real(1), real(0), real(LEAST_SQUARE), real(keep)
     weight, size, beta1, beta2 = real(step.weight), real(step.size), real(step.beta1), real(step.beta2)
@@ -276,7 +277,7 @@ def _ftrl(step, w, g, sums, squares, start, stop):
 
 @inlined
 def flow(step, w, g, squares, start, stop):
-    """Move adagrad's weights along g, which is zeroed, and through the penalty: each for a time of its own.
+    """Move adagrad's weights along g, which is zeroed, and apply the penalty, each for its own time.
 
     step: has time, l1, l2 and eps; that of an update, or a gap.
     """
@@ -298,7 +299,9 @@ def flow(step, w, g, squares, start, stop):
             g[i] = zero
     else:
         for i in range(start, stop):
-            if w[i] != zero or g[i] != zero:  # before its first gradient, a weight is zero and its time huge
+            if (
+                w[i] != zero or g[i] != zero
+            ):  # before its first gradient, a weight is zero and its time is huge
                 short = real(-math.expm1(-l2 * time / (math.sqrt(squares[i]) + eps)) / l2)
                 w[i] = _soft(w[i] - short * (ridge * w[i] + g[i]), cut * short)
                 g[i] = zero
@@ -319,9 +322,9 @@ def _shortened(x):
 
 @inlined
 def settle(step, pull, w, squares, start, stop):
-    """The penalty of rmsprop and adam, whose means of squares these are; `step` or something else has its size.
+    """Apply the penalty of rmsprop or adam, whose means of squares these are. step: has l1, l2 and eps.
 
-    pull: the time since they last had it, with adam's correction of the root.
+    pull: the time since it was last applied, with adam's correction of the root.
     """
     if pull != 0.0 and (step.l1 != 0.0 or step.l2 != 0.0):
         real = w.dtype.type
@@ -339,7 +342,7 @@ def shrunk(w, cut, ridge):
 
 @jit
 def divisor(kind, a, b, i, eps):
-    """What the optimiser divides the gradient of parameter i by."""
+    """Return what the optimiser divides the gradient of parameter i by."""
     if kind in (ADAGRAD, RMSPROP):
         return math.sqrt(a[i]) + eps
     return math.sqrt(b[i]) if kind == ADAM else 1.0
@@ -347,13 +350,13 @@ def divisor(kind, a, b, i, eps):
 
 @jit
 def correction(kind, t, beta2):
-    """What adam's running mean of squares lacks after t updates, as a factor of its root; 1 for others."""
+    """Return adam's correction after t updates, a factor of the root of its running mean; 1 for others."""
     return math.sqrt(1.0 - beta2**t) if kind in (ADAM, ADAMW) else 1.0
 
 
 @inlined
 def leader(step, w, sums, squares, start, stop):
-    """The weights that ftrl's sums stand for."""
+    """Compute ftrl's weights from its sums."""
     real = w.dtype.type
     inverse, eps = real(1.0 / step.eta0), real(step.eps)
     ridge, cut = real(step.l2 * step.clock), real(step.l1 * step.clock)
@@ -363,8 +366,7 @@ def leader(step, w, sums, squares, start, stop):
 
 @inlined
 def drift(w, mean, time, l1, l2, start, stop):
-    """w after penalty and a constant gradient have worked on it for a time: the solution of
-    dw/dt = -l2 w - l1 sign(w) - mean."""
+    """Apply the penalty and a constant gradient for a time: solve dw/dt = -l2 w - l1 sign(w) - mean."""
     real = w.dtype.type
     if l1 == 0.0:
         decay = real(math.exp(-l2 * time))
@@ -398,7 +400,7 @@ def _drift_one(w, mean, time, l1, l2):
 
 @jit
 def move_size(kind, t, time, beta1, beta2):
-    """The factor of the move of update t, bias corrections of the running means included."""
+    """Return the factor of the move of update t, including the bias corrections of running means."""
     if kind in (ADAM, ADAMW):
         return correction(kind, t, beta2) / (1.0 - beta1**t) * time
     return time * (1.0 - beta1) if kind in (MOMENTUM, NESTEROV) else time
