@@ -48,7 +48,7 @@ def in_order(values, name):
     """Values in C or Fortran order, copied if they are in neither."""
     if values.flags.c_contiguous or values.flags.f_contiguous:
         return values
-    check_memory(values.nbytes, f"copy of {name} in C order")  # a broadcast array may claim any size
+    check_memory(values.nbytes, f"copy of {name} in C order")  # a broadcast array may have any size
     return np.ascontiguousarray(values)
 
 
@@ -76,7 +76,7 @@ def plain_array(values, name):
         raise ValueError(
             f"{name} cannot be made into an array, its rows may differ in length: {error}"
         ) from error
-    except Exception as error:  # objects of others may do anything in their __array__
+    except Exception as error:  # foreign objects may do anything in their __array__
         raise TypeError(f"{name} cannot be made into an array: {type(error).__name__}: {error}") from error
 
 
@@ -150,6 +150,6 @@ def shown(value):
     """A value as messages show it: not too long, and whatever it is."""
     try:
         text = repr(value)
-    except Exception:  # Python refuses to write out very long integers; objects of others may do anything
+    except Exception:  # Python refuses to print very long integers; foreign objects may do anything
         text = f"a value of type {type(value).__name__}"
     return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 4]} ..."

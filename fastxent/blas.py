@@ -1,4 +1,4 @@
-"""BLAS kept to one thread while solvers run, and given its own number back, whatever ends them."""
+"""BLAS limited to one thread while solvers run, and restored afterwards, however they end."""
 
 import os
 import sys
@@ -35,7 +35,7 @@ class _OneBlasThread(Cleanup):
             if self._inside:  # another thread, or an outer block of this one
                 return
             for file, (library, number) in list(self._numbers.items()):
-                if library.num_threads == 1:  # else somebody has set another in the meantime
+                if library.num_threads == 1:  # else another number has been set in the meantime
                     _set(library, number)
                 if library.num_threads != 1:  # else threadpoolctl lets only another thread set it: next time
                     del self._numbers[file]
@@ -64,8 +64,8 @@ def _set(library, number):
         library.clear_controlling_thread()
 
 
-# While solvers run, BLAS keeps to one thread: its idle threads spin where our pool works, and what solvers give to BLAS
-# between two evaluations gains nothing from more.
+# While solvers run, BLAS uses one thread: its idle threads spin on the processors of our pool, and the small products
+# between two evaluations gain nothing from more threads.
 one_blas_thread = _OneBlasThread()
 
 if hasattr(os, "register_at_fork"):

@@ -30,8 +30,8 @@ from fastxent.installation import describe
 TOL = 1e-5
 N_MODULES = 30  # classes of the text problem: the modules with most paragraphs
 SMALLEST_GAP = 1e-8  # bottom of the logarithmic axis: the lowest objective itself is drawn here
-FEWEST_WORDS = 5  # a shorter paragraph says nothing about its module
-TESTS = {"test", "tests", "idle_test"}  # folders that say little about the module they test
+FEWEST_WORDS = 5  # shorter paragraphs do not identify their module
+TESTS = {"test", "tests", "idle_test"}  # folders whose text hardly describes a module
 
 
 @dataclass
@@ -90,7 +90,7 @@ def docstrings(n_modules=N_MODULES):
 def stdlib_paragraphs():
     """Return {paragraph: module} from the docstrings in the standard library's sources: read, never imported.
 
-    A paragraph that several modules share is left out: nobody could tell where it comes from.
+    A paragraph that several modules share is left out: it cannot be assigned to any of them.
     """
     root = Path(sysconfig.get_path("stdlib"))
     home = {}
@@ -109,7 +109,7 @@ def stdlib_paragraphs():
 
 def _paragraphs(file):
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # old escapes in strings are not our business
+        warnings.simplefilter("ignore")  # deprecated escapes in strings do not matter here
         try:
             tree = ast.parse(file.read_bytes())
         except SyntaxError:  # lib2to3 and others keep broken files on purpose
@@ -130,7 +130,7 @@ def compare(problem, repeats=3):
     """Fit each model ``repeats`` times in turn on the same data with the same C and tol; return {name: Row}.
 
     One function measures the objective of all: mean cross-entropy + ||W||^2 / (2 C n). scikit-learn runs
-    twice: as it comes, and with its thread pools held to one thread, which is often much faster
+    twice: with its defaults, and with its thread pools limited to one thread, which is often much faster
     on small problems or beside other programs. The better of the two is the one to beat.
     """
     settings = {"C": problem.C, "tol": TOL, "max_iter": 2000}

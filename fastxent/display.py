@@ -155,7 +155,7 @@ class LossCurveDisplay:
         for entry, values in self.curves.items():
             values = _numbers(values, entry)
             label = drawn[entry].legend if name is None else f"{name}: {drawn[entry].legend}"
-            # Estimators may measure once more, or once less, than they count: points are paired from the end.
+            # Histories may have one entry more or less than x: points are paired from the end.
             count = min(len(along), len(values))
             x, y = along[len(along) - count :], values[len(values) - count :]
             self.lines_ += ax.plot(x, y, **{"label": label, **line_options})
@@ -192,7 +192,7 @@ def _history_of(estimator):
         return _history_of(estimator.best_estimator_)
     if hasattr(estimator, "steps"):
         return _history_of(estimator.steps[-1][1])
-    from sklearn.utils.validation import check_is_fitted  # whoever has an estimator has scikit-learn
+    from sklearn.utils.validation import check_is_fitted  # an estimator cannot exist without scikit-learn
 
     check_is_fitted(estimator)
     hint = " (it was fitted with refit=False)" if getattr(estimator, "refit", True) is False else ""

@@ -1,9 +1,9 @@
 """What a fork must not cut in two, because the other half would be missing in the child.
 
 A thread that imports a module at first use, compiles, or sets what belongs to the whole process holds one of these
-locks meanwhile, and a fork in another thread waits for it. Else the child would begin with locks inside Python, Numba
-or threadpoolctl that are held, and without the thread that was to give them back. Who takes two of them takes them in
-the order in which they stand here, as a fork does.
+locks meanwhile, and a fork in another thread waits for it. Otherwise the child would begin with locks inside Python,
+Numba or threadpoolctl that are held by a thread that does not exist there. Code that takes two of these locks takes
+them in the order below, as a fork does.
 """
 
 # Two modules have hooks of their own, and a fork that waits while they are imported would run only the second half.

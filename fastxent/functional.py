@@ -280,7 +280,7 @@ def cross_entropy(
     1.2554
     """
     weighting = sample_weight, class_weight, label_smoothing, ignore_index, reduction
-    return _over_logits(logits, target, *weighting, n_threads, with_grad=False)[0]
+    return _over_logits(logits, target, weighting, n_threads, with_grad=False)[0]
 
 
 def cross_entropy_and_grad(
@@ -320,7 +320,7 @@ def cross_entropy_and_grad(
     array([[-0.715042,  0.715042]])
     """
     weighting = sample_weight, class_weight, label_smoothing, ignore_index, reduction
-    return _over_logits(logits, target, *weighting, n_threads, with_grad=True)
+    return _over_logits(logits, target, weighting, n_threads, with_grad=True)
 
 
 def linear_cross_entropy(
@@ -378,7 +378,7 @@ def linear_cross_entropy(
     """
     check_reduction(reduction)
     weighting = sample_weight, class_weight, label_smoothing, ignore_index, reduction
-    problem = _Linear(X, target, coef, intercept, *weighting, l2, n_threads)
+    problem = _Linear(X, target, coef, intercept, weighting, l2, n_threads)
     return problem.evaluate(Objective.row_losses if reduction == "none" else Objective.value)[0]
 
 
@@ -431,7 +431,7 @@ def linear_cross_entropy_and_grad(
     """
     check_reduction(reduction, ("mean", "sum"))
     weighting = sample_weight, class_weight, label_smoothing, ignore_index, reduction
-    problem = _Linear(X, target, coef, intercept, *weighting, l2, n_threads)
+    problem = _Linear(X, target, coef, intercept, weighting, l2, n_threads)
     loss, grad = problem.evaluate(Objective.value_and_grad)
     return loss, *_split(grad, problem.binary)
 
@@ -481,7 +481,7 @@ def linear_cross_entropy_hessp(
     """
     check_reduction(reduction, ("mean", "sum"))
     weighting = sample_weight, class_weight, label_smoothing, ignore_index, reduction
-    problem = _Linear(X, target, coef, intercept, *weighting, l2, n_threads)
+    problem = _Linear(X, target, coef, intercept, weighting, l2, n_threads)
     theta, names = problem.theta, ("direction_coef", "direction_intercept")
     direction, binary = check_coef(
         direction_coef, direction_intercept, theta.shape[0] - 1, theta.dtype, names=names
@@ -525,19 +525,9 @@ def _apart(source, result):
 _LARGE_SCALE = 2.0**64  # more than this, single precision may be unable to hold the scale
 
 
-def _over_logits(
-    logits,
-    target,
-    sample_weight,
-    class_weight,
-    label_smoothing,
-    ignore_index,
-    reduction,
-    n_threads,
-    *,
-    with_grad,
-):
-    """The loss of an array of logits, and its gradient or None."""
+def _over_logits(logits, target, weighting, n_threads, *, with_grad):
+    """The loss of an array of logits, and its gradient or None. weighting: sample_weight to reduction, as they come."""
+    sample_weight, class_weight, label_smoothing, ignore_index, reduction = weighting
     logits, (n, n_classes) = check_logits(logits, vector=False)
     target, ignored = check_target(target, n, n_classes, ignore_index, logits.dtype)
     s = row_weights(check_sample_weight(sample_weight, n), ignored)
@@ -586,20 +576,8 @@ def _over_logits(
 class _Linear:
     """The loss of a linear model: its arguments, checked."""
 
-    def __init__(
-        self,
-        X,
-        target,
-        coef,
-        intercept,
-        sample_weight,
-        class_weight,
-        label_smoothing,
-        ignore_index,
-        reduction,
-        l2,
-        n_threads,
-    ):
+    def __init__(self, X, target, coef, intercept, weighting, l2, n_threads):
+        sample_weight, class_weight, label_smoothing, ignore_index, reduction = weighting
         self._X = X = check_rows(X, n_rows=count_rows(target))
         n, d = X.shape
         self.theta, self.binary = check_coef(

@@ -1,7 +1,7 @@
-"""What a fit says while it runs, where ``verbose`` asks for it: through ``logging``, under the name "fastxent".
+"""The output of a fit with ``verbose``: through ``logging``, under the name "fastxent".
 
-Whoever has configured logging gets the lines in their own handlers. Whoever has not still gets them, on stderr, as a
-``verbose`` argument promises. Which of the two holds is asked for each line; no handler and no level is ever changed.
+Where logging is configured, the lines go to its handlers; otherwise they go to stderr, as a ``verbose`` argument
+promises. This is decided for each line; handlers and levels are never changed.
 """
 
 import logging
@@ -11,7 +11,7 @@ logger = logging.getLogger("fastxent")
 
 
 class _StandardError(logging.StreamHandler):
-    """Writes to what ``sys.stderr`` is at that moment: notebooks and tests put another one in its place."""
+    """Writes to the current ``sys.stderr``, which notebooks and tests replace."""
 
     def __init__(self):
         logging.Handler.__init__(self)
@@ -27,8 +27,8 @@ _standard_error = _StandardError()
 def tell(text):
     """Log a line that ``verbose`` asked for, at level INFO.
 
-    A level of the logger "fastxent" itself is obeyed. A level of the root logger is not: it is WARNING unless somebody
-    says otherwise, and ``verbose`` says otherwise.
+    A level of the logger "fastxent" itself is obeyed. The level of the root logger is not: by default it is
+    WARNING, and ``verbose`` overrides that.
     """
     if logger.disabled or logger.manager.disable >= logging.INFO or logger.level > logging.INFO:
         return

@@ -1,12 +1,12 @@
-"""Threads: who runs which piece of work, and the buffers they run it in.
+"""Threads: which thread runs which piece of work, and the buffers for it.
 
-Kernels release the GIL, so a pool of Python threads is all it takes. They are started at first use, and left alone when
-the work is too small to pay for a hand-over (some 50 microseconds). What the pieces are never depends on the number of
-threads, and results are combined in the order of the pieces: every number of threads gives the same bits.
+Kernels release the GIL, so a pool of Python threads is enough. Threads are started at first use, and not used when the
+work is too small to pay for a hand-over (some 50 microseconds). The pieces never depend on the number of threads, and
+results are combined in the order of the pieces: every number of threads gives the same bits.
 
-The pool is our own: that of the standard library takes no work any more when the main thread has ended. A call of
-`run` offers its pieces, threads of the pool join it as its helpers, and the caller does what nobody else does:
-everything, where no thread can be started. Calls at the same time share the pool, and together keep no more threads
+The pool is our own: that of the standard library takes no more work when the main thread has ended. A call of `run`
+offers its pieces, threads of the pool join it as helpers, and the caller does the rest: everything, where no thread can
+be started. Calls at the same time share the pool, and together keep no more threads
 busy than one of them asks for. Ctrl-C and fork may come at any moment: what callers change are sets, each in one step
 that may be done twice, and they hold no lock of the pool.
 """
@@ -50,7 +50,7 @@ def run(task, count, n_threads):
     """Return ``[task(0), ..., task(count - 1)]``, computed by at most n_threads threads, the caller's among them.
 
     ``n_threads=None`` stands for ``available_threads()``.
-    Pieces are taken in order by whoever is free. An exception, Ctrl-C in the caller's thread included, stops the
+    Free threads take pieces in order. An exception, Ctrl-C in the caller's thread included, stops the
     taking of further pieces, and is raised when those under way have ended or come to a `stopping_point`.
     """
     if n_threads is None and count > 1:
@@ -126,14 +126,14 @@ class _Call(Cleanup):
         self.pool.invite(self)
 
     def leave(self, error):
-        """Let nobody in any more, and wait for those who are inside."""
+        """Admit no more threads, and wait for those inside."""
         if error is not None:
             self.stopped = True
         self.closed = True
         self.pool.calls.pop(self, None)
         _here.call = self.outer
         while self.helpers and self.pool is _pool:
-            # Not one long wait: where a library's signal handler has the system resume it, Ctrl-C would wait, too.
+            # Not one long wait: where a library's signal handler makes the system resume it, Ctrl-C would wait as well.
             self.left.acquire(timeout=0.05)
         if error is not None:
             self.error = None  # it is not the one that is raised, and its traceback holds all of this

@@ -28,7 +28,7 @@ def available_threads():
         if value is not None and (limit := _first_number(name, value)):
             limits.append(limit)
     least = min(limits)
-    return least if least == 1 else min(least, processors())  # a quota is dear to ask for the first time
+    return least if least == 1 else min(least, processors())  # asking for a quota the first time is slow
 
 
 def processors():
@@ -50,7 +50,7 @@ def _within_quota(allowed, limit):
     try:
         with importing:
             from joblib.externals.loky import cpu_count  # some 30 ms where scikit-learn has not loaded it
-    except Exception:  # an interpreter that is shutting down imports no more
+    except Exception:  # an interpreter that is shutting down cannot import
         return allowed
     try:
         return max(1, min(allowed, cpu_count()))

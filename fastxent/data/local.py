@@ -1,4 +1,4 @@
-"""The engine of parts that lie in this memory."""
+"""The engine of parts in this process's memory."""
 
 
 class Local:
@@ -11,7 +11,7 @@ class Local:
     Attributes
     ----------
     local : Part or None
-        The only part, whose rows and columns solvers may look at.
+        The only part, if there is just one, for solvers that need single rows or columns.
     """
 
     def __init__(self, parts):

@@ -11,14 +11,14 @@ each four of 1024 at most, Fortran order: for each 32 of 1024), each block of it
 some ten of its own. Sums of y = x - s are rounded relative to the sum of |y|, which is the first bound; squares have
 one sign, and an error e of the blocks' means enters the sum of squares through their distances, by 2 e sigma at most
 (Cauchy and Schwarz), which is the second. Nothing in it is relative to the mean: the deviation of a constant column is
-zero, and one of two values next to each other is right. (One thing is: the mass of the zeros of a sparse column is what
+zero, and that of two neighbouring values is right. (One thing is: the mass of the zeros of a sparse column is what
 its entries leave of all mass, and errs by c u of that, if masses are not whole numbers; the variance by c u m^2 then.)
 
-What is left that may be taken for spread is what the entries themselves are rounded by. A number that k operations have
-computed is off by k u' |x|, u' = eps / 2 of the dtype it is stored in, and so is a column of what should be one number.
+What may still look like spread is the rounding of the entries themselves. A number computed by k operations is off by
+k u' |x|, u' = eps / 2 of its dtype, and so are the entries of a column that should be constant.
 A column is without spread if none of its entries is farther from the mean, for k = 128 in double and k = 8 in single
-precision, which is rounded to rather than computed in as a rule. Nor could such a column be of use: a logit x w + b
-rounds by 1/64 (1/4) of what it can move it, at least.
+precision, to which numbers are usually rounded only once. Such a column would be useless anyway: the rounding of a
+logit x w + b is at least 1/64 (1/4) of what the column can change.
 """
 
 import functools
@@ -33,10 +33,10 @@ from ..arrays import finfo
 from .ranges import Ranges
 from .rows import bind, without_duplicates
 
-_ENTRIES = 1 << 19  # of a range of rows whose moments are taken apart
+_ENTRIES = 1 << 19  # of a range of rows whose moments are computed separately
 _RANGES = 32  # most such ranges
 _ROUNDINGS = {np.dtype(np.float64): 128, np.dtype(np.float32): 8}  # k above
-_AT_A_TIME = 8  # columns that are looked at again
+_AT_A_TIME = 8  # columns that are examined again
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,7 +47,7 @@ class Moments:
     ----------
     mass : float
     shift : float64 (d,)
-        What was taken off the entries.
+        What was subtracted from the entries.
     offset : float64 (d,)
         The mean less the shift.
     square : float64 (d,)
@@ -127,7 +127,7 @@ def column_moments(X, masses=None, n_threads=None, view=None):
 
 
 def spread_of_rounding(mean, dtype):
-    """Return how far from its mean an entry of each column of a dtype may lie by rounding alone."""
+    """Return how far from its mean an entry of each column may lie by rounding alone."""
     return 0.5 * _ROUNDINGS[np.dtype(dtype)] * finfo(dtype).eps * np.abs(mean)
 
 

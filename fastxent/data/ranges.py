@@ -1,15 +1,15 @@
-"""Every way in which work is cut into ranges.
+"""All the ways of cutting work into ranges.
 
-Ranges follow from shapes alone, never from the number of threads, and results are combined in their order: any number
-of threads gives the same bits.
+Ranges depend only on shapes, never on the number of threads, and results are combined in order: any number of threads
+gives the same bits.
 """
 
 import numpy as np
 
 from .. import parallel
 
-# In multiplications, see `cost`. A range below the first is not worth a thread of its own; one call of a kernel stays
-# below the second (some tens of milliseconds), so that Ctrl-C is heard.
+# In multiplications, see `cost`. A smaller range than the first is not worth its own thread; a call of a kernel stays
+# below the second (some tens of milliseconds), so that Ctrl-C takes effect.
 MIN_RANGE = 2_000_000
 MAX_CALL = 400_000_000
 
@@ -20,7 +20,7 @@ _CALL = 1 << 23  # entries between two chances for Ctrl-C, some hundredths of a 
 def cost(X, K):
     """Return the cost of a product of X with K columns, in multiplications of the dense one.
 
-    Reading X, or finding one's way in a sparse row, counts for some more columns.
+    Reading X, or the indices of a sparse row, counts as some more columns.
     """
     if isinstance(X, np.ndarray):
         return X.size * (K + 8)
@@ -36,7 +36,7 @@ class Ranges:
         0, the borders between ranges, n.
     n_threads : int or None
     batch : int
-        Ranges that a thread takes at a time: more than one where a range is too little to hand over.
+        Ranges that a thread takes at a time: more than one where ranges are small.
     longest : int or None
         Rows that one call of a kernel may take, see `calls`; None if a range is short enough.
 
@@ -66,15 +66,15 @@ class Ranges:
 
     @classmethod
     def by_entries(cls, n, entries, n_threads=None):
-        """Return ranges of n rows with so many entries together, each short enough for Ctrl-C."""
+        """Return ranges of n rows with this many entries in total, each short enough for Ctrl-C."""
         return cls.by_step(n, n * _CALL // max(1, entries), n_threads)
 
     @classmethod
     def in_cache(cls, shape, n_threads=None):
         """Return ranges of the rows of arrays of this shape that stay in cache.
 
-        Between two passes over wide data, solvers move dozens of arrays as long as the model: memory bounds what they
-        do to them. A range takes some 10 microseconds, so that threads take several at a time.
+        Between two passes over wide data, solvers move dozens of arrays of the model's size, so memory limits their
+        speed. A range takes about 10 microseconds, so threads take several at a time.
         """
         rows, columns = shape
         ranges = cls.by_step(rows, _IN_CACHE // columns, n_threads)

@@ -1,4 +1,4 @@
-"""Rows of X as the kernels see them, and what is said of single rows."""
+"""Rows of X as the kernels see them, and functions of single rows."""
 
 import numpy as np
 import scipy.sparse as sp
@@ -6,10 +6,10 @@ import scipy.sparse as sp
 from .. import kernels, parallel
 from .ranges import MIN_RANGE, Ranges, cost
 
-# Gradients of ranges of rows are summed apart and then added up: no more of them than this, in number and in bytes.
+# Gradients of ranges of rows are summed separately and then added up: at most this number of them, and bytes.
 _MAX_GRADIENTS = 32
 _GRADIENTS_MEMORY = 1 << 26
-_FINDING_COLUMNS = 400  # bytes a pass moves in the time that it takes to find the column of one non-zero
+_FINDING_COLUMNS = 400  # bytes that a pass moves in the time of finding the column of one nonzero
 
 
 def bind(X, K, targets=None, *, shared=False):
@@ -30,7 +30,7 @@ def ranges_of(view, X, n_threads):
 
 
 def gradient_ranges(view, X, n_threads):
-    """Return ranges of rows whose gradients are summed apart, to be added up in order."""
+    """Return ranges of rows whose gradients are summed separately, to be added up in order."""
     total = cost(X, view.K)
     if total < 2 * MIN_RANGE:
         return Ranges.by_cost(X, 1, view.block, n_threads, total=total)
@@ -42,7 +42,7 @@ def gradient_ranges(view, X, n_threads):
         max(2, total // (24 * size)),  # adding up the gradients stays a small share
         -(-view.n // view.block),
     )
-    # Few ranges must share out evenly: three of them leave one of two threads idle for half of the time.
+    # A few ranges must divide evenly: with three, one of two threads is idle for half of the time.
     count = 1 << int(count).bit_length() - 1 if 1 < count < 8 else max(1, int(count))
     return Ranges.by_cost(X, count, view.block, n_threads, total=total)
 
@@ -59,7 +59,8 @@ def pack(view, theta, dtype):
 def occurring(X, K, passes):
     """Return CSR X without its empty columns, and the rows of theta that are left: the others', and the intercept's.
 
-    Only if those are few, and that saves time in the first use, of so many passes over theta. Else X itself, and None.
+    Only if those are few, and if it saves time in the first use, which makes this many passes over theta. Otherwise X
+    itself, and None.
     """
     n, d = X.shape
     if isinstance(X, np.ndarray) or d < 2 * X.nnz:

@@ -1,11 +1,11 @@
-"""Numbers of any size, for weights: float64 values with an exponent each, and floats without a scale.
+"""Numbers of any size, for weights: float64 values with one exponent each, and floats without a scale.
 
 A weight may be anything from 5e-324 to 1.8e308, and a row's is multiplied by its class's. Such products leave the range
 of float64, although only their ratios matter. As mantissas and exponents they cannot:
 
     s = m 2^e,  1/2 <= m < 1:      s w = (m_s m_w) 2^(e_s + e_w)
 
-and where floats are wanted, one power of two is taken out of all of them, which changes no digit of any.
+and where floats are needed, one power of two is divided out of all of them, which changes no digits.
 """
 
 import numpy as np
@@ -34,30 +34,30 @@ class Scaled:
         return Scaled(self.mantissa * other.mantissa, self.exponent + other.exponent)
 
     def __truediv__(self, other):
-        """Quotients; zero over zero, too, is zero."""
+        """Quotients; zero over zero is zero as well."""
         quotient = np.zeros(np.broadcast_shapes(np.shape(self.mantissa), np.shape(other.mantissa)))
         np.divide(self.mantissa, other.mantissa, out=quotient, where=other.mantissa > 0.0)
         return Scaled(quotient, self.exponent - other.exponent)
 
     def floats(self):
-        """Floats, the largest in [1, 2), and the exponent of the power of two that was taken out of them."""
+        """Return floats, the largest in [1, 2), and the exponent of the power of two that was divided out."""
         top = int(self.exponent.max()) - 1
         return (self.without(top), top) if top >= _ZERO else (self.mantissa, 0)
 
     def without(self, exponent):
-        """Each over 2**exponent, as floats. What is positive stays so, even below the range."""
+        """Return each over 2**exponent, as floats. Positive numbers stay positive, even below the range."""
         floats = ldexp(self.mantissa, self.exponent - exponent)
         return np.maximum(floats, _LEAST, out=floats, where=self.mantissa > 0.0)
 
     def sums(self, groups, n_groups):
-        """The sums over groups, whose numbers 0..n_groups-1 come one for each entry."""
+        """Return the sums over groups; each entry has its group's number in 0..n_groups-1."""
         top = np.full(n_groups, _ZERO, np.int32)
         np.maximum.at(top, groups, self.exponent)
         return Scaled(np.bincount(groups, self.without(top[groups]), n_groups), top)
 
 
 def floats_of(values):
-    """What ``Scaled(values).floats()`` gives, sooner, and without a copy of what has no scale."""
+    """Return ``Scaled(values).floats()``, faster, and without a copy where there is no scale."""
     largest = float(values.max())
     top = int(np.frexp(largest)[1]) - 1
     if top == 0 or largest == 0.0:
@@ -69,7 +69,7 @@ def floats_of(values):
 
 
 def is_moderate(values):
-    """Whether products of two such numbers, and one over each, are floats."""
+    """Tell whether products of two such numbers, and their inverses, are floats."""
     return smallest(values) >= 1.0 / _MODERATE and float(values.max()) <= _MODERATE
 
 

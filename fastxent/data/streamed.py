@@ -1,4 +1,4 @@
-"""The engine of batches that come one after the other, each as long as it is looked at."""
+"""The engine of batches, of which one at a time is in memory."""
 
 
 class Streamed:
@@ -7,7 +7,7 @@ class Streamed:
     Parameters
     ----------
     batches : iterable of tuples (X, y) or (X, y, weight)
-        Gone through anew in every pass; always the same batches in the same order.
+        Iterated over in every pass; it must give the same batches in the same order.
     bind : callable
         ``bind(X, y, weight)`` is the Part of a batch; weight is None where the batch has none.
     """

@@ -1,4 +1,4 @@
-"""What every linear classifier here has: checks of what comes in, prediction by the kernels, coefficients."""
+"""What all linear classifiers share: checks of the input, prediction by the kernels, coefficients."""
 
 import functools
 from contextlib import contextmanager
@@ -42,7 +42,7 @@ class LinearClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     def _validated(self, X, *, reset=True, **known):
         """X as the kernels take it. known: for `inputs.features`.
 
-        Arrays in which there is nothing amiss are not taken through it: on small data it takes as long as the fit.
+        Arrays without anything wrong do not go through it: on small data it takes as long as the fit.
         """
         if is_ready(X, known.get("dtype")):
             if reset:
@@ -77,7 +77,7 @@ class LinearClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         else:
             y = inputs.labels(y, X.shape[0])
             found = classes_and_codes(y)
-            if found is None or len(found[0]) > len(y) // 3:  # few integers are classes without a doubt
+            if found is None or len(found[0]) > len(y) // 3:  # a few integers are certainly classes
                 check_classification_targets(y)
             if classes is not None:
                 target = inputs.codes_of(y, classes, "y", "classes")
@@ -289,7 +289,7 @@ def check_size(value, name):
 
 @contextmanager
 def restored_on_failure(estimator):
-    """Take back what a fit learned (names ending in an underscore) if it does not end well."""
+    """Undo what a fit learned (names ending in an underscore) if it fails."""
     before = {name: value for name, value in vars(estimator).items() if name.endswith("_")}
     try:
         yield
@@ -301,7 +301,7 @@ def restored_on_failure(estimator):
 
 
 def classes_and_codes(y):
-    """What np.unique gives for whole numbers that lie close together, which need no sorting; else None."""
+    """Return np.unique of whole numbers in a narrow range, without sorting; None for other arrays."""
     if y.dtype.kind not in "iu" or y.ndim != 1:
         return None
     low, high = int(y.min()), int(y.max())

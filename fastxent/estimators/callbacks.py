@@ -2,7 +2,7 @@
 
 try:
     from sklearn.callback import CallbackSupportMixin
-except ImportError:  # before 1.9 there is nothing to support
+except ImportError:  # scikit-learn has no such protocol before 1.9
 
     class CallbackSupportMixin:
         """Stands in for the protocol where scikit-learn does not have it."""
@@ -12,7 +12,7 @@ except ImportError:  # before 1.9 there is nothing to support
 
 
 def check_callback(callback):
-    """What ``callback`` of a fit is: something to call, or None."""
+    """Check the argument ``callback`` of a fit: callable, or None."""
     if callback is not None and not callable(callback):
         raise TypeError(
             f"callback must be a function of one argument, the last entries of history_ as a dict; got {callback!r}."
@@ -23,7 +23,7 @@ def check_callback(callback):
 def asks_to_stop(callback, history, **more):
     """Show the newest entries of a solver's history to ``callback``; True if it ends the fit there.
 
-    more: entries that the solver does not know of. The start is not an iteration: it is not shown.
+    more: entries that the solver does not have. The start is not an iteration, so it is not shown.
     """
     if callback is None or history["epoch"][-1] == 0:
         return False
@@ -31,14 +31,14 @@ def asks_to_stop(callback, history, **more):
 
 
 def context_of(estimator, **task):
-    """scikit-learn's context of a fit, or None where nobody listens: making one takes as long as an iteration."""
+    """Return scikit-learn's context of a fit, or None without callbacks: making one takes as long as an iteration."""
     if hasattr(estimator, "_skl_callbacks") or hasattr(estimator, "_parent_callback_ctx"):
         return estimator._init_callback_context(**task)
     return None
 
 
 class IterationTasks:
-    """Reports each iteration as a task of the fit, begun with the parameters it starts from.
+    """Reports each iteration as a task of the fit that begins with its first parameters.
 
     When the last iteration ends, a task for the next one has begun already; ``close`` ends it empty. That is
     the shape scikit-learn's own estimator gives to the sequence.
@@ -52,7 +52,7 @@ class IterationTasks:
         self._current = None
 
     def __call__(self, theta):
-        """Take note of an iterate; True if a callback asks to stop."""
+        """Record an iterate; True if a callback asks to stop."""
         if self._context is None:
             return False
         arguments = dict(

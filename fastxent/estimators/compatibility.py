@@ -1,16 +1,16 @@
-"""scikit-learn's rules about ``penalty``, ``l1_ratio`` and ``solver``: what goes together, what is over."""
+"""scikit-learn's rules about ``penalty``, ``l1_ratio`` and ``solver``: valid combinations and deprecations."""
 
 import warnings
 from numbers import Real
 
 import numpy as np
 
-# From a warning in here, by way of _fit, fit and scikit-learn's wrapper of it, to the line that called fit.
+# Stack levels from a warning here, through _fit, fit and scikit-learn's wrapper, to the line that called fit.
 CALLER = 5
 
 
 def penalty(model):
-    """C and the share of L1 that the arguments of a LogisticRegression ask for.
+    """Return C and the share of L1 for the arguments of a LogisticRegression.
 
     Warns where scikit-learn warns, and refuses what its solver of that name cannot do; 'auto' can do
     everything.
@@ -38,7 +38,7 @@ def penalty(model):
 
 
 def penalties(model):
-    """What the arguments of a LogisticRegressionCV say of L1: ``l1_ratios`` or None, and the shares to fit.
+    """Return ``l1_ratios`` or None, and the shares of L1 to fit, for the arguments of a LogisticRegressionCV.
 
     The two differ under a deprecated ``penalty``, which decides alone: each of ``l1_ratios`` is then fitted as
     that penalty. Warns where scikit-learn warns, and refuses what its solver of that name cannot do.
@@ -102,7 +102,7 @@ def legacy_attributes(model):
 
 
 def _about_penalty(kind, C, l1_ratio):
-    """What to warn of when the deprecated argument is used."""
+    """Return the warning for a deprecated argument."""
     if kind == "elasticnet" and l1_ratio is None:
         raise ValueError("l1_ratio must be specified when penalty is elasticnet; give a number from 0 to 1.")
     yield (

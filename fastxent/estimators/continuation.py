@@ -1,4 +1,4 @@
-"""What partial_fit goes on from: the public weights, and what is remembered beside them for as long as it fits them."""
+"""Where partial_fit continues: the public weights, and the state stored with them while it matches them."""
 
 import copy
 from numbers import Real
@@ -12,7 +12,7 @@ from .watch import Patience
 
 
 class Settings(NamedTuple):
-    """What says how a training goes on, apart from its weights."""
+    """What determines how a training continues, apart from its weights."""
 
     options: object  # fastxent.sgd.trainer.Options
     updates: int
@@ -21,7 +21,7 @@ class Settings(NamedTuple):
 
 
 class Remembered(NamedTuple):
-    """What an estimator knows beside its public attributes, and what these and its parameters were when it knew it."""
+    """An estimator's state beside its public attributes, with the attributes and parameters that it belongs to."""
 
     training: object  # fastxent.sgd.trainer.Training, or None: nothing but the weights
     patience: Patience
@@ -30,15 +30,14 @@ class Remembered(NamedTuple):
 
 
 def remembered(model, options, training, patience):
-    """What `recalled` will want to know. Public attributes are those of the training already."""
+    """Return the state that `recalled` needs. The public attributes must already be those of the training."""
     return Remembered(training, patience, _mark(model, model.coef_.shape), _settings(model, options))
 
 
 def recalled(model, options, n_features, n_classes, dtype):
-    """The training that goes on from the public attributes of a model, whether it is a new one, and its patience.
+    """Return the training that continues from a model's public attributes, whether it is new, and its patience.
 
-    What the model remembers is left as it is, in case the call does not end well. dtype: of weights, if there are
-    none yet.
+    The model's stored state is not changed, in case the call fails. dtype: of the weights, if there are none yet.
     """
     with importing:
         from ..sgd.trainer import Training
@@ -70,7 +69,7 @@ def recalled(model, options, n_features, n_classes, dtype):
 
 
 def _mark(model, shape):
-    """The fingerprint of ``coef_`` and ``intercept_``, None if they are nothing that a call leaves."""
+    """Return the fingerprint of ``coef_`` and ``intercept_``; None if no call can have left them like this."""
     with importing:
         from ..sgd.fingerprint import fingerprint  # brings Numba
 
@@ -82,7 +81,7 @@ def _mark(model, shape):
 
 
 def has_been_scored(model):
-    """Whether early stopping has anything to go by."""
+    """Tell whether early stopping has a score yet."""
     known = vars(model).get("_remembered_")
     return known is not None and known.patience.best is not None
 

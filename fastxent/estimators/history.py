@@ -1,4 +1,4 @@
-"""The history of a training in pieces, which must not grow with the number of its pieces."""
+"""The history of a training in pieces, which must not grow with their number."""
 
 import numpy as np
 
@@ -6,17 +6,17 @@ MOST = 128  # entries that partial_fit keeps
 
 
 def extended(history, entry):
-    """A history with one more entry, and without another one if there were ``MOST``.
+    """Return a history with one more entry, and without an old one if there were already ``MOST``.
 
-    The first and the last always stay. Of the others goes the one whose neighbours are closest, so the distances of
-    those that stay are even, within a factor of two, and a curve through them shows the whole training.
+    The first and the last always stay. Of the others, the one with the closest neighbours is dropped. So the distances
+    are even within a factor of two, and a curve through the entries shows the whole training.
 
     Parameters
     ----------
     history : dict of ndarray
         Columns of equal length, ``epoch`` and ``seconds`` among them. Any other object counts as no history.
     entry : dict
-        What is new; its ``epoch`` is ignored, and its ``seconds`` are the time that it took. Where a column has no
+        The new entry; its ``epoch`` is ignored, and its ``seconds`` are its duration. Where a column has no
         value, here or before, there is NaN.
     """
     history = history if _is_history(history) else {"epoch": np.zeros(0, int), "seconds": np.zeros(0)}
@@ -38,7 +38,7 @@ def extended(history, entry):
 
 
 def _is_history(history):
-    """Whether it is what `extended` makes; people may have put something else in its place."""
+    """Tell whether this is a history as `extended` makes it; users may have replaced it."""
     if not isinstance(history, dict) or not {"epoch", "seconds"} <= history.keys():
         return False
     columns = history.values()

@@ -1,8 +1,8 @@
 """What estimators take: features as arrays, frames and sparse matrices, and labels of any kind.
 
 The trust boundary itself is :mod:`fastxent.validation`. Here is what scikit-learn's idiom adds: frames, whose columns
-have names; arrays of objects, which its estimators accept where each object is a number; columns of labels; and its
-words, by which code knows an error.
+have names; arrays of objects, if each object is a number; columns of labels; and the wording of its errors, which some
+code depends on.
 """
 
 import math
@@ -24,16 +24,16 @@ _FLOATS = (np.float64, np.float32)
 
 
 def features(estimator, X, *, reset, dtype=None, n_rows=None, name="X"):
-    """X as the kernels take it; the estimator takes note of its columns (``reset``), or compares them with its own.
+    """Return X as the kernels need it; the estimator stores its columns (``reset``), or compares them with its own.
 
     Parameters
     ----------
     dtype : {None, np.float32, np.float64}
         None keeps float32 and makes everything else float64.
     n_rows : int or None
-        For how many rows there are labels, if that is known.
+        The number of labels, if it is known.
     name : str
-        What messages call X.
+        The name of X in messages.
     """
     frame = is_frame(X)
     columns = _distinct_names(X, name) if frame else None
@@ -42,7 +42,7 @@ def features(estimator, X, *, reset, dtype=None, n_rows=None, name="X"):
         checked = _from_frame(X) if frame else plain_array(X, name)
     if not sp.issparse(checked):  # a frame of sparse columns is sparse
         checked = _numbers(checked, name, columns)
-        if dtype is None and checked.dtype != np.float32:  # of another byte order, too
+        if dtype is None and checked.dtype != np.float32:  # even with another byte order
             dtype = np.float64
     given = checked
     checked = validation.check_rows(checked, name=name, dtype=dtype, n_rows=n_rows, finite=False)
@@ -61,7 +61,7 @@ def features(estimator, X, *, reset, dtype=None, n_rows=None, name="X"):
     elif reset:
         vars(estimator).pop("feature_names_in_", None)
     elif hasattr(estimator, "feature_names_in_"):
-        validate_data(estimator, checked, skip_check_array=True, reset=False)  # warns that there are no names
+        validate_data(estimator, checked, skip_check_array=True, reset=False)  # warns about missing names
     if reset:
         estimator.n_features_in_ = d
     return checked
@@ -120,14 +120,14 @@ def _numbers(table, name, columns):
 
 
 def _no_number(value, place):
-    """The error for an object that is no number."""
+    """Return the error for an object that is not a number."""
     if is_missing(value):
         return ValueError(
             f"Input {place} is missing (NaN): {shown(value)}. Drop or impute such entries first."
         )
     try:
         float(value)
-    except Exception as error:  # objects of others may do anything
+    except Exception as error:  # foreign objects may do anything
         why = f": {error}"
     else:
         why = ""
@@ -137,17 +137,17 @@ def _no_number(value, place):
 
 
 def is_missing(value):
-    """Whether a value stands for none: None, NaN, NaT, pandas' NA."""
+    """Tell whether a value is missing: None, NaN, NaT, pandas' NA."""
     if value is None:
         return True
     try:
         return bool(value != value)
-    except Exception:  # pandas' NA refuses to be true or false; arrays have no one truth
+    except Exception:  # pandas' NA and arrays have no truth value
         return type(value).__name__ == "NAType"
 
 
 def _check_finite(X, given, name, columns):
-    """Refuse NaN and infinity, naming the column too. given: X before it took its dtype."""
+    """Refuse NaN and infinity, naming the column as well. given: X before conversion to its dtype."""
     bad = validation.first_bad_entry(X)
     if bad is None:
         return
@@ -214,13 +214,13 @@ def _one_dimension(y, name, warn):
         raise ValueError(_several(name, "a sparse matrix"))
     if _is_of_lists(y):
         raise ValueError(_several(name, "lists of labels"))
-    if not hasattr(y, "shape") or isinstance(y, np.ndarray):  # others are frames and series
+    if not hasattr(y, "shape") or isinstance(y, np.ndarray):  # other types are frames and series
         y = plain_array(y, name)
     if getattr(y.dtype, "kind", None) == "c":
         raise ValueError(f"Complex data not supported: {name} has dtype {y.dtype}.")
     if len(y.shape) == 0 or (len(y.shape) > 1 and y.shape[1:] != (1,)):
         raise ValueError(f"{name} should be a 1d array, got an array of shape {tuple(y.shape)} instead.")
-    return np.asarray(column_or_1d(y, warn=warn))  # arrays of other libraries may stay what they are
+    return np.asarray(column_or_1d(y, warn=warn))  # arrays of other libraries may stay as they are
 
 
 def _is_of_lists(y):
@@ -313,7 +313,7 @@ def _several(name, what):
 
 
 def codes_of(y, classes, name, known):
-    """Places of labels in the classes; refused if one is not there."""
+    """Return the positions of labels in the classes; refuse labels that are not there."""
     codes = places_of(y, classes, name)
     if codes.min() < 0:
         i = int(np.argmax(codes < 0))
@@ -324,9 +324,9 @@ def codes_of(y, classes, name, known):
 
 
 def places_of(y, classes, name):
-    """Places of labels in the classes, -1 for those that are not there."""
+    """Return the positions of labels in the classes, -1 for labels that are not there."""
     kinds = y.dtype.kind + classes.dtype.kind
-    # int64 and uint64, or integers and floats, NumPy would compare as rounded float64.
+    # NumPy would compare int64 with uint64, and integers with floats, as rounded float64.
     same = kinds in ("UU", "ff") or (
         set(kinds) <= set("biu") and np.result_type(y.dtype, classes.dtype).kind != "f"
     )

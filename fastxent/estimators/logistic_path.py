@@ -1,4 +1,4 @@
-"""The regularisation path: fits for falling penalties, each begun where the last one ended.
+"""The regularisation path: fits for falling penalties, each starting where the last one ended.
 
 J. Friedman, T. Hastie, R. Tibshirani, "Regularization paths for generalized linear models via coordinate descent",
 Journal of Statistical Software 33, 2010.
@@ -42,7 +42,7 @@ class LogisticPath(NamedTuple):
     objectives : ndarray of shape (M,)
         The penalised mean loss.
     gaps : ndarray of shape (M,)
-        What each objective is thought to lie above its minimum: the duality gap or the Newton decrement.
+        The estimated distance of each objective from its minimum: the duality gap or the Newton decrement.
     n_iters : ndarray of shape (M,)
     converged : bool ndarray of shape (M,)
     classes : ndarray

@@ -544,11 +544,37 @@ class SGDClassifier(LinearClassifier):
     def _options(self):
         """What the arguments ask of a training."""
         with importing:
-            from ..sgd.trainer import options_of  # brings Numba
+            from ..sgd.trainer import Options  # brings Numba
 
         if self.penalty == "elasticnet" and self.l1_ratio is None:
             raise ValueError("l1_ratio must be set when penalty is 'elasticnet': a number from 0 to 1.")
-        return options_of(self)
+        ratio = {None: 0.0, "l2": 0.0, "l1": 1.0, "elasticnet": self.l1_ratio}[self.penalty]
+        alpha = 0.0 if self.penalty is None else self.alpha
+        schedule = self.learning_rate
+        if schedule == "auto":
+            steady = self.batch_size is None or self.optimizer not in ("sgd", "momentum", "nesterov")
+            schedule = "constant" if steady else "settling"
+        momentum = self.momentum
+        if momentum is None:
+            momentum = 0.99 if self.optimizer == "rmsprop" else 0.9
+        return Options(
+            optimizer=self.optimizer,
+            l1=alpha * ratio,
+            l2=alpha * (1.0 - ratio),
+            momentum=momentum,
+            beta2=self.beta2,
+            eps=self.epsilon,
+            schedule=schedule,
+            eta0=self.eta0,
+            alpha=alpha,
+            power=self.power_t,
+            warmup=self.warmup,
+            batch=self.batch_size or 0,
+            fit_intercept=self.fit_intercept,
+            epochs=self.max_iter,
+            by_column=self.eta0 is None and self.optimizer != "ftrl",
+            average_from=int(self.average) - 1,
+        )
 
     def _check_rows(self, X, y, classes=None, reset=True, dtype=None):
         X, target, classes = super()._check_rows(X, y, classes, reset)

@@ -44,7 +44,7 @@ def class_names(y, name):
 
 
 def _order(names, classes, name):
-    """Where the classes stand among the names of columns; None if they are the same."""
+    """Return the positions of the classes among the names of columns; None if they are the same."""
     places = {column: j for j, column in enumerate(names)}
     known = set(classes)
     for column, j in places.items():

@@ -1,11 +1,11 @@
-"""Whether a training that has stopped has also arrived, and what to say if it has not.
+"""Whether a training that has stopped has also converged, and what to say if it has not.
 
-A loss that no longer falls is no proof of an optimum: steps may be too long, so that it goes up and down, or far too
-short for some column. What can be known cheaply is asked before a training is called converged:
+A loss that no longer falls does not prove an optimum: steps may be too long, so that it oscillates, or far too short
+for some column. So a training counts as converged only if it passes some cheap checks:
 
 - its loss did not rise;
 - it is below that of the best constant prediction, the frequencies of the classes (without an intercept: none at all);
-- no column could lower it much by its weights alone. With c the column around its mean, and g_k the slope of the
+- the weights of no single column could lower it much. With c the column around its mean, and g_k the slope of the
   objective by its weights (the intercept making up for the mean), a step along them lowers the objective by at least
   sum_k g_k^2 / (2 (h mean(c^2) + l2)), because the loss of a row has curvature at most h = 1/2 (two classes: 1/4);
 - nor does one such step of all columns at once.

@@ -1,4 +1,4 @@
-"""What a training by epochs is judged by: its history, when it stops, and which weights were the best."""
+"""How a training by epochs is judged: its history, when it stops, and which weights were the best."""
 
 import math
 import time
@@ -11,7 +11,7 @@ from .verdict import of_chance
 
 _LOWER = 0.2  # what "adaptive" multiplies the step size by, and where it gives up
 _LOWEST = 1e-6
-_GROWTH = 4.0  # a loss so many times the best one, and the loss of no model at all, is no noise
+_GROWTH = 4.0  # times the best loss, and the loss without a model: more is not noise
 
 
 class Patience:
@@ -23,17 +23,17 @@ class Patience:
         self._waited = 0
 
     def compare(self, cost, tol):
-        """Take note of a cost; less than the least by more than tol is an improvement."""
+        """Record a cost; it is an improvement if it is lower than the least by more than tol."""
         self._waited = 0 if cost < self._reference - (tol or 0.0) else self._waited + 1
         self._reference = min(self._reference, cost)
 
     def keep(self, theta, cost):
-        """Keep the weights if none cost less."""
+        """Store the weights if no others cost less."""
         if self.best is None or cost < self.least:
             self.best, self.least = theta, cost
 
     def renew(self):
-        """Wait from the beginning."""
+        """Start waiting again."""
         self._waited = 0
 
     def is_over(self, tol, n_iter_no_change):
@@ -43,7 +43,7 @@ class Patience:
 class Watch:
     """History, improvement and the best weights of a training.
 
-    patience: what was waited for before, of a training in pieces.
+    patience: that of the pieces before, for a training in pieces.
     """
 
     def __init__(self, model, by_validation, loss_of_no_model, patience=None):
@@ -62,7 +62,7 @@ class Watch:
         self._began = time.perf_counter()
 
     def note(self, loss, learning_rate, **found):
-        """An epoch's loss; raises if the descent diverges."""
+        """Record an epoch's loss; raise if the descent diverges."""
         growing = loss > max(self._ceiling, _GROWTH * self._best_loss)
         if not math.isfinite(loss) or (self.history["epoch"] and growing):
             eta0 = self._model["eta0"]
@@ -85,7 +85,7 @@ class Watch:
         self._measured = False
 
     def judge(self, theta, loss, score):
-        """The validation loss after an epoch, and the score that early stopping goes by."""
+        """Record the validation loss after an epoch, and the score that early stopping uses."""
         self.history.setdefault("val_loss", []).append(loss)
         if not self._by_validation:
             return
@@ -104,7 +104,7 @@ class Watch:
         return {name: values[-1] for name, values in self.history.items()}
 
     def should_stop(self, descent, verdict):
-        """Whether an epoch was the last one; the verdict is asked before it is called converged."""
+        """Tell whether an epoch was the last one; the verdict decides whether it converged."""
         tol = self._model["tol"]
         self._best_loss = min(self._best_loss, self._cost)
         if tol is None:

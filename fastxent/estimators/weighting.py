@@ -1,7 +1,7 @@
 """Weights of rows and classes as estimators take them, and the rows that they leave.
 
-A row that weighs nothing, by itself or by its class, is taken out before anything looks at it: what is learned is what
-the other rows alone would teach, to the bit.
+A row of weight zero, its own or that of its class, is removed before anything else: the result is that of the other
+rows alone, bit for bit.
 """
 
 from numbers import Real
@@ -37,17 +37,17 @@ class WeightedRows(NamedTuple):
     kept: np.ndarray | None
 
     def take(self, rows):
-        """Some of them."""
+        """Return some of them."""
         weight = None if self.sample_weight is None else self.sample_weight[rows]
         return WeightedRows(self.X[rows], self.target[rows], weight, self.class_weight, None)
 
     def targets(self, n_classes):
-        """Their targets and weights as an objective takes them; S is what all of them weigh."""
+        """Return their targets and weights for an objective; S is their total weight."""
         return Targets(self.target, n_classes, self.sample_weight, self.class_weight, folded=True)
 
 
 def weighted_rows(X, target, classes, sample_weight, class_weight):
-    """The rows that count of those checked, under weights to be checked; refused if fewer than two classes are left."""
+    """Return the checked rows that count, checking their weights; refuse fewer than two remaining classes."""
     sample_weight = check_sample_weight(sample_weight, len(target))
     class_weight = class_weights(class_weight, classes, target, sample_weight)
     rows = WeightedRows(X, target, sample_weight, class_weight, None)
@@ -64,7 +64,7 @@ def weighted_rows(X, target, classes, sample_weight, class_weight):
 
 
 def check_sample_weight(sample_weight, n_rows):
-    """Weights of rows as float64, or None: one for each, or one number for all; one of them positive at least."""
+    """Return row weights as float64, or None: one per row, or one number for all; at least one is positive."""
     if isinstance(sample_weight, Real):
         sample_weight = np.full(n_rows, validation.check_real(sample_weight, "sample_weight"))
     return validation.check_sample_weight(sample_weight, n_rows, all_zero=False)
@@ -83,7 +83,7 @@ def class_weights(class_weight, classes, target, sample_weight):
         return Scaled(floats.sum(), exponent) / (Scaled(np.count_nonzero(floats)) * mass)
     if isinstance(
         class_weight, dict
-    ):  # scikit-learn would take '2' for a number, and does not name what is none
+    ):  # scikit-learn would accept '2' as a number, and does not name other wrong values
         for label, weight in class_weight.items():
             validation.check_real(weight, f"class_weight[{shown(label)}]")
     weights = compute_class_weight(class_weight, classes=classes, y=classes)

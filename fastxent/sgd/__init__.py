@@ -1,22 +1,24 @@
-"""Stochastic and minibatch descent: jitted loops that call the kernels row by row. Only here Numba is imported.
+"""Stochastic and minibatch descent: jitted loops that call the kernels row by row. Numba is imported
+only here.
 
 schedules   step size by number of the update
 updates     optimisers and penalties on a stretch of parameters
 gaps        updates in which a feature has no gradient, all at once
 loops       an epoch, or a piece of one, in one call
-order       rows sorted by what they hold
-trainer     the state of a training, and the way from arrays to the loops and back
-descents    epochs as the estimators see them: by rows and minibatches, by all rows, SVRG, Hogwild
-warmup      compile what people use most
+order       rows sorted by their content
+trainer     the state of a training, and how arrays get into the loops and back
+variance_reduction  the steps of SVRG
+descents    epochs over data in memory: by rows and minibatches, by all rows, SVRG, Hogwild
+warmup      compile the most common combinations in advance
 bridge      the kernels as functions that jitted code can call; the only file that knows llvmlite
-compile     the one decorator of everything jitted
+compile     the decorators for jitted functions
 """
 
 try:
     import numba as _numba  # noqa: F401
 except MemoryError:
     raise
-except Exception as error:  # a broken installation raises what it likes
+except Exception as error:  # a broken installation may raise anything
     missing = isinstance(error, ModuleNotFoundError) and error.name == "numba"
     what = "it is not installed" if missing else f"it cannot be imported ({type(error).__name__}: {error})"
     raise ImportError(
@@ -24,5 +26,5 @@ except Exception as error:  # a broken installation raises what it likes
         f"{what}. To install it: pip install numba{'' if missing else ' --upgrade'}. The other solvers do without."
     ) from error
 
-# All at once: whoever imports this package lets forks wait meanwhile, and what comes later finds everything here.
+# All at once: forks wait while this package is imported, and later imports find everything loaded.
 from . import descents, fingerprint, order, trainer  # noqa: F401

@@ -4,7 +4,7 @@ Compiled code holds a symbol, never an address, so Numba can cache it; the symbo
 kernels that this process loaded. The name is the same for every instruction-set level, and so is the cached code; it
 carries the version of the row API, because Numba would not notice a changed signature.
 
-A cached function that runs before its symbol is registered crashes: whatever calls these imports them from here.
+A cached function that runs before its symbol is registered crashes, so callers must import these names from here.
 """
 
 import ctypes

@@ -1,20 +1,20 @@
-"""Columns in units of their own: descent goes by rows (x_j - shift_j) factor_j, which are of like size.
+"""Columns in their own units: descent sees (x_j - shift_j) factor_j, which are of similar size.
 
 A step size that is small enough for incomes is far too small for ages, and a column at 2000 +- 10 looks to a descent
-like a second intercept. So, where nobody gave a step size, features are brought to like sizes on their way into the
-kernels: in place of w and b, u and v are trained, with
+like a second intercept. So, where no step size was given, features are brought to similar sizes on their way into the
+kernels: instead of w and b, u and v are trained, with
 
     z = sum_j u_j (x_j - shift_j) factor_j + v          w_j = factor_j u_j          b = v - sum_j shift_j w_j
 
-The model and what is minimised stay what they are; the penalty is that of w. For plain SGD this is a step size for each
+The model and the objective do not change; the penalty is that of w. For plain SGD this amounts to a step size for each
 column, w_j -= eta factor_j^2 (g_j + alpha w_j), and steps around the columns' means (normalised and centred online
 learning: Ross, Mineiro, Langford 2013; LeCun, Bottou, Orr, Mueller 1998).
 
-Sizes are those of the rows seen so far, looked at again each time that their number has doubled. The size of a column
+Sizes are measured on the rows seen so far, anew each time their number has doubled. The size of a column
 is the root mean square of its entries that are not zero, so that rare words do not look small, or its standard
-deviation where there is a shift. Factors are powers of two, so that they round nothing. Columns that differ from the
-usual size by less than about eight times keep a factor of 1, and columns whose mean is small a shift of 0: if that is
-all of them, rows are taken as they are, which is faster.
+deviation where there is a shift. Factors are powers of two, which cause no rounding. Columns that differ from the
+usual size by less than a factor of about eight keep a factor of 1, and columns whose mean is small keep a shift of 0.
+If all columns do, rows are used as they are, which is faster.
 """
 
 from typing import NamedTuple
@@ -24,23 +24,25 @@ import numpy as np
 from ..arrays import finfo
 from .compile import jit
 
-FIRST_REVIEW = 4  # rows
-SAMPLE = 512  # rows looked at until their number has doubled, at least
-ALIKE = 2  # binary orders of magnitude
-_STEEP = 10.0  # a mean of so many standard deviations hides what a column says
-_STAYS = 0.25  # of its variance, the square of a mean that is enough for a shift to stay
-_NEAR = 0.1  # standard deviations by which a shift may be off
-_LEVEL = 0.25  # of the rows' mean square, if means make up less they do no harm
+FIRST_REVIEW = 4  # rows: two say nothing about a spread yet
+SAMPLE = (
+    512  # rows looked at until their number has doubled, at least: enough for sizes within a factor of two
+)
+ALIKE = 2  # binary orders of magnitude of a column's size that make no difference to a descent
+_STEEP = 10.0  # standard deviations: a larger mean hides the differences in a column
+_STAYS = 0.25  # a shift stays while the squared mean is at least this share of the variance
+_NEAR = 0.1  # standard deviations by which a shift may differ from the mean
+_LEVEL = 0.25  # means that make up less than this share of the rows' mean square do no harm
 
 
 class Standard(NamedTuple):
-    """What is done to rows: arrays of length d."""
+    """The change of units: arrays of length d."""
 
     shift: np.ndarray
     factor: np.ndarray
 
     def natural_weights(self, theta):
-        """w and b that stand for u and v, (d + 1, K) in float64."""
+        """Return w and b for u and v, (d + 1, K) in float64."""
         theta = theta.astype(np.float64)
         theta[:-1] *= self.factor[:, None]
         theta[-1] -= self.shift @ theta[:-1]
@@ -54,7 +56,7 @@ class Standard(NamedTuple):
         return theta
 
     def own_gradient(self, gradient):
-        """A gradient by w and b as one by u and v."""
+        """Turn a gradient with respect to w and b into one with respect to u and v."""
         gradient = gradient.astype(np.float64)
         gradient[:-1] = (gradient[:-1] - self.shift[:, None] * gradient[-1]) * self.factor[:, None]
         return gradient
@@ -67,7 +69,7 @@ class Standard(NamedTuple):
 
 
 class Columns:
-    """What is known of the columns of the rows seen so far.
+    """Statistics of the columns over the rows seen so far.
 
     one_step: whether the intercept goes by the same step size as the features. Then it is one of the columns, and if
     theirs are far from its size, which is 1, it is they that are brought to it.
@@ -96,7 +98,7 @@ class Columns:
             self.standard, self.next_review = None, self.rows
 
     def observe(self, arrays, rows):
-        """Look at some of these rows, which come next; which ones depends on their number alone."""
+        """Look at some of these rows, the next ones; which of them depends only on how many there have been."""
         rest = rows
         while len(rest):
             stride = max(1, (1 << max(0, self.rows.bit_length() - 1)) // SAMPLE)
@@ -115,7 +117,7 @@ class Columns:
         self.rows += len(rows)
 
     def review(self):
-        """Set the standard to what it should be. One that is nearly so stays as it is."""
+        """Update the standard. One that is nearly right stays as it is."""
         while self.next_review <= self.rows:
             self.next_review *= 2
         mean, variance, square, size = self._moments()
@@ -134,7 +136,7 @@ class Columns:
         self.standard = Standard(shift, factor) if (factor != 1.0).any() or shifted.any() else None
 
     def _factors(self, squares, before):
-        """What brings columns of these mean squares to like size; 1 for those near to what most entries have."""
+        """Return the factors that make columns of these mean squares similar; 1 near the size of most entries."""
         entries = self._known[0]
         seen = entries > 0
         order = np.frexp(squares)[1] // 2  # more by one for each doubling of the size
@@ -151,7 +153,7 @@ class Columns:
         return np.ldexp(1.0, np.where(stays & seen, last, off))
 
     def mean_square(self):
-        """That of the rows, as they are taken."""
+        """Return the mean square of the rows in the present units."""
         mean, variance, square, _ = self._moments()
         if self.standard is None:
             return float(square.sum())
@@ -215,7 +217,7 @@ def observe_sparse(data, indices, indptr, rows, masses, known):
 
 @jit
 def squares_of_dense(X, rows, shift, factor, squares):
-    """|x_i|^2 of rows as they are taken, into their places."""
+    """Fill in |x_i|^2 of these rows in the present units."""
     for i in rows:
         total = 0.0
         for j in range(X.shape[1]):

@@ -1,4 +1,4 @@
-"""The decorator of everything jitted: one set of compiler options, compiled code kept on disk."""
+"""The decorators for jitted functions: one set of compiler options, compiled code cached on disk."""
 
 import hashlib
 from pathlib import Path
@@ -14,8 +14,8 @@ _warned = False
 
 
 def _fingerprint():
-    """Of all that compiled code was made from: Numba itself looks at the file of the compiled function only, not at
-    those of the functions that were inlined into it."""
+    """Return a hash of all sources of the compiled code: Numba itself checks only the file of the function that it
+    compiles, not those of the functions inlined into it."""
     sources = sorted(Path(__file__).parent.glob("*.py"))
     content = b"".join(source.read_bytes() for source in sources)
     return hashlib.sha256(content).hexdigest(), kernels.ROW_API_VERSION
@@ -45,8 +45,13 @@ def jit(function):
     return _whole(compiled)
 
 
+def inlined(function):
+    """Compile as a part of each caller, for work so short that handing arrays over would take longer."""
+    return numba.njit(inline="always", **_OPTIONS)(function)
+
+
 def _whole(compiled):
-    """Let forks wait while it is compiled, or loaded: Numba has a lock then that a child would wait for in vain."""
+    """Make forks wait while a function is compiled or loaded: Numba then holds a lock that a child could never get."""
     if not numba.config.DISABLE_JIT:
         compile_for_args = compiled._compile_for_args
 

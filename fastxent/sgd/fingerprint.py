@@ -1,7 +1,7 @@
-"""A number that stands for a model's weights: whether somebody has changed them shows without a copy of them.
+"""A fingerprint of a model's weights, which shows whether they have been changed without keeping a copy.
 
-Every weight is hashed together with its place, and the hashes are added up, so the order of storage does not matter.
-Two different arrays have the same sum by chance only, once in 2^64. -0.0 is 0.0, as it is for whoever sparsifies.
+Every weight is hashed together with its position, and the hashes are added up, so the order of storage does not matter.
+Two different arrays have the same sum only by chance, once in 2^64. -0.0 counts as 0.0, as in a sparse matrix.
 """
 
 import numpy as np
@@ -15,10 +15,10 @@ _BY_30, _BY_27, _BY_31, _ONE = map(np.uint64, (30, 27, 31, 1))
 
 
 def fingerprint(coef, intercept):
-    """Of weights (K, d) and (K,): a hashable value, the same for equal weights of one dtype."""
+    """Return a hashable value of weights (K, d) and (K,), the same for equal weights of one dtype."""
     features = np.ascontiguousarray(coef.T).ravel()
     total = 0
-    with np.errstate(over="ignore"):  # modulo 2^64, which Numba's absence would warn of
+    with np.errstate(over="ignore"):  # modulo 2^64; without Numba, NumPy would warn
         for values, start in ((features, 0), (np.ascontiguousarray(intercept), features.size)):
             bits = values.view(np.uint64 if values.itemsize == 8 else np.uint32)
             for some in Ranges.by_entries(len(values), len(values)):

@@ -1,36 +1,58 @@
-"""Updates in which a feature has no gradient, all at once, when a row has it again.
+"""All the updates in which a feature had no gradient, applied at once when a row has it again.
 
-Update s leaves DECAY[s] of a weight and then brings it nearer to 0 by PINCH[s]. With no move between, the updates of a
-gap f..t amount to one soft(D w, C), where, counted from the begin of the era,
+Update s leaves DECAY[s] of a weight and then brings it nearer to 0 by PINCH[s]. Without moves in between, the
+updates f..t of a gap amount to one soft(D w, C) where, counted from the beginning of the era,
 
     LEFT[s] = product over r <= s of DECAY[r]                D = LEFT[t] / LEFT[f - 1]
     CUT[s]  = sum over r <= s of  PINCH[r] / LEFT[r]         C = LEFT[t] (CUT[t] - CUT[f - 1])
 
-An era ends before LEFT is too small to divide by. Running means fade by a power. With momentum the weights go on in a
-fixed direction u, ever slower: in an update s of a gap that begins at f they move by SIZE[s] ratio^(s - f + 1) along u.
-All that is w = D w - total u, and `total` is looked up, not added up: updates are put into chunks, and once a chunk is
-full, each of its places keeps what comes from there to its end,
+An era ends before LEFT becomes too small to divide by. Running means fade by a power. With momentum the weights keep
+moving in a fixed direction u, ever more slowly: in update s of a gap that begins at f they move by
+SIZE[s] ratio^(s - f + 1) along u. Together that is w = D w - total u. `total` is looked up, not added up: updates form
+chunks, and once a chunk is full, each of its places stores the sum from there to the end of the chunk,
 
     TAIL[s] = sum over r >= s in the chunk of  ratio^(r - s + 1) SIZE[r] FADE[r + 1]
     FADE[s] = product over r >= s in the chunk of DECAY[r]
 
-so a gap is some places of its last chunk, and one look for every other.
+so a gap costs one look for each full chunk, and one step for each update in the last chunk.
 """
 
 import math
+from typing import NamedTuple
 
-from .compile import jit
-from .updates import ADAGRAD, ADAM, ADAMW, LEAST_SQUARE, RMSPROP, SVRG, adagrad, drift, pinch
+from .compile import inlined, jit
+from .updates import ADAGRAD, ADAM, ADAMW, LEAST_SQUARE, RMSPROP, SVRG, drift, flow, pinch
 
-CHUNK = 32
-SIZE, DECAY, PINCH, TAIL, FADE, LEFT, CUT = range(7)  # what is kept of each update: rows of `pace`
-KEPT = 7  # how many they are
-LEAST_LEFT = 1e-200
+CHUNK = 32  # updates; larger chunks mean fewer looks, but more single updates at the end of a gap
+SIZE, DECAY, PINCH, TAIL, FADE, LEFT, CUT = range(7)  # what is stored of each update: the rows of `pace`
+KEPT = 7  # number of these rows
+LEAST_LEFT = 1e-200  # an era ends here, far above the least positive number
+
+
+class Fading(NamedTuple):
+    """How an optimiser continues without gradients."""
+
+    kind: int
+    beta1: float
+    beta2: float
+    ratio: float  # between successive moves by a momentum
+    lifetime: int  # updates after which nothing is left of a momentum
+
+
+class Gap(NamedTuple):
+    """Updates of this era in which a feature has no gradient."""
+
+    first: int  # number of the first, counted from the beginning of the era
+    updates: int  # how many they are
+    time: float  # sum of their etas
+    l1: float
+    l2: float
+    eps: float  # for adagrad
 
 
 @jit
 def note(pace, at, size, decay, pinch, ratio):
-    """Write down update number `at` of this era, and close its chunk if that is full. Returns LEFT."""
+    """Store update number `at` of this era, and complete its chunk if it is full. Returns LEFT."""
     left, cut = (pace[LEFT, at - 1], pace[CUT, at - 1]) if at > 0 else (1.0, 0.0)
     left *= decay
     pace[SIZE, at], pace[DECAY, at], pace[PINCH, at] = size, decay, pinch
@@ -45,7 +67,7 @@ def note(pace, at, size, decay, pinch, ratio):
     return left
 
 
-@jit
+@inlined
 def _remains(pace, first, stop):
     """D of the updates first..stop - 1."""
     if stop == first:
@@ -53,86 +75,88 @@ def _remains(pace, first, stop):
     return pace[LEFT, stop - 1] / (pace[LEFT, first - 1] if first > 0 else 1.0)
 
 
-@jit
-def _wither(w, pace, first, stop):
-    """w after the penalties of the updates first..stop - 1."""
-    if stop == first:
-        return
-    decay = w.dtype.type(_remains(pace, first, stop))
-    if decay != 1.0:
-        for i in range(len(w)):
-            w[i] *= decay
-    pinch(w, pace[LEFT, stop - 1] * (pace[CUT, stop - 1] - (pace[CUT, first - 1] if first > 0 else 0.0)))
+@inlined
+def _wither(w, start, stop, pace, first, end):
+    """w after the penalties of the updates first..end - 1."""
+    if end != first:
+        decay = w.dtype.type(_remains(pace, first, end))
+        if decay != 1.0:
+            for i in range(start, stop):
+                w[i] *= decay
+        before = pace[CUT, first - 1] if first > 0 else 0.0
+        pinch(w, start, stop, pace[LEFT, end - 1] * (pace[CUT, end - 1] - before))
 
 
-@jit
-def _glide(pace, first, gap, ratio, lifetime):
-    """What the moves of a gap add up to.
+@inlined
+def _glide(fading, gap, pace):
+    """Return the sum of the moves of a gap.
 
-    When its lifetime is over nothing is left of a momentum, and only the shrinking goes on.
+    After its lifetime nothing is left of a momentum, and the weights only shrink.
     """
     total, factor = 0.0, 1.0
-    s, stop = first, first + gap
-    while s < stop and s - first < lifetime:
-        end = s - s % CHUNK + CHUNK
-        if end <= stop:
+    s, end = gap.first, gap.first + gap.updates
+    while s < end and s - gap.first < fading.lifetime:
+        chunk_end = s - s % CHUNK + CHUNK
+        if chunk_end <= end:
             total = total * pace[FADE, s] + factor * pace[TAIL, s]
-            factor *= ratio ** (end - s)
-            s = end
+            factor *= fading.ratio ** (chunk_end - s)
+            s = chunk_end
         else:
-            factor *= ratio
+            factor *= fading.ratio
             total = total * pace[DECAY, s] + factor * pace[SIZE, s]
             s += 1
-    return total * _remains(pace, s, stop)
+    return total * _remains(pace, s, end)
 
 
-@jit
-def _coast(kind, w, a, b, pace, first, gap, ratio, lifetime, smooth):
-    """The moves of a momentum, and the penalty. b: what adam divides by, else a. smooth: there is no L1."""
+@inlined
+def _coast(fading, gap, pace, w, gradient, squares, start, stop):
+    """The moves of a momentum, and the penalty. squares: what adam divides by; the others ignore it."""
     real = w.dtype.type
-    adam = kind in (ADAM, ADAMW)
-    if smooth:
-        total = real(_glide(pace, first, gap, ratio, lifetime))
-        decay = real(_remains(pace, first, first + gap))
+    adam = fading.kind in (ADAM, ADAMW)
+    end = gap.first + gap.updates
+    if gap.l1 == 0.0 or fading.kind == ADAM:
+        total, kept = real(_glide(fading, gap, pace)), real(_remains(pace, gap.first, end))
         if adam:
-            for i in range(len(w)):
-                w[i] = decay * w[i] - total * a[i] / math.sqrt(b[i])
+            for i in range(start, stop):
+                w[i] = kept * w[i] - total * gradient[i] / math.sqrt(squares[i])
         else:
-            for i in range(len(w)):
-                w[i] = decay * w[i] - total * a[i]
-        return
-    moves, factor = min(gap, lifetime), 1.0
-    for s in range(first, first + moves):  # L1 stops weights at zero between the moves
-        factor *= ratio
-        size, decay = real(factor * pace[SIZE, s]), real(pace[DECAY, s])
-        for i in range(len(w)):
-            w[i] = decay * w[i] - size * (a[i] / math.sqrt(b[i]) if adam else a[i])
-        pinch(w, pace[PINCH, s])
-    _wither(w, pace, first + moves, first + gap)
+            for i in range(start, stop):
+                w[i] = kept * w[i] - total * gradient[i]
+    else:
+        moves, factor = min(gap.updates, fading.lifetime), 1.0
+        for s in range(gap.first, gap.first + moves):  # L1 stops weights at zero between the moves
+            factor *= fading.ratio
+            size, decay = real(factor * pace[SIZE, s]), real(pace[DECAY, s])
+            if adam:
+                for i in range(start, stop):
+                    w[i] = decay * w[i] - size * (gradient[i] / math.sqrt(squares[i]))
+            else:
+                for i in range(start, stop):
+                    w[i] = decay * w[i] - size * gradient[i]
+            pinch(w, start, stop, pace[PINCH, s])
+        _wither(w, start, stop, pace, gap.first + moves, end)
 
 
-@jit
-def rest(kind, w, g, a, b, pace, first, gap, time, l1, l2, beta1, beta2, eps, ratio, lifetime):
-    """Bring w, which stand for one feature, through `gap` updates in which it had no gradient, and which took `time`.
+@inlined
+def rest(fading, gap, pace, state, start, stop):
+    """Bring the parameters start..stop, those of one feature, through a gap. Their gradients are zero.
 
-    g: zeros. a, b: the optimiser's memory of them. The first update of the gap is number `first` of this era. Not for
-    sgd, which has no need of it, nor for ftrl, see updates.leader; and the penalty of rmsprop and adam is left to
+    Not for sgd, which does not need it, or for ftrl (see updates.leader). The penalty of rmsprop and adam is left to
     updates.settle.
     """
-    real = w.dtype.type
+    kind, w, a, b = fading.kind, state.w, state.a, state.b
     if kind == ADAGRAD:
-        if l1 != 0.0 or l2 != 0.0:
-            adagrad(w, g, a, real(0), time, l1, l2, eps)
+        if gap.l1 != 0.0 or gap.l2 != 0.0:
+            flow(gap, w, state.g, a, start, stop)
     elif kind == SVRG:
-        drift(w, b, time, l1, l2)
+        drift(w, b, gap.time, gap.l1, gap.l2, start, stop)
     else:
-        fade = real(beta1**gap)
-        if kind in (ADAM, ADAMW):
-            _coast(kind, w, a, b, pace, first, gap, ratio, lifetime, l1 == 0.0 or kind == ADAM)
-            fade2, least = real(beta2**gap), real(LEAST_SQUARE)
-            for i in range(len(w)):
-                b[i] = max(b[i] * fade2, least)
-        elif kind != RMSPROP:
-            _coast(kind, w, a, a, pace, first, gap, ratio, lifetime, l1 == 0.0)
-        for i in range(len(w)):
+        if kind != RMSPROP:
+            _coast(fading, gap, pace, w, a, b if kind in (ADAM, ADAMW) else a, start, stop)
+        fade = a.dtype.type(fading.beta1**gap.updates)
+        for i in range(start, stop):
             a[i] *= fade
+        if kind in (ADAM, ADAMW):
+            fade2, least = b.dtype.type(fading.beta2**gap.updates), b.dtype.type(LEAST_SQUARE)
+            for i in range(start, stop):
+                b[i] = max(b[i] * fade2, least)

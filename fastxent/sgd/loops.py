@@ -1,14 +1,15 @@
-"""Descent over rows in a given order: one call is an epoch, or a piece of one. No Python inside, no GIL.
+"""Descent over rows in a given order: one call is an epoch or a part of one. No Python inside, no GIL.
 
-One idea: a batch's mean gradient, and what `updates` makes of it.
+One idea: take the mean gradient of a batch, and let `updates` apply it.
 
     plain             SGD without memory, row by row (in one fused call of the kernels) or by batches of CSR rows
-    sparse_batches    every optimiser; only the features in a batch are touched, the others catch up later
-    dense_batches     dense rows in minibatches, by the kernels' products of blocks; every parameter is touched
+    sparse_batches    every optimiser; only the features in a batch change, the others catch up later
+    dense_batches     dense rows in minibatches, by the kernels' products of blocks; every parameter changes
     variance_reduced  SVRG, row by row
     step_full         one update with a gradient that comes from elsewhere
 
-Rule holds what does not change during a training, Memory the arrays that do, and `counters` the numbers that do.
+Rule holds what stays the same during a training, Memory the arrays that change, and `counters` the numbers that change.
+Rows are the rows of one call.
 """
 
 import math
@@ -18,7 +19,7 @@ import numpy as np
 
 from .bridge import batch_gradient, row_add, row_gradient, row_step
 from .compile import jit
-from .gaps import LEAST_LEFT, note, rest
+from .gaps import LEAST_LEFT, Fading, Gap, note, rest
 from .schedules import SETTLING, rate
 from .updates import (
     ADAM,
@@ -29,6 +30,8 @@ from .updates import (
     RMSPROP,
     SGD,
     SVRG,
+    State,
+    Step,
     correction,
     divisor,
     leader,
@@ -41,45 +44,47 @@ from .updates import (
     update,
 )
 
-# Numbers that a training carries from one call to the next: places in `counters`.
+# Positions in `counters` of the numbers that a training carries from one call to the next.
 UPDATES, CLOCK, SCALE, SQUARES, WEIGHTS, ROWS, LOWERED, AVERAGED, SYNCED, ETA, BEGUN = range(11)
 LEFT, BUDGET, LOSSES, PENALISED = range(11, 15)
 COUNTERS = 15
-FREE = 0.1  # an intercept, which no penalty holds, has at most so much for alpha in its schedule
-LEAST_SCALE = 1e-5  # below, the common factor of all weights is multiplied in
+FREE = 0.1  # the largest alpha in the schedule of the intercept, which has no penalty
+LEAST_SCALE = 1e-5  # below this, the common factor of all weights is multiplied into them
 
 
 class Rule(NamedTuple):
-    """What is the same for the whole training."""
+    """What stays the same during a training."""
 
     kind: int  # updates.OPTIMIZERS
     l1: float  # of each update
     l2: float
-    late_l1: float  # of `penalise`, where columns have units of their own
+    late_l1: float  # for `penalise`, where columns have their own units
     late_l2: float
     late_every: int  # updates; 0: never
     beta1: float
     beta2: float
-    eps: float
+    eps: float  # 0 for adam and adamw, which have it in their memory from the start
     schedule: int
     eta0: float  # with `automatic`, in units of the rows' size
     automatic: int  # 0, or the power of the rows' root mean square that eta0 is divided by
-    most: float  # with `automatic`, the largest step in units of the batch's mean square
+    most: float  # with `automatic`, the largest step, in units of the batch's mean square
     alpha: float
     power: float
     horizon: float
     warmup: float
-    natural: float  # eta0 if it is automatic, in units of the rows' size: the schedule 'settling' goes by it
+    natural: (
+        float  # the automatic eta0, in units of the rows' size, which the schedule 'settling' is based on
+    )
     no_model: float  # the loss of equal probabilities
-    steady: float  # the sum of losses that this schedule counts in
-    repeats: float  # how often momentum repeats a gradient in the end
+    steady: float  # the unit in which this schedule counts losses
+    repeats: float  # how often momentum repeats a gradient in total
     batch: int
     fit_intercept: bool
     average_from: int  # updates before averaging begins; negative: never
     average_every: int
     era: int  # updates after which all parameters are brought up to date
-    lifetime: int  # of a momentum, in updates
-    ratio: float  # of successive moves by a momentum that gets nothing new
+    lifetime: int  # updates after which nothing is left of a momentum
+    ratio: float  # between successive moves by a momentum without new gradients
     K: int
     ld: int
     features: int  # parameters before the intercepts
@@ -96,27 +101,40 @@ class Memory(NamedTuple):
     g: np.ndarray
     q: np.ndarray  # gradients by logits of the rows of a batch
     average: np.ndarray
-    clock: np.ndarray  # of each feature: the clock when it last had its penalty
+    clock: np.ndarray  # of each feature: the clock when its penalty was last applied
     last: np.ndarray  # ... and the number of that update
-    touched: np.ndarray
-    factor: np.ndarray  # of the columns' units, see `columns`; none if they are what X has
-    offsets: np.ndarray  # features that every CSR row has, see the same
-    pace: np.ndarray  # what `gaps` keeps of the updates of this era
+    touched: np.ndarray  # features of a batch
+    starts: np.ndarray  # of the stretches to update, see `update`
+    pulls: np.ndarray
+    factor: np.ndarray  # of the columns' units, see `columns`; empty if they are those of X
+    offsets: np.ndarray  # shifted features, which every CSR row has: see there
+    pace: np.ndarray  # what `gaps` stores of the updates of this era
     counters: np.ndarray
+
+
+class Rows(NamedTuple):
+    """Rows in the order in which they are taken."""
+
+    api: int  # the kernels' address of all rows
+    order: np.ndarray  # numbers of the rows to take
+    weights: np.ndarray  # of all rows, like the rest; empty: all 1
+    squares: np.ndarray  # |x_i|^2; empty where they are not needed
+    indptr: np.ndarray  # of CSR rows, else empty
+    indices: np.ndarray
 
 
 @jit
 def age(counters):
-    """How many updates the optimiser's memory has seen."""
+    """Return how many updates the optimiser's memory has seen."""
     return counters[UPDATES] - counters[BEGUN]
 
 
 @jit
 def first_step(rule, counters):
-    """What schedules begin at, for the features and, as a multiple of it, for the intercept.
+    """Return the first step of schedules, for the features and, as a multiple of it, for the intercept.
 
-    An automatic step is the inverse of a curvature, that of the features and that of the intercept (a feature that is
-    always 1) each for itself; optimisers that divide by the size of the gradient need only its root.
+    An automatic step is the inverse of a curvature, separately for the features and for the intercept (a feature that
+    is always 1); optimisers that divide by the size of the gradient need only its root.
     """
     eta0 = rule.eta0 * counters[LOWERED]
     if rule.automatic == 0:
@@ -134,7 +152,7 @@ def first_step(rule, counters):
 
 @jit
 def _scheduled(rule, counters, eta0, alpha, square):
-    """The step that the schedule has come to. square: the mean of s_i |x_i|^2, or of s_i for the intercept."""
+    """Return the present step of the schedule. square: the mean of s_i |x_i|^2, or of s_i for the intercept."""
     n = counters[UPDATES] + 1.0
     noise = (square / rule.natural) ** 2 * counters[LOSSES] / rule.steady
     return rate(rule.schedule, n, eta0, alpha, rule.power, rule.horizon, rule.warmup, noise)
@@ -142,9 +160,9 @@ def _scheduled(rule, counters, eta0, alpha, square):
 
 @jit
 def step_size(rule, counters, square, weight):
-    """The size of the update that comes, and the multiple of it that the intercept gets.
+    """Return the size of the next update, and the multiple of it for the intercept.
 
-    square, weight: means of s_i |x_i|^2 and of s_i over its batch. The size itself includes the mean weight: as it
+    square, weight: means of s_i |x_i|^2 and of s_i over the batch. The size itself includes the mean weight: as it
     is or, where steps of optimisers that divide by the gradient's size are automatic, over that of all rows so far.
     """
     eta0, multiple = first_step(rule, counters)
@@ -166,16 +184,17 @@ def step_size(rule, counters, square, weight):
     if rule.automatic == 2:
         eta = min(eta, rule.most / (square + multiple * weight))
     time = eta * weight * rule.repeats
-    if rule.kind in (SGD, ADAMW) and rule.l2 * time > 1.0:  # the rest would overshoot
+    if rule.kind in (SGD, ADAMW) and rule.l2 * time > 1.0:  # more would overshoot
         return 1.0 / rule.l2, multiple * (rule.l2 * time)
     return time, multiple
 
 
 @jit
-def weigh(rule, counters, order, first, stop, weights, squares):
-    """Means of s_i |x_i|^2 (0 if nobody wants to know) and of s_i over a batch."""
+def weigh(counters, rows, first, stop):
+    """Return the means of s_i |x_i|^2 (0 if not needed) and of s_i over a batch."""
+    order, weights, squares = rows.order, rows.weights, rows.squares
     weight, square = 0.0, 0.0
-    rows = stop - first
+    count = stop - first
     for r in range(first, stop):
         s = weights[order[r]] if len(weights) else 1.0
         weight += s
@@ -183,13 +202,13 @@ def weigh(rule, counters, order, first, stop, weights, squares):
             square += s * squares[order[r]]
     counters[SQUARES] += square
     counters[WEIGHTS] += weight
-    counters[ROWS] += rows
-    return square / rows, weight / rows
+    counters[ROWS] += count
+    return square / count, weight / count
 
 
 @jit
 def rescale(rule, memory):
-    """Multiply the common factor into the weights, and into what counts in their unit."""
+    """Multiply the common factor into the weights, and into everything in their unit."""
     w, paid, counters = memory.w, memory.a, memory.counters
     w = w[: rule.features]
     factor = w.dtype.type(counters[SCALE])
@@ -204,37 +223,36 @@ def rescale(rule, memory):
 @jit
 def catch_up(rule, memory, count):
     """Bring the features touched[:count] to the last update; the penalty of rmsprop and adam waits."""
-    w, g, a, b = memory.w, memory.g, memory.a, memory.b
-    touched, last, clock = memory.touched, memory.last, memory.clock
-    pace, counters = memory.pace, memory.counters
-    kind, ld, l1, l2, beta1, beta2 = rule.kind, rule.ld, rule.l1, rule.l2, rule.beta1, rule.beta2
-    eps, ratio, lifetime = rule.eps, rule.ratio, rule.lifetime
+    state, pace, counters = _state(memory), memory.pace, memory.counters
+    touched, last, clock, factor = memory.touched, memory.last, memory.clock, memory.factor
+    kind, l1, l2 = rule.kind, rule.l1, rule.l2
+    fading = Fading(kind, rule.beta1, rule.beta2, rule.ratio, rule.lifetime)
     t, now, synced = int(counters[UPDATES]), counters[CLOCK], int(counters[SYNCED])
     eta0 = first_step(rule, counters)[0] if kind == FTRL else 0.0
+    leading = Step(0.0, 0.0, 0.0, l1, l2, 0.0, 0.0, rule.eps, eta0, now)
     for c in range(count):
         j = touched[c]
-        gap = t - last[j]
-        if gap == 0:
-            continue
-        one = slice(j * ld, j * ld + ld)
-        if kind == FTRL:
-            leader(w[one], a[one], b[one], eta0, eps, l1 * now, l2 * now)
-        else:
-            first, time = last[j] - synced, now - clock[j]
-            wj, gj, aj, bj = w[one], g[one], a[one], b[one]
-            own1, own2 = l1, l2
-            if kind == SVRG and len(memory.factor):  # follows its equation in any unit
-                own1, own2 = rule.late_l1 * memory.factor[j], rule.late_l2 * memory.factor[j] ** 2
-            rest(kind, wj, gj, aj, bj, pace, first, gap, time, own1, own2, beta1, beta2, eps, ratio, lifetime)
-        if kind not in (RMSPROP, ADAM):
-            clock[j] = now
-        last[j] = t
+        updates = t - last[j]
+        if updates > 0:
+            start = np.uint64(j * rule.ld)
+            stop = start + np.uint64(rule.ld)
+            if kind == FTRL:
+                leader(leading, state.w, state.a, state.b, start, stop)
+            else:
+                if kind == SVRG and len(factor):  # its equation holds in any unit
+                    l1, l2 = rule.late_l1 * factor[j], rule.late_l2 * factor[j] ** 2
+                gap = Gap(last[j] - synced, updates, now - clock[j], l1, l2, rule.eps)
+                rest(fading, gap, pace, state, start, stop)
+            if kind not in (RMSPROP, ADAM):
+                clock[j] = now
+            last[j] = t
 
 
 @jit
-def touch(rule, memory, order, first, stop, indptr, indices):
+def touch(rule, memory, rows, first, stop):
     """List the features of the rows order[first:stop], each once, and bring them to the last update."""
     touched, last = memory.touched, memory.last
+    order, indptr, indices = rows.order, rows.indptr, rows.indices
     count = 0
     if len(indptr) == 0:
         count = touch_all(rule, memory)
@@ -273,27 +291,27 @@ def touch_all(rule, memory):
 def synchronise(rule, memory):
     """Bring every feature to the last update."""
     counters = memory.counters
-    if rule.kind == SGD and rule.l1 != 0.0:
+    if rule.kind == SGD and rule.l1 != 0.0 and len(memory.a) > 0:
         pay(memory.w[: rule.features], memory.a[: rule.features], counters[BUDGET])
     if counters[SCALE] != 1.0:
         rescale(rule, memory)
     if len(memory.last):
         catch_up(rule, memory, touch_all(rule, memory))
         if rule.kind in (RMSPROP, ADAM):
-            squares, eps = (memory.a, rule.eps) if rule.kind == RMSPROP else (memory.b, 0.0)
+            squares = memory.a if rule.kind == RMSPROP else memory.b
             now, root = counters[CLOCK], correction(rule.kind, age(counters), rule.beta2)
             for j in range(rule.d):
-                one = slice(j * rule.ld, j * rule.ld + rule.ld)
+                start = np.uint64(j * rule.ld)
                 pull = (now - memory.clock[j]) * root
-                settle(memory.w[one], squares[one], memory.w.dtype.type(eps), pull, rule.l1, rule.l2)
+                settle(rule, pull, memory.w, squares, start, start + np.uint64(rule.ld))
                 memory.clock[j] = now
     counters[SYNCED], counters[LEFT] = counters[UPDATES], 1.0
 
 
 @jit
 def penalise(rule, memory):
-    """Where columns have units of their own: the penalty of all parameters, which are at the last update, for all the
-    time since they last had it, as a proximal step in the optimiser's metric."""
+    """Apply the penalty where columns have their own units: to all parameters, which are at the last update, for the
+    whole time since it was last applied, as a proximal step in the optimiser's metric."""
     w, a, b, counters, factor = memory.w, memory.a, memory.b, memory.counters, memory.factor
     time = counters[CLOCK] - counters[PENALISED]
     counters[PENALISED] = counters[CLOCK]
@@ -325,7 +343,7 @@ def penalises_now(rule, counters):
 
 @jit
 def is_due(rule, counters, lazy):
-    """Whether `after_update` has anything to do: handing all arrays over costs as much as a short row."""
+    """Tell whether `after_update` has anything to do: passing all arrays costs as much as a short row."""
     if averages_now(rule, counters) or penalises_now(rule, counters):
         return True
     return lazy and (counters[UPDATES] - counters[SYNCED] >= rule.era or counters[LEFT] < LEAST_LEFT)
@@ -333,7 +351,7 @@ def is_due(rule, counters, lazy):
 
 @jit
 def after_update(rule, memory):
-    """What is due after some updates: a new era, penalties, and averaging."""
+    """Do what is due after some updates: begin an era, apply penalties, average."""
     synchronise(rule, memory)
     counters = memory.counters
     if penalises_now(rule, counters):
@@ -347,9 +365,10 @@ def after_update(rule, memory):
 
 
 @jit
-def pay_touched(rule, memory, order, first, stop, indptr, indices):
+def pay_touched(rule, memory, rows, first, stop):
     """Let the features of the rows order[first:stop] pay what L1 has asked for so far."""
     w, paid, budget = memory.w, memory.a, memory.counters[BUDGET]
+    order, indptr, indices = rows.order, rows.indptr, rows.indices
     if len(indptr) == 0:
         pay(w[: rule.features], paid[: rule.features], budget)
         return
@@ -360,25 +379,26 @@ def pay_touched(rule, memory, order, first, stop, indptr, indices):
 
 
 @jit
-def plain(api, rule, memory, order, weights, squares, indptr, indices, loss, mass):
-    """SGD without any memory. Returns the sums of s_i loss_i, each before its update, and of s_i, with these rows.
+def plain(rule, memory, rows, loss, mass):
+    """SGD without memory. Returns the sums of s_i loss_i, each before its update, and of s_i, including these rows.
 
-    loss, mass: those sums before. They go on from there, so the places where an epoch is cut do not show in them.
-    Gradients go straight into the weights, all of which share a factor for the sake of L2. What L1 asks for is paid by
-    a feature when it is needed next.
+    loss, mass: those sums before. They continue from there, so that it makes no difference where an epoch is cut.
+    Gradients go straight into the weights, which share one factor because of L2. A feature pays what L1 asks for when
+    it is next used.
     """
     w, q, counters = memory.w, memory.q, memory.counters
+    api, order = rows.api, rows.order
     address, q_address, order_address = w.ctypes.data, q.ctypes.data, order.ctypes.data
     n, features = len(order), rule.features
     width = len(q) // rule.batch
     for first in range(0, n, rule.batch):
         stop = min(first + rule.batch, n)
         if rule.l1 != 0.0:
-            pay_touched(rule, memory, order, first, stop, indptr, indices)
-        square, weight = weigh(rule, counters, order, first, stop, weights, squares)
+            pay_touched(rule, memory, rows, first, stop)
+        square, weight = weigh(counters, rows, first, stop)
         time, multiple = step_size(rule, counters, square, weight)
         weight *= stop - first
-        # Losses come with their weights.
+        # Losses already include their weights.
         step, intercept = time / weight, multiple * time / weight if rule.fit_intercept else 0.0
         before = counters[SCALE]
         counters[SCALE] *= left(SGD, time, rule.l2)
@@ -409,22 +429,19 @@ def plain(api, rule, memory, order, weights, squares, indptr, indices, loss, mas
 
 
 @jit
-def sparse_batches(api, rule, memory, order, weights, squares, indptr, indices, loss, mass):
-    """Batches of rows by the features they have. Sums as in `plain`."""
+def sparse_batches(rule, memory, rows, loss, mass):
+    """Batches of rows, by the features that they have. Sums as in `plain`."""
     w, g, q, counters = memory.w, memory.g, memory.q, memory.counters
-    w_address, g_address, q_address, order_address = (
-        w.ctypes.data,
-        g.ctypes.data,
-        q.ctypes.data,
-        order.ctypes.data,
-    )
+    api, order = rows.api, rows.order
+    w_address, g_address = w.ctypes.data, g.ctypes.data
+    q_address, order_address = q.ctypes.data, order.ctypes.data
     n, features = len(order), rule.features
     width = len(q) // rule.batch
-    everything, lazy = len(indptr) == 0, len(memory.last) > 0
+    everything, lazy = len(rows.indptr) == 0, len(memory.last) > 0
     for first in range(0, n, rule.batch):
         stop = min(first + rule.batch, n)
-        count = 0 if everything else touch(rule, memory, order, first, stop, indptr, indices)
-        square, weight = weigh(rule, counters, order, first, stop, weights, squares)
+        count = 0 if everything else touch(rule, memory, rows, first, stop)
+        square, weight = weigh(counters, rows, first, stop)
         time, multiple = step_size(rule, counters, square, weight)
         weight *= stop - first
         own = 0.0
@@ -448,19 +465,19 @@ def sparse_batches(api, rule, memory, order, weights, squares, indptr, indices, 
 
 
 @jit
-def dense_batches(api, rule, memory, order, weights, squares, loss, mass):
+def dense_batches(rule, memory, rows, loss, mass):
     """Batches of dense rows, all parameters at once. Sums as in `plain`."""
     w, g, counters = memory.w, memory.g, memory.counters
-    w_address, g_address = w.ctypes.data, g.ctypes.data
+    api, order = rows.api, rows.order
+    w_address, g_address, order_address = w.ctypes.data, g.ctypes.data, order.ctypes.data
     n = len(order)
     for first in range(0, n, rule.batch):
         stop = min(first + rule.batch, n)
-        square, weight = weigh(rule, counters, order, first, stop, weights, squares)
+        square, weight = weigh(counters, rows, first, stop)
         time, multiple = step_size(rule, counters, square, weight)
         weight *= stop - first
-        own = batch_gradient(
-            api, order.ctypes.data + first * order.itemsize, stop - first, w_address, g_address
-        )
+        here = order_address + first * order.itemsize
+        own = batch_gradient(api, here, stop - first, w_address, g_address)
         loss, mass = loss + own, mass + weight
         counters[LOSSES] += min(own / weight, rule.no_model)
         step_everything(rule, memory, 1.0 / weight, time, multiple)
@@ -470,12 +487,13 @@ def dense_batches(api, rule, memory, order, weights, squares, loss, mass):
 
 
 @jit
-def variance_reduced(api, rule, memory, order, weights, indptr, indices, share, loss, mass):
+def variance_reduced(rule, memory, rows, share, loss, mass):
     """SVRG, row by row: memory.a holds the snapshot, memory.b the mean gradient there; share: rows / sum of weights.
 
     Sums as in `plain`.
     """
     w, snapshot, mean, q, counters = memory.w, memory.a, memory.b, memory.q, memory.counters
+    api, order, weights = rows.api, rows.order, rows.weights
     width = len(q) // 2
     address, order_address = w.ctypes.data, order.ctypes.data
     there, here = q.ctypes.data + width * q.itemsize, q.ctypes.data
@@ -483,12 +501,12 @@ def variance_reduced(api, rule, memory, order, weights, indptr, indices, share, 
     time = rule.eta0 * counters[LOWERED]
     counters[ETA] = time
     eta = w.dtype.type(time)
-    time = min(time, 1.0 / rule.l2) if rule.l2 > 0.0 else time  # the rest would overshoot
+    time = min(time, 1.0 / rule.l2) if rule.l2 > 0.0 else time  # more would overshoot
     step = lengthened(time, rule.l2) * share
     part = w.dtype.type(share)
     for r in range(len(order)):
         i = order[r]
-        touch(rule, memory, order, r, r + 1, indptr, indices)
+        touch(rule, memory, rows, r, r + 1)
         place, after = order_address + r * order.itemsize, len(order) - r - 1
         loss += row_gradient(api, place, after, address, 1.0, here)
         row_gradient(api, place, after, snapshot.ctypes.data, 1.0, there)
@@ -518,98 +536,89 @@ def step_full(rule, memory):
 @jit
 def step_everything(rule, memory, part, time, multiple):
     """One update of all parameters with the gradient in memory.g (times part)."""
-    w, g, a, b = memory.w, memory.g, memory.a, memory.b
-    l1, l2, beta1, beta2, eps = rule.l1, rule.l2, rule.beta1, rule.beta2, rule.eps
-    size, eta0, root = _begin_update(rule, memory, time)
-    pull, now = time * root, memory.counters[CLOCK]
-    if (
-        rule.kind == SGD and len(a) > 0
-    ):  # what L1 asks for is paid at once, but not from more than it asked for
-        keep, counters = left(SGD, time, l2), memory.counters
-        update(
-            rule.kind,
-            w,
-            g,
-            a,
-            b,
-            0,
-            rule.features,
-            part,
-            time,
-            size,
-            pull,
-            0.0,
-            l2,
-            beta1,
-            beta2,
-            eps,
-            eta0,
-            now,
-        )
-        for i in range(rule.features):
-            a[i] *= w.dtype.type(keep)
-        counters[BUDGET] = keep * counters[BUDGET] + l1 * time
-        pay(w[: rule.features], a[: rule.features], counters[BUDGET])
-        _update_intercept(rule, memory, part, time, multiple)
-        return
-    update(
-        rule.kind, w, g, a, b, 0, rule.features, part, time, size, pull, l1, l2, beta1, beta2, eps, eta0, now
-    )
+    counters = memory.counters
+    pays = rule.kind == SGD and len(memory.a) > 0
+    _count_update(counters, time)
+    step = _step(rule, counters, part, time, 0.0 if pays else rule.l1)
+    starts, pulls = memory.starts[:1], memory.pulls[:1]
+    starts[0], pulls[0] = 0, time * _root(rule, counters)
+    update(rule.kind, step, _state(memory), starts, rule.features, pulls)
+    if pays:
+        _pay_at_once(rule, memory, time)
     _update_intercept(rule, memory, part, time, multiple)
+
+
+@jit
+def _pay_at_once(rule, memory, time):
+    """Let all weights pay what L1 asks for, and no more than it has asked for in total."""
+    w, paid, counters = memory.w[: rule.features], memory.a[: rule.features], memory.counters
+    keep = left(SGD, time, rule.l2)
+    for i in range(len(paid)):
+        paid[i] *= paid.dtype.type(keep)
+    counters[BUDGET] = keep * counters[BUDGET] + rule.l1 * time
+    pay(w, paid, counters[BUDGET])
 
 
 @jit
 def step_touched(rule, memory, count, part, time, multiple):
     """One update of the features touched[:count] and of the intercept."""
-    w, g, a, b, touched, last, clock = (
-        memory.w,
-        memory.g,
-        memory.a,
-        memory.b,
-        memory.touched,
-        memory.last,
-        memory.clock,
-    )
-    counters, ld, kind = memory.counters, rule.ld, rule.kind
-    l1, l2, beta1, beta2, eps = rule.l1, rule.l2, rule.beta1, rule.beta2, rule.eps
+    touched, last, clock, counters = memory.touched, memory.last, memory.clock, memory.counters
+    starts, pulls, kind = memory.starts[:count], memory.pulls[:count], rule.kind
     at = int(counters[UPDATES] - counters[SYNCED])
-    size, eta0, root = _begin_update(rule, memory, time)
-    move, keep, cut = size, 1.0, 0.0
+    _count_update(counters, time)
+    step, root = _step(rule, counters, part, time, rule.l1), _root(rule, counters)
+    move, keep, cut = step.size, 1.0, 0.0
     if kind in (MOMENTUM, NESTEROV, ADAMW):
-        keep, cut = left(kind, time, l2), l1 * time
+        keep, cut = left(kind, time, rule.l2), rule.l1 * time
     if kind in (MOMENTUM, NESTEROV):
-        move, cut = keep * (size * beta1 if kind == NESTEROV else size), keep * cut
+        move, cut = keep * (move * rule.beta1 if kind == NESTEROV else move), keep * cut
     counters[LEFT] = note(memory.pace, at, move, keep, cut, rule.ratio)
     t, now = int(counters[UPDATES]), counters[CLOCK]
     for c in range(count):
         j = touched[c]
-        start, stop, pull = j * ld, j * ld + ld, (now - clock[j]) * root
-        update(kind, w, g, a, b, start, stop, part, time, size, pull, l1, l2, beta1, beta2, eps, eta0, now)
-        last[j] = t
-        clock[j] = now
+        starts[c], pulls[c] = j * rule.ld, (now - clock[j]) * root
+        last[j], clock[j] = t, now
+    update(kind, step, _state(memory), starts, rule.ld, pulls)
     _update_intercept(rule, memory, part, time, multiple)
 
 
 @jit
-def _begin_update(rule, memory, time):
-    """Count it; the factor of its move, what ftrl divides by, and adam's correction."""
-    counters = memory.counters
+def _state(memory):
+    return State(memory.w, memory.g, memory.a, memory.b)
+
+
+@jit
+def _count_update(counters, time):
     counters[CLOCK] += time
     counters[UPDATES] += 1.0
-    size = move_size(rule.kind, age(counters), time, rule.beta1, rule.beta2)
+
+
+@jit
+def _step(rule, counters, part, time, l1):
+    """Return the Step of the features in the update that was counted last."""
+    beta1, beta2 = rule.beta1, rule.beta2
+    size = move_size(rule.kind, age(counters), time, beta1, beta2)
     eta0, _ = first_step(rule, counters)
-    return size, eta0, correction(rule.kind, age(counters), rule.beta2)
+    return Step(part, time, size, l1, rule.l2, beta1, beta2, rule.eps, eta0, counters[CLOCK])
+
+
+@jit
+def _root(rule, counters):
+    """Return adam's correction of the root that it divides by."""
+    return correction(rule.kind, age(counters), rule.beta2)
 
 
 @jit
 def _update_intercept(rule, memory, part, time, multiple):
-    start, stop = rule.features, rule.features + rule.K
-    w, g, a, b, counters = memory.w, memory.g, memory.a, memory.b, memory.counters
+    """The same for the intercept, which has no penalty."""
+    counters, start = memory.counters, rule.features
     if not rule.fit_intercept:
-        g[start:stop] = 0
+        memory.g[start : start + rule.K] = 0
         return
+    beta1, beta2, time = rule.beta1, rule.beta2, time * multiple
+    size = move_size(rule.kind, age(counters), time, beta1, beta2)
     eta0, factor = first_step(rule, counters)
-    time *= multiple
-    size = move_size(rule.kind, age(counters), time, rule.beta1, rule.beta2)
-    beta1, beta2, eps, eta0 = rule.beta1, rule.beta2, rule.eps, eta0 * factor
-    update(rule.kind, w, g, a, b, start, stop, part, time, size, 0.0, 0.0, 0.0, beta1, beta2, eps, eta0, 0.0)
+    step = Step(part, time, size, 0.0, 0.0, beta1, beta2, rule.eps, eta0 * factor, 0.0)
+    starts, pulls = memory.starts[:1], memory.pulls[:1]
+    starts[0], pulls[0] = start, 0.0
+    update(rule.kind, step, _state(memory), starts, rule.K, pulls)

@@ -1,8 +1,7 @@
-"""Rows in an order that depends on what they hold, not on where they stand.
+"""Rows in an order that depends on their content, not on their position.
 
-A shuffled training draws its random orders from that order. So the model does not depend on how a table was sorted, nor
-on whether it was dense or sparse; and a row of weight 3 that is visited three times leads to the bits of three equal
-rows.
+A shuffled training shuffles that order. So the model does not depend on how a table was sorted, or on whether it was
+dense or sparse; and a row of weight 3, visited three times, gives the same bits as three equal rows.
 """
 
 import numpy as np
@@ -18,19 +17,19 @@ _HALF, _ONE = np.uint64(29), np.uint64(1)
 
 def by_content(X, target, rows):
     """The numbers `rows`, sorted by a hash of the rows' features and targets."""
-    with np.errstate(over="ignore"):  # modulo 2^64, which Numba's absence would warn of
+    with np.errstate(over="ignore"):  # modulo 2^64; without Numba, NumPy would warn
         keys = _keys(X) + _TARGET * (_keys_of_codes(target, X.dtype) if target.ndim == 1 else _keys(target))
     return rows[np.argsort(keys[rows])]
 
 
 def _keys_of_codes(codes, dtype):
-    """Those of the soft labels that say the same: rows with a 1 in one column."""
+    """Return the keys of the equivalent soft labels: rows with a 1 in one column."""
     mixed = (_bits(np.ones(1, dtype)).astype(np.uint64) ^ (codes.astype(np.uint64) + _ONE) * _COLUMN) * _VALUE
     return mixed ^ (mixed >> _HALF)
 
 
 def _keys(X):
-    """A number for each row, the same for equal rows in any storage."""
+    """Return a key for each row, the same for equal rows in any storage."""
     if isinstance(X, np.ndarray):
         X, bits = X.view(np.ndarray), _bits(X)
         keys = np.empty(X.shape[0], np.uint64)
@@ -50,7 +49,7 @@ def _bits(values):
 
 @jit
 def _entry(value, bits, j):
-    """What an entry adds to the key of its row: nothing if it is zero."""
+    """Return what an entry adds to the key of its row: nothing if it is zero."""
     mixed = (np.uint64(bits) ^ (np.uint64(j + 1) * _COLUMN)) * _VALUE
     return (mixed ^ (mixed >> _HALF)) * np.uint64(value != 0)
 

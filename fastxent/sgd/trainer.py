@@ -1,4 +1,4 @@
-"""The state of a training, and the way from arrays to the jitted loops and back."""
+"""The state of a training, and how arrays get into the jitted loops and back."""
 
 import math
 import time
@@ -28,47 +28,41 @@ from .loops import (
     UPDATES,
     WEIGHTS,
     Memory,
+    Rows,
     Rule,
 )
 from .schedules import SCHEDULES
-from .updates import ADAGRAD, ADAM, ADAMW, FTRL, MOMENTS, MOMENTUM, NESTEROV, OPTIMIZERS, RMSPROP, SGD, SVRG
+from .updates import ADAM, ADAMW, FTRL, MEMORY, MOMENTUM, NESTEROV, OPTIMIZERS, SGD, SVRG
 
-FIRST_CALL = 256  # rows in the first call of a loop
-CALL_SECONDS = 0.03  # what later calls aim at: after each, Ctrl-C is heard
-ROUND = 4096  # rows of each thread between two penalties, if threads write together
+FIRST_CALL = 256  # rows in the first call of a loop, before it is known how long they take
+CALL_SECONDS = 0.03  # target for later calls; Ctrl-C takes effect between calls
+ROUND = 4096  # rows per thread between two penalties, where threads write to the same weights
+# Updates after which all features are brought up to date (an era, see `gaps`): as many as there are features, so that
+# each update pays for one; but what is kept of an era's updates should fit the cache.
 FIRST_ERA = 256
 LONGEST_ERA = 65536
 
 # Automatic step sizes, in units of the data: eta0 times the mean of |x|^2, or times its root for optimisers that divide
-# by the size of the gradient; and the largest step for a batch. Softmax has curvature at most |x|^2 / 2.
+# by the size of the gradient.
 _AUTOMATIC = {"adagrad": 0.5, "rmsprop": 0.03, "adam": 0.03, "adamw": 0.03, "ftrl": 0.5}
 _AUTOMATIC_SGD = 8.0
-_LARGEST = 2.0
+# The largest step of a row and of a large batch, in units of its mean square. Softmax has a curvature of |x|^2 / 2 at
+# most, so a step that is longer than 4 / |x|^2 ends farther from the minimum along it than it began.
+_LARGEST, _LARGEST_OF_MANY = 2.0, 4.0
 _STEADY = 0.1  # updates for each feature before the schedule "settling" shortens its steps
 
-# What an optimiser's arrays hold; those that are not here hold weights.
-_ROLES = {
-    (SGD, "a"): "paid",
-    (MOMENTUM, "a"): "gradient",
-    (NESTEROV, "a"): "gradient",
-    (ADAGRAD, "a"): "squares",
-    (RMSPROP, "a"): "squares",
-    (ADAM, "a"): "gradient",
-    (ADAM, "b"): "squares",
-    (ADAMW, "a"): "gradient",
-    (ADAMW, "b"): "squares",
-    (SVRG, "b"): "gradient",
-}
+_FADED = -40.0  # e^-40 of a momentum no longer changes any digit
+_FOREVER = 1 << 40
 _NO_COLUMNS = np.zeros(0, np.int32)
 
-# ftrl has no weights but those that its sums stand for. Weights that it is given count like one gradient of about the
-# size that eta0 is made for, times this.
+# ftrl computes its weights from its sums. Weights given at the start count like one gradient of about the size that
+# eta0 is meant for, times this.
 _TRUST = 0.25
 
 
 @dataclass(frozen=True)
 class Options:
-    """What a person chooses. eta0 None: from the data, as they come."""
+    """The choices of a training. eta0 None: from the data, as they arrive."""
 
     optimizer: str = "sgd"
     l1: float = 0.0
@@ -85,58 +79,23 @@ class Options:
     fit_intercept: bool = True
     average_from: int = -1
     epochs: int = 1
-    by_column: bool = False  # whether columns get units of their own
-
-
-def options_of(model):
-    """The options that an SGDClassifier's arguments stand for."""
-    ratio = {None: 0.0, "l2": 0.0, "l1": 1.0, "elasticnet": model.l1_ratio}[model.penalty]
-    alpha = 0.0 if model.penalty is None else model.alpha
-    schedule = model.learning_rate
-    if schedule == "auto":
-        steady = model.batch_size is None or model.optimizer not in ("sgd", "momentum", "nesterov")
-        schedule = "constant" if steady else "settling"
-    momentum = model.momentum
-    if momentum is None:
-        momentum = 0.99 if model.optimizer == "rmsprop" else 0.9
-    return Options(
-        optimizer=model.optimizer,
-        l1=alpha * ratio,
-        l2=alpha * (1.0 - ratio),
-        momentum=momentum,
-        beta2=model.beta2,
-        eps=model.epsilon,
-        schedule=schedule,
-        eta0=model.eta0,
-        alpha=alpha,
-        power=model.power_t,
-        warmup=model.warmup,
-        batch=model.batch_size or 0,
-        fit_intercept=model.fit_intercept,
-        epochs=model.max_iter,
-        by_column=model.eta0 is None and model.optimizer != "ftrl",
-        average_from=-1
-        if model.average is False
-        else int(model.average) - 1
-        if model.average is not True
-        else 0,
-    )
+    by_column: bool = False  # whether columns get their own units
 
 
 def arrays_of(X):
-    """Those of a matrix, not of a subclass such as memmap: one if it is dense, three for CSR."""
+    """Return the plain arrays (no memmap) of a matrix: one if it is dense, three for CSR."""
     parts = (X,) if isinstance(X, np.ndarray) else (X.data, X.indices, X.indptr)
     return tuple(part.view(np.ndarray) for part in parts)
 
 
 class Data:
-    """Rows bound to their targets, in the form the loops take them."""
+    """Rows bound to their targets, in the form that the loops need."""
 
     def __init__(self, options, X, target, n_classes, K, row_weight, class_weight=None, smoothing=0.0):
         dense = isinstance(X, np.ndarray)
         X_bound = X if dense else (X.data, X.indices, X.indptr, *X.shape)
         self.batches = dense and options.batch > 1
-        # Single dense rows: whole registers of features, unless single features must catch up.
+        # Single dense rows use whole registers of features, unless single features must catch up.
         steps_only = dense and options.batch == 1 and options.optimizer == "sgd"
         self._arguments = (
             X_bound,
@@ -161,11 +120,16 @@ class Data:
         self._own_squares = None
 
     def bind(self):
-        """The rows with scratch of their own, for one thread."""
+        """Return the rows with their own scratch memory, for one thread."""
         return kernels.RowProblem(*self._arguments)
 
+    def rows(self, order, standard=None):
+        """Return Rows for the loops, in the units of a training."""
+        squares = self.squares_of(order, standard)
+        return Rows(self.problem.address, order, self.weights, squares, self.indptr, self.indices)
+
     def squares_of(self, rows, standard):
-        """|x_i|^2 of rows, in their places, as a training takes them."""
+        """Return |x_i|^2 of all rows, up to date for these, in the units of a training."""
         if standard is None or len(self.squares) == 0:
             return self.squares
         if self._own_squares is None:
@@ -176,12 +140,12 @@ class Data:
 
 
 class Training:
-    """Weights, the optimiser's memory, and where in its schedule it stands.
+    """Weights, the optimiser's memory, and the position in the schedule.
 
-    Everything a loop does depends on this state and on the rows it is given, in their order, alone: rows given in
-    pieces (of whole batches) lead to the same bits as rows given at once.
+    Everything that a loop does depends only on this state and on the rows, in their order: rows in pieces (of whole
+    batches) give the same bits as all rows at once.
 
-    theta: the weights to start from. updates: how many of them schedules shall take for done.
+    theta: the weights to start from. updates: the number that schedules start at.
     """
 
     def __init__(self, options, theta, updates=0):
@@ -198,11 +162,9 @@ class Training:
         self._layout = None
         self._scratch = None
         self._arrays = {"w": theta}
-        count = self._pays() or MOMENTS[self._kind]
-        if count > 0:
-            self._arrays["a"] = np.zeros_like(theta)
-        if count > 1:
-            self._arrays["b"] = np.full_like(theta, self._padding("b"))
+        if self._kind != SGD or self._pays():
+            for name in self._roles:
+                self._arrays[name] = np.full_like(theta, self._padding(name))
         if options.average_from >= 0:
             self._arrays["average"] = np.zeros_like(theta)
         self.standard = None  # the units of the columns
@@ -210,20 +172,20 @@ class Training:
         if options.by_column:
             one_step = options.batch == 0 or self._kind == SVRG
             self.columns = Columns(self.d, self.dtype, options.fit_intercept, one_step)
-        self._given = self._kind == FTRL and theta.any()  # weights that its sums do not stand for yet
+        self._given = self._kind == FTRL and theta.any()  # weights that are not in its sums yet
 
     def successor(self, options, updates, theta=None):
-        """A training that goes on from here under other options, from another count of updates, or other weights.
+        """Return a training that continues from here with other options, another count of updates, or other weights.
 
-        theta: weights that have come in place of those that this training led to. Then what led elsewhere ends: the
-        optimiser's memory (of ftrl, all but how sure it is), averages, and what has been lowered. Otherwise each
-        lasts as long as its own option: the memory as `optimizer`, averages as `average_from`, what has been lowered
-        as step size and schedule.
+        theta: weights that replace those of this training. Then everything that belongs to the old weights is dropped:
+        the optimiser's memory (of ftrl, all but its confidence), averages, and lowered step sizes. Otherwise each is
+        kept while its own option is unchanged: the memory with `optimizer`, averages with `average_from`, lowered step
+        sizes with step size and schedule.
 
-        The sizes of rows seen so far always last, if they were looked at.
+        The sizes of rows seen so far are always kept, if they were measured.
         """
         here, old, edited = self, self.options, theta is not None
-        if not edited or self._kind == FTRL:  # else no array lasts
+        if not edited or self._kind == FTRL:  # else no array is kept
             here = self.copy()
             here._to_natural()
         averages = not edited and options.average_from == old.average_from and here.counters[AVERAGED] > 0
@@ -266,12 +228,17 @@ class Training:
             return np.ldexp(weights, -self._unit)
 
     def _pays(self):
-        """Whether weights pay for L1 from a budget: see `updates`."""
+        """Tell whether weights pay for L1 from a budget: see `updates`."""
         return self._kind == SGD and self.options.l1 > 0 and self.options.batch > 0
 
     @property
     def _kind(self):
         return OPTIMIZERS[self.options.optimizer]
+
+    @property
+    def _roles(self):
+        """What the optimiser's arrays contain, by name."""
+        return dict(zip("ab", MEMORY[self._kind], strict=False))
 
     @property
     def updates(self):
@@ -288,31 +255,31 @@ class Training:
         return self.options.optimizer in _AUTOMATIC
 
     def expect(self, updates):
-        """What one epoch will be: the horizon of schedules that have one, unless they have it already."""
+        """Announce the updates of one epoch: they set the horizon of schedules, unless it is already set."""
         if self.horizon == math.inf:
             self.horizon = float(max(1, updates * self.options.epochs))
 
     def set_step(self, eta0):
-        """For full batches, whose step size is found before the first."""
+        """Set eta0 for full batches, whose step size is found before the first update."""
         self._eta0 = eta0
 
     def scale(self, square):
-        """For full batches: the mean of |x|^2 + 1, which adaptive optimisers' automatic step size goes by."""
+        """Set eta0 of adaptive optimisers for full batches. square: the mean of |x|^2 + 1."""
         self._eta0 = _AUTOMATIC[self.options.optimizer] / math.sqrt(square)
 
     def weights(self):
-        """The weights as they are, not averaged."""
+        """Return the present weights, not averaged."""
         return self.theta(averaged=False)
 
     def snapshot(self, data, gradient):
-        """For svrg: begin an epoch at the present weights, where all rows together have this mean gradient."""
+        """Begin an epoch of svrg at the present weights, where the mean loss of all rows has this gradient."""
         rule, memory = self._enter(data)
         loops.synchronise(rule, memory)
         memory.a[:] = memory.w
         memory.b[:] = self._flat(self._own("b", gradient), self._layout)
 
     def step(self, gradient):
-        """One update with this gradient (d + 1, K) of the mean loss."""
+        """Make one update with this gradient (d + 1, K) of the mean loss."""
         size = gradient.size
         layout = (False, self.K, self.d * self.K, size, True, False)
         if layout != self._layout:
@@ -326,11 +293,11 @@ class Training:
         loops.step_full(rule, memory)
 
     def lower(self, factor):
-        """Multiply all step sizes to come."""
+        """Multiply all later step sizes by a factor."""
         self.counters[LOWERED] *= factor
 
     def copy(self):
-        """An independent copy."""
+        """Return an independent copy."""
         other = object.__new__(Training)
         vars(other).update(vars(self))
         other.counters = self.counters.copy()
@@ -343,10 +310,10 @@ class Training:
         return vars(self) | {"_scratch": None}
 
     def run_together(self, data, order, n_threads):
-        """Like `run`, by threads that write into the same weights without asking each other (Hogwild).
+        """Like `run`, on threads that write to the same weights without locks (Hogwild).
 
-        Plain SGD on single rows only. Which thread reads what when is left to chance, and so are the last digits. The
-        penalty comes in between rounds of some thousand rows.
+        Only for plain SGD on single rows. What each thread reads depends on chance, and so do the last digits. The
+        penalty is applied between rounds of some thousand rows.
         """
         problems = [data.bind() for _ in range(n_threads)]
         loss = mass = 0.0
@@ -359,12 +326,12 @@ class Training:
             rule, memory = self._enter(data, problems)
             loops.synchronise(rule, memory)
             free = rule._replace(l2=0.0, late_every=0)
-            squares = data.squares_of(rows, self.standard)
+            rows = data.rows(rows, self.standard)
 
-            def task(i, parts=parts, free=free, memory=memory, squares=squares):
+            def task(i, parts=parts, free=free, memory=memory, rows=rows):
                 own = memory._replace(counters=self.counters.copy())
-                rows = (parts[i], data.weights, squares, data.indptr, data.indices)
-                return *loops.plain(problems[i].address, free, own, *rows, 0.0, 0.0), own.counters
+                part = rows._replace(api=problems[i].address, order=parts[i])
+                return *loops.plain(free, own, part, 0.0, 0.0), own.counters
 
             results = parallel.run(task, n_threads, n_threads)
             before = self.counters.copy()
@@ -384,8 +351,8 @@ class Training:
         """Take the rows `order` of data. Returns the sum of s_i loss_i, each before its row's update, and of s_i."""
         rule, memory = self._enter(data)
         if self._given:
-            counters = self.counters.copy()  # as they will be when these rows have been seen
-            loops.weigh(rule, counters, order, 0, len(order), data.weights, data.squares)
+            counters = self.counters.copy()  # as they will be after these rows
+            loops.weigh(counters, data.rows(order), 0, len(order))
             self._anchor(rule, memory, *loops.first_step(rule, counters))
         loss = mass = 0.0
         first, share = 0, 1.0
@@ -401,15 +368,12 @@ class Training:
             piece = order[first : first + -(-step // rule.batch) * rule.batch]
             first += len(piece)
             began = time.perf_counter()
-            squares = data.squares_of(piece, self.standard)
-            rows = (data.problem.address, rule, memory, piece, data.weights)
-            if data.batches:
-                loss, mass = loops.dense_batches(*rows, squares, loss, mass)
-            elif rule.kind == SVRG:
-                loss, mass = loops.variance_reduced(*rows, data.indptr, data.indices, share, loss, mass)
+            rows = data.rows(piece, self.standard)
+            if rule.kind == SVRG:
+                loss, mass = loops.variance_reduced(rule, memory, rows, share, loss, mass)
             else:
                 loop = loops.plain if rule.kind == SGD else loops.sparse_batches
-                loss, mass = loop(*rows, squares, data.indptr, data.indices, loss, mass)
+                loss, mass = (loops.dense_batches if data.batches else loop)(rule, memory, rows, loss, mass)
             if self.columns is not None:
                 self.columns.observe(data.arrays, piece)
             took = max(time.perf_counter() - began, CALL_SECONDS / 8)
@@ -417,13 +381,13 @@ class Training:
         return loss, mass
 
     def look_at(self, arrays, rows, weights):
-        """For descents that see all rows before the first update: let columns have their units from the beginning."""
+        """Set the columns' units for descents that see all rows before the first update."""
         if self.columns is not None and self.columns.rows == 0:
             self.columns.observe_all(arrays, rows, weights)
             self._review()
 
     def _review(self):
-        """Let columns have other units if those seen so far ask for it. Returns whether they have."""
+        """Change the columns' units if the rows seen so far require it. Returns whether they changed."""
         columns, old = self.columns, self.standard
         if columns.rows < columns.next_review:
             return False
@@ -433,12 +397,11 @@ class Training:
         self._to_natural()
         self.standard = new = columns.standard
         self.counters[SQUARES] = columns.mean_square() * self.counters[WEIGHTS]
-        # Means of squares around another point, and what is due to L1 in another unit, mean nothing any more.
+        # Means of squares around another point, and debts to L1 in another unit, no longer mean anything.
         shifts = [np.zeros(self.d) if standard is None else standard.shift for standard in (old, new)]
         moved = np.flatnonzero(np.logical_xor(*(shift != 0 for shift in shifts)))
-        roles = {name: _ROLES.get((self._kind, name)) for name in {"a", "b"} & set(self._arrays)}
-        if "squares" in roles.values():
-            for name, role in roles.items():
+        if "squares" in self._roles.values():
+            for name, role in self._roles.items():
                 array = self._arrays[name]
                 # A gradient around a shift is nothing where it is that of the intercept times the shift.
                 nothing = np.outer(shifts[1][moved], array[-1]) if role == "gradient" else self._padding(name)
@@ -449,7 +412,7 @@ class Training:
         return True
 
     def theta(self, averaged=True):
-        """The weights (d + 1, K): averaged, if that is what was asked for and has begun."""
+        """Return the weights (d + 1, K): averaged, if that was asked for and has begun."""
         name = "average" if averaged and self.counters[AVERAGED] > 0 else "w"
         if self._layout is None:
             return self._arrays[name].copy()
@@ -457,21 +420,21 @@ class Training:
             return self._natural(name, self._leave(name))
         waiting = self.standard is not None and self.counters[PENALISED] != self.counters[CLOCK]
         if waiting or len(self._arrays["last"]) or self._pays():
-            current = self.copy()  # the copy catches up, the original goes on as it was
+            current = self.copy()  # the copy catches up, the original stays as it is
             current._catch_up()
             return current._natural("w", current._leave("w"))
         return self._natural("w", self._leave("w", self.counters[SCALE]))
 
     def _catch_up(self):
-        """Everything brought to the last update."""
+        """Bring everything to the last update."""
         rule, memory = self._bound()
         loops.synchronise(rule, memory)
         if rule.late_every:
             loops.penalise(rule, memory)
 
     def _natural(self, name, array):
-        """An array (d + 1, K) in the units of X."""
-        standard, role = self.standard, _ROLES.get((self._kind, name), "weights")
+        """Convert an array (d + 1, K) to the units of X."""
+        standard, role = self.standard, self._roles.get(name, "weights")
         if standard is None:
             return array
         if role == "weights":
@@ -484,7 +447,7 @@ class Training:
 
     def _own(self, name, array):
         """The inverse of that."""
-        standard, role = self.standard, _ROLES.get((self._kind, name), "weights")
+        standard, role = self.standard, self._roles.get(name, "weights")
         if standard is None:
             return array
         if role == "weights":
@@ -496,7 +459,7 @@ class Training:
         return array.astype(self.dtype, copy=False)
 
     def _anchor(self, rule, memory, eta0, multiple):
-        """For ftrl: sums that stand for the weights it was given. eta0, multiple: as of `first_step`."""
+        """Set ftrl's sums so that they give the weights of the start. eta0, multiple: from `first_step`."""
         w, a, b, clock = memory.w, memory.a, memory.b, self.counters[CLOCK]
         for part, eta, l1, l2 in (
             (slice(rule.features), eta0, rule.l1, rule.l2),
@@ -511,7 +474,7 @@ class Training:
     # ---- layout --------------------------------------------------------------------------------------
 
     def _enter(self, data, problems=None):
-        """Rule and Memory for these data, the arrays in the layout that its kernels want."""
+        """Return Rule and Memory for these data, with the arrays in the layout of its kernels."""
         problem = data.problem
         layout = (problem.by_class, problem.ld, problem.intercept, problem.weights_size, data.batches)
         layout += (len(data.indptr) > 0,)
@@ -523,7 +486,7 @@ class Training:
         return self._bound()
 
     def _to_natural(self):
-        """Everything brought to the last update, the arrays (d + 1, K) in the units of X."""
+        """Bring everything to the last update, and the arrays to (d + 1, K) in the units of X."""
         if self._layout is not None:
             self._catch_up()
             for name in self._weight_like():
@@ -531,7 +494,7 @@ class Training:
             self._layout = None
 
     def _padding(self, name):
-        """What an array is filled with where nothing is: what is never used must still be something to divide by."""
+        """Return the filling of unused places in an array, which must not be zero where it is a divisor."""
         return self.options.eps**2 if name == "b" and self._kind in (ADAM, ADAMW) else 0.0
 
     def _to_layout(self, layout):
@@ -551,17 +514,19 @@ class Training:
         self.counters[PENALISED] = self.counters[CLOCK]
 
     def _make_scratch(self):
-        """What holds nothing between two updates."""
+        """Return the arrays that hold nothing between two updates."""
         *_, size, batches, _ = self._layout
-        width = -(-self.K // 16) * 16
+        width, features = -(-self.K // 16) * 16, len(self._arrays["last"])
         return {
             "g": parallel.zeros(size if batches or self._kind != SGD else 0, self.dtype),
             "q": parallel.zeros(0 if batches else max(2, self.options.batch) * width, self.dtype),
-            "touched": np.zeros(len(self._arrays["last"]), np.int64),
+            "touched": np.zeros(features, np.int64),
+            "starts": np.zeros(max(1, features), np.int64),
+            "pulls": np.zeros(max(1, features)),
         }
 
     def _flat(self, theta, layout, padding=0.0):
-        """An array (d + 1, K) in a layout."""
+        """Return an array (d + 1, K) in a layout."""
         by_class, ld, intercept, size, *_ = layout
         flat = parallel.zeros(size, self.dtype)
         if padding:
@@ -577,7 +542,7 @@ class Training:
         return [name for name in ("w", "a", "b", "average") if name in self._arrays]
 
     def _leave(self, name, scale=1.0):
-        """One array as (d + 1, K), the features times a scale."""
+        """Return one array as (d + 1, K), the features multiplied by a scale."""
         flat = self._arrays[name]
         by_class, ld, intercept, *_ = self._layout
         theta = np.empty((self.d + 1, self.K), self.dtype)
@@ -593,7 +558,7 @@ class Training:
         return theta
 
     def _lazy(self, batches, sparse):
-        """Whether features that no row touches fall behind."""
+        """Tell whether features without a gradient are updated later."""
         if batches:
             return False
         if self._kind == SVRG:
@@ -604,10 +569,68 @@ class Training:
         return min(max(FIRST_ERA, self.d), LONGEST_ERA)
 
     def _bound(self):
-        o = self.options
+        """Return Rule and Memory for the loops."""
+        return self._rule(), self._memory()
+
+    def _rule(self):
         by_class, ld, intercept, _, batches, sparse = self._layout
-        kind = self._kind
-        eta0, automatic = self._eta0, 0
+        o = self.options
+        every = 1 if batches or o.batch == 0 else 8 if not sparse else max(1, self.d // 64)
+        return Rule(
+            kind=self._kind,
+            **self._penalties(),
+            **self._moments(),
+            **self._steps(),
+            batch=int(o.batch),
+            fit_intercept=bool(o.fit_intercept),
+            average_from=int(o.average_from),
+            average_every=every,
+            era=self._era(),
+            K=self.K,
+            ld=ld,
+            features=intercept,
+            by_class=bool(by_class),
+            d=self.d,
+        )
+
+    def _penalties(self):
+        """Return the penalties in Rule: of each update or, where columns have their own units, of some updates."""
+        o, late = self.options, self.standard is not None
+        # A penalty for all columns must not cost more than the updates since the last one, in any storage.
+        every = max(1, max(8, self.d // 16) // max(1, o.batch)) if o.batch else 1
+        return {
+            "l1": 0.0 if late else float(o.l1),
+            "l2": 0.0 if late else float(o.l2),
+            "late_l1": float(o.l1),
+            "late_l2": float(o.l2),
+            "late_every": every if late and self._kind != SVRG and (o.l1 or o.l2) else 0,
+        }
+
+    @property
+    def _beta(self):
+        return self.options.momentum if self._kind != SGD else 0.0
+
+    @property
+    def _repeats(self):
+        return 1.0 / (1.0 - self._beta) if self._kind in (MOMENTUM, NESTEROV) else 1.0
+
+    def _moments(self):
+        """Return the numbers in Rule about the optimiser's running means."""
+        o, beta = self.options, self._beta
+        adam = self._kind in (ADAM, ADAMW)
+        ratio = beta / math.sqrt(o.beta2) if adam else beta
+        return {
+            "beta1": float(beta),
+            "beta2": float(o.beta2),
+            "eps": 0.0 if adam else float(o.eps),
+            "ratio": ratio,
+            "lifetime": 1 + math.ceil(_FADED / math.log(ratio)) if 0.0 < ratio < 1.0 else _FOREVER,
+            "repeats": self._repeats,
+        }
+
+    def _steps(self):
+        """Return the numbers in Rule about step sizes."""
+        o, eta0, automatic = self.options, self._eta0, 0
         natural = _AUTOMATIC.get(o.optimizer, _AUTOMATIC_SGD)
         if o.optimizer in ("momentum", "nesterov"):
             natural *= 1.0 - o.momentum
@@ -615,85 +638,60 @@ class Training:
             natural *= math.sqrt(max(1, o.batch))
         if eta0 is None:
             automatic, eta0 = 1 if self.adaptive else 2, natural
-        beta = o.momentum if kind != SGD else 0.0
-        ratio = beta / math.sqrt(o.beta2) if kind in (ADAM, ADAMW) else beta
-        lifetime = 1 + math.ceil(-40.0 / math.log(ratio)) if 0.0 < ratio < 1.0 else 1 << 40
-        repeats = 1.0 / (1.0 - beta) if kind in (MOMENTUM, NESTEROV) else 1.0
-        every = 1 if batches or o.batch == 0 else 8 if not sparse else max(1, self.d // 64)
-        # The penalty of all columns at once must not cost more than the updates since it last came; in any storage.
-        late_every = max(1, max(8, self.d // 16) // max(1, o.batch)) if o.batch else 1
-        alpha, late = o.alpha, self.standard is not None
+        alpha = o.alpha
         if o.schedule == "settling":
-            alpha *= repeats * (float(self.standard.factor.min()) ** 2 if late else 1.0)
-        rule = Rule(
-            kind=kind,
-            l1=0.0 if late else float(o.l1),
-            l2=0.0 if late else float(o.l2),
-            late_l1=float(o.l1),
-            late_l2=float(o.l2),
-            late_every=late_every if late and kind != SVRG and (o.l1 or o.l2) else 0,
-            beta1=float(beta),
-            beta2=float(o.beta2),
-            eps=float(o.eps),
-            schedule=SCHEDULES[o.schedule],
-            eta0=float(eta0),
-            automatic=automatic,
-            most=min(_LARGEST * o.batch**0.25, 4.0) * (1.0 - beta) if automatic == 2 else math.inf,
-            alpha=float(alpha),
-            power=float(o.power),
-            horizon=float(self.horizon),
-            warmup=float(o.warmup),
-            natural=float(natural),
-            no_model=math.log(max(2, self.K)),
-            steady=self.d * _STEADY,
-            repeats=repeats,
-            batch=int(o.batch),
-            fit_intercept=bool(o.fit_intercept),
-            average_from=int(o.average_from),
-            average_every=every,
-            era=self._era(),
-            lifetime=lifetime,
-            ratio=ratio,
-            K=self.K,
-            ld=ld,
-            features=intercept,
-            by_class=bool(by_class),
-            d=self.d,
-        )
-        empty = np.zeros(0, self.dtype)
+            alpha *= self._repeats
+            if self.standard is not None:
+                alpha *= float(self.standard.factor.min()) ** 2
+        most = math.inf
+        if automatic == 2:
+            most = min(_LARGEST * o.batch**0.25, _LARGEST_OF_MANY) * (1.0 - self._beta)
+        return {
+            "schedule": SCHEDULES[o.schedule],
+            "eta0": float(eta0),
+            "automatic": automatic,
+            "most": most,
+            "alpha": float(alpha),
+            "power": float(o.power),
+            "horizon": float(self.horizon),
+            "warmup": float(o.warmup),
+            "natural": float(natural),
+            "no_model": math.log(max(2, self.K)),
+            "steady": self.d * _STEADY,
+        }
+
+    def _memory(self):
         if self._scratch is None:
             self._scratch = self._make_scratch()
-        arrays, scratch = self._arrays, self._scratch
-        memory = Memory(
+        arrays, scratch, standard = self._arrays, self._scratch, self.standard
+        sparse, empty = self._layout[-1], np.zeros(0, self.dtype)
+        return Memory(
             w=arrays["w"],
             a=arrays.get("a", empty),
             b=arrays.get("b", empty),
-            g=scratch["g"],
-            q=scratch["q"],
+            **scratch,
             average=arrays.get("average", empty),
             clock=arrays["clock"],
             last=arrays["last"],
-            touched=scratch["touched"],
-            factor=np.zeros(0) if self.standard is None else self.standard.factor,
-            offsets=_NO_COLUMNS if self.standard is None or not sparse else _offsets(self.standard),
+            factor=np.zeros(0) if standard is None else standard.factor,
+            offsets=_NO_COLUMNS if standard is None or not sparse else _offsets(standard),
             pace=arrays["pace"],
             counters=self.counters,
         )
-        return rule, memory
 
 
 def _goes_by_sizes(options):
-    """Whether steps depend on the sizes of rows."""
+    """Tell whether steps depend on the sizes of rows."""
     return options.eta0 is None or options.schedule == "settling"
 
 
 def _offsets(standard):
-    """The columns that are shifted, which CSR rows have whatever they say."""
+    """Return the shifted columns, which are nonzero in every CSR row."""
     return np.flatnonzero(standard.shift).astype(np.int32)
 
 
 def _for_kernels(standard, dtype):
-    """What RowProblem.standardise takes."""
+    """Return the arguments of RowProblem.standardise."""
     columns = _offsets(standard)
     offsets = -(standard.shift * standard.factor)[columns]
     return *(part.astype(dtype) for part in standard), columns, offsets.astype(dtype)

@@ -1,47 +1,48 @@
-"""Optimisers and penalties, on a stretch of parameters.
+"""Optimisers and penalties, on stretches of parameters.
 
-One update of size eta moves the weights along the gradient g of the loss and takes them through the penalty. Plain SGD
-takes the step of textbooks, and under L1 weights pay what is asked of them (see `pay`):
+One update of size eta moves the weights along the gradient g of the loss and applies the penalty. Plain SGD takes the
+textbook step, and under L1 weights pay what is asked of them (see `pay`):
 
     w = (1 - l2 eta) w - eta g       which is  w -= eta (g + l2 w)
 
-The weights' eta is at most 1 / l2: more would take more from w than there is, and overshoot; with that, w becomes
--g / l2, which is where a strong penalty holds it. All weights shrink by one common factor, so a row need not touch
-those of features that it has not.
+The eta of the weights is at most 1 / l2. There w becomes -g / l2, which is where a strong penalty holds it; a larger
+step would overshoot. All weights shrink by one common factor, so a row need not touch the weights of features that it
+does not have.
 
-L1 asks l1 eta of each weight in each update. A weight gives what there is, and no more than brings it to 0; what is not
-paid remains due when gradients move it again (the cumulative penalty of Tsuruoka, Tsujii, Ananiadou 2009, as in
-scikit-learn): the noise of single rows has to add up to something before a weight leaves 0. What is due shrinks by
-1 - l2 eta as the weights do. In full batches there is no noise, and L1 is a proximal step, with soft(x, c) =
+L1 asks l1 eta of each weight in each update. A weight pays at most what brings it to 0; the rest remains due until
+gradients move it again (the cumulative penalty of Tsuruoka, Tsujii, Ananiadou 2009, as in
+scikit-learn): the noise of single rows has to add up before a weight leaves 0. What is due shrinks by 1 - l2 eta, as
+the weights do. In full batches there is no noise, and L1 is a proximal step, with soft(x, c) =
 sign(x) max(|x| - c, 0).
 
-Under momentum the penalty is a proximal step, too, whose fixed points are optima however strong it is:
+Under momentum the penalty is also a proximal step, whose fixed points are optima for any strength:
 
     w = soft(w - eta u, l1 eta') / (1 + l2 eta')       eta' = eta / (1 - beta)
 
-A gradient that momentum repeats counts eta (1 + beta + beta^2 + ...) in the end, so that is the penalty's size. adamw
-has its penalty apart, as published: w = soft((1 - l2 eta) w - eta u, l1 eta), with u = adam's direction and, again, at
-most 1 / l2 for eta. The penalties of many updates add up in closed form (see `gaps`): a feature that no row has had for
-a while catches up in one step.
+A gradient that momentum repeats counts eta (1 + beta + beta^2 + ...) in total, and the penalty has the same size. adamw
+applies its penalty separately, as published: w = soft((1 - l2 eta) w - eta u, l1 eta), with u = adam's direction and,
+again, at most 1 / l2 for eta. The penalties of many updates add up in closed form (see `gaps`): a feature that was
+absent for a while catches up in one step.
 
-Where an optimiser divides by h = sqrt(G), what it minimises stays F only if the penalty is divided, too. adagrad's h is
-constant while a parameter has no gradient, and differs between parameters: it takes the penalty as a flow for a time,
-the solution at time eta / h of  dw/dt = -l2 w - l1 sign(w), and many flows are one for the sum of their times. With
-its move that is the proximal step soft((1 - l2 eta') w - eta' g, l1 eta'), eta' = (1 - exp(-l2 eta / h)) / l2.
+Where an optimiser divides by h = sqrt(G), it still minimises F only if the penalty is divided as well. adagrad's h is
+constant while a parameter has no gradient, and differs between parameters. So adagrad applies the penalty as a flow:
+the solution at time eta / h of  dw/dt = -l2 w - l1 sign(w). Several flows make one flow for the sum of their times.
+Together with the move this is the proximal step soft((1 - l2 eta') w - eta' g, l1 eta'), with
+eta' = (1 - exp(-l2 eta / h)) / l2.
 
-rmsprop and adam divide by a h that changes with every update, so there is no catching up with a flow. They take the
-implicit proximal step in their own metric, whose fixed points are the optima as well (Yun, Lozano, Yang 2021):
+rmsprop and adam divide by an h that changes with every update, so a flow cannot catch up. They take the implicit
+proximal step in their own metric, whose fixed points are also the optima (Yun, Lozano, Yang 2021):
 
     w = soft(w - eta u / h, l1 eta / h) / (1 + l2 eta / h)
 
-On sparse rows they take it when a row has the feature, for all the time since they last did.
+On sparse rows they take it when a row has the feature, for the whole time since the last one.
 
-adam and adamw start the mean of squares at eps^2 instead of adding eps to its root: what is divided by is positive
-all the same, and a parameter without gradient goes on along a fixed direction.
+adam and adamw start the mean of squares at eps^2 instead of adding eps to its root: the divisor is positive all the
+same, and a parameter without gradients keeps moving in a fixed direction.
 
 svrg (stochastic variance reduced gradient) adds to a row's gradient at w the mean gradient over all rows at a
-snapshot v, and takes off the row's own gradient there: what remains vanishes at the optimum, so steps need not become
-shorter. Between two rows that have a feature, its weight follows the mean gradient and the penalty, which is `drift`.
+snapshot v, and subtracts the row's own gradient there. The noise vanishes at the optimum, so steps need not become
+shorter. Between two rows that have a feature, its weight follows the mean gradient and the penalty: `drift`.
 
 ftrl (follow the regularised leader, proximal) keeps the sum z of gradients, corrected for the weights at which they
 were taken; with n the sum of their squares and S the number of updates so far (their weights, to be exact),
@@ -50,8 +51,11 @@ were taken; with n the sum of their squares and S the number of updates so far (
 """
 
 import math
+from typing import NamedTuple
 
-from .compile import jit
+import numpy as np
+
+from .compile import inlined, jit
 
 OPTIMIZERS = {
     "sgd": 0,
@@ -65,23 +69,62 @@ OPTIMIZERS = {
     "svrg": 8,
 }
 SGD, MOMENTUM, NESTEROV, ADAGRAD, RMSPROP, ADAM, ADAMW, FTRL, SVRG = range(9)
-NEAR = 0.05  # arguments up to which nine terms of a series are exact
-LEAST_SQUARE = 1e-36  # of what adam divides by; float32 has nothing much smaller
-MOMENTS = (0, 1, 1, 1, 1, 2, 2, 2, 2)  # arrays like the weights that each keeps
+
+# What each optimiser stores, in one or two arrays like the weights. sgd needs its array only for L1.
+MEMORY = {
+    SGD: ("paid",),
+    MOMENTUM: ("gradient",),
+    NESTEROV: ("gradient",),
+    ADAGRAD: ("squares",),
+    RMSPROP: ("squares",),
+    ADAM: ("gradient", "squares"),
+    ADAMW: ("gradient", "squares"),
+    FTRL: ("sums", "squares"),
+    SVRG: ("weights", "gradient"),
+}
+NEAR = 0.05  # arguments up to which nine terms of the series are exact to rounding
+LEAST_SQUARE = 1e-36  # the least mean of squares of adam, near the smallest normal float32
+
+
+class State(NamedTuple):
+    """Parameters, and what an optimiser stores about them; arrays of one length, or empty."""
+
+    w: np.ndarray
+    g: np.ndarray  # gradient
+    a: np.ndarray  # see MEMORY
+    b: np.ndarray
+
+
+class Step(NamedTuple):
+    """The numbers of one update. All parameters that take it share them."""
+
+    weight: float  # times this, g is the mean gradient of the batch
+    time: float  # eta
+    size: float  # the factor of the move, see `move_size`
+    l1: float  # like l2, 0 for intercepts
+    l2: float
+    beta1: float
+    beta2: float
+    eps: float
+    eta0: float  # only for ftrl, like the next
+    clock: float  # the time so far, this update included
 
 
 @jit
 def lengthened(time, l2):
-    """(exp(l2 time) - 1) / l2, which is time for l2 = 0."""
+    """Return (exp(l2 time) - 1) / l2, which is time for l2 = 0."""
     return time if l2 == 0.0 else math.expm1(l2 * time) / l2
 
 
-# Loops run over slices: an index that Numba knows not to be negative is what lets LLVM use whole registers.
+# Loops run over stretches start..stop of long arrays, with unsigned places: an index that Numba knows not to be
+# negative is what lets LLVM use whole registers. Slices would do as well, but Numba counts references to each of them,
+# and to each array that a call takes: for a feature with few classes, that takes longer than its update. So what is
+# done to one stretch is inlined, too.
 
 
 @jit
 def left(kind, time, l2):
-    """What the L2 of an update leaves of a weight."""
+    """Return the share of a weight that the L2 penalty of an update leaves."""
     if kind in (MOMENTUM, NESTEROV):
         return 1.0 / (1.0 + l2 * time)
     return max(0.0, 1.0 - l2 * time)
@@ -89,7 +132,7 @@ def left(kind, time, l2):
 
 @jit
 def pay(w, paid, budget):
-    """Bring weights nearer to 0 by what L1 has asked of each so far and not got from it.
+    """Move weights towards 0 by what L1 has asked of each and not yet received.
 
     paid: what each has paid, with the sign of the change.
     """
@@ -102,14 +145,13 @@ def pay(w, paid, budget):
         paid[i] += w[i] - before
 
 
-@jit
-def pinch(w, cut):
-    """Bring weights nearer to 0 by a cut, and no farther."""
-    if cut == 0.0:
-        return
-    cut = w.dtype.type(cut)
-    for i in range(len(w)):
-        w[i] = _soft(w[i], cut)
+@inlined
+def pinch(w, start, stop, cut):
+    """Move weights towards 0 by a cut, but not beyond 0."""
+    if cut != 0.0:
+        own = w.dtype.type(cut)
+        for i in range(start, stop):
+            w[i] = _soft(w[i], own)
 
 
 @jit
@@ -119,104 +161,150 @@ def _soft(x, cut):
 
 
 @jit
-def update(kind, w, g, a, b, start, stop, weight, time, size, pull, l1, l2, beta1, beta2, eps, eta0, clock):
-    """One update of w[start:stop]; g (times weight: the mean gradient of the batch) is zeroed.
+def update(kind, step, state, starts, width, pulls):
+    """Update stretches of parameters with their gradients, which are zeroed, and with their penalty.
 
-    a and b are the optimiser's memory. time: eta. size: the factor of the move, see `move_size`. The penalty is applied
-    too; l1 = l2 = 0 for intercepts. pull: for rmsprop and adam, see `settle`. eta0 and clock (the time so far, this
-    update included): for ftrl.
+    starts: where the stretches begin; each is `width` long. pulls: one for each, for rmsprop and adam, see `settle`.
     """
+    w, g, a, b = state
+    for c in range(len(starts)):
+        start = np.uint64(starts[c])
+        stop = start + np.uint64(width)
+        if kind == SGD:
+            _sgd(step, w, g, start, stop)
+        elif kind == MOMENTUM:
+            _momentum(step, w, g, a, start, stop)
+        elif kind == NESTEROV:
+            _nesterov(step, w, g, a, start, stop)
+        elif kind == ADAGRAD:
+            _adagrad(step, w, g, a, start, stop)
+        elif kind == RMSPROP:
+            _rmsprop(step, w, g, a, start, stop)
+            settle(step, pulls[c], w, a, start, stop)
+        elif kind == ADAM:
+            _adam(step, 1.0, w, g, a, b, start, stop)
+            settle(step, pulls[c], w, b, start, stop)
+        elif kind == ADAMW:
+            _adam(step, left(kind, step.time, step.l2), w, g, a, b, start, stop)
+            pinch(w, start, stop, step.l1 * step.time)
+        else:
+            _ftrl(step, w, g, a, b, start, stop)
+            leader(step, w, a, b, start, stop)
+
+
+@inlined
+def _sgd(step, w, g, start, stop):
+    real = w.dtype.type
+    zero, keep = real(0), real(left(SGD, step.time, step.l2))
+    size = real(step.size) * real(step.weight)
+    for i in range(start, stop):
+        w[i] = keep * w[i] - size * g[i]
+        g[i] = zero
+    pinch(w, start, stop, step.l1 * step.time)
+
+
+@inlined
+def _momentum(step, w, g, velocity, start, stop):
+    real = w.dtype.type
+    zero, keep = real(0), real(left(MOMENTUM, step.time, step.l2))
+    weight, size, beta = real(step.weight), real(step.size), real(step.beta1)
+    for i in range(start, stop):
+        velocity[i] = beta * velocity[i] + weight * g[i]
+        w[i] = keep * (w[i] - size * velocity[i])
+        g[i] = zero
+    pinch(w, start, stop, keep * step.l1 * step.time)
+
+
+@inlined
+def _nesterov(step, w, g, velocity, start, stop):
+    real = w.dtype.type
+    zero, keep = real(0), real(left(NESTEROV, step.time, step.l2))
+    weight, size, beta = real(step.weight), real(step.size), real(step.beta1)
+    for i in range(start, stop):
+        gi = weight * g[i]
+        velocity[i] = beta * velocity[i] + gi
+        w[i] = keep * (w[i] - size * (gi + beta * velocity[i]))
+        g[i] = zero
+    pinch(w, start, stop, keep * step.l1 * step.time)
+
+
+@inlined
+def _adagrad(step, w, g, squares, start, stop):
+    weight = w.dtype.type(step.weight)
+    for i in range(start, stop):
+        g[i] *= weight
+        squares[i] += g[i] * g[i]
+    flow(step, w, g, squares, start, stop)
+
+
+@inlined
+def _rmsprop(step, w, g, squares, start, stop):
     real = w.dtype.type
     one, zero = real(1), real(0)
-    weight, step, rate1, rate2 = real(weight), real(size), real(beta1), real(beta2)
-    least, keep = real(LEAST_SQUARE), real(left(kind, time, l2))
-    w, g = w[start:stop], g[start:stop]
-    if kind == SGD:
-        step = step * weight
-        for i in range(len(w)):
-            w[i] = keep * w[i] - step * g[i]
-            g[i] = zero
-        pinch(w, l1 * time)
-        return
-    a = a[start:stop]
-    if kind == MOMENTUM:
-        for i in range(len(w)):
-            a[i] = rate1 * a[i] + weight * g[i]
-            w[i] = keep * (w[i] - step * a[i])
-            g[i] = zero
-        pinch(w, keep * l1 * time)
-    elif kind == NESTEROV:
-        for i in range(len(w)):
-            gi = weight * g[i]
-            a[i] = rate1 * a[i] + gi
-            w[i] = keep * (w[i] - step * (gi + rate1 * a[i]))
-            g[i] = zero
-        pinch(w, keep * l1 * time)
-    elif kind == ADAGRAD:
-        adagrad(w, g, a, weight, time, l1, l2, eps)
-    elif kind == RMSPROP:
-        step, small = real(time), real(eps)
-        for i in range(len(w)):
-            gi = weight * g[i]
-            a[i] = rate1 * a[i] + (one - rate1) * gi * gi
-            w[i] -= step / (math.sqrt(a[i]) + small) * gi
-            g[i] = zero
-        settle(w, a, small, pull, l1, l2)
-    elif kind in (ADAM, ADAMW):
-        b = b[start:stop]
-        if kind == ADAM:
-            keep = one
-        for i in range(len(w)):
-            gi = weight * g[i]
-            a[i] = rate1 * a[i] + (one - rate1) * gi
-            b[i] = max(rate2 * b[i] + (one - rate2) * gi * gi, least)
-            w[i] = keep * w[i] - step * a[i] / math.sqrt(b[i])
-            g[i] = zero
-        if kind == ADAM:
-            settle(w, b, zero, pull, l1, l2)
-        else:
-            pinch(w, l1 * time)
-    else:
-        b = b[start:stop]
-        inverse, weight = real(1.0 / eta0), real(weight * time)
-        for i in range(len(w)):
-            gi = weight * g[i]
-            root = math.sqrt(b[i])
-            b[i] += gi * gi
-            a[i] += gi - (math.sqrt(b[i]) - root) * inverse * w[i]
-            g[i] = zero
-        leader(w, a, b, eta0, eps, l1 * clock, l2 * clock)
+    weight, size, beta, eps = real(step.weight), real(step.time), real(step.beta1), real(step.eps)
+    for i in range(start, stop):
+        gi = weight * g[i]
+        squares[i] = beta * squares[i] + (one - beta) * gi * gi
+        w[i] -= size / (math.sqrt(squares[i]) + eps) * gi
+        g[i] = zero
 
 
-@jit
-def adagrad(w, g, a, weight, time, l1, l2, eps):
-    """`update` for adagrad, where each weight has a time of its own; without a gradient, the flow for that time."""
+@inlined
+def _adam(step, keep, w, g, mean, squares, start, stop):
+    """The move of adam and adamw. keep: the share of the weights that is left before it."""
     real = w.dtype.type
-    zero, ridge, cut = real(0), real(l2), real(l1)
-    for i in range(len(w)):
-        g[i] *= weight
-        a[i] += g[i] * g[i]
+    one, zero, least, kept = real(1), real(0), real(LEAST_SQUARE), real(keep)
+    weight, size, beta1, beta2 = real(step.weight), real(step.size), real(step.beta1), real(step.beta2)
+    for i in range(start, stop):
+        gi = weight * g[i]
+        mean[i] = beta1 * mean[i] + (one - beta1) * gi
+        squares[i] = max(beta2 * squares[i] + (one - beta2) * gi * gi, least)
+        w[i] = kept * w[i] - size * mean[i] / math.sqrt(squares[i])
+        g[i] = zero
+
+
+@inlined
+def _ftrl(step, w, g, sums, squares, start, stop):
+    real = w.dtype.type
+    zero, inverse, weight = real(0), real(1.0 / step.eta0), real(real(step.weight) * step.time)
+    for i in range(start, stop):
+        gi = weight * g[i]
+        root = math.sqrt(squares[i])
+        squares[i] += gi * gi
+        sums[i] += gi - (math.sqrt(squares[i]) - root) * inverse * w[i]
+        g[i] = zero
+
+
+@inlined
+def flow(step, w, g, squares, start, stop):
+    """Move adagrad's weights along g, which is zeroed, and apply the penalty, each for its own time.
+
+    step: has time, l1, l2 and eps; that of an update, or a gap.
+    """
+    real, time, l2, eps = w.dtype.type, step.time, step.l2, step.eps
+    zero, ridge, cut = real(0), real(step.l2), real(step.l1)
+    least = squares[start]
+    for i in range(start, stop):
+        least = min(least, squares[i])
     if l2 == 0.0:
-        for i in range(len(w)):
-            short = real(time / (math.sqrt(a[i]) + eps))
+        for i in range(start, stop):
+            short = real(time / (math.sqrt(squares[i]) + eps))
             w[i] = _soft(w[i] - short * g[i], cut * short)
             g[i] = zero
-        return
-    least = a[0]
-    for i in range(len(a)):
-        least = min(least, a[i])
-    if l2 * time <= NEAR * (math.sqrt(least) + eps):  # no calls, so whole registers
-        for i in range(len(w)):
-            own = time / (math.sqrt(a[i]) + eps)
+    elif l2 * time <= NEAR * (math.sqrt(least) + eps):  # no calls, so whole registers
+        for i in range(start, stop):
+            own = time / (math.sqrt(squares[i]) + eps)
             short = real(own * _shortened(l2 * own))
             w[i] = _soft(w[i] - short * (ridge * w[i] + g[i]), cut * short)
             g[i] = zero
-        return
-    for i in range(len(w)):
-        if w[i] != zero or g[i] != zero:  # before its first gradient, a weight is zero and its time huge
-            short = real(-math.expm1(-l2 * time / (math.sqrt(a[i]) + eps)) / l2)
-            w[i] = _soft(w[i] - short * (ridge * w[i] + g[i]), cut * short)
-            g[i] = zero
+    else:
+        for i in range(start, stop):
+            if (
+                w[i] != zero or g[i] != zero
+            ):  # before its first gradient, a weight is zero and its time is huge
+                short = real(-math.expm1(-l2 * time / (math.sqrt(squares[i]) + eps)) / l2)
+                w[i] = _soft(w[i] - short * (ridge * w[i] + g[i]), cut * short)
+                g[i] = zero
 
 
 @jit
@@ -232,19 +320,18 @@ def _shortened(x):
     return 1.0 - 0.5 * x * total
 
 
-@jit
-def settle(w, squares, eps, pull, l1, l2):
-    """The penalty of rmsprop and adam, whose means of squares these are.
+@inlined
+def settle(step, pull, w, squares, start, stop):
+    """Apply the penalty of rmsprop or adam, whose means of squares these are. step: has l1, l2 and eps.
 
-    pull: the time since they last had it, with adam's correction of the root.
+    pull: the time since it was last applied, with adam's correction of the root.
     """
-    if pull == 0.0 or (l1 == 0.0 and l2 == 0.0):
-        return
-    real = w.dtype.type
-    one, ridge, cut = real(1), real(l2 * pull), real(l1 * pull)
-    for i in range(len(w)):
-        h = one / (math.sqrt(squares[i]) + eps)
-        w[i] = _soft(w[i], cut * h) / (one + ridge * h)
+    if pull != 0.0 and (step.l1 != 0.0 or step.l2 != 0.0):
+        real = w.dtype.type
+        one, eps, ridge, cut = real(1), real(step.eps), real(step.l2 * pull), real(step.l1 * pull)
+        for i in range(start, stop):
+            h = one / (math.sqrt(squares[i]) + eps)
+            w[i] = _soft(w[i], cut * h) / (one + ridge * h)
 
 
 @jit
@@ -255,7 +342,7 @@ def shrunk(w, cut, ridge):
 
 @jit
 def divisor(kind, a, b, i, eps):
-    """What the optimiser divides the gradient of parameter i by."""
+    """Return what the optimiser divides the gradient of parameter i by."""
     if kind in (ADAGRAD, RMSPROP):
         return math.sqrt(a[i]) + eps
     return math.sqrt(b[i]) if kind == ADAM else 1.0
@@ -263,32 +350,32 @@ def divisor(kind, a, b, i, eps):
 
 @jit
 def correction(kind, t, beta2):
-    """What adam's running mean of squares lacks after t updates, as a factor of its root; 1 for others."""
+    """Return adam's correction after t updates, a factor of the root of its running mean; 1 for others."""
     return math.sqrt(1.0 - beta2**t) if kind in (ADAM, ADAMW) else 1.0
 
 
-@jit
-def leader(w, a, b, eta0, eps, l1, l2):
-    """The weights that ftrl's sums a = z and b = n stand for."""
+@inlined
+def leader(step, w, sums, squares, start, stop):
+    """Compute ftrl's weights from its sums."""
     real = w.dtype.type
-    inverse, eps, ridge, cut = real(1.0 / eta0), real(eps), real(l2), real(l1)
-    for i in range(len(w)):
-        w[i] = -_soft(a[i], cut) / ((eps + math.sqrt(b[i])) * inverse + ridge)
+    inverse, eps = real(1.0 / step.eta0), real(step.eps)
+    ridge, cut = real(step.l2 * step.clock), real(step.l1 * step.clock)
+    for i in range(start, stop):
+        w[i] = -_soft(sums[i], cut) / ((eps + math.sqrt(squares[i])) * inverse + ridge)
 
 
-@jit
-def drift(w, mean, time, l1, l2):
-    """w after penalty and a constant gradient have worked on it for a time: the solution of
-    dw/dt = -l2 w - l1 sign(w) - mean."""
+@inlined
+def drift(w, mean, time, l1, l2, start, stop):
+    """Apply the penalty and a constant gradient for a time: solve dw/dt = -l2 w - l1 sign(w) - mean."""
     real = w.dtype.type
     if l1 == 0.0:
         decay = real(math.exp(-l2 * time))
         step = real(time if l2 == 0.0 else -math.expm1(-l2 * time) / l2)
-        for i in range(len(w)):
+        for i in range(start, stop):
             w[i] = decay * w[i] - step * mean[i]
-        return
-    for i in range(len(w)):
-        w[i] = _drift_one(float(w[i]), float(mean[i]), time, l1, l2)
+    else:
+        for i in range(start, stop):
+            w[i] = _drift_one(float(w[i]), float(mean[i]), time, l1, l2)
 
 
 @jit
@@ -313,7 +400,7 @@ def _drift_one(w, mean, time, l1, l2):
 
 @jit
 def move_size(kind, t, time, beta1, beta2):
-    """The factor of the move of update t, bias corrections of the running means included."""
+    """Return the factor of the move of update t, including the bias corrections of running means."""
     if kind in (ADAM, ADAMW):
         return correction(kind, t, beta2) / (1.0 - beta1**t) * time
     return time * (1.0 - beta1) if kind in (MOMENTUM, NESTEROV) else time

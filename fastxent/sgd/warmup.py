@@ -1,4 +1,4 @@
-"""Compile the loops for what people use most, so that no fit has to wait for it."""
+"""Compile the loops for the most common combinations, so that no fit has to wait."""
 
 import itertools
 
@@ -11,7 +11,7 @@ from .trainer import Data, Options, Training
 
 
 def warm_up():
-    """Fill Numba's cache; yields a line about each thing compiled, when it is."""
+    """Fill Numba's cache; yields a line after each compilation."""
     rng = np.random.default_rng(0)
     dense = rng.normal(size=(8, 5))
     y = np.arange(8) % 3

@@ -1,13 +1,13 @@
-"""Columns far from zero, moved there.
+"""Columns far from zero are moved to zero.
 
-What a column at m with deviation sigma, m far from zero, does to the logits is nearly what the intercept does. Solvers
-that centre implicitly (scaling.py) take that out of their steps. But the sums over rows are of the data as they
+A column at m with deviation sigma, m far from zero, changes the logits in nearly the same way as the intercept. Solvers
+that centre implicitly (scaling.py) remove that from their steps. But the sums over rows are of the data as they
 are: the curvature along the column and that of the intercept differ by sigma^2 in m^2, and if that is less than the
-root of the dtype's eps, less than half of the digits are left of it. Then a logit x W + b in single precision is mostly
-rounding. And solvers that read columns or rows as they are crawl long before that, for the two coordinates are all but
-one; their estimates of what is left to gain see no progress, and take it for the end.
+root of the dtype's eps, fewer than half of its digits remain. Then a logit x W + b in single precision is mostly
+rounding. Solvers that read columns or rows as they are slow down long before that, because the two coordinates are
+almost the same; their estimates of what is left to gain see no progress and mistake it for the optimum.
 
-Here X is copied, with the column's mean, rounded to its dtype, taken off:
+Here X is copied, with the column's mean, rounded to its dtype, subtracted:
 
     x W + b  =  (x - s) W + (b + s W)            s: the offset, zero for most columns
 
@@ -21,11 +21,11 @@ from ..arrays import finfo
 from ..data.ranges import Ranges
 from ..data.rows import without_duplicates
 
-# Deviations from zero of a column that solvers bear which read columns as they are: they take about as many times more
-# steps as its square.
+# Largest distance of a mean from zero, in deviations, for solvers that read columns as they are: the number of their
+# steps grows with about the square of it.
 _BORNE = 10.0
-# A sparse column has its mean so many deviations from zero only if rows with 99 % of the mass have an entry in it. Of
-# any rows with 4 % of it, those with three quarters then do.
+# The mean of a sparse column is that far from zero only if rows with 99 % of the mass have an entry in it. Then of any
+# rows with 4 % of the mass, rows with three quarters of that have one.
 _FEW, _NEARLY_ALL = 0.04, 0.75
 
 
@@ -36,7 +36,7 @@ class Moved:
     ----------
     part : Part
     offset : ndarray (d,)
-        What was taken off each column.
+        What was subtracted from each column.
     """
 
     def __init__(self, part, offset, flat):

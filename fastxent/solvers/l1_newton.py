@@ -19,8 +19,8 @@ exactly zero.
             then again on the weights still free
         u <- u + t D,  a weight that would change sign stops at zero;   t = 1, 1/2, ... until F decreases
 
-The proximal step alone converges, and its length does not matter much: it has to say which weights leave
-zero. Once the face is right, what is left is Newton's method. mu = 1e-3 L min(1, max_j |S_j| / l1_j) keeps D
+The proximal step alone converges, and its length does not matter much: its task is to find which weights leave
+zero. Once the face is right, the rest is Newton's method. mu = 1e-3 L min(1, max_j |S_j| / l1_j) keeps D
 bounded where more weights are free than the rows can determine, and fades as the optimum is reached.
 """
 
@@ -101,7 +101,7 @@ class L1Problem(Rescaled):
         return least_subgradient(u, grad, self.l1)
 
     def relative(self, least):
-        """The largest entry of a subgradient, each in units of its own penalty."""
+        """Return the largest entry of a subgradient, each in units of its penalty."""
         penalised = self.l1[:, 0] > 0
         return (np.abs(least[:-1][penalised]) / self.l1[penalised]).max(initial=0.0)
 
@@ -212,8 +212,8 @@ def newton_step(problem, u, value, grad, shift, **accuracy):
 def _minimise_on_face(hessp, slope, u, sign, free, rounding, accuracy):
     """A step S at which  slope.S + S.H S / 2  is small, and u + S changes no sign.
 
-    Where the way to the minimum leaves the face, the step follows it as far as the model still falls, bent at
-    every weight that reaches zero; those stay there, and the way on is sought among the others.
+    Where the path to the minimum leaves the face, the step follows it as long as the model falls, bent at every weight
+    that reaches zero; those stay there, and the search continues among the others.
     """
     step, residual, value = np.zeros_like(u), slope, 0.0
     for _ in range(_MAX_BENDS):

@@ -11,9 +11,8 @@
 
     until  max |gradient with respect to theta| <= tol    or    F_before - F <= 64 eps max(|F|, |F_before|, 1)
 
-Both are what scikit-learn's "lbfgs" asks of the same objective, so that the same tol gives the same accuracy.
-The second says that no more is to be had from this method in double precision; ``newton_cg`` gets a little
-further.
+scikit-learn's "lbfgs" uses both criteria for the same objective, so the same tol gives the same accuracy. The second
+one means that this method cannot get any further in double precision; ``newton_cg`` gets a little further.
 """
 
 import numpy as np
@@ -62,7 +61,7 @@ def solve(objective, theta0, *, tol, max_iter, callback=None):
     if max_iter == 0:
         return record.result(problem.theta(u), False, out_of_iterations(max_iter))
 
-    at_start = [(value, grad.ravel())]  # SciPy's first question is answered already
+    at_start = [(value, grad.ravel())]  # the first evaluation is already known
     stopped = False
 
     def value_and_grad(flat):

@@ -36,7 +36,7 @@ def solve(objective, theta0, *, tol, max_iter, callback=None):
     tol : float
         Stop when no entry of the gradient is larger.
     max_iter : int
-        Newton steps at most; each costs some Hessian-vector products (5 to 50 as a rule, 500 at most).
+        Newton steps at most; each costs some Hessian-vector products (usually 5 to 50, at most 500).
     callback : callable or None
         ``callback(theta, history)`` after every iteration; return True to stop.
 
@@ -81,7 +81,7 @@ def solve(objective, theta0, *, tol, max_iter, callback=None):
 
 
 def newton_direction(hessp, grad, rounding, *, least_accuracy=0.0, max_steps=_MAX_CG_STEPS):
-    """Solve H D = -G by conjugate gradients, as accurately as the size of G deserves.
+    """Solve H D = -G by conjugate gradients, more accurately the smaller G is.
 
     Where the curvature vanishes (along a direction in which F is flat), the direction reached so far is kept.
     """
@@ -138,7 +138,7 @@ def line_search(point, value_and_grad, badness, *, value, slope, badness_there, 
         new_value, grad = value_and_grad(u)
         if new_value < value and new_value <= value + _SUFFICIENT_DECREASE * t * slope:
             return u, new_value, grad
-        # Too near the optimum for values to show a decrease, gradients still do.
+        # Very near the optimum, values no longer show a decrease, but gradients still do.
         if abs(new_value - value) <= rounding * abs(value) and badness(u, grad) <= 0.9 * badness_there:
             return u, new_value, grad
         if t * abs(slope) <= rounding * abs(value):

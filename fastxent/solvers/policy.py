@@ -1,8 +1,8 @@
 """Which solver runs: the choice made by ``solver="auto"``, and what scikit-learn's names mean here.
 
-"auto" takes one of our own ("metric", "sdca", "prox_newton"), whose ``tol`` is a relative suboptimality, F - F* <=
-tol F: the same quality on all data. Solvers by scikit-learn's names read it as scikit-learn does, as a bound on
-the largest entry of the gradient, which at F - F* = 1e-4 F has been seen anywhere from 5e-6 to 5e-2.
+"auto" chooses one of our own ("metric", "sdca", "prox_newton"), whose ``tol`` is a relative suboptimality, F - F* <=
+tol F: the same quality on all data. Solvers with scikit-learn's names use it as scikit-learn does, as a bound on the
+largest entry of the gradient, which varied from 5e-6 to 5e-2 at F - F* = 1e-4 F.
 """
 
 from .. import parallel
@@ -25,8 +25,8 @@ _READ_COLUMNS = ("sdca", "prox_newton", "sgd")  # as they are; the others centre
 _DRAW = ("sdca", "prox_newton", "sgd")  # an order of rows or weights
 _NEED_LOCAL = ("sdca", "prox_newton", "sgd")  # single rows or columns in this memory
 
-# Their namesakes in scikit-learn differ in what they can do; all of ours reach the same optimum of the same
-# objective, so the name picks the nearest relative. With an L1 penalty all of them mean "l1-newton".
+# scikit-learn's solvers differ in what they can do; all of ours reach the same optimum of the same objective, so each
+# name selects the most similar solver. With an L1 penalty all of them mean "l1-newton".
 SCIKIT_LEARN_NAMES = {
     "lbfgs": "lbfgs",
     "newton-cg": "newton-cg",
@@ -39,20 +39,20 @@ SCIKIT_LEARN_NAMES = {
 # Below this, L-BFGS tends to find the objective flat in double precision before its gradient is small enough.
 _TIGHT = 1e-7
 
-# The cost model over CSR rows: the logarithm (base 10) of what dual ascent takes over what "metric" takes is about
-# 0.5 log(n / d) - 0.3. Dual ascent takes the more passes the more rows share a column; "metric" moves several vectors
-# of d K numbers at each of its passes. Strength of the penalty, classes and entries of a row have next to no share. Of
-# 126 problems, run on one thread to 1e-4, the choice took at most 1.5 times as long as the best solver on 81 % of 63
-# made ones and on all of 63 of real text; bench/choices.py fits anew. Where the model is wrong, sdca hands over.
+# The cost model over CSR rows: the logarithm (base 10) of the time of dual ascent over that of "metric" is about
+# 0.5 log(n / d) - 0.3. Dual ascent needs more passes the more rows share a column; "metric" moves several vectors of
+# d K numbers in each of its passes. The strength of the penalty, the classes and the entries of a row hardly matter.
+# On one thread to 1e-4, the choice took at most 1.5 times as long as the best solver on 81 % of 63 synthetic problems
+# and on all of 63 problems of real text; bench/choices.py fits the model again. Where it is wrong, sdca hands over.
 _ROWS_PER_COLUMN = 3.5
 _DUAL_MEMORY = 1 << 32
 
-# Multiplications of a pass that takes next to no time: there "metric", whose steps do not depend on an order of rows.
+# Multiplications of a pass that takes hardly any time: then "metric", whose steps do not depend on an order of rows.
 _SMALL = 200_000
 
 
 def choose(objective):
-    """The name of our solver that suits an objective.
+    """Return the name of our solver that suits an objective.
 
     >>> from types import SimpleNamespace
     >>> from fastxent.penalty import Penalty

@@ -1,4 +1,4 @@
-"""What a solver hands back, and the record it keeps on the way."""
+"""What a solver returns, and the record that it keeps on the way."""
 
 import math
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ from ..arrays import finfo
 
 
 class History(dict):
-    """Lists by iteration. ``solver`` is the solver that writes them, ``predecessor`` one that handed over to it."""
+    """Lists by iteration. ``solver`` writes them; ``predecessor`` is one that handed over to it, if any."""
 
     def __init__(self, solver):
         super().__init__(epoch=[], loss=[], grad_norm=[], gap=[], seconds=[], passes=[])
@@ -18,7 +18,7 @@ class History(dict):
         self.predecessor = None
 
     def latest(self):
-        """The last entries by name; of ``gap``, which becomes known after an iteration, the last that is known."""
+        """Return the last entries by name; for ``gap``, which follows after an iteration, the last known one."""
         known = (gap for gap in reversed(self["gap"]) if not math.isnan(gap))
         return {name: values[-1] for name, values in self.items()} | {"gap": next(known, math.nan)}
 
@@ -41,10 +41,10 @@ class Result:
     converged : bool
         Whether ``theta`` is the optimum to the accuracy asked for, or as near as floating point allows.
     reason : str
-        Why the solver stopped, for a person to read.
+        Why the solver stopped, in words.
     history : History, a dict of lists
-        ``epoch``, ``loss`` (F), ``grad_norm``, ``gap`` (what F - F* was thought to be: the duality gap, or the
-        Newton decrement; nan where nothing was known), ``seconds``, ``passes``: one entry for the start, one per
+        ``epoch``, ``loss`` (F), ``grad_norm``, ``gap`` (the estimate of F - F*: the duality gap, or the Newton
+        decrement; nan where there was none), ``seconds``, ``passes``: one entry for the start, one per
         iteration.
     """
 
@@ -88,11 +88,11 @@ class Recorder:
         return self._callback is not None and self._callback(theta, history) is True
 
     def gap(self, gap):
-        """Add to the iteration recorded last what F - F* is there, or seems to be."""
+        """Add the estimate of F - F* to the iteration recorded last."""
         self.history["gap"][-1] = max(float(gap), 0.0)
 
     def stalled(self, rounding):
-        """Whether the last iteration lowered F by no more than rounding and the gradient by little."""
+        """Tell whether the last iteration lowered F by no more than rounding, and the gradient only a little."""
         (before, after), (steep, less_steep) = (self.history[name][-2:] for name in ("loss", "grad_norm"))
         return abs(before - after) <= rounding * abs(before) and less_steep > 0.9 * steep
 
@@ -117,18 +117,18 @@ NO_DESCENT = "the line search found no lower point"
 
 
 def bottomless_below(objective):
-    """The value of F below which it can be made as small as one likes: then no row loses log 2, and without a
-    penalty larger multiples of theta only make it better."""
+    """Return the value of F below which it has no minimum: then no row loses log 2, and without a penalty larger
+    multiples of theta only lower it."""
     return np.log(2.0) * objective.least_mass if objective.penalty.is_zero else -np.inf
 
 
 def attainable(objective):
-    """The least relative suboptimality that the dtype of the data lets a solver ask for."""
+    """Return the least relative suboptimality that can be reached in the dtype of the data."""
     return 64 * float(finfo(objective.dtype).eps)
 
 
 def small_gradient(grad_norm, tol):
-    """The reason that every solver hopes to give."""
+    """Return the reason for success."""
     return f"largest gradient entry {grad_norm:.3g} <= tol = {tol:.3g}"
 
 

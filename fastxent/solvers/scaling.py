@@ -1,7 +1,7 @@
-"""An objective in variables that suit its columns, without touching them.
+"""An objective in variables that suit its columns, without changing the data.
 
-Raw columns differ in size and lean on the intercept; both slow every method that takes steps along gradients.
-Centring and scaling a column is a change of variables, not of data:
+Raw columns differ in size and are correlated with the intercept; both slow down every method that steps along
+gradients. Centring and scaling a column is a change of variables, not of data:
 
     theta = T u:    W_j = a_j u_j,                  b = a_b u_b - sum_j mean_j W_j
     G_u = T' G:     a_j (G_j - mean_j G_b),         a_b G_b
@@ -14,9 +14,9 @@ regression algorithm", Annals of the Institute of Statistical Mathematics 44, 19
 optimum, and what ``tol`` means, are untouched: only steps and conjugate directions are measured differently.
 Without an intercept there is nothing to centre, and the mean square takes the place of the variance.
 
-A column without spread (data/moments.py) tells no two rows apart, and all it could do, the intercept does without a
-penalty: its a_j is zero, its weights stay zero, and no rounding of its slope, over a curvature of rounding, becomes a
-step.
+A column without spread (data/moments.py) does not distinguish any rows, and the intercept can do the same without a
+penalty. So its a_j is zero and its weights stay zero. Otherwise the rounding of its slope, divided by a curvature
+that is also rounding, would become a step.
 """
 
 import numpy as np
@@ -35,7 +35,7 @@ class Rescaled:
     Attributes
     ----------
     columns : (mean, scale), float64 (d + 1,) each
-        A row in the variables u is a = (x - mean) scale: theta'x = u'a.
+        In the variables u a row is a = (x - mean) scale: theta'x = u'a.
     ranges : Ranges
         Of the rows of arrays like u.
     l1, theta_l1 : ndarray of shape (d, 1)
@@ -84,7 +84,7 @@ class Rescaled:
         return theta
 
     def variables(self, theta):
-        """u, from parameters (d + 1, K) of any float dtype. What a column without spread has, the intercept gets."""
+        """Return u for parameters (d + 1, K) of any float dtype. The intercept takes over columns without spread."""
         u = np.array(theta, dtype=np.float64, order="C")
         u[-1] += (self._mean.T @ u)[0]
         u *= self._width

@@ -9,13 +9,13 @@
         for each row i, in random order:
             w <- prox(w - eta (grad_i(w) - grad_i(w0) + G + l2 w))        eta = 1 / (2 largest curvature of a row)
 
-The steps are the jitted loops of ``fastxent.sgd``. They converge linearly, at a rate that the largest row and the
-least scaled column set: where rows or columns differ much in size, every other solver here is faster.
+The steps are the jitted loops of ``fastxent.sgd``. They converge linearly, at a rate that depends on the largest row
+and on the smallest column: where rows or columns differ much in size, every other solver here is faster.
 
-Falls of F in a ratio r from epoch to epoch leave about r / (1 - r) times the last one to come. That estimate of F - F*
-is believed when it is small twice in a row, and the fall that a diagonal model of the Hessian promises is as small.
-Where one column is far larger than the others, steps that it allows do next to nothing for the rest: then falls are
-small from the start, but that promise, which knows no scale, is not.
+If each epoch's fall of F is r times the one before, all later falls add up to about r / (1 - r) times the last one.
+That estimate of F - F* is accepted when it has been small twice in a row and the fall that a diagonal model of the
+Hessian predicts is as small. Where one column is far larger than the others, the steps that it allows hardly change the
+rest. Then falls are small from the start, but the prediction, which does not depend on scale, is not.
 """
 
 import numpy as np
@@ -35,8 +35,8 @@ from .result import (
     out_of_iterations,
 )
 
-_SLOWEST = 0.99  # ratio of falls: slower ones are taken for noise
-_HOPELESS = 0.1  # of what is left, that all epochs to come would gain with falls as large as this one
+_SLOWEST = 0.99  # ratio of falls; a larger one counts as noise
+_HOPELESS = 0.1  # share of the gap: less than this from all remaining epochs is not worth them
 TOO_SHORT = "the steps that the longest row allows are too short to lower the objective"
 
 
@@ -64,7 +64,7 @@ def solve(objective, theta0, *, tol, max_iter, callback=None, random_state=0):
     Raises
     ------
     ValueError
-        For penalty factors and groups, which the loops do not know.
+        For penalty factors and groups, which the loops do not support.
     """
     penalty = objective.penalty
     for name, given in (
@@ -75,16 +75,10 @@ def solve(objective, theta0, *, tol, max_iter, callback=None, random_state=0):
             raise ValueError(
                 f"solver 'sgd' knows one penalty for all weights, no {name}. Use solver='auto', or {name}=None."
             )
-    with importing:
-        from ..sgd.trainer import Training  # brings Numba
-
     tol = max(tol, attainable(objective))
     rng = np.random.default_rng(random_state)
     record = Recorder(objective, callback, "sgd")
-    data, options, step = _prepare(objective, max_iter)
-    training = Training(options, np.array(theta0, objective.dtype, order="C"))
-    training.set_step(step)
-    rows = np.arange(objective.n_rows) if len(data.weights) == 0 else np.flatnonzero(data.weights)
+    training, steps, rows = _prepare(objective, theta0, max_iter)
     value, fall, small, wanted = np.inf, np.inf, 0, 2
     bottomless = bottomless_below(objective)
     for iteration in range(max_iter + 1):
@@ -117,13 +111,12 @@ def solve(objective, theta0, *, tol, max_iter, callback=None, random_state=0):
         if iteration == max_iter:
             return record.result(theta, False, out_of_iterations(max_iter))
         grad[:-1] -= penalty.l2 * theta[:-1]  # the loops add the penalty themselves
-        training.snapshot(data, grad.astype(objective.dtype))
-        training.run(data, rng.permutation(rows))
+        steps.epoch(grad, rng.permutation(rows))
         objective.count(2)
 
 
 def _promise(objective, theta, grad):
-    """By how much F falls to the least point of a model: each weight's own curvature, the columns centred, and L1."""
+    """Return the fall of F to the minimum of a model: centred columns, the curvature of each weight alone, and L1."""
     problem = L1Problem(objective)
     u = problem.variables(theta)
     slope, inverse = problem.pull_back(grad.copy()), Diagonal(problem, u).inverse
@@ -134,9 +127,11 @@ def _promise(objective, theta, grad):
     return problem.penalty(u) - problem.penalty(least) - float(model)
 
 
-def _prepare(objective, max_iter):
-    """The rows as the loops take them, their options, and the step."""
-    from ..sgd.trainer import Data, Options
+def _prepare(objective, theta, max_iter):
+    """Return a training at theta, its steps, and the numbers of the rows that they take."""
+    with importing:
+        from ..sgd.trainer import Data, Options, Training  # brings Numba
+        from ..sgd.variance_reduction import VarianceReduction
 
     part, penalty = objective.local, objective.penalty
     options = Options(
@@ -149,6 +144,10 @@ def _prepare(objective, max_iter):
     )
     labels, n_classes, *weighting = part.targets.arguments
     data = Data(options, part.without_duplicates, labels, n_classes, objective.K, *weighting)
+    training = Training(options, np.array(theta, objective.dtype, order="C"))
+    steps = VarianceReduction(training, data)
     mass = part.targets.masses
-    largest = float(((data.squares + 1.0) * mass).max()) * np.count_nonzero(mass) / objective.total_weight
-    return data, options, 0.5 / (largest * (0.5 if objective.K > 1 else 0.25) + penalty.l2)
+    steps.set_step(
+        float(((data.squares + 1.0) * mass).max()) * np.count_nonzero(mass) / objective.total_weight
+    )
+    return training, steps, np.arange(len(mass)) if len(data.weights) == 0 else np.flatnonzero(data.weights)

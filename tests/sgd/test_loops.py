@@ -1,6 +1,7 @@
 """The jitted loops against plain dense NumPy, row by row in the same order."""
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -171,6 +172,24 @@ def test_intercept_can_be_left_out():
             assert not theta[-1].any() and theta[:-1].any()
 
 
+@pytest.mark.parametrize("optimizer", sorted(ALL.keys() - {"svrg"}))
+def test_average_of_full_steps(optimizer):
+    """Under L1, which full batches take at once, without the memory that single rows have for it."""
+    start, *gradients = np.random.default_rng(0).normal(size=(6, D + 1, 3))
+    options = Options(optimizer=optimizer, l1=0.05, l2=0.1, schedule="constant", eta0=0.1, batch=0)
+    plain, averaged = (
+        Training(options, start.copy()),
+        Training(replace(options, average_from=0), start.copy()),
+    )
+    iterates = []
+    for gradient in gradients:
+        plain.step(gradient)
+        averaged.step(gradient)
+        iterates.append(plain.theta())
+        np.testing.assert_array_equal(averaged.weights(), plain.theta())
+    np.testing.assert_allclose(averaged.theta(), np.mean(iterates, axis=0), rtol=1e-12)
+
+
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("storage", ["dense", "csr32", "csr64"])
 @pytest.mark.parametrize("K", [1, 3, 20])
@@ -202,13 +221,13 @@ def test_drift_is_the_solution_of_its_equation():
     mean, start = rng.normal(size=50), rng.normal(size=50) * (rng.random(50) < 0.7)
     for l1, l2 in ((0.0, 0.0), (0.0, 0.5), (0.4, 0.0), (0.4, 0.5)):
         w, fine = start.copy(), start.copy()
-        updates.drift(w, mean, 1.5, l1, l2)
+        updates.drift(w, mean, 1.5, l1, l2, 0, len(w))
         steps = 30_000
         for _ in range(steps):  # backward Euler for the kink, forward for the rest
             x = fine - 1.5 / steps * (mean + l2 * fine)
             fine = np.sign(x) * np.maximum(np.abs(x) - l1 * 1.5 / steps, 0.0)
         np.testing.assert_allclose(w, fine, atol=2e-4)
         twice = start.copy()
-        updates.drift(twice, mean, 0.6, l1, l2)
-        updates.drift(twice, mean, 0.9, l1, l2)
+        updates.drift(twice, mean, 0.6, l1, l2, 0, len(w))
+        updates.drift(twice, mean, 0.9, l1, l2, 0, len(w))
         np.testing.assert_allclose(twice, w, rtol=1e-12, atol=1e-14)

@@ -1,22 +1,22 @@
 """The columns of X, as coordinate descent reads them, and a binary model's loss over sparse ones.
 
-A row of a binary model has one logit, so that all it takes to evaluate loss and gradient, z = X W + b first, is to
-keep z:
+A row of a binary model has one logit. To evaluate loss and gradient after a step, it is enough to store z, which is
+X W + b at first:
 
     z <- z + t X (V - W)              over the columns of the weights that moved
     loss, r, h                        of the rows; r and h its first two derivatives with respect to z
     gradient  X' r
 
-which costs half a pass over the data where the rows' way takes one, and next to nothing where the step t is tried.
-All of it is in double precision, and in the data as they are. (O. Fercoq, P. Richtarik, "Accelerated, parallel, and
+which costs half a pass over the data instead of the whole pass by rows, and hardly anything for another step t. All of
+this is in double precision, on the data as they are. (O. Fercoq, P. Richtarik, "Accelerated, parallel, and
 proximal coordinate descent", SIAM Journal on Optimization 25, 2015, keep z like this.)
 
-Residuals are bounded, and with them what X' r can be. Columns where that is no more than the L1 penalty have weights
-of zero at every optimum, and are left out from the start: of text, most. (L. El Ghaoui, V. Viallon, T. Rabbani, "Safe
+Residuals are bounded, and so is X' r. Columns where the bound is at most the L1 penalty have weights of zero at every
+optimum, and are left out from the start: in text, most columns. (L. El Ghaoui, V. Viallon, T. Rabbani, "Safe
 feature elimination in sparse supervised learning", Pacific Journal of Optimization 8, 2012, bound more tightly.)
 
-Sweeps read the columns in single precision unless there is little of it: what that costs in accuracy shrinks with the
-step, for the gradient is exact.
+Sweeps read the columns in single precision unless the data are small: the loss of accuracy shrinks with the step,
+because the gradient is exact.
 """
 
 from dataclasses import dataclass
@@ -28,10 +28,10 @@ from ...data.ranges import Ranges
 from ...data.targets import log_odds
 from ...loss import Part
 
-SMALL = 2_000_000  # multiplications of a pass that costs next to nothing
-_MANY = 4_000_000  # entries, more than caches hold
-_ENTRIES = 100_000  # worth a thread of their own
-_ROWS = 1 << 16  # of a range of logits
+SMALL = 2_000_000  # multiplications of a pass that costs hardly anything
+_MANY = 4_000_000  # entries that do not fit into caches
+_ENTRIES = 100_000  # that make a range worth its own thread
+_ROWS = 1 << 16  # in a range of logits
 
 
 @dataclass
@@ -43,22 +43,22 @@ class Columns:
     swept, exact : kernels.Columns
         For sweeps; and, of a sparse X, the data as they are, else None.
     part : Part
-        The rows that they have: those that weigh something.
+        Their rows: those of positive weight.
     dtype : dtype of the columns swept
     centred : bool
         Whether they are dense.
     share : ndarray (d + 1,)
         The share of all entries that each holds; the intercept's comes last.
     mean : ndarray (d + 1,)
-        What was taken off each.
+        What was subtracted from each.
     reach : ndarray (d,)
         The largest deviation of each column from its mean (dense), or its largest entry (sparse); 1 instead of 0.
     ranges : Ranges
         Of columns with about equally many entries.
     kept : ndarray of bool (d,) or None
-        Columns whose weights may be other than zero: the rest were left out, and seem empty.
+        Columns whose weights may be nonzero: the others were left out, and look empty.
     least_l1 : float
-        The L1 penalty from which on that is so.
+        The least L1 penalty for which that is true.
     """
 
     swept: kernels.Columns
@@ -75,7 +75,7 @@ class Columns:
 
 
 def columns_of(objective):
-    """The Columns of an objective, of the rows that weigh something; made once, or twice if its L1 penalty falls."""
+    """Return the Columns of an objective, over rows of positive weight; made again only if its L1 penalty falls."""
     kept = objective.local.kept
     known = kept.columns
     if known is None or objective.penalty.l1 < known.least_l1:
@@ -113,7 +113,7 @@ def _sparse(objective, part, screen):
     screen = screen and objective.K == 1 and l1 > 0
     kernels.column_sizes(rows, *(class_weights(part) if screen else (None, None)), counts, ends)
     kept = None
-    if screen:  # no weight but zero where no residuals can make a slope as large as the penalty
+    if screen:  # weights are zero where no residuals can make a slope as large as the penalty
         kept = np.maximum(ends[:, 1], -ends[:, 0]) > (1 - 1e-9) * objective.penalty.l1_of(d)
         counts *= kept
     indptr = np.zeros(d + 1, X.indptr.dtype)
@@ -129,7 +129,7 @@ def _sparse(objective, part, screen):
     bounds = [0, *np.searchsorted(indptr, nnz * np.arange(1, count) / count).tolist(), d]
     ranges = Ranges(bounds, objective.n_threads)
     exact = swept = kernels.Columns((values, indices, indptr, n, d))
-    # Of a binary model both kinds are read: a copy has to pay for itself.
+    # A binary model reads both kinds, so a copy has to pay for itself.
     dtype = _precision(objective, reach) if objective.K > 1 or nnz > _MANY else values.dtype
     if values.dtype != dtype:
         swept = kernels.Columns((values.astype(dtype), indices, indptr, n, d))
@@ -140,7 +140,7 @@ def _sparse(objective, part, screen):
 
 
 def class_weights(part):
-    """What the classes 1 and 0 of a binary model weigh in each row, as shares of all rows."""
+    """Return the weights of the classes 1 and 0 of a binary model in each row, as shares of the total."""
     if part.kept.class_weights is None:
         targets = part.targets
         ones = targets.target == 1 if targets.plain else targets.distributions()[:, 1]
@@ -157,7 +157,7 @@ def _precision(objective, reach):
 
 
 def loss_of(objective):
-    """The way to evaluate an objective that suits it."""
+    """Return the evaluation that suits an objective."""
     return (BinaryLoss if objective.K == 1 and objective.is_sparse else RowsLoss)(objective)
 
 
@@ -171,7 +171,7 @@ class RowsLoss:
         self._grad = self._Q = None
 
     def log_odds(self):
-        """The best intercepts where W = 0."""
+        """Return the best intercepts for W = 0."""
         value, grad = self._objective.value_and_grad(self._objective.initial())
         K = max(2, len(grad[-1]))
         mass = value / np.log(K)
@@ -179,24 +179,24 @@ class RowsLoss:
         return log_odds(np.clip(share, 1e-6, 1 - 1e-6))
 
     def at(self, theta):
-        """Value and gradient at theta."""
+        """Return value and gradient at theta."""
         return self._objective.value_and_grad(theta)
 
     def moved(self, theta, value, grad):
-        """Value and gradient at a theta where the objective has them already."""
+        """Return value and gradient at a theta where the objective already has them."""
         return value, grad
 
     def along(self, step, t):
-        """The value at a step's point t."""
+        """Return the value at point t of a step."""
         value, self._grad = self._objective.value_and_grad(step.at(t))
         return value
 
     def gradient(self, theta):
-        """The gradient there, if that is where the value was taken last."""
+        """Return the gradient at the point of the last value."""
         return self._grad
 
     def curvature(self, theta):
-        """Q and P of kernels/coordinate.pxi at theta, where the gradient was taken last."""
+        """Return Q and P of kernels/coordinate.pxi, (K, n) each, at theta, the point of the last gradient."""
         objective, columns = self._objective, self._columns
         if self._Q is None:
             shape = objective.K, len(self._mass)
@@ -208,7 +208,7 @@ class RowsLoss:
 
 
 class BinaryLoss:
-    """The same for two classes and sparse columns, by the logits z, which it keeps."""
+    """The same for two classes and sparse columns, by stored logits z."""
 
     def __init__(self, objective):
         self._objective = objective
@@ -256,7 +256,7 @@ class BinaryLoss:
         return self._h[np.newaxis].astype(self._columns.dtype), None
 
     def _products(self, features, weights, start):
-        """start + the sum of columns times weights: a number for each row."""
+        """Return start + the sum of columns times weights, (n,)."""
         z = np.full(len(self._z), start)
         features, weights = np.ascontiguousarray(features, np.intp), np.ascontiguousarray(weights)
         self._columns.exact.add_to(z, features, weights, 0, len(features))
@@ -272,6 +272,6 @@ class BinaryLoss:
 
 
 def _shares(part):
-    """What each row weighs, of all."""
+    """Return the weight of each row as a share of the total, (n,)."""
     total = part.targets.total
     return part.targets.masses / (total if total > 0 else 1.0)

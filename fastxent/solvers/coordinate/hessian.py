@@ -1,11 +1,11 @@
 """The Hessian among a few coordinates of a proximal Newton step, formed once.
 
-Sweeps over columns that lean on each other crawl, and each reads all of the columns again. Among A coordinates, that is
-one product of matrices instead, with z_c the column of coordinate c (feature j, class k; centred as it is swept),
+Sweeps over correlated columns are slow, and each reads all columns again. For A coordinates, one product of matrices
+replaces that, with z_c the column of coordinate c (feature j, class k; centred as in the sweep),
 
     H = Y' Y of Q_k^(1/2) z_c within each class  -  Y' Y of (Q_k P_k)^(1/2) z_c        kernels/coordinate.pxi has Q, P
 
-(binary: the first alone) and a sweep takes A^2 multiplications then, whatever the number of rows. (J. Friedman,
+(binary: only the first), and then a sweep takes A^2 multiplications for any number of rows. (J. Friedman,
 T. Hastie, R. Tibshirani, "Regularization paths for generalized linear models via coordinate descent", Journal of
 Statistical Software 33, 2010, call it covariance updates.)
 """
@@ -15,19 +15,19 @@ import scipy.sparse as sp
 
 from ... import parallel
 
-_MOST = 2000  # coordinates
-# What it costs, in visits of a column's entry by a sweep: to call all that it takes; to lay out a number of Z, and to
-# multiply it with another; the sweeps, for each number of H. And of a sparse column a visit takes as long as so many.
+_MOST = 2000  # coordinates: 32 MB in double precision
+# Costs, in units of a sweep's visit of one entry of a dense column: the calls; laying out a number of Z; multiplying it
+# with another; the sweeps, for each number of H; and a visit of an entry of a sparse column.
 _CALLS, _LAYING_OUT, _MULTIPLICATION, _SWEEPS = 5e6, 2.0, 0.0125, 60.0
 _SPARSE_VISIT = 2.5
-_GAIN = 1.5  # the model's minimum to all digits saves iterations
-_ROWS = 4096  # at a time
-_RANGES = 8
-_MEMORY = 1 << 23  # numbers: all ranges' sums
+_GAIN = 1.5  # may cost so many times more: the exact minimum of the model saves iterations
+_ROWS = 4096  # multiplied at a time, so that they stay in cache
+_RANGES = 8  # of rows, which threads take: a fixed number, for the same bits
+_MEMORY = 1 << 23  # numbers in the sums of all ranges, 64 MB
 
 
 def pays(columns, count, visits):
-    """Whether the Hessian among `count` coordinates takes less time than sweeps that visit so many entries."""
+    """Tell whether the Hessian among `count` coordinates takes less time than sweeps with this many visits."""
     if not columns.centred:
         visits = _SPARSE_VISIT * visits
     numbers = count * columns.swept.n
@@ -46,7 +46,7 @@ def hessian(columns, Q, P, pairs, m, n_threads):
     pairs : ndarray of intp
         j K + k of each coordinate, j = d for the intercept.
     m : ndarray
-        What is taken off the column of each.
+        What is subtracted from the column of each.
     n_threads : int or None
         BLAS should keep to one (``parallel.one_blas_thread``).
 
@@ -88,7 +88,7 @@ def hessian(columns, Q, P, pairs, m, n_threads):
 
 
 def _dense_rows(swept, features):
-    """f(rows) -> the columns of some features there, (features, rows); feature d is the intercept."""
+    """Return a function of rows: some features there, (features, rows); feature d is the intercept."""
     ones = features == swept.d
     features = np.where(ones, 0, features)
 
@@ -101,7 +101,7 @@ def _dense_rows(swept, features):
 
 
 def _sparse_rows(swept, features):
-    """The same of sparse columns."""
+    """The same for sparse columns."""
     values, indices, indptr, n, d = swept.X
     used, place = np.unique(features, return_inverse=True)
     ones = used == d

@@ -10,31 +10,30 @@
         candidates = weights that are not zero, weights with |G| > l1, intercepts
         V = coordinate descent on  G (V - W) + (V - W)' H (V - W) / 2 + l1 |V|  over the candidates,
             in random order; weights that rest at zero are left out after the first sweep    kernels/coordinate.pxi
-            where sweeps crawl: to the end, by the Hessian among the weights that still move            hessian.py
+            where sweeps are slow: exactly, by the Hessian among the weights that still move            hessian.py
         W <- W + t (V - W),  t = 1, 1/2, ... until F falls enough (t = 1 nearly always)
-        if sweeps and falls are slow (columns that lean on each other): a truncated Newton step that keeps zeros
+        if sweeps and falls are slow (correlated columns): a truncated Newton step that keeps zeros
             and signs                                                                               l1_newton.py
 
-A class of which the model thinks little has next to no curvature, and Newton's step for it may be anything:
-each weight has a radius within which it moves, adapted to how far it went (A. Genkin, D. D. Lewis, D. Madigan,
+A class of low probability has hardly any curvature, and Newton's step for it may be anything. So each weight moves
+within a radius, which is adapted to how far it went (A. Genkin, D. D. Lewis, D. Madigan,
 "Large-scale Bayesian logistic regression for text categorization", Technometrics 49, 2007).
 
-Far from the optimum a sample of the rows, an eighth, shows the way as well as all of them: the steps over it replace
-about three over all (to 1e-2 in 0.3 to 0.5 of the time on Fashion-MNIST and on a dictionary's glosses), unless more
-weights want to leave zero than the sample has rows. Near it, what takes time is the model's minimum: sweeps lower
-F - F* to a quarter per iteration where columns lean on each other, the minimum to its square.
+Far from the optimum a sample of an eighth of the rows is as good as all of them: the steps over it replace about three
+over all rows (to 1e-2 in 0.3 to 0.5 of the time on Fashion-MNIST and on a dictionary's glosses), unless more weights
+leave zero than the sample has rows. Near the optimum, the model's minimum takes the time: with correlated columns,
+sweeps lower F - F* to a quarter per iteration, the exact minimum lowers it to its square.
 
 With l1 sum_j |V_j| over the weights of a feature in all classes (``penalty_groups="features"``), these move together,
 and whole rows of W are exactly zero.
 
-Two classes over sparse columns keep their logits, which makes F and G cheap: columns.py.
+Two classes over sparse columns store their logits, which makes F and G cheap: columns.py.
 
-H is the true Hessian of the multinomial loss: glmnet's cycles over the classes leave out what one class's step
-does to the others. Weights are zero exactly where the model's minimum has them so.
+H is the true Hessian of the multinomial loss: glmnet's cycles over the classes ignore the effect of one class's step on
+the others. Weights are exactly zero where they are zero at the model's minimum.
 
-The fall that the model promises, -(G (V - W) + l1 (|V| - |W|)) / 2, estimates F - F*. It is believed when it is
-small twice in a row, and a tenth of what was asked for, and no radius held it back, and no Newton step has since
-gained more.
+The fall that the model predicts, -(G (V - W) + l1 (|V| - |W|)) / 2, estimates F - F*. It is accepted when it has been
+at most a tenth of what was asked for twice in a row, no radius limited it, and no Newton step has gained more since.
 """
 
 import numpy as np
@@ -57,26 +56,27 @@ from ..result import (
 from .columns import SMALL, columns_of, loss_of
 from .hessian import hessian, pays
 
-_SUFFICIENT_DECREASE = 1e-4
-_HALVINGS = 40
-_SWEEPS = 12
-# Of the model's minimum, at first; in the end ten times finer. The second is where an iteration costs half a pass.
+_SUFFICIENT_DECREASE = 1e-4  # of the fall that a step promises: the usual share
+_HALVINGS = 40  # shorter steps cannot be told from rounding
+_SWEEPS = 12  # over one model; then a new one says more than another sweep
+# Violations that are left at the model's minimum, as a share of the first; in the end ten times smaller. The second is
+# for logits that are kept, where an iteration costs half a pass.
 _ACCURACY, _ACCURACY_OF_KEPT_LOGITS = 0.2, 0.4
-_FINISHED = 0.4
-_LEAST_SHARE = 0.02
+_FINISHED = 0.4  # with more than this left, sweeps are slow, and a Newton step is tried
 _RADIUS = 3.0  # logits that a weight alone may move in the first iteration
-_SHIFT = 1e-9
+_LEAST_SHARE = 0.02  # of its first radius, which every weight keeps
+_SHIFT = 1e-9  # of the curvature, added where a truncated Newton step finds none
 _SLOW = 0.3  # a fall larger than this share of the last one
-_SHARE_OF_SAMPLE = 8
-_FEW_ROWS = 1000
-_LARGE = 20_000_000  # multiplications of a pass
-_SAMPLE_STEPS, _SAMPLE_TOL = 4, 1e-2
-_CG_STEPS = 5
-_GRAM_AFTER = 3  # sweeps
-_GRAM_SWEEPS, _GRAM_GOAL = 200, 1e-3
-_CG_ACCURACY = 0.3
-_LONG = 20
-_PAIRS_OF_A_PIECE = 1 << 10
+_SHARE_OF_SAMPLE = 8  # see above
+_FEW_ROWS = 1000  # a smaller sample says little about the rest
+_LARGE = 20_000_000  # multiplications of a pass; where it takes less, a sample saves nothing
+_SAMPLE_STEPS, _SAMPLE_TOL = 4, 1e-2  # beyond these the sample's optimum is no closer to that of all rows
+_CG_STEPS = 5  # of the first truncated Newton step, times the iteration's number: they pay near the optimum
+_CG_ACCURACY = 0.3  # of its residual, at least
+_GRAM_AFTER = 3  # sweeps, whose last two show how fast they go
+_GRAM_SWEEPS, _GRAM_GOAL = 200, 1e-3  # over a Hessian that is at hand: nearly free, so to the end
+_LONG = 20  # iterations, after which a Newton step is worth its passes on any data
+_PAIRS_OF_A_PIECE = 1 << 10  # coordinates whose curvature a thread takes at a time
 _ENTRIES_OF_A_CALL = 1 << 24  # some hundredths of a second: Ctrl-C is heard between calls
 
 # One for each coordinate, see kernels/coordinate.pxi.
@@ -107,24 +107,16 @@ def solve(objective, theta0, *, tol, max_iter, callback=None, random_state=0):
     Result
         Its ``value`` includes the L1 term; weights that are zero at the optimum are exactly zero.
     """
-    tol = max(tol, attainable(objective))
     rng = np.random.default_rng(random_state)
     record = Recorder(objective, callback, "prox_newton")
-    loss = loss_of(objective)
-    theta = np.array(theta0, np.float64, order="C")
-    kept = columns_of(objective).kept
-    if kept is not None:
-        theta[:-1][~kept] = 0.0
     rounding = 16 * float(finfo(objective.dtype).eps)
-    if not theta.any():
-        theta = _start(objective, loss, theta, max_iter, rng)
-    model = _Model(objective)
+    bottomless = bottomless_below(objective)
+    loss = loss_of(objective)
+    theta = _first(objective, loss, theta0, max_iter, rng)
+    model, inside = _Model(objective), _Inside(objective)
+    remainder = _Remainder(max(tol, attainable(objective)))
     value, grad = loss.at(theta)
     value += model.penalty(theta)
-    small, gained, last_fall = 0, 0.0, np.inf
-    bottomless = bottomless_below(objective)
-    cheap = not objective.is_sparse or objective.cost <= SMALL
-    problem = None
     for iteration in range(max_iter + 1):
         parts = model.parts(theta, grad)
         badness = max((part.badness for part in parts), default=0.0)
@@ -138,34 +130,73 @@ def solve(objective, theta0, *, tol, max_iter, callback=None, random_state=0):
         if iteration == max_iter:
             return record.result(theta, False, out_of_iterations(max_iter))
         step, finished = model.minimise(theta, grad, parts, *loss.curvature(theta), rng)
-        fall = step.fall
-        record.gap(max(fall / 2, gained))
-        small = small + 1 if max(abs(fall) / 2, gained) <= 0.1 * tol * value and not model.held(step) else 0
-        if small == 2:
-            reason = f"the Newton decrement {max(fall, 0.0) / 2:.3g} is small twice, for tol = {tol:.3g}"
-            return record.result(theta, True, reason)
+        remainder.estimate(step, value, model)
+        record.gap(remainder.gap)
+        if remainder.believed:
+            return record.result(theta, True, remainder.reason)
         lower = _line_search(loss, step, value, model.penalty(theta), rounding)
         if lower is None:
-            at_rounding = bool(abs(fall) <= max(rounding, 2 * tol) * abs(value))
+            at_rounding = bool(abs(step.fall) <= max(rounding, 2 * remainder.tol) * abs(value))
             return record.result(theta, at_rounding, AT_ROUNDING if at_rounding else NO_DESCENT)
         t, value = lower
         model.adapt(step, t)
         theta = step.at(t)
         grad = loss.gradient(theta)
-        gained = 0.0
-        slow, last_fall = fall > _SLOW * last_fall or small > 0, fall
-        if not finished and slow and (cheap or iteration >= _LONG):
-            if problem is None:
-                problem = (GroupProblem if objective.penalty.grouped(objective.K) else L1Problem)(objective)
-            inside = _move_inside(problem, theta, value, grad, _CG_STEPS * (2 + iteration))
-            if inside is not None:
-                gained = value - inside[1]
-                theta = inside[0]
-                value, grad = loss.moved(*inside)
+        if not finished and remainder.slow and inside.pays(iteration):
+            lower = inside.step(theta, value, grad, _CG_STEPS * (2 + iteration))
+            if lower is not None:
+                remainder.gained = value - lower[1]
+                theta = lower[0]
+                value, grad = loss.moved(*lower)
+
+
+class _Remainder:
+    """What is left of F - F*: half of the fall that a model promises, or more if other steps have gained more.
+
+    Attributes
+    ----------
+    tol : float
+    gap : float
+        The last estimate.
+    believed : bool
+        Whether it has been small twice in a row, while no radius held a weight back.
+    slow : bool
+        Whether falls have become alike, or small.
+    gained : float
+        What a step from elsewhere has gained since the last estimate, to be set by whoever took one.
+    """
+
+    def __init__(self, tol):
+        self.tol = tol
+        self.gained, self._small, self._last_fall = 0.0, 0, np.inf
+
+    def estimate(self, step, value, model):
+        """By a step, from a point with this value, to where the model is least."""
+        self._fall = fall = step.fall
+        self.gap = max(fall / 2, self.gained)
+        small = max(abs(fall) / 2, self.gained) <= 0.1 * self.tol * value and not model.held(step)
+        self._small = self._small + 1 if small else 0
+        self.believed = self._small == 2
+        self.slow = fall > _SLOW * self._last_fall or small
+        self.gained, self._last_fall = 0.0, fall
+
+    @property
+    def reason(self):
+        decrement = max(self._fall, 0.0) / 2
+        return f"the Newton decrement {decrement:.3g} is small twice, for tol = {self.tol:.3g}"
+
+
+def _first(objective, loss, theta0, max_iter, rng):
+    """Where the descent begins: without the weights of columns that are left out."""
+    theta = np.array(theta0, np.float64, order="C")
+    kept = columns_of(objective).kept
+    if kept is not None:
+        theta[:-1][~kept] = 0.0
+    return theta if theta.any() else _start(objective, loss, theta, max_iter, rng)
 
 
 def _start(objective, loss, theta, max_iter, rng):
-    """The best intercepts, without weights; or where some steps over a sample of the rows lead from there.
+    """Return the best intercepts, without weights; or the result of some steps over a sample of the rows from there.
 
     A sample is as good as all rows, far from the optimum, unless it has more weights to determine than rows.
     """
@@ -181,7 +212,7 @@ def _start(objective, loss, theta, max_iter, rng):
         return theta
     if 2 * np.count_nonzero(chosen) > len(chosen):
         chosen[:] = True
-    else:  # of many columns, most have no say
+    else:  # of many columns, most do not matter
         sample = sample.over_features(chosen)
     rows = np.append(chosen, True)
     found = solve(sample, theta[rows], tol=_SAMPLE_TOL, max_iter=_SAMPLE_STEPS, random_state=rng)
@@ -191,7 +222,7 @@ def _start(objective, loss, theta, max_iter, rng):
 
 
 def _candidates(objective, theta, grad):
-    """Which weights may move: those that are not zero, or whose slope is more than their penalty; and intercepts."""
+    """Return which weights may move, bool (d + 1, K): nonzero or with slopes above their penalty; and intercepts."""
     l1 = np.append(objective.penalty.l1_of(objective.n_features), 0.0)[:, np.newaxis]
     if objective.penalty.grouped(objective.K):
         active = np.linalg.norm(grad, axis=1, keepdims=True) > l1
@@ -236,7 +267,7 @@ class _Part:
     pairs : ndarray of intp
         j K + k of each.
     weights, slopes, l1, l2 : ndarrays
-        Theirs.
+        Of each coordinate.
     badness : float
         The largest entry of their subgradient of least norm.
     """
@@ -267,7 +298,7 @@ class _Part:
         return float(self.l1[:: self._width] @ np.linalg.norm(weights.reshape(-1, self._width), axis=1))
 
     def open(self, Q, P, grad):
-        """Make ready for sweeps over the model with curvature Q, P.
+        """Prepare for sweeps over the model with curvature Q, P.
 
         A violation is measured by the fall of the model that it allows, violation^2 / h: columns differ in size.
         """
@@ -302,7 +333,7 @@ class _Part:
         return h, m
 
     def sweep(self, rng):
-        """Minimise over each coordinate in turn; the largest violation met."""
+        """Minimise over each coordinate in turn; return the largest violation met."""
         active, model = self._active, self._model
         if len(active) == 0:
             return 0.0
@@ -319,19 +350,19 @@ class _Part:
         return max(float((self._violations()).take(active).max()), 0.0)
 
     def crawls(self, rate, rest):
-        """Whether sweeps, of which each lowers the violations by `rate`, take longer to lower them to `rest` than it
-        takes to form the Hessian among the coordinates."""
+        """Tell whether forming the Hessian among the coordinates takes less time than the sweeps that lower violations
+        to `rest`, if each lowers them by `rate`."""
         model = self._model
         sweeps = _SWEEPS if rate >= 1 else min(np.log(rest) / np.log(rate), _SWEEPS)
         entries = float(self._share.take(self._active).sum()) * model.entries
         return pays(model.columns, len(self._in_play()), sweeps * entries)
 
     def _in_play(self):
-        """Those that moved, or may."""
+        """Return the coordinates that moved, or may move."""
         return np.union1d(self._active, np.flatnonzero(self.table["v"] != self.weights))
 
     def finish(self, rng):
-        """Minimise over all that is in play, by the Hessian among them; the largest violation left."""
+        """Minimise over all coordinates in play, by the Hessian among them; return the largest violation left."""
         model, some = self._model, self._in_play()
         Q, P, _, _, pairs, m, shift, _ = self._arguments
         table, weights, unit = self.table[some], self.weights[some], self._unit[some]
@@ -356,14 +387,14 @@ class _Part:
         return self.table["violation"][:: self._width] * self._unit
 
     def leave_out(self, worst):
-        """Those that rest at zero, and will do so while the others move some more."""
+        """Leave out coordinates that rest at zero, and are likely to stay there."""
         at_zero = ~self.table["v"].reshape(-1, self._width).any(axis=1)
         rests = at_zero & (self._violations() < -0.1 * worst)
         self._active = self._active[~rests[self._active]]
 
 
 class _Step:
-    """From theta to the minimum of the model: of each part, its weights' steps."""
+    """From theta to the minimum of the model: the steps of each part's weights."""
 
     def __init__(self, theta, target, parts):
         self._theta, self._target = theta, target
@@ -376,13 +407,13 @@ class _Step:
         return self._theta + t * (self._target - self._theta)
 
     def more_penalty(self, t):
-        """By how much the penalty rises on the way to t."""
+        """Return by how much the penalty rises on the way to t."""
         return sum(
             part.penalty(part.weights + t * step) - part.penalty(part.weights) for part, step in self.parts
         )
 
     def moves(self):
-        """Pairs that move, and by how much."""
+        """Return the pairs that move, and their steps."""
         moving = [(part.pairs[step != 0.0], step[step != 0.0]) for part, step in self.parts]
         return tuple(np.concatenate(arrays) for arrays in zip(*moving, strict=True))
 
@@ -399,12 +430,12 @@ class _Model:
         self.l2 = np.append(objective.penalty.l2_of(d1 - 1), 0.0)
         self.radius = np.repeat(_RADIUS / np.append(columns.reach, 1.0), K).reshape(d1, K)
         self.centre = columns.centred and objective.fit_intercept
-        if columns.centred:  # centred weights take the intercept along, beyond any radius of its own
+        if columns.centred:  # centred weights move the intercept along, without any radius
             self.radius[-1] = np.inf
         self._first_worst = None
         self._accuracy = _ACCURACY if K > 1 or columns.centred else _ACCURACY_OF_KEPT_LOGITS
         self._grouped = objective.penalty.grouped(K)
-        self._least_radius = _LEAST_SHARE * self.radius  # a weight that rested for long may still wake up
+        self._least_radius = _LEAST_SHARE * self.radius  # a weight that rested for long may still move
         n = columns.swept.n
         self.entries = float(K * (n * (d1 - 1) if columns.centred else n / columns.share[-1]))
         self.A = np.empty((K, n), columns.dtype)
@@ -420,7 +451,7 @@ class _Model:
         return float(self.l1 @ np.abs(theta).sum(axis=1))
 
     def parts(self, theta, grad):
-        """The candidates: groups that move together, and single weights."""
+        """Return the candidates: groups that move together, and single weights."""
         active = _candidates(self._objective, theta, grad)
         parts = []
         if self._grouped:
@@ -432,7 +463,7 @@ class _Model:
         return parts
 
     def minimise(self, theta, grad, parts, Q, P, rng):
-        """The step to where the model is least, and whether the largest violation came down as far as it should."""
+        """Return the step to the minimum of the model, and whether the largest violation fell far enough."""
         self.A.fill(0)
         if self.s is not None:
             self.s.fill(0)
@@ -461,13 +492,13 @@ class _Model:
         return _Step(theta, target, parts), worst <= _FINISHED * scale
 
     def held(self, step):
-        """Whether some weight went as far as it may."""
+        """Tell whether some weight went as far as its radius allows."""
         return any(
             (np.abs(moves) >= 0.999 * self.radius.take(part.pairs)).any() for part, moves in step.parts
         )
 
     def adapt(self, step, t):
-        """Let a weight go twice as far next time as it went now, and half as far as it might have."""
+        """Set each radius to twice the step that its weight took, or half of the old radius if that is more."""
         for part, moves in step.parts:
             least, radius = self._least_radius.take(part.pairs), self.radius.take(part.pairs)
             self.radius.ravel()[part.pairs] = np.maximum(
@@ -475,18 +506,35 @@ class _Model:
             )
 
 
-def _move_inside(problem, theta, value, grad, max_steps):
-    """A truncated Newton step that keeps zeros and signs: (theta, value, grad), or None."""
-    u, grad = problem.variables(theta), problem.pull_back(grad.copy())
-    lower = newton_step(problem, u, value, grad, _SHIFT, least_accuracy=_CG_ACCURACY, max_steps=max_steps)
-    if lower is None:
-        return None
-    u, value, grad = lower
-    return problem.theta(u), value, problem.gradient(grad)
+class _Inside:
+    """Truncated Newton steps that keep zeros and signs."""
+
+    def __init__(self, objective):
+        self._objective = objective
+        self._cheap = not objective.is_sparse or objective.cost <= SMALL
+        self._problem = None
+
+    def pays(self, iteration):
+        """Whether such a step, which takes passes over the data, costs little beside sweeps, or these take long."""
+        return self._cheap or iteration >= _LONG
+
+    def step(self, theta, value, grad, max_steps):
+        """(theta, value, grad) that is lower, or None."""
+        objective = self._objective
+        if self._problem is None:
+            kind = GroupProblem if objective.penalty.grouped(objective.K) else L1Problem
+            self._problem = kind(objective)
+        problem = self._problem
+        u, grad = problem.variables(theta), problem.pull_back(grad.copy())
+        lower = newton_step(problem, u, value, grad, _SHIFT, least_accuracy=_CG_ACCURACY, max_steps=max_steps)
+        if lower is None:
+            return None
+        u, value, grad = lower
+        return problem.theta(u), value, problem.gradient(grad)
 
 
 def _line_search(loss, step, value, penalty, rounding):
-    """The t that is accepted, and the value there; None if none was."""
+    """Return the accepted t and the value there; None if no t was."""
     t, fall = 1.0, step.fall
     noise = rounding * abs(value)
     for _ in range(_HALVINGS):

@@ -35,6 +35,14 @@ _NEVER = 1e4  # a logit of -_NEVER has no probability at all
 _ROUNDS, _PARTS = 4, 32  # of a search in an interval
 _LOG_ZERO = -80.0  # stands for log 0, as in the kernel
 _EAGER, _FLOOR = 1.5, 0.5  # a row is visited with probability _EAGER gap_i / mean gap, but at least _FLOOR
+# beta / l2 (see sdca.py), over K with more than two classes. An epoch in which all rows came to rest would leave
+# 1 / (1 + h beta / l2) of the intercept's distance from its optimum, with h its curvature: 1/K for even classes, at
+# most 1/4 for two. So these leave next to nothing. But a row's step is divided by |x_i|^2 + beta: under a strong
+# penalty, beta stays below a multiple of the rows' mean square, or the intercept would hold back all other weights.
+_PULL_OF_A_CLASS, _PULL_OF_TWO = 90.0, 1000.0
+_MOST_OF_A_ROW = 12.0
+_RAREST = 1e-6  # frequency of a class
+_SINGULAR = 1e-12  # of the largest singular value: moving all classes alike does nothing
 _ENOUGH = 0.02  # of the gap aimed at: rows below are only looked at
 
 
@@ -118,7 +126,7 @@ class Ascent:
         self._go_single(square.max(initial=0.0))
         self._prepare()
         rows = self._rows
-        self._beta = self._weight_of_intercept(90.0 * K, square.mean())
+        self._beta = self._weight_of_intercept(_PULL_OF_A_CLASS * K, square.mean())
         # RowState in the kernel: c and q
         self._state = np.column_stack([mass, mass * self._scale * (square + self._beta)])
         self._log_alpha = np.empty((n, K), self._X.dtype)
@@ -216,7 +224,7 @@ class Ascent:
     def _weight_of_intercept(self, factor, size):
         """beta, the square of the feature that the intercept counts as; size is the mean of |x_i|^2."""
         objective = self._objective
-        return min(factor * self._l2, 12.0 * size) if objective.fit_intercept else 0.0
+        return min(factor * self._l2, _MOST_OF_A_ROW * size) if objective.fit_intercept else 0.0
 
     def _from(self, theta, otherwise):
         """Begin with the probabilities at theta; returns the weights that follow from them."""
@@ -316,7 +324,7 @@ class Ascent:
         tilt[~present] = -_NEVER
         with parallel.one_blas_thread:  # the same bits for any number of threads
             have, products = self._shares(tilt)
-            step = np.linalg.lstsq(np.diag(have) - products, wanted - have, rcond=1e-12)[0]
+            step = np.linalg.lstsq(np.diag(have) - products, wanted - have, rcond=_SINGULAR)[0]
             tilt[present] += np.clip(step[present], -1.0, 1.0)
             have, _ = self._shares(tilt, with_products=False)
         share = float(((have - wanted)[present] / have[present]).max(initial=0.0))
@@ -390,7 +398,7 @@ class BinaryAscent(Ascent):
         if disordered:
             self._state[:, 2] = squared_norms(without_duplicates(X))
             squares = self._state[:, 2].sum()
-        self._beta = self._weight_of_intercept(1000.0, squares / n)
+        self._beta = self._weight_of_intercept(_PULL_OF_TWO, squares / n)
         even = np.append(0.5 * sums[:, 0] - sums[:, 1], 0.5 * mass - one) / self._total
         self.value = math.log(2.0) * mass / self._total
         self.grad_norm = self._largest(even)
@@ -514,5 +522,5 @@ def _best_share(f, shares, curvature):
 
 
 def _clipped(share):
-    """Frequencies of classes, none of them nothing or all."""
-    return np.clip(share, 1e-6, 1 - 1e-6)
+    """Frequencies of classes, none of them 0 or 1, whose logarithms are taken."""
+    return np.clip(share, _RAREST, 1 - _RAREST)
