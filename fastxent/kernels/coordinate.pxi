@@ -625,8 +625,9 @@ def column_sizes(X, one, zero, counts, ends):
     cdef bint is_double = X[0].itemsize == 8, is_wide = X[1].itemsize == 8
     task.counts = <void*>address(counts, task.d * X[1].itemsize, True)
     task.ends = doubles_out(ends, 2 * task.d)
-    task.one = NULL if one is None else doubles(one, task.n)
-    task.zero = NULL if one is None else doubles(zero, task.n)
+    task.one = NULL
+    if one is not None:
+        task.one, task.zero = doubles(one, task.n), doubles(zero, task.n)
     with nogil:
         dispatch_index(is_double, is_wide, &task, sizes_of, sizes_of, sizes_of, sizes_of)
 

@@ -21,7 +21,8 @@ def curvature_of_rows(LinearSoftmax X, weights, scratch, Py_ssize_t first, Py_ss
     mass, row: float64 (n,). column: float64 (K,).
     """
     cdef Curvature task
-    task.over = X.over(first, stop, weights, scratch)
+    task.over = X.over(first, stop, scratch)
+    task.over.weights = X.buffer(weights, X.weights_size, False)
     task.mass, task.row, task.column = doubles(mass, X.n), doubles_out(row, X.n), doubles_out(column, X.K)
     X.run(&task, curvature_range, curvature_range)
 
@@ -34,7 +35,8 @@ def probabilities_of_rows(LinearSoftmax X, weights, scratch, some, mass, P, Q):
     cdef Curvature task
     cdef bint is_double = Q.itemsize == 8
     cdef Py_ssize_t size = X.K * X.n * Q.itemsize
-    task.over = X.over(some.start, some.stop, weights, scratch)
+    task.over = X.over(some.start, some.stop, scratch)
+    task.over.weights = X.buffer(weights, X.weights_size, False)
     task.mass = doubles(mass, X.n)
     task.Q = <void*>address(Q, size, True)
     task.P = NULL if X.binary else <char*>address(P, size, True)

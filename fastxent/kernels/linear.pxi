@@ -194,7 +194,8 @@ cdef class LinearSoftmax:
 
     def loss(self, weights, scratch, Py_ssize_t first, Py_ssize_t stop, gradient=None, row_loss=None):
         """Sum of s_i loss_i over rows first..stop; adds their gradient to `gradient`, writes row_loss[first:stop]."""
-        cdef Pass task = self.over(first, stop, weights, scratch)
+        cdef Pass task = self.over(first, stop, scratch)
+        task.weights = self.buffer(weights, self.weights_size, False)
         self.check_target()
         if gradient is not None:
             task.gradient = self.buffer(gradient, self.weights_size, True)
@@ -205,7 +206,8 @@ cdef class LinearSoftmax:
 
     def hessian(self, weights, scratch, Py_ssize_t first, Py_ssize_t stop, store):
         """Keep in `store` what Hessian products need of rows first..stop; first a multiple of `block`."""
-        cdef Pass task = self.over(first, stop, weights, scratch)
+        cdef Pass task = self.over(first, stop, scratch)
+        task.weights = self.buffer(weights, self.weights_size, False)
         task.store = self.buffer(store, self.store_size, True)
         check_range(first % self.block, 0, 0)
         self.run(&task, hessian_range, hessian_range)
@@ -215,30 +217,32 @@ cdef class LinearSoftmax:
 
         With a `store` (first a multiple of `block`) there need be no weights.
         """
-        cdef Pass task = self.over(first, stop, weights if store is None else None, scratch)
+        cdef Pass task = self.over(first, stop, scratch)
         self.check_target()
         task.direction = self.buffer(direction, self.weights_size, False)
         task.gradient = self.buffer(gradient, self.weights_size, True)
-        if store is not None:
+        if store is None:
+            task.weights = self.buffer(weights, self.weights_size, False)
+        else:
             task.store = self.buffer(store, self.store_size, False)
             check_range(first % self.block, 0, 0)
         self.run(&task, hessp_range, hessp_range)
 
     def predict(self, weights, scratch, Py_ssize_t first, Py_ssize_t stop, out, Output kind):
         """out[first:stop] = logits, probabilities or log-probabilities: (n, K), or (n, 2) of a binary model."""
-        cdef Pass task = self.over(first, stop, weights, scratch)
+        cdef Pass task = self.over(first, stop, scratch)
+        task.weights = self.buffer(weights, self.weights_size, False)
         task.out = self.buffer(out, self.n * (2 if self.binary and kind != LOGITS else self.K), True)
         task.kind = kind
         self.run(&task, predict_range, predict_range)
 
-    cdef Pass over(self, Py_ssize_t first, Py_ssize_t stop, weights, scratch) except *:
-        """A pass over rows first..stop that wants nothing yet; without weights if they are None."""
+    cdef Pass over(self, Py_ssize_t first, Py_ssize_t stop, scratch) except *:
+        """A pass over rows first..stop that wants nothing yet."""
         cdef Pass task
         memset(&task, 0, sizeof(Pass))
         check_range(first, stop, self.n)
         task.rows, task.layout, task.target, task.binary = &self.rows, &self.layout, &self.target, self.binary
         task.first, task.stop = first, stop
-        task.weights = NULL if weights is None else self.buffer(weights, self.weights_size, False)
         task.scratch = self.buffer(scratch, self.scratch_size, True)
         return task
 
@@ -248,7 +252,7 @@ cdef class LinearSoftmax:
 
     def open_block(self, Py_ssize_t first, Py_ssize_t start, Py_ssize_t stop, x):
         """Copy rows start..stop of the block that begins at row `first`."""
-        cdef BlockStep task = self.step(first, start, stop, None)
+        cdef BlockStep task = self.step(first, start, stop)
         task.x = self.buffer(x, self.x_size, True)
         self.run(&task, step_open, step_open)
 
@@ -260,8 +264,9 @@ cdef class LinearSoftmax:
 
     def block_loss(self, Py_ssize_t first, Py_ssize_t start, Py_ssize_t stop, z, bint gradient, scratch, row_loss=None):
         """Sum of s_i loss_i of rows start..stop of the block; with `gradient` their z becomes dL/dz."""
-        cdef BlockStep task = self.step(first, start, stop, scratch)
+        cdef BlockStep task = self.step(first, start, stop)
         self.check_target()
+        task.scratch = self.buffer(scratch, self.scratch_size, True)
         task.z = self.buffer(z, self.z_size, True)
         task.row_loss = NULL if row_loss is None else self.buffer(row_loss, self.n, True)
         task.wants_gradient = gradient
@@ -270,8 +275,9 @@ cdef class LinearSoftmax:
 
     def block_hessian(self, Py_ssize_t first, Py_ssize_t start, Py_ssize_t stop, z, a, scratch):
         """Rows start..stop of a (logits of a direction) become the Hessian with respect to the logits z times a."""
-        cdef BlockStep task = self.step(first, start, stop, scratch)
+        cdef BlockStep task = self.step(first, start, stop)
         self.check_target()
+        task.scratch = self.buffer(scratch, self.scratch_size, True)
         task.z = self.buffer(z, self.z_size, True)
         task.a = self.buffer(a, self.z_size, True)
         self.run(&task, step_hessian, step_hessian)
@@ -282,7 +288,7 @@ cdef class LinearSoftmax:
         task.gradient = self.buffer(gradient, self.weights_size, True)
         self.run(&task, step_gradient, step_gradient)
 
-    cdef BlockStep step(self, Py_ssize_t first, Py_ssize_t start, Py_ssize_t stop, scratch) except *:
+    cdef BlockStep step(self, Py_ssize_t first, Py_ssize_t start, Py_ssize_t stop) except *:
         cdef BlockStep task
         if not self.uses_theta:
             raise ValueError("blocks are taken in steps only where the layout has uses_theta")
@@ -291,12 +297,12 @@ cdef class LinearSoftmax:
         memset(&task, 0, sizeof(BlockStep))
         task.rows, task.layout, task.target = &self.rows, &self.layout, &self.target
         task.first, task.start, task.stop = first, start, stop
-        task.scratch = NULL if scratch is None else self.buffer(scratch, self.scratch_size, True)
         return task
 
     cdef BlockStep step_of_classes(self, x, Py_ssize_t rows, z, Py_ssize_t k0, Py_ssize_t k1, scratch) except *:
-        cdef BlockStep task = self.step(0, 0, rows, scratch)
+        cdef BlockStep task = self.step(0, 0, rows)
         check_range(k0, k1, self.K)
+        task.scratch = self.buffer(scratch, self.scratch_size, True)
         task.start, task.stop, task.count = k0, k1, rows
         task.x = self.buffer(x, self.x_size, False)
         task.z = self.buffer(z, self.z_size, True)

@@ -289,7 +289,9 @@ def moments_of_columns(LinearSoftmax X, Py_ssize_t first, Py_ssize_t stop, masse
     cdef Moments task
     check_range(first, stop, X.n)
     task.rows, task.first, task.stop = &X.rows, first, stop
-    task.mass = NULL if masses is None else doubles(masses, X.n)
+    task.mass = NULL
+    if masses is not None:
+        task.mass = doubles(masses, X.n)
     task.shift, task.mean = doubles(shift, X.d), doubles_out(out, 7 * X.d)
     task.square, task.more = task.mean + X.d, task.mean + 2 * X.d
     X.run_index(&task, moments_range, moments_range, moments_range, moments_range)

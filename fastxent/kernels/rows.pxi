@@ -77,12 +77,18 @@ def largest(x, Py_ssize_t first, Py_ssize_t stop):
     cdef const char* p = address(x, x.size * x.itemsize, False, True)
     cdef uint64_t bits
     cdef uint32_t few_bits
+    cdef double found
+    cdef float few_found
     with nogil:
         if is_double:
             bits = largest_bits(<const uint64_t*>p + first, stop - first)
         else:
             few_bits = largest_bits(<const uint32_t*>p + first, stop - first)
-    return (<double*>&bits)[0] if is_double else <double>(<float*>&few_bits)[0]
+    if is_double:
+        memcpy(&found, &bits, sizeof(found))
+        return found
+    memcpy(&few_found, &few_bits, sizeof(few_found))
+    return few_found
 
 
 cdef word largest_bits(const word* x, Py_ssize_t count) noexcept nogil:

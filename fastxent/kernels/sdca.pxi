@@ -113,11 +113,10 @@ cdef class DualAscent:
         self.scratch_size = 5 * round_up(rows.K, 16) + 5 * 16
         self.rows, self.keep = rows, (weights, log_alpha, state, gap, residual)
 
-    cdef DualPass over(self, Py_ssize_t first, Py_ssize_t stop, scratch) except *:
+    cdef DualPass over(self, Py_ssize_t first, Py_ssize_t stop) except *:
         cdef DualPass task
         check_range(first, stop, self.rows.n)
         task.dual, task.first, task.stop, task.total = self.dual, first, stop, 0.0
-        task.scratch = NULL if scratch is None else self.rows.buffer(scratch, self.scratch_size, True)
         return task
 
     def visit(self, order, Py_ssize_t first, Py_ssize_t stop, double scale, double beta, double enough, scratch):
@@ -125,7 +124,8 @@ cdef class DualAscent:
 
         Rows whose gap is at most c_i * enough are left as they are. order: intp.
         """
-        cdef DualPass task = self.over(0, 0, scratch)
+        cdef DualPass task = self.over(0, 0)
+        task.scratch = self.rows.buffer(scratch, self.scratch_size, True)
         check_range(first, stop, stop)
         task.order = <const Py_ssize_t*>address(order, stop * sizeof(Py_ssize_t), False)
         task.first, task.stop, task.scale, task.beta, task.enough = first, stop, scale, beta, enough
@@ -137,14 +137,16 @@ cdef class DualAscent:
         Returns sum_i c_i loss_i, fills gap[first:stop], and adds sum_i c_i x_i (p_i - t_i)' to the gradient, an array
         like the weights, the intercept's row too.
         """
-        cdef DualPass task = self.over(first, stop, scratch)
+        cdef DualPass task = self.over(first, stop)
+        task.scratch = self.rows.buffer(scratch, self.scratch_size, True)
         task.gradient = self.rows.buffer(gradient, self.rows.weights_size, True)
         self.rows.run_index(&task, evaluate_range, evaluate_range, evaluate_range, evaluate_range)
         return task.total
 
     def add_targets(self, gradient, scratch, Py_ssize_t first, Py_ssize_t stop):
         """Add sum_i c_i x_i t_i' of rows first..stop to the gradient, the intercept's row too."""
-        cdef DualPass task = self.over(first, stop, scratch)
+        cdef DualPass task = self.over(first, stop)
+        task.scratch = self.rows.buffer(scratch, self.scratch_size, True)
         task.gradient = self.rows.buffer(gradient, self.rows.weights_size, True)
         self.rows.run_index(&task, targets_range, targets_range, targets_range, targets_range)
 
@@ -153,7 +155,7 @@ cdef class DualAscent:
 
         tilt (K,) and out (stop - first, K) are in the dtype of the data; sums is float64.
         """
-        cdef DualPass task = self.over(first, stop, None)
+        cdef DualPass task = self.over(first, stop)
         task.tilt = self.rows.buffer(tilt, self.rows.K, False)
         task.out = self.rows.buffer(out, (stop - first) * self.rows.K, True)
         task.sums = doubles_out(sums, self.rows.K)
@@ -165,7 +167,8 @@ cdef class DualAscent:
         With alpha'_i = (1 - share) softmax(log alpha_i + tilt) + share * mixed: adds sum_i c_i x_i (alpha'_i - t_i)' to
         the gradient, and returns sum_i c_i H(alpha'_i). tilt, mixed: (K,) in the dtype of the data.
         """
-        cdef DualPass task = self.over(first, stop, scratch)
+        cdef DualPass task = self.over(first, stop)
+        task.scratch = self.rows.buffer(scratch, self.scratch_size, True)
         task.gradient = self.rows.buffer(gradient, self.rows.weights_size, True)
         task.tilt = self.rows.buffer(tilt, self.rows.K, False)
         task.mixed = self.rows.buffer(mixed, self.rows.K, False)

@@ -329,6 +329,21 @@ def test_parts_are_counted(level):
             rows.unpack([b.gradient] * count, 1.0, 0.0, b.theta, b.out_theta, 0, 7)
 
 
+def test_missing_arrays_are_refused(level):
+    """None is not an array, and must not become a null pointer where an array is needed."""
+    for K in (1, 5, 170):
+        rows, b = buffers_for(K)
+        for weights, scratch in ((None, b.scratch), (b.weights, None)):
+            with pytest.raises(TypeError):
+                rows.loss(weights, scratch, 0, 20)
+            with pytest.raises(TypeError):
+                rows.predict(weights, scratch, 0, 20, b.out, 0)
+            with pytest.raises(TypeError):
+                rows.hessp(weights, b.direction, scratch, 0, 20, b.gradient)
+        with pytest.raises(TypeError):
+            rows.pack(b.theta, None, 0, 7)
+
+
 def test_an_empty_range_does_nothing(level):
     for K in (1, 5, 170):
         rows, b = buffers_for(K)
