@@ -37,7 +37,8 @@ DIRECTIVES = {
 RELEASE_FLAGS = ["-O3", "-fno-math-errno", "-fno-trapping-math", "-g0"]
 DEBUG_FLAGS = ["-O0", "-g"]
 SANITIZE_FLAGS = ["-O1", "-g", "-fno-omit-frame-pointer", "-fsanitize=address,undefined"]
-MSVC_FLAGS = ["/Od", "/Zi"] if DEBUG else ["/O2"]
+# The leaves' generic names (simd.h) need C11.
+MSVC_FLAGS = ["/std:c11", *(["/Od", "/Zi"] if DEBUG else ["/O2"])]
 
 
 def extension(name, march=()):
@@ -55,6 +56,11 @@ def extension(name, march=()):
 
 class BuildKernels(build_ext):
     """Chooses flags once the compiler is known, and keeps the translated C out of the source tree."""
+
+    def finalize_options(self):
+        super().finalize_options()
+        if self.parallel is None:  # setup.cfg or -j: else all clones at once, as far as there are processors
+            self.parallel = min(len(self.extensions), os.cpu_count() or 1)
 
     def build_extensions(self):
         from Cython.Build import cythonize  # not needed by sdist and metadata commands

@@ -24,23 +24,9 @@ def cross_entropy_rows(logits, targets, row_loss, grad, scale=1.0, n_threads=Non
     row_loss (n,), unless None, becomes s_i loss_i; grad (n, K), unless None, s_i * scale * dloss_i/dlogits. Soft
     labels are in the dtype of the logits; rows of weight 0 get exact zeros.
     """
-    target, K, row_weight, class_weight, smoothing = targets.arguments
 
     def call(first, stop, scratch):
-        return kernels.loss_logits(
-            logits,
-            target,
-            K,
-            row_weight,
-            class_weight,
-            smoothing,
-            first,
-            stop,
-            scratch,
-            row_loss,
-            grad,
-            scale,
-        )
+        return kernels.loss_logits(logits, targets, first, stop, scratch, row_loss, grad, scale)
 
     return sum(_over_rows(call, logits, n_threads))
 

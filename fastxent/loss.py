@@ -246,7 +246,7 @@ class Part:
         def task(some):
             buffer = scratch.take()
             for first, stop in ranges.calls(some):
-                kernels.probabilities_of_rows(rows, weights, buffer, first, stop, weight, P, Q)
+                kernels.probabilities_of_rows(rows, weights, buffer, slice(first, stop), weight, P, Q)
             scratch.give(buffer)
 
         ranges.map(task)

@@ -47,6 +47,22 @@ def test_forbidden_constructs(pattern, why):
     assert not found, why
 
 
+def test_no_function_of_the_kernels_has_more_than_eight_parameters():
+    header = re.compile(
+        r"^ *(?:cdef|def|void|double|Py_ssize_t)\b[^\n(=]*?(\w+)\(((?:[^()]|\([^()]*\))*)\)", re.MULTILINE
+    )
+    counts = {
+        f"{path.name}: {name}": len(
+            [one for one in re.sub(r"[(\[][^()\[\]]*[)\]]", "", text).split(",") if one.strip()]
+        )
+        for path in SOURCES
+        if path.suffix in {".pyx", ".pxi", ".pxd"}
+        for name, text in header.findall(path.read_text(encoding="utf-8"))
+    }
+    assert len(counts) > 100
+    assert not {name for name, count in counts.items() if count > 8}
+
+
 def test_one_version_literal():
     literals = [
         path for path in [*SOURCES, ROOT / "setup.py", ROOT / "pyproject.toml"]

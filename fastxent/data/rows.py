@@ -19,7 +19,7 @@ def bind(X, K, targets=None, *, shared=False):
         Whether all threads will work on one block of rows at a time.
     """
     rows = X if isinstance(X, np.ndarray) else (X.data, X.indices, X.indptr, *X.shape)
-    return kernels.LinearSoftmax(rows, K, *(() if targets is None else targets.arguments), shared=shared)
+    return kernels.LinearSoftmax(rows, K, targets, shared)
 
 
 def ranges_of(view, X, n_threads):

@@ -1,6 +1,6 @@
 """The kernels for other Cython code: ``from fastxent.kernels.api cimport softmax``. api.pxd says what there is.
 
-The functions here only hand on to those that the chosen instruction-set level exports (capi.pxi).
+The functions here only call those that the chosen instruction-set level exports (capi.pxi).
 
 >>> from fastxent.kernels import api
 >>> api.version >= 1
@@ -14,11 +14,11 @@ from fastxent import kernels
 version = API_VERSION
 
 ctypedef void (*Output)(int, bint, const void*, void*, Py_ssize_t, Py_ssize_t) noexcept nogil
-ctypedef double (*Loss)(bint, const void*, const Py_ssize_t*, const double*, double, void*, void*, Py_ssize_t,
-                        Py_ssize_t) noexcept nogil
-ctypedef void (*Dot)(bint, bint, Py_ssize_t, const void*, const void*, const void*, Py_ssize_t, Py_ssize_t,
+ctypedef double (*Loss)(bint, const void*, const Py_ssize_t*, const double*, double, void*, void*,
+                        const Py_ssize_t*) noexcept nogil
+ctypedef void (*Dot)(int, Py_ssize_t, const void*, const void*, const void*, Py_ssize_t, Py_ssize_t,
                      void*) noexcept nogil
-ctypedef void (*Add)(bint, bint, Py_ssize_t, const void*, const void*, const void*, Py_ssize_t, void*,
+ctypedef void (*Add)(int, Py_ssize_t, const void*, const void*, const void*, Py_ssize_t, void*,
                      Py_ssize_t) noexcept nogil
 
 
@@ -64,14 +64,16 @@ cdef void sigmoid(const real* z, real* out, Py_ssize_t n) noexcept nogil:
 
 cdef double cross_entropy(const real* z, const Py_ssize_t* labels, const double* weights, double scale, real* losses,
                           real* grad, Py_ssize_t n, Py_ssize_t K) noexcept nogil:
-    return loss(real is double, z, labels, weights, scale, losses, grad, n, K)
+    cdef Py_ssize_t[2] shape
+    shape[0], shape[1] = n, K
+    return loss(real is double, z, labels, weights, scale, losses, grad, shape)
 
 
 cdef void csr_dot(Py_ssize_t nnz, const real* x, const index* j, const real* w, Py_ssize_t ld, Py_ssize_t K,
                   real* z) noexcept nogil:
-    dot(real is double, index is int64_t, nnz, x, j, w, ld, K, z)
+    dot((real is double) + 2 * (index is int64_t), nnz, x, j, w, ld, K, z)
 
 
 cdef void csr_add(Py_ssize_t nnz, const real* x, const index* j, const real* q, Py_ssize_t K, real* g,
                   Py_ssize_t ld) noexcept nogil:
-    add(real is double, index is int64_t, nnz, x, j, q, K, g, ld)
+    add((real is double) + 2 * (index is int64_t), nnz, x, j, q, K, g, ld)

@@ -8,9 +8,9 @@
 #   dq/dV_jk = G_jk + l2 (V - W)_jk + sum_i x_ij Q_ik (A_ik - s_i)
 #   h_jk     = sum_i x_ij^2 Q_ik (1 - p_ik) + l2
 #
-# and a step of V_jk moves column k of A and all of s: the classes know of each other. Q, P and A are (K, n): a column
-# of X meets contiguous numbers of one class. Binary: Q = c p (1 - p), there is no s, and A holds Q X (V - W) instead:
-# a slope, which most visits end with, then reads one array.
+# and a step of V_jk moves column k of A and all of s: classes interact. Q, P and A are (K, n), so that a column of X
+# meets contiguous numbers of one class. Binary: Q = c p (1 - p), there is no s, and A holds Q X (V - W) instead. Most
+# visits only take a slope, which then reads one array.
 #
 # Where the penalty is l1 |V_j| of a feature's weights in all classes together, they step together. Their Hessian,
 # sum_i x_ij^2 c_i (diag p_i - p_i p_i'), is at most D = diag(2 h_jk) (the difference is diagonally dominant), and
@@ -19,146 +19,38 @@
 #
 # so that r is the root of  sum_k u_k^2 / (D_k r + l1)^2 = 1  (M. Yuan, Y. Lin, JRSS B 68, 2006, for one D).
 #
-# Dense columns are centred as they are read, x_ij - m_jk with m_jk their mean under Q (1 - P): the step moves
-# the intercept of class k along, by -m_jk times as much, or columns far from zero would crawl. Sparse columns
-# stay sparse, m = 0.
-
-from libc.math cimport sqrt
+# Dense columns are centred as they are read, x_ij - m_jk with m_jk their mean under Q (1 - P): a step moves the
+# intercept of class k along, by -m_jk times as much. Without that, columns far from zero would converge slowly. Sparse
+# columns stay sparse, m = 0.
 
 cdef enum:
-    ROOT_STEPS = 50
+    ROOT_STEPS = 50        # Newton's method takes a few; with NaN it would never end
+
+cdef double LEAST_CURVATURE = 1e-9  # of a group's classes, relative to the largest: D is divided by
 
 ctypedef fused summand:
     float
     double
 
-cdef double LEAST_CURVATURE = 1e-9  # of a group's classes, relative to the largest
+# The columns of X. Dense ones stand in Fortran order.
+cdef struct ColumnArrays:
+    bint is_sparse                 # CSC
+    bint is_wide                   # its indices have 64 bits, not 32
+    Py_ssize_t n
+    Py_ssize_t d
+    const void* values
+    const void* indices
+    const void* indptr
 
-
-cdef class Columns:
-    """The columns of X: an ndarray (n, d) in Fortran order, or (data, indices, indptr, n, d) of a CSC matrix."""
-    cdef readonly Py_ssize_t n, d
-    cdef readonly bint is_double
-    cdef Storage storage
-    cdef const char* values
-    cdef const char* indices
-    cdef const char* indptr
-    cdef readonly object X
-
-    def __init__(self, X):
-        cdef Py_ssize_t index_size
-        if isinstance(X, tuple):
-            data, indices, indptr, self.n, self.d = X
-            index_size = indices.itemsize
-            self.storage = CSR32 if index_size == 4 else CSR64
-            self.indptr = address(indptr, (self.d + 1) * index_size, False)
-            self.indices = address(indices, 0, False)
-        else:
-            data = X
-            self.n, self.d = X.shape
-            if not X.flags.f_contiguous:
-                raise ValueError("columns are read from an array in Fortran order")
-            self.storage = DENSE
-        self.is_double = data.itemsize == 8
-        self.values = address(data, 0, False, True)
-        self.X = X
-
-    def curvature(self, Q, P, pairs, h, m, bint centre):
-        """Fill h and, with `centre`, m for the coordinates in pairs (j K + k; j = d is the intercept)."""
-        cdef Model model = self.model(Q, P, Q, None if P is None else P)
-        cdef Py_ssize_t count = pairs.size
-        cdef const Py_ssize_t* at = <const Py_ssize_t*>address(pairs, count * sizeof(Py_ssize_t), False)
-        cdef double* hp = <double*>address(h, count * sizeof(double), True)
-        cdef double* mp = <double*>address(m, count * sizeof(double), True)
-        with nogil:
-            if self.is_double:
-                curvature_range(self, &model, at, count, hp, mp, centre, <const double*>NULL)
-            else:
-                curvature_range(self, &model, at, count, hp, mp, centre, <const float*>NULL)
-
-    def sweep(self, Q, P, A, s, pairs, m, shift, table, order, Py_ssize_t first, Py_ssize_t stop, shifted,
-              together=None):
-        """Minimise q over the coordinates pairs[order[first:stop]], one after the other.
-
-        P, s: None for one class. m: what is taken off each coordinate's column as it is read; shift: that and what
-        was taken off before, by which a step moves the intercept of its class: added to shifted, (K,) float64.
-        table: (count, 8) float64, a Coordinate for each. order: intp.
-
-        With `together`, scratch of 2 K float64, the same for groups order[first:stop]: group c is pairs[c K : c K + K],
-        the K weights of one feature; the violation is with the first of them.
-        """
-        cdef Model model = self.model(Q, P, A, s)
-        cdef Py_ssize_t count = pairs.size, width = 1 if together is None else model.K
-        cdef double* u = NULL
-        cdef Sweep sweep
-        check_range(first, stop, order.size)
-        sweep.pairs = <const Py_ssize_t*>address(pairs, count * sizeof(Py_ssize_t), False)
-        sweep.order = <const Py_ssize_t*>address(order, stop * sizeof(Py_ssize_t), False)
-        sweep.m = <const double*>address(m, count * sizeof(double), False)
-        sweep.shift = <const double*>address(shift, count * sizeof(double), False)
-        sweep.table = <Coordinate*>address(table, count * sizeof(Coordinate), True)
-        sweep.shifted = <double*>address(shifted, model.K * sizeof(double), True)
-        if width > 1:
-            u = <double*>address(together, 2 * model.K * sizeof(double), True)
-        with nogil:
-            if self.is_double and width == 1:
-                sweep_range(self, &model, &sweep, first, stop, <const double*>NULL)
-            elif self.is_double:
-                group_range(self, &model, &sweep, first, stop, u, <const double*>NULL)
-            elif width == 1:
-                sweep_range(self, &model, &sweep, first, stop, <const float*>NULL)
-            else:
-                group_range(self, &model, &sweep, first, stop, u, <const float*>NULL)
-
-    def add_to(self, z, features, steps, Py_ssize_t first, Py_ssize_t stop):
-        """z (n,) += sum of steps[c] times the column features[c], c = first..stop; sparse columns, all float64."""
-        cdef double* zp = <double*>address(z, self.n * sizeof(double), True)
-        cdef const Py_ssize_t* j = <const Py_ssize_t*>address(features, stop * sizeof(Py_ssize_t), False)
-        cdef const double* step = <const double*>address(steps, stop * sizeof(double), False)
-        self.check_sparse()
-        check_range(first, stop, features.size)
-        with nogil:
-            if self.is_double:
-                add_columns(self, j, step, first, stop, zp, <const double*>NULL)
-            else:
-                add_columns(self, j, step, first, stop, zp, <const float*>NULL)
-
-    def products(self, r, out, Py_ssize_t first, Py_ssize_t stop):
-        """out[first:stop] = X[:, first:stop]' r; sparse columns, r (n,) and out (d,) float64."""
-        cdef const double* rp = <const double*>address(r, self.n * sizeof(double), False)
-        cdef double* op = <double*>address(out, self.d * sizeof(double), True)
-        self.check_sparse()
-        check_range(first, stop, self.d)
-        with nogil:
-            if self.is_double:
-                column_products(self, rp, op, first, stop, <const double*>NULL)
-            else:
-                column_products(self, rp, op, first, stop, <const float*>NULL)
-
-    cdef int check_sparse(self) except -1:
-        if self.storage == DENSE:
-            raise ValueError("this is for sparse columns")
-        return 0
-
-    cdef Model model(self, Q, P, A, s) except *:
-        cdef Model model
-        cdef Py_ssize_t itemsize = 8 if self.is_double else 4
-        model.K = Q.shape[0]
-        if (P is None or s is None) and model.K > 1:
-            raise ValueError("several classes need P and s")
-        model.Q = address(Q, model.K * self.n * itemsize, False)
-        model.A = <char*>address(A, model.K * self.n * itemsize, False)
-        model.P = NULL if model.K == 1 else address(P, model.K * self.n * itemsize, False)
-        model.s = NULL if model.K == 1 else <char*>address(s, self.n * itemsize, False)
-        return model
-
-
-cdef struct Model:
+# q around W, and what the steps so far did to it.
+cdef struct Quadratic:
+    ColumnArrays X
     Py_ssize_t K
-    const char* Q
-    const char* P
-    char* A
-    char* s
+    const void* Q                  # (K, n)
+    const void* P                  # (K, n), or NULL of one class
+    void* A                        # (K, n)
+    void* s                        # (n,), or NULL of one class
+    double* shifted                # (K,): what was added to the intercepts
 
 # What a visit needs of its coordinate, in one line of cache. prox_newton.py names the same numbers.
 cdef struct Coordinate:
@@ -171,48 +63,183 @@ cdef struct Coordinate:
     double l1
     double violation     # the size of the subgradient when it was met, less a zero weight's l1 (negative: it rests)
 
+# The coordinates order[first:stop], or groups of them, to be visited; or all, whose curvature is wanted.
 cdef struct Sweep:
-    const Py_ssize_t* pairs
+    Quadratic model
+    const Py_ssize_t* pairs        # (count,): j K + k of each; j = d is the intercept
+    const double* m                # (count,): what is taken off its column as it is read
+    const double* shift            # (count,): by which a step moves the intercept of its class
+    Coordinate* table              # (count,)
     const Py_ssize_t* order
-    const double* m
-    const double* shift
-    Coordinate* table
-    double* shifted
+    Py_ssize_t first
+    Py_ssize_t stop
+    double* group                  # scratch (2, K) of a group
+    double* h                      # column_curvature: (count,), the curvature without l2
+    double* means                  # column_curvature: (count,), becomes m
+    bint centre
 
 
-cdef void curvature_range(Columns self, const Model* model, const Py_ssize_t* pairs, Py_ssize_t count,
-                          double* h,
-                          double* m, bint centre, const real* unused) noexcept nogil:
-    cdef Py_ssize_t c, j, k, n = self.n, at, nnz
-    cdef const real* q
-    cdef const real* p = NULL
-    cdef const real* x
-    cdef double sums[3]
-    for c in range(count):
-        j, k = pairs[c] // model.K, pairs[c] % model.K
-        q = <const real*>model.Q + k * n
-        if model.P:
-            p = <const real*>model.P + k * n
-        x = <const real*>self.values
-        m[c] = 0
-        if j == self.d:
-            column_moments(n, <const real*>NULL, q, p, sums)
-            h[c] = sums[0]
-        elif self.storage == DENSE:
-            column_moments(n, x + j * n, q, p, sums)
-            if centre and sums[0] > 0:
-                m[c] = sums[1] / sums[0]
-            h[c] = sums[2] - m[c] * sums[1]
-        elif self.storage == CSR32:
-            at, nnz = span(<const int32_t*>self.indptr, j, &h[c])
-            h[c] = sparse_curvature(nnz, x + at, <const int32_t*>self.indices + at, q, p)
+cdef class Columns:
+    """The columns of X: an ndarray (n, d) in Fortran order, or (data, indices, indptr, n, d) of a CSC matrix."""
+    cdef readonly Py_ssize_t n, d
+    cdef readonly bint is_double
+    cdef ColumnArrays arrays
+    cdef readonly object X
+
+    def __init__(self, X):
+        if isinstance(X, tuple):
+            data, indices, indptr, self.n, self.d = X
+            self.arrays.is_sparse, self.arrays.is_wide = True, indices.itemsize == 8
+            self.arrays.indptr = address(indptr, (self.d + 1) * indices.itemsize, False)
+            self.arrays.indices = address(indices, 0, False)
         else:
-            at, nnz = span(<const int64_t*>self.indptr, j, &h[c])
-            h[c] = sparse_curvature(nnz, x + at, <const int64_t*>self.indices + at, q, p)
+            data = X
+            self.n, self.d = X.shape
+            if not X.flags.f_contiguous:
+                raise ValueError("columns are read from an array in Fortran order")
+        self.is_double = data.itemsize == 8
+        self.arrays.values = address(data, 0, False, True)
+        self.arrays.n, self.arrays.d = self.n, self.d
+        self.X = X
+
+    def add_to(self, z, features, steps, Py_ssize_t first, Py_ssize_t stop):
+        """z (n,) += sum of steps[c] times the column features[c], c = first..stop; sparse columns, all float64."""
+        cdef ColumnSums task = self.sums(first, stop, features.size)
+        task.by_row = doubles_out(z, self.n)
+        task.features = <const Py_ssize_t*>address(features, stop * sizeof(Py_ssize_t), False)
+        task.steps = doubles(steps, stop)
+        self.run_index(&task, add_columns, add_columns, add_columns, add_columns)
+
+    def products(self, r, out, Py_ssize_t first, Py_ssize_t stop):
+        """out[first:stop] = X[:, first:stop]' r; sparse columns, r (n,) and out (d,) float64."""
+        cdef ColumnSums task = self.sums(first, stop, self.d)
+        task.r, task.by_column = doubles(r, self.n), doubles_out(out, self.d)
+        self.run_index(&task, column_products, column_products, column_products, column_products)
+
+    cdef ColumnSums sums(self, Py_ssize_t first, Py_ssize_t stop, Py_ssize_t count) except *:
+        cdef ColumnSums task
+        if not self.arrays.is_sparse:
+            raise ValueError("this is for sparse columns")
+        check_range(first, stop, count)
+        task.X, task.first, task.stop = &self.arrays, first, stop
+        return task
+
+    cdef void run_index(self, void* task, F64I32 f64i32, F64I64 f64i64, F32I32 f32i32, F32I64 f32i64) noexcept:
+        with nogil:
+            dispatch_index(self.is_double, self.arrays.is_wide, task, f64i32, f64i64, f32i32, f32i64)
+
+    cdef char* buffer(self, array, Py_ssize_t count, bint writable) except? NULL:
+        return <char*>address(array, count * (8 if self.is_double else 4), writable)
 
 
-cdef inline (Py_ssize_t, Py_ssize_t) span(const index* indptr, Py_ssize_t j, double* unused) noexcept nogil:
-    return indptr[j], indptr[j + 1] - indptr[j]
+cdef class QuadraticModel:
+    """q around W, and what the steps so far did to it. All but `shifted` in the dtype of the columns.
+
+    Parameters
+    ----------
+    columns : Columns
+    Q : (K, n)
+    P : (K, n), or None of one class
+    A : (K, n)
+    s : (n,), or None of one class
+    shifted : float64 (K,)
+        What steps add to the intercepts besides their own.
+    """
+    cdef Quadratic model
+    cdef Columns columns
+    cdef object keep
+
+    def __init__(self, Columns columns, Q, P, A, s, shifted):
+        cdef Py_ssize_t K = Q.shape[0], n = columns.n
+        if (P is None or s is None) and K > 1:
+            raise ValueError("several classes need P and s")
+        self.model.X, self.model.K = columns.arrays, K
+        self.model.Q = columns.buffer(Q, K * n, False)
+        self.model.A = columns.buffer(A, K * n, True)
+        if K > 1:
+            self.model.P = columns.buffer(P, K * n, False)
+            self.model.s = columns.buffer(s, n, True)
+        self.model.shifted = doubles_out(shifted, K)
+        self.columns, self.keep = columns, (Q, P, A, s, shifted)
+
+    def curvature(self, pairs, h, m, bint centre):
+        """Fill h and, with `centre`, m for the coordinates in pairs (intp; j K + k; j = d is the intercept)."""
+        cdef Sweep task
+        task.model, task.centre = self.model, centre
+        task.first, task.stop = 0, pairs.size
+        task.pairs = <const Py_ssize_t*>address(pairs, task.stop * sizeof(Py_ssize_t), False)
+        task.h, task.means = doubles_out(h, task.stop), doubles_out(m, task.stop)
+        self.columns.run_index(&task, column_curvature, column_curvature, column_curvature, column_curvature)
+
+
+cdef class Coordinates:
+    """Coordinates of a model, over which it is minimised, one after the other.
+
+    Parameters
+    ----------
+    model : QuadraticModel
+    pairs : intp (count,)
+        j K + k of each.
+    m : float64 (count,)
+        What is taken off each coordinate's column as it is read.
+    shift : float64 (count,)
+        That and what was taken off before: a step moves the intercept of its class by so much.
+    table : (count,) of Coordinate: eight float64 each
+    """
+    cdef Sweep task
+    cdef QuadraticModel model
+    cdef object keep
+
+    def __init__(self, QuadraticModel model, pairs, m, shift, table):
+        cdef Py_ssize_t count = pairs.size
+        self.task.model = model.model
+        self.task.pairs = <const Py_ssize_t*>address(pairs, count * sizeof(Py_ssize_t), False)
+        self.task.m, self.task.shift = doubles(m, count), doubles(shift, count)
+        self.task.table = <Coordinate*>address(table, count * sizeof(Coordinate), True)
+        self.model, self.keep = model, (pairs, m, shift, table)
+
+    def sweep(self, order, Py_ssize_t first, Py_ssize_t stop):
+        """Minimise q over the coordinates order[first:stop]. order: intp."""
+        cdef Sweep task = self.over(order, first, stop)
+        self.model.columns.run_index(&task, sweep_range, sweep_range, sweep_range, sweep_range)
+
+    def sweep_groups(self, order, Py_ssize_t first, Py_ssize_t stop, scratch):
+        """The same for groups order[first:stop].
+
+        Group c are the coordinates c K..c K + K, the K weights of one feature; its violation is with the first of them.
+        scratch: 2 K float64.
+        """
+        cdef Sweep task = self.over(order, first, stop)
+        task.group = doubles_out(scratch, 2 * task.model.K)
+        self.model.columns.run_index(&task, group_range, group_range, group_range, group_range)
+
+    cdef Sweep over(self, order, Py_ssize_t first, Py_ssize_t stop) except *:
+        cdef Sweep task = self.task
+        check_range(first, stop, order.size)
+        task.order = <const Py_ssize_t*>address(order, stop * sizeof(Py_ssize_t), False)
+        task.first, task.stop = first, stop
+        return task
+
+
+# ---- one column -----------------------------------------------------------------------------------------------------
+
+cdef inline Py_ssize_t column_entries(const ColumnArrays* X, Py_ssize_t j, const real** x,
+                                      const index** rows) noexcept nogil:
+    """Where the entries of sparse column j and their rows stand; returns how many they are."""
+    cdef Py_ssize_t at = (<const index*>X.indptr)[j]
+    x[0] = <const real*>X.values + at
+    rows[0] = <const index*>X.indices + at
+    return (<const index*>X.indptr)[j + 1] - at
+
+
+cdef inline bint is_dense(const ColumnArrays* X, Py_ssize_t j) noexcept nogil:
+    """The intercept's column of ones is, too."""
+    return j == X.d or not X.is_sparse
+
+
+cdef inline const real* dense_column(const ColumnArrays* X, Py_ssize_t j, const real* unused) noexcept nogil:
+    """NULL is the intercept's."""
+    return <const real*>X.values + j * X.n if j < X.d else NULL
 
 
 cdef double sparse_curvature(Py_ssize_t nnz, const real* x, const index* row, const real* q,
@@ -269,67 +296,77 @@ cdef void sparse_move_one(Py_ssize_t nnz, const real* x, const index* row, real 
         a[row[e]] += step * x[e] * q[row[e]]
 
 
-cdef double slope_in(Columns self, const Model* model, const Sweep* sweep, Py_ssize_t c, Py_ssize_t j, Py_ssize_t k,
-                     const index* indptr, const real* x) noexcept nogil:
-    """What the steps made so far add to the slope of the coordinate pairs[c]."""
-    cdef Py_ssize_t n = self.n, at, nnz
+cdef void column_curvature(void* task, const real* x, const index* rows) noexcept nogil:
+    cdef const Sweep* t = <const Sweep*>task
+    cdef const Quadratic* model = &t.model
+    cdef Py_ssize_t c, j, k, n = model.X.n, nnz
+    cdef const real* q
+    cdef const real* p = NULL
+    cdef double sums[3]
+    for c in range(t.stop):
+        j, k = t.pairs[c] // model.K, t.pairs[c] % model.K
+        q = <const real*>model.Q + k * n
+        if model.P:
+            p = <const real*>model.P + k * n
+        t.means[c] = 0
+        if not is_dense(&model.X, j):
+            nnz = column_entries(&model.X, j, &x, &rows)
+            t.h[c] = sparse_curvature(nnz, x, rows, q, p)
+            continue
+        column_moments(n, dense_column(&model.X, j, x), q, p, sums)
+        if j == model.X.d:
+            t.h[c] = sums[0]
+        else:
+            if t.centre and sums[0] > 0:
+                t.means[c] = sums[1] / sums[0]
+            t.h[c] = sums[2] - t.means[c] * sums[1]
+
+
+cdef inline double slope_of(const Sweep* t, Py_ssize_t c, const real* x, const index* rows) noexcept nogil:
+    """dq/dV of the coordinate pairs[c], the intercept of its class moving along."""
+    cdef const Quadratic* model = &t.model
+    cdef const Coordinate* at = t.table + c
+    cdef Py_ssize_t n = model.X.n, j = t.pairs[c] // model.K, k = t.pairs[c] - j * model.K, nnz
     cdef const real* q = <const real*>model.Q + k * n
     cdef const real* a = <const real*>model.A + k * n
     cdef const real* s = <const real*>model.s
-    if j == self.d or self.storage == DENSE:
-        x = x + j * n if j < self.d else NULL
+    cdef double g = at.constant + at.l2 * at.v
+    if is_dense(&model.X, j):
+        x = dense_column(&model.X, j, x)
         if model.K == 1:
-            return column_dot(n, x, <real>sweep.m[c], a)
-        return column_slope(n, x, <real>sweep.m[c], q, a, s)
-    at, nnz = indptr[j], indptr[j + 1] - indptr[j]
+            return g + column_dot(n, x, <real>t.m[c], a)
+        return g + column_slope(n, x, <real>t.m[c], q, a, s)
+    nnz = column_entries(&model.X, j, &x, &rows)
     if model.K == 1:
-        return sparse_dot(nnz, x + at, <const index*>self.indices + at, a)
-    return sparse_slope(nnz, x + at, <const index*>self.indices + at, q, a, s)
+        return g + sparse_dot(nnz, x, rows, a)
+    return g + sparse_slope(nnz, x, rows, q, a, s)
 
 
-cdef void move_in(Columns self, const Model* model, const Sweep* sweep, Py_ssize_t c, Py_ssize_t j, Py_ssize_t k,
-                  real step, const index* indptr, const real* x) noexcept nogil:
-    cdef Py_ssize_t n = self.n, at, nnz
+cdef inline void move(const Sweep* t, Py_ssize_t c, double step, const real* x, const index* rows) noexcept nogil:
+    """Carry a step of the coordinate pairs[c] over to its intercept, A and s."""
+    cdef const Quadratic* model = &t.model
+    cdef Py_ssize_t n = model.X.n, j = t.pairs[c] // model.K, k = t.pairs[c] - j * model.K, nnz
     cdef const real* q = <const real*>model.Q + k * n
     cdef const real* p = <const real*>model.P + (k * n if model.P else 0)
     cdef real* a = <real*>model.A + k * n
     cdef real* s = <real*>model.s
-    if j == self.d or self.storage == DENSE:
-        x = x + j * n if j < self.d else NULL
+    if t.shift[c] != 0:
+        model.shifted[k] -= t.shift[c] * step
+    if is_dense(&model.X, j):
+        x = dense_column(&model.X, j, x)
         if model.K == 1:
-            column_move_one(n, x, <real>sweep.m[c], step, q, a)
+            column_move_one(n, x, <real>t.m[c], <real>step, q, a)
         else:
-            column_move(n, x, <real>sweep.m[c], step, p, a, s)
+            column_move(n, x, <real>t.m[c], <real>step, p, a, s)
         return
-    at, nnz = indptr[j], indptr[j + 1] - indptr[j]
+    nnz = column_entries(&model.X, j, &x, &rows)
     if model.K == 1:
-        sparse_move_one(nnz, x + at, <const index*>self.indices + at, step, q, a)
+        sparse_move_one(nnz, x, rows, <real>step, q, a)
     else:
-        sparse_move(nnz, x + at, <const index*>self.indices + at, step, p, a, s)
+        sparse_move(nnz, x, rows, <real>step, p, a, s)
 
 
-cdef inline double slope_of(Columns self, const Model* model, const Sweep* sweep, Py_ssize_t c, Py_ssize_t j,
-                            Py_ssize_t k, const real* unused) noexcept nogil:
-    """dq/dV of the coordinate pairs[c], the intercept of its class moving along."""
-    cdef const Coordinate* at = sweep.table + c
-    cdef const real* x = <const real*>self.values
-    cdef double g = at.constant + at.l2 * at.v
-    if self.storage == CSR64:
-        return g + slope_in(self, model, sweep, c, j, k, <const int64_t*>self.indptr, x)
-    return g + slope_in(self, model, sweep, c, j, k, <const int32_t*>self.indptr, x)
-
-
-cdef inline void move(Columns self, const Model* model, const Sweep* sweep, Py_ssize_t c, Py_ssize_t j, Py_ssize_t k,
-                      double step, const real* unused) noexcept nogil:
-    """What follows from a step of the coordinate pairs[c]: its intercept, A and s."""
-    cdef const real* x = <const real*>self.values
-    if sweep.shift[c] != 0:
-        sweep.shifted[k] -= sweep.shift[c] * step
-    if self.storage == CSR64:
-        move_in(self, model, sweep, c, j, k, <real>step, <const int64_t*>self.indptr, x)
-    else:
-        move_in(self, model, sweep, c, j, k, <real>step, <const int32_t*>self.indptr, x)
-
+# ---- sweeps ---------------------------------------------------------------------------------------------------------
 
 cdef inline double minimum(Coordinate* at, double g) noexcept nogil:
     """The V at which the model is least along a coordinate where its slope is g; notes the violation."""
@@ -344,75 +381,92 @@ cdef inline double minimum(Coordinate* at, double g) noexcept nogil:
         return at.v
     u = at.h * at.v - g
     new = (u - at.l1) / at.h if u > at.l1 else (u + at.l1) / at.h if u < -at.l1 else 0
-    if new < at.low or new > at.high:  # what is beyond does not count
+    if new < at.low or new > at.high:  # only the way up to the bound counts as a violation
         new = min(max(new, at.low), at.high)
         at.violation = at.h * fabs(new - at.v)
     return new
 
 
-cdef void sweep_range(Columns self, const Model* model, const Sweep* sweep, Py_ssize_t first, Py_ssize_t stop,
-                      const real* unused) noexcept nogil:
-    cdef Py_ssize_t v, c, j, k
+cdef void sweep_range(void* task, const real* x, const index* rows) noexcept nogil:
+    cdef const Sweep* t = <const Sweep*>task
+    cdef Py_ssize_t v, c
     cdef double old
     cdef Coordinate* at
-    for v in range(first, stop):
-        c = sweep.order[v]
-        at = sweep.table + c
-        j = sweep.pairs[c] // model.K
-        k = sweep.pairs[c] - j * model.K
+    for v in range(t.first, t.stop):
+        c = t.order[v]
+        at = t.table + c
         old = at.v
-        at.v = minimum(at, slope_of(self, model, sweep, c, j, k, unused))
+        at.v = minimum(at, slope_of(t, c, x, rows))
         if at.v != old:
-            move(self, model, sweep, c, j, k, at.v - old, unused)
+            move(t, c, at.v - old, x, rows)
 
 
-cdef void group_range(Columns self, const Model* model, const Sweep* sweep, Py_ssize_t first, Py_ssize_t stop,
-                      double* u, const real* unused) noexcept nogil:
-    cdef Py_ssize_t v, c, k, j, K = model.K
-    cdef double* D = u + K
-    cdef double l1, g, old, new, step, size, length, most, r, t
+cdef void group_range(void* task, const real* x, const index* rows) noexcept nogil:
+    cdef const Sweep* t = <const Sweep*>task
+    cdef Py_ssize_t v, c, k, K = t.model.K
+    cdef double* u = t.group
+    cdef double old, share
     cdef Coordinate* at
-    for v in range(first, stop):
-        c = sweep.order[v] * K
-        at = sweep.table + c
-        j = sweep.pairs[c] // K
-        l1 = at.l1
-        size = length = most = 0
-        for k in range(K):
-            size += at[k].v ** 2
-            most = max(most, at[k].h)
-        size = sqrt(size)
-        for k in range(K):
-            g = slope_of(self, model, sweep, c + k, j, k, unused)
-            D[k] = max(at[k].h, LEAST_CURVATURE * most)
-            u[k] = D[k] * at[k].v - g
-            length += (g if size == 0 else g + l1 * at[k].v / size) ** 2
-        at.violation = sqrt(length) - (l1 if size == 0 else 0)
-        if not most > 0:
+    for v in range(t.first, t.stop):
+        c = t.order[v] * K
+        at = t.table + c
+        if not group_slopes(t, c, u, x, rows):
             continue
-        r = group_norm(K, u, D, l1, most)
-        t = 1
+        share = group_minimum(at, K, u)
+        if share < 1:
+            at.violation *= share
         for k in range(K):
             old = at[k].v
-            step = u[k] * r / (D[k] * r + l1) - old if r > 0 else -old
-            if old + step > at[k].high:
-                t = min(t, max((at[k].high - old) / step, 0.0) if step > 0 else 0.0)
-            elif old + step < at[k].low:
-                t = min(t, max((at[k].low - old) / step, 0.0) if step < 0 else 0.0)
-        if t < 1:
-            at.violation *= t
-        for k in range(K):
-            old = at[k].v
-            new = u[k] * r / (D[k] * r + l1) if r > 0 else 0
-            new = new if t == 1 else old + t * (new - old)
-            if new != old:
-                at[k].v = new
-                move(self, model, sweep, c + k, j, k, new - old, unused)
+            at[k].v = u[k] if share == 1 else old + share * (u[k] - old)
+            if at[k].v != old:
+                move(t, c + k, at[k].v - old, x, rows)
+
+
+cdef inline bint group_slopes(const Sweep* t, Py_ssize_t c, double* u, const real* x,
+                              const index* rows) noexcept nogil:
+    """u and D of a group, one after the other in u, and its violation; False where the model is flat."""
+    cdef Coordinate* at = t.table + c
+    cdef Py_ssize_t k, K = t.model.K
+    cdef double* D = u + K
+    cdef double g, l1 = at.l1, size = 0, length = 0, most = 0
+    for k in range(K):
+        size += at[k].v ** 2
+        most = max(most, at[k].h)
+    size = sqrt(size)
+    for k in range(K):
+        g = slope_of(t, c + k, x, rows)
+        D[k] = max(at[k].h, LEAST_CURVATURE * most)
+        u[k] = D[k] * at[k].v - g
+        length += (g if size == 0 else g + l1 * at[k].v / size) ** 2
+    at.violation = sqrt(length) - (l1 if size == 0 else 0)
+    return most > 0
+
+
+cdef inline double group_minimum(const Coordinate* at, Py_ssize_t K, double* u) noexcept nogil:
+    """u becomes the V at which the bound of the model is least; returns the share of the way that the bounds admit."""
+    cdef const double* D = u + K
+    cdef double l1 = at.l1, most = 0, r, old, step, share = 1
+    cdef Py_ssize_t k
+    for k in range(K):
+        most = max(most, at[k].h)
+    r = group_norm(K, u, D, l1, most)
+    for k in range(K):
+        old = at[k].v
+        u[k] = u[k] * r / (D[k] * r + l1) if r > 0 else 0
+        step = u[k] - old
+        if old + step > at[k].high:
+            share = min(share, max((at[k].high - old) / step, 0.0) if step > 0 else 0.0)
+        elif old + step < at[k].low:
+            share = min(share, max((at[k].low - old) / step, 0.0) if step < 0 else 0.0)
+    return share
 
 
 cdef double group_norm(Py_ssize_t K, const double* u, const double* D, double l1, double most) noexcept nogil:
-    """The root r > 0 of  sum_k u_k^2 / (D_k r + l1)^2 = 1,  or 0 if there is none: by Newton's method on the inverse
-    of the sum's root, which is concave in r and nearly linear; begun at a lower bound."""
+    """The root r > 0 of  sum_k u_k^2 / (D_k r + l1)^2 = 1,  or 0 if there is none.
+
+    By Newton's method on the inverse of the sum's square root, which is concave in r and nearly linear, from a lower
+    bound of r.
+    """
     cdef double total = 0, slope, part, r, step
     cdef Py_ssize_t k
     cdef int iteration
@@ -429,7 +483,7 @@ cdef double group_norm(Py_ssize_t K, const double* u, const double* D, double l1
             slope += part ** 2 * D[k] / (D[k] * r + l1)
         step = (sqrt(total) - 1) * total / slope
         r += step
-        if fabs(step) <= 1e-12 * r:
+        if fabs(step) <= 1e-12 * r:  # the next one would be lost in rounding
             break
     return r
 
@@ -464,39 +518,34 @@ def sweep_gram(H, slope, table, order, Py_ssize_t first, Py_ssize_t stop):
 
 # ---- binary loss over sparse columns, all sums in double ------------------------------------------------------------
 
-cdef void add_columns(Columns self, const Py_ssize_t* features, const double* steps, Py_ssize_t first, Py_ssize_t stop,
-                      double* z, const real* unused) noexcept nogil:
-    cdef Py_ssize_t c
-    for c in range(first, stop):
-        if self.storage == CSR64:
-            add_column(features[c], steps[c], <const int64_t*>self.indptr, <const int64_t*>self.indices,
-                       <const real*>self.values, z)
-        else:
-            add_column(features[c], steps[c], <const int32_t*>self.indptr, <const int32_t*>self.indices,
-                       <const real*>self.values, z)
+cdef struct ColumnSums:
+    const ColumnArrays* X
+    Py_ssize_t first
+    Py_ssize_t stop
+    const Py_ssize_t* features     # add_columns: (stop,)
+    const double* steps            # add_columns: (stop,)
+    double* by_row                 # add_columns: (n,)
+    const double* r                # column_products: (n,)
+    double* by_column              # column_products: (d,)
 
 
-cdef inline void add_column(Py_ssize_t j, double step, const index* indptr, const index* indices, const real* x,
-                            double* z) noexcept nogil:
-    cdef Py_ssize_t e
-    for e in range(indptr[j], indptr[j + 1]):
-        z[indices[e]] += step * x[e]
+cdef void add_columns(void* task, const real* x, const index* rows) noexcept nogil:
+    cdef const ColumnSums* t = <const ColumnSums*>task
+    cdef Py_ssize_t c, e, nnz
+    cdef double step
+    for c in range(t.first, t.stop):
+        nnz = column_entries(t.X, t.features[c], &x, &rows)
+        step = t.steps[c]
+        for e in range(nnz):
+            t.by_row[rows[e]] += step * x[e]
 
 
-cdef void column_products(Columns self, const double* r, double* out, Py_ssize_t first, Py_ssize_t stop,
-                          const real* unused) noexcept nogil:
-    cdef const real* x = <const real*>self.values
-    if self.storage == CSR64:
-        products_in(<const int64_t*>self.indptr, <const int64_t*>self.indices, x, r, out, first, stop)
-    else:
-        products_in(<const int32_t*>self.indptr, <const int32_t*>self.indices, x, r, out, first, stop)
-
-
-cdef inline void products_in(const index* indptr, const index* indices, const real* x, const double* r, double* out,
-                             Py_ssize_t first, Py_ssize_t stop) noexcept nogil:
-    cdef Py_ssize_t j
-    for j in range(first, stop):
-        out[j] = sparse_dot(indptr[j + 1] - indptr[j], x + indptr[j], indices + indptr[j], r)
+cdef void column_products(void* task, const real* x, const index* rows) noexcept nogil:
+    cdef const ColumnSums* t = <const ColumnSums*>task
+    cdef Py_ssize_t j, nnz
+    for j in range(t.first, t.stop):
+        nnz = column_entries(t.X, j, &x, &rows)
+        t.by_column[j] = sparse_dot(nnz, x, rows, t.r)
 
 
 def binary_logits(z, one, zero, r, h, Py_ssize_t first, Py_ssize_t stop):
@@ -519,11 +568,11 @@ def binary_logits(z, one, zero, r, h, Py_ssize_t first, Py_ssize_t stop):
 
 cdef double binary_logits_range(const double* z, const double* one, const double* zero, double* r, double* h,
                                 Py_ssize_t first, Py_ssize_t stop) noexcept nogil:
-    cdef double[LOGIT_ROWS] e
-    cdef double[LOGIT_ROWS] log_total
-    cdef double[LOGIT_ROWS] loss
+    cdef double[LOGIT_ROWS] e, log_total, loss
+    cdef Aux aux
     cdef double total = 0
     cdef Py_ssize_t b, i, l, rows
+    aux.rest, aux.factor, aux.loss = e, log_total, loss
     for b in range(steps(stop - first, LOGIT_ROWS)):
         i = first + b * LOGIT_ROWS
         rows = clamp(stop - i, 0, LOGIT_ROWS)
@@ -531,11 +580,40 @@ cdef double binary_logits_range(const double* z, const double* one, const double
         binary_hessian_rows(h + i, rows)
         for l in range(rows):
             h[i + l] *= one[i + l] + zero[i + l]
-        total += binary_loss(one + i, zero + i, z + i, r + i, rows, 1.0, <double*>NULL, e, log_total, loss)
+        total += binary_loss(one + i, zero + i, z + i, r + i, rows, 1.0, <double*>NULL, &aux)
     return total
 
 
 # ---- columns from rows ----------------------------------------------------------------------------------------------
+
+# From CSR to CSC, of the same dtypes.
+cdef struct Turning:
+    Py_ssize_t n
+    Py_ssize_t d
+    const void* x                  # the CSR matrix
+    const void* columns
+    const void* row_begin
+    void* counts                   # sizes_of: (d,), become the columns' entries
+    const double* one              # sizes_of: (n,), or NULL: what the classes weigh in each row
+    const double* zero
+    double* ends                   # sizes_of: (d, 2)
+    void* values                   # turn_rows: the CSC matrix
+    void* rows
+    const void* begin
+    void* next                     # turn_rows: (d + 1,), where the next entry of each column goes
+    double* reach                  # turn_rows: (d,)
+    bint twice                     # turn_rows: whether a column names a row twice
+
+
+cdef Turning turning(X) except *:
+    cdef Turning task
+    cdef Py_ssize_t size = X[1].itemsize
+    task.n, task.d = X[3], X[4]
+    task.row_begin = address(X[2], (task.n + 1) * size, False)
+    task.x = address(X[0], X[2][task.n] * X[0].itemsize, False)
+    task.columns = address(X[1], X[2][task.n] * size, False)
+    return task
+
 
 def column_sizes(X, one, zero, counts, ends):
     """Count the entries of each column of a CSR matrix X = (data, indices, indptr, n, d), and bound its gradient.
@@ -543,37 +621,30 @@ def column_sizes(X, one, zero, counts, ends):
     counts (d,), of the dtype of the indices, and ends (d, 2), float64, come zeroed. With one and zero (n,), or None:
     ends become the least and the greatest that sum_i x_ij r_i can be where -one_i <= r_i <= zero_i.
     """
-    cdef Py_ssize_t n = X[3], d = X[4], itemsize = X[0].itemsize, size = X[1].itemsize
-    cdef const char* values = address(X[0], X[2][n] * itemsize, False)
-    cdef const char* indices = address(X[1], X[2][n] * size, False)
-    cdef const char* indptr = address(X[2], (n + 1) * size, False)
-    cdef char* c = <char*>address(counts, d * size, True)
-    cdef double* ep = <double*>address(ends, 2 * d * sizeof(double), True)
-    cdef const double* op = NULL
-    cdef const double* zp = NULL
+    cdef Turning task = turning(X)
+    cdef bint is_double = X[0].itemsize == 8, is_wide = X[1].itemsize == 8
+    task.counts = <void*>address(counts, task.d * X[1].itemsize, True)
+    task.ends = doubles_out(ends, 2 * task.d)
+    task.one = NULL
     if one is not None:
-        op = <const double*>address(one, n * sizeof(double), False)
-        zp = <const double*>address(zero, n * sizeof(double), False)
+        task.one, task.zero = doubles(one, task.n), doubles(zero, task.n)
     with nogil:
-        if itemsize == 8 and size == 8:
-            sizes_of(n, <const double*>values, <const int64_t*>indices, <const int64_t*>indptr, op, zp, <int64_t*>c, ep)
-        elif itemsize == 8:
-            sizes_of(n, <const double*>values, <const int32_t*>indices, <const int32_t*>indptr, op, zp, <int32_t*>c, ep)
-        elif size == 8:
-            sizes_of(n, <const float*>values, <const int64_t*>indices, <const int64_t*>indptr, op, zp, <int64_t*>c, ep)
-        else:
-            sizes_of(n, <const float*>values, <const int32_t*>indices, <const int32_t*>indptr, op, zp, <int32_t*>c, ep)
+        dispatch_index(is_double, is_wide, &task, sizes_of, sizes_of, sizes_of, sizes_of)
 
 
-cdef void sizes_of(Py_ssize_t n, const real* x, const index* j, const index* begin, const double* one,
-                   const double* zero, index* counts, double* ends) noexcept nogil:
+cdef void sizes_of(void* task, const real* x, const index* j) noexcept nogil:
+    cdef const Turning* t = <const Turning*>task
+    cdef const index* begin = <const index*>t.row_begin
+    cdef index* counts = <index*>t.counts
+    cdef double* ends = t.ends
     cdef Py_ssize_t i, e
     cdef double up, down
-    for i in range(n):
+    x, j = <const real*>t.x, <const index*>t.columns
+    for i in range(t.n):
         for e in range(begin[i], begin[i + 1]):
             counts[j[e]] += 1
-            if one:
-                up, down = x[e] * zero[i], -x[e] * one[i]
+            if t.one:
+                up, down = x[e] * t.zero[i], -x[e] * t.one[i]
                 ends[2 * j[e]] += up if up < down else down
                 ends[2 * j[e] + 1] += down if up < down else up
 
@@ -584,53 +655,41 @@ def columns_of_rows(X, indptr, indices, values, reach):
     indptr says where its columns begin; those that have no room there are left out. indices and values have room for
     one entry more. reach: (d,) float64, becomes each column's largest |x|. Returns whether a column names a row twice.
     """
-    cdef Py_ssize_t n = X[3], d = X[4], itemsize = X[0].itemsize, size = X[1].itemsize
-    cdef Py_ssize_t nnz = X[2][n], room = indptr[d] + 1
-    cdef const char* from_values = address(X[0], nnz * itemsize, False)
-    cdef const char* from_indices = address(X[1], nnz * size, False)
-    cdef const char* from_indptr = address(X[2], (n + 1) * size, False)
-    cdef char* to_values = <char*>address(values, room * itemsize, True)
-    cdef char* to_indices = <char*>address(indices, room * size, True)
-    cdef const char* to_indptr = address(indptr, (d + 1) * size, False)
-    cdef double* rp = <double*>address(reach, d * sizeof(double), True)
-    at = indptr.copy()  # where the next entry goes
-    cdef char* ap = <char*>address(at, (d + 1) * size, True)
-    cdef bint twice
+    cdef Turning task = turning(X)
+    cdef bint is_double = X[0].itemsize == 8, is_wide = X[1].itemsize == 8
+    cdef Py_ssize_t size = X[1].itemsize, room = indptr[task.d] + 1
+    next_place = indptr.copy()
+    task.values = <void*>address(values, room * X[0].itemsize, True)
+    task.rows = <void*>address(indices, room * size, True)
+    task.begin = address(indptr, (task.d + 1) * size, False)
+    task.next = <void*>address(next_place, (task.d + 1) * size, True)
+    task.reach = doubles_out(reach, task.d)
     with nogil:
-        if itemsize == 8 and size == 8:
-            twice = turn_rows(n, d, <const double*>from_values, <const int64_t*>from_indices,
-                              <const int64_t*>from_indptr, <double*>to_values, <int64_t*>to_indices,
-                              <const int64_t*>to_indptr, <int64_t*>ap, rp)
-        elif itemsize == 8:
-            twice = turn_rows(n, d, <const double*>from_values, <const int32_t*>from_indices,
-                              <const int32_t*>from_indptr, <double*>to_values, <int32_t*>to_indices,
-                              <const int32_t*>to_indptr, <int32_t*>ap, rp)
-        elif size == 8:
-            twice = turn_rows(n, d, <const float*>from_values, <const int64_t*>from_indices,
-                              <const int64_t*>from_indptr, <float*>to_values, <int64_t*>to_indices,
-                              <const int64_t*>to_indptr, <int64_t*>ap, rp)
-        else:
-            twice = turn_rows(n, d, <const float*>from_values, <const int32_t*>from_indices,
-                              <const int32_t*>from_indptr, <float*>to_values, <int32_t*>to_indices,
-                              <const int32_t*>to_indptr, <int32_t*>ap, rp)
-    return twice
+        dispatch_index(is_double, is_wide, &task, turn_rows, turn_rows, turn_rows, turn_rows)
+    return task.twice
 
 
-cdef bint turn_rows(Py_ssize_t n, Py_ssize_t d, const real* x, const index* j, const index* rows_begin,
-                    real* values, index* rows, const index* begin, index* at, double* reach) noexcept nogil:
-    cdef Py_ssize_t i, e
+cdef void turn_rows(void* task, const real* x, const index* j) noexcept nogil:
+    cdef Turning* t = <Turning*>task
+    cdef const index* row_begin = <const index*>t.row_begin
+    cdef const index* begin = <const index*>t.begin
+    cdef index* next_place = <index*>t.next
+    cdef index* rows = <index*>t.rows
+    cdef real* values = <real*>t.values
+    cdef Py_ssize_t i, e, d = t.d
     cdef index to, before
     cdef double largest
     cdef bint twice = False
+    x, j = <const real*>t.x, <const index*>t.columns
     for i in range(d):
         if begin[i] == begin[i + 1]:
-            at[i] = begin[d]
-    for i in range(n):
-        for e in range(rows_begin[i], rows_begin[i + 1]):
-            to = at[j[e]]
+            next_place[i] = begin[d]
+    for i in range(t.n):
+        for e in range(row_begin[i], row_begin[i + 1]):
+            to = next_place[j[e]]
             rows[to] = <index>i
             values[to] = x[e]
-            at[j[e]] = to + (to < begin[d])  # what is left out goes to the end, again and again
+            next_place[j[e]] = to + (to < begin[d])  # what is left out goes to the same place past the end
     for i in range(d):
         largest = 0
         before = -1
@@ -638,5 +697,5 @@ cdef bint turn_rows(Py_ssize_t n, Py_ssize_t d, const real* x, const index* j, c
             largest = max(largest, fabs(<double>values[e]))
             twice |= rows[e] == before
             before = rows[e]
-        reach[i] = largest
-    return twice
+        t.reach[i] = largest
+    t.twice = twice

@@ -1,9 +1,9 @@
 # Moments of the columns of X by the masses of its rows: mean, and sum of squares around the mean.
 #
-# All sums are of y = x - s, in double precision. The shift s is the row of largest mass, so that a constant column is
-# one of zeros, exactly, whatever the constant and the masses; and no farther from the mean than sqrt(n) deviations are
-# (the row itself adds at least 1/n of all mass times (s - m)^2 to the sum of squares), so that a column far from zero
-# keeps its digits. fastxent/moments.py chooses s and states the error bound.
+# All sums are of y = x - s, in double precision. The shift s is the row of largest mass, so that a constant column
+# becomes one of exact zeros, whatever the constant and the masses are; and s is no farther from the mean than sqrt(n)
+# deviations (the row itself adds at least 1/n of all mass times (s - m)^2 to the sum of squares), so that a column far
+# from zero keeps its digits. fastxent/data/moments.py chooses s and states the error bound.
 #
 # Rows are read from memory once: a block of them is summed, and then squared around its own mean while it is in cache
 # (of a wide sparse X, blocks are larger than that). Blocks are joined by
@@ -11,12 +11,25 @@
 #   M = M_a + M_b,   m = m_a + (M_b / M) (m_b - m_a),   Q = Q_a + Q_b + (M_a M_b / M) (m_b - m_a)^2
 #
 # (T. F. Chan, G. H. Golub, R. J. LeVeque, "Algorithms for computing the sample variance", The American Statistician 37,
-# 1983). So are ranges of rows, which may be different threads', and the zeros that a sparse column does not store.
+# 1983). The same formula joins ranges of rows, which may be different threads', and the zeros that a sparse column does
+# not store.
 
 cdef enum:
-    MOMENT_BYTES = 262144  # of a block of rows in C order
+    MOMENT_BYTES = 262144  # of a block of rows in C order: a part of the second-level cache
     MOMENT_ROWS = 1024     # of a block, at most; of CSR rows, at least
-    MOMENT_ENTRIES = 16    # of a block of CSR rows, for each column
+    MOMENT_ENTRIES = 16    # of a block of CSR rows, for each column: joining blocks takes several sums a column
+
+# Rows first..stop, a pass or a block of it, and what becomes of their columns.
+cdef struct Moments:
+    const Rows* rows
+    Py_ssize_t first
+    Py_ssize_t stop
+    const double* mass             # (n,), or NULL: all are 1
+    const double* shift            # (d,)
+    double total                   # becomes the rows' mass
+    double* mean                   # (d,): becomes the mean less the shift
+    double* square                 # (d,): becomes the sum of squares around it
+    double* more                   # scratch: (3, d) of a block, (5, d) of a pass
 
 
 cdef inline double mass_at(const double* mass, Py_ssize_t i) noexcept nogil:
@@ -47,8 +60,8 @@ cdef inline double sum_of_lanes(double* lane) noexcept nogil:
     return lane[0]
 
 
-# Four rows at a time: a quarter of the loads and stores of sums, and of their roundings. Rows that are not there are
-# some other one, of mass zero.
+# Four rows at a time: a quarter of the loads and stores of sums, and of their roundings. Where fewer are left, some
+# row of mass zero takes the place of each that is missing.
 cdef struct FourRows:
     Py_ssize_t[4] at
     double[4] mass
@@ -63,41 +76,46 @@ cdef inline FourRows four_rows(Py_ssize_t i, Py_ssize_t end, const double* mass)
     return rows
 
 
-cdef void block_of_rows(const Rows* X, Py_ssize_t first, Py_ssize_t end, const real* x, const double* mass,
-                        const double* shift, double total, double* mean, double* square,
-                        double* centre) noexcept nogil:
-    """Mean and sum of squares around it over dense rows in C order, whose masses add up to total > 0."""
-    cdef Py_ssize_t i, j, d = X.d
+cdef void moments_of_rows(Moments* t, const real* x) noexcept nogil:
+    """A block of dense rows in C order, whose masses add up to total > 0."""
+    cdef Py_ssize_t i, j, d = t.rows.d, stride = t.rows.row_stride
+    cdef const double* shift = t.shift
+    cdef double* mean = t.mean
+    cdef double* square = t.square
+    cdef double* centre = t.more
+    cdef double total = t.total
     cdef FourRows rows
+    x = <const real*>t.rows.values
     for j in range(d):
         mean[j] = square[j] = 0
-    for i in range(first, end, 4):
-        rows = four_rows(i, end, mass)
-        add_rows(d, x + rows.at[0] * X.row_stride, x + rows.at[1] * X.row_stride, x + rows.at[2] * X.row_stride,
-                 x + rows.at[3] * X.row_stride, 4 * X.row_stride, rows, shift, mean)
+    for i in range(t.first, t.stop, 4):
+        rows = four_rows(i, t.stop, t.mass)
+        add_rows(d, x, stride, &rows, shift, mean)
     for j in range(d):
         mean[j] /= total
         centre[j] = shift[j] + mean[j]
-    for i in range(first, end, 4):
-        rows = four_rows(i, end, mass)
-        add_squares(d, x + rows.at[0] * X.row_stride, x + rows.at[1] * X.row_stride, x + rows.at[2] * X.row_stride,
-                    x + rows.at[3] * X.row_stride, rows, centre, square)
+    for i in range(t.first, t.stop, 4):
+        rows = four_rows(i, t.stop, t.mass)
+        add_squares(d, x, stride, &rows, centre, square)
     for j in range(d):
         square[j] = around_mean(square[j], total, centre[j], shift[j], mean[j])
 
 
 cdef inline double around_mean(double square, double total, double centre, double shift, double mean) noexcept nogil:
-    """Squares summed around centre, which is shift + mean but for its rounding: that one's share comes off again."""
+    """Squares summed around centre, which is shift + mean rounded: the share of that rounding is taken off."""
     cdef double rounding = (centre - shift) - mean
     return max(square - total * rounding * rounding, 0.0)
 
 
-cdef inline void add_rows(Py_ssize_t d, const real* x0, const real* x1, const real* x2, const real* x3,
-                          Py_ssize_t ahead, FourRows rows, const double* shift, double* sums) noexcept nogil:
-    """Four rows, while those that come next, `ahead` entries further on, are fetched: four streams at once are more
-    than hardware foresees."""
+cdef inline void add_rows(Py_ssize_t d, const real* x, Py_ssize_t stride, const FourRows* rows, const double* shift,
+                          double* sums) noexcept nogil:
+    """Four rows; the four that come next are fetched meanwhile: the hardware does not follow four streams at once."""
     cdef double w0 = rows.mass[0], w1 = rows.mass[1], w2 = rows.mass[2], w3 = rows.mass[3], s
-    cdef Py_ssize_t j, line = 0, end
+    cdef const real* x0 = x + rows.at[0] * stride
+    cdef const real* x1 = x + rows.at[1] * stride
+    cdef const real* x2 = x + rows.at[2] * stride
+    cdef const real* x3 = x + rows.at[3] * stride
+    cdef Py_ssize_t j, line = 0, end, ahead = 4 * stride
     while line < d:
         FX_PREFETCH(x0 + line + ahead)
         FX_PREFETCH(x1 + line + ahead)
@@ -110,9 +128,13 @@ cdef inline void add_rows(Py_ssize_t d, const real* x0, const real* x1, const re
         line = end
 
 
-cdef inline void add_squares(Py_ssize_t d, const real* x0, const real* x1, const real* x2, const real* x3,
-                             FourRows rows, const double* centre, double* sums) noexcept nogil:
+cdef inline void add_squares(Py_ssize_t d, const real* x, Py_ssize_t stride, const FourRows* rows,
+                             const double* centre, double* sums) noexcept nogil:
     cdef double w0 = rows.mass[0], w1 = rows.mass[1], w2 = rows.mass[2], w3 = rows.mass[3], c, t0, t1, t2, t3
+    cdef const real* x0 = x + rows.at[0] * stride
+    cdef const real* x1 = x + rows.at[1] * stride
+    cdef const real* x2 = x + rows.at[2] * stride
+    cdef const real* x3 = x + rows.at[3] * stride
     cdef Py_ssize_t j
     for j in range(d):
         c = centre[j]
@@ -121,37 +143,37 @@ cdef inline void add_squares(Py_ssize_t d, const real* x0, const real* x1, const
         sums[j] += (w0 * t0 * t0 + w1 * t1 * t1) + (w2 * t2 * t2 + w3 * t3 * t3)
 
 
-cdef void block_of_columns(const Rows* X, Py_ssize_t first, Py_ssize_t end, const real* x, const double* mass,
-                           const double* shift, double total, double* mean, double* square) noexcept nogil:
+cdef void moments_down_columns(Moments* t, const real* x) noexcept nogil:
     """The same in Fortran order, column by column."""
-    cdef Py_ssize_t i, j, l, whole = first + ((end - first) & ~31)
+    cdef Py_ssize_t i, j, l, first = t.first, stop = t.stop, whole = first + ((stop - first) & ~31)
+    cdef const double* mass = t.mass
     cdef const real* column
     cdef double[32] lane
-    cdef double s, c, t
-    for j in range(X.d):
-        column, s = x + j * X.col_stride, shift[j]
+    cdef double s, c, y, total = t.total
+    for j in range(t.rows.d):
+        column, s = <const real*>t.rows.values + j * t.rows.col_stride, t.shift[j]
         for l in range(32):
             lane[l] = 0
         for i in range(first, whole, 32):
             for l in range(32):
                 lane[l] += mass_at(mass, i + l) * (column[i + l] - s)
-        for i in range(whole, end):
+        for i in range(whole, stop):
             lane[i - whole] += mass_at(mass, i) * (column[i] - s)
-        mean[j] = sum_of_lanes(lane) / total
-        c = s + mean[j]
+        t.mean[j] = sum_of_lanes(lane) / total
+        c = s + t.mean[j]
         for l in range(32):
             lane[l] = 0
         for i in range(first, whole, 32):
             for l in range(32):
-                t = column[i + l] - c
-                lane[l] += mass_at(mass, i + l) * t * t
-        for i in range(whole, end):
-            t = column[i] - c
-            lane[i - whole] += mass_at(mass, i) * t * t
-        square[j] = around_mean(sum_of_lanes(lane), total, c, s, mean[j])
+                y = column[i + l] - c
+                lane[l] += mass_at(mass, i + l) * y * y
+        for i in range(whole, stop):
+            y = column[i] - c
+            lane[i - whole] += mass_at(mass, i) * y * y
+        t.square[j] = around_mean(sum_of_lanes(lane), total, c, s, t.mean[j])
 
 
-# What an entry of a CSR row meets of its column, side by side: what is taken off it, and what it is added to.
+# What an entry of a CSR row meets of its column, side by side in memory: what is taken off it, and what it is added to.
 cdef struct StoredSum:
     double shift
     double mass
@@ -162,57 +184,59 @@ cdef struct StoredSquare:
     double sum
 
 
-cdef double block_of_stored(const Rows* X, Py_ssize_t first, Py_ssize_t end, const real* x, const index* unused,
-                            const double* mass, const double* shift, double* mean, double* square,
-                            double* scratch) noexcept nogil:
-    """The same of CSR rows, which name a column once; returns their mass. scratch: (3, d).
+cdef void moments_of_stored(Moments* t, const real* x, const index* indptr) noexcept nogil:
+    """The same of CSR rows, which name a column once; total becomes their mass.
 
-    The masses of a column's entries and those of all rows are added up in the same order: to a column with an entry in
-    every row no mass is left for zeros that it does not have, not even by rounding.
+    The masses of a column's entries and those of all rows are added up in the same order: a column with an entry in
+    every row is left with no mass for zeros that it does not have, not even by rounding.
     """
-    cdef const index* indptr = <const index*>X.indptr
-    cdef const index* indices = <const index*>X.indices
-    cdef StoredSum* sums = <StoredSum*>scratch
-    cdef StoredSquare* squares = <StoredSquare*>scratch  # when the sums are done with: they stay in cache
+    cdef const index* indices = <const index*>t.rows.indices
+    cdef StoredSum* sums = <StoredSum*>t.more
+    cdef StoredSquare* squares = <StoredSquare*>t.more  # once the sums are no longer needed: they stay in cache
     cdef StoredSum* entries
     cdef StoredSquare* around
+    cdef const double* mass = t.mass
+    cdef const double* shift = t.shift
+    cdef double* mean = t.mean
+    cdef double* square = t.square
     cdef double* stored = square
-    cdef Py_ssize_t i, j, p
-    cdef double w, t, zeros, total = 0
-    for j in range(X.d):
+    cdef Py_ssize_t i, j, p, d = t.rows.d
+    cdef double w, y, zeros, total = 0
+    x, indptr = <const real*>t.rows.values, <const index*>t.rows.indptr
+    for j in range(d):
         sums[j].shift = shift[j]
         sums[j].mass = sums[j].sum = 0
-    for i in range(first, end):
+    for i in range(t.first, t.stop):
         w = mass_at(mass, i)
         total += w
         for p in range(indptr[i], indptr[i + 1]):
             entries = sums + indices[p]
             entries.mass += w
             entries.sum += w * (x[p] - entries.shift)
+    t.total = total
     if total == 0:
-        return 0
-    for j in range(X.d):
+        return
+    for j in range(d):
         stored[j] = sums[j].mass
         mean[j] = sums[j].sum / stored[j] if stored[j] > 0 else 0
-    for j in range(X.d):
+    for j in range(d):
         squares[j].centre = shift[j] + mean[j]
         squares[j].sum = 0
-    for i in range(first, end):
+    for i in range(t.first, t.stop):
         w = mass_at(mass, i)
         for p in range(indptr[i], indptr[i + 1]):
             around = squares + indices[p]
-            t = x[p] - around.centre
-            around.sum += w * t * t
-    for j in range(X.d):  # and the zeros, which are -shift
+            y = x[p] - around.centre
+            around.sum += w * y * y
+    for j in range(d):  # and the zeros, which are -shift
         w = stored[j]
         zeros = max(total - w, 0.0)
-        t = -shift[j] - mean[j]
-        square[j] = around_mean(squares[j].sum, w, squares[j].centre, shift[j], mean[j]) + w * (zeros / total) * t * t
+        y = -shift[j] - mean[j]
+        square[j] = around_mean(squares[j].sum, w, squares[j].centre, shift[j], mean[j]) + w * (zeros / total) * y * y
         if zeros < w:
-            mean[j] += zeros / total * t
+            mean[j] += zeros / total * y
         else:
-            mean[j] = -shift[j] - w / total * t
-    return total
+            mean[j] = -shift[j] - w / total * y
 
 
 cdef Py_ssize_t rows_with_entries(const index* indptr, Py_ssize_t first, Py_ssize_t stop,
@@ -224,37 +248,36 @@ cdef Py_ssize_t rows_with_entries(const index* indptr, Py_ssize_t first, Py_ssiz
     return end
 
 
-cdef double moments(const Rows* X, Py_ssize_t first, Py_ssize_t stop, const real* x, const index* unused,
-                    const double* mass, const double* shift, double* mean, double* square,
-                    double* scratch) noexcept nogil:
-    """Add rows to mean and square (d), which begin as zeros; their mass. scratch: (5, d)."""
-    cdef Py_ssize_t j, d = X.d, start = first, end, step = MOMENT_ROWS
-    cdef double* block_mean = scratch
-    cdef double* block_square = block_mean + d
-    cdef double* more = block_square + d
-    cdef double share, block, total = 0, t
-    if X.storage == DENSE and X.col_stride == 1:
+cdef void moments_range(void* task, const real* x, const index* indptr) noexcept nogil:
+    """Block by block; mean and square begin as zeros."""
+    cdef Moments* t = <Moments*>task
+    cdef const Rows* X = t.rows
+    cdef Moments block = t[0]
+    cdef Py_ssize_t j, d = X.d, step = MOMENT_ROWS
+    cdef double share, y, total = 0
+    block.mean, block.square, block.more = t.more, t.more + d, t.more + 2 * d
+    if not X.is_sparse and X.col_stride == 1:
         step = clamp(MOMENT_BYTES // (d * sizeof(real)), 8, MOMENT_ROWS)
-    while start < stop:
-        if X.storage == DENSE:
-            end = min(start + step, stop)
-            block = total_mass(mass, start, end)
-            if block > 0 and X.col_stride == 1:
-                block_of_rows(X, start, end, x, mass, shift, block, block_mean, block_square, more)
-            elif block > 0:
-                block_of_columns(X, start, end, x, mass, shift, block, block_mean, block_square)
+    while block.first < t.stop:
+        if X.is_sparse:
+            block.stop = rows_with_entries(<const index*>X.indptr, block.first, t.stop, MOMENT_ENTRIES * d)
+            moments_of_stored(&block, x, indptr)
         else:
-            end = rows_with_entries(<const index*>X.indptr, start, stop, MOMENT_ENTRIES * d)
-            block = block_of_stored(X, start, end, x, unused, mass, shift, block_mean, block_square, more)
-        if block > 0:
-            share = block / (total + block)
+            block.stop = min(block.first + step, t.stop)
+            block.total = total_mass(t.mass, block.first, block.stop)
+            if block.total > 0 and X.col_stride == 1:
+                moments_of_rows(&block, x)
+            elif block.total > 0:
+                moments_down_columns(&block, x)
+        if block.total > 0:
+            share = block.total / (total + block.total)
             for j in range(d):
-                t = block_mean[j] - mean[j]
-                mean[j] += share * t
-                square[j] += block_square[j] + total * share * t * t
-            total += block
-        start = end
-    return total
+                y = block.mean[j] - t.mean[j]
+                t.mean[j] += share * y
+                t.square[j] += block.square[j] + total * share * y * y
+            total += block.total
+        block.first = block.stop
+    t.total = total
 
 
 def moments_of_columns(LinearSoftmax X, Py_ssize_t first, Py_ssize_t stop, masses, shift, out):
@@ -263,21 +286,13 @@ def moments_of_columns(LinearSoftmax X, Py_ssize_t first, Py_ssize_t stop, masse
     masses: float64 (n,), or None for ones. shift: float64 (d,). out: float64 (7, d), zeros; becomes mean - shift, sum
     of squares around the mean, and scratch.
     """
-    cdef const double* m = NULL if masses is None else <const double*>address(masses, X.n * 8, False)
-    cdef const double* s = <const double*>address(shift, X.d * 8, False)
-    cdef double* mean = <double*>address(out, 7 * X.d * 8, True)
-    cdef double* square = mean + X.d
-    cdef double* more = square + X.d
-    cdef const char* x = X.rows.values
-    cdef double total
+    cdef Moments task
     check_range(first, stop, X.n)
-    with nogil:
-        if X.rows.storage == CSR64 and X.is_double:
-            total = moments(&X.rows, first, stop, <const double*>x, <const int64_t*>NULL, m, s, mean, square, more)
-        elif X.rows.storage == CSR64:
-            total = moments(&X.rows, first, stop, <const float*>x, <const int64_t*>NULL, m, s, mean, square, more)
-        elif X.is_double:
-            total = moments(&X.rows, first, stop, <const double*>x, <const int32_t*>NULL, m, s, mean, square, more)
-        else:
-            total = moments(&X.rows, first, stop, <const float*>x, <const int32_t*>NULL, m, s, mean, square, more)
-    return total
+    task.rows, task.first, task.stop = &X.rows, first, stop
+    task.mass = NULL
+    if masses is not None:
+        task.mass = doubles(masses, X.n)
+    task.shift, task.mean = doubles(shift, X.d), doubles_out(out, 7 * X.d)
+    task.square, task.more = task.mean + X.d, task.mean + 2 * X.d
+    X.run_index(&task, moments_range, moments_range, moments_range, moments_range)
+    return task.total

@@ -1,8 +1,8 @@
-# The two products of a block of rows: logits Z = X W + b, and gradient G += X^T Q, b included. This is the seam: what
-# is above it sees rows, logits and gradients, never storage, tiles or padding.
+# The two products of a block of rows: logits Z = X W + b, and gradient G += X^T Q, b included. What calls them sees
+# rows, logits and gradients, never storage, tiles or padding.
 #
 # One Layout, fixed by storage, shape and dtype, says how weights and gradient stand while the kernels run:
-#   FEATURES  dense, few classes   weights (K, ldw): a row of features per class, intercepts (K) behind them.
+#   FEATURES  dense, few classes   weights (K, ldw): a row of features per class, the intercepts (K) after them.
 #                                  Logits by the outer tile over rows, from squares of the block turned in the
 #                                  second-level cache, gradient by the outer tile over features: X is read from memory
 #                                  once for both, while the tiles multiply the block before, and no lane is wasted on
@@ -11,11 +11,6 @@
 #   CLASSES   dense, many classes  weights and gradient as the caller has them, (d + 1, K). X is copied by blocks, with
 #                                  a column of ones; panels of classes are copied as they are used.
 #   SPARSE    CSR                  weights (d + 1, ldw): classes contiguous, padded to whole registers.
-
-ctypedef enum Storage:
-    DENSE
-    CSR32
-    CSR64
 
 ctypedef enum Scheme:
     FEATURES
@@ -30,21 +25,22 @@ cdef enum:
     MANY_CLASSES = 64      # FEATURES up to here, too, for weights of no more bytes than
     MANY_WEIGHTS = 1048576
     BLOCK_BYTES = 262144   # of a block of FEATURES
-    TURNED_CLASSES = 5     # from here (half the registers: 9) turning a block costs less than rows read in place, where
-    TURNED_FEATURES = 64   # most registers straddle cache lines, and sums across registers; so many columns at a time
+    TURNED_CLASSES = 5     # from here (with half the registers: 9) turning a block, so many columns at a time, costs
+    TURNED_FEATURES = 64   # less than rows in place, where most registers straddle cache lines, and sums across lanes
     COLUMN_CLASSES = 4     # columns of X in Fortran order are read in place up to here, or if they are no more than
     COLUMN_FEATURES = 100
     FEW_LANES = 16         # up to here a sparse block is turned so that rows stand in lanes
 
 cdef struct Rows:
-    Storage storage
+    bint is_sparse                 # CSR; else dense
+    bint is_wide                   # its indices have 64 bits, not 32
     Py_ssize_t n
     Py_ssize_t d
-    const char* values             # dense entries, or the CSR data
+    const void* values             # dense entries, or the CSR data
     Py_ssize_t row_stride          # dense, in entries
     Py_ssize_t col_stride
-    const char* indices
-    const char* indptr
+    const void* indices
+    const void* indptr
 
 cdef struct Layout:
     Scheme scheme
@@ -69,19 +65,32 @@ cdef struct Layout:
     Py_ssize_t panel_size
 
 
-# Rows that come next, fetched while tiles multiply, in the order of their addresses: that is what hardware goes on with
-# by itself. Multiplying and reading take turns otherwise, and add up.
+# Rows that come next, fetched while tiles multiply: else multiplying and reading take turns, and their times add up.
+# They are asked for in the order of their addresses, in which the hardware then goes on by itself.
 cdef struct Ahead:
     const char* at
     const char* stop
     int lines                      # cache lines a step of a tile
 
+# Some rows while they are worked on: what open_block finds out, and the products read.
+cdef struct Block:
+    Py_ssize_t first
+    const void* x                  # dense rows ldx apart; NULL: X is read by columns, or it is sparse
+    void* panel                    # scratch of the products
+    Shape shape                    # of the logits
+    Ahead ahead
 
-cdef Ahead nothing_ahead           # zeros
+# What a thread works in: two arrays of logits, a copy of rows, and numbers by row, each on a cache line.
+cdef struct Scratch:
+    void* x
+    void* z
+    void* a
+    void* panel
+    Aux aux
 
 
 cdef inline const char* fetched(Ahead* ahead, Py_ssize_t T) noexcept nogil:
-    """What a tile of T steps fetches, or NULL."""
+    """Where the lines begin that a tile of T steps fetches, or NULL."""
     cdef const char* at = ahead.at
     if at >= ahead.stop:
         return NULL
@@ -100,11 +109,11 @@ cdef Layout plan(const Rows* X, Py_ssize_t K, Py_ssize_t L, Py_ssize_t itemsize,
     p.copy_rows = p.columns = False
     p.lines = 0
     p.turned = p.ldt = p.ldx = p.x_size = p.panel_size = 0
-    if X.storage != DENSE:
+    if X.is_sparse:
         p.scheme = SPARSE
         p.rows_in_lanes = K <= FEW_LANES
-        # Whole registers read fastest, unless a quarter were padding: then a narrow register ends the row, of 4 lanes,
-        # or 8, and the weights crowd the cache less.
+        # Whole registers are read fastest. Where a quarter would be padding, a narrow register of 4 or 8 lanes ends the
+        # row, so that more weights fit the cache.
         p.ldw = round_up(K, L) if K > 1 else 1
         if 4 * K <= 3 * p.ldw and L >= 8:
             p.narrow = 4 if K % L <= 4 else 8 if L == 16 and K % L <= 8 else 0
@@ -113,26 +122,26 @@ cdef Layout plan(const Rows* X, Py_ssize_t K, Py_ssize_t L, Py_ssize_t itemsize,
         p.weights_size = (d + 1) * p.ldw + L
         if p.weights_size * itemsize > FAR:
             p.ahead = clamp(FETCHED_LINES * 64 // (clamp(p.ldw, 1, 8 * L) * itemsize), 16, 64)
-        p.block = clamp(32768 // (p.ldw * itemsize), 16, 256)
+        p.block = clamp(32768 // (p.ldw * itemsize), 16, 256)  # 32 kB of logits
         p.panel_size = round_up(K, L)
     elif (K <= FEW_CLASSES or (K <= 2 * FEW_CLASSES and 4 * K <= 3 * round_up(K, L))
           or (K <= MANY_CLASSES and d * K * itemsize <= MANY_WEIGHTS and n >= 4 * L)):
         p.scheme = FEATURES
         p.rows_in_lanes = True
-        # In place, many classes would read the columns again and again, the more there are the farther away.
+        # With many classes, columns in place would be read several times, from farther away the more there are.
         p.columns = X.col_stride != 1 and (K <= COLUMN_CLASSES or d <= COLUMN_FEATURES)
         if p.columns or d < L or K >= (TURNED_CLASSES if FX_TILE == 24 else 2 * TURNED_CLASSES - 1):
             p.turned = TURNED_FEATURES
         if X.col_stride == 1 and 8 * X.row_stride <= 9 * d:
-            p.lines = 1 if K > FX_TILE // 4 else 2  # a block's tiles have so many steps that this fetches the next one
+            p.lines = 1 if K > FX_TILE // 4 else 2  # over all steps of a block's tiles, that is the next block
         p.copy_rows = X.col_stride != 1 or d < L
         p.ldx = round_up(d, L) if p.copy_rows else X.row_stride
         p.ldw = round_up(d, L)
         if not p.copy_rows and d % L:
             p.tail = d - L
         p.weights_size = K * p.ldw + K
-        # Whole tiles of rows; two blocks and what else they need stay in the second-level cache, unless it holds only
-        # a few rows.
+        # Whole tiles of rows. Two blocks and what else they need fit the second-level cache, unless rows are so long
+        # that it holds only a few.
         tile = round_up(4 * L, 16) if FX_TILE == 24 else 48
         p.block = clamp(BLOCK_BYTES // (p.ldw * itemsize), 1, 256)
         p.block = clamp(p.block // tile * tile, tile, 256) if 2 * p.block >= tile else 32
@@ -140,14 +149,15 @@ cdef Layout plan(const Rows* X, Py_ssize_t K, Py_ssize_t L, Py_ssize_t itemsize,
         p.scheme = CLASSES
         p.rows_in_lanes = False
         p.copy_rows = True
-        p.ldx = round_up(d + 1, L) + L  # not a multiple of a page: rows of a block would share cache sets
+        p.ldx = round_up(d + 1, L) + L  # not a multiple of a page: else the rows of a block would share cache sets
         p.ldw = K
         p.weights_size = (d + 1) * K
+        # A megabyte of logits at most, and whole tiles: each block reads all weights, so more rows are better.
         p.block = 192 if shared else clamp(1048576 // (K * itemsize) // 24 * 24, 48, 192)
         p.panel_size = 4 * L * (CONTRACTION + 12)
     p.block = round_up(clamp(p.block, 1, n), 16)
     if p.rows_in_lanes:
-        p.ldz = p.block + L  # as ldx: the classes of a row would share cache sets
+        p.ldz = p.block + L  # as ldx: else the classes of a row would share cache sets
         p.z_size = K * p.ldz
     else:
         p.ldz = round_up(K, L) + L
@@ -160,6 +170,48 @@ cdef Layout plan(const Rows* X, Py_ssize_t K, Py_ssize_t L, Py_ssize_t itemsize,
     return p
 
 
+# ---- scratch -------------------------------------------------------------------------------------------------------
+
+cdef enum:
+    AUX_ROWS = 256         # most rows of a block
+
+cdef inline real* carve(real** at, Py_ssize_t size) noexcept nogil:
+    cdef real* part = at[0]
+    at[0] = part + round_up(size, 16)
+    return part
+
+
+cdef Aux aux_parts(real** at, Py_ssize_t rows) noexcept nogil:
+    """Numbers by row; t is the caller's."""
+    cdef Aux aux
+    aux.t = NULL
+    aux.m = carve(at, rows)
+    aux.rest = carve(at, rows)
+    aux.loss = carve(at, rows)
+    aux.linear = carve(at, rows)
+    aux.mass = carve(at, rows)
+    aux.weight = carve(at, rows)
+    aux.factor = carve(at, rows)
+    return aux
+
+
+cdef Scratch scratch_parts(const Layout* p, real* scratch) noexcept nogil:
+    cdef Scratch s
+    cdef real* at = scratch
+    s.panel = carve(&at, p.panel_size)
+    s.x = carve(&at, p.x_size)
+    s.z = carve(&at, p.z_size)
+    s.a = carve(&at, p.z_size)
+    s.aux = aux_parts(&at, AUX_ROWS)
+    s.aux.t = at
+    return s
+
+
+cdef Py_ssize_t scratch_entries(const Layout* p, Py_ssize_t n_classes) noexcept nogil:
+    """How many scratch_parts deals out: 12 parts, each rounded up by less than 16."""
+    return p.x_size + p.panel_size + 2 * p.z_size + 7 * AUX_ROWS + n_classes + 12 * 16
+
+
 # ---- weights in and gradient out -----------------------------------------------------------------------------------
 
 # A run: numbers that stand side by side in the layout, and in theta every `step`.
@@ -169,6 +221,19 @@ cdef struct Run:
     Py_ssize_t step
     Py_ssize_t count               # may be negative: an empty run
     bint penalised
+
+# Rows first..stop of theta (d + 1, K), and what becomes of them.
+cdef struct Packing:
+    const Layout* layout
+    const void* theta
+    Py_ssize_t first
+    Py_ssize_t stop
+    void* weights
+    const void** parts             # gradients in the layout, to be added up
+    Py_ssize_t n_parts
+    double scale
+    double l2
+    void* out
 
 
 cdef inline Py_ssize_t run_count(const Layout* p, Py_ssize_t first, Py_ssize_t stop) noexcept nogil:
@@ -211,58 +276,69 @@ cdef Run run_of(const Layout* p, Py_ssize_t L, Py_ssize_t first, Py_ssize_t stop
     return run
 
 
-cdef void pack(const Layout* p, const source* theta, real* w, Py_ssize_t first, Py_ssize_t stop) noexcept nogil:
-    """Rows first..stop of theta (d + 1, K) into the layout's weights; padding is left as it is (zero)."""
+cdef void pack(void* task, const real* unused, const other* theta) noexcept nogil:
+    """Rows of theta into the layout's weights; padding is left as it is (zero)."""
+    cdef const Packing* t = <const Packing*>task
+    cdef real* w = <real*>t.weights
     cdef Run run
     cdef Py_ssize_t r, i
-    cdef const source* t
-    for r in range(run_count(p, first, stop)):
-        run = run_of(p, lanes(w), first, stop, r)
-        t = theta + run.theta
+    for r in range(run_count(t.layout, t.first, t.stop)):
+        run = run_of(t.layout, lanes(w), t.first, t.stop, r)
+        theta = <const other*>t.theta + run.theta
         if run.step == 1:
             for i in range(run.count):
-                w[run.at + i] = <real>t[i]
+                w[run.at + i] = <real>theta[i]
         else:
             for i in range(run.count):
-                w[run.at + i] = <real>t[i * run.step]
+                w[run.at + i] = <real>theta[i * run.step]
 
 
-cdef void unpack(const Layout* p, const real** parts, Py_ssize_t n_parts, double scale, double l2, const source* theta,
-                 source* out, Py_ssize_t first, Py_ssize_t stop) noexcept nogil:
-    """out = scale * (sum of the partial gradients, in order, in double) + l2 * theta, for rows first..stop of theta."""
+cdef void unpack(void* task, const real* g, const other* theta) noexcept nogil:
+    """out = scale * (sum of the gradients, in order, in double) + l2 * theta."""
+    cdef const Packing* t = <const Packing*>task
+    cdef other* out = <other*>t.out
     cdef Run run
     cdef Py_ssize_t r, i, begin, width, part, at
     cdef double total[256]
     cdef double ridge
-    cdef const real* g
-    for r in range(run_count(p, first, stop)):
-        run = run_of(p, lanes(parts[0]), first, stop, r)
-        ridge = l2 if run.penalised else 0.0
+    theta = <const other*>t.theta
+    for r in range(run_count(t.layout, t.first, t.stop)):
+        run = run_of(t.layout, lanes(g), t.first, t.stop, r)
+        ridge = t.l2 if run.penalised else 0.0
         begin = 0
         while begin < run.count:
             width = min(run.count - begin, 256)
             for i in range(width):
                 total[i] = 0
-            for part in range(n_parts):
-                g = parts[part] + run.at + begin
+            for part in range(t.n_parts):
+                g = <const real*>t.parts[part] + run.at + begin
                 for i in range(width):
                     total[i] += g[i]
             for i in range(width):
-                total[i] *= scale
+                total[i] *= t.scale
             at = run.theta + begin * run.step
             if ridge != 0:
                 for i in range(width):
                     total[i] += ridge * theta[at + i * run.step]
             for i in range(width):
-                out[at + i * run.step] = <source>total[i]
+                out[at + i * run.step] = <other>total[i]
             begin += width
+
+
+cdef void shift_bias(void* task, const real* unused) noexcept nogil:
+    """Add theta (K,), double, to the intercepts of the layout SPARSE."""
+    cdef const Packing* t = <const Packing*>task
+    cdef real* bias = <real*>t.weights + t.layout.d * t.layout.ldw
+    cdef Py_ssize_t k
+    for k in range(t.layout.K):
+        bias[k] += <real>(<const double*>t.theta)[k]
 
 
 # ---- rows of X -----------------------------------------------------------------------------------------------------
 
 cdef void turn_block(const real* a, Py_ssize_t lda, Py_ssize_t rows, Py_ssize_t columns, real* b,
                      Py_ssize_t ldb) noexcept nogil:
-    """b[j, i] = a[i, j]: by squares of registers, the last of which overlap others, where one fits."""
+    """b[j, i] = a[i, j]: by squares of registers where one fits; the last of them overlap others."""
     cdef Py_ssize_t i, j, r, c, L = lanes(a)
     if rows < L or columns < L:
         for j in range(columns):
@@ -277,7 +353,7 @@ cdef void turn_block(const real* a, Py_ssize_t lda, Py_ssize_t rows, Py_ssize_t 
 
 
 cdef void copy_rows(const Rows* X, const Layout* p, Py_ssize_t first, Py_ssize_t rows, real* x) noexcept nogil:
-    """Rows of dense X into x (rows, ldx); behind them a one (CLASSES: the intercept's feature), or zeros."""
+    """Rows of dense X into x (rows, ldx); after each a one (CLASSES: the intercept's feature), or zeros."""
     cdef const real* source = <const real*>X.values + first * X.row_stride
     cdef Py_ssize_t i, j, d = X.d
     if X.col_stride == 1:
@@ -303,74 +379,91 @@ cdef void intercepts_logits(const Layout* p, const real* w, real* z) noexcept no
             z[k * p.ldz + i] = w[p.K * p.ldw + k]
 
 
-cdef void features_logits(const Layout* p, const real* x, Py_ssize_t ldx, Py_ssize_t rows, const real* w,
-                          real* z) noexcept nogil:
+cdef void features_logits(const Layout* p, const real* x, Py_ssize_t rows, const real* w, real* z) noexcept nogil:
+    """z += X W by the dot tile, in pieces of features whose weights stay in the first-level cache."""
     cdef Py_ssize_t L = lanes(w), K = p.K, group, i, k, r, t, stop, T = p.ldw // L
-    cdef Py_ssize_t chunk = clamp(24576 // (K * L * sizeof(real)), 8, T)
+    cdef Py_ssize_t chunk = clamp(24576 // (K * L * sizeof(real)), 8, T)  # half of a first-level cache of 48 kB
     cdef int classes
     cdef const real* row[FX_DOT_ROWS]
+    cdef fx_dot dot
     if p.tail >= 0:
         T -= 1
+    dot.ldw, dot.ldz = p.ldw, p.ldz
     t = 0
     while t < T:
         stop = t + chunk if t + chunk < T else T
+        dot.T = stop - t
+        dot.tail = p.tail - t * L if stop == T and p.tail >= 0 else -1
         for group in range(steps(rows, FX_DOT_ROWS)):
             i = group * FX_DOT_ROWS
             for r in range(FX_DOT_ROWS):
-                row[r] = x + (i + r if i + r < rows else rows - 1) * ldx + t * L
+                row[r] = x + (i + r if i + r < rows else rows - 1) * p.ldx + t * L
             k = 0
             while k < K:
                 classes = FX_DOT_CLASSES if K - k >= FX_DOT_CLASSES else <int>(K - k)
-                dot_tile(classes, stop - t, p.tail - t * L if stop == T and p.tail >= 0 else -1, row,
-                         FX_DOT_ROWS * ldx if k == 0 else 0, w + k * p.ldw + t * L, p.ldw, z + k * p.ldz + i, p.ldz)
+                dot.ahead = FX_DOT_ROWS * p.ldx if k == 0 else 0
+                dot_tile(classes, row, w + k * p.ldw + t * L, z + k * p.ldz + i, &dot)
                 k += classes
         t = stop
 
 
-cdef void turned_logits(const Layout* p, const real* xt, Py_ssize_t ldt, Py_ssize_t rows, const real* w, real* z,
-                        Py_ssize_t first, Py_ssize_t stop, Ahead* ahead) noexcept nogil:
-    """z += what features first..stop of a block add to its logits; xt (stop - first, ldt): whole registers of rows."""
+# Features first..stop of a block: columns of X, whole registers of their rows, `stride` apart.
+cdef struct Turned:
+    const void* at
+    Py_ssize_t stride
+    Py_ssize_t first
+    Py_ssize_t stop
+
+
+cdef void turned_logits(const Layout* p, const Turned* x, Py_ssize_t rows, const real* w, real* z,
+                        Ahead* ahead) noexcept nogil:
+    """z += what some features of a block add to its logits, by the outer tile over rows."""
     cdef Py_ssize_t L = lanes(w), K = p.K, T = steps(rows, L), k, t, groups, step, here, width
     cdef Py_ssize_t whole = p.ldw - L if p.tail >= 0 else p.d, widest = FX_TILE // 6 if FX_TILE == 24 else 3
     cdef int vecs, classes
     cdef const real* at
+    cdef fx_outer outer
     if K * widest > FX_TILE:
         widest = 2
     groups = steps(K, clamp(FX_TILE // widest, 1, 12))
     step = steps(K, groups)
+    outer.rs, outer.cs, outer.bs, outer.ldc, outer.lines = p.ldw, 1, x.stride, p.ldz, ahead.lines
     t = 0
     while t < T:
         vecs = <int>clamp(T - t, 1, widest)
         k = 0
         while k < K:
             classes = <int>clamp(K - k, 1, step)
-            here = first
-            while here < stop:
-                width = (stop if here >= whole or stop < whole else whole) - here
+            here = x.first
+            while here < x.stop:
+                width = (x.stop if here >= whole or x.stop < whole else whole) - here
                 at = w + k * p.ldw + here + (p.ldw - p.d if here >= whole else 0)  # the last register stands at the end
-                outer_tile(classes, vecs, width, at, p.ldw, 1, xt + (here - first) * ldt + t * L, ldt,
-                           z + k * p.ldz + t * L, p.ldz, fetched(ahead, width), ahead.lines)
+                outer.next = fetched(ahead, width)
+                outer_tile(classes, vecs, width, at, <const real*>x.at + (here - x.first) * x.stride + t * L,
+                           z + k * p.ldz + t * L, &outer)
                 here += width
             k += classes
         t += vecs
 
 
-cdef void columns_gradient(const Layout* p, const real* xt, Py_ssize_t ldt, Py_ssize_t rows, const real* q,
+cdef void columns_gradient(const Layout* p, const real* xt, Py_ssize_t stride, Py_ssize_t rows, const real* q,
                            real* g) noexcept nogil:
-    """features_gradient of the same, by the dot tile."""
+    """features_gradient of the same columns, by the dot tile."""
     cdef Py_ssize_t L = lanes(q), K = p.K, d = p.d, group, j, k, c, r
     cdef int classes
     cdef const real* column[FX_DOT_ROWS]
     cdef real part[FX_DOT_ROWS * FX_DOT_CLASSES]
+    cdef fx_dot dot
+    dot.T, dot.tail, dot.ahead, dot.ldw, dot.ldz = rows // L, -1, 0, p.ldz, FX_DOT_ROWS
     for group in range(steps(d, FX_DOT_ROWS)):
         j = group * FX_DOT_ROWS
         for r in range(FX_DOT_ROWS):
-            column[r] = xt + (j + r if j + r < d else d - 1) * ldt
+            column[r] = xt + (j + r if j + r < d else d - 1) * stride
         k = 0
         while k < K:
             classes = <int>clamp(K - k, 1, FX_DOT_CLASSES)
             memset(part, 0, sizeof(part))
-            dot_tile(classes, rows // L, -1, column, 0, q + k * p.ldz, p.ldz, part, FX_DOT_ROWS)
+            dot_tile(classes, column, q + k * p.ldz, part, &dot)
             for c in range(classes):
                 for r in range(clamp(d - j, 0, FX_DOT_ROWS)):
                     g[(k + c) * p.ldw + j + r] += part[c * FX_DOT_ROWS + r]
@@ -384,13 +477,16 @@ cdef void intercepts_gradient(const Layout* p, Py_ssize_t rows, const real* q, r
         g[p.K * p.ldw + k] += sum_row(q + k * p.ldz, rows)
 
 
-cdef void features_gradient(const Layout* p, const real* x, Py_ssize_t ldx, Py_ssize_t rows, const real* q,
-                            real* g, Ahead* ahead) noexcept nogil:
+cdef void features_gradient(const Layout* p, const real* x, Py_ssize_t rows, const real* q, real* g,
+                            Ahead* ahead) noexcept nogil:
+    """g += X^T Q by the outer tile over features."""
     cdef Py_ssize_t L = lanes(q), K = p.K, k, f = 0, T = p.ldw // L, groups, step
     cdef Py_ssize_t widest = FX_TILE // 6 if FX_TILE == 24 else 3
     cdef int vecs, classes
+    cdef fx_outer outer
     if p.tail >= 0:
         T -= 1
+    outer.rs, outer.cs, outer.bs, outer.ldc, outer.lines = p.ldz, 1, p.ldx, p.ldw, ahead.lines
     while f <= T:
         if f < T:
             vecs = <int>(widest if T - f >= widest else T - f)
@@ -403,8 +499,9 @@ cdef void features_gradient(const Layout* p, const real* x, Py_ssize_t ldx, Py_s
         k = 0
         while k < K:
             classes = <int>(step if K - k >= step else K - k)
-            outer_tile(classes, vecs, rows, q + k * p.ldz, p.ldz, 1, x + (f * L if f < T else p.tail), ldx,
-                       g + k * p.ldw + f * L, p.ldw, fetched(ahead, rows), ahead.lines)
+            outer.next = fetched(ahead, rows)
+            outer_tile(classes, vecs, rows, q + k * p.ldz, x + (f * L if f < T else p.tail), g + k * p.ldw + f * L,
+                       &outer)
             k += classes
         f += vecs
     intercepts_gradient(p, rows, q, g)
@@ -421,17 +518,19 @@ cdef inline int tile_rows(int vecs) noexcept nogil:
 
 
 cdef void classes_logits(const Layout* p, const real* x, Py_ssize_t rows, const real* w, Py_ssize_t first,
-                         Py_ssize_t stop,
-                         real* z, real* panel) noexcept nogil:
+                         Py_ssize_t stop, real* z, real* panel) noexcept nogil:
     """Logits of classes first..stop (first a multiple of the register width)."""
     cdef Py_ssize_t L = lanes(w), K = p.K, d1 = p.d + 1, k = first, j, j0, j1, i, chunk, group, width, l
     cdef int vecs, step
+    cdef fx_outer outer
+    outer.rs, outer.cs, outer.ldc, outer.next = p.ldx, 1, p.ldz, NULL
     for i in range(rows):
         memset(z + i * p.ldz + first, 0, ((round_up(stop, L) - first)) * sizeof(real))
     while k < stop:
         vecs = widest_panel(steps(stop - k, L))
         width = vecs * L if stop - k >= vecs * L else stop - k
         step = tile_rows(vecs)
+        outer.bs = vecs * L
         for chunk in range(steps(d1, CONTRACTION)):
             j0 = chunk * CONTRACTION
             j1 = j0 + clamp(d1 - j0, 0, CONTRACTION)
@@ -441,28 +540,30 @@ cdef void classes_logits(const Layout* p, const real* x, Py_ssize_t rows, const 
                     panel[(j - j0) * vecs * L + l] = 0
             for group in range(steps(rows, step)):
                 i = group * step
-                outer_tile(step if rows - i >= step else <int>(rows - i), vecs, j1 - j0, x + i * p.ldx + j0, p.ldx, 1,
-                           panel, vecs * L, z + i * p.ldz + k, p.ldz)
+                outer_tile(step if rows - i >= step else <int>(rows - i), vecs, j1 - j0, x + i * p.ldx + j0, panel,
+                           z + i * p.ldz + k, &outer)
         k += width
 
 
 cdef void classes_gradient(const Layout* p, const real* x, Py_ssize_t rows, const real* q, Py_ssize_t first,
-                           Py_ssize_t stop,
-                           real* g, real* panel) noexcept nogil:
+                           Py_ssize_t stop, real* g, real* panel) noexcept nogil:
     cdef Py_ssize_t L = lanes(q), K = p.K, d1 = p.d + 1, k = first, j, r, l, group, width
     cdef int vecs, step, count
+    cdef fx_outer outer
+    outer.rs, outer.cs, outer.bs, outer.next = 1, p.ldx, p.ldz, NULL
     while k < stop:
         vecs = widest_panel(steps(stop - k, L))
         width = vecs * L if stop - k >= vecs * L else stop - k
         step = tile_rows(vecs)
+        outer.ldc = K if width == vecs * L else vecs * L
         for group in range(steps(d1, step)):
             j = group * step
             count = step if d1 - j >= step else <int>(d1 - j)
             if width == vecs * L:
-                outer_tile(count, vecs, rows, x + j, 1, p.ldx, q + k, p.ldz, g + j * K + k, K)
+                outer_tile(count, vecs, rows, x + j, q + k, g + j * K + k, &outer)
             else:  # the last panel must not touch the next row's first classes
                 memset(panel, 0, count * vecs * L * sizeof(real))
-                outer_tile(count, vecs, rows, x + j, 1, p.ldx, q + k, p.ldz, panel, vecs * L)
+                outer_tile(count, vecs, rows, x + j, q + k, panel, &outer)
                 for r in range(count):
                     for l in range(width):
                         g[(j + r) * K + k + l] += panel[r * vecs * L + l]
@@ -472,65 +573,90 @@ cdef void classes_gradient(const Layout* p, const real* x, Py_ssize_t rows, cons
 # ---- SPARSE --------------------------------------------------------------------------------------------------------
 
 cdef inline int csr_tile(Py_ssize_t K, int narrow, Py_ssize_t first, Py_ssize_t L) noexcept nogil:
-    """The tile of the classes from `first` on: eight registers at most, a narrow one last where the layout has one."""
+    """The tile of the classes from `first` on: at most eight registers, a narrow one last where the layout has one."""
     if narrow and K - first < 8 * L:
         return <int>((K - first) // L + 16 * narrow)
     return <int>clamp(steps(K - first, L), 1, 8)
 
 
-cdef inline void csr_row_dot(Py_ssize_t K, int narrow, Py_ssize_t ld, Py_ssize_t nnz, Py_ssize_t ahead,
-                             const real* x, const index* j, const real* w, real* z) noexcept nogil:
-    """z += x W for one row. ahead: see Layout."""
+cdef inline void csr_row_dot(const Layout* p, Py_ssize_t nnz, Py_ssize_t ahead, const real* x, const index* j,
+                             const real* w, real* z) noexcept nogil:
+    """z += x W for one row. ahead: from `safely_ahead`, or 0."""
     cdef Py_ssize_t L = lanes(w), k, chunk
-    for chunk in range(steps(K, 8 * L)):
+    for chunk in range(steps(p.K, 8 * L)):
         k = chunk * 8 * L
-        csr_dot_tile(csr_tile(K, narrow, k, L), nnz, ahead, x, j, w + k, ld, z + k)
+        csr_dot_tile(csr_tile(p.K, p.narrow, k, L), nnz, ahead, x, j, w + k, p.ldw, z + k)
 
 
-cdef inline void csr_row_add(Py_ssize_t K, int narrow, Py_ssize_t ld, Py_ssize_t nnz, Py_ssize_t ahead,
-                             const real* x, const index* j, const real* q, real* g) noexcept nogil:
+cdef inline void csr_row_add(const Layout* p, Py_ssize_t nnz, Py_ssize_t ahead, const real* x, const index* j,
+                             const real* q, real* g) noexcept nogil:
     """G += x' q for one row; q has zeros up to a whole register."""
     cdef Py_ssize_t L = lanes(q), k, chunk
-    for chunk in range(steps(K, 8 * L)):
+    for chunk in range(steps(p.K, 8 * L)):
         k = chunk * 8 * L
-        csr_add_tile(csr_tile(K, narrow, k, L), nnz, ahead, x, j, q + k, g + k, ld)
+        csr_add_tile(csr_tile(p.K, p.narrow, k, L), nnz, ahead, x, j, q + k, g + k, p.ldw)
 
 
-cdef void sparse_logits(const Rows* X, const Layout* p, const index* unused, Py_ssize_t first, Py_ssize_t rows,
-                        const real* w, real* z, real* one_row) noexcept nogil:
-    cdef const real* x = <const real*>X.values
-    cdef const index* j = <const index*>X.indices
+cdef inline Py_ssize_t row_entries(const Rows* X, Py_ssize_t i, const real** x, const index** j) noexcept nogil:
+    """Where CSR row i's entries and their columns stand; returns how many they are."""
+    cdef Py_ssize_t at = (<const index*>X.indptr)[i]
+    x[0] = <const real*>X.values + at
+    j[0] = <const index*>X.indices + at
+    return (<const index*>X.indptr)[i + 1] - at
+
+
+cdef enum:
+    ROWS_AHEAD = 16        # in an order of rows, where a row begins is fetched so many rows ahead,
+    ENTRIES_AHEAD = 6      # and its entries, once that is known, so many
+
+cdef inline void fetch(const void* x, Py_ssize_t size) noexcept nogil:
+    """Ask for the cache lines of x."""
+    cdef Py_ssize_t at
+    for at in range(-<Py_ssize_t>(<size_t>x & 63), size, 64):
+        FX_PREFETCH(<const char*>x + at)
+
+
+cdef inline Py_ssize_t safely_ahead(const Rows* X, const Layout* p, Py_ssize_t i, const index* j) noexcept nogil:
+    """How many entries ahead the tiles may look in CSR row i: p.ahead, or 0 where they would read past the last one.
+
+    Memory safety rests on this: a tile reads the column of the entry that comes so much later than the present one.
+    """
     cdef const index* indptr = <const index*>X.indptr
+    return p.ahead if indptr[i + 1] + p.ahead <= indptr[X.n] else 0
+
+
+cdef void sparse_logits(const Rows* X, const Layout* p, const Block* block, const real* w, real* z,
+                        const index* j) noexcept nogil:
+    cdef const real* x
     cdef const real* bias = w + p.d * p.ldw
-    cdef Py_ssize_t L = lanes(w), K = p.K, i, k, at, nnz, ahead, last = indptr[X.n]
-    cdef real* row
-    for i in range(rows):
-        at, nnz = indptr[first + i], indptr[first + i + 1] - indptr[first + i]
+    cdef Py_ssize_t L = lanes(w), K = p.K, i, k, nnz
+    cdef real* row = <real*>block.panel
+    for i in range(block.shape.rows):
+        nnz = row_entries(X, block.first + i, &x, &j)
         if K == 1:
-            z[i] = bias[0] + csr_dot_one(nnz, x + at, j + at, w)
+            z[i] = bias[0] + csr_dot_one(nnz, x, j, w)
             continue
-        row = one_row if p.rows_in_lanes else z + i * p.ldz
+        if not p.rows_in_lanes:
+            row = z + i * p.ldz
         memcpy(row, bias, round_up(K, L) * sizeof(real))
-        ahead = p.ahead if at + nnz + p.ahead <= last else 0
-        csr_row_dot(K, p.narrow, p.ldw, nnz, ahead, x + at, j + at, w, row)
+        csr_row_dot(p, nnz, safely_ahead(X, p, block.first + i, j), x, j, w, row)
         if p.rows_in_lanes:
             for k in range(K):
                 z[i + k * p.ldz] = row[k]
 
 
-cdef void sparse_gradient(const Rows* X, const Layout* p, const index* unused, Py_ssize_t first, Py_ssize_t rows,
-                          const real* q, real* g, real* one_row) noexcept nogil:
-    cdef const real* x = <const real*>X.values
-    cdef const index* j = <const index*>X.indices
-    cdef const index* indptr = <const index*>X.indptr
-    cdef real* bias = g + p.d * p.ldw
-    cdef Py_ssize_t L = lanes(q), K = p.K, i, k, at, nnz, ahead, last = indptr[X.n]
+cdef void sparse_gradient(const Rows* X, const Layout* p, const Block* block, const real* q, real* g,
+                          const index* j) noexcept nogil:
+    cdef const real* x
     cdef const real* row
+    cdef real* one_row = <real*>block.panel
+    cdef real* bias = g + p.d * p.ldw
+    cdef Py_ssize_t L = lanes(q), K = p.K, i, k, nnz
     memset(one_row, 0, round_up(K, L) * sizeof(real))
-    for i in range(rows):
-        at, nnz = indptr[first + i], indptr[first + i + 1] - indptr[first + i]
+    for i in range(block.shape.rows):
+        nnz = row_entries(X, block.first + i, &x, &j)
         if K == 1:
-            csr_add_one(nnz, x + at, j + at, q[i], g)
+            csr_add_one(nnz, x, j, q[i], g)
             continue
         if p.rows_in_lanes:
             row = one_row
@@ -538,71 +664,90 @@ cdef void sparse_gradient(const Rows* X, const Layout* p, const index* unused, P
                 one_row[k] = q[i + k * p.ldz]
         else:
             row = q + i * p.ldz
-        ahead = p.ahead if at + nnz + p.ahead <= last else 0
-        csr_row_add(K, p.narrow, p.ldw, nnz, ahead, x + at, j + at, row, g)
+        csr_row_add(p, nnz, safely_ahead(X, p, block.first + i, j), x, j, row, g)
         for k in range(K):
             bias[k] += row[k]
     if K == 1:
-        bias[0] += sum_row(q, rows)
+        bias[0] += sum_row(q, block.shape.rows)
 
 
-# ---- the seam ------------------------------------------------------------------------------------------------------
+# ---- blocks --------------------------------------------------------------------------------------------------------
 
-cdef const real* open_rows(const Rows* X, const Layout* p, Py_ssize_t first, Py_ssize_t rows, real* x,
-                           Ahead* ahead) noexcept nogil:
-    """The block's dense rows, ldx apart: in place where the tiles can read them so, else copied to x. NULL: by columns.
+cdef Block block_of(const Layout* p, Py_ssize_t first, Py_ssize_t rows, void* panel) noexcept nogil:
+    """Rows of which only the number is known so far."""
+    cdef Block block
+    block.first, block.x, block.panel = first, NULL, panel
+    block.shape.rows, block.shape.K = rows, p.K
+    block.shape.rs = 1 if p.rows_in_lanes else p.ldz
+    block.shape.cs = p.ldz if p.rows_in_lanes else 1
+    block.ahead.at = block.ahead.stop = NULL
+    block.ahead.lines = p.lines
+    return block
 
-    ahead: becomes the rows after them, which the products fetch meanwhile.
+
+cdef Block open_block(const Rows* X, const Layout* p, Py_ssize_t first, Py_ssize_t stop, const Scratch* s,
+                      const real* unused) noexcept nogil:
+    """The block that begins with row `first`, or what of it comes before row `stop`.
+
+    Dense rows are read in place where the tiles can do so, and else copied to scratch. While the products work on them,
+    they fetch the rows that come after.
     """
-    cdef Py_ssize_t size = rows * X.row_stride * <Py_ssize_t>sizeof(real)
-    ahead.at = ahead.stop = NULL
-    ahead.lines = p.lines
+    cdef Block block = block_of(p, first, clamp(stop - first, 0, p.block), s.panel)
+    cdef Py_ssize_t rows = block.shape.rows, size = rows * X.row_stride * <Py_ssize_t>sizeof(real)
     if p.lines and first + rows < X.n:
-        ahead.at = X.values + first * X.row_stride * <Py_ssize_t>sizeof(real) + size
-        ahead.stop = ahead.at + size
-    if not p.copy_rows:
-        return <const real*>X.values + first * X.row_stride
-    if p.columns and rows % lanes(x) == 0:
-        return NULL
-    copy_rows(X, p, first, rows, x)
-    return x
+        block.ahead.at = <const char*>X.values + first * X.row_stride * <Py_ssize_t>sizeof(real) + size
+        block.ahead.stop = block.ahead.at + size
+    if p.scheme == SPARSE or (p.columns and rows % lanes(unused) == 0):
+        block.x = NULL
+    elif p.copy_rows:
+        copy_rows(X, p, first, rows, <real*>s.x)
+        block.x = s.x
+    else:
+        block.x = <const real*>X.values + first * X.row_stride
+    return block
 
 
-cdef void logits(const Rows* X, const Layout* p, Py_ssize_t first, Py_ssize_t rows, const real* x, const real* w,
-                 real* z, real* panel, Ahead* ahead) noexcept nogil:
-    """z = the block's logits. x, ahead: what open_rows gave."""
-    cdef Py_ssize_t j, width
+cdef void logits(const Rows* X, const Layout* p, Block* block, const real* w, real* z) noexcept nogil:
+    """z = the block's logits."""
+    cdef const real* x = <const real*>block.x
+    cdef real* panel = <real*>block.panel
+    cdef Py_ssize_t rows = block.shape.rows, width
+    cdef Turned turned
     if p.scheme == FEATURES:
         intercepts_logits(p, w, z)
     if p.scheme == FEATURES and x == NULL:
-        turned_logits(p, <const real*>X.values + first, X.col_stride, rows, w, z, 0, p.d, ahead)
+        turned.at, turned.stride = <const real*>X.values + block.first, X.col_stride
+        turned.first, turned.stop = 0, p.d
+        turned_logits(p, &turned, rows, w, z, &block.ahead)
     elif p.turned:
-        j = 0
-        while j < p.d:
-            width = p.d - j if p.d - j < 2 * p.turned else p.turned
-            turn_block(x + j, p.ldx, rows, width if width >= lanes(x) else p.ldx, panel, p.ldt)
-            turned_logits(p, panel, p.ldt, rows, w, z, j, j + width, ahead)
-            j += width
+        turned.at, turned.stride, turned.first = panel, p.ldt, 0
+        while turned.first < p.d:
+            width = p.d - turned.first if p.d - turned.first < 2 * p.turned else p.turned
+            turned.stop = turned.first + width
+            turn_block(x + turned.first, p.ldx, rows, width if width >= lanes(x) else p.ldx, panel, p.ldt)
+            turned_logits(p, &turned, rows, w, z, &block.ahead)
+            turned.first = turned.stop
     elif p.scheme == FEATURES:
-        features_logits(p, x, p.ldx, rows, w, z)
+        features_logits(p, x, rows, w, z)
     elif p.scheme == CLASSES:
         classes_logits(p, x, rows, w, 0, p.K, z, panel)
-    elif X.storage == CSR32:
-        sparse_logits(X, p, <const int32_t*>NULL, first, rows, w, z, panel)
+    elif X.is_wide:
+        sparse_logits(X, p, block, w, z, <const int64_t*>NULL)
     else:
-        sparse_logits(X, p, <const int64_t*>NULL, first, rows, w, z, panel)
+        sparse_logits(X, p, block, w, z, <const int32_t*>NULL)
 
 
-cdef void gradient(const Rows* X, const Layout* p, Py_ssize_t first, Py_ssize_t rows, const real* x, const real* q,
-                   real* g, real* panel, Ahead* ahead) noexcept nogil:
+cdef void gradient(const Rows* X, const Layout* p, Block* block, const real* q, real* g) noexcept nogil:
     """g += the block's gradient, given q = dL/dz."""
+    cdef const real* x = <const real*>block.x
+    cdef Py_ssize_t rows = block.shape.rows
     if p.scheme == FEATURES and x == NULL:
-        columns_gradient(p, <const real*>X.values + first, X.col_stride, rows, q, g)
+        columns_gradient(p, <const real*>X.values + block.first, X.col_stride, rows, q, g)
     elif p.scheme == FEATURES:
-        features_gradient(p, x, p.ldx, rows, q, g, ahead)
+        features_gradient(p, x, rows, q, g, &block.ahead)
     elif p.scheme == CLASSES:
-        classes_gradient(p, x, rows, q, 0, p.K, g, panel)
-    elif X.storage == CSR32:
-        sparse_gradient(X, p, <const int32_t*>NULL, first, rows, q, g, panel)
+        classes_gradient(p, x, rows, q, 0, p.K, g, <real*>block.panel)
+    elif X.is_wide:
+        sparse_gradient(X, p, block, q, g, <const int64_t*>NULL)
     else:
-        sparse_gradient(X, p, <const int64_t*>NULL, first, rows, q, g, panel)
+        sparse_gradient(X, p, block, q, g, <const int32_t*>NULL)

@@ -1,7 +1,7 @@
 /* Vector registers for the kernels: exp, log1p, maximum and exponential sum, and the two register tiles of the products.
 
    Everything here is a leaf: no allocation, no branch on data that a caller could avoid, no libm call inside a loop.
-   Blocking, loops over blocks and the model itself are Cython (products.pxi, softmax.pxi, loops.pxi).
+   Blocking, loops over blocks and the model itself are Cython (products.pxi, softmax.pxi, linear.pxi).
 
    GCC and Clang: vector extensions, as wide as the instruction set of this clone (64, 32 or 16 bytes), with a handful of
    intrinsics where the language has no word for an operation. Other compilers: the same source with one lane.
@@ -78,6 +78,31 @@ enum { FX_LANES_F64 = 1, FX_LANES_F32 = 1 };
 typedef double fx_pair __attribute__((vector_size(16), aligned(8), may_alias));
 #endif
 
+/* Strides of the outer tile, and what it fetches meanwhile; of the dot tile the same, and how long its rows are
+   (simd_real.h). */
+typedef struct {
+    ptrdiff_t rs, cs, bs, ldc;
+    const char *next;
+    int lines;
+} fx_outer;
+
+typedef struct {
+    ptrdiff_t T, tail, ahead, ldw, ldz;
+} fx_dot;
+
+/* One row of dual ascent while its new distribution e is found (sdca.pxi; simd_real.h has f and w). Doubles hold the
+   numbers of either precision. */
+typedef struct {
+    double stiffness;  /* q */
+    double top_logit;  /* the maximum of the logits z */
+    double log_rest;   /* log sum exp z, less that maximum */
+    double log_sum;    /* both */
+    double top;        /* the maximum of h, which is log e but for a constant */
+    double w, wf, wff; /* sums of w, w f, w f^2 */
+    double divergence; /* sum of e log(e / p) */
+    double distance;   /* sum of (e - a)^2 */
+} fx_dual;
+
 #define FX_CAT_(a, b) a##_##b
 #define FX_CAT(a, b) FX_CAT_(a, b)
 
@@ -133,5 +158,39 @@ typedef double fx_pair __attribute__((vector_size(16), aligned(8), may_alias));
 #define LOG_DEGREE 3
 #define LOG_COEFS {0.66666665641504094899f, 0.40000336181419422554f, 0.28537240362331620846f, 0.23583534892785073949f}
 #include "simd_real.h"
+
+/* Each leaf by one name: the type of an argument chooses among double and float, and int32_t and int64_t. */
+#define FX_REAL(name, x) _Generic(*(x), double: name##_f64, float: name##_f32)
+#define FX_INDEX(name, j) _Generic(*(j), int32_t: name##_i32, int64_t: name##_i64)
+#define FX_CSR(name, x, j) _Generic(*(x), double: FX_INDEX(name##_f64, j), float: FX_INDEX(name##_f32, j))
+#define lanes(x) ((ptrdiff_t)(sizeof(*(x)) == 8 ? FX_LANES_F64 : FX_LANES_F32))
+#define exp_array(x, y, n) FX_REAL(exp_array, x)(x, y, n)
+#define log1p_array(x, n) FX_REAL(log1p_array, x)(x, n)
+#define max_lanes(z, stride, K, m) FX_REAL(max_lanes, z)(z, stride, K, m)
+#define exp_lanes(z, e, stride, K, m, rest) FX_REAL(exp_lanes, z)(z, e, stride, K, m, rest)
+#define max_row(z, K) FX_REAL(max_row, z)(z, K)
+#define exp_row(z, e, K, m) FX_REAL(exp_row, z)(z, e, K, m)
+#define dot_row(p, a, K) FX_REAL(dot_row, p)(p, a, K)
+#define sum_row(x, n) FX_REAL(sum_row, x)(x, n)
+#define place_row(z, K, m) FX_REAL(place_row, z)(z, K, m)
+#define hessp_lanes(e, a, stride, K, top, inverse, factor) FX_REAL(hessp_lanes, e)(e, a, stride, K, top, inverse, factor)
+#define hessp_row(e, a, K, top, inverse, factor) FX_REAL(hessp_row, e)(e, a, K, top, inverse, factor)
+#define column_moments(n, x, q, p, sums) FX_REAL(column_moments, q)(n, x, q, p, sums)
+#define column_dot(n, x, m, r) FX_REAL(column_dot, r)(n, x, m, r)
+#define column_slope(n, x, m, q, a, s) FX_REAL(column_slope, q)(n, x, m, q, a, s)
+#define column_move_one(n, x, m, step, q, r) FX_REAL(column_move_one, q)(n, x, m, step, q, r)
+#define column_move(n, x, m, step, p, a, s) FX_REAL(column_move, p)(n, x, m, step, p, a, s)
+#define omega_row(z, a, w, K, q, shift, slope) FX_REAL(omega_row, z)(z, a, w, K, q, shift, slope)
+#define dual_gap(z, la, a, p, h, K, row) FX_REAL(dual_gap, z)(z, la, a, p, h, K, row)
+#define dual_value(z, a, e, h, K, row) FX_REAL(dual_value, z)(z, a, e, h, K, row)
+#define dual_newton(z, a, e, h, K, row) FX_REAL(dual_newton, z)(z, a, e, h, K, row)
+#define outer_tile(rows, vecs, T, a, b, c, at) FX_REAL(outer_tile, a)(rows, vecs, T, a, b, c, at)
+#define turn_tile(a, as, b, bs) FX_REAL(turn_tile, a)(a, as, b, bs)
+#define dot_tile(classes, x, w, z, at) FX_REAL(dot_tile, w)(classes, x, w, z, at)
+#define csr_dot_tile(tile, nnz, ahead, x, j, w, ld, z) FX_CSR(csr_dot_tile, x, j)(tile, nnz, ahead, x, j, w, ld, z)
+#define csr_add_tile(tile, nnz, ahead, x, j, q, g, ld) FX_CSR(csr_add_tile, x, j)(tile, nnz, ahead, x, j, q, g, ld)
+#define csr_dot_one(nnz, x, j, w) FX_CSR(csr_dot_one, x, j)(nnz, x, j, w)
+#define csr_add_one(nnz, x, j, q, g) FX_CSR(csr_add_one, x, j)(nnz, x, j, q, g)
+#define csr_add_pair(nnz, x, j, a, b, g) FX_CSR(csr_add_pair, x, j)(nnz, x, j, a, b, g)
 
 #endif

@@ -1,8 +1,8 @@
 /* The CSR tiles of simd_real.h for one REAL and one INDEX. Included four times. w and g hold one row of `ld` weights per
    feature, classes contiguous; lanes past the classes of interest read and add what the caller's padding admits.
-   ahead: rows of so many non-zeros later are fetched meanwhile, or 0. Features come in no order that hardware could guess,
-   and where w or g outgrow the second-level cache waiting for them is most of the time. The caller answers for
-   j[nnz - 1 + ahead]. */
+   ahead: the rows of the non-zeros that come so much later are fetched meanwhile, or 0. Features come in no order that
+   the hardware could guess, and once w or g outgrow the second-level cache, most of the time is spent waiting for them.
+   The caller must make sure that j[nnz - 1 + ahead] can be read (safely_ahead in products.pxi). */
 
 /* The cache lines of a row of w or g. */
 FX_INLINE void FXI(csr_fetch)(const int vecs, const int narrow, const REAL *row)
@@ -116,8 +116,8 @@ FX_LOCAL void FXI(csr_add_tile)(int tile, ptrdiff_t nnz, ptrdiff_t ahead, const 
 }
 #undef ADD
 
-/* sum_p x[p] * w[j[p]] over the fewer than ONE_STEP entries that end a row: without a branch where lanes can be masked,
-   as a wrongly foreseen end of a loop costs more than the sum. */
+/* sum_p x[p] * w[j[p]] over the last entries of a row, fewer than ONE_STEP. Where lanes can be masked there is no branch:
+   a mispredicted end of a loop costs more than the sum. */
 #ifdef GATHER
 #define ONE_STEP 8
 #else

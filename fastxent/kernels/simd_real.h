@@ -40,7 +40,7 @@ NARROW(quad, 4, load4, store4)
 NARROW(oct, 8, load8, store8)
 #undef NARROW
 
-/* The first `width` lanes from memory, the others `fill`; and the first `width` lanes back. */
+/* Load the first `width` lanes from memory, with `fill` in the others; and store the first `width` lanes. */
 FX_INLINE FX(vec) FX(load_part)(const REAL *p, ptrdiff_t width, REAL fill)
 {
 #if defined(FX_BYTES) && FX_BYTES == 64 && defined(FX_F64)
@@ -103,7 +103,7 @@ FX_INLINE FX(vec) FX(below_top)(FX(vec) x, FX(vec) e, FX(vec) *ties)
 #endif
 }
 
-/* Sum and maximum over the lanes: the upper half onto the lower one, again and again. */
+/* Sum and maximum over the lanes: fold the upper half onto the lower one until one lane is left. */
 #if LANES > 1 && defined(FX_SHUFFLE)
 #if LANES == 2
 #define UPPER1 1, 1
@@ -211,8 +211,8 @@ FX_INLINE FX(vec) FX(exp)(FX(vec) x)
 }
 
 #ifdef FX_F64
-/* The same for one number of either sign, |x| held to 350, where exp(x)^2 and its inverse are normal: terms in another
-   order, as what counts for one number is how long it takes. */
+/* The same for one number of either sign, |x| held to 350, where exp(x)^2 and its inverse are normal. The terms come in
+   another order: for a single number, latency counts. */
 FX_INLINE REAL exp_one(REAL x)
 {
     static const REAL q[EXP_DEGREE + 1] = EXP_COEFS;
@@ -244,8 +244,8 @@ FX_INLINE REAL exp_one(REAL x)
 #endif
 
 #ifdef FX_F64
-/* The same to 3e-12, for loops in which each number waits for the one before: x = (n / 128) ln 2 + r, the 128 powers of
-   2 between 1 and 2 stand in a table, and r is so small that its cube is the last term. */
+/* The same to 3e-12, for loops in which each number depends on the one before: x = (n / 128) ln 2 + r, with the 128 powers
+   of 2 between 1 and 2 in a table, and r so small that its cube is the last term needed. */
 static double exp_powers[128];
 
 FX_LOCAL void exp_prepare(void)
@@ -330,7 +330,7 @@ FX_LOCAL REAL FX(omega_row)(const REAL *z, const REAL *a, REAL *w, ptrdiff_t K, 
 }
 
 /* ---- one row's distribution (sdca.pxi) --------------------------------------------------------------------------------
-   Arrays of whole registers: lanes past K hold a class that cannot be, z = m - 1e4, whose probability is exactly 0. */
+   Arrays of whole registers: lanes past K hold an impossible class, z = m - 1e4, whose probability is exactly 0. */
 FX_INLINE REAL FX(log1p_one)(REAL x)
 {
     REAL part[LANES];
@@ -353,10 +353,10 @@ FX_INLINE REAL FX(dual_exp)(const REAL *h, REAL *e, ptrdiff_t K, REAL max, REAL 
     return FX(log1p_one)(rest);
 }
 
-/* a = exp(la), p = softmax(z): returns the sum of a log(a / p). h = log p + q (a - p) / (1 + q p). tops: the maxima of z and
-   of h, and log sum exp z less the first. */
-FX_LOCAL double FX(dual_gap)(REAL *z, const REAL *la, REAL *a, REAL *p, REAL *h, ptrdiff_t K, REAL q, REAL *tops)
+/* a = exp(la), p = softmax(z): returns the sum of a log(a / p). h = log p + q (a - p) / (1 + q p). */
+FX_LOCAL double FX(dual_gap)(REAL *z, const REAL *la, REAL *a, REAL *p, REAL *h, ptrdiff_t K, fx_dual *row)
 {
+    const REAL q = (REAL)row->stiffness;
     const ptrdiff_t last = K % LANES ? K - K % LANES : K - LANES, width = K - last;
     FX(vec) most = FX(load_part)(z + last, width, -INFINITY), sum = FX(splat)(0);
     REAL share;
@@ -374,17 +374,17 @@ FX_LOCAL double FX(dual_gap)(REAL *z, const REAL *la, REAL *a, REAL *p, REAL *h,
         FX(store)(h + k, next);
         most = FX(max)(next, most);
     }
-    tops[0] = m;
-    tops[1] = FX(hmax)(most);
-    tops[2] = log_rest;
+    row->top_logit = m;
+    row->log_rest = log_rest;
+    row->log_sum = lse;
+    row->top = FX(hmax)(most);
     return FX(hsum)(sum);
 }
 
-/* e = softmax(h), h becomes its logarithm. With f = z + q (a - e) - h and w = e / (1 + q e): sums of w, w f, w f^2,
-   e log(e / p), (e - a)^2. */
-FX_LOCAL void FX(dual_value)(const REAL *z, const REAL *a, REAL *e, REAL *h, ptrdiff_t K, REAL q, REAL lse, REAL top,
-                             double *sums)
+/* e = softmax(h), h becomes its logarithm; and with f = z + q (a - e) - h and w = e / (1 + q e) the sums in *row. */
+FX_LOCAL void FX(dual_value)(const REAL *z, const REAL *a, REAL *e, REAL *h, ptrdiff_t K, fx_dual *row)
 {
+    const REAL q = (REAL)row->stiffness, lse = (REAL)row->log_sum, top = (REAL)row->top;
     FX(vec) s0 = FX(splat)(0), s1 = s0, s2 = s0, s3 = s0, s4 = s0;
     REAL share;
     const REAL shift = top + FX(dual_exp)(h, e, K, top, &share);
@@ -399,16 +399,17 @@ FX_LOCAL void FX(dual_value)(const REAL *z, const REAL *a, REAL *e, REAL *h, ptr
         FX(store)(h + k, y);
         FX(store)(e + k, ek);
     }
-    sums[0] = FX(hsum)(s0);
-    sums[1] = FX(hsum)(s1);
-    sums[2] = FX(hsum)(s2);
-    sums[3] = FX(hsum)(s3);
-    sums[4] = FX(hsum)(s4);
+    row->w = FX(hsum)(s0);
+    row->wf = FX(hsum)(s1);
+    row->wff = FX(hsum)(s2);
+    row->divergence = FX(hsum)(s3);
+    row->distance = FX(hsum)(s4);
 }
 
-/* h += (f + mu) / (1 + q e); returns its maximum */
-FX_LOCAL REAL FX(dual_newton)(const REAL *z, const REAL *a, const REAL *e, REAL *h, ptrdiff_t K, REAL q, REAL mu)
+/* Newton's step: h += (f + mu) / (1 + q e) with mu = -sum w f / sum w */
+FX_LOCAL void FX(dual_newton)(const REAL *z, const REAL *a, const REAL *e, REAL *h, ptrdiff_t K, fx_dual *row)
 {
+    const REAL q = (REAL)row->stiffness, mu = (REAL)(-row->wf / row->w);
     FX(vec) most = FX(splat)(-INFINITY);
     for (ptrdiff_t k = 0; k < K; k += LANES) {
         const FX(vec) y = FX(load)(h + k), ek = FX(load)(e + k);
@@ -416,7 +417,7 @@ FX_LOCAL REAL FX(dual_newton)(const REAL *z, const REAL *a, const REAL *e, REAL 
         FX(store)(h + k, next);
         most = FX(max)(next, most);
     }
-    return FX(hmax)(most);
+    row->top = FX(hmax)(most);
 }
 
 /* ---- one column of X against one class (coordinate.pxi); x NULL is the intercept's column of ones ------------------- */
@@ -425,7 +426,7 @@ FX_LOCAL REAL FX(dual_newton)(const REAL *z, const REAL *a, const REAL *e, REAL 
 FX_LOCAL void FX(column_moments)(ptrdiff_t n, const REAL *x, const REAL *q, const REAL *p, double *sums)
 {
     sums[0] = sums[1] = sums[2] = 0;
-    for (ptrdiff_t start = 0; start < n; start += 1024) { /* chunks: single precision keeps its digits */
+    for (ptrdiff_t start = 0; start < n; start += 1024) { /* in chunks, whose sums are added in double: single precision keeps its digits */
         ptrdiff_t stop = n - start < 1024 ? n : start + 1024;
         FX(vec) s0 = FX(splat)(0), s1 = s0, s2 = s0;
         for (ptrdiff_t i = start; i < stop; i += LANES) {
@@ -616,7 +617,8 @@ FX_INLINE FX(vec) FX(kept)(FX(vec) x, FX(vec) keep)
 }
 
 /* The Hessian of a softmax times a, p = e / total: a_k becomes factor e_k (a_k - mean), mean = sum_k e_k a_k / total.
-   a is counted from its value `top` at the largest logit, where e is 1: what is certain cancels no more. */
+   a is counted from its value `top` at the largest logit, where e is 1: a row that is nearly certain then loses no digits
+   to cancellation. */
 FX_LOCAL void FX(hessp_lanes)(const REAL *e, REAL *a, ptrdiff_t stride, ptrdiff_t K, const REAL *top, const REAL *inverse,
                               const REAL *factor)
 {
@@ -685,10 +687,11 @@ FX_LOCAL REAL FX(sum_row)(const REAL *x, ptrdiff_t n)
    outer: c[r, v] += sum_t a[r * rs + t * cs] * b[t * bs + v]   r < rows, v < vecs * LANES
    The broadcast operand has two strides, so one tile serves logits (a = X, b = W), the gradient by classes
    (a = X transposed, b = Q) and the gradient by features (a = Q transposed, b = X).
-   next: memory that is fetched meanwhile, so many cache lines a step, or NULL. */
-FX_INLINE void FX(outer)(const int rows, const int vecs, ptrdiff_t T, const REAL *a, ptrdiff_t rs, ptrdiff_t cs,
-                         const REAL *b, ptrdiff_t bs, REAL *c, ptrdiff_t ldc, const char *next, const int lines)
+   next: memory that is fetched meanwhile, `lines` cache lines a step, or NULL. */
+FX_INLINE void FX(outer)(const int rows, const int vecs, ptrdiff_t T, const REAL *a, const REAL *b, REAL *c,
+                         const fx_outer *at, const char *next, const int lines)
 {
+    const ptrdiff_t rs = at->rs, cs = at->cs, bs = at->bs, ldc = at->ldc;
     FX(vec) acc[12][4];
     FX_UNROLL
     for (int r = 0; r < rows; r++)
@@ -715,12 +718,11 @@ FX_INLINE void FX(outer)(const int rows, const int vecs, ptrdiff_t T, const REAL
 
 #define OUTER(R, V)                                                                                                  \
     case 16 * V + R:                                                                                                 \
-        if (!next) FX(outer)(R, V, T, a, rs, cs, b, bs, c, ldc, NULL, 0);                                            \
-        else if (lines == 1) FX(outer)(R, V, T, a, rs, cs, b, bs, c, ldc, next, 1);                                  \
-        else FX(outer)(R, V, T, a, rs, cs, b, bs, c, ldc, next, 2);                                                  \
+        if (!at->next) FX(outer)(R, V, T, a, b, c, at, NULL, 0);                                                     \
+        else if (at->lines == 1) FX(outer)(R, V, T, a, b, c, at, at->next, 1);                                       \
+        else FX(outer)(R, V, T, a, b, c, at, at->next, 2);                                                           \
         break;
-FX_LOCAL void FX(outer_tile)(int rows, int vecs, ptrdiff_t T, const REAL *a, ptrdiff_t rs, ptrdiff_t cs,
-                             const REAL *b, ptrdiff_t bs, REAL *c, ptrdiff_t ldc, const char *next, int lines)
+FX_LOCAL void FX(outer_tile)(int rows, int vecs, ptrdiff_t T, const REAL *a, const REAL *b, REAL *c, const fx_outer *at)
 {
     switch (16 * vecs + rows) {
         OUTER(1, 1) OUTER(2, 1) OUTER(3, 1) OUTER(4, 1) OUTER(5, 1) OUTER(6, 1)
@@ -737,8 +739,9 @@ FX_LOCAL void FX(outer_tile)(int rows, int vecs, ptrdiff_t T, const REAL *a, ptr
 #undef OUTER
 
 /* dot: z[k * ldz + r] += <x_r, w_k>   r < FX_DOT_ROWS, k < classes; features in lanes.
-   The last, partial vector of a row is read from its end (x + tail), and w has zeros in the lanes already counted.
-   ahead: distance to rows that are fetched meanwhile, or 0 (the hardware loses the thread of short pieces of rows). */
+   The last, partial vector of a row is read from its end (x + tail; -1: there is none), and w has zeros in the lanes
+   already counted. ahead: distance to the rows that are fetched meanwhile, or 0 (the hardware does not follow short
+   pieces of rows by itself). */
 #if LANES > 1 && defined(FX_SHUFFLE)
 #if LANES == 2
 #define PAIR1A 0, 2
@@ -794,9 +797,10 @@ FX_INLINE void FX(add_row_sums)(FX(vec) acc[FX_DOT_ROWS], REAL *z)
 #endif
 }
 
-FX_INLINE void FX(dot)(const int classes, ptrdiff_t T, ptrdiff_t tail, const REAL *const *x, ptrdiff_t ahead, const REAL *w,
-                       ptrdiff_t ldw, REAL *z, ptrdiff_t ldz)
+FX_INLINE void FX(dot)(const int classes, const REAL *const *x, const REAL *w, REAL *z, const fx_dot *at,
+                       const ptrdiff_t ahead)
 {
+    const ptrdiff_t T = at->T, tail = at->tail, ldw = at->ldw, ldz = at->ldz;
     FX(vec) acc[FX_DOT_CLASSES][FX_DOT_ROWS];
     const REAL *row[FX_DOT_ROWS];
     FX_UNROLL
@@ -829,18 +833,18 @@ FX_INLINE void FX(dot)(const int classes, ptrdiff_t T, ptrdiff_t tail, const REA
     for (int k = 0; k < classes; k++) FX(add_row_sums)(acc[k], z + k * ldz);
 }
 
-FX_LOCAL void FX(dot_tile)(int classes, ptrdiff_t T, ptrdiff_t tail, const REAL *const *x, ptrdiff_t ahead, const REAL *w,
-                           ptrdiff_t ldw, REAL *z, ptrdiff_t ldz)
+FX_LOCAL void FX(dot_tile)(int classes, const REAL *const *x, const REAL *w, REAL *z, const fx_dot *at)
 {
-    switch (ahead ? -classes : classes) {
-    case 1: FX(dot)(1, T, tail, x, 0, w, ldw, z, ldz); break;
-    case 2: FX(dot)(2, T, tail, x, 0, w, ldw, z, ldz); break;
-    case 3: FX(dot)(3, T, tail, x, 0, w, ldw, z, ldz); break;
-    case -1: FX(dot)(1, T, tail, x, ahead, w, ldw, z, ldz); break;
-    case -2: FX(dot)(2, T, tail, x, ahead, w, ldw, z, ldz); break;
-    case -3: FX(dot)(3, T, tail, x, ahead, w, ldw, z, ldz); break;
+    switch (at->ahead ? -classes : classes) {
+    case 1: FX(dot)(1, x, w, z, at, 0); break;
+    case 2: FX(dot)(2, x, w, z, at, 0); break;
+    case 3: FX(dot)(3, x, w, z, at, 0); break;
+    case -1: FX(dot)(1, x, w, z, at, at->ahead); break;
+    case -2: FX(dot)(2, x, w, z, at, at->ahead); break;
+    case -3: FX(dot)(3, x, w, z, at, at->ahead); break;
     }
 }
+
 /* A square of LANES x LANES numbers, rows `as` apart, transposed into rows `bs` apart: the exchanges of add_row_sums. */
 #ifdef PAIR
 #define EXCHANGE(S, A, B)                                                                                           \

@@ -100,11 +100,7 @@ class Data:
         self._arguments = (
             X_bound,
             K,
-            target,
-            n_classes,
-            row_weight,
-            class_weight,
-            smoothing,
+            kernels.Targets(target, n_classes, row_weight, class_weight, smoothing),
             self.batches or steps_only,
             options.batch,
             _zeros,

@@ -94,7 +94,7 @@ def output(z, kind):
 def loss_and_grad(z, target):
     losses, gradient, K = np.empty(len(z), z.dtype), np.empty_like(z), z.shape[1]
     scratch = np.empty(kernels.logits_scratch_size(K), z.dtype)
-    kernels.loss_logits(z, target, K, None, None, 0.0, 0, len(z), scratch, losses, gradient)
+    kernels.loss_logits(z, kernels.Targets(target, K), 0, len(z), scratch, losses, gradient)
     return losses, gradient
 
 

@@ -56,9 +56,13 @@ class Model:
         self.dtype = X.dtype
         self.n, self.d = X.shape
         self.rows = kernels.LinearSoftmax(
-            guarded_rows(X, storage), K, target, max(2, K), None if weight is None else guarded(weight),
-            None, 0.0, shared,
-        )  # fmt: skip
+            guarded_rows(X, storage),
+            K,
+            None
+            if target is None
+            else kernels.Targets(target, max(2, K), None if weight is None else guarded(weight)),
+            shared,
+        )
         self.scratch = self.buffer(self.rows.scratch_size)
         self.scratch[:] = np.nan  # nobody may count on what it holds
 
@@ -325,6 +329,21 @@ def test_parts_are_counted(level):
             rows.unpack([b.gradient] * count, 1.0, 0.0, b.theta, b.out_theta, 0, 7)
 
 
+def test_missing_arrays_are_refused(level):
+    """None is not an array, and must not become a null pointer where an array is needed."""
+    for K in (1, 5, 170):
+        rows, b = buffers_for(K)
+        for weights, scratch in ((None, b.scratch), (b.weights, None)):
+            with pytest.raises(TypeError):
+                rows.loss(weights, scratch, 0, 20)
+            with pytest.raises(TypeError):
+                rows.predict(weights, scratch, 0, 20, b.out, 0)
+            with pytest.raises(TypeError):
+                rows.hessp(weights, b.direction, scratch, 0, 20, b.gradient)
+        with pytest.raises(TypeError):
+            rows.pack(b.theta, None, 0, 7)
+
+
 def test_an_empty_range_does_nothing(level):
     for K in (1, 5, 170):
         rows, b = buffers_for(K)
@@ -344,8 +363,8 @@ def test_binary_output_needs_two_columns(level):
 
 def test_targets_and_weights_that_are_too_short_are_refused(level):
     X, y, soft = np.ones((20, 3)), np.zeros(20, np.intp), np.zeros((20, 4))
-    kernels.LinearSoftmax(X, 4, y, 4, np.ones(20), np.ones(4))
-    kernels.LinearSoftmax(X, 4, soft, 4, np.ones(20), np.ones(4))
+    kernels.LinearSoftmax(X, 4, kernels.Targets(y, 4, np.ones(20), np.ones(4)))
+    kernels.LinearSoftmax(X, 4, kernels.Targets(soft, 4, np.ones(20), np.ones(4)))
     for target, weight, class_weight in (
         (y[:-1], None, None),
         (soft[:-1], None, None),
@@ -355,10 +374,10 @@ def test_targets_and_weights_that_are_too_short_are_refused(level):
         (y, None, np.ones(3)),
     ):
         with pytest.raises(ValueError, match="bytes came where"):
-            kernels.LinearSoftmax(X, 4, target, 4, weight, class_weight)
+            kernels.LinearSoftmax(X, 4, kernels.Targets(target, 4, weight, class_weight))
     indptr = np.zeros(20, np.int32)
     with pytest.raises(ValueError, match="80 bytes came where 84"):
-        kernels.LinearSoftmax((np.zeros(0), np.zeros(0, np.int32), indptr, 20, 3), 4, y, 4)
+        kernels.LinearSoftmax((np.zeros(0), np.zeros(0, np.int32), indptr, 20, 3), 4, kernels.Targets(y, 4))
 
 
 def test_without_targets_there_is_no_loss(level):

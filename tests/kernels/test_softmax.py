@@ -39,11 +39,7 @@ def loss(z, target, *, weight=None, class_weight=None, smoothing=0.0, ranges=Non
     for first, stop in [(0, n)] if ranges is None else ranges:
         total += kernels.loss_logits(
             z,
-            target,
-            K,
-            weight,
-            class_weight,
-            smoothing,
+            kernels.Targets(target, K, weight, class_weight, smoothing),
             first,
             stop,
             scratch_for(K, z.dtype),
@@ -192,7 +188,7 @@ def test_with_or_without_gradient_the_loss_has_the_same_bits(level, dtype):
         soft = soft_target(rng, 70, K, dtype)
         for target in (y, soft):
             total, losses, _ = loss(z, target)
-            alone = kernels.loss_logits(z, target, K, None, None, 0.0, 0, 70, scratch_for(K, dtype))
+            alone = kernels.loss_logits(z, kernels.Targets(target, K), 0, 70, scratch_for(K, dtype))
             assert alone == total
             assert total == pytest.approx(losses.sum(dtype=np.float64), rel=1e-6)
 
@@ -280,7 +276,8 @@ def test_buffers_that_do_not_fit_are_refused(level, K):
     }  # fmt: skip
 
     def call_loss(z, target, row_weight, class_weight, scratch, row_loss, gradient, out):
-        kernels.loss_logits(z, target, K, row_weight, class_weight, 0.1, 0, 6, scratch, row_loss, gradient)
+        targets = kernels.Targets(target, K, row_weight, class_weight, 0.1)
+        kernels.loss_logits(z, targets, 0, 6, scratch, row_loss, gradient)
 
     def call_output(z, out, scratch, kind="softmax", **unused):
         kernels.output_logits(z, out, kernels.KINDS[kind], K, 0, 6, scratch)

@@ -8,7 +8,7 @@ def distributions(ascent):
     if hasattr(ascent, "_log_alpha"):
         alpha = np.exp(ascent._log_alpha.astype(np.float64))
         return alpha / alpha.sum(axis=1, keepdims=True)
-    target, moved = ascent._state[:, 0], ascent._state[:, 3]
+    target, moved = ascent._state["target"], ascent._state["moved"]
     return np.clip(np.column_stack([(1 - target) - moved, target + moved]), 0.0, 1.0)
 
 

@@ -297,37 +297,38 @@ class _Part:
             return float(self.l1 @ np.abs(weights))
         return float(self.l1[:: self._width] @ np.linalg.norm(weights.reshape(-1, self._width), axis=1))
 
-    def open(self, Q, P, grad):
-        """Prepare for sweeps over the model with curvature Q, P.
+    def open(self, Q, P, quadratic, grad):
+        """Prepare for sweeps over the model with curvature Q, P, as `quadratic` binds it.
 
         A violation is measured by the fall of the model that it allows, violation^2 / h: columns differ in size.
         """
         model, width, columns = self._model, self._width, self._model.columns
-        h, m = self._curvature(Q, P)
+        self._Q, self._P = Q, P
+        h, m = self._curvature(quadratic)
         h = (2.0 if self._together else 1.0) * h + self.l2
         most = h.reshape(-1, width).max(axis=1)
         self._unit = np.where(most > 0, 1.0 / np.sqrt(np.where(most > 0, most, 1.0)), 0.0)
         self._share = columns.share.take(self._features[::width]) * (width / model.K)
-        shift = m + columns.mean.take(self._features)
+        self._m, self._shift = m, m + columns.mean.take(self._features)
         self.table = table = np.empty(len(self.pairs), _COORDINATE)
         table["constant"] = self.slopes - self.l2 * self.weights
         if columns.centred:
-            table["constant"] -= shift * grad[-1].take(self._classes)
+            table["constant"] -= self._shift * grad[-1].take(self._classes)
         radius = model.radius.take(self.pairs)
         table["l2"], table["h"], table["v"], table["l1"] = self.l2, h, self.weights, self.l1
         table["low"], table["high"] = self.weights - radius, self.weights + radius
         table["violation"] = 0.0
         self._active = np.arange(len(most), dtype=np.intp)
-        self._arguments = Q, P, model.A, model.s, self.pairs, m, shift, table
+        self._coordinates = kernels.Coordinates(quadratic, self.pairs, m, self._shift, table)
         self._scratch = np.empty(2 * width) if self._together else None
 
-    def _curvature(self, Q, P):
+    def _curvature(self, quadratic):
         model, pairs, step = self._model, self.pairs, _PAIRS_OF_A_PIECE
         h, m = np.empty(len(pairs)), np.empty(len(pairs))
 
         def piece(i):
             some = slice(i * step, (i + 1) * step)
-            model.columns.swept.curvature(Q, P, pairs[some], h[some], m[some], model.centre)
+            quadratic.curvature(pairs[some], h[some], m[some], model.centre)
 
         parallel.run(piece, -(-len(pairs) // step), model.n_threads)
         return h, m
@@ -345,7 +346,10 @@ class _Part:
         step = -(-len(order) // calls)
         for first in range(0, len(order), step):
             stop = min(first + step, len(order))
-            model.columns.swept.sweep(*self._arguments, order, first, stop, model.shifted, self._scratch)
+            if self._together:
+                self._coordinates.sweep_groups(order, first, stop, self._scratch)
+            else:
+                self._coordinates.sweep(order, first, stop)
         model.count(share)
         return max(float((self._violations()).take(active).max()), 0.0)
 
@@ -364,11 +368,10 @@ class _Part:
     def finish(self, rng):
         """Minimise over all coordinates in play, by the Hessian among them; return the largest violation left."""
         model, some = self._model, self._in_play()
-        Q, P, _, _, pairs, m, shift, _ = self._arguments
         table, weights, unit = self.table[some], self.weights[some], self._unit[some]
         before = table["v"].copy()
         with parallel.one_blas_thread:
-            H = hessian(model.columns, Q, P, pairs[some], m[some], model.n_threads)
+            H = hessian(model.columns, self._Q, self._P, self.pairs[some], self._m[some], model.n_threads)
             H[np.diag_indices(len(some))] += self.l2[some]
             slopes = table["constant"] + table["l2"] * weights + H @ (before - weights)
         worst, first_worst = np.inf, None
@@ -379,7 +382,7 @@ class _Part:
             if worst <= _GRAM_GOAL * first_worst:
                 break
         self.table[some] = table
-        np.subtract.at(model.shifted, self._classes[some], shift[some] * (table["v"] - before))
+        np.subtract.at(model.shifted, self._classes[some], self._shift[some] * (table["v"] - before))
         model.count(float(self._share[some].sum()))
         return worst
 
@@ -468,8 +471,9 @@ class _Model:
         if self.s is not None:
             self.s.fill(0)
         self.shifted.fill(0)
+        quadratic = kernels.QuadraticModel(self.columns.swept, Q, P, self.A, self.s, self.shifted)
         for part in parts:
-            part.open(Q, P, grad)
+            part.open(Q, P, quadratic, grad)
         worst = first_worst = max(part.sweep(rng) for part in parts)
         self._first_worst = self._first_worst or worst or 1.0
         scale = min(1.0, 0.1 + worst / self._first_worst) * first_worst

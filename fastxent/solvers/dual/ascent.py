@@ -1,7 +1,7 @@
 """The state of dual ascent (sdca.py): distributions, the weights that follow from them, and the rows' gaps.
 
 With more than two classes, distributions are kept by their logarithms. With two, by the distance of the share of
-class 1 from the row's target, which needs no logarithm (kernels/dual_binary.pxi).
+class 1 from the row's target, which needs no logarithm (kernels/sdca_binary.pxi).
 
 The ascent begins at the best point between the targets and the frequencies f of the classes (all alike without an
 intercept),
@@ -44,6 +44,10 @@ _MOST_OF_A_ROW = 12.0
 _RAREST = 1e-6  # frequency of a class
 _SINGULAR = 1e-12  # of the largest singular value: moving all classes alike does nothing
 _ENOUGH = 0.02  # of the gap aimed at: rows below are only looked at
+
+# What is known of a row: DualRow in kernels/sdca.pxi, and BinaryRow in kernels/sdca_binary.pxi.
+_ROW = np.dtype([(name, np.float64) for name in ("mass", "stiffness")])
+_BINARY_ROW = np.dtype([(name, np.float64) for name in ("target", "mass", "square", "moved")])
 
 
 class Ascent:
@@ -100,7 +104,6 @@ class Ascent:
         self._weights = parallel.zeros(rows.weights_size, dtype)
         self._ranges = gradient_ranges(rows, self._X, self._objective.n_threads)
         self._sums = parallel.Buffers(rows.weights_size, dtype)
-        self._scratch = parallel.Buffers(kernels.dual_scratch_size(rows), dtype)
 
     def _go_single(self, longest):
         """Begin in single precision where that saves time, half as much to move, and holds rows of such squares."""
@@ -118,6 +121,13 @@ class Ascent:
         self._prepare()
         self._rows.pack(scaled, self._weights, 0, len(scaled))
         self._log_alpha = self._log_alpha.astype(np.float64)
+        self._bind_kernel()
+
+    def _bind_kernel(self):
+        self._dual = kernels.DualAscent(
+            self._rows, self._weights, self._log_alpha, self._state, self._gap, self._residual
+        )
+        self._scratch = parallel.Buffers(self._dual.scratch_size, self._X.dtype)
 
     def _begin(self, theta0):
         objective = self._objective
@@ -125,11 +135,12 @@ class Ascent:
         square, mass = squared_norms(without_duplicates(self._X)), self._targets.masses
         self._go_single(square.max(initial=0.0))
         self._prepare()
-        rows = self._rows
         self._beta = self._weight_of_intercept(_PULL_OF_A_CLASS * K, square.mean())
-        # RowState in the kernel: c and q
-        self._state = np.column_stack([mass, mass * self._scale * (square + self._beta)])
+        self._state = np.empty(n, _ROW)
+        self._state["mass"] = mass
+        self._state["stiffness"] = mass * self._scale * (square + self._beta)
         self._log_alpha = np.empty((n, K), self._X.dtype)
+        self._bind_kernel()
         self._wanted = self._targets.class_masses
         self._frequency = _clipped(self._wanted / mass.sum() if mass.any() else np.full(K, 1 / K))
         f = self._frequency / self._frequency.sum() if objective.fit_intercept else np.full(K, 1 / K)
@@ -141,9 +152,7 @@ class Ascent:
             np.subtract(masses * f, targets, out=targets)
             return _square(targets), largest
 
-        _, found, G = self._over_rows(
-            lambda *at: kernels.dual_targets(rows, self._state, *at), 1.0 / self._total, look=leave
-        )
+        _, found, G = self._over_rows(self._dual.add_targets, 1.0 / self._total, look=leave)
         squares, largest = zip(*found, strict=True)
         self.value = math.log(K) * mass.sum() / self._total
         even = (mass.sum() / K - self._wanted) / self._total
@@ -288,10 +297,10 @@ class Ascent:
         return leaves
 
     def _evaluate(self):
-        rows, l2, theta = self._rows, self._l2, self._scaled()
+        l2, theta = self._l2, self._scaled()
         loss, found, grad = self._over_rows(
-            lambda *at: kernels.dual_evaluate(rows, self._weights, self._log_alpha, self._gap, self._state, *at),
-            1.0 / self._total, l2, theta, lambda G, some: (_square(theta[some]), self._largest(G, some)),
+            self._dual.evaluate, 1.0 / self._total, l2, theta,
+            lambda G, some: (_square(theta[some]), self._largest(G, some)),
         )  # fmt: skip
         squares, largest = zip(*found, strict=True)
         self.value = loss / self._total + 0.5 * l2 * sum(squares)
@@ -305,9 +314,9 @@ class Ascent:
 
     def _lower_bound(self):
         """The dual at distributions near alpha that meet the constraint of a free intercept: F* is not below."""
-        rows, balanced = self._rows, self._balanced()
+        balanced = self._balanced()
         entropy, squares, _ = self._over_rows(
-            lambda *at: kernels.dual_bound(rows, self._log_alpha, self._state, *balanced, *at),
+            lambda *at: self._dual.bound(*balanced, *at),
             1.0 / self._total,
             look=lambda G, some: _square(G),
         )
@@ -335,7 +344,7 @@ class Ascent:
 
     def _shares(self, tilt, with_products=True):
         """sum_i c_i a_i and sum_i c_i a_i a_i' over the tilted distributions a_i."""
-        rows, K, n = self._rows, self._objective.K, self._objective.n_rows
+        K, n = self._objective.K, self._objective.n_rows
         step = max(1, _BLOCK // K)
 
         def task(range_):
@@ -343,9 +352,10 @@ class Ascent:
             for first in range(range_.start, range_.stop, step):
                 stop = min(first + step, range_.stop)
                 some = np.empty((stop - first, K), tilt.dtype)
-                kernels.dual_shares(rows, self._log_alpha, self._state, tilt, sums, some, first, stop)
+                self._dual.shares(tilt, sums, some, first, stop)
                 if with_products:
-                    products += some.T @ (some * self._state[first:stop, :1].astype(tilt.dtype))
+                    mass = self._state["mass"][first:stop, np.newaxis].astype(tilt.dtype)
+                    products += some.T @ (some * mass)
             return sums, products
 
         ranges = Ranges.by_count(n, _RANGES, self._objective.n_threads)
@@ -359,10 +369,7 @@ class Ascent:
 
     def _visit(self, order, first, stop, enough):
         scratch = self._scratch.take()
-        kernels.dual_ascent(
-            self._rows, self._weights, self._log_alpha, self._gap, order, first, stop, self._state, self._scale,
-            self._beta, enough, self._residual, scratch,
-        )  # fmt: skip
+        self._dual.visit(order, first, stop, self._scale, self._beta, enough, scratch)
         self._scratch.give(scratch)
 
     def _count(self, passes):
@@ -380,7 +387,7 @@ class Ascent:
         return self._frequency
 
     def anchor_intercept(self):
-        kernels.shift_intercepts(self._rows, self._weights, self._beta * self._scale * self._residual)
+        self._rows.shift_intercepts(self._weights, self._beta * self._scale * self._residual)
 
 
 class BinaryAscent(Ascent):
@@ -390,14 +397,13 @@ class BinaryAscent(Ascent):
         objective = self._objective
         n, X = objective.n_rows, self._X
         self._prepare()
-        self._state = np.empty((n, 4))  # target, mass, |x|^2, alpha - target: DualRow in the kernel
-        totals, sums = self._over_rows(
-            lambda first, stop, sums: kernels.binary_dual_start(self._rows, self._state, sums, first, stop)
-        )
+        self._state = np.empty(n, _BINARY_ROW)
+        self._dual = kernels.BinaryDualAscent(self._rows, self._weights, self._state, self._gap)
+        totals, sums = self._over_rows(self._dual.start)
         mass, one, squares, disordered = totals
         if disordered:
-            self._state[:, 2] = squared_norms(without_duplicates(X))
-            squares = self._state[:, 2].sum()
+            self._state["square"] = squared_norms(without_duplicates(X))
+            squares = self._state["square"].sum()
         self._beta = self._weight_of_intercept(_PULL_OF_TWO, squares / n)
         even = np.append(0.5 * sums[:, 0] - sums[:, 1], 0.5 * mass - one) / self._total
         self.value = math.log(2.0) * mass / self._total
@@ -418,7 +424,7 @@ class BinaryAscent(Ascent):
         g = (f * sums[:, 0] - sums[:, 1]) / self._total
         shares = np.array([mass - one, one]) / self._total
         eta = _best_share(np.array([1 - f, f]), shares, float(np.sum(g * g)) / self._l2)
-        self._state[:, 3] = eta * (f - self._state[:, 0])
+        self._state["moved"] = eta * (f - self._state["target"])
         self._residual[0] = -eta * (f * mass - one)
         intercept = math.log(f / (1 - f))  # 0 without one
         scaled = np.append(g * (-eta / self._l2), intercept)[:, np.newaxis]
@@ -429,15 +435,15 @@ class BinaryAscent(Ascent):
         e = np.exp(-np.abs(z))
         large, small = 1 / (1 + e), e / (1 + e)
         one, zero = np.where(z > 0, large, small), np.where(z > 0, small, large)
-        target = self._state[:, 0]
-        self._state[:, 3] = one * (1 - target) - zero * target
+        target = self._state["target"]
+        self._state["moved"] = one * (1 - target) - zero * target
 
     def _over_rows(self, part):
-        """The sums over fixed ranges of rows of what part(first, stop, sums) returns, and its sums (d, 2)."""
+        """The sums over fixed ranges of rows of what part(sums, first, stop) returns, and its sums (d, 2)."""
 
         def task(some):
             sums = np.zeros((self._objective.n_features, 2))
-            return np.sum([part(a, b, sums) for a, b in self._ranges.calls(some)], axis=0), sums
+            return np.sum([part(sums, a, b) for a, b in self._ranges.calls(some)], axis=0), sums
 
         results = self._ranges.map(task)
         self._count(1)
@@ -453,27 +459,14 @@ class BinaryAscent(Ascent):
         return max(float(largest), abs(float(gradient[-1])) if self._objective.fit_intercept else 0.0)
 
     def _visit(self, order, first, stop, enough):
-        self._residual += kernels.binary_dual_ascent(
-            self._rows,
-            self._weights,
-            self._state,
-            self._gap,
-            order,
-            first,
-            stop,
-            self._scale,
-            self._beta,
-            enough,
-        )
+        self._residual += self._dual.visit(order, first, stop, self._scale, self._beta, enough)
 
     def evaluate(self, tol):
         """Take the objective, its gradient, the gaps of all rows and the bound on the minimum; returns theta."""
         l2 = self._l2
         balanced = self._balanced()
         (loss, entropy, slope), sums = self._over_rows(
-            lambda first, stop, sums: kernels.binary_dual_bound(
-                self._rows, self._weights, self._state, self._gap, *balanced, sums, first, stop
-            )
+            lambda sums, first, stop: self._dual.bound(*balanced, sums, first, stop)
         )
         theta = self._scaled()
         weights = theta[:-1, 0]
@@ -488,11 +481,11 @@ class BinaryAscent(Ascent):
         class."""
         if not self._objective.fit_intercept:
             return 1.0, 0.0, 0.0
-        n, factor = len(self._state), 1.0
-        moved, _, _, slope = kernels.binary_dual_balance(self._state, n, factor)
+        factor = 1.0
+        moved, _, _, slope = self._dual.balance(factor)
         if slope > 0:
             factor = math.exp(min(max(-moved / slope, -1.0), 1.0))
-        moved, one, zero, _ = kernels.binary_dual_balance(self._state, n, factor)
+        moved, one, zero, _ = self._dual.balance(factor)
         if moved > 0:
             return factor, moved / one, 0.0
         return factor, -moved / zero if zero > 0 else 0.0, 1.0

@@ -13,11 +13,11 @@ With H the entropy, c_i = s_i times the sum of the row's target, and t_i that ta
 whose minimum over W lies at W = (1 / (l2 S)) sum_i c_i x_i (t_i - alpha_i)'. A row keeps its own distribution
 alpha_i, and its share of the duality gap, c_i KL(alpha_i, softmax(z_i)), falls out of every visit.
 
-    alpha_i = t_i + eta (f - t_i), W to suit, b = log f,  f the class frequencies         dual_ascent.py
+    alpha_i = t_i + eta (f - t_i), W to suit, b = log f,  f the class frequencies         ascent.py
     repeat
         rows = all, at first; then row i with probability 1.5 gap_i / mean gap, at least 1/2; shuffled
         for i in rows:  alpha_i <- a better distribution, all others fixed;  W and b follow   kernels/sdca.pxi,
-                                                                                              dual_binary.pxi
+                                                                                              sdca_binary.pxi
         b <- b + beta r / l2,   r = (1/S) sum_i c_i (t_i - alpha_i)
 
 There is no step size: every visit ascends. The intercept has no penalty, which the dual sees as the

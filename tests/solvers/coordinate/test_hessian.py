@@ -89,20 +89,9 @@ def test_a_weight_held_at_its_bound_violates_nothing():
     slope, one = np.zeros((1, 1)), np.ones((1, 1))
     t = table(1, h=4.0, l1=0.1, constant=-5.0, high=0.5)
     for wanted in (2.0, 0.0):
-        kernels.Columns(X).sweep(
-            one,
-            None,
-            slope,
-            None,
-            np.zeros(1, np.intp),
-            np.zeros(1),
-            np.zeros(1),
-            t,
-            np.zeros(1, np.intp),
-            0,
-            1,
-            np.zeros(1),
-        )
+        model = kernels.QuadraticModel(kernels.Columns(X), one, None, slope, None, np.zeros(1))
+        coordinates = kernels.Coordinates(model, np.zeros(1, np.intp), np.zeros(1), np.zeros(1), t)
+        coordinates.sweep(np.zeros(1, np.intp), 0, 1)
         assert t["v"] == 0.5
         assert t["violation"] == wanted
 

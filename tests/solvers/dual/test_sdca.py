@@ -205,21 +205,15 @@ def test_a_visit_solves_its_row(level, stiffness, K):
         rows = kernel.LinearSoftmax(
             (np.array([x]), np.array([0], np.int32), np.array([0, 1], np.int32), 1, 1),
             K,
-            codes,
-            K,
-            None,
-            None,
-            0.0,
+            kernel.Targets(codes, K),
         )
         weights = np.zeros(rows.weights_size)
         rows.pack(W, weights, 0, 2)
         log_alpha, gap = np.full((1, K), -80.0), np.empty(1)
         log_alpha[0, codes[0]] = 0.0
-        scratch, residual = np.zeros(kernel.dual_scratch_size(rows)), np.zeros(K)
-        kernel.dual_ascent(
-            rows, weights, log_alpha, gap, np.array([0]), 0, 1, np.array([[1.0, stiffness]]), stiffness / x**2,
-            0.0, 0.0, residual, scratch,
-        )  # fmt: skip
+        state, residual = np.array([[1.0, stiffness]]), np.zeros(K)
+        dual = kernel.DualAscent(rows, weights, log_alpha, state, gap, residual)
+        dual.visit(np.array([0]), 0, 1, stiffness / x**2, 0.0, 0.0, np.zeros(dual.scratch_size))
         z = x * W[0] + W[1]
         start = np.eye(K)[codes[0]]
         e = np.exp(log_alpha[0])
@@ -268,18 +262,17 @@ def test_a_visit_with_two_classes_ascends_and_ends_near_the_root(level, stiffnes
     for _ in range(50):
         share = rng.random() if soft else float(rng.integers(0, 2))
         target = np.array([[1 - share, share]]) if soft else np.array([int(share)], np.intp)
-        rows = kernel.LinearSoftmax(X, 1, target, 2, None, None, 0.0)
+        rows = kernel.LinearSoftmax(X, 1, kernel.Targets(target, 2))
         state, sums, gap = np.empty((1, 4)), np.zeros((1, 2)), np.array([np.inf])
-        assert kernel.binary_dual_start(rows, state, sums, 0, 1) == (1.0, share, x * x, 0)
-        np.testing.assert_allclose(sums, [[x, share * x]])
         weights = np.zeros(rows.weights_size)
+        dual_ascent = kernel.BinaryDualAscent(rows, weights, state, gap)
+        assert dual_ascent.start(sums, 0, 1) == (1.0, share, x * x, 0)
+        np.testing.assert_allclose(sums, [[x, share * x]])
         for _ in range(2):
             w, b, before = rng.normal() * 5.0, rng.normal(), state[0, 3]
             rows.pack(np.array([[w], [b]]), weights, 0, 2)
             z = w * x + b
-            change = kernel.binary_dual_ascent(
-                rows, weights, state, gap, np.array([0]), 0, 1, stiffness / x**2, 0.0, 0.0
-            )
+            change = dual_ascent.visit(np.array([0]), 0, 1, stiffness / x**2, 0.0, 0.0)
             assert change == pytest.approx(before - state[0, 3], abs=1e-15)
 
             def dual(d, z=z, share=share, before=before):

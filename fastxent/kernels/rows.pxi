@@ -1,5 +1,14 @@
 # What rows are like, whatever the model: their sizes, and whether a CSR row names a column twice.
 
+cdef struct RowFacts:
+    const Rows* rows
+    Py_ssize_t first
+    Py_ssize_t stop
+    double* squares                # (n,): becomes |x_i|^2
+    Py_ssize_t* last_row           # (d,): scratch, -1 everywhere
+    bint names_twice
+
+
 cdef inline double sum_of_squares(const real* x, Py_ssize_t count) noexcept nogil:
     cdef double[8] lane
     cdef double total = 0
@@ -16,38 +25,40 @@ cdef inline double sum_of_squares(const real* x, Py_ssize_t count) noexcept nogi
     return total
 
 
-cdef void squared_norms_of(const Rows* X, Py_ssize_t first, Py_ssize_t stop, const real* values, const index* unused,
-                           double* out) noexcept nogil:
+cdef void squared_norms(void* task, const real* x, const index* indptr) noexcept nogil:
     """|x_i|^2 of rows first..stop; a column that stands twice in a CSR row counts as two."""
-    cdef const index* indptr = <const index*>X.indptr
+    cdef const RowFacts* t = <const RowFacts*>task
+    cdef const Rows* X = t.rows
     cdef const real* column
     cdef Py_ssize_t i, j
-    if X.storage != DENSE:
-        for i in range(first, stop):
-            out[i] = sum_of_squares(values + indptr[i], indptr[i + 1] - indptr[i])
+    x, indptr = <const real*>X.values, <const index*>X.indptr
+    if X.is_sparse:
+        for i in range(t.first, t.stop):
+            t.squares[i] = sum_of_squares(x + indptr[i], indptr[i + 1] - indptr[i])
     elif X.col_stride == 1:
-        for i in range(first, stop):
-            out[i] = sum_of_squares(values + i * X.row_stride, X.d)
+        for i in range(t.first, t.stop):
+            t.squares[i] = sum_of_squares(x + i * X.row_stride, X.d)
     else:  # Fortran order: down the columns
-        for i in range(first, stop):
-            out[i] = 0
+        for i in range(t.first, t.stop):
+            t.squares[i] = 0
         for j in range(X.d):
-            column = values + j * X.col_stride
-            for i in range(first, stop):
-                out[i] += <double>column[i] * column[i]
+            column = x + j * X.col_stride
+            for i in range(t.first, t.stop):
+                t.squares[i] += <double>column[i] * column[i]
 
 
-cdef bint names_twice(const Rows* X, const index* unused, Py_ssize_t* last_row) noexcept nogil:
-    """Whether a CSR row names a column twice, wherever in the row. last_row: d times -1."""
-    cdef const index* indptr = <const index*>X.indptr
-    cdef const index* indices = <const index*>X.indices
+cdef void names_twice(void* task, const real* unused, const index* indptr) noexcept nogil:
+    """Whether a CSR row names a column twice, wherever in the row."""
+    cdef RowFacts* t = <RowFacts*>task
+    cdef const index* indices = <const index*>t.rows.indices
     cdef Py_ssize_t i, p
-    for i in range(X.n):
+    indptr = <const index*>t.rows.indptr
+    for i in range(t.rows.n):
         for p in range(indptr[i], indptr[i + 1]):
-            if last_row[indices[p]] == i:
-                return True
-            last_row[indices[p]] = i
-    return False
+            if t.last_row[indices[p]] == i:
+                t.names_twice = True
+                return
+            t.last_row[indices[p]] = i
 
 
 ctypedef fused word:
@@ -56,24 +67,32 @@ ctypedef fused word:
 
 
 def largest(x, Py_ssize_t first, Py_ssize_t stop):
-    """The largest absolute value of the entries first..stop of x, a contiguous array of either dtype; infinite or NaN
-    if one of them is. No BLAS: where that has threads, they would go on to spin for some hundredths of a second, in
-    the way of ours."""
+    """The largest absolute value of the entries first..stop of x, a contiguous array of either dtype.
+
+    It is infinite or NaN if one of them is. BLAS is not used: its threads spin for some hundredths of a second after a
+    call, and would be in the way of ours.
+    """
     cdef bint is_double = x.itemsize == 8
     check_range(first, stop, x.size)
     cdef const char* p = address(x, x.size * x.itemsize, False, True)
     cdef uint64_t bits
     cdef uint32_t few_bits
+    cdef double found
+    cdef float few_found
     with nogil:
         if is_double:
             bits = largest_bits(<const uint64_t*>p + first, stop - first)
         else:
             few_bits = largest_bits(<const uint32_t*>p + first, stop - first)
-    return (<double*>&bits)[0] if is_double else <double>(<float*>&few_bits)[0]
+    if is_double:
+        memcpy(&found, &bits, sizeof(found))
+        return found
+    memcpy(&few_found, &few_bits, sizeof(few_found))
+    return few_found
 
 
 cdef word largest_bits(const word* x, Py_ssize_t count) noexcept nogil:
-    """Absolute values are in the order of their bits, infinity behind all numbers, and NaN behind that."""
+    """Absolute values are in the order of their bits: infinity comes after all numbers, and NaN after that."""
     cdef word[64] lane
     cdef word value, all_but_sign = (<word>-1) >> 1, result = 0
     cdef Py_ssize_t p, l, whole = count & ~63

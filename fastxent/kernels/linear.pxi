@@ -1,0 +1,474 @@
+# Loops over blocks of rows, and LinearSoftmax, which Python sees. It trusts the caller's values (validation.py) but not
+# its sizes: every buffer is measured before use. Python allocates; the loops run without the GIL and return to it
+# between calls, so that a caller who hands out ranges of rows can be interrupted.
+
+# What a loop over rows first..stop works on. Arrays are in the dtype of the data, and NULL where they are not wanted.
+cdef struct Pass:
+    const Rows* rows
+    const Layout* layout
+    const Target* target
+    bint binary
+    Py_ssize_t first
+    Py_ssize_t stop
+    const void* weights            # in the layout, as direction and gradient
+    const void* direction
+    void* gradient
+    void* row_loss                 # (n,)
+    void* store                    # what LinearSoftmax.hessian keeps
+    void* out
+    Output kind
+    void* scratch
+    double total                   # becomes the sum of the losses
+
+# The same for rows start..stop, or classes start..stop, of the block that begins with row `first`.
+cdef struct BlockStep:
+    const Rows* rows
+    const Layout* layout
+    const Target* target
+    Py_ssize_t first
+    Py_ssize_t start
+    Py_ssize_t stop
+    Py_ssize_t count               # rows of the block, where the step is one of classes
+    void* x                        # the block's rows
+    void* z                        # its logits
+    void* a                        # the logits of a direction
+    const void* weights
+    void* gradient
+    bint wants_gradient
+    void* row_loss
+    void* scratch
+    double total
+
+
+class Targets:
+    """What is wanted of rows: five attributes, which any other object may have as well.
+
+    Parameters
+    ----------
+    target : intp (n,), or (n, n_classes) in the dtype of the data in C order
+    n_classes : int
+    row_weight : float64 (n,) or None
+        For labels without smoothing the weights of their classes are in it.
+    class_weight : float64 (n_classes,) or None
+    smoothing : float
+    """
+
+    def __init__(self, target, n_classes, row_weight=None, class_weight=None, smoothing=0.0):
+        self.target, self.n_classes, self.smoothing = target, n_classes, smoothing
+        self.row_weight, self.class_weight = row_weight, class_weight
+
+
+cdef Target target_of(targets, Py_ssize_t n, Py_ssize_t itemsize) except *:
+    """Targets of n rows, measured; None: there are none."""
+    cdef Target target
+    target.codes, target.soft, target.row_weight, target.class_weight = NULL, NULL, NULL, NULL
+    target.n_classes, target.smoothing = 0, 0.0
+    if targets is None:
+        return target
+    target.n_classes, target.smoothing = targets.n_classes, targets.smoothing
+    if targets.target.ndim == 1:
+        target.codes = <const Py_ssize_t*>address(targets.target, n * sizeof(Py_ssize_t), False)
+    else:
+        target.soft = address(targets.target, n * target.n_classes * itemsize, False)
+    if targets.row_weight is not None:
+        target.row_weight = doubles(targets.row_weight, n)
+    if targets.class_weight is not None:
+        target.class_weight = doubles(targets.class_weight, target.n_classes)
+    return target
+
+
+cdef class LinearSoftmax:
+    """Rows of X, their targets, and K columns of logits.
+
+    Parameters
+    ----------
+    X : ndarray (n, d), C or F order, float32 or float64; or (data, indices, indptr, n, d) of a CSR matrix
+    K : int, columns of logits; with K = 1 the model is binary logistic over two classes
+    targets : Targets, or an object with its attributes, or None (prediction only)
+    shared : bool
+        Blocks will be taken in steps, their buffers shared by all threads: larger blocks.
+    """
+    cdef readonly Py_ssize_t n, d, K, weights_size, scratch_size, store_size, x_size, z_size, block, panel
+    cdef readonly bint is_double, uses_theta
+    cdef object keep
+    cdef Rows rows
+    cdef Layout layout
+    cdef Target target
+    cdef bint binary
+
+    def __init__(self, X, K, targets=None, shared=False):
+        cdef Py_ssize_t itemsize, index_size
+        if isinstance(X, tuple):
+            data, indices, indptr, self.n, self.d = X
+            itemsize, index_size = data.itemsize, indices.itemsize
+            self.rows.is_sparse = True
+            self.rows.is_wide = index_size == 8
+            self.rows.indptr = address(indptr, (self.n + 1) * index_size, False)
+            self.rows.values = address(data, 0, False)
+            self.rows.indices = address(indices, 0, False)
+        else:
+            self.n, self.d = X.shape
+            itemsize = X.itemsize
+            self.rows.values = address(X, self.n * self.d * itemsize, False, True)
+            self.rows.row_stride = X.strides[0] // itemsize
+            self.rows.col_stride = X.strides[1] // itemsize
+            if X.flags.c_contiguous:  # NumPy leaves the stride of an axis of length 1 open
+                self.rows.row_stride, self.rows.col_stride = self.d, 1
+        self.K = K
+        self.is_double = itemsize == 8
+        self.rows.n = self.n
+        self.rows.d = self.d
+        self.binary = K == 1
+        self.layout = plan(&self.rows, K, FX_LANES_F64 if self.is_double else FX_LANES_F32, itemsize, shared)
+        self.uses_theta = self.layout.scheme == CLASSES
+        self.weights_size = self.layout.weights_size
+        self.x_size = self.layout.x_size
+        self.z_size = self.layout.z_size
+        self.block = self.layout.block
+        self.store_size = steps(self.n, self.block) * store_of_block(&self.layout)
+        self.panel = 4 * (FX_LANES_F64 if self.is_double else FX_LANES_F32)
+        self.target = target_of(targets, self.n, itemsize)
+        if shared:
+            self.layout.x_size = self.layout.z_size = 0  # not part of a thread's scratch
+        self.scratch_size = scratch_entries(&self.layout, self.target.n_classes)
+        self.keep = (X, None if targets is None else (targets.target, targets.row_weight, targets.class_weight))
+
+    def pack(self, theta, weights, Py_ssize_t first, Py_ssize_t stop):
+        """Write rows first..stop of theta (d + 1, K) into weights, which the caller zeroed once."""
+        cdef Packing task = self.packing(theta, first, stop)
+        cdef bint is_double = theta.itemsize == 8
+        task.weights = self.buffer(weights, self.weights_size, True)
+        with nogil:
+            dispatch_other(self.is_double, is_double, &task, pack, pack, pack, pack)
+
+    def unpack(self, parts, double scale, double l2, theta, out, Py_ssize_t first, Py_ssize_t stop):
+        """out[first:stop] = scale * sum of the parts + l2 * theta; the intercept's row without l2.
+
+        theta, out: (d + 1, K) of one dtype. parts: at most 64 arrays like weights.
+        """
+        cdef const void* address_of[64]
+        cdef Packing task = self.packing(theta, first, stop)
+        cdef bint is_double = theta.itemsize == 8
+        cdef Py_ssize_t i
+        if theta.itemsize != out.itemsize:
+            raise ValueError(f"theta ({theta.dtype}) and out ({out.dtype}) must have one dtype")
+        task.out = <void*>address(out, (self.d + 1) * self.K * out.itemsize, True)
+        task.parts, task.n_parts, task.scale, task.l2 = address_of, len(parts), scale, l2
+        check_range(1, task.n_parts, 64)
+        for i in range(task.n_parts):
+            address_of[i] = self.buffer(parts[i], self.weights_size, False)
+        with nogil:
+            dispatch_other(self.is_double, is_double, &task, unpack, unpack, unpack, unpack)
+
+    def shift_intercepts(self, weights, shift):
+        """Add shift, float64 (K,), to the intercepts in weights; only for a CSR matrix."""
+        cdef Packing task
+        if self.layout.scheme != SPARSE:
+            raise ValueError("intercepts are shifted in the layout of a CSR matrix")
+        task.layout, task.theta = &self.layout, doubles(shift, self.K)
+        task.weights = self.buffer(weights, self.weights_size, True)
+        self.run(&task, shift_bias, shift_bias)
+
+    cdef Packing packing(self, theta, Py_ssize_t first, Py_ssize_t stop) except *:
+        cdef Packing task
+        check_range(first, stop, self.d + 1)
+        task.layout, task.first, task.stop = &self.layout, first, stop
+        task.theta = address(theta, (self.d + 1) * self.K * theta.itemsize, False)
+        return task
+
+    def squared_norms(self, Py_ssize_t first, Py_ssize_t stop, out):
+        """|x_i|^2 of rows first..stop into out[first:stop], float64."""
+        cdef RowFacts task
+        check_range(first, stop, self.n)
+        task.rows, task.first, task.stop, task.squares = &self.rows, first, stop, doubles_out(out, self.n)
+        self.run_index(&task, squared_norms, squared_norms, squared_norms, squared_norms)
+
+    def has_duplicates(self, last_row):
+        """Whether a CSR row names a column twice; its entries need not be sorted. last_row: intp, d times -1."""
+        cdef RowFacts task
+        task.rows, task.names_twice = &self.rows, False
+        task.last_row = <Py_ssize_t*>address(last_row, self.d * sizeof(Py_ssize_t), True)
+        if self.rows.is_sparse:
+            self.run_index(&task, names_twice, names_twice, names_twice, names_twice)
+        return task.names_twice
+
+    def loss(self, weights, scratch, Py_ssize_t first, Py_ssize_t stop, gradient=None, row_loss=None):
+        """Sum of s_i loss_i over rows first..stop; adds their gradient to `gradient`, writes row_loss[first:stop]."""
+        cdef Pass task = self.over(first, stop, scratch)
+        task.weights = self.buffer(weights, self.weights_size, False)
+        self.check_target()
+        if gradient is not None:
+            task.gradient = self.buffer(gradient, self.weights_size, True)
+        if row_loss is not None:
+            task.row_loss = self.buffer(row_loss, self.n, True)
+        self.run(&task, loss_range, loss_range)
+        return task.total
+
+    def hessian(self, weights, scratch, Py_ssize_t first, Py_ssize_t stop, store):
+        """Keep in `store` what Hessian products need of rows first..stop; first a multiple of `block`."""
+        cdef Pass task = self.over(first, stop, scratch)
+        task.weights = self.buffer(weights, self.weights_size, False)
+        task.store = self.buffer(store, self.store_size, True)
+        check_range(first % self.block, 0, 0)
+        self.run(&task, hessian_range, hessian_range)
+
+    def hessp(self, weights, direction, scratch, Py_ssize_t first, Py_ssize_t stop, gradient, store=None):
+        """Add the rows' Hessian times direction (in the kernels' layout) to `gradient`.
+
+        With a `store` (first a multiple of `block`) there need be no weights.
+        """
+        cdef Pass task = self.over(first, stop, scratch)
+        self.check_target()
+        task.direction = self.buffer(direction, self.weights_size, False)
+        task.gradient = self.buffer(gradient, self.weights_size, True)
+        if store is None:
+            task.weights = self.buffer(weights, self.weights_size, False)
+        else:
+            task.store = self.buffer(store, self.store_size, False)
+            check_range(first % self.block, 0, 0)
+        self.run(&task, hessp_range, hessp_range)
+
+    def predict(self, weights, scratch, Py_ssize_t first, Py_ssize_t stop, out, Output kind):
+        """out[first:stop] = logits, probabilities or log-probabilities: (n, K), or (n, 2) of a binary model."""
+        cdef Pass task = self.over(first, stop, scratch)
+        task.weights = self.buffer(weights, self.weights_size, False)
+        task.out = self.buffer(out, self.n * (2 if self.binary and kind != LOGITS else self.K), True)
+        task.kind = kind
+        self.run(&task, predict_range, predict_range)
+
+    cdef Pass over(self, Py_ssize_t first, Py_ssize_t stop, scratch) except *:
+        """A pass over rows first..stop that wants nothing yet."""
+        cdef Pass task
+        memset(&task, 0, sizeof(Pass))
+        check_range(first, stop, self.n)
+        task.rows, task.layout, task.target, task.binary = &self.rows, &self.layout, &self.target, self.binary
+        task.first, task.stop = first, stop
+        task.scratch = self.buffer(scratch, self.scratch_size, True)
+        return task
+
+    # A block in four steps, each over a range of its rows or of its classes, for models so wide that threads share one
+    # gradient and split the classes (layouts with uses_theta). x: x_size entries; z and a: z_size; row 0 of each
+    # belongs to row `first` of X.
+
+    def open_block(self, Py_ssize_t first, Py_ssize_t start, Py_ssize_t stop, x):
+        """Copy rows start..stop of the block that begins at row `first`."""
+        cdef BlockStep task = self.step(first, start, stop)
+        task.x = self.buffer(x, self.x_size, True)
+        self.run(&task, step_open, step_open)
+
+    def block_logits(self, x, Py_ssize_t rows, weights, z, Py_ssize_t k0, Py_ssize_t k1, scratch):
+        """z[:, k0:k1] = x W; k0 a multiple of `panel`."""
+        cdef BlockStep task = self.step_of_classes(x, rows, z, k0, k1, scratch)
+        task.weights = self.buffer(weights, self.weights_size, False)
+        self.run(&task, step_logits, step_logits)
+
+    def block_loss(self, Py_ssize_t first, Py_ssize_t start, Py_ssize_t stop, z, bint gradient, scratch, row_loss=None):
+        """Sum of s_i loss_i of rows start..stop of the block; with `gradient` their z becomes dL/dz."""
+        cdef BlockStep task = self.step(first, start, stop)
+        self.check_target()
+        task.scratch = self.buffer(scratch, self.scratch_size, True)
+        task.z = self.buffer(z, self.z_size, True)
+        task.row_loss = NULL if row_loss is None else self.buffer(row_loss, self.n, True)
+        task.wants_gradient = gradient
+        self.run(&task, step_loss, step_loss)
+        return task.total
+
+    def block_hessian(self, Py_ssize_t first, Py_ssize_t start, Py_ssize_t stop, z, a, scratch):
+        """Rows start..stop of a (logits of a direction) become the Hessian with respect to the logits z times a."""
+        cdef BlockStep task = self.step(first, start, stop)
+        self.check_target()
+        task.scratch = self.buffer(scratch, self.scratch_size, True)
+        task.z = self.buffer(z, self.z_size, True)
+        task.a = self.buffer(a, self.z_size, True)
+        self.run(&task, step_hessian, step_hessian)
+
+    def block_gradient(self, x, Py_ssize_t rows, q, gradient, Py_ssize_t k0, Py_ssize_t k1, scratch):
+        """gradient[:, k0:k1] += x^T q."""
+        cdef BlockStep task = self.step_of_classes(x, rows, q, k0, k1, scratch)
+        task.gradient = self.buffer(gradient, self.weights_size, True)
+        self.run(&task, step_gradient, step_gradient)
+
+    cdef BlockStep step(self, Py_ssize_t first, Py_ssize_t start, Py_ssize_t stop) except *:
+        cdef BlockStep task
+        if not self.uses_theta:
+            raise ValueError("blocks are taken in steps only where the layout has uses_theta")
+        check_range(start, stop, self.block)
+        check_range(first, first + stop, self.n)
+        memset(&task, 0, sizeof(BlockStep))
+        task.rows, task.layout, task.target = &self.rows, &self.layout, &self.target
+        task.first, task.start, task.stop = first, start, stop
+        return task
+
+    cdef BlockStep step_of_classes(self, x, Py_ssize_t rows, z, Py_ssize_t k0, Py_ssize_t k1, scratch) except *:
+        cdef BlockStep task = self.step(0, 0, rows)
+        check_range(k0, k1, self.K)
+        task.scratch = self.buffer(scratch, self.scratch_size, True)
+        task.start, task.stop, task.count = k0, k1, rows
+        task.x = self.buffer(x, self.x_size, False)
+        task.z = self.buffer(z, self.z_size, True)
+        return task
+
+    cdef int check_target(self) except -1:
+        if self.target.codes == NULL and self.target.soft == NULL:
+            raise ValueError("no target was given")
+        return 0
+
+    cdef void run(self, void* task, F64 f64, F32 f32) noexcept:
+        """dispatch, without the GIL."""
+        with nogil:
+            dispatch(self.is_double, task, f64, f32)
+
+    cdef void run_index(self, void* task, F64I32 f64i32, F64I64 f64i64, F32I32 f32i32, F32I64 f32i64) noexcept:
+        with nogil:
+            dispatch_index(self.is_double, self.rows.is_wide, task, f64i32, f64i64, f32i32, f32i64)
+
+    cdef char* buffer(self, array, Py_ssize_t size, bint writable) except? NULL:
+        return <char*>address(array, size * (8 if self.is_double else 4), writable)
+
+
+cdef inline Py_ssize_t store_of_block(const Layout* p) noexcept nogil:
+    """Entries that a block takes in a store: exp(z - m), and for each row 1 / total and where its maximum is."""
+    return p.z_size + 2 * p.block
+
+
+cdef void loss_range(void* task, const real* w) noexcept nogil:
+    cdef Pass* t = <Pass*>task
+    cdef const Layout* p = t.layout
+    cdef Scratch s = scratch_parts(p, <real*>t.scratch)
+    cdef real* z = <real*>s.z
+    cdef real* q = z if t.gradient else NULL
+    cdef real* losses
+    cdef Block block
+    cdef Py_ssize_t i = t.first
+    w = <const real*>t.weights
+    while i < t.stop:
+        block = open_block(t.rows, p, i, t.stop, &s, w)
+        logits(t.rows, p, &block, w, z)
+        losses = <real*>t.row_loss + i if t.row_loss else NULL
+        if t.binary:
+            t.total += binary_rows(t.target, i, z, q, block.shape.rows, 1.0, losses, &s.aux)
+        else:
+            t.total += loss_rows(t.target, i, &block.shape, z, q, 1.0, losses, &s.aux)
+        if q:
+            gradient(t.rows, p, &block, q, <real*>t.gradient)
+        i += p.block
+
+
+cdef void hessian_range(void* task, const real* w) noexcept nogil:
+    cdef const Pass* t = <const Pass*>task
+    cdef const Layout* p = t.layout
+    cdef Scratch s = scratch_parts(p, <real*>t.scratch)
+    cdef real* z
+    cdef Block block
+    cdef Py_ssize_t i = t.first
+    w = <const real*>t.weights
+    while i < t.stop:
+        block = open_block(t.rows, p, i, t.stop, &s, w)
+        block.ahead.lines = 2  # no gradient follows, which would fetch the other half
+        z = <real*>t.store + i // p.block * store_of_block(p)
+        hessian_block(t, &block, z, z + p.z_size, z + p.z_size + p.block, &s.aux)
+        i += p.block
+
+
+cdef void hessian_block(const Pass* t, Block* block, real* z, real* inverse, real* place,
+                        const Aux* aux) noexcept nogil:
+    """What Hessian products need of the block: into z and, unless binary, inverse and place."""
+    logits(t.rows, t.layout, block, <const real*>t.weights, z)
+    if t.binary:
+        binary_hessian_rows(z, block.shape.rows)
+    else:
+        hessian_rows(&block.shape, z, inverse, place, aux)
+
+
+cdef void hessp_range(void* task, const real* v) noexcept nogil:
+    cdef const Pass* t = <const Pass*>task
+    cdef const Layout* p = t.layout
+    cdef Scratch s = scratch_parts(p, <real*>t.scratch)
+    cdef real* z = <real*>s.z
+    cdef real* a = <real*>s.a
+    cdef real* inverse = <real*>s.aux.mass
+    cdef real* place = <real*>s.aux.linear
+    cdef Block block
+    cdef Py_ssize_t i = t.first
+    v = <const real*>t.direction
+    while i < t.stop:
+        block = open_block(t.rows, p, i, t.stop, &s, v)
+        if t.store:
+            z = <real*>t.store + i // p.block * store_of_block(p)
+            inverse = z + p.z_size
+            place = inverse + p.block
+        else:
+            hessian_block(t, &block, z, inverse, place, &s.aux)
+        logits(t.rows, p, &block, v, a)
+        if t.binary:
+            binary_hessp_rows(t.target, i, z, a, block.shape.rows, &s.aux)
+        else:
+            hessp_rows(t.target, i, &block.shape, z, inverse, place, a, &s.aux)
+        gradient(t.rows, p, &block, a, <real*>t.gradient)
+        i += p.block
+
+
+cdef void predict_range(void* task, const real* w) noexcept nogil:
+    cdef const Pass* t = <const Pass*>task
+    cdef const Layout* p = t.layout
+    cdef Scratch s = scratch_parts(p, <real*>t.scratch)
+    cdef real* z = <real*>s.z
+    cdef real* out
+    cdef Block block
+    cdef Py_ssize_t i = t.first, r, rows
+    w = <const real*>t.weights
+    while i < t.stop:
+        block = open_block(t.rows, p, i, t.stop, &s, w)
+        block.ahead.lines = 2  # as in hessian_range
+        rows = block.shape.rows
+        logits(t.rows, p, &block, w, z)
+        if t.binary and t.kind != LOGITS:
+            binary_output_rows(t.kind, z, <real*>t.out + 2 * i, rows, &s.aux)
+        else:
+            out = <real*>t.out + i * p.K
+            if t.kind != LOGITS:
+                output_rows(t.kind, &block.shape, z, z, <real*>NULL, &s.aux)
+            if p.rows_in_lanes:
+                turn_block(z, p.ldz, p.K, rows, out, p.K)
+            else:
+                for r in range(rows):
+                    memcpy(out + r * p.K, z + r * p.ldz, p.K * sizeof(real))
+        i += p.block
+
+
+cdef void step_open(void* task, const real* unused) noexcept nogil:
+    cdef const BlockStep* t = <const BlockStep*>task
+    copy_rows(t.rows, t.layout, t.first + t.start, t.stop - t.start, <real*>t.x + t.start * t.layout.ldx)
+
+
+cdef void step_logits(void* task, const real* unused) noexcept nogil:
+    cdef const BlockStep* t = <const BlockStep*>task
+    classes_logits(t.layout, <const real*>t.x, t.count, <const real*>t.weights, t.start, t.stop, <real*>t.z,
+                   <real*>t.scratch)
+
+
+cdef void step_loss(void* task, const real* unused) noexcept nogil:
+    cdef BlockStep* t = <BlockStep*>task
+    cdef Scratch s = scratch_parts(t.layout, <real*>t.scratch)
+    cdef Block block = block_of(t.layout, t.first + t.start, t.stop - t.start, NULL)
+    cdef real* z = <real*>t.z + t.start * t.layout.ldz
+    t.total = loss_rows(t.target, block.first, &block.shape, z, z if t.wants_gradient else NULL, 1.0,
+                        <real*>t.row_loss + block.first if t.row_loss else NULL, &s.aux)
+
+
+cdef void step_hessian(void* task, const real* unused) noexcept nogil:
+    cdef const BlockStep* t = <const BlockStep*>task
+    cdef Scratch s = scratch_parts(t.layout, <real*>t.scratch)
+    cdef Block block = block_of(t.layout, t.first + t.start, t.stop - t.start, NULL)
+    cdef Py_ssize_t at = t.start * t.layout.ldz
+    cdef real* z = <real*>t.z + at
+    cdef real* inverse = <real*>s.aux.mass
+    cdef real* place = <real*>s.aux.linear
+    hessian_rows(&block.shape, z, inverse, place, &s.aux)
+    hessp_rows(t.target, block.first, &block.shape, z, inverse, place, <real*>t.a + at, &s.aux)
+
+
+cdef void step_gradient(void* task, const real* unused) noexcept nogil:
+    cdef const BlockStep* t = <const BlockStep*>task
+    classes_gradient(t.layout, <const real*>t.x, t.count, <const real*>t.z, t.start, t.stop, <real*>t.gradient,
+                     <real*>t.scratch)
