@@ -103,6 +103,16 @@ def test_dual_ascent(seed):
     assert_kept("sdca", sp.csr_array(X), *rest)
 
 
+@pytest.mark.parametrize("seed", range(80))
+def test_prox_newton(seed):
+    X, y, n_classes, options, tol = problem(seed, 40)
+    rng = np.random.default_rng(seed)
+    typical = float(np.median(np.abs(X.data if sp.issparse(X) else X)))
+    options["l1"] = 10.0 ** rng.uniform(-5, -1) * max(typical, 1e-3)
+    options["l2"] = 0.0 if rng.random() < 0.6 else options["l1"] * log_uniform(rng, 0.05, 20)
+    assert_kept("prox_newton", X, y, n_classes, options, tol)
+
+
 @pytest.mark.parametrize("solver", ["metric", "sdca"])
 @pytest.mark.parametrize("bit", range(4))
 def test_two_classes_that_are_sixteen(solver, bit):

@@ -32,8 +32,9 @@ Two classes over sparse columns store their logits, which makes F and G cheap: c
 H is the true Hessian of the multinomial loss: glmnet's cycles over the classes ignore the effect of one class's step on
 the others. Weights are exactly zero where they are zero at the model's minimum.
 
-The fall that the model predicts, -(G (V - W) + l1 (|V| - |W|)) / 2, estimates F - F*. It is accepted when it has been
-at most a tenth of what was asked for twice in a row, no radius limited it, and no Newton step has gained more since.
+The fall that the model predicts, -(G (V - W) + l1 (|V| - |W|)) / 2, estimates F - F*, and may be far too small. When
+it is a tenth of what was asked for, no radius limited it, and no Newton step has gained more since, the dual has the
+last word (duality.py). Where that says little, the estimate must be a ten-thousandth, twice in a row.
 """
 
 import numpy as np
@@ -54,6 +55,7 @@ from ..result import (
     out_of_iterations,
 )
 from .columns import SMALL, columns_of, loss_of
+from .duality import Dual
 from .hessian import hessian, pays
 
 _SUFFICIENT_DECREASE = 1e-4  # of the fall that a step promises: the usual share
@@ -66,6 +68,9 @@ _FINISHED = 0.4  # with more than this left, sweeps are slow, and a Newton step 
 _RADIUS = 3.0  # logits that a weight alone may move in the first iteration
 _LEAST_SHARE = 0.02  # of its first radius, which every weight keeps
 _SHIFT = 1e-9  # of the curvature, added where a truncated Newton step finds none
+_SMALL = 0.1  # of what is enough: an estimate that the dual is asked about
+_NEXT = 0.1  # of an estimate that the dual did not confirm: the next one that it is asked about
+_TINY = 1e-4  # of what is enough: an estimate that is believed where the dual says little
 _SLOW = 0.3  # a fall larger than this share of the last one
 _SHARE_OF_SAMPLE = 8  # see above
 _FEW_ROWS = 1000  # a smaller sample says little about the rest
@@ -114,7 +119,7 @@ def solve(objective, theta0, *, tol, max_iter, callback=None, random_state=0):
     loss = loss_of(objective)
     theta = _first(objective, loss, theta0, max_iter, rng)
     model, inside = _Model(objective), _Inside(objective)
-    remainder = _Remainder(max(tol, attainable(objective)))
+    remainder = _Remainder(objective, max(tol, attainable(objective)))
     value, grad = loss.at(theta)
     value += model.penalty(theta)
     for iteration in range(max_iter + 1):
@@ -130,7 +135,7 @@ def solve(objective, theta0, *, tol, max_iter, callback=None, random_state=0):
         if iteration == max_iter:
             return record.result(theta, False, out_of_iterations(max_iter))
         step, finished = model.minimise(theta, grad, parts, *loss.curvature(theta), rng)
-        remainder.estimate(step, value, model)
+        remainder.estimate(step, theta, value, model)
         record.gap(remainder.gap)
         if remainder.believed:
             return record.result(theta, True, remainder.reason)
@@ -153,37 +158,54 @@ def solve(objective, theta0, *, tol, max_iter, callback=None, random_state=0):
 class _Remainder:
     """What is left of F - F*: half of the fall that a model promises, or more if other steps have gained more.
 
+    That can be far too small, if sweeps over the model stopped far from its minimum: columns that go together are slow.
+    So it is only a sign that it is time to ask the dual. Where L1 penalties are weak, the dual says little; then the
+    estimate has to be much smaller, twice in a row.
+
+    Parameters
+    ----------
+    objective : Objective
+    tol : float
+
     Attributes
     ----------
-    tol : float
     gap : float
         The last estimate.
     believed : bool
-        Whether it has been small twice in a row, while no radius held a weight back.
+        Whether F - F* is small enough.
     slow : bool
         Whether falls have become alike, or small.
     gained : float
         What a step from elsewhere has gained since the last estimate, to be set by whoever took one.
     """
 
-    def __init__(self, tol):
+    def __init__(self, objective, tol):
         self.tol = tol
-        self.gained, self._small, self._last_fall = 0.0, 0, np.inf
+        self._dual, self._next = Dual(objective), np.inf
+        self.gained, self._tiny, self._last_fall = 0.0, 0, np.inf
+        self.believed = False
 
-    def estimate(self, step, value, model):
-        """By a step, from a point with this value, to where the model is least."""
-        self._fall = fall = step.fall
-        self.gap = max(fall / 2, self.gained)
-        small = max(abs(fall) / 2, self.gained) <= 0.1 * self.tol * value and not model.held(step)
-        self._small = self._small + 1 if small else 0
-        self.believed = self._small == 2
+    def estimate(self, step, theta, value, model):
+        """Estimate it at theta, of this value, by a step from there to where the model is least."""
+        fall = step.fall
+        enough = self.tol / (1 + self.tol) * value
+        self.gap = seeming = max(abs(fall) / 2, self.gained)
+        free = not model.held(step)
+        small = seeming <= _SMALL * enough and free
+        if small and seeming <= self._next:
+            self.gap = max(seeming, self._dual.gap(theta))
+            self.believed = self.gap <= enough
+            self._next = _NEXT * seeming
+        self._tiny = self._tiny + 1 if seeming <= _TINY * enough and free else 0
+        if self._tiny == 2 and not self.believed:
+            self.gap, self.believed = min(self.gap, enough), True
         self.slow = fall > _SLOW * self._last_fall or small
         self.gained, self._last_fall = 0.0, fall
 
     @property
     def reason(self):
-        decrement = max(self._fall, 0.0) / 2
-        return f"the Newton decrement {decrement:.3g} is small twice, for tol = {self.tol:.3g}"
+        how = "by the dual" if self._tiny < 2 else "by models that promise next to nothing"
+        return f"the objective is {self.gap:.3g} above its minimum at most, {how}, for tol = {self.tol:.3g}"
 
 
 def _first(objective, loss, theta0, max_iter, rng):
