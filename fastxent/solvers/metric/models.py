@@ -167,9 +167,9 @@ def dense_rows(problem, part):
     """Return all rows a_i of a part, float64 (n, d + 1)."""
     A = np.empty((part.n_rows, part.n_features + 1))
     A[:, :-1] = part.X.toarray() if part.is_sparse else part.X
-    mean, scale = problem.columns
-    A -= mean
     A[:, -1] = 1.0 if problem.fit_intercept else 0.0
+    mean, scale = problem.columns  # the intercept's is not centred
+    A -= mean
     A *= scale
     return A
 
