@@ -14,6 +14,7 @@ added up as SciPy does.
 
 import operator
 from itertools import chain
+from typing import NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
@@ -36,6 +37,35 @@ def shape_of(X, name):
             f"{name} must be two-dimensional, (rows, features); got a sparse array of shape {shown(shape)}."
         )
     return n, d
+
+
+class CSR(NamedTuple):
+    """The members of a checked CSR matrix, for who needs no more: making a container takes longer than using it."""
+
+    data: np.ndarray
+    indices: np.ndarray
+    indptr: np.ndarray
+    shape: tuple
+
+    @property
+    def dtype(self):
+        """That of the values."""
+        return self.data.dtype
+
+    @property
+    def nnz(self):
+        """How many entries are stored."""
+        return len(self.indices)
+
+    def astype(self, dtype, copy=True):
+        """Return the same with values of a dtype."""
+        return self._replace(data=self.data.astype(dtype, copy=copy))
+
+
+def members_of(X, name):
+    """Return the CSR of a container of that format, of float32 or float64, checked as by `as_csr`."""
+    shape = shape_of(X, name)
+    return CSR(*_csr(X, *shape, name), shape)
 
 
 def as_csr(X, name):

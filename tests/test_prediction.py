@@ -1,15 +1,17 @@
 """Prediction: every build, storage and shape against the reference; binary models; the same bits on any threads."""
 
 import functools
+import itertools
+import tracemalloc
 
 import mpmath
 import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from fastxent import prediction
+from fastxent import kernels, prediction
 from fastxent.data import rows as data_rows
-from fastxent.prediction import predict
+from fastxent.prediction import evaluate, predict
 from objectives import objective_of
 from oracle import error_in_roundoffs, exact_row, unit_roundoff
 from problems import DTYPES, STORAGES, Expected, assert_close, features, storages, theta_of
@@ -160,12 +162,91 @@ def test_prediction_and_objective_see_the_same_logits():
 
 @pytest.mark.parametrize("K", [1, 3, 30])
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_columns_that_never_occur_change_no_bit(dtype, K, monkeypatch):
+def test_columns_that_never_occur_change_no_bit(dtype, K):
     rng = np.random.default_rng(K)
     X = sp.random_array((50, 10_000), density=0.0001, format="csr", dtype=dtype, rng=rng)
     theta = theta_of(rng, 10_000, K, np.float64)
-    assert prediction.occurring(X, K, 1)[1] is not None
-    some = [predict(X, theta, output) for output in OUTPUTS]
-    monkeypatch.setattr(prediction, "occurring", lambda X, *_: (X, None))
-    for output, got in zip(OUTPUTS, some, strict=True):
-        np.testing.assert_array_equal(got, predict(X, theta, output))
+    used = np.unique(X.indices)
+    fewer, theta_of_fewer = X[:, used], theta[np.append(used, -1)]
+    for output in OUTPUTS:
+        np.testing.assert_array_equal(predict(X, theta, output), predict(fewer, theta_of_fewer, output))
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("binary", [True, False])
+@pytest.mark.parametrize(("dtype", "of_coef"), [*itertools.product(DTYPES, DTYPES)])
+def test_bits_do_not_depend_on_how_coefficients_lie(level, dtype, of_coef, binary, order):
+    """Few dense rows and sparse rows read them in place; edits count."""
+    rng = np.random.default_rng(7)
+    for K, d, n in itertools.product((1,) if binary else (2, 3, 8, 19, 40), (1, 5, 8, 77), (1, 3, 16)):
+        coef = rng.standard_normal((K, d)).astype(of_coef)
+        theta = np.vstack([coef.T, rng.standard_normal(K)]).astype(of_coef)
+        X = features(rng, n, d, dtype, sparse=False)
+        for rows in (X, np.asfortranarray(X), sp.csr_array(X), sp.csr_array(X * (rng.random(X.shape) < 0.1))):
+            expected = Expected(rows, theta)
+            for output in OUTPUTS:
+                got, finite = evaluate(rows, np.asarray(coef, order=order), theta[-1], output)
+                assert finite
+                assert_close(got, *expected.output(output), f"{output} {rows.shape} {K}")
+                np.testing.assert_array_equal(got, predict(rows, theta, output, n_threads=2), strict=True)
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("storage", ["C", "csr32", "csr64"])
+def test_a_few_rows_do_not_cost_a_copy_of_the_coefficients(storage, order):
+    rng = np.random.default_rng(0)
+    K, d = 50, 4000
+    coef, intercept = np.asarray(rng.standard_normal((K, d)), order=order), np.zeros(K)
+    X = STORAGES[storage](features(rng, 2, d, np.float64, sparse=False) * (rng.random((2, d)) < 0.01))
+    evaluate(X, coef, intercept, "proba")  # threads may start
+    tracemalloc.start()
+    evaluate(X, coef, intercept, "proba")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < coef.nbytes / 8
+
+
+@pytest.mark.parametrize("storage", ["C", "csr32"])
+def test_the_number_of_threads_does_not_show_where_classes_are_shared_out(storage, monkeypatch):
+    monkeypatch.setattr(prediction, "MIN_RANGE", 1)
+    rng = np.random.default_rng(3)
+    theta = theta_of(rng, 30, 100, np.float64)
+    X = STORAGES[storage](features(rng, 9, 30, np.float64, sparse=False))
+    for output in OUTPUTS:
+        alone = predict(X, theta, output, n_threads=1)
+        for n_threads in (2, 3, 7):
+            np.testing.assert_array_equal(predict(X, theta, output, n_threads=n_threads), alone)
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("n", [2, 40])
+def test_what_was_read_is_told_to_be_finite_or_not(n, order):
+    coef = np.asarray(np.ones((3, 4)), order=order)
+    dense = np.ones((n, 4))
+    for X in (dense, sp.csr_array(dense)):
+        for bad in (np.nan, np.inf, -np.inf):
+            coef[1, 2] = bad
+            for output in OUTPUTS:
+                assert not evaluate(X, coef, np.zeros(3), output)[1]
+        coef[1, 2] = 1
+        assert evaluate(X, coef, np.zeros(3), "proba")[1]
+        assert not evaluate(X, coef, np.array([0, np.nan, 0]), "proba")[1]
+
+
+def test_kernels_of_few_rows_look_at_what_they_get():
+    x, coef, intercept, z = np.ones((2, 3)), np.ones((4, 3)), np.zeros(4), np.empty((2, 4))
+    rows = np.ones(2), np.array([0, 3]), np.array([0, 1, 2]), 2, 3
+    places = np.empty(1, np.intp)
+    kernels.logits_of_few(x, coef, intercept, z, 0, 4)
+    for arguments, error in (
+        ((x[:, :2].copy(), coef, intercept, z, 0, 4), ValueError),
+        ((x, coef[:, ::2], intercept, z, 0, 4), ValueError),
+        ((x, coef[0], intercept, z, 0, 4), ValueError),
+        ((x, coef, intercept[:3], z, 0, 4), ValueError),
+        ((x, coef, intercept, z[:1], 0, 4), ValueError),
+        ((x, coef, intercept, z, 0, 5), IndexError),
+    ):
+        with pytest.raises(error):
+            kernels.logits_of_few(*arguments)
+    with pytest.raises(IndexError, match="column"):
+        kernels.logits_of_entries(rows, coef, intercept, z, 0, 2, places)

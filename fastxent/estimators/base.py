@@ -12,8 +12,9 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
 from .. import sparse, validation
-from ..arrays import FLOATS, as_native, check_finite, check_memory, is_finite, plain_array, shown
-from ..prediction import predict
+from ..arrays import FLOATS, as_native, check_finite, check_memory, is_finite, is_sparse, plain_array, shown
+from ..prediction import evaluate
+from ..predictor import Predictor
 from . import diagnosis, inputs
 from .callbacks import CallbackSupportMixin
 from .inputs import has_columns
@@ -126,11 +127,20 @@ class LinearClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
 
         dtype: None is that of ``coef_``.
         """
+        coef, intercept = self._coefficients(dtype)
+        self._check_finite(coef, intercept)
+        return _theta_of(coef, intercept)
+
+    def _coefficients(self, dtype=None):
+        """``coef_`` (K, d) and ``intercept_`` (K,), where they lie, and as they stand: they may not be finite.
+
+        dtype: None is that of ``coef_``.
+        """
         n_classes = self._n_classes()
         d = getattr(self, "n_features_in_", None)
         d = self._coef_shape()[-1] if d is None else validation.check_integer(d, "n_features_in_")
-        what = f"for {n_classes} classes_ and {shown(d)} features"
-        return self._checked_theta((1 if n_classes == 2 else n_classes, d), what, dtype)
+        what = "for {} classes_ and {} features"
+        return self._of_shape((1 if n_classes == 2 else n_classes, d), what, n_classes, d, dtype=dtype)
 
     def _theta_to_start_from(self, shape, dtype):
         """The same for ``warm_start``, when the data may want other numbers of classes and features. shape: (K, d)"""
@@ -138,8 +148,15 @@ class LinearClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         return self._checked_theta(shape, what, dtype)
 
     def _checked_theta(self, shape, what, dtype=None):
+        coef, intercept = self._of_shape(shape, what, dtype=dtype)
+        self._check_finite(coef, intercept)
+        return _theta_of(coef, intercept)
+
+    def _of_shape(self, shape, what, *names, dtype=None):
+        """``coef_`` and ``intercept_`` if they have this shape. what: why they must, with places for the names."""
         found = self._coef_shape()
         if found != shape:
+            what = what.format(*map(shown, names))
             raise ValueError(f"coef_ must have shape {shape}, {what}; got shape {found}. {_EDITED}")
         coef = as_native(self._dense_coef(), "coef_", dtype)
         intercept = as_native(vars(self).get("intercept_"), "intercept_", coef.dtype)
@@ -147,12 +164,13 @@ class LinearClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
             raise ValueError(
                 f"intercept_ must have shape {shape[:1]}, to go with coef_; got shape {intercept.shape}. {_EDITED}"
             )
+        if intercept.ndim == 0:
+            intercept = np.full(shape[0], intercept)
+        return coef, intercept
+
+    def _check_finite(self, coef, intercept):
         check_finite(coef, "coef_", _EDITED)
-        check_finite(np.atleast_1d(intercept), "intercept_", _EDITED)
-        theta = np.empty((shape[1] + 1, shape[0]), dtype=coef.dtype)
-        theta[:-1] = coef.T
-        theta[-1] = intercept
-        return theta
+        check_finite(intercept, "intercept_", _EDITED)
 
     def _coef_shape(self):
         coef = vars(self).get("coef_")
@@ -177,13 +195,27 @@ class LinearClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         return len(classes)
 
     def _predict(self, X, output):
-        check_is_fitted(self)
-        theta = self._theta()
-        X = self._validated(X, reset=False)
-        dtype = np.result_type(X.dtype, theta.dtype)
-        X = for_kernels(X.astype(dtype, copy=False))
+        if "coef_" not in vars(self):
+            check_is_fitted(self)
+        coef, intercept = self._coefficients()
+        X = self._rows_to_predict(X)
+        if X.dtype != coef.dtype:
+            X = X.astype(np.float64, copy=False)
         n_threads = validation.check_n_threads(self.n_threads)
-        return predict(X, theta.astype(dtype, copy=False), output, n_threads=n_threads)
+        result, finite = evaluate(for_kernels(X), coef, intercept, output, n_threads)
+        if not finite:  # found among what was read; the logits of large rows may be beyond the range, too
+            self._check_finite(coef, intercept)
+        return result
+
+    def _rows_to_predict(self, X):
+        """As `_validated`, but CSR is taken to its members."""
+        if is_sparse(X) and getattr(X, "format", None) == "csr" and not hasattr(self, "feature_names_in_"):
+            rows = sparse.members_of(X, "X")
+            if rows.shape == (rows.shape[0] or 1, getattr(self, "n_features_in_", None)) and is_finite(
+                rows.data
+            ):
+                return rows
+        return self._validated(X, reset=False)
 
     def decision_function(self, X):
         """Logits X W + b of shape (n, K); for two classes (n,), positive if ``classes_[1]`` is likelier."""
@@ -242,6 +274,29 @@ class LinearClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         target = soft_labels(y, len(best), classes, np.float64)
         return float(np.average(target[np.arange(len(best)), best], weights=sample_weight))
 
+    def predictor(self):
+        """A copy of the model as it is now that answers single rows in microseconds.
+
+        Returns
+        -------
+        fastxent.predictor.Predictor
+            Immutable. Its results are those of the model, to the bit.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from fastxent import LogisticRegression
+        >>> model = LogisticRegression().fit(np.array([[0.0], [1.0], [2.0], [3.0]]), ["no", "no", "yes", "yes"])
+        >>> p = model.predictor()
+        >>> p(np.array([3.0])).round(2), p.predict(np.array([3.0]))
+        (array([0.14, 0.86]), np.str_('yes'))
+        """
+        if "coef_" not in vars(self):
+            check_is_fitted(self)
+        coef, intercept = self._coefficients()
+        self._check_finite(coef, intercept)
+        return Predictor(coef, intercept, self.classes_)
+
     def sparsify(self):
         """Store ``coef_`` as a CSR matrix, which L1 can make much smaller; prediction goes on as before."""
         check_is_fitted(self)
@@ -258,6 +313,13 @@ class LinearClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         return tags
+
+
+def _theta_of(coef, intercept):
+    """The parameters (d + 1, K)."""
+    theta = np.empty((coef.shape[1] + 1, coef.shape[0]), dtype=coef.dtype)
+    theta[:-1], theta[-1] = coef.T, intercept
+    return theta
 
 
 @functools.cache
@@ -319,7 +381,7 @@ def classes_and_codes(y):
 
 def for_kernels(X):
     """A dense array aligned and contiguous in one of the two orders."""
-    if sp.issparse(X) or (X.flags.aligned and (X.flags.c_contiguous or X.flags.f_contiguous)):
+    if not isinstance(X, np.ndarray) or (X.flags.aligned and (X.flags.c_contiguous or X.flags.f_contiguous)):
         return X
     return np.array(X, order="C")
 

@@ -36,6 +36,7 @@ include "moments.pxi"
 
 # What others build on the core: a file for each, in any order.
 include "capi.pxi"
+include "few.pxi"
 include "rowapi.pxi"
 include "sdca.pxi"
 include "sdca_binary.pxi"

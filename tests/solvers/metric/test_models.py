@@ -5,6 +5,7 @@ import pytest
 from numpy.testing import assert_allclose
 from options import OPTIONS, STORAGES, objective
 
+from fastxent.solvers.metric import models
 from fastxent.solvers.metric.exact import Exact
 from fastxent.solvers.metric.models import Diagonal
 from fastxent.solvers.metric.sampled import Sampled
@@ -77,3 +78,21 @@ def test_diagonal_model_inverts_what_it_says(K):
         images -= v[:, np.newaxis] * np.outer(inner @ beta, beta) / beta.sum()
     images[:-1] += model._shift[:-1] * R[-1]
     assert_allclose(images, R, rtol=1e-8, atol=1e-10)
+
+
+@pytest.mark.parametrize("fit_intercept", [True, False])
+@pytest.mark.parametrize("storage", STORAGES)
+def test_no_row_is_read_before_it_is_written(storage, fit_intercept, monkeypatch):
+    """New memory may hold anything: a signalling NaN makes itself heard."""
+    problem = Rescaled(objective(2, l2=1e-3, storage=storage, fit_intercept=fit_intercept))
+    expected = models.dense_rows(problem, problem.objective.local)
+
+    def full_of_nan(shape, dtype=float):
+        array = np.zeros(shape, dtype)
+        if array.dtype == np.float64:
+            array.view(np.uint64)[...] = 0x7FF0000000000001
+        return array
+
+    monkeypatch.setattr(models.np, "empty", full_of_nan)
+    with np.errstate(invalid="raise"):
+        np.testing.assert_array_equal(models.dense_rows(problem, problem.objective.local), expected)

@@ -1,0 +1,290 @@
+"""A model that serves single rows in microseconds: an immutable copy of its coefficients, and nothing else.
+
+A row takes one step from Python into compiled code and back. What that code does not take as it comes (lists, integers,
+several rows, and whatever is wrong) goes the long way round, by the checks of :mod:`fastxent.validation`.
+"""
+
+import numpy as np
+
+from . import kernels, sparse, validation
+from .arrays import FLOATS, as_native, is_sparse, plain_array
+from .prediction import MOST_ENTRIES, evaluate
+
+_KINDS = {
+    output: kernels.KINDS[kind]
+    for output, kind in (("logits", "logits"), ("proba", "softmax"), ("log_proba", "log_softmax"))
+}
+_SOFTMAX = _KINDS["proba"]
+_WIDE = 8  # classes that are worth having side by side
+
+
+class Predictor:
+    """Probabilities and labels of rows, by the coefficients that a model had when ``model.predictor()`` was called.
+
+    It cannot be changed. Any number of threads may use it, and so may a child after a fork. It needs no scikit-learn,
+    starts no threads and takes no locks. Its results are those of the model, to the bit.
+
+    A row comes as a vector, or as the numbers of its columns and what stands in them; columns that come twice are added
+    up. Native arrays of float64 (or float32, if the model is of that, too) are the fast way; everything that is real is
+    accepted. NaN is not refused here: a row with NaN has NaN probabilities.
+
+    Parameters
+    ----------
+    coef : array-like of shape (K, d), or (1, d) for two classes
+    intercept : array-like of shape (K,), or (1,)
+    classes : array-like of shape (K,), or (2,)
+
+    Attributes
+    ----------
+    classes : ndarray of shape (K,)
+        The labels, in the order of the probabilities.
+    n_features : int
+        d
+    dtype : numpy dtype
+        That of the coefficients. A result is float32 if these and the row both are, and float64 otherwise.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastxent.predictor import Predictor
+    >>> p = Predictor([[1.0, 0.0], [0.0, 1.0], [0.5, 0.5]], [0.0, 0.0, 0.0], ["a", "b", "c"])
+    >>> p(np.array([2.0, 0.0])).round(4)
+    array([0.6652, 0.09  , 0.2447])
+    >>> p(np.array([0]), np.array([2.0])).round(4)  # column 0, and what stands there
+    array([0.6652, 0.09  , 0.2447])
+    >>> labels, probabilities = p.top(np.array([2.0, 0.0]), 2)
+    >>> labels, probabilities.round(4)
+    (array(['a', 'c'], dtype='<U1'), array([0.6652, 0.2447]))
+    """
+
+    __slots__ = ("__weakref__", "_classes", "_coef", "_dense", "_intercept", "_most", "_sparse")
+
+    def __init__(self, coef, intercept, classes):
+        coef = as_native(coef, "coef")
+        intercept = as_native(intercept, "intercept", coef.dtype)
+        classes = np.array(classes)
+        if coef.ndim != 2 or 0 in coef.shape:
+            raise ValueError(f"coef must have shape (K, d), or (1, d) for two classes; got {coef.shape}.")
+        K = len(coef)
+        if intercept.shape != (K,):
+            raise ValueError(f"intercept must have shape ({K},), to go with coef; got {intercept.shape}.")
+        if classes.shape != (max(K, 2),):
+            raise ValueError(f"classes must have shape ({max(K, 2)},), to go with coef; got {classes.shape}.")
+        coef, intercept = np.array(coef, order="C" if K < _WIDE else "F"), np.array(intercept)
+        for array in (coef, intercept, classes):
+            array.flags.writeable = False
+        packed = kernels.Packed(coef, intercept, np.empty, FLOATS)
+        for name, value in (
+            ("_coef", coef),
+            ("_intercept", intercept),
+            ("_classes", classes),
+            ("_dense", packed.dense),
+            ("_sparse", packed.sparse),
+            ("_most", MOST_ENTRIES * coef.shape[1]),
+        ):
+            object.__setattr__(self, name, value)
+
+    @property
+    def classes(self):
+        return self._classes
+
+    @property
+    def n_features(self):
+        return self._coef.shape[1]
+
+    @property
+    def dtype(self):
+        return self._coef.dtype
+
+    def __call__(self, x, values=None, *, out=None):
+        """Probabilities, in the order of ``classes``.
+
+        Parameters
+        ----------
+        x : array-like of shape (d,) or (n, d), or sparse matrix of shape (n, d)
+            A row, or rows; with ``values``, the columns of a row's entries, integers in 0..d-1.
+        values : array-like, optional
+            The entries that stand in these columns; all others are zero.
+        out : ndarray, optional
+            Where to write: C-contiguous, of the result's shape and dtype.
+
+        Returns
+        -------
+        ndarray of shape (K,), or (n, K) for several rows
+
+        Raises
+        ------
+        TypeError, ValueError
+            Not a row of d real numbers, nor rows of such; a column out of range; ``out`` does not fit.
+        """
+        if out is None:  # what matters most, without a step between
+            if values is None:
+                found = self._dense(x, _SOFTMAX)
+            elif type(values) is np.ndarray and values.size <= self._most:
+                found = self._sparse(x, values, _SOFTMAX)
+            else:
+                found = None
+            if found is not None:
+                return found
+        return self._answer(x, values, "proba", out)
+
+    def log_proba(self, x, values=None, *, out=None):
+        """Logarithms of the probabilities, exact where a probability is too small to be a number.
+
+        Parameters
+        ----------
+        x, values, out
+            As for the call itself.
+
+        Returns
+        -------
+        ndarray of shape (K,), or (n, K) for several rows
+
+        Raises
+        ------
+        TypeError, ValueError
+            As for the call itself.
+        """
+        return self._answer(x, values, "log_proba", out)
+
+    def predict(self, x, values=None):
+        """The likeliest label.
+
+        Parameters
+        ----------
+        x, values
+            As for the call itself.
+
+        Returns
+        -------
+        label, or ndarray of shape (n,) for several rows
+
+        Raises
+        ------
+        TypeError, ValueError
+            As for the call itself; and NaN, which has no likeliest label.
+        """
+        logits = self._logits(x, values)
+        if len(self._coef) == 1:
+            return self._classes[(logits[..., 0] > 0).astype(np.intp)]
+        return self._classes[logits.argmax(axis=-1)]
+
+    def top(self, x, k, *, values=None):
+        """The k likeliest labels and their probabilities, the likeliest first.
+
+        Parameters
+        ----------
+        x, values
+            As for the call itself.
+        k : int
+            From 1 to the number of classes.
+
+        Returns
+        -------
+        labels : ndarray of shape (k,), or (n, k) for several rows
+        probabilities : ndarray of that shape
+
+        Raises
+        ------
+        TypeError, ValueError
+            As for ``predict``; ``k`` is out of range.
+        """
+        k = validation.check_integer(k, "k")
+        if not 1 <= k <= len(self._classes):
+            raise ValueError(f"k must lie in 1..{len(self._classes)}, the number of classes; got {k}.")
+        logits = self._logits(x, values)
+        if len(self._coef) == 1:
+            logits = np.concatenate([-logits, logits], axis=-1)
+        best = np.argsort(-logits, axis=-1, kind="stable")[..., :k]
+        return self._classes[best], np.take_along_axis(self(x, values), best, axis=-1)
+
+    def _logits(self, x, values):
+        """Logits (K,) or (n, K); refused if there is NaN among them."""
+        logits = self._answer(x, values, "logits", None)
+        if np.isnan(logits).any():
+            raise ValueError(
+                "x must not be NaN here, or so large that its logits are: it has no likeliest label."
+            )
+        return logits
+
+    def _answer(self, x, values, output, out):
+        row = x if values is None else values
+        if type(row) is np.ndarray and row.ndim == 1 and row.dtype in FLOATS and row.size <= self._most:
+            if out is not None:
+                validation.check_out(out, (self._columns(output),), self._result_type(row.dtype))
+            found = (
+                self._dense(x, _KINDS[output], out)
+                if values is None
+                else self._sparse(x, values, _KINDS[output], out)
+            )
+            if found is not None:
+                return found
+        return self._by_checks(x, values, output, out)
+
+    def _by_checks(self, x, values, output, out):
+        """Whatever may come, or what is wrong with it."""
+        X, single = self._rows(x) if values is None else (self._entries(x, values), True)
+        X = X.astype(self._result_type(X.dtype), copy=False)
+        shape = X.shape[0], self._columns(output)
+        result = np.empty(shape, X.dtype) if out is None else out
+        if out is not None:
+            validation.check_out(out, shape[1:] if single else shape, X.dtype)
+            result = out.reshape(shape)
+        evaluate(X, self._coef, self._intercept, output, 1, result)
+        return out if out is not None else result[0] if single else result
+
+    def _columns(self, output):
+        K = len(self._coef)
+        return 2 if K == 1 and output != "logits" else K
+
+    def _result_type(self, dtype):
+        return dtype if dtype == self.dtype else np.dtype(np.float64)
+
+    def _rows(self, x):
+        """Rows as kernels take them, and whether x is a single one."""
+        if is_sparse(x):
+            X, single = sparse.as_csr(x, "x"), False
+        else:
+            X = as_native(x, "x")
+            single = X.ndim == 1
+            X = X[np.newaxis] if single else X
+            X = X if X.flags.c_contiguous or X.flags.f_contiguous else np.ascontiguousarray(X)
+        if X.ndim != 2 or X.shape[1] != self.n_features or X.shape[0] == 0:
+            d = self.n_features
+            raise ValueError(
+                f"x must be a row of shape ({d},), or rows of shape (n, {d}); got shape {np.shape(x)}."
+            )
+        return X, single
+
+    def _entries(self, indices, values):
+        """A row of entries as CSR."""
+        columns, values = plain_array(indices, "indices"), as_native(values, "values")
+        if columns.dtype.kind not in "iu" and columns.size:
+            raise TypeError(f"indices must be the whole numbers of columns; got dtype {columns.dtype}.")
+        if columns.ndim != 1 or columns.shape != values.shape:
+            raise ValueError(
+                "indices and values must be vectors of one length, a column for each value; got shapes "
+                f"{columns.shape} and {values.shape}."
+            )
+        wrong = (columns < 0) | (columns >= self.n_features)
+        if wrong.any():
+            p = int(np.argmax(wrong))
+            raise ValueError(f"indices[{p}] is {columns[p]}; columns lie in 0..{self.n_features - 1}.")
+        columns = np.ascontiguousarray(columns, np.int64)
+        indptr = np.array([0, len(columns)], np.int64)
+        return sparse.CSR(np.ascontiguousarray(values), columns, indptr, (1, self.n_features))
+
+    def __setattr__(self, name, value):
+        raise AttributeError(
+            f"a Predictor cannot be changed: {name} was to be set. Make another by model.predictor()."
+        )
+
+    def __delattr__(self, name):
+        raise AttributeError(f"a Predictor cannot be changed: {name} was to be deleted.")
+
+    def __reduce__(self):
+        return Predictor, (self._coef, self._intercept, self._classes)
+
+    def __repr__(self):
+        K, d = len(self._classes), self.n_features
+        return f"<fastxent predictor: {d} features, {K} classes, {self.dtype.name}>"
