@@ -312,10 +312,13 @@ cdef class Packed:
 
 
 cdef inline void outputs_of(const real* z, real* out, Output kind, Py_ssize_t K, real* scratch) noexcept nogil:
+    cdef LogitRows task
     if K == 1:
         binary_outputs(z, out, kind, 1)
     else:
-        output_range(z, out, kind, K, 0, 1, scratch)
+        task.z, task.out, task.kind, task.scratch = z, out, kind, scratch
+        task.K, task.first, task.stop = K, 0, 1
+        output_logits_range(&task, z)
 
 
 cdef enum:
