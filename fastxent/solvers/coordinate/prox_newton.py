@@ -181,7 +181,7 @@ class _Remainder:
 
     def __init__(self, objective, tol):
         self.tol = tol
-        self._dual, self._next = Dual(objective), np.inf
+        self._dual, self._next, self._proven = Dual(objective), np.inf, np.inf
         self.gained, self._tiny, self._last_fall = 0.0, 0, np.inf
         self.believed = False
 
@@ -193,12 +193,12 @@ class _Remainder:
         free = not model.held(step)
         small = seeming <= _SMALL * enough and free
         if small and seeming <= self._next:
-            self.gap = max(seeming, self._dual.gap(theta))
+            self.gap = self._proven = max(seeming, self._dual.gap(theta))
             self.believed = self.gap <= enough
             self._next = _NEXT * seeming
         self._tiny = self._tiny + 1 if seeming <= _TINY * enough and free else 0
         if self._tiny == 2 and not self.believed:
-            self.gap, self.believed = min(self.gap, enough), True
+            self.gap, self.believed = min(self._proven, enough), True
         self.slow = fall > _SLOW * self._last_fall or small
         self.gained, self._last_fall = 0.0, fall
 
