@@ -350,8 +350,8 @@ class LogisticRegressionCV(LogisticRegression):
         elif kept is not None:
             split_params = _check_method_params(X=X, params=split_params, indices=kept)
             X, strata, place = rows.X, strata[kept], place[: len(kept)]
-        splits = splitter.split(X, strata, **split_params)
         try:
+            splits = splitter.split(X, strata, **split_params)
             parts = [(place[train], place[test]) for train, test in splits]
         except (IndexError, TypeError, ValueError) as error:
             raise ValueError(f"cv gave what are no pairs (train, test) of rows of X: {error}") from error

@@ -502,7 +502,7 @@ def test_lists_of_such_numbers():
 
 
 @pytest.mark.parametrize(
-    "cv", [[(np.arange(20), np.arange(20, 31))], [1, 2], [("a", "b")], [(0.5, 1.5)], {0: "a"}]
+    "cv", [[(np.arange(20), np.arange(20, 31))], [1, 2], [("a", "b")], [(0.5, 1.5)], {0: "a"}, b"x"]
 )
 def test_folds_that_are_no_rows(cv):
     with pytest.raises(ValueError, match="cv gave what are no pairs"):

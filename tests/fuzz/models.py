@@ -499,9 +499,11 @@ def run_predict(example):
     if right is True:
         check_model(model, X, dense)
     score_right = right_if(dense, target, weight_means)
-    if example["y"] in [*WRONG_FOR_TRAINING, ("wrong", "huge")] or (
-        example["y"] == ("wrong", "mixed") and n == 1
-    ):
+    alone = n == 1 and example["y"] in [
+        ("wrong", "mixed"),
+        ("wrong", "two outputs"),
+    ]  # nothing it disagrees with
+    if alone or example["y"] in [*WRONG_FOR_TRAINING, ("wrong", "huge")]:
         score_right = UNKNOWN  # a label that no class has is a prediction that fails
     run(lambda: model.score(X, y, sample_weight=weight), score_right)
 
