@@ -1,4 +1,4 @@
-"""Where the benchmarks' rows come from: two real data sets, and made ones with the same statistics.
+"""Where the benchmarks' rows come from: two real data sets, and synthetic ones with the same statistics.
 
 Real data is looked for in the folder named by the environment variable FASTXENT_DATA, then in
 ``shared/data`` beside the project, then where the Debian packages ``dataset-fashion-mnist`` and
@@ -122,7 +122,7 @@ def read_glosses():
     return np.array(labels), list(texts)
 
 
-# ------------------------------------------------------------------------------------ made data
+# ------------------------------------------------------------------------------- synthetic data
 
 
 def made_dense(n_rows, n_features, dtype, seed=0):

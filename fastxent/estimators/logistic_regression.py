@@ -63,12 +63,12 @@ class LogisticRegression(LinearClassifier, LinearClassifierMixin):  # the mixin:
         can be. For scikit-learn's names, as in scikit-learn: when no entry of the gradient (with L1: of its
         subgradient of least norm) is larger in absolute value.
     fit_intercept : bool, default=True
-        Whether there is a b; else it is zero.
+        Whether there is an intercept b; otherwise it is zero.
     intercept_scaling : float, default=1
         Without effect: no solver here penalises the intercept, not even under the name 'liblinear'.
     class_weight : dict, 'balanced' or None, default=None
         Weights of classes, which multiply the sample weights. 'balanced' is n / (K count_k), in which count_k
-        counts sample weights.
+        adds up sample weights.
     random_state : int, RandomState instance or None, default=None
         The order in which 'sdca' and 'sgd' visit rows, and 'prox_newton' weights; None is the same order every
         time. The others draw no random numbers.
@@ -92,10 +92,10 @@ class LogisticRegression(LinearClassifier, LinearClassifierMixin):  # the mixin:
         Deprecated and without effect, as in scikit-learn: use ``n_threads``.
     n_threads : int or None, default=None
         Threads for evaluating the objective and for predicting; None lets the package choose, -1 is all
-        cores. Results are the same bit for bit whatever it is.
+        cores. Results are bit for bit the same for any number.
     penalty_factor : array-like of shape (d,) or None, default=None
-        Multiplies both penalties of each feature; 0 leaves it free. None is 1 for all. They are taken as they are:
-        unlike glmnet's, they are not made to sum to d.
+        Multiplies both penalties of each feature; 0 leaves it free. None is 1 for all. Unlike glmnet's, they
+        are not rescaled to sum to d.
     penalty_groups : {'features'} or None, default=None
         'features': the L1 part penalises the norm of a feature's weights in all classes, so that features come
         and go as a whole. For two classes it is the same as None.
@@ -118,8 +118,8 @@ class LogisticRegression(LinearClassifier, LinearClassifierMixin):  # the mixin:
         Whether the optimum was reached to the accuracy asked for. If not, a ``ConvergenceWarning`` said why.
     history_ : dict of ndarrays
         ``epoch`` (0 is the start), ``loss`` (the objective, penalty included), ``grad_norm`` (largest entry),
-        ``gap`` (what the loss was thought to lie above its minimum: the duality gap for 'sdca', the Newton
-        decrement for the others, nan for 'lbfgs' and where nothing was known), ``seconds``, ``passes`` over the
+        ``gap`` (the estimated distance of the loss from its minimum: the duality gap for 'sdca', the Newton
+        decrement for the others, nan for 'lbfgs' and where there was no estimate), ``seconds``, ``passes`` over the
         data, and ``val_loss`` (mean cross-entropy) if there was an ``eval_set``.
     n_features_in_ : int
     feature_names_in_ : ndarray of shape (d,)
@@ -335,7 +335,7 @@ class LogisticRegression(LinearClassifier, LinearClassifierMixin):  # the mixin:
     # What came out ------------------------------------------------------------------------------------
 
     def _report_classes_without_mass(self, objective, classes):
-        """Warn of classes that no row of positive weight has; without an intercept a penalty holds their weights."""
+        """Warn of classes without rows of positive weight; without an intercept, a penalty bounds their weights."""
         missing = diagnosis.classes_without_mass(objective)
         if len(missing):
             text = diagnosis.without_mass(missing, classes)
@@ -429,8 +429,8 @@ def one_over(C, objective):
 def stored(theta, objective, dtype):
     """The parameters as attributes have them: centred, in the dtype of X.
 
-    Where a column is far from zero, rounding its coefficients moves the logits of all rows alike, by more than what the
-    column has to say in single precision. The intercept makes up for it, as far as it can.
+    Where a column is far from zero, rounding its coefficients moves the logits of all rows equally, in single
+    precision by more than the column's own effect. The intercept compensates for this as far as it can.
     """
     theta = objective.penalty.centred(theta)
     rounded = theta.astype(dtype)

@@ -1,14 +1,14 @@
 """Logistic regression that chooses C, and the share of L1, by cross-validation.
 
-    for each fold, for each l1_ratio                        in threads of their own while problems are small,
+    for each fold, for each l1_ratio                        in its own thread while problems are small,
         theta = 0                                           one after the other once each fills the threads
         for each C from small to large
             theta = optimum on the training rows, started from theta
             score it on the rows held out
 
 The objective of a fold is built once, and only its penalty changes along the path. Log loss is measured by the
-same kernels that fit; every other score is asked for in the caller's thread, fold after fold, because it may be
-a person's own function.
+same kernels that fit; every other score is computed in the caller's thread, fold after fold, because it may be
+a user's own function.
 """
 
 import inspect
@@ -41,7 +41,7 @@ from .logistic_regression import LogisticRegression, penalised, seed_of, stored
 
 LOG_LOSS = "neg_log_loss"
 
-# Cost of an evaluation (see data.ranges), some milliseconds, from which on it is itself divided among the threads.
+# Cost of an evaluation (see data.ranges), some milliseconds; a more expensive one is itself divided among the threads.
 _LARGE = 8 * MIN_RANGE
 
 
@@ -62,7 +62,7 @@ class LogisticRegressionCV(LogisticRegression):
         Shares of L1 in the penalty to try, from 0 (L2) to 1 (L1). The default None, which is deprecated as in
         scikit-learn, is 0 alone, without a dimension for it in the attributes.
     fit_intercept : bool, default=True
-        Whether there is an intercept; else it is zero.
+        Whether there is an intercept; otherwise it is zero.
     cv : int, splitter, iterable of pairs (train, test), or None
         How to divide the rows. An int is that many stratified folds, None is 5. Soft labels are stratified by
         their largest entry.
@@ -101,7 +101,7 @@ class LogisticRegressionCV(LogisticRegression):
         and K is 1 for two classes.
     n_threads : int or None, default=None
         Threads, over the folds or inside each evaluation; None lets the package choose, -1 is all cores.
-        Results are the same bit for bit whatever it is.
+        Results are bit for bit the same for any number.
     penalty_factor, penalty_groups
         As in :class:`LogisticRegression`.
 
@@ -614,7 +614,7 @@ def _strata(target, classes):
 def _knows_rows_by_number(cv):
     """Whether folds are of rows by their numbers in X, as a list of pairs is, instead of made for the rows it is shown.
 
-    Nobody knows of other people's splitters; those of scikit-learn make folds, but for one.
+    Other splitters are unknown; those of scikit-learn make folds, except one.
     """
     if cv is None or isinstance(cv, Integral):
         return False

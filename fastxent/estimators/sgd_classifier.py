@@ -55,24 +55,24 @@ class SGDClassifier(LinearClassifier):
         + \alpha \left(\frac{1 - \rho}{2} \|W\|_2^2 + \rho \|W\|_1\right).
 
     This is the multinomial loss itself, not one model against the rest for each class. The intercept b is
-    never penalised. On sparse rows an update costs what the row's entries cost (and the columns that are centred,
-    see ``eta0``), whatever the optimiser and the penalty; for that, rmsprop and adam penalise a feature's weights
-    when a row has it, for all the time since.
+    never penalised. On sparse rows the cost of an update depends only on the row's entries (and the columns that are
+    centred, see ``eta0``), for every optimiser and penalty. To achieve that, rmsprop and adam penalise a feature's
+    weights when a row has it, for the whole time since.
 
     Parameters
     ----------
     loss : {'log_loss'}, default='log_loss'
-        Cross-entropy, the only loss there is.
+        Cross-entropy, the only choice.
     penalty : {'l2', 'l1', 'elasticnet', None}, default='l2'
         rho is 0 for 'l2', 1 for 'l1', ``l1_ratio`` for 'elasticnet'. Weights that L1 makes zero are exactly zero.
-        With adamw the penalty is applied apart from the gradient's scaling, as its authors do, and its
-        balance with the loss is another one.
+        With adamw the penalty is applied separately from the gradient's scaling, as published, so its balance with
+        the loss differs.
     alpha : float, default=0.0001
         Strength of the penalty.
     l1_ratio : float or None, default=0.15
         rho of the elastic net; other penalties do not need it.
     fit_intercept : bool, default=True
-        Whether b is trained. Else it stays where it starts: at zero, unless it is given.
+        Whether b is trained. If not, it stays at its start: zero, unless it is given.
     max_iter : int, default=1000
         Epochs at most.
     tol : float or None, default=1e-3
@@ -81,17 +81,17 @@ class SGDClassifier(LinearClassifier):
         the gradient is at most ``tol``. None: after ``max_iter`` epochs.
     shuffle : bool, default=True
         Whether ``fit`` takes the rows in a new random order in each epoch. ``partial_fit`` never does. The random
-        orders depend on ``random_state`` and on what the rows hold, not on where they stand in X: the same rows in
-        another order lead to the same model.
+        orders depend on ``random_state`` and on the content of the rows, not on their position in X: the same rows in
+        another order give the same model.
     verbose : int, default=0
         Whether to log a line for every epoch: by ``logging``, to the logger "fastxent" at level INFO. Where no handler
         takes such lines, they go to stderr.
     random_state : int, RandomState instance or None, default=None
         For the order of rows and the held-out rows.
     learning_rate : str, default='auto'
-        How the step size goes on from ``eta0``; n counts updates.
+        How the step size develops from ``eta0``; n counts updates.
 
-        - 'constant': stays.
+        - 'constant': eta0.
         - 'optimal': eta0 / (1 + alpha eta0 n), which is scikit-learn's 1 / (alpha (t0 + n)), with t0 such that
           it begins at eta0.
         - 'invscaling': eta0 / (1 + n) ** power_t.
@@ -101,22 +101,22 @@ class SGDClassifier(LinearClassifier):
           1 / sqrt(1 / eta0^2 + noise + (alpha n)^2), where noise grows with the losses of the updates so far; else
           'constant'.
     eta0 : float or None, default=None
-        The first step size. None: from the data, so that it suits their scale. For minibatches it comes from the mean
-        of s_i \|x_i\|^2 over the rows seen so far (so the data may come in pieces), the intercept apart, and for
-        full batches from the largest curvature of the loss. Columns far larger or smaller than the others, or far
+        The first step size. None: from the data, to suit their scale. For minibatches it comes from the mean of
+        s_i \|x_i\|^2 over the rows seen so far (so the data may come in pieces), separately for the intercept, and
+        for full batches from the largest curvature of the loss. Columns far larger or smaller than the others, or far
         from zero, are then standardised on their way into the kernels (not for 'ftrl').
     power_t : float, default=0.25
         Exponent of 'invscaling'.
     early_stopping : bool, default=False
         Whether to hold out rows (or use ``eval_set``), stop by their score, and end with the best weights.
-        ``partial_fit`` holds out none and needs an ``eval_set`` for it.
+        ``partial_fit`` holds out no rows and needs an ``eval_set`` for it.
     validation_fraction : float, default=0.1
         Share of rows held out, in the same proportions of classes. Rows of weight zero are not counted.
     n_iter_no_change : int, default=5
         Epochs without improvement before training stops.
     class_weight : dict, 'balanced' or None, default=None
-        Weights of classes, which multiply the sample weights in training. Validation scores go by sample weights
-        alone.
+        Weights of classes, which multiply the sample weights in training. Validation scores use only the sample
+        weights.
     warm_start : bool, default=False
         Whether ``fit`` starts from the coefficients of the last fit instead of zeros.
     average : bool or int, default=False
@@ -135,18 +135,18 @@ class SGDClassifier(LinearClassifier):
     epsilon : float, default=1e-8
         Keeps adaptive optimisers from dividing by zero.
     warmup : int, default=0
-        Updates over which the step size grows to what it shall be.
+        Updates over which the step size grows to its full value.
     validation_metric : {'log_loss', 'accuracy'}, default='log_loss'
-        What early stopping goes by: the mean over the validation rows, by their weights.
+        The score of early stopping: the weighted mean over the validation rows.
     n_jobs : int or None, default=None
         Without effect: there is one model for all classes, not one for each. Use ``n_threads``.
     n_threads : int or None, default=None
-        Threads for full batches, validation and prediction; the results are the same whatever it is. Updates
-        by rows and minibatches run on one thread, unless ``parallel`` says otherwise.
+        Threads for full batches, validation and prediction; the results do not depend on it. Updates by rows and
+        minibatches run on one thread, except with ``parallel``.
     parallel : {'hogwild'} or None, default=None
-        'hogwild': ``n_threads`` threads, at most one for each processor, take rows of sparse data at once and write
-        into the same weights without locks. Faster where rows seldom share features, and not reproducible to the
-        last digit. For stochastic sgd without L1 and averaging only.
+        'hogwild': ``n_threads`` threads, at most one for each processor, take rows of sparse data at the same time
+        and write to the same weights without locks. Faster where rows seldom share features, and not reproducible to
+        the last digit. For stochastic sgd without L1 and averaging only.
 
     Attributes
     ----------
@@ -158,41 +158,41 @@ class SGDClassifier(LinearClassifier):
     n_iter_ : int
         Epochs done.
     t_ : int
-        Updates done, which schedules go by.
+        Updates done, the argument of schedules.
     converged_ : bool
         Whether training stopped by itself, and nothing speaks against its having arrived: the loss did not rise, is
         below that of predicting the frequencies of the classes, and is not much lower after another step of all
         columns, or of one. Else a ConvergenceWarning says which. Of ``partial_fit``: whether early stopping has
         ended it so.
     history_ : dict of ndarray
-        By epoch: ``epoch``, ``loss`` (mean cross-entropy of the rows, each just before its update; for full batches the
-        objective at the epoch's begin), ``learning_rate``, ``seconds`` of training so far, ``val_loss`` (log loss) if
-        there are validation rows, ``grad_norm`` (root of the sum of squares) for full batches. A call of
-        ``partial_fit`` counts as an epoch. It adds an entry, but keeps no more than 128: the first, the last, and
-        between them some at even distances. What it did not measure is NaN.
+        By epoch: ``epoch``, ``loss`` (mean cross-entropy of the rows, each just before its update; for full batches
+        the objective at the beginning of the epoch), ``learning_rate``, ``seconds`` of training so far, ``val_loss``
+        (log loss) if there are validation rows, ``grad_norm`` (root of the sum of squares) for full batches. A call
+        of ``partial_fit`` counts as an epoch. It adds an entry, but keeps at most 128: the first, the last, and some
+        at even distances between them. Quantities that it did not measure are NaN.
     n_features_in_ : int
     feature_names_in_ : ndarray of shape (d,)
 
     Notes
     -----
-    ``partial_fit`` goes on from ``coef_``, ``intercept_``, ``classes_``, ``t_`` and ``history_`` as they are, under the
-    parameters as they are. All of them may be set, replaced or edited in place between two calls, and on an object that
-    was never trained as well: weights from elsewhere can be trained further, as in federated averaging. The dtype of
+    ``partial_fit`` continues from the current ``coef_``, ``intercept_``, ``classes_``, ``t_`` and ``history_``, with
+    the current parameters. All of them may be set, replaced or edited in place between two calls, even on an object
+    that was never trained: weights from elsewhere can be trained further, as in federated averaging. The dtype of
     ``coef_`` is that of the training.
 
-    Some of a training has no public name. It is remembered for as long as it fits:
+    Some state of a training has no public name. It is kept while it is valid:
 
     - the running means and sums of the optimiser, until ``optimizer`` changes;
     - with ``average``, the weights before averaging and the number of those averaged, until ``average`` changes;
-      averaging then begins anew, at ``coef_``;
-    - what 'adaptive' has lowered, until ``learning_rate`` or ``eta0`` changes;
-    - the best validation score and its weights, until ``validation_metric`` changes; patience begins anew with every
+      averaging then starts again, at ``coef_``;
+    - the step size that 'adaptive' has lowered, until ``learning_rate`` or ``eta0`` changes;
+    - the best validation score and its weights, until ``validation_metric`` changes; patience starts again with every
       change of a parameter that training depends on;
-    - the sizes of the rows and columns seen, which the automatic step size goes by, until ``eta0`` is given.
+    - the sizes of the rows and columns seen, which the automatic step size depends on, until ``eta0`` is given.
 
-    When ``coef_`` or ``intercept_`` are not what the last call left, all of it ends but the sizes of rows (and the
-    squared gradients that ftrl has added up, by which it knows how sure it may be of each weight). Equal values in
-    another array are no change. ``fit`` begins without any of it.
+    When ``coef_`` or ``intercept_`` differ from what the last call left, all of it is dropped except the sizes of rows
+    (and the squared gradients that ftrl has added up, its confidence in each weight). Equal values in another array are
+    no change. ``fit`` starts without any of it.
 
     Examples
     --------
@@ -358,21 +358,21 @@ class SGDClassifier(LinearClassifier):
     def partial_fit(self, X, y, classes=None, sample_weight=None, eval_set=None):
         """Go on training with these rows, once, in their order.
 
-        Training goes on from the public attributes, under the parameters as they are now: see the notes on the class.
-        As long as nobody changes them, calls with consecutive pieces of whole batches end with the same bits as one
-        call with all rows (or a ``fit`` of one epoch without shuffling).
+        Training continues from the public attributes, with the current parameters: see the notes on the class. Unless
+        they are changed, calls with consecutive pieces of whole batches give the same bits as one call with all rows
+        (or a ``fit`` of one epoch without shuffling).
 
         Parameters
         ----------
         X, y, sample_weight : as in ``fit``
             Not all weights may be zero. The rows may all be of one class.
         classes : array-like of shape (K,)
-            All labels that will ever come; needed at the first call, unless ``classes_`` is there, or y is soft labels,
-            which tell how many there are. The columns of an array of soft labels are those of ``classes``, in their
-            order.
+            All labels, also those of later calls; needed at the first call, unless ``classes_`` exists, or y is soft
+            labels, whose columns are the classes. The columns of an array of soft labels are those of ``classes``, in
+            their order.
         eval_set : tuple (X, y) or (X, y, sample_weight), or None
             Validation rows to be measured after this call. With ``early_stopping``, when the score has not improved
-            for ``n_iter_no_change`` calls, the best weights come back, and further calls change nothing until
+            for ``n_iter_no_change`` calls, the best weights are restored, and further calls do nothing until
             something else is changed.
 
         Returns
@@ -536,13 +536,13 @@ class SGDClassifier(LinearClassifier):
         return self
 
     def _history_quantities(self):
-        """What ``history_["loss"]`` measures: full-batch descent and SVRG know the objective itself."""
+        """What ``history_["loss"]`` measures: full-batch descent and SVRG compute the objective itself."""
         return {"loss": OBJECTIVE} if self.batch_size is None or self.optimizer == "svrg" else {}
 
     # What comes in ------------------------------------------------------------------------------------
 
     def _options(self):
-        """What the arguments ask of a training."""
+        """Return the Options that the arguments ask for."""
         with importing:
             from ..sgd.trainer import Options  # brings Numba
 
@@ -584,11 +584,11 @@ class SGDClassifier(LinearClassifier):
             raise ValueError(trouble)
         if dtype != X.dtype:
             X, target = for_kernels(X.astype(dtype)), target if target.ndim == 1 else target.astype(dtype)
-        # Entries that stand twice would count wrongly as two.
+        # Duplicate entries would wrongly count as two.
         return without_duplicates(X), target, classes
 
     def _classes_of_pieces(self, classes, y):
-        """All labels there will be: ``classes_``, or at the first call the argument; None if soft labels y tell."""
+        """Return all labels: ``classes_``, or the argument at the first call; None if soft labels y have them."""
         known = getattr(self, "classes_", None)
         if classes is None and known is None:
             if has_columns(y):
@@ -618,7 +618,7 @@ class SGDClassifier(LinearClassifier):
         return self._check_rows(X, y, classes, not hasattr(self, "n_features_in_"), dtype)
 
     def _start(self, X, classes, coef_init, intercept_init):
-        """What is given, zeros, or where the last fit ended."""
+        """Return the given start, zeros, or the end of the last fit."""
         theta = np.zeros((X.shape[1] + 1, 1 if len(classes) == 2 else len(classes)), X.dtype)
         if self.warm_start and hasattr(self, "coef_"):
             theta[...] = self._theta_to_start_from((theta.shape[1], X.shape[1]), X.dtype)

@@ -430,28 +430,23 @@ class Training:
 
     def _natural(self, name, array):
         """Convert an array (d + 1, K) to the units of X."""
-        standard, role = self.standard, self._roles.get(name, "weights")
-        if standard is None:
-            return array
-        if role == "weights":
-            array = standard.natural_weights(array)
-        elif role == "gradient":
-            array = standard.natural_gradient(array)
-        else:
-            array[:-1] *= (standard.factor if role == "paid" else standard.factor**-2.0)[:, None]
-        return array.astype(self.dtype, copy=False)
+        return self._converted(name, array, True)
 
     def _own(self, name, array):
-        """The inverse of that."""
+        """Convert an array (d + 1, K) to the present units."""
+        return self._converted(name, array, False)
+
+    def _converted(self, name, array, to_natural):
         standard, role = self.standard, self._roles.get(name, "weights")
         if standard is None:
             return array
         if role == "weights":
-            array = standard.own_weights(array)
+            array = (standard.natural_weights if to_natural else standard.own_weights)(array)
         elif role == "gradient":
-            array = standard.own_gradient(array)
+            array = (standard.natural_gradient if to_natural else standard.own_gradient)(array)
         else:
-            array[:-1] *= (standard.factor**-1.0 if role == "paid" else standard.factor**2)[:, None]
+            power = 1.0 if role == "paid" else -2.0
+            array[:-1] *= (standard.factor ** (power if to_natural else -power))[:, None]
         return array.astype(self.dtype, copy=False)
 
     def _anchor(self, rule, memory, eta0, multiple):

@@ -82,7 +82,7 @@ MEMORY = {
     FTRL: ("sums", "squares"),
     SVRG: ("weights", "gradient"),
 }
-NEAR = 0.05  # arguments up to which nine terms of the series are exact to rounding
+_FADES = 40.0  # for larger x, 1 - exp(-x) rounds to 1
 LEAST_SQUARE = 1e-36  # the least mean of squares of adam, near the smallest normal float32
 
 
@@ -283,41 +283,45 @@ def flow(step, w, g, squares, start, stop):
     """
     real, time, l2, eps = w.dtype.type, step.time, step.l2, step.eps
     zero, ridge, cut = real(0), real(step.l2), real(step.l1)
-    least = squares[start]
-    for i in range(start, stop):
-        least = min(least, squares[i])
     if l2 == 0.0:
         for i in range(start, stop):
             short = real(time / (math.sqrt(squares[i]) + eps))
             w[i] = _soft(w[i] - short * g[i], cut * short)
             g[i] = zero
-    elif l2 * time <= NEAR * (math.sqrt(least) + eps):  # no calls, so whole registers
-        for i in range(start, stop):
-            own = time / (math.sqrt(squares[i]) + eps)
-            short = real(own * _shortened(l2 * own))
-            w[i] = _soft(w[i] - short * (ridge * w[i] + g[i]), cut * short)
-            g[i] = zero
     else:
         for i in range(start, stop):
-            if (
-                w[i] != zero or g[i] != zero
-            ):  # before its first gradient, a weight is zero and its time is huge
-                short = real(-math.expm1(-l2 * time / (math.sqrt(squares[i]) + eps)) / l2)
-                w[i] = _soft(w[i] - short * (ridge * w[i] + g[i]), cut * short)
-                g[i] = zero
+            short = real(_faded(l2 * (time / (math.sqrt(squares[i]) + eps))) / l2)
+            w[i] = _soft(w[i] - short * (ridge * w[i] + g[i]), cut * short)
+            g[i] = zero
 
 
 @jit
-def _shortened(x):
-    """(1 - exp(-x)) / x for 0 <= x <= NEAR."""
-    total = 1.0 - x * (1.0 / 9.0)
-    total = 1.0 - x * total * (1.0 / 8.0)
-    total = 1.0 - x * total * (1.0 / 7.0)
-    total = 1.0 - x * total * (1.0 / 6.0)
-    total = 1.0 - x * total * (1.0 / 5.0)
-    total = 1.0 - x * total * (1.0 / 4.0)
-    total = 1.0 - x * total * (1.0 / 3.0)
-    return 1.0 - 0.5 * x * total
+def _faded(x):
+    """Return 1 - exp(-x) for x >= 0, within four units in the last place.
+
+    Without calls and branches, so that loops use whole registers: a series at y = x / 2^10, then ten doublings by
+    1 - exp(-2 y) = (1 - exp(-y)) (2 - (1 - exp(-y))).
+    """
+    y = (
+        x if x < _FADES else _FADES
+    ) * 2.0**-10  # a parameter without any gradient may make x NaN or infinite
+    series = 1.0 - y * (1.0 / 7.0)
+    series = 1.0 - y * series * (1.0 / 6.0)
+    series = 1.0 - y * series * (1.0 / 5.0)
+    series = 1.0 - y * series * (1.0 / 4.0)
+    series = 1.0 - y * series * (1.0 / 3.0)
+    faded = y * (1.0 - 0.5 * y * series)
+    faded *= 2.0 - faded
+    faded *= 2.0 - faded
+    faded *= 2.0 - faded
+    faded *= 2.0 - faded
+    faded *= 2.0 - faded
+    faded *= 2.0 - faded
+    faded *= 2.0 - faded
+    faded *= 2.0 - faded
+    faded *= 2.0 - faded
+    faded *= 2.0 - faded
+    return faded
 
 
 @inlined
