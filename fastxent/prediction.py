@@ -16,7 +16,10 @@ from .logits import softmax_rows
 _KINDS = {"logits": "logits", "proba": "softmax", "log_proba": "log_softmax"}
 _FEW_ROWS = 16  # dense ones
 MOST_ENTRIES = 4  # of sparse rows, for each column, if they are few
-_SCATTERED = 8  # numbers in a cache line: as many entries a column read as much as a copy of all coefficients
+_TILES = (
+    48  # rows: a whole number of the kernels' tiles, and few enough for threads to share out a hundred rows
+)
+_SCATTERED = 2  # reading a coefficient here and there takes so many times as long as copying one
 
 
 def predict(X, theta, output, n_threads=None, out=None):
@@ -125,7 +128,7 @@ def _of_many(X, coef, intercept, output, n_threads, out):
     view = bind(X, coef.shape[0])
     weights = pack(view, theta, X.dtype)
     scratch = parallel.Buffers(view.scratch_size, X.dtype)
-    ranges = ranges_of(view, X, n_threads)
+    ranges = ranges_of(view, X, n_threads, min(view.block, _TILES))
     kind = kernels.KINDS[_KINDS[output]]
 
     def task(some):

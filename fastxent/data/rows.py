@@ -22,11 +22,15 @@ def bind(X, K, targets=None, *, shared=False):
     return kernels.LinearSoftmax(rows, K, targets, shared)
 
 
-def ranges_of(view, X, n_threads):
-    """Return ranges of rows for work that sums nothing as large as the weights."""
-    total = cost(X, view.K)
-    count = min(max(1, 2 * total // MIN_RANGE), 64, -(-view.n // view.block))
-    return Ranges.by_cost(X, int(count), view.block, n_threads, total=total)
+def ranges_of(view, X, n_threads, block=None):
+    """Return ranges of rows for work that sums nothing as large as the weights.
+
+    block : int or None
+        What borders are multiples of; None is the view's block.
+    """
+    total, block = cost(X, view.K), block or view.block
+    count = min(max(1, 2 * total // MIN_RANGE), 64, -(-view.n // block))
+    return Ranges.by_cost(X, int(count), block, n_threads, total=total)
 
 
 def gradient_ranges(view, X, n_threads):
