@@ -116,9 +116,9 @@ class Ranges:
 
     def map(self, task):
         """Return [task(range) of every range], in order."""
-        batch, count = self._batch, len(self)
-        if count == 1:
+        if len(self.bounds) == 2:
             return [task(slice(*self.bounds))]
+        batch, count = self._batch, len(self)
         if batch == 1:
             return parallel.run(lambda i: task(self[i]), count, self.n_threads)
         if count <= 4:

@@ -126,12 +126,12 @@ class Columns:
         least = np.where(old.shift != 0, _STAYS, 1.0)
         shifted = (variance > 0) & (mean**2 > least * variance) & self._centred
         factor = self._factors(np.where(shifted, variance, size), old.factor)
-        if np.sum((factor * mean)[shifted] ** 2) < _LEVEL * np.sum(factor**2 * square):
+        if shifted.any() and np.sum((factor * mean)[shifted] ** 2) < _LEVEL * np.sum(factor**2 * square):
             shifted &= mean**2 > _STEEP**2 * least * variance
             factor = self._factors(np.where(shifted, variance, size), old.factor)
         near = (old.shift != 0) & ((mean - old.shift) ** 2 <= _NEAR**2 * variance)
         shift = np.where(shifted, np.where(near, old.shift, mean), 0.0).astype(self._dtype).astype(np.float64)
-        if np.array_equal(shift, old.shift) and np.array_equal(factor, old.factor):
+        if (shift == old.shift).all() and (factor == old.factor).all():
             return
         self.standard = Standard(shift, factor) if (factor != 1.0).any() or shifted.any() else None
 
