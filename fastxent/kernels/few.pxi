@@ -5,30 +5,12 @@ from cpython.buffer cimport PyBUF_FORMAT, PyBUF_STRIDED_RO, PyObject_CheckBuffer
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
 
 cdef extern from "few.h" nogil:
-    void few_logits_f64_f64(
-        Py_ssize_t n, Py_ssize_t d, Py_ssize_t first, Py_ssize_t stop, const double* x, Py_ssize_t ldx, const double* w,
-        Py_ssize_t class_step, Py_ssize_t feature_step, const double* bias, double* z, Py_ssize_t ldz)
-    void few_logits_f64_f32(
-        Py_ssize_t n, Py_ssize_t d, Py_ssize_t first, Py_ssize_t stop, const double* x, Py_ssize_t ldx, const float* w,
-        Py_ssize_t class_step, Py_ssize_t feature_step, const float* bias, double* z, Py_ssize_t ldz)
-    void few_logits_f32_f64(
-        Py_ssize_t n, Py_ssize_t d, Py_ssize_t first, Py_ssize_t stop, const float* x, Py_ssize_t ldx, const double* w,
-        Py_ssize_t class_step, Py_ssize_t feature_step, const double* bias, float* z, Py_ssize_t ldz)
-    void few_logits_f32_f32(
-        Py_ssize_t n, Py_ssize_t d, Py_ssize_t first, Py_ssize_t stop, const float* x, Py_ssize_t ldx, const float* w,
-        Py_ssize_t class_step, Py_ssize_t feature_step, const float* bias, float* z, Py_ssize_t ldz)
-    void few_logits_at_f64_f64(
-        Py_ssize_t nnz, Py_ssize_t K, const double* x, const Py_ssize_t* at, const double* w, Py_ssize_t class_step,
-        const double* bias, double* z)
-    void few_logits_at_f64_f32(
-        Py_ssize_t nnz, Py_ssize_t K, const double* x, const Py_ssize_t* at, const float* w, Py_ssize_t class_step,
-        const float* bias, double* z)
-    void few_logits_at_f32_f64(
-        Py_ssize_t nnz, Py_ssize_t K, const float* x, const Py_ssize_t* at, const double* w, Py_ssize_t class_step,
-        const double* bias, float* z)
-    void few_logits_at_f32_f32(
-        Py_ssize_t nnz, Py_ssize_t K, const float* x, const Py_ssize_t* at, const float* w, Py_ssize_t class_step,
-        const float* bias, float* z)
+    ctypedef struct few_shape:
+        Py_ssize_t n, d, first, stop, ldx, ldz, class_step, feature_step
+
+    void few_logits(const few_shape* shape, const void* x, const void* w, const void* bias, void* z)
+    void few_logits_at(Py_ssize_t nnz, Py_ssize_t K, const void* x, const Py_ssize_t* at, const void* w,
+                       Py_ssize_t class_step, const void* bias, void* z)
 
 
 cdef struct Coefficients:
@@ -39,6 +21,32 @@ cdef struct Coefficients:
     Py_ssize_t class_step  # in entries; this or the next is 1
     Py_ssize_t feature_step
     bint is_double
+
+
+# Dense rows, or (at not NULL) the entries of a sparse one, and where their logits go.
+cdef struct FewRows:
+    const Coefficients* c
+    bint is_double                 # the rows and the logits
+    Py_ssize_t n
+    Py_ssize_t first               # classes
+    Py_ssize_t stop
+    const void* x
+    const Py_ssize_t* at           # (nnz,), see places_of; or NULL
+    Py_ssize_t nnz
+    void* z                        # (n, K)
+
+# CSR rows first..stop.
+cdef struct FewSparse:
+    FewRows row
+    const void* x
+    const void* j
+    const void* indptr
+    Py_ssize_t first
+    Py_ssize_t stop
+    Py_ssize_t* at                 # room for a row of `longest` entries
+    Py_ssize_t longest
+    void* z
+    bint inside                    # becomes False for a column that is none
 
 
 cdef Coefficients coefficients_of(coef, intercept) except *:
@@ -64,37 +72,23 @@ cdef Coefficients coefficients_of(coef, intercept) except *:
     return c
 
 
-cdef inline void few_logits(const Coefficients* c, bint is_double, Py_ssize_t n, Py_ssize_t first, Py_ssize_t stop,
-                            const char* x, char* z) noexcept nogil:
-    if is_double and c.is_double:
-        few_logits_f64_f64(n, c.d, first, stop, <const double*>x, c.d, <const double*>c.w, c.class_step, c.feature_step,
-                           <const double*>c.bias, <double*>z, c.K)
-    elif is_double:
-        few_logits_f64_f32(n, c.d, first, stop, <const double*>x, c.d, <const float*>c.w, c.class_step, c.feature_step,
-                           <const float*>c.bias, <double*>z, c.K)
-    elif c.is_double:
-        few_logits_f32_f64(n, c.d, first, stop, <const float*>x, c.d, <const double*>c.w, c.class_step, c.feature_step,
-                           <const double*>c.bias, <float*>z, c.K)
-    else:
-        few_logits_f32_f32(n, c.d, first, stop, <const float*>x, c.d, <const float*>c.w, c.class_step, c.feature_step,
-                           <const float*>c.bias, <float*>z, c.K)
+cdef void few_rows(void* task, const real* x, const other* w) noexcept nogil:
+    cdef const FewRows* t = <const FewRows*>task
+    cdef const Coefficients* c = t.c
+    cdef few_shape shape
+    cdef const other* bias = <const other*>c.bias
+    cdef real* z = <real*>t.z
+    x, w = <const real*>t.x, <const other*>c.w
+    if t.at:
+        few_logits_at(t.nnz, c.K, x, t.at, w, c.class_step, bias, z)
+        return
+    shape.n, shape.d, shape.first, shape.stop, shape.ldx, shape.ldz = t.n, c.d, t.first, t.stop, c.d, c.K
+    shape.class_step, shape.feature_step = c.class_step, c.feature_step
+    few_logits(&shape, x, w, bias, z)
 
 
-cdef inline void few_logits_at(const Coefficients* c, bint is_double, Py_ssize_t nnz, const char* x,
-                               const Py_ssize_t* at, char* z) noexcept nogil:
-    """The same of a sparse row. at: see places_of."""
-    if is_double and c.is_double:
-        few_logits_at_f64_f64(nnz, c.K, <const double*>x, at, <const double*>c.w, c.class_step, <const double*>c.bias,
-                              <double*>z)
-    elif is_double:
-        few_logits_at_f64_f32(nnz, c.K, <const double*>x, at, <const float*>c.w, c.class_step, <const float*>c.bias,
-                              <double*>z)
-    elif c.is_double:
-        few_logits_at_f32_f64(nnz, c.K, <const float*>x, at, <const double*>c.w, c.class_step, <const double*>c.bias,
-                              <float*>z)
-    else:
-        few_logits_at_f32_f32(nnz, c.K, <const float*>x, at, <const float*>c.w, c.class_step, <const float*>c.bias,
-                              <float*>z)
+cdef inline void logits_of_rows(FewRows* t) noexcept nogil:
+    dispatch_other(t.is_double, t.c.is_double, t, few_rows, few_rows, few_rows, few_rows)
 
 
 cdef enum:
@@ -121,15 +115,19 @@ cdef bint places_of(const Coefficients* c, const index* j, Py_ssize_t first, Py_
     return True
 
 
-cdef bint few_sparse(const Coefficients* c, bint is_double, const char* x, const index* j, const index* indptr,
-                     Py_ssize_t first, Py_ssize_t stop, Py_ssize_t* at, Py_ssize_t longest, char* z) noexcept nogil:
-    """z[first:stop] of CSR rows; at: room for a row of `longest` entries. Returns False for a column that is none."""
-    cdef Py_ssize_t i, itemsize = 8 if is_double else 4
-    for i in range(first, stop):
-        if indptr[i + 1] - indptr[i] > longest or not places_of(c, j, indptr[i], indptr[i + 1], at):
-            return False
-        few_logits_at(c, is_double, indptr[i + 1] - indptr[i], x + indptr[i] * itemsize, at, z + i * c.K * itemsize)
-    return True
+cdef void few_sparse(void* task, const real* x, const index* j) noexcept nogil:
+    cdef FewSparse* t = <FewSparse*>task
+    cdef const index* indptr = <const index*>t.indptr
+    cdef Py_ssize_t i
+    t.row.at = t.at
+    t.inside = False
+    for i in range(t.first, t.stop):
+        t.row.nnz = indptr[i + 1] - indptr[i]
+        if t.row.nnz > t.longest or not places_of(t.row.c, <const index*>t.j, indptr[i], indptr[i + 1], t.at):
+            return
+        t.row.x, t.row.z = <const real*>t.x + indptr[i], <real*>t.z + i * t.row.c.K
+        logits_of_rows(&t.row)
+    t.inside = True
 
 
 def logits_of_entries(rows, coef, intercept, z, Py_ssize_t first, Py_ssize_t stop, places):
@@ -137,35 +135,34 @@ def logits_of_entries(rows, coef, intercept, z, Py_ssize_t first, Py_ssize_t sto
     places: intp, one for each entry of the longest row."""
     data, indices, indptr, n, d = rows
     cdef Coefficients c = coefficients_of(coef, intercept)
-    cdef Py_ssize_t itemsize = data.itemsize, size = indices.itemsize, count = n, longest = len(places)
-    cdef const char* x = address(data, 0, False)
-    cdef const char* j = address(indices, 0, False)
-    cdef const char* p = address(indptr, (count + 1) * size, False)
-    cdef Py_ssize_t* at = <Py_ssize_t*>address(places, longest * sizeof(Py_ssize_t), True)
-    cdef char* zp = <char*>address(z, count * c.K * itemsize, True)
-    cdef bint inside
+    cdef Py_ssize_t size = indices.itemsize, count = n
+    cdef FewSparse task
+    cdef bint is_wide = size == 8
     check_range(first, stop, count)
     check_range(c.d, d, d)
+    task.row.c, task.row.is_double = &c, data.itemsize == 8
+    task.first, task.stop, task.longest = first, stop, len(places)
+    task.x, task.j = address(data, 0, False), address(indices, 0, False)
+    task.indptr = address(indptr, (count + 1) * size, False)
+    task.at = <Py_ssize_t*>address(places, task.longest * sizeof(Py_ssize_t), True)
+    task.z = <void*>address(z, count * c.K * data.itemsize, True)
     with nogil:
-        if size == 4:
-            inside = few_sparse(&c, itemsize == 8, x, <const int32_t*>j, <const int32_t*>p, first, stop, at, longest,
-                                zp)
-        else:
-            inside = few_sparse(&c, itemsize == 8, x, <const int64_t*>j, <const int64_t*>p, first, stop, at, longest,
-                                zp)
-    if not inside:
-        raise IndexError(f"a column does not lie within 0..{c.d}, or a row has more than {longest} entries")
+        dispatch_index(task.row.is_double, is_wide, &task, few_sparse, few_sparse, few_sparse, few_sparse)
+    if not task.inside:
+        raise IndexError(f"a column does not lie within 0..{c.d}, or a row has more than {task.longest} entries")
 
 
 def logits_of_few(x, coef, intercept, z, Py_ssize_t first, Py_ssize_t stop):
     """z[:, first:stop] = x coef' + intercept, of some classes. x (n, d) and z (n, K) in C order, of one dtype."""
     cdef Coefficients c = coefficients_of(coef, intercept)
     cdef Py_ssize_t n = len(x), itemsize = x.itemsize
-    cdef const char* xp = address(x, n * c.d * itemsize, False)
-    cdef char* zp = <char*>address(z, n * c.K * itemsize, True)
+    cdef FewRows task
     check_range(first, stop, c.K)
+    task.c, task.is_double, task.n, task.first, task.stop, task.at = &c, itemsize == 8, n, first, stop, NULL
+    task.x = address(x, n * c.d * itemsize, False)
+    task.z = <void*>address(z, n * c.K * itemsize, True)
     with nogil:
-        few_logits(&c, itemsize == 8, n, first, stop, xp, zp)
+        logits_of_rows(&task)
 
 
 cdef void binary_outputs(const real* z, real* out, Output kind, Py_ssize_t n) noexcept nogil:
@@ -279,36 +276,35 @@ cdef class Packed:
         """What kind says of a row, dense or (at not NULL) of some entries."""
         cdef Py_ssize_t K = self.c.K, itemsize = 8 if is_double else 4
         cdef Py_ssize_t size = 2 if K == 1 and kind != LOGITS else K
+        cdef FewRows task
         if out is None:
             out = self.new(size, self.double_type if is_double else self.single_type)
         cdef char* result = <char*>address(out, size * itemsize, True)
         cdef char* room = NULL
-        cdef char* z = result
+        task.c, task.is_double, task.n, task.first, task.stop = &self.c, is_double, 1, 0, K
+        task.x, task.at, task.nnz, task.z = x, at, count, result
         if kind != LOGITS:
             room = <char*>PyMem_Malloc((K + self.room) * itemsize)
             if room == NULL:
                 raise MemoryError
-            z = room + self.room * itemsize
+            task.z = room + self.room * itemsize
         if count * K < 100_000:  # sooner done than other threads are let in
-            self.work(x, at, count, is_double, kind, result, z, room)
+            row_outputs(&task, kind, result, room)
         else:
             with nogil:
-                self.work(x, at, count, is_double, kind, result, z, room)
+                row_outputs(&task, kind, result, room)
         PyMem_Free(room)
         return out
 
-    cdef void work(self, const char* x, const Py_ssize_t* at, Py_ssize_t count, bint is_double, Output kind,
-                   char* result, char* z, char* room) noexcept nogil:
-        if at == NULL:
-            few_logits(&self.c, is_double, 1, 0, self.c.K, x, z)
-        else:
-            few_logits_at(&self.c, is_double, count, x, at, z)
-        if kind == LOGITS:
-            return
-        if is_double:
-            outputs_of(<const double*>z, <double*>result, kind, self.c.K, <double*>room)
-        else:
-            outputs_of(<const float*>z, <float*>result, kind, self.c.K, <float*>room)
+
+cdef void row_outputs(FewRows* t, Output kind, void* result, void* room) noexcept nogil:
+    logits_of_rows(t)
+    if kind == LOGITS:
+        return
+    if t.is_double:
+        outputs_of(<const double*>t.z, <double*>result, kind, t.c.K, <double*>room)
+    else:
+        outputs_of(<const float*>t.z, <float*>result, kind, t.c.K, <float*>room)
 
 
 cdef inline void outputs_of(const real* z, real* out, Output kind, Py_ssize_t K, real* scratch) noexcept nogil:

@@ -90,10 +90,10 @@ FX_INLINE void FEW(features)(const int count, ptrdiff_t d, const REAL *x, const 
 
 /* z[i * ldz + k] = sum_j x[i * ldx + j] * w[k * class_step + j * feature_step] + bias[k]   i < n, first <= k < stop
    The rows take turns at some classes, whose coefficients are in cache then. */
-FX_LOCAL void FEW(logits)(ptrdiff_t n, ptrdiff_t d, ptrdiff_t first, ptrdiff_t stop, const REAL *x, ptrdiff_t ldx,
-                          const SOURCE *w, ptrdiff_t class_step, ptrdiff_t feature_step, const SOURCE *bias, REAL *z,
-                          ptrdiff_t ldz)
+FX_LOCAL void FEW(logits)(const few_shape *shape, const REAL *x, const SOURCE *w, const SOURCE *bias, REAL *z)
 {
+    const ptrdiff_t n = shape->n, d = shape->d, first = shape->first, stop = shape->stop, ldx = shape->ldx;
+    const ptrdiff_t class_step = shape->class_step, feature_step = shape->feature_step, ldz = shape->ldz;
     ptrdiff_t k = first;
 #ifdef FX_BYTES
     if (class_step == 1) {
