@@ -313,7 +313,7 @@ def run_linear(example):
 def _run_reference(X, dense, function, y, others, shape):
     """The reference, too, looks at the structure of sparse arrays; it checks nothing else."""
     claimed = getattr(X, "shape", None)
-    if isinstance(claimed, tuple) and len(claimed) == 2 and claimed != shape:
+    if isinstance(claimed, (tuple, list)) and tuple(claimed) != shape:
         return
     structure = dense_of(X)
     found = run(lambda: function(X, y, *others), structure is not INVALID)

@@ -574,9 +574,10 @@ def run_partial_fit(example):
             extra["eval_set"] = (held_out, make_labels(example["wrong"][1], 0, n, K)[0])
             meanings.append(held_out_means)
         right = right_if(*meanings)
-        if right is True:
+        if right is not False and weight_means is not INVALID:  # whatever may be taken, counts as taken
             usual = weight_means is None or 1e-20 < weight_means.max() < 1e20
             units.add(None if usual else recipes["sample_weight"])
+        if right is True:
             left_out = weight_means is not None and (weight_means == 0).any()
             if given["eta0"] is not None or left_out or len(units) > 1:
                 right = (

@@ -23,6 +23,7 @@ _KEPT = 1 << 24  # entries of products of columns that are made once
 _PROBES = 8
 _MARGIN = 2.0  # how much further rows may move than they seem to
 _ROUNDS = 4
+_FARTHEST = 1e100  # stands for any change of a logit that leaves no curvature
 _EPS = float(finfo(np.float64).eps)
 
 
@@ -136,6 +137,8 @@ class Exact(Model):
     def _reach(self, factor, D, fall):
         """How far apart the logits of each row may move where the model is at most zero."""
         probes = scipy.linalg.solve_triangular(factor[0], _noise(D.size), lower=True, trans="T")
+        if not np.isfinite(probes).all():  # there is next to no curvature anywhere
+            return np.full(len(self._A), _FARTHEST)
         width, K = D.shape
 
         def part(rows):
@@ -145,7 +148,9 @@ class Exact(Model):
                 own, spans = np.abs(own[:, 0]), np.abs(Z[:, 0])
             else:
                 own, spans = np.ptp(own, axis=1), np.ptp(Z, axis=1)
-            return own + np.sqrt(2 * fall * np.mean(np.square(spans), axis=1))
+            spans *= np.sqrt(2 * fall)
+            np.minimum(spans, _FARTHEST, out=spans)
+            return np.minimum(own, _FARTHEST) + np.sqrt(np.mean(np.square(spans), axis=1))
 
         return np.concatenate(self._ranges.map(part))
 
