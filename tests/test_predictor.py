@@ -259,7 +259,7 @@ def test_a_pickle_is_read_without_scikit_learn_or_threads(tmp_path):
         " if name in sys.modules], threading.active_count())"
     )
     got = subprocess.run(
-        [sys.executable, "-c", code, tmp_path / "p"], capture_output=True, text=True, check=True
+        [sys.executable, "-P", "-c", code, tmp_path / "p"], capture_output=True, text=True, check=True
     )
     assert got.stdout == "[] 1\n"
 

@@ -286,10 +286,11 @@ class LinearClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         --------
         >>> import numpy as np
         >>> from fastxent import LogisticRegression
-        >>> model = LogisticRegression().fit(np.array([[0.0], [1.0], [2.0], [3.0]]), ["no", "no", "yes", "yes"])
+        >>> X = np.array([[0.0], [1.0], [2.0], [3.0]])
+        >>> model = LogisticRegression().fit(X, ["no", "no", "yes", "yes"])
         >>> p = model.predictor()
         >>> p(np.array([3.0])).round(2), p.predict(np.array([3.0]))
-        (array([0.14, 0.86]), np.str_('yes'))
+        (array([0.19, 0.81]), np.str_('yes'))
         """
         if "coef_" not in vars(self):
             check_is_fitted(self)

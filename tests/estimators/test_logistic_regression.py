@@ -398,8 +398,13 @@ def test_labels_refused(y, message):
 
 def test_a_class_of_no_weight_is_not_predicted():
     X, y = problem(3)
-    by_class = LogisticRegression(class_weight={0: 0, 1: 1, 2: 1}).fit(X, y)
-    by_row = LogisticRegression(class_weight="balanced").fit(X, y, sample_weight=(y > 0).astype(float))
+    by_class, by_row = (
+        LogisticRegression(class_weight={0: 0, 1: 1, 2: 1}),
+        LogisticRegression(class_weight="balanced"),
+    )
+    for model, weight in ((by_class, None), (by_row, (y > 0).astype(float))):
+        with pytest.warns(ConvergenceWarning, match="Class 0 has no rows of positive weight"):
+            model.fit(X, y, sample_weight=weight)
     for model in (by_class, by_row):
         assert model.predict_proba(X)[:, 0].max() < 0.05
 

@@ -100,7 +100,7 @@ def test_folds_that_lack_a_class():
     X, y = overlapping(3)
     X, y = np.vstack([X[y < 2], X[y == 2][:1]]), np.append(y[y < 2], 2)
     folds = [(np.arange(len(y) - 1), [len(y) - 1]), (np.arange(1, len(y)), [0])]
-    with pytest.warns(
-        ConvergenceWarning, match="1 of 2 folds .* lack a class. The first, fold 0: Class 2 has no rows"
-    ):
-        LogisticRegressionCV(cv=folds, Cs=2, l1_ratios=(0,), max_iter=1000).fit(X, y)
+    model = LogisticRegressionCV(cv=folds, Cs=2, l1_ratios=(0,), use_legacy_attributes=False, max_iter=1000)
+    text = "1 of 2 folds .* lack a class. The first, fold 0: Class 2 has no rows"
+    with pytest.warns(ConvergenceWarning, match=text):
+        model.fit(X, y)

@@ -132,14 +132,17 @@ def solve(objective, theta0, *, tol, max_iter, callback=None, random_state=0):
             return record.result(theta, True, "the subgradient is zero")
         if value < bottomless:
             return record.result(theta, False, SEPARABLE)
+        if remainder.believed:  # of the point before, from which one more step has led here
+            record.gap(remainder.gap)
+            return record.result(theta, True, remainder.reason)
         if iteration == max_iter:
             return record.result(theta, False, out_of_iterations(max_iter))
         step, finished = model.minimise(theta, grad, parts, *loss.curvature(theta), rng)
         remainder.estimate(step, theta, value, model)
         record.gap(remainder.gap)
-        if remainder.believed:
-            return record.result(theta, True, remainder.reason)
         lower = _line_search(loss, step, value, model.penalty(theta), rounding)
+        if lower is None and remainder.believed:
+            return record.result(theta, True, remainder.reason)
         if lower is None:
             at_rounding = bool(abs(step.fall) <= max(rounding, 2 * remainder.tol) * abs(value))
             return record.result(theta, at_rounding, AT_ROUNDING if at_rounding else NO_DESCENT)
@@ -181,6 +184,7 @@ class _Remainder:
 
     def __init__(self, objective, tol):
         self.tol = tol
+        self._rounding = float(finfo(objective.dtype).eps)
         self._dual, self._next, self._proven = Dual(objective), np.inf, np.inf
         self.gained, self._tiny, self._last_fall = 0.0, 0, np.inf
         self.believed = False
@@ -196,7 +200,8 @@ class _Remainder:
             self.gap = self._proven = max(seeming, self._dual.gap(theta))
             self.believed = self.gap <= enough
             self._next = _NEXT * seeming
-        self._tiny = self._tiny + 1 if seeming <= _TINY * enough and free else 0
+        tiny = max(_TINY * enough, self._rounding * value)
+        self._tiny = self._tiny + 1 if seeming <= tiny and free else 0
         if self._tiny == 2 and not self.believed:
             self.gap, self.believed = min(self._proven, enough), True
         self.slow = fall > _SLOW * self._last_fall or small
@@ -272,7 +277,7 @@ def l1_max(objective):
         return 0.0
     if free.any():
         alone = objective.over_features(free).with_penalty(Penalty())
-        found = metric.solve(alone, alone.initial(), tol=1e-14, max_iter=1000).theta
+        found = metric.solve(alone, alone.initial(), tol=0.0, max_iter=1000).theta  # to rounding
         theta[:-1][free], theta[-1] = found[:-1], found[-1]
     _, grad = objective.value_and_grad(theta)
     grad = grad[:-1][~free]  # penalties have none at zero

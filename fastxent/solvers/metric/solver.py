@@ -157,7 +157,9 @@ def _solve(objective, theta0, tol, max_iter, callback, kind):
         else:
             gap = check.gap(u, grad, decrement, enough, knows_columns=metric.knows_columns)
         record.gap(gap if np.isfinite(gap) else decrement)
-        if gap <= enough:
+        if (
+            gap <= enough and iteration > 0
+        ):  # neighbours on a path are to differ, where each begins within tol
             reason = f"the objective is about {gap:.3g} above its minimum at most, for tol = {tol:.3g}"
             return record.result(theta, True, reason)
         # Values no longer tell points apart: gradients do, until they do not either.
