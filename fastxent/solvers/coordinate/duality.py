@@ -39,18 +39,22 @@ class Dual:
         self._wanted = targets.class_masses * scale
         self._of_targets = None  # sum_i c_i x_i t_i', once it is needed
 
-    def gap(self, theta):
-        """Return F less the bound, at theta (d + 1, K); infinite if a feature has no penalty.
+    def gap(self, theta, value, grad):
+        """Return F less the bound; infinite if a feature has no penalty. Takes a pass.
 
-        Takes about two passes.
+        Parameters
+        ----------
+        theta : ndarray of shape (d + 1, K)
+        value : float
+            F there.
+        grad : ndarray of shape (d + 1, K)
+            The gradient there, without that of L1.
         """
         objective = self._objective
         penalty, d = objective.penalty, objective.n_features
         l1, l2 = penalty.l1_of(d), penalty.l2_of(d)
         if not (l1 + l2 > 0).all():
             return np.inf
-        value, grad = objective.value_and_grad(theta)
-        value += penalty.l1_term(theta)
         G = grad[:-1] - l2[:, np.newaxis] * theta[:-1]
         part = objective.local
         objective.count(1)

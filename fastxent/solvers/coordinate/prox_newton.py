@@ -69,8 +69,8 @@ _RADIUS = 3.0  # logits that a weight alone may move in the first iteration
 _LEAST_SHARE = 0.02  # of its first radius, which every weight keeps
 _SHIFT = 1e-9  # of the curvature, added where a truncated Newton step finds none
 _SMALL = 0.1  # of what is enough: an estimate that the dual is asked about
-_NEXT = 0.1  # of an estimate that the dual did not confirm: the next one that it is asked about
-_TINY = 1e-4  # of what is enough: an estimate that is believed where the dual says little
+_NEXT = 1e-2  # of an estimate that the dual did not confirm: the next one that it is asked about
+_TINY = 1e-2  # of what is enough: an estimate that is believed where the dual says little; squared, if sweeps were slow
 _SLOW = 0.3  # a fall larger than this share of the last one
 _SHARE_OF_SAMPLE = 8  # see above
 _FEW_ROWS = 1000  # a smaller sample says little about the rest
@@ -138,7 +138,7 @@ def solve(objective, theta0, *, tol, max_iter, callback=None, random_state=0):
         if iteration == max_iter:
             return record.result(theta, False, out_of_iterations(max_iter))
         step, finished = model.minimise(theta, grad, parts, *loss.curvature(theta), rng)
-        remainder.estimate(step, theta, value, model)
+        remainder.estimate(step, theta, value, grad, free=not model.held(step), finished=finished)
         record.gap(remainder.gap)
         lower = _line_search(loss, step, value, model.penalty(theta), rounding)
         if lower is None and remainder.believed:
@@ -189,18 +189,21 @@ class _Remainder:
         self.gained, self._tiny, self._last_fall = 0.0, 0, np.inf
         self.believed = False
 
-    def estimate(self, step, theta, value, model):
-        """Estimate it at theta, of this value, by a step from there to where the model is least."""
+    def estimate(self, step, theta, value, grad, *, free, finished):
+        """Estimate it at theta, of this value and gradient, by a step from there to where the model is least.
+
+        free: whether no radius held it back. finished: whether sweeps came close to that minimum; if they did not, its
+        fall says little.
+        """
         fall = step.fall
         enough = self.tol / (1 + self.tol) * value
         self.gap = seeming = max(abs(fall) / 2, self.gained)
-        free = not model.held(step)
         small = seeming <= _SMALL * enough and free
         if small and seeming <= self._next:
-            self.gap = self._proven = max(seeming, self._dual.gap(theta))
+            self.gap = self._proven = max(seeming, self._dual.gap(theta, value, grad))
             self.believed = self.gap <= enough
             self._next = _NEXT * seeming
-        tiny = max(_TINY * enough, self._rounding * value)
+        tiny = max((_TINY if finished else _TINY**2) * enough, self._rounding * value)
         self._tiny = self._tiny + 1 if seeming <= tiny and free else 0
         if self._tiny == 2 and not self.believed:
             self.gap, self.believed = min(self._proven, enough), True

@@ -33,11 +33,12 @@ _RECENT = 4  # decrements looked at, or half of all
 
 # When a step is taken: the decrement, and what the last iteration brought, over what is enough.
 _READY, _READY_FALL = 1.0, 2.0
-# Conjugate gradients: at least so many, and more the longer the run (easy problems are over soon); they go on until
+# Conjugate gradients: at least so many, and more the longer the run (easy problems are over soon), unless the second
+# brings next to nothing beside the first; they go on until
 # what they still promise is this share of what is enough, or until they have brought so many times that: then the
 # optimum is still far, and the step was just a step.
 _LEAST, _LEAST_SHARE, _MOST, _MOST_SHARE = 3, 0.125, 20, 0.5
-_LEFT, _FAR = 0.4, 5.0
+_LEFT, _FAR, _ABRUPT = 0.4, 5.0, 0.03
 _SLOWER = 2.0  # how much slower than so far conjugate gradients may go on
 _RESIDUAL = (
     10.0  # a step is believed if the bound of its residual, where there is one, is below so much of enough
@@ -123,7 +124,8 @@ class Check:
             falls.append(slope * slope / curvature / 2)
             residual_bound = self._bound(residual)
             far = sum(falls) > _FAR * enough
-            near = len(falls) >= least and _promise(falls) <= _LEFT * enough
+            sure = len(falls) >= least or (len(falls) > 1 and falls[-1] <= _ABRUPT * falls[0])
+            near = sure and _promise(falls) <= _LEFT * enough
             if far or near or len(falls) >= most or residual_bound <= 0.1 * enough:
                 break
             Z = inverse(residual)

@@ -65,6 +65,7 @@ _PATIENCE = 5  # iterations without a smaller decrement, where decrements are sm
 _LARGE = 10_000_000  # multiplications of a pass
 _TINY = 2_500_000  # multiplications of the whole Hessian, as long as it takes no longer than calling NumPy
 _EXACT_ENTRIES = 20_000_000  # of the rows a_i and their probabilities
+_LAYOUT = 250  # multiplications that laying out one of these entries takes as long as
 _NEGLIGIBLE = 1e-4  # for the damping, objectives below this share of the one at the start count as this share
 
 
@@ -191,8 +192,9 @@ def _solve(objective, theta0, tol, max_iter, callback, kind):
 
 
 def _exact_pays(objective, iteration):
-    """Whether the Hessian of all rows costs no more than the passes so far did."""
-    return _cost_of_exact(objective) <= iteration * (_TINY + 2 * objective.cost)
+    """Whether a step by the Hessian of all rows costs no more than the passes so far did."""
+    layout = _LAYOUT * objective.n_rows * sum(objective.shape)
+    return _cost_of_exact(objective) + layout <= iteration * (_TINY + 2 * objective.cost)
 
 
 def _cost_of_exact(objective):
