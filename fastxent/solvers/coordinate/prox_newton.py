@@ -70,7 +70,7 @@ _LEAST_SHARE = 0.02  # of its first radius, which every weight keeps
 _SHIFT = 1e-9  # of the curvature, added where a truncated Newton step finds none
 _SMALL = 0.1  # of what is enough: an estimate that the dual is asked about
 _NEXT = 1e-2  # of an estimate that the dual did not confirm: the next one that it is asked about
-_TINY = 1e-2  # of what is enough: an estimate that is believed where the dual says little; squared, if sweeps were slow
+_TINY, _TINY_IF_SLOW = 3e-2, 1e-3  # of what is enough: estimates that are believed where the dual says little
 _SLOW = 0.3  # a fall larger than this share of the last one
 _SHARE_OF_SAMPLE = 8  # see above
 _FEW_ROWS = 1000  # a smaller sample says little about the rest
@@ -150,7 +150,7 @@ def solve(objective, theta0, *, tol, max_iter, callback=None, random_state=0):
         model.adapt(step, t)
         theta = step.at(t)
         grad = loss.gradient(theta)
-        if not finished and remainder.slow and inside.pays(iteration):
+        if not (finished or remainder.believed) and remainder.slow and inside.pays(iteration):
             lower = inside.step(theta, value, grad, _CG_STEPS * (2 + iteration))
             if lower is not None:
                 remainder.gained = value - lower[1]
@@ -203,7 +203,7 @@ class _Remainder:
             self.gap = self._proven = max(seeming, self._dual.gap(theta, value, grad))
             self.believed = self.gap <= enough
             self._next = _NEXT * seeming
-        tiny = max((_TINY if finished else _TINY**2) * enough, self._rounding * value)
+        tiny = max((_TINY if finished else _TINY_IF_SLOW) * enough, self._rounding * value)
         self._tiny = self._tiny + 1 if seeming <= tiny and free else 0
         if self._tiny == 2 and not self.believed:
             self.gap, self.believed = min(self._proven, enough), True
