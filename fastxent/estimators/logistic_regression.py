@@ -57,10 +57,10 @@ class LogisticRegression(LinearClassifier, LinearClassifierMixin):  # the mixin:
     dual : bool, default=False
         Without effect; allowed only where scikit-learn allows it (``solver='liblinear'``).
     tol : float, default=1e-4
-        For 'auto', 'metric', 'sdca', 'prox_newton' and 'sgd': fitting stops when the objective above lies within
-        ``tol`` times itself of its minimum, as certified by the duality gap ('sdca') or estimated from the Newton
-        decrement and the last falls (the others); as near as floating point allows if that is nearer than ``tol``
-        can be. For scikit-learn's names, as in scikit-learn: when no entry of the gradient (with L1: of its
+        For 'auto', 'metric', 'sdca', 'prox_newton' and 'sgd': fitting stops when the objective above exceeds its
+        minimum by at most ``tol`` times that minimum, by the duality gap ('sdca', and 'prox_newton' where it can), or
+        by an estimate that was checked (see docs/solvers.md); as near as floating point allows if that is nearer than
+        ``tol`` can be. For scikit-learn's names, as in scikit-learn: when no entry of the gradient (with L1: of its
         subgradient of least norm) is larger in absolute value.
     fit_intercept : bool, default=True
         Whether there is an intercept b; otherwise it is zero.
@@ -118,8 +118,8 @@ class LogisticRegression(LinearClassifier, LinearClassifierMixin):  # the mixin:
         Whether the optimum was reached to the accuracy asked for. If not, a ``ConvergenceWarning`` said why.
     history_ : dict of ndarrays
         ``epoch`` (0 is the start), ``loss`` (the objective, penalty included), ``grad_norm`` (largest entry),
-        ``gap`` (the estimated distance of the loss from its minimum: the duality gap for 'sdca', the Newton
-        decrement for the others, nan for 'lbfgs' and where there was no estimate), ``seconds``, ``passes`` over the
+        ``gap`` (the estimated distance of the loss from its minimum: the duality gap, a bound or the Newton
+        decrement; nan for 'lbfgs' and where there was no estimate), ``seconds``, ``passes`` over the
         data, and ``val_loss`` (mean cross-entropy) if there was an ``eval_set``.
     n_features_in_ : int
     feature_names_in_ : ndarray of shape (d,)

@@ -34,7 +34,7 @@ the others. Weights are exactly zero where they are zero at the model's minimum.
 
 The fall that the model predicts, -(G (V - W) + l1 (|V| - |W|)) / 2, estimates F - F*, and may be far too small. When
 it is a tenth of what was asked for, no radius limited it, and no Newton step has gained more since, the dual has the
-last word (duality.py). Where that says little, the estimate must be a ten-thousandth, twice in a row.
+last word (duality.py). Where that says little, the estimate must be much smaller, twice in a row.
 """
 
 import numpy as np
@@ -99,7 +99,7 @@ def solve(objective, theta0, *, tol, max_iter, callback=None, random_state=0):
     theta0 : ndarray of shape (d + 1, K)
         Where it is zero, the intercept begins at the log of the class frequencies.
     tol : float
-        Stop when F - F* is estimated to be at most tol F, twice in a row.
+        Stop when F - F* is at most tol F*, by the dual, or by a much smaller estimate.
     max_iter : int
         Newton steps at most; each takes some sweeps over the weights that are not zero.
     callback : callable or None
