@@ -189,17 +189,28 @@ cdef void binary_start_range(void* task, const real* x, const index* j) noexcept
 
 cdef void binary_ascend_range(void* task, const real* x, const index* j) noexcept nogil:
     cdef BinaryPass* t = <BinaryPass*>task
-    cdef const Rows* X = t.dual.rows
+    # Copies of what the task points to: the compiler cannot know that the weights are none of it.
+    cdef Rows X = t.dual.rows[0]
+    cdef const Py_ssize_t* order = t.order
+    cdef BinaryRow* rows = t.dual.row
+    cdef double* gap = t.dual.gap
     cdef real* w = <real*>t.dual.weights
-    cdef Py_ssize_t v, i, nnz
+    cdef Py_ssize_t v, i, nnz, stop = t.stop
     cdef double bias = w[X.d], z, q, e, one, p, u, m, spread, least, step, alpha, zero, weight, residual = 0
     cdef double scale = t.scale, beta = t.beta, enough = t.enough
     cdef BinaryRow* row
-    for v in range(t.first, t.stop):
-        fetch_binary_rows(t, v, x, j)
-        i = t.order[v]
-        row = t.dual.row + i
-        nnz = row_entries(X, i, &x, &j)
+    for v in range(t.first, stop):
+        if v + ROWS_AHEAD < stop:
+            i = order[v + ROWS_AHEAD]
+            FX_PREFETCH(rows + i)
+            FX_PREFETCH(<const index*>X.indptr + i)
+        if v + ENTRIES_AHEAD < stop:
+            nnz = row_entries(&X, order[v + ENTRIES_AHEAD], &x, &j)
+            fetch_short(x, nnz * sizeof(real))
+            fetch_short(j, nnz * sizeof(index))
+        i = order[v]
+        row = rows + i
+        nnz = row_entries(&X, i, &x, &j)
         weight = row.mass * scale
         q = weight * (row.square + beta)
         alpha, zero = row.target + row.moved, (1 - row.target) - row.moved
@@ -215,7 +226,7 @@ cdef void binary_ascend_range(void* task, const real* x, const index* j) noexcep
         m = (p - u * THIRD) * (e * p + u * THIRD)
         least = 0.4 * e * p * p
         spread = m if m > least else least
-        t.dual.gap[i] = row.mass * (0.5 * u * u / spread)
+        gap[i] = row.mass * (0.5 * u * u / spread)
         if 0.5 * u * u <= enough * spread or row.mass == 0:
             continue
         if q * fabs(step) > 0.5 and q * fabs(step) > 4 * fabs(u):  # y moves by much, and q s > 4
@@ -227,22 +238,6 @@ cdef void binary_ascend_range(void* task, const real* x, const index* j) noexcep
         bias += beta * step
     w[X.d] = <real>bias
     t.residual = residual
-
-
-cdef inline void fetch_binary_rows(const BinaryPass* t, Py_ssize_t v, const real* unused,
-                                   const index* indptr) noexcept nogil:
-    """Ask for what rows that come later in the order will need."""
-    cdef const real* x
-    cdef const index* j
-    cdef Py_ssize_t i, nnz
-    if v + ROWS_AHEAD < t.stop:
-        i = t.order[v + ROWS_AHEAD]
-        FX_PREFETCH(t.dual.row + i)
-        FX_PREFETCH(<const index*>t.dual.rows.indptr + i)
-    if v + ENTRIES_AHEAD < t.stop:
-        nnz = row_entries(t.dual.rows, t.order[v + ENTRIES_AHEAD], &x, &j)
-        fetch_short(x, nnz * sizeof(real))
-        fetch_short(j, nnz * sizeof(index))
 
 
 cdef inline void fetch_short(const void* x, Py_ssize_t size) noexcept nogil:
