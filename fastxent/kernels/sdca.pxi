@@ -238,11 +238,12 @@ cdef inline void move_weights(const DualPass* t, RowAscent* row, double c, real*
     cdef const real* a = <const real*>row.a
     cdef const real* e = <const real*>row.e
     cdef real* u = <real*>row.u
+    cdef double* residual = t.dual.residual
     cdef double step = -c * t.scale, beta = t.beta
     cdef Py_ssize_t k, K = t.dual.layout.K
     for k in range(K):
         u[k] = e[k] - a[k]
-        t.dual.residual[k] -= c * u[k]
+        residual[k] -= c * u[k]
     for k in range(K):
         u[k] = <real>(step * u[k])
         bias[k] += <real>(beta * u[k])
