@@ -110,8 +110,8 @@ def choose(objective):
     if width > 2000:
         return "nystrom"
     # A sample of 10 rows a column has ten times as many equations as unknowns; it has to be a small part of the rows,
-    # and its products have to take longer than calling them. ("full", measured on some 200 made problems of at most
-    # 1300 unknowns, was ahead of the better of the two by a fifth at most, and up to six times behind.)
+    # and its products have to take longer than calling them. ("full", measured on some 200 synthetic problems of
+    # 1300 unknowns at most, was ahead of the better of the two by a fifth at most, and up to six times behind.)
     pays = objective.n_rows >= 50 * width and objective.cost >= _LARGE
     return "sampled" if K > 2 and pays else "gram"
 
