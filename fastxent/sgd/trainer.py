@@ -49,6 +49,9 @@ _AUTOMATIC_SGD = 8.0
 # The largest step of a row and of a large batch, in units of its mean square. Softmax has a curvature of |x|^2 / 2 at
 # most, so a step that is longer than 4 / |x|^2 ends farther from the minimum along it than it began.
 _LARGEST, _LARGEST_OF_MANY = 2.0, 4.0
+# Under L1 both begin longer: the noise leaves the weights again as L1 pulls most of them back to zero, and weights that
+# are far away would take long to reach by steps that the penalty soon shortens.
+_LONGER = 5.0
 _STEADY = 0.1  # updates for each feature before the schedule "settling" shortens its steps
 
 _FADED = -40.0  # e^-40 of a momentum no longer changes any digit
@@ -227,6 +230,12 @@ class Training:
         """Tell whether weights pay for L1 from a budget: see `updates`."""
         return self._kind == SGD and self.options.l1 > 0 and self.options.batch > 0
 
+    def _lengthens(self):
+        """Tell whether the automatic step begins longer: not before the columns are known to have similar units, since
+        L1 cannot undo soon what goes into a large column; and not if the weights are averaged from the start."""
+        similar = self.columns is None or (self.columns.rows > 0 and self.standard is None)
+        return self._pays() and similar and self.options.average_from < 0
+
     @property
     def _kind(self):
         return OPTIMIZERS[self.options.optimizer]
@@ -383,13 +392,13 @@ class Training:
             self._review()
 
     def _review(self):
-        """Change the columns' units if the rows seen so far require it. Returns whether they changed."""
+        """Change the columns' units if the rows seen so far require it. Returns whether this was the time to look."""
         columns, old = self.columns, self.standard
         if columns.rows < columns.next_review:
             return False
         columns.review()
         if columns.standard is old:
-            return False
+            return True
         self._to_natural()
         self.standard = new = columns.standard
         self.counters[SQUARES] = columns.mean_square() * self.counters[WEIGHTS]
@@ -627,8 +636,9 @@ class Training:
             natural *= 1.0 - o.momentum
         if not self.adaptive:  # means of many rows are less noisy
             natural *= math.sqrt(max(1, o.batch))
+        longer = _LONGER if self._lengthens() else 1.0
         if eta0 is None:
-            automatic, eta0 = 1 if self.adaptive else 2, natural
+            automatic, eta0 = 1 if self.adaptive else 2, longer * natural
         alpha = o.alpha
         if o.schedule == "settling":
             alpha *= self._repeats
@@ -636,7 +646,7 @@ class Training:
                 alpha *= float(self.standard.factor.min()) ** 2
         most = math.inf
         if automatic == 2:
-            most = min(_LARGEST * o.batch**0.25, _LARGEST_OF_MANY) * (1.0 - self._beta)
+            most = min(_LARGEST * o.batch**0.25, _LARGEST_OF_MANY) * longer * (1.0 - self._beta)
         return {
             "schedule": SCHEDULES[o.schedule],
             "eta0": float(eta0),

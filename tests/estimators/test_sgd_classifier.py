@@ -13,6 +13,7 @@ import pytest
 import scipy.sparse as sp
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
+from sklearn.datasets import make_classification
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
@@ -90,6 +91,15 @@ def test_descends_to_the_optimum_of_the_same_objective(data, optimizer, penalty,
     ).fit(storage(X), y)
     least = objective(best, X, y, alpha, l1_ratio)
     assert least - 1e-9 <= objective(model, X, y, alpha, l1_ratio) < least + 0.01
+
+
+@pytest.mark.parametrize(("alpha", "gap"), [(0.2, 1e-5), (0.05, 1e-4)])
+def test_a_strong_l1_penalty_is_no_obstacle_to_the_default_schedule(alpha, gap):
+    # Where the penalty soon shortens the steps, they must be long enough to begin with.
+    X, y = make_classification(1000, random_state=0)
+    best = LogisticRegression(C=1 / (alpha * len(y)), l1_ratio=1.0, tol=1e-10, max_iter=1000).fit(X, y)
+    model = SGDClassifier(penalty="l1", alpha=alpha, max_iter=16, tol=None, random_state=0).fit(X, y)
+    assert objective(model, X, y, alpha, 1.0) < objective(best, X, y, alpha, 1.0) + gap
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "momentum", "nesterov"])
