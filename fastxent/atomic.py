@@ -1,0 +1,87 @@
+"""Files that are there as a whole, or as they were before: written beside their place, and then put into it.
+
+    temporary file in the same folder -> fsync -> rename over the old file -> fsync of the folder
+
+Whoever opens the path at any moment, also after a crash, finds the old content or the new one. A process that is killed
+can leave its temporary file behind (a hidden name that ends in ``.tmp``), which nobody reads.
+"""
+
+import errno
+import os
+import stat
+from contextlib import contextmanager, suppress
+
+_LONGEST = 100  # characters of a name that its temporary file takes over: a name has 255 bytes at most
+
+
+@contextmanager
+def replacing(path):
+    """Open a binary file to write what will stand at ``path`` once the block has ended without an error.
+
+    Permissions are those of the old file, or what ``open`` would give a new one. A symbolic link stays, and the file it
+    leads to is replaced.
+
+    Parameters
+    ----------
+    path : str or os.PathLike
+
+    Raises
+    ------
+    OSError
+        The folder is missing or cannot be written, the disk is full, the path is a folder, a device or a file that is
+        write-protected. The old file is as it was.
+    """
+    shown = os.fsdecode(path)
+    target = os.path.realpath(shown)
+    mode = _mode_of(target, shown)
+    folder, name = os.path.split(target)
+    temporary = os.path.join(folder, f".{name[:_LONGEST]}.{os.urandom(8).hex()}.tmp")
+    try:
+        try:
+            with open(temporary, "xb") as file:
+                if mode is not None and hasattr(os, "fchmod"):
+                    os.fchmod(file.fileno(), mode)
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, target)
+        except BaseException:
+            with suppress(OSError):  # it may not have come into being
+                os.unlink(temporary)
+            raise
+        _sync_folder(folder)
+    except OSError as error:
+        if error.errno is None:
+            raise
+        raise OSError(error.errno, f"{error.strerror}: cannot write", shown) from error
+
+
+def _mode_of(target, shown):
+    """The permissions of the file that is there already, or None; refused if it must not be replaced."""
+    try:
+        found = os.stat(target)
+    except FileNotFoundError:
+        return None
+    if stat.S_ISDIR(found.st_mode):
+        raise IsADirectoryError(errno.EISDIR, "this is a folder; give the name of a file in it", shown)
+    if not stat.S_ISREG(found.st_mode):
+        raise OSError(
+            errno.EINVAL, "only a regular file can be replaced; this is a device, a pipe or a socket", shown
+        )
+    if not os.access(target, os.W_OK):
+        raise PermissionError(errno.EACCES, "the file there is write-protected", shown)
+    return stat.S_IMODE(found.st_mode) & 0o777
+
+
+def _sync_folder(folder):
+    """Make the new name last. Some file systems cannot do this for a folder, and Windows has no such call."""
+    if os.name != "posix":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+            raise
+    finally:
+        os.close(descriptor)
