@@ -47,6 +47,7 @@ lint: $(PY)
 bench: $(PY) fresh
 	$(PIP) --group test --group bench .
 	$(PY) bench/run.py
+	$(PY) bench/latency.py
 	$(PY) bench/convergence.py
 	$(PY) bench/convergence_tables.py bench_output/convergence.json > bench_output/convergence.md
 
