@@ -58,7 +58,7 @@ _HEAD = """\
        the same of a row given by n of its entries: values[p] is the feature of number indices[p], which must lie in
        0..$last. All others are zero; those that come twice are added up.
 
-   Compile it by: cc -std=c99 -O2$more_flags -c FILE.c
+   Compile it by: cc -std=c99 -O2 -c FILE.c
    and link with -lm. Never use -ffast-math.$advice
    Where you call the functions, declare them by the two lines above. They allocate nothing and keep nothing, so any
    number of threads may call them. NaN among the features gives NaN. The probabilities agree with those that the model
@@ -79,6 +79,14 @@ _FUSED = """\
 /* Rounded once, as the model was computed where this file was written. Where processors have no instruction for that,
    a * b + c is much faster, and changes the last digits. */
 static $real ${name}_multiply_add($real a, $real b, $real c) { return fma$f(a, b, c); }
+"""
+# Compilers may round once where two roundings are written, unless they are told not to.
+_NO_CONTRACTION = """\
+#if defined(__clang__)
+#pragma STDC FP_CONTRACT OFF
+#elif defined(__GNUC__)
+#pragma GCC optimize("fp-contract=off")
+#endif
 """
 _PLAIN = """\
 /* Rounded twice, as the model was computed where this file was written. */
@@ -240,9 +248,7 @@ def c_source(coef, intercept, classes, name):
         "n_classes": len(classes),
         "labels": "".join(f"       {k}: {label_text(label)}\n" for k, label in enumerate(classes.tolist())),
         "advice": _FOR_FUSED if fused else "",
-        # Compilers may round once where two roundings are written, unless they are told not to.
-        "more_flags": "" if fused else " -ffp-contract=off",
-        "pragma": "" if fused else "#ifdef __clang__\n#pragma STDC FP_CONTRACT OFF\n#endif\n",
+        "pragma": "" if fused else _NO_CONTRACTION,
     }
 
     def text(template):

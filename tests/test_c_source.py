@@ -79,14 +79,14 @@ def test_it_agrees_with_the_predictor(level, d, K, dtype, tmp_path):
 
 
 @compiles
-def test_flags_of_the_processor_change_nothing(tmp_path):
+def test_flags_of_the_processor_change_nothing(level, tmp_path):
     rng = np.random.default_rng(1)
     p = predictor_of(rng, 64, 20, np.float64)
     plain, _ = compiled(p, tmp_path)
     x = rng.standard_normal(64)
     before = plain(x)
     (tmp_path / "native").mkdir()
-    native, _ = compiled(p, tmp_path / "native", flags=("-O3", "-march=native"))
+    native, _ = compiled(p, tmp_path / "native", flags=("-std=gnu11", "-O3", "-march=native"))
     np.testing.assert_array_equal(native(x), before)
 
 
