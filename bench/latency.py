@@ -189,7 +189,7 @@ def report(results):
             for name in names
         ]
         lines.append([case, *cells])
-    header = ["", "`p(x)`", "`predict_proba`", *names[2:]]
+    header = ["", "predictor", "`predict_proba`", *names[2:]]
     draft = ""
     if results["load"] > BUSY:
         draft = f" **A draft: the machine was busy (load {results['load']:.1f}).**"
