@@ -59,7 +59,7 @@ _HEAD = """\
        0..$last. All others are zero; those that come twice are added up.
 
    Compile it by: cc -std=c99 -O2 -c FILE.c
-   and link with -lm. Never use -ffast-math.$advice
+   and link with -lm. No flags of the fast-math family: they change results.$advice
    Where you call the functions, declare them by the two lines above. They allocate nothing and keep nothing, so any
    number of threads may call them. NaN among the features gives NaN. The probabilities agree with those that the model
    gives for a single row to 4 units in the last place.
