@@ -1,9 +1,11 @@
-"""BLAS limited to one thread while solvers run, and restored afterwards, however they end."""
+"""BLAS: limited to one thread while solvers run, and restored afterwards, however they end; and at the kernels' service."""
 
 import os
 import sys
 import threading
+from contextlib import nullcontext
 
+from . import kernels
 from .forks import importing, setting
 from .kernels.cleanup import Cleanup
 
@@ -70,3 +72,23 @@ one_blas_thread = _OneBlasThread()
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=one_blas_thread.forked)
+
+
+def for_products(view):
+    """Return the context in which a view of rows (kernels.LinearSoftmax) may multiply.
+
+    Where its products go through BLAS, kernels.use_blas gets the functions of SciPy's, at first use: importing
+    scipy.linalg takes longer than most calls. Each thread of our pool then calls BLAS on one thread.
+    """
+    if not view.uses_blas:
+        return _ALONE
+    if not kernels.has_blas():
+        with importing:
+            from scipy.linalg import cython_blas
+        functions = [cython_blas.__pyx_capi__.get(name) for name in ("dgemm", "sgemm")]
+        if all(function is not None and " int *" in repr(function) for function in functions):
+            kernels.use_blas(*functions)
+    return one_blas_thread
+
+
+_ALONE = nullcontext()

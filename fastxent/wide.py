@@ -5,6 +5,7 @@ gradient, and the rows for the softmax. The shares never depend on the number of
 """
 
 from . import parallel
+from .blas import for_products
 from .data.ranges import Ranges
 from .data.rows import bind
 
@@ -25,6 +26,7 @@ class WideModel:
     def __init__(self, X, targets, K, n_threads):
         self._rows = rows = bind(X, K, targets, shared=True)
         self._n_threads = n_threads
+        self._products = for_products(rows)
         step = max(1, K // (32 * rows.panel)) * rows.panel
         self._classes = Ranges.by_step(K, step, n_threads)
         self._blocks = Ranges.by_step(X.shape[0], rows.block)
@@ -97,4 +99,5 @@ class WideModel:
             self._scratch.give(scratch)
             return result
 
-        return ranges.map(with_scratch)
+        with self._products:
+            return ranges.map(with_scratch)

@@ -4,6 +4,8 @@ Ranges depend only on shapes, never on the number of threads, and results are co
 gives the same bits.
 """
 
+from contextlib import nullcontext
+
 import numpy as np
 
 from .. import parallel
@@ -13,6 +15,7 @@ from .. import parallel
 MIN_RANGE = 2_000_000
 MAX_CALL = 400_000_000
 
+_NOTHING = nullcontext()
 _IN_CACHE = 1 << 15  # entries of an array
 _CALL = 1 << 23  # entries between two chances for Ctrl-C, some hundredths of a second of work
 
@@ -39,6 +42,8 @@ class Ranges:
         Ranges that a thread takes at a time: more than one where ranges are small.
     longest : int or None
         Rows that one call of a kernel may take, see `calls`; None if a range is short enough.
+    within : context manager
+        What `map` works in.
 
     Examples
     --------
@@ -48,9 +53,10 @@ class Ranges:
     10
     """
 
-    def __init__(self, bounds, n_threads=None, batch=1, longest=None):
+    def __init__(self, bounds, n_threads=None, batch=1, longest=None, within=_NOTHING):
         self.bounds = bounds
         self.n_threads = n_threads
+        self.within = within
         self._batch = batch
         self._longest = longest
 
@@ -116,6 +122,10 @@ class Ranges:
 
     def map(self, task):
         """Return [task(range) of every range], in order."""
+        with self.within:
+            return self._map(task)
+
+    def _map(self, task):
         if len(self.bounds) == 2:
             return [task(slice(*self.bounds))]
         batch, count = self._batch, len(self)

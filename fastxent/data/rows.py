@@ -4,6 +4,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from .. import kernels, parallel
+from ..blas import for_products
 from .ranges import MIN_RANGE, Ranges, cost
 
 # Gradients of ranges of rows are summed separately and then added up: at most this number of them, and bytes.
@@ -30,14 +31,14 @@ def ranges_of(view, X, n_threads, block=None):
     """
     total, block = cost(X, view.K), block or view.block
     count = min(max(1, 2 * total // MIN_RANGE), 64, -(-view.n // block))
-    return Ranges.by_cost(X, int(count), block, n_threads, total=total)
+    return _cut(view, X, int(count), block, n_threads)
 
 
 def gradient_ranges(view, X, n_threads):
     """Return ranges of rows whose gradients are summed separately, to be added up in order."""
     total = cost(X, view.K)
     if total < 2 * MIN_RANGE:
-        return Ranges.by_cost(X, 1, view.block, n_threads, total=total)
+        return _cut(view, X, 1, view.block, n_threads)
     size, itemsize = view.weights_size, X.dtype.itemsize
     count = min(
         total // MIN_RANGE,
@@ -48,7 +49,14 @@ def gradient_ranges(view, X, n_threads):
     )
     # A few ranges must divide evenly: with three, one of two threads is idle for half of the time.
     count = 1 << int(count).bit_length() - 1 if 1 < count < 8 else max(1, int(count))
-    return Ranges.by_cost(X, count, view.block, n_threads, total=total)
+    return _cut(view, X, count, view.block, n_threads)
+
+
+def _cut(view, X, count, block, n_threads):
+    """Return ranges of about equal cost for the products of a view."""
+    ranges = Ranges.by_cost(X, count, block, n_threads, total=cost(X, view.K))
+    ranges.within = for_products(view)
+    return ranges
 
 
 def pack(view, theta, dtype):

@@ -16,6 +16,7 @@ admitted.
 from cpython.buffer cimport (
     PyBUF_ANY_CONTIGUOUS, PyBUF_C_CONTIGUOUS, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer,
 )
+from cpython.pycapsule cimport PyCapsule_GetName, PyCapsule_GetPointer
 from libc.math cimport INFINITY, fabs, log, sqrt
 from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
@@ -27,6 +28,7 @@ include "simd.pxi"
 include "dispatch.pxi"
 include "buffers.pxi"
 include "softmax.pxi"
+include "blas.pxi"
 include "products.pxi"
 include "rows.pxi"
 include "linear.pxi"

@@ -89,7 +89,7 @@ cdef class LinearSoftmax:
         Blocks will be taken in steps, their buffers shared by all threads: larger blocks.
     """
     cdef readonly Py_ssize_t n, d, K, weights_size, scratch_size, store_size, x_size, z_size, block, panel
-    cdef readonly bint is_double, uses_theta
+    cdef readonly bint is_double, uses_theta, uses_blas
     cdef object keep
     cdef Rows rows
     cdef Layout layout
@@ -121,6 +121,7 @@ cdef class LinearSoftmax:
         self.binary = K == 1
         self.layout = plan(&self.rows, K, FX_LANES_F64 if self.is_double else FX_LANES_F32, itemsize, shared)
         self.uses_theta = self.layout.scheme == CLASSES
+        self.uses_blas = self.layout.blas
         self.weights_size = self.layout.weights_size
         self.x_size = self.layout.x_size
         self.z_size = self.layout.z_size

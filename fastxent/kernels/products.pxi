@@ -29,6 +29,11 @@ cdef enum:
     TURNED_FEATURES = 64   # less than rows in place, where most registers straddle cache lines, and sums across lanes
     COLUMN_CLASSES = 4     # columns of X in Fortran order are read in place up to here, or if they are no more than
     COLUMN_FEATURES = 100
+    BLAS_WEIGHTS = 131072  # from so many, BLAS multiplies CLASSES: the tiles would wait for memory,
+    BLAS_SIDE = 64         # which it avoids by copies that pay on matrices of such sides,
+    BLAS_ROWS = 512        # and of so many rows
+    OWN_LOGITS = 4194304   # bytes of logits of its blocks at most: of a thread's own,
+    SHARED_LOGITS = 33554432   # and of one that all threads work on
     FEW_LANES = 16         # up to here a sparse block is turned so that rows stand in lanes
 
 cdef struct Rows:
@@ -56,6 +61,7 @@ cdef struct Layout:
     Py_ssize_t ldt                 # row length of a turned block
     int lines                      # FEATURES: cache lines fetched ahead a step of a tile, or 0
     Py_ssize_t tail                # FEATURES: where a row's last, partial register is read from, or -1
+    bint blas                      # CLASSES: products by BLAS, where it is to hand
     Py_ssize_t block               # rows of a block
     bint rows_in_lanes
     Py_ssize_t ldz
@@ -106,7 +112,7 @@ cdef Layout plan(const Rows* X, Py_ssize_t K, Py_ssize_t L, Py_ssize_t itemsize,
     p.d = d
     p.tail = -1
     p.narrow = p.ahead = 0
-    p.copy_rows = p.columns = False
+    p.copy_rows = p.columns = p.blas = False
     p.lines = 0
     p.turned = p.ldt = p.ldx = p.x_size = p.panel_size = 0
     if X.is_sparse:
@@ -152,8 +158,12 @@ cdef Layout plan(const Rows* X, Py_ssize_t K, Py_ssize_t L, Py_ssize_t itemsize,
         p.ldx = round_up(d + 1, L) + L  # not a multiple of a page: else the rows of a block would share cache sets
         p.ldw = K
         p.weights_size = (d + 1) * K
-        # A megabyte of logits at most, and whole tiles: each block reads all weights, so more rows are better.
-        p.block = 192 if shared else clamp(1048576 // (K * itemsize) // 24 * 24, 48, 192)
+        p.blas = (n >= BLAS_ROWS and min(d, K) >= BLAS_SIDE and d * K >= BLAS_WEIGHTS
+                  and max(p.ldx, K + 2 * L) <= LONGEST_OF_BLAS)
+        if p.blas:  # each block reads and writes all of the gradient, so more rows are better
+            p.block = clamp((SHARED_LOGITS if shared else OWN_LOGITS) // (K * itemsize) // 16 * 16, 64, 512)
+        else:  # a megabyte of logits at most, and whole tiles
+            p.block = 192 if shared else clamp(1048576 // (K * itemsize) // 24 * 24, 48, 192)
         p.panel_size = 4 * L * (CONTRACTION + 12)
     p.block = round_up(clamp(p.block, 1, n), 16)
     if p.rows_in_lanes:
@@ -171,9 +181,6 @@ cdef Layout plan(const Rows* X, Py_ssize_t K, Py_ssize_t L, Py_ssize_t itemsize,
 
 
 # ---- scratch -------------------------------------------------------------------------------------------------------
-
-cdef enum:
-    AUX_ROWS = 256         # most rows of a block
 
 cdef inline real* carve(real** at, Py_ssize_t size) noexcept nogil:
     cdef real* part = at[0]
@@ -202,14 +209,14 @@ cdef Scratch scratch_parts(const Layout* p, real* scratch) noexcept nogil:
     s.x = carve(&at, p.x_size)
     s.z = carve(&at, p.z_size)
     s.a = carve(&at, p.z_size)
-    s.aux = aux_parts(&at, AUX_ROWS)
+    s.aux = aux_parts(&at, p.block)
     s.aux.t = at
     return s
 
 
 cdef Py_ssize_t scratch_entries(const Layout* p, Py_ssize_t n_classes) noexcept nogil:
     """How many scratch_parts deals out: 12 parts, each rounded up by less than 16."""
-    return p.x_size + p.panel_size + 2 * p.z_size + 7 * AUX_ROWS + n_classes + 12 * 16
+    return p.x_size + p.panel_size + 2 * p.z_size + 7 * p.block + n_classes + 12 * 16
 
 
 # ---- weights in and gradient out -----------------------------------------------------------------------------------
@@ -524,6 +531,11 @@ cdef void classes_logits(const Layout* p, const real* x, Py_ssize_t rows, const 
     cdef int vecs, step
     cdef fx_outer outer
     outer.rs, outer.cs, outer.ldc, outer.next = p.ldx, 1, p.ldz, NULL
+    if p.blas and has_blas():
+        for i in range(rows):  # the last register's padding
+            memset(z + i * p.ldz + stop, 0, (round_up(stop, L) - stop) * sizeof(real))
+        gemm(False, stop - first, rows, d1, w + first, K, x, p.ldx, 0, z + first, p.ldz)
+        return
     for i in range(rows):
         memset(z + i * p.ldz + first, 0, ((round_up(stop, L) - first)) * sizeof(real))
     while k < stop:
@@ -551,6 +563,9 @@ cdef void classes_gradient(const Layout* p, const real* x, Py_ssize_t rows, cons
     cdef int vecs, step, count
     cdef fx_outer outer
     outer.rs, outer.cs, outer.bs, outer.next = 1, p.ldx, p.ldz, NULL
+    if p.blas and has_blas():
+        gemm(True, stop - first, d1, rows, q + first, p.ldz, x, p.ldx, 1, g + first, K)
+        return
     while k < stop:
         vecs = widest_panel(steps(stop - k, L))
         width = vecs * L if stop - k >= vecs * L else stop - k

@@ -13,6 +13,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from scipy.linalg import cython_blas
 
 from fastxent import kernels
 from problems import DTYPES, csr
@@ -155,12 +156,47 @@ def test_products_are_exact_on_whole_numbers(level, dtype, storage):
             assert_margins_hold(model.scratch, weights, out, losses, product)
 
 
+@pytest.fixture(params=["tiles", "blas"])
+def products(level, request):
+    """What multiplies large matrices of many classes."""
+    functions = [cython_blas.__pyx_capi__[name] for name in ("dgemm", "sgemm")]
+    had = kernels.has_blas()
+    kernels.use_blas(*(functions if request.param == "blas" else (None, None)))
+    yield request.param
+    kernels.use_blas(*(functions if had else (None, None)))
+
+
 @pytest.mark.parametrize("storage", ["C", "F"])
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_a_block_in_steps_is_the_block(level, dtype, storage):
+def test_products_of_large_matrices_are_exact_on_whole_numbers(products, dtype, storage):
+    rng = np.random.default_rng(7)
+    for n, d, K in ((512, 64, 2050), (1100, 330, 401), (700, 1030, 130)):
+        X, y, s, theta, _, residuals = problem(rng, n, d, K, dtype)
+        model = Model(X, K, storage, y, s)
+        assert model.rows.uses_blas
+        W, out = whole_numbers(rng, (d + 1, K), -3, 3), guarded(np.full((n, K), np.nan, dtype))
+        model.rows.predict(model.packed(W), model.scratch, 0, n, out, kernels.KINDS["logits"])
+        np.testing.assert_array_equal(out, X.astype(np.float64) @ W[:-1] + W[-1])
+        weights, gradient = model.packed(theta), model.buffer(model.rows.weights_size)
+        for first, stop in ((0, 100), (100, n)):
+            model.rows.loss(weights, model.scratch, first, stop, gradient)
+        np.testing.assert_array_equal(model.unpacked([gradient], theta), exact_product(X, residuals, K))
+        assert_margins_hold(model.scratch, weights, out, gradient)
+
+
+@pytest.mark.parametrize("storage", ["C", "F"])
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_block_in_steps_is_the_block(products, dtype, storage):
     """The steps that threads share: ranges of rows and of classes, in buffers common to all."""
     rng = np.random.default_rng(5)
-    for K, d, n in ((13, 3, 1), (25, 200, 40), (57, 129, 200), (130, 17, 192), (401, 33, 250)):
+    for K, d, n in (
+        (13, 3, 1),
+        (25, 200, 40),
+        (57, 129, 200),
+        (130, 17, 192),
+        (401, 33, 250),
+        (401, 330, 600),
+    ):
         X, y, s, theta, p, residuals = problem(rng, n, d, K, dtype)
         V = whole_numbers(rng, (d + 1, K), -1, 1, 0.5)
         model = Model(X, K, storage, y, s, shared=True)
