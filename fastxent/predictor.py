@@ -6,7 +6,7 @@ several rows, and whatever is wrong) goes the long way round, by the checks of :
 
 import numpy as np
 
-from . import kernels, sparse, validation
+from . import kernels, record, sparse, validation
 from .arrays import FLOATS, as_native, check_finite, is_sparse, plain_array
 from .prediction import MOST_ENTRIES, evaluate
 
@@ -315,6 +315,26 @@ class Predictor:
         columns = np.ascontiguousarray(columns, np.int64)
         indptr = np.array([0, len(columns)], np.int64)
         return sparse.CSR(np.ascontiguousarray(values), columns, indptr, (1, self.n_features))
+
+    def save(self, path, *, vectorizer=None):
+        """Write it to a file that :func:`fastxent.load` reads.
+
+        Parameters
+        ----------
+        path : str or os.PathLike
+            A file that is there is replaced, atomically: after a failure at any moment it is as it was.
+        vectorizer : TfidfVectorizer, CountVectorizer or HashingVectorizer of scikit-learn, or None
+            What makes rows out of texts, fitted: `fastxent.files.load_vectorizer` gives it back.
+
+        Raises
+        ------
+        OSError
+            The file cannot be written.
+        TypeError, ValueError
+            The classes or the vectoriser are of a kind that a file cannot hold.
+        """
+        attributes = {"classes_": self._classes, "coef_": self._coef, "intercept_": self._intercept}
+        record.write(path, record.Contents(record.PREDICTOR, self.n_features, attributes), vectorizer)
 
     def __setattr__(self, name, value):
         raise AttributeError(

@@ -1,0 +1,68 @@
+"""Estimators as records of plain values, and back."""
+
+import dataclasses
+import importlib
+
+import numpy as np
+
+from ..forks import importing
+from ..record import Contents
+
+# Classes whose objects an estimator may have, and where they live.
+_HOME = {
+    "Options": "fastxent.sgd.trainer",
+    "Training": "fastxent.sgd.trainer",
+    "Columns": "fastxent.sgd.columns",
+    "Standard": "fastxent.sgd.columns",
+    "Patience": "fastxent.estimators.watch",
+    "Remembered": "fastxent.estimators.continuation",
+    "Settings": "fastxent.estimators.continuation",
+}
+_RANDOM = "RandomState"
+
+
+def contents(model):
+    """Everything that a fitted estimator is."""
+    parameters = model.get_params(deep=False)
+    attributes = {name: value for name, value in vars(model).items() if name not in parameters}
+    return Contents(type(model).__name__, model._coef_shape()[1], attributes, parameters, _describe)
+
+
+def restored(estimator, record):
+    """An estimator of this class by a record."""
+    parameters = record.values("parameters", _build)
+    attributes = record.values("attributes", _build)
+    try:
+        model = estimator(**parameters)
+        vars(model).update(attributes)
+        model._coefficients()
+    except (TypeError, ValueError) as error:
+        raise record.contradiction(error) from error
+    return model
+
+
+def _describe(value):
+    """Name and state of an object of a class that is known here; else None."""
+    name = type(value).__name__
+    if type(value) is np.random.RandomState:
+        return _RANDOM, value.get_state(legacy=False)
+    if _HOME.get(name) != type(value).__module__:
+        return None
+    if isinstance(value, tuple):
+        return name, value._asdict()
+    return name, dict(value.__getstate__())
+
+
+def _build(name, state):
+    """The object of that description."""
+    if name == _RANDOM:
+        random = np.random.RandomState()
+        random.set_state(state)
+        return random
+    with importing:
+        kind = getattr(importlib.import_module(_HOME[name]), name)
+    if issubclass(kind, tuple) or dataclasses.is_dataclass(kind):
+        return kind(**state)
+    made = object.__new__(kind)
+    vars(made).update(state)
+    return made
