@@ -6,7 +6,9 @@ several rows, and whatever is wrong) goes the long way round, by the checks of :
 
 import numpy as np
 
-from . import kernels, record, sparse, validation
+import fastxent
+
+from . import kernels, record, sparse, validation, versions
 from .arrays import FLOATS, as_native, check_finite, is_sparse, plain_array
 from .prediction import MOST_ENTRIES, evaluate
 
@@ -345,8 +347,13 @@ class Predictor:
         raise AttributeError(f"a Predictor cannot be changed: {name} was to be deleted.")
 
     def __reduce__(self):
-        return Predictor, (self._coef, self._intercept, self._classes)
+        return _unpickled, (self._coef, self._intercept, self._classes, fastxent.__version__)
 
     def __repr__(self):
         K, d = len(self._classes), self.n_features
         return f"<fastxent predictor: {d} features, {K} classes, {self.dtype.name}>"
+
+
+def _unpickled(coef, intercept, classes, version):
+    versions.check("Predictor", version)
+    return Predictor(coef, intercept, classes)

@@ -11,7 +11,9 @@ from sklearn.utils._param_validation import make_constraint
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
-from .. import record, sparse, validation
+import fastxent
+
+from .. import record, sparse, validation, versions
 from ..arrays import FLOATS, as_native, check_finite, check_memory, is_finite, is_sparse, plain_array, shown
 from ..prediction import evaluate
 from ..predictor import Predictor
@@ -327,6 +329,14 @@ class LinearClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     @classmethod
     def _from_record(cls, file):
         return stored.restored(cls, file)
+
+    def __getstate__(self):
+        return dict(super().__getstate__(), _fastxent_version=fastxent.__version__)
+
+    def __setstate__(self, state):
+        state = dict(state)
+        versions.check(type(self).__name__, state.pop("_fastxent_version", None))
+        super().__setstate__(state)
 
     def sparsify(self):
         """Store ``coef_`` as a CSR matrix, which L1 can make much smaller; prediction goes on as before."""

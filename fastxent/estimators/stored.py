@@ -4,6 +4,9 @@ import dataclasses
 import importlib
 
 import numpy as np
+from sklearn import config_context
+
+import fastxent
 
 from ..forks import importing
 from ..record import Contents
@@ -19,24 +22,44 @@ _HOME = {
     "Settings": "fastxent.estimators.continuation",
 }
 _RANDOM = "RandomState"
+_REQUESTS = "_metadata_request"  # of scikit-learn's routing, where set_fit_request and others leave what they are given
 
 
 def contents(model):
     """Everything that a fitted estimator is."""
+    kind = type(model)
+    if getattr(fastxent, kind.__name__, None) is not kind:
+        raise TypeError(
+            f"{kind.__name__} is a class of your own, and a model file can only hold those of fastxent. Save "
+            "model.predictor(), which gives the same predictions, or use pickle."
+        )
     parameters = model.get_params(deep=False)
     attributes = {name: value for name, value in vars(model).items() if name not in parameters}
-    return Contents(type(model).__name__, model._coef_shape()[1], attributes, parameters, _describe)
+    if _REQUESTS in attributes:
+        asked = vars(attributes[_REQUESTS])
+        attributes[_REQUESTS] = {
+            method: request.requests for method, request in asked.items() if getattr(request, "requests", None)
+        }
+    return Contents(kind.__name__, model._coef_shape()[1], attributes, parameters, _describe)
 
 
 def restored(estimator, record):
     """An estimator of this class by a record."""
     parameters = record.values("parameters", _build)
     attributes = record.values("attributes", _build)
+    requests = attributes.pop(_REQUESTS, {})
     try:
         model = estimator(**parameters)
         vars(model).update(attributes)
+        with config_context(enable_metadata_routing=True):
+            for method, request in requests.items():
+                getattr(model, f"set_{method}_request")(**request)
         model._coefficients()
-    except (TypeError, ValueError) as error:
+        if "_remembered_" in attributes:
+            from .continuation import check_remembered
+
+            check_remembered(model)
+    except (AttributeError, TypeError, ValueError) as error:
         raise record.contradiction(error) from error
     return model
 
