@@ -21,7 +21,7 @@ import scipy.sparse as sp
 from .arrays import shown
 
 _PLAIN = type(None), bool, int, str
-_CODE = re.compile(r"[<>|](b1|[iu][1248]|f[248]|[mM]8(\[\d*\w+\])?|[US]\d{1,9}|O|T)")
+_CODE = re.compile(r"[<>|](b1|[iu][1248]|f[248]|[mM]8(\[\d*\w+\])?|[US]\d{1,9}|O)")
 _CSR = {"csr_matrix": sp.csr_matrix, "csr_array": sp.csr_array}
 _WASTE = 1024  # times the memory that strings need is what an array of them may have
 
@@ -74,7 +74,7 @@ class Writer:
 
     def _array(self, value, name):
         code = self._code(value.dtype, name, value)
-        if value.dtype.kind in "USOT":
+        if value.dtype.kind in "USO":
             flat = value.ravel().tolist()
             if value.dtype.kind in "US" and value.nbytes > _room(flat):
                 raise TypeError(
@@ -86,7 +86,7 @@ class Writer:
         stored, order = name, "F" if value.flags.f_contiguous and not value.flags.c_contiguous else "C"
         while stored in self.arrays:
             stored += "+"
-        self.arrays[stored] = value.view(f"{code[0]}i8") if value.dtype.kind in "mM" else value
+        self.arrays[stored] = value.astype(f"<{code[1:]}").view("<i8") if value.dtype.kind in "mM" else value
         return {"array": [code, stored, order]}
 
     def _object(self, value, name):
@@ -100,21 +100,17 @@ class Writer:
         return {"object": [kind, self(state, name)]}
 
     def _code(self, dtype, name, value):
-        code = "|T" if dtype.kind == "T" and dtype == np.dtypes.StringDType() else dtype.str
-        if not _CODE.fullmatch(code):
+        if not _CODE.fullmatch(dtype.str):
             raise self._refusal(value, name)
-        return code
+        return dtype.str
 
     @staticmethod
     def _refusal(value, name):
-        of = (
-            f"an array of dtype {value.dtype}"
-            if isinstance(value, np.ndarray)
-            else f"a {type(value).__name__}"
-        )
+        of = f"an array of dtype {value.dtype}" if type(value) is np.ndarray else f"a {type(value).__name__}"
         return TypeError(
-            f"{name} is {of}, {shown(value)}, which a model file cannot hold: only numbers, strings, bytes, lists, "
-            f"tuples, dicts and NumPy arrays of these can be saved. Replace {name} before saving, or use pickle."
+            f"{name} is {of}, {shown(value)}, which a model file cannot hold: only numbers of at most 64 bits, "
+            "strings, bytes, lists, tuples, dicts and NumPy arrays of these can be saved. "
+            f"Replace {name} before saving, or use pickle."
         )
 
 
@@ -205,7 +201,7 @@ def _item(scalar):
 def _dtype_of(code):
     if not (isinstance(code, str) and _CODE.fullmatch(code)):
         raise ValueError(f"{shown(code)} is no dtype of a model file")
-    return np.dtypes.StringDType() if code == "|T" else np.dtype(code)
+    return np.dtype(code)
 
 
 def _strings(code, shape, flat):

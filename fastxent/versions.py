@@ -17,9 +17,9 @@ def check(name, version):
     if version != here:
         install = f"install fastxent {version}" if version else "install that version"
         warnings.warn(
-            f"This {name} was pickled by fastxent {version or _OLDEST}, and fastxent {here} is installed. It may fail here, "
-            f"or give other results: {install} to use it, or fit again. model.save(path) writes files that later versions "
-            "read.",
+            f"This {name} was pickled by fastxent {version or _OLDEST}, and fastxent {here} is installed. It may fail "
+            f"here, or give other results: {install} to use it, or fit again. model.save(path) writes files that later "
+            "versions read.",
             InconsistentVersionWarning,
             stacklevel=3,
         )

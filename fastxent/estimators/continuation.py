@@ -101,7 +101,9 @@ def check_remembered(model):
     known = model._remembered_
     coef = model._dense_coef()
     shape = coef.shape[1] + 1, coef.shape[0]
-    right = type(known) is Remembered and type(known.settings) is Settings and type(known.patience) is Patience
+    right = (
+        type(known) is Remembered and type(known.settings) is Settings and type(known.patience) is Patience
+    )
     right = right and (known.patience.best is None or np.shape(known.patience.best) == shape)
     if right and known.training is not None:
         from ..sgd.consistency import is_consistent

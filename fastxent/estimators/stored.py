@@ -38,7 +38,9 @@ def contents(model):
     if _REQUESTS in attributes:
         asked = vars(attributes[_REQUESTS])
         attributes[_REQUESTS] = {
-            method: request.requests for method, request in asked.items() if getattr(request, "requests", None)
+            method: request.requests
+            for method, request in asked.items()
+            if getattr(request, "requests", None)
         }
     return Contents(kind.__name__, model._coef_shape()[1], attributes, parameters, _describe)
 

@@ -85,7 +85,9 @@ def _are_arrays(training):
     names = set(Training(training.options, np.zeros((2, 1)))._arrays)
     if layout is None:
         return arrays.keys() == names and all(_is_array(arrays[name], (d + 1, K), dtype) for name in names)
-    if not (isinstance(layout, tuple) and len(layout) == 6 and all(_is_whole(place, 0) for place in layout[1:4])):
+    if not (
+        isinstance(layout, tuple) and len(layout) == 6 and all(_is_whole(place, 0) for place in layout[1:4])
+    ):
         return False
     by_class, ld, intercept, size, batches, sparse = layout
     lines, line = (K, d) if by_class else (d, K)
