@@ -73,7 +73,7 @@ class Record:
             raise ValueError(f"{self.path} holds no model of fastxent.")
         self.kind, self.version = metadata.get("kind", "?"), metadata.get("version", "?")
         schema = metadata.get("schema", "")
-        if not schema.isdecimal() or len(schema) > 9:
+        if not (schema.isascii() and schema.isdecimal() and len(schema) < 10):
             raise self.contradiction(f"its schema is {schema[:40]!r}")
         if int(schema) > SCHEMA:
             raise ValueError(
