@@ -346,14 +346,21 @@ class Predictor:
     def __delattr__(self, name):
         raise AttributeError(f"a Predictor cannot be changed: {name} was to be deleted.")
 
-    def __reduce__(self):
-        return _unpickled, (self._coef, self._intercept, self._classes, fastxent.__version__)
+    def __getstate__(self):
+        return {
+            "coef": self._coef,
+            "intercept": self._intercept,
+            "classes": self._classes,
+            "_fastxent_version": fastxent.__version__,
+        }
+
+    def __setstate__(self, state):
+        if hasattr(self, "_coef"):
+            raise AttributeError("a Predictor cannot be changed. Make another by model.predictor().")
+        state = dict(state)
+        versions.check(type(self).__name__, state.pop("_fastxent_version", None))
+        self.__init__(**state)
 
     def __repr__(self):
         K, d = len(self._classes), self.n_features
         return f"<fastxent predictor: {d} features, {K} classes, {self.dtype.name}>"
-
-
-def _unpickled(coef, intercept, classes, version):
-    versions.check("Predictor", version)
-    return Predictor(coef, intercept, classes)
