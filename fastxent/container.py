@@ -156,15 +156,15 @@ def shown(path):
 def _header(path, file, size, start, checksum):
     """The metadata, and dtype and shape of each array, in their order in the file."""
     length = int.from_bytes(start, "little")
-    known = None if len(start) < 8 or length > min(size - 8, _LONGEST_HEADER) else b""
-    if known is not None:
-        known = bytes(_take(file, length, path, checksum))
+    if len(start) < 8 or length > min(size - 8, _LONGEST_HEADER):
+        raise _unknown(path, size, start + file.read(1))
+    text = bytes(_take(file, length, path, checksum))
     try:
-        header = json.loads(known.decode()) if known is not None else None
+        header = json.loads(text.decode())
     except (ValueError, RecursionError):
         header = None
     if not isinstance(header, dict):
-        raise _unknown(path, size, start + (known or b""))
+        raise _unknown(path, size, start + text)
     metadata = header.pop("__metadata__", {})
     if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
         raise _damaged(path, "its metadata are no strings")
@@ -241,8 +241,9 @@ def _damaged(path, why):
 def _unknown(path, size, start):
     if size == 0:
         return ValueError(f"{shown(path)} is empty. {_WANTED}")
+    of_safetensors = start[4:8] == bytes(4) and start[8:9] in (b"", b"{")  # whatever its length begins with
     for magic, what in _OTHERS:
-        if start.startswith(magic):
+        if start.startswith(magic) and not of_safetensors:
             advice = " Nothing is unpickled here: if you trust its source, read it with what wrote it."
             return ValueError(f"{shown(path)} looks like {what}. {_WANTED}{advice}")
     return ValueError(

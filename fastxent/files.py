@@ -3,12 +3,15 @@
 The format is described in docs/serving.md. Nothing in such a file is ever executed.
 """
 
+import math
+
 import numpy as np
 import scipy.sparse as sp
 
 import fastxent
 
 from . import record, vectorizers
+from .arrays import check_memory
 from .forks import importing
 from .predictor import Predictor
 from .record import Record
@@ -124,7 +127,9 @@ def _predictor(file):
     found = file.values("attributes", names=_OF_PREDICTORS)
     try:
         classes, coef, intercept = (found[name] for name in _OF_PREDICTORS)
-        coef = coef.toarray() if sp.issparse(coef) else coef
+        if sp.issparse(coef):
+            check_memory(coef.dtype.itemsize * math.prod(coef.shape), "coefficients")
+            coef = coef.toarray()
         intercept = np.full(len(coef), intercept) if np.ndim(intercept) == 0 else intercept
         return Predictor(coef, intercept, classes)
     except (TypeError, KeyError, ValueError) as error:

@@ -2,12 +2,14 @@
 
 import dataclasses
 import importlib
+import math
 
 import numpy as np
 from sklearn import config_context
 
 import fastxent
 
+from ..arrays import check_memory
 from ..forks import importing
 from ..record import Contents
 
@@ -51,11 +53,15 @@ def restored(estimator, record):
     attributes = record.values("attributes", _build)
     requests = attributes.pop(_REQUESTS, {})
     try:
+        hidden = [name for name in attributes if hasattr(estimator, name)]
+        if hidden:
+            raise ValueError(f"{hidden[0]} is no attribute of a fitted model")
         model = estimator(**parameters)
         vars(model).update(attributes)
         with config_context(enable_metadata_routing=True):
             for method, request in requests.items():
                 getattr(model, f"set_{method}_request")(**request)
+        check_memory(8 * math.prod(model._coef_shape()), "coefficients")
         model._coefficients()
         if "_remembered_" in attributes:
             from .continuation import check_remembered
