@@ -178,6 +178,33 @@ def test_permissions(tmp_path):
         os.umask(before)
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_the_owner_stays(old):
+    os.chown(old, 65534, 65534)
+    write(old)
+    assert (old.stat().st_uid, old.stat().st_gid) == (65534, 65534)
+
+
+def test_an_owner_that_cannot_be_kept(old, monkeypatch):
+    """Somebody who may write in the folder becomes the owner of what they write there."""
+    fstat = os.fstat
+
+    def of_another(descriptor):
+        found = list(fstat(descriptor))
+        found[stat.ST_UID] += 1
+        return os.stat_result(found)
+
+    def refuse(*arguments):
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    old.chmod(0o640)
+    monkeypatch.setattr(os, "fstat", of_another)
+    monkeypatch.setattr(os, "fchown", refuse)
+    write(old)
+    assert old.read_bytes() == b"new"
+    assert stat.S_IMODE(old.stat().st_mode) == 0o640
+
+
 def test_a_symbolic_link_stays(tmp_path, old):
     link = tmp_path / "link"
     link.symlink_to("file")

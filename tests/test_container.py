@@ -235,6 +235,20 @@ def test_files_of_others_are_named(tmp_path):
         read("/dev/zero")
 
 
+@pytest.mark.parametrize("first", [0x08, 0x78, 0x80])
+def test_a_cut_file_of_ours_is_not_taken_for_others(tmp_path, first):
+    for length in range(600):
+        write(tmp_path / "ours", {}, {"a": "x" * length})
+        content = (tmp_path / "ours").read_bytes()
+        if content[0] == first:
+            break
+    assert content[0] == first
+    for size in (8, 9, 20, 100):
+        (tmp_path / "ours").write_bytes(content[:size])
+        with pytest.raises(ValueError, match="ours is damaged"):
+            read(tmp_path / "ours")
+
+
 def test_a_file_that_shrinks_while_it_is_read(small, monkeypatch):
     fill = container._fill
 

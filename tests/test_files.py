@@ -20,6 +20,13 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from sklearn.base import clone
 from sklearn.feature_extraction.text import CountVectorizer, HashingVectorizer, TfidfVectorizer
+from sklearn.model_selection import (
+    PredefinedSplit,
+    RepeatedKFold,
+    ShuffleSplit,
+    StratifiedKFold,
+    TimeSeriesSplit,
+)
 
 import fastxent
 from fastxent import LogisticRegression, LogisticRegressionCV, SGDClassifier, container, files, record
@@ -271,13 +278,15 @@ class OfMyOwn(LogisticRegression):
     pass
 
 
+class MySplitter(StratifiedKFold):
+    pass
+
+
 def scorer(estimator, X, y):
     return estimator.score(X, y)
 
 
 def test_what_cannot_be_saved_is_named_and_the_old_file_stays(path):
-    from sklearn.model_selection import StratifiedKFold
-
     X, y = problem()
     small_predictor().save(path)
     before = path.read_bytes()
@@ -291,10 +300,11 @@ def test_what_cannot_be_saved_is_named_and_the_old_file_stays(path):
     for model, error, message in (
         (clone(cv).set_params(scoring=scorer).fit(X, y), TypeError, "parameters.scoring is a function"),
         (
-            clone(cv).set_params(cv=StratifiedKFold(2)).fit(X, y),
+            clone(cv).set_params(cv=RepeatedKFold(n_splits=2)).fit(X, y),
             TypeError,
-            "parameters.cv is a StratifiedKFold",
+            r"parameters\.cv is a RepeatedKFold",
         ),
+        (clone(cv).set_params(cv=MySplitter(2)).fit(X, y), TypeError, "parameters.cv is a MySplitter"),
         (strange, TypeError, "attribute_ is a builtin"),
         (damaged, ValueError, r"coef_\[1, 2\] is nan"),
         (widths, ValueError, "coef_ must have shape"),
@@ -311,11 +321,24 @@ def test_what_cannot_be_saved_is_named_and_the_old_file_stays(path):
     assert os.listdir(path.parent) == [path.name]
 
 
-def test_pairs_of_rows_instead_of_a_splitter_are_saved(path):
+@pytest.mark.parametrize(
+    "cv",
+    [
+        [(np.arange(30), np.arange(30, 60)), (np.arange(30, 60), np.arange(30))],
+        StratifiedKFold(2, shuffle=True, random_state=3),
+        StratifiedKFold(2, shuffle=True, random_state=np.random.RandomState(0)),
+        ShuffleSplit(2, test_size=0.3, random_state=1),
+        PredefinedSplit(np.arange(60) % 2),
+        TimeSeriesSplit(2),
+    ],
+    ids=lambda cv: type(cv).__name__,
+)
+def test_splitters_are_saved(cv, path):
     X, y = problem()
-    pairs = [(np.arange(30), np.arange(30, 60)), (np.arange(30, 60), np.arange(30))]
-    model = LogisticRegressionCV(Cs=2, cv=pairs, l1_ratios=(0,), use_legacy_attributes=False).fit(X, y)
-    assert_same_state(restored(model, path), model)
+    model = LogisticRegressionCV(Cs=2, cv=cv, l1_ratios=(0,), use_legacy_attributes=False).fit(X, y)
+    again = restored(model, path)
+    assert type(again.cv) is type(model.cv)
+    np.testing.assert_array_equal(again.fit(X, y).scores_, model.fit(X, y).scores_)
 
 
 def test_a_predictor_is_no_estimator(path):
@@ -386,6 +409,7 @@ def test_intact_files_that_no_save_has_written(metadata, path):
         {"parameters": '{"C":{"object":["system",["ls"]]}}'},
         {"parameters": '{"C":{"object":["Training",{}]}}'},
         {"attributes": '{"classes_":[0,1],"coef_":[[1.0]],"intercept_":[0.0],"n_features_in_":4}'},
+        {"attributes": '{"predict":5,' + FITTED[1:]},
         {"attributes": '{"_metadata_request":5,' + FITTED[1:]},
         {"attributes": '{"_metadata_request":{"dict":[["x",{"dict":[]}]]},' + FITTED[1:]},
     ],
@@ -610,8 +634,12 @@ print(*sorted(set(sys.modules) - before))
 """
 
 
-def test_what_the_first_answer_loads(path):
-    small_predictor().save(path, vectorizer=HashingVectorizer(n_features=2))
+@pytest.mark.parametrize("estimator", [False, True])
+def test_what_the_first_answer_loads(estimator, path):
+    X, y = problem()
+    model = SGDClassifier(random_state=np.random.RandomState(0)).partial_fit(X[:, :2], y, classes=[0, 1, 2])
+    model = model if estimator else small_predictor()
+    model.save(path, vectorizer=HashingVectorizer(n_features=2))
     run = subprocess.run(
         [sys.executable, "-P", "-c", PROGRAM, path], capture_output=True, text=True, check=True
     )

@@ -318,8 +318,8 @@ class LinearClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         OSError
             The file cannot be written.
         TypeError, ValueError
-            The model is not fitted or is damaged, or something in it is of a kind that a file cannot hold: a function,
-            a splitter, an attribute that somebody has set.
+            The model is not fitted or is damaged, or something in it is of a kind that a file cannot hold, such as a
+            function.
         """
         if "coef_" not in vars(self):
             check_is_fitted(self)

@@ -3,6 +3,7 @@
 import dataclasses
 import importlib
 import math
+import sys
 
 import numpy as np
 from sklearn import config_context
@@ -13,7 +14,7 @@ from ..arrays import check_memory
 from ..forks import importing
 from ..record import Contents
 
-# Classes whose objects an estimator may have, and where they live.
+# Classes whose objects an estimator may have, and where they live; of a splitter's, plain attributes are all there is.
 _HOME = {
     "Options": "fastxent.sgd.trainer",
     "Training": "fastxent.sgd.trainer",
@@ -22,6 +23,20 @@ _HOME = {
     "Patience": "fastxent.estimators.watch",
     "Remembered": "fastxent.estimators.continuation",
     "Settings": "fastxent.estimators.continuation",
+    **dict.fromkeys(
+        (
+            "KFold",
+            "GroupKFold",
+            "StratifiedKFold",
+            "StratifiedGroupKFold",
+            "LeaveOneOut",
+            "PredefinedSplit",
+            "ShuffleSplit",
+            "StratifiedShuffleSplit",
+            "TimeSeriesSplit",
+        ),
+        "sklearn.model_selection",
+    ),
 }
 _RANDOM = "RandomState"
 _REQUESTS = "_metadata_request"  # of scikit-learn's routing, where set_fit_request and others leave what they are given
@@ -77,11 +92,11 @@ def _describe(value):
     name = type(value).__name__
     if type(value) is np.random.RandomState:
         return _RANDOM, value.get_state(legacy=False)
-    if _HOME.get(name) != type(value).__module__:
+    if getattr(sys.modules.get(_HOME.get(name)), name, None) is not type(value):
         return None
     if isinstance(value, tuple):
         return name, value._asdict()
-    return name, dict(value.__getstate__())
+    return name, dict(value.__getstate__() or {})
 
 
 def _build(name, state):
