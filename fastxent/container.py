@@ -18,6 +18,7 @@ import stat
 
 import numpy as np
 
+from .arrays import copied
 from .atomic import replacing
 
 DIGEST = "sha-256"
@@ -69,12 +70,10 @@ def write(path, arrays, metadata):
         Of bool, whole or floating-point numbers up to 64 bits.
     metadata : dict of str
     """
-    arrays = {
-        name: np.ascontiguousarray(array, array.dtype.newbyteorder("<")).reshape(array.shape)
-        for name, array in sorted(
-            arrays.items(), key=lambda item: -item[1].itemsize
-        )  # so that all are aligned
-    }
+    arrays = dict(
+        sorted(arrays.items(), key=lambda item: -item[1].itemsize)
+    )  # so that all of them are aligned
+    arrays = {name: _stored(array) for name, array in arrays.items()}
     arrays[DIGEST] = np.zeros(32, np.uint8)
     places, end = {}, 0
     for name, array in arrays.items():
@@ -228,6 +227,12 @@ def _fill(file, buffer, path, checksum):
             raise _damaged(path, "it became shorter while it was read")
         checksum.update(buffer[done : done + count])
         done += count
+
+
+def _stored(array):
+    """An array as the file has it: little-endian, in C order."""
+    array = array.astype(array.dtype.newbyteorder("<"), copy=False)
+    return array if array.flags.c_contiguous else copied(array, "C")
 
 
 def _bytes_of(array):

@@ -9,7 +9,7 @@ import numpy as np
 import fastxent
 
 from . import kernels, record, sparse, validation, versions
-from .arrays import FLOATS, as_native, check_finite, is_sparse, plain_array
+from .arrays import FLOATS, as_native, check_finite, copied, is_sparse, plain_array
 from .prediction import MOST_ENTRIES, evaluate
 
 _KINDS = {
@@ -72,7 +72,7 @@ class Predictor:
             raise ValueError(f"intercept must have shape ({K},), to go with coef; got {intercept.shape}.")
         if classes.shape != (max(K, 2),):
             raise ValueError(f"classes must have shape ({max(K, 2)},), to go with coef; got {classes.shape}.")
-        coef, intercept = np.array(coef, order="C" if K < _WIDE else "F"), np.array(intercept)
+        coef, intercept = copied(coef, "C" if K < _WIDE else "F"), np.array(intercept)
         for array in (coef, intercept, classes):
             array.flags.writeable = False
         packed = kernels.Packed(coef, intercept, np.empty, FLOATS)

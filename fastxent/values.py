@@ -18,7 +18,7 @@ import re
 import numpy as np
 import scipy.sparse as sp
 
-from .arrays import shown
+from .arrays import copied, shown
 
 _PLAIN = type(None), bool, int, str
 _CODE = re.compile(r"[<>|](b1|[iu][1248]|f[248]|[mM]8(\[\d*\w+\])?|[US]\d{1,9}|O)")
@@ -166,7 +166,10 @@ class Reader:
             return np.array(array.view(f"<{code[1:]}"), dtype, order=order)
         if array.dtype.newbyteorder("=") != dtype.newbyteorder("="):
             raise ValueError(f"array {name!r} has dtype {array.dtype}, not {dtype}")
-        return np.asarray(array, dtype, order=order)
+        if order not in ("C", "F"):
+            raise ValueError(f"{shown(order)} is no order of an array")
+        array = array.astype(dtype, copy=False)
+        return array if order == "C" else copied(array, order)
 
     def _strings(self, content):
         code, shape, values = content

@@ -17,7 +17,10 @@ from fastxent.values import Reader, Writer
 def there_and_back(value, **of_writer):
     writer = Writer(**of_writer)
     text = json.dumps(writer(value, "value"), allow_nan=False)
-    return Reader(writer.arrays)(json.loads(text))
+    read = {
+        name: np.array(array, order="C") for name, array in writer.arrays.items()
+    }  # as a file returns them
+    return Reader(read)(json.loads(text))
 
 
 def assert_same(got, expected):
