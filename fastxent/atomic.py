@@ -58,12 +58,12 @@ def replacing(path):
 
 def _old(target, shown):
     """What the system knows of the file that is there already, or None; refused if it must not be replaced."""
+    if shown.endswith(os.sep) or os.path.isdir(target):
+        raise IsADirectoryError(errno.EISDIR, "this is a folder; give the name of a file in it", shown)
     try:
         found = os.stat(target)
     except FileNotFoundError:
         return None
-    if stat.S_ISDIR(found.st_mode):
-        raise IsADirectoryError(errno.EISDIR, "this is a folder; give the name of a file in it", shown)
     if not stat.S_ISREG(found.st_mode):
         raise OSError(
             errno.EINVAL, "only a regular file can be replaced; this is a device, a pipe or a socket", shown

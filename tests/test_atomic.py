@@ -122,6 +122,8 @@ def test_where_nothing_can_be_written(tmp_path, old):
         write(tmp_path / "missing" / "file")
     with pytest.raises(IsADirectoryError, match="folder"):
         write(tmp_path)
+    with pytest.raises(IsADirectoryError, match="folder"):
+        write(f"{tmp_path}/new/")
     with pytest.raises(NotADirectoryError):
         write(old / "file")
     os.mkfifo(tmp_path / "pipe")

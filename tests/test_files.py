@@ -267,6 +267,8 @@ def test_paths(path, monkeypatch):
     for wrong in (None, 1.5, b"\0", "a\0b"):
         with pytest.raises((TypeError, ValueError)):
             p.save(wrong)
+        with pytest.raises((TypeError, ValueError)):
+            fastxent.load(wrong)
     with pytest.raises(TypeError, match="estimator must be True or False"):
         fastxent.load(path, estimator="yes")
 
@@ -582,14 +584,17 @@ def test_killed_at_any_moment(path):
     while kills < 40 or seen != known:
         child = os.fork()
         if child == 0:
-            while True:
-                for p in reversed(two):
-                    p.save(path)
+            try:
+                while True:
+                    for p in reversed(two):
+                        p.save(path)
+            finally:
+                os._exit(1)
         ends = time.monotonic() + rng.uniform(0, 0.03)
         while time.monotonic() < ends:
             assert answer(fastxent.load(path)) in known
         os.kill(child, signal.SIGKILL)
-        os.waitpid(child, 0)
+        assert os.waitpid(child, 0)[1] == signal.SIGKILL
         kills += 1
         seen.add(answer(fastxent.load(path)))
         assert seen <= known
