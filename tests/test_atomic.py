@@ -62,7 +62,7 @@ def test_file_and_folder_are_synced_in_this_order(old, monkeypatch):
     assert calls == ["file", "rename", "folder"]
 
 
-@pytest.mark.parametrize("error", [RuntimeError("mine"), KeyboardInterrupt()])
+@pytest.mark.parametrize("error", [RuntimeError("mine"), OSError("mine"), KeyboardInterrupt()])
 def test_an_error_in_the_block_leaves_everything_as_it_was(old, error):
     def fail():
         with replacing(old) as file:

@@ -297,6 +297,9 @@ def test_what_cannot_be_saved_is_named_and_the_old_file_stays(path):
     damaged.coef_[1, 2] = np.nan
     strange = LogisticRegression().fit(X, y)
     strange.attribute_ = len
+    endless = LogisticRegression().fit(X, y)
+    endless.attribute_ = [1]
+    endless.attribute_.append(endless.attribute_)
     widths = LogisticRegression().fit(X, y)
     widths.coef_ = widths.coef_[:2]
     for model, error, message in (
@@ -308,6 +311,7 @@ def test_what_cannot_be_saved_is_named_and_the_old_file_stays(path):
         ),
         (clone(cv).set_params(cv=MySplitter(2)).fit(X, y), TypeError, "parameters.cv is a MySplitter"),
         (strange, TypeError, "attribute_ is a builtin"),
+        (endless, TypeError, "attributes of this model contain themselves"),
         (damaged, ValueError, r"coef_\[1, 2\] is nan"),
         (widths, ValueError, "coef_ must have shape"),
         (LogisticRegression(), ValueError, "not fitted"),
