@@ -83,14 +83,16 @@ def _make_like(old, descriptor):
 
 
 def _sync_folder(folder):
-    """Make the new name last. Some file systems cannot do this for a folder, and Windows has no such call."""
+    """Make the new name last. Not all file systems do this, a folder may not be ours to read, and Windows has no such
+    call."""
     if os.name != "posix":
         return
-    descriptor = os.open(folder, os.O_RDONLY)
     try:
-        os.fsync(descriptor)
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
     except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EACCES):
             raise
-    finally:
-        os.close(descriptor)

@@ -99,8 +99,16 @@ def test_a_folder_that_cannot_be_synced(old, monkeypatch):
     assert old.read_bytes() == b"new"
     monkeypatch.setattr(os, "fsync", lambda descriptor: fail(descriptor, errno.EIO))
     with pytest.raises(OSError, match="Input/output error"):
-        write(old)
-    assert old.read_bytes() == b"new"
+        write(old, b"newer")
+    assert old.read_bytes() == b"newer"
+    monkeypatch.undo()
+    monkeypatch.setattr(os, "open", lambda *arguments: fail_to_open())
+    write(old, b"newest")  # a folder in which one may write, but not look
+    assert old.read_bytes() == b"newest"
+
+
+def fail_to_open():
+    raise PermissionError(errno.EACCES, "Permission denied")
 
 
 def test_a_full_disk(old):
