@@ -21,6 +21,7 @@ _HOME = {
     "SGDClassifier": "estimators.sgd_classifier",
     "logistic_path": "estimators.logistic_path",
     "LossCurveDisplay": "display",
+    "load": "files",
 }
 
 __all__ = ["__version__", *_HOME]

@@ -18,8 +18,8 @@ _LONGEST = 100  # characters of a name that its temporary file takes over: a nam
 def replacing(path):
     """Open a binary file to write what will stand at ``path`` once the block has ended without an error.
 
-    Permissions are those of the old file, or what ``open`` would give a new one. A symbolic link stays, and the file it
-    leads to is replaced.
+    Owner and permissions are those of the old file, or what ``open`` would give a new one. A symbolic link stays, and
+    the file it leads to is replaced.
 
     Parameters
     ----------
@@ -33,14 +33,14 @@ def replacing(path):
     """
     shown = os.fsdecode(path)
     target = os.path.realpath(shown)
-    mode = _mode_of(target, shown)
+    old = _old(target, shown)
     folder, name = os.path.split(target)
     temporary = os.path.join(folder, f".{name[:_LONGEST]}.{os.urandom(8).hex()}.tmp")
     try:
         try:
             with open(temporary, "xb") as file:
-                if mode is not None and hasattr(os, "fchmod"):
-                    os.fchmod(file.fileno(), mode)
+                if old is not None and hasattr(os, "fchmod"):
+                    _make_like(old, file.fileno())
                 yield file
                 file.flush()
                 os.fsync(file.fileno())
@@ -56,32 +56,43 @@ def replacing(path):
         raise OSError(error.errno, f"{error.strerror}: cannot write", shown) from error
 
 
-def _mode_of(target, shown):
-    """The permissions of the file that is there already, or None; refused if it must not be replaced."""
+def _old(target, shown):
+    """What the system knows of the file that is there already, or None; refused if it must not be replaced."""
+    if shown.endswith(os.sep) or os.path.isdir(target):
+        raise IsADirectoryError(errno.EISDIR, "this is a folder; give the name of a file in it", shown)
     try:
         found = os.stat(target)
     except FileNotFoundError:
         return None
-    if stat.S_ISDIR(found.st_mode):
-        raise IsADirectoryError(errno.EISDIR, "this is a folder; give the name of a file in it", shown)
     if not stat.S_ISREG(found.st_mode):
         raise OSError(
             errno.EINVAL, "only a regular file can be replaced; this is a device, a pipe or a socket", shown
         )
     if not os.access(target, os.W_OK):
         raise PermissionError(errno.EACCES, "the file there is write-protected", shown)
-    return stat.S_IMODE(found.st_mode) & 0o777
+    return found
+
+
+def _make_like(old, descriptor):
+    """Give a new file the permissions of the old one and, where that is allowed, its owner and group."""
+    new = os.fstat(descriptor)
+    if (new.st_uid, new.st_gid) != (old.st_uid, old.st_gid):
+        with suppress(PermissionError):
+            os.fchown(descriptor, old.st_uid, old.st_gid)
+    os.fchmod(descriptor, stat.S_IMODE(old.st_mode) & 0o777)
 
 
 def _sync_folder(folder):
-    """Make the new name last. Some file systems cannot do this for a folder, and Windows has no such call."""
+    """Make the new name last. Not all file systems do this, a folder may not be ours to read, and Windows has no such
+    call."""
     if os.name != "posix":
         return
-    descriptor = os.open(folder, os.O_RDONLY)
     try:
-        os.fsync(descriptor)
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
     except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EACCES):
             raise
-    finally:
-        os.close(descriptor)

@@ -6,8 +6,10 @@ several rows, and whatever is wrong) goes the long way round, by the checks of :
 
 import numpy as np
 
-from . import kernels, sparse, validation
-from .arrays import FLOATS, as_native, check_finite, is_sparse, plain_array
+import fastxent
+
+from . import kernels, record, sparse, validation, versions
+from .arrays import FLOATS, as_native, check_finite, copied, is_sparse, plain_array
 from .prediction import MOST_ENTRIES, evaluate
 
 _KINDS = {
@@ -70,7 +72,7 @@ class Predictor:
             raise ValueError(f"intercept must have shape ({K},), to go with coef; got {intercept.shape}.")
         if classes.shape != (max(K, 2),):
             raise ValueError(f"classes must have shape ({max(K, 2)},), to go with coef; got {classes.shape}.")
-        coef, intercept = np.array(coef, order="C" if K < _WIDE else "F"), np.array(intercept)
+        coef, intercept = copied(coef, "C" if K < _WIDE else "F"), np.array(intercept)
         for array in (coef, intercept, classes):
             array.flags.writeable = False
         packed = kernels.Packed(coef, intercept, np.empty, FLOATS)
@@ -316,6 +318,26 @@ class Predictor:
         indptr = np.array([0, len(columns)], np.int64)
         return sparse.CSR(np.ascontiguousarray(values), columns, indptr, (1, self.n_features))
 
+    def save(self, path, *, vectorizer=None):
+        """Write it to a file that :func:`fastxent.load` reads.
+
+        Parameters
+        ----------
+        path : str or os.PathLike
+            A file that is there is replaced, atomically: after a failure at any moment it is as it was.
+        vectorizer : TfidfVectorizer, CountVectorizer or HashingVectorizer of scikit-learn, or None
+            What makes rows out of texts, fitted: `fastxent.files.load_vectorizer` gives it back.
+
+        Raises
+        ------
+        OSError
+            The file cannot be written.
+        TypeError, ValueError
+            The classes or the vectoriser are of a kind that a file cannot hold.
+        """
+        attributes = {"classes_": self._classes, "coef_": self._coef, "intercept_": self._intercept}
+        record.write(path, record.Contents(record.PREDICTOR, self.n_features, attributes), vectorizer)
+
     def __setattr__(self, name, value):
         raise AttributeError(
             f"a Predictor cannot be changed: {name} was to be set. Make another by model.predictor()."
@@ -324,8 +346,20 @@ class Predictor:
     def __delattr__(self, name):
         raise AttributeError(f"a Predictor cannot be changed: {name} was to be deleted.")
 
-    def __reduce__(self):
-        return Predictor, (self._coef, self._intercept, self._classes)
+    def __getstate__(self):
+        return {
+            "coef": self._coef,
+            "intercept": self._intercept,
+            "classes": self._classes,
+            "_fastxent_version": fastxent.__version__,
+        }
+
+    def __setstate__(self, state):
+        if hasattr(self, "_coef"):
+            raise AttributeError("a Predictor cannot be changed. Make another by model.predictor().")
+        state = dict(state)
+        versions.check(type(self).__name__, state.pop("_fastxent_version", None))
+        self.__init__(**state)
 
     def __repr__(self):
         K, d = len(self._classes), self.n_features

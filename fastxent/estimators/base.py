@@ -11,11 +11,13 @@ from sklearn.utils._param_validation import make_constraint
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
-from .. import sparse, validation
+import fastxent
+
+from .. import record, sparse, validation, versions
 from ..arrays import FLOATS, as_native, check_finite, check_memory, is_finite, is_sparse, plain_array, shown
 from ..prediction import evaluate
 from ..predictor import Predictor
-from . import diagnosis, inputs
+from . import diagnosis, inputs, stored
 from .callbacks import CallbackSupportMixin
 from .inputs import has_columns
 from .soft_labels import class_names, soft_labels
@@ -297,6 +299,44 @@ class LinearClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         coef, intercept = self._coefficients()
         self._check_finite(coef, intercept)
         return Predictor(coef, intercept, self.classes_)
+
+    def save(self, path, *, vectorizer=None):
+        """Write the fitted model to a file that :func:`fastxent.load` reads.
+
+        It holds all parameters and attributes, and what ``partial_fit`` needs to continue. The format is safetensors,
+        with a checksum: see docs/serving.md.
+
+        Parameters
+        ----------
+        path : str or os.PathLike
+            A file that is there is replaced, atomically: after a failure at any moment it is as it was.
+        vectorizer : TfidfVectorizer, CountVectorizer or HashingVectorizer of scikit-learn, or None
+            What makes rows out of texts, fitted: `fastxent.files.load_vectorizer` gives it back.
+
+        Raises
+        ------
+        OSError
+            The file cannot be written.
+        TypeError, ValueError
+            The model is not fitted or is damaged, or something in it is of a kind that a file cannot hold, such as a
+            function.
+        """
+        if "coef_" not in vars(self):
+            check_is_fitted(self)
+        self._check_finite(*self._coefficients())
+        record.write(path, stored.contents(self), vectorizer)
+
+    @classmethod
+    def _from_record(cls, file):
+        return stored.restored(cls, file)
+
+    def __getstate__(self):
+        return dict(super().__getstate__(), _fastxent_version=fastxent.__version__)
+
+    def __setstate__(self, state):
+        state = dict(state)
+        versions.check(type(self).__name__, state.pop("_fastxent_version", None))
+        super().__setstate__(state)
 
     def sparsify(self):
         """Store ``coef_`` as a CSR matrix, which L1 can make much smaller; prediction goes on as before."""

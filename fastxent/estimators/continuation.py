@@ -91,3 +91,23 @@ def _settings(model, options):
     if not isinstance(updates, Real) or not (0 <= updates < 2**53 and updates == int(updates)):
         raise ValueError(f"t_ must be a whole number of updates, not negative; got {updates!r}.")
     return Settings(options, int(updates), model.validation_metric, model.class_weight)
+
+
+def check_remembered(model):
+    """Refuse a state that does not go with the model's attributes, or with itself.
+
+    The loops trust it: their counters are places in arrays, and nothing looks whether these are there.
+    """
+    known = model._remembered_
+    coef = model._dense_coef()
+    shape = coef.shape[1] + 1, coef.shape[0]
+    right = (
+        type(known) is Remembered and type(known.settings) is Settings and type(known.patience) is Patience
+    )
+    right = right and (known.patience.best is None or np.shape(known.patience.best) == shape)
+    if right and known.training is not None:
+        from ..sgd.consistency import is_consistent
+
+        right = is_consistent(known.training, shape)
+    if not right:
+        raise ValueError("what it holds for partial_fit contradicts itself or the coefficients")

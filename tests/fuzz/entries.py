@@ -1,6 +1,6 @@
 """All entry points under attack: the strategy of each one's examples, what runs one, and its share of examples."""
 
-from fuzz import display, functions, models
+from fuzz import display, files, functions, models
 
 ENTRIES = {
     "rows": (functions.of_rows, functions.run_rows, 3),
@@ -14,4 +14,5 @@ ENTRIES = {
     "predict": (models.of_predict, models.run_predict, 5),
     "edited_model": (models.of_edited, models.run_edited, 4),
     "display": (display.of_display, display.run_display, 2),
+    "files": (files.of_files, files.run_files, 3),
 }

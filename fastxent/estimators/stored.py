@@ -1,0 +1,114 @@
+"""Estimators as records of plain values, and back."""
+
+import dataclasses
+import importlib
+import math
+import sys
+
+import numpy as np
+from sklearn import config_context
+
+import fastxent
+
+from ..arrays import check_memory
+from ..forks import importing
+from ..record import Contents
+
+# Classes whose objects an estimator may have, and where they live; of a splitter's, plain attributes are all there is.
+_HOME = {
+    "Options": "fastxent.sgd.trainer",
+    "Training": "fastxent.sgd.trainer",
+    "Columns": "fastxent.sgd.columns",
+    "Standard": "fastxent.sgd.columns",
+    "Patience": "fastxent.estimators.watch",
+    "Remembered": "fastxent.estimators.continuation",
+    "Settings": "fastxent.estimators.continuation",
+    **dict.fromkeys(
+        (
+            "KFold",
+            "GroupKFold",
+            "StratifiedKFold",
+            "StratifiedGroupKFold",
+            "LeaveOneOut",
+            "PredefinedSplit",
+            "ShuffleSplit",
+            "StratifiedShuffleSplit",
+            "TimeSeriesSplit",
+        ),
+        "sklearn.model_selection",
+    ),
+}
+_RANDOM = "RandomState"
+_REQUESTS = "_metadata_request"  # of scikit-learn's routing, where set_fit_request and others leave what they are given
+
+
+def contents(model):
+    """Everything that a fitted estimator is."""
+    kind = type(model)
+    if getattr(fastxent, kind.__name__, None) is not kind:
+        raise TypeError(
+            f"{kind.__name__} is a class of your own, and a model file can only hold those of fastxent. Save "
+            "model.predictor(), which gives the same predictions, or use pickle."
+        )
+    parameters = model.get_params(deep=False)
+    attributes = {name: value for name, value in vars(model).items() if name not in parameters}
+    if _REQUESTS in attributes:
+        asked = vars(attributes[_REQUESTS])
+        attributes[_REQUESTS] = {
+            method: request.requests
+            for method, request in asked.items()
+            if getattr(request, "requests", None)
+        }
+    return Contents(kind.__name__, model._coef_shape()[1], attributes, parameters, _describe)
+
+
+def restored(estimator, record):
+    """An estimator of this class by a record."""
+    parameters = record.values("parameters", _build)
+    attributes = record.values("attributes", _build)
+    requests = attributes.pop(_REQUESTS, {})
+    try:
+        hidden = [name for name in attributes if hasattr(estimator, name)]
+        if hidden:
+            raise ValueError(f"{hidden[0]} is no attribute of a fitted model")
+        model = estimator(**parameters)
+        vars(model).update(attributes)
+        with config_context(enable_metadata_routing=True):
+            for method, request in requests.items():
+                getattr(model, f"set_{method}_request")(**request)
+        check_memory(8 * math.prod(model._coef_shape()), "coefficients")
+        model._coefficients()
+        if "_remembered_" in attributes:
+            from .continuation import check_remembered
+
+            check_remembered(model)
+    except (AttributeError, TypeError, ValueError) as error:
+        raise record.contradiction(error) from error
+    return model
+
+
+def _describe(value):
+    """Name and state of an object of a class that is known here; else None."""
+    name = type(value).__name__
+    if type(value) is np.random.RandomState:
+        return _RANDOM, value.get_state(legacy=False)
+    if getattr(sys.modules.get(_HOME.get(name)), name, None) is not type(value):
+        return None
+    if isinstance(value, tuple):
+        return name, value._asdict()
+    return name, dict(value.__getstate__() or {})
+
+
+def _build(name, state):
+    """The object of that description."""
+    if name == _RANDOM:
+        random = np.random.RandomState()
+        random.set_state(state)
+        return random
+    with importing:
+        kind = getattr(importlib.import_module(_HOME[name]), name)
+    if issubclass(kind, tuple) or dataclasses.is_dataclass(kind):
+        return kind(**state)
+    made = object.__new__(kind)
+    vars(made).update(state)
+    return made
