@@ -1,4 +1,4 @@
-"""BLAS: limited to one thread while solvers run, and restored afterwards, however they end; and at the kernels' service."""
+"""BLAS: handed to the kernels, limited to one thread while solvers run, and restored afterwards, however they end."""
 
 import os
 import sys

@@ -31,7 +31,7 @@ cpdef bint has_blas() noexcept nogil:
 
 cdef void gemm(bint turned, Py_ssize_t columns, Py_ssize_t rows, Py_ssize_t depth, const real* b, Py_ssize_t ldb,
                const real* a, Py_ssize_t lda, double beta, real* c, Py_ssize_t ldc) noexcept nogil:
-    """C = A B + beta C, in C order: C (rows, columns), B (depth, columns), A (rows, depth), or (depth, rows) if turned."""
+    """C = A B + beta C in C order: C (rows, columns), B (depth, columns), A (rows, depth), or its transpose if turned."""
     cdef char plain = b"N", other_way = b"T"
     cdef char* way = &other_way if turned else &plain
     cdef int m = <int>columns, n = <int>rows, k = <int>depth, sb = <int>ldb, sa = <int>lda, sc = <int>ldc
