@@ -11,6 +11,22 @@ scores.py     how good predictions are
 output.py     where results go
 """
 
-from .program import main
+import os
+import sys
 
-__all__ = ["main"]
+INTERRUPTED = 130  # the exit code after Ctrl-C, as shells have it
+
+
+def main(argv=None):
+    """Run one command and return its exit code; ``argv`` is ``sys.argv[1:]`` unless given."""
+    try:
+        from .program import run  # which takes a while, too
+
+        return run(argv)
+    except KeyboardInterrupt:
+        print("fastxent: error: interrupted", file=sys.stderr, flush=True)
+        if (
+            argv is None
+        ):  # Python would end by the signal, not with our code, if the import of a module was interrupted
+            os._exit(INTERRUPTED)
+        return INTERRUPTED

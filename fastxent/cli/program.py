@@ -1,4 +1,4 @@
-"""The commands, and what each outcome exits with: 0, 1 for bad data, 2 for wrong usage, 130 for Ctrl-C."""
+"""The commands, and what each outcome exits with: 0, 1 for bad data, 2 for wrong usage."""
 
 import argparse
 import os
@@ -12,14 +12,14 @@ from . import about, evaluate, fit, predict
 from .arguments import UsageError
 
 NAME = "fastxent"
-DATA, USAGE, INTERRUPTED = 1, 2, 130
+DATA, USAGE = 1, 2
 
 
-def main(argv=None):
-    """Run one command and return its exit code; ``argv`` is ``sys.argv[1:]`` unless given."""
+def run(argv=None):
+    """Run one command and return its exit code."""
     try:
         try:
-            return _run(_parser().parse_args(argv))
+            return _outcome(_parser().parse_args(argv))
         finally:
             sys.stdout.flush()
     except BrokenPipeError:  # whoever reads the results has seen enough
@@ -27,7 +27,7 @@ def main(argv=None):
         return 0
 
 
-def _run(arguments):
+def _outcome(arguments):
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -39,8 +39,6 @@ def _run(arguments):
         return _failed(error, USAGE, f"\n{NAME} {arguments.command} --help lists the options.")
     except BrokenPipeError:
         raise
-    except KeyboardInterrupt:
-        return _failed("interrupted", INTERRUPTED)
     except MemoryError:
         return _failed("there is not enough memory for this", DATA)
     except OSError as error:
