@@ -109,6 +109,44 @@ def test_a_mistake_in_a_file_as_a_process(files, tmp_path):
     assert os.listdir(tmp_path) == ["bad.svm"]
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("x.csv", b"0" + 64 * b",1" + b"\n0,1\n", "line 2: has 2 fields where 65 are expected"),
+        ("x.csv", b"", "is empty"),
+        ("x.svm", b"1 1:2\n2 1:nan\n", "line 2: the value of column 1 is NaN"),
+        ("x.svm", b"1 1:2\n77 1:3\n", "line 2: the label '77' was not in the training"),
+        ("x.svm.gz", b"\x1f\x8b\x08", "cannot be unpacked"),
+        ("x.parquet", bytes(range(256)), "cannot be read as Parquet"),
+    ],
+)
+def test_broken_files_as_a_process(name, content, said, models, tmp_path):
+    (tmp_path / name).write_bytes(content)
+    done = process("evaluate", name, "--model", models["svm"], cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith(f"fastxent: error: {name}")
+    assert len(done.stderr.splitlines()) == 1
+    assert said in done.stderr
+
+
+def test_text_as_a_process(files, tmp_path):
+    argv = [
+        "fit",
+        files / "texts.txt",
+        "--text",
+        "--test",
+        files / "fasttext.txt",
+        "--model",
+        "m.fxt",
+        "--quiet",
+    ]
+    done = process(*argv, cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "(positive is ships)" in done.stdout
+    done = process("predict", "-", "--model", "m.fxt", cwd=tmp_path, input="a mast and a sail\n")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "ships\n", "")
+
+
 def test_a_closed_pipe_ends_it_quietly(models, tmp_path):
     (tmp_path / "many.svm").write_text("1 1:2 3:4\n" * 100_000)
     with subprocess.Popen(
