@@ -9,7 +9,7 @@ from contextlib import suppress
 from .batch import BATCH_BYTES, DataError, FormatError, pyarrow
 from .numbers import objection, shortened
 from .stream import STANDARD_INPUT, opened, shown
-from .table import batch_of, choose
+from .table import LABEL, batch_of, choose
 
 csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
 
@@ -49,7 +49,7 @@ def read(path, columns, *, labelled=True, delimiter=","):
             reader = pc.open_csv(
                 io.BufferedReader(_Joined(b"" if has_header else raw, stream)),
                 read_options=pc.ReadOptions(
-                    column_names=names, use_threads=False, block_size=max(BATCH_BYTES, 4 * len(raw))
+                    column_names=names, use_threads=False, block_size=max(BATCH_BYTES, 16 * len(raw))
                 ),
                 parse_options=pc.ParseOptions(delimiter=delimiter, newlines_in_values=True),
                 convert_options=pc.ConvertOptions(
@@ -99,20 +99,27 @@ def _has_header(name, fields, columns):
     if columns.names is not None:
         known = set(columns.names)  # which may be numbers themselves
         return known <= set(fields) or any(field in known and objection(field) for field in fields)
-    given = (columns.label, columns.weight, *columns.drop)
-    if any(isinstance(column, str) and column in fields and objection(column) for column in given):
+    given = [column for column in (columns.label, columns.weight, *columns.drop) if column is not None]
+    if any(column in fields and objection(column) for column in (LABEL, *map(str, given))):
         return True
-    apart = {0 if columns.label is None else columns.label, *given[1:]}
-    apart = {int(column) % len(fields) for column in apart if column is not None and _is_number(column)}
-    looked_at = [field for i, field in enumerate(fields) if i not in apart]
-    numbers = [objection(field) is None for field in looked_at if field]
-    if any(numbers) and not all(numbers):
-        wrong = looked_at[[bool(field) and objection(field) is not None for field in looked_at].index(True)]
-        raise FormatError(
-            f"{name}, line 1: is it a header or a row? It has numbers, and {shortened(wrong)!r}. "
-            "Say --header or --no-header"
+    apart = {0} if columns.label is None else set()
+    apart.update(int(column) % len(fields) for column in given if _is_number(column))
+    features = [field for i, field in enumerate(fields) if i not in apart]
+    texts = [field for field in features if field and objection(field) is not None]
+    numbers = [field for field in features if field and objection(field) is None]
+    counted = len(features) > 2 and features in (
+        [str(i + first) for i in range(len(features))] for first in (0, 1)
+    )
+    if counted or (texts and numbers):
+        found = (
+            f"numbers, and {shortened(texts[0])!r}"
+            if texts
+            else f"the numbers {features[0]}, {features[1]}, ..."
         )
-    return not any(numbers)
+        raise FormatError(
+            f"{name}, line 1: is it a header or a row? It has {found}. Say --header or --no-header"
+        )
+    return not numbers
 
 
 def _is_number(column):

@@ -164,6 +164,8 @@ def _labels(name, array, place):
     import pyarrow as pa
     import pyarrow.compute as pc
 
+    if pa.types.is_floating(array.type):
+        array = pc.if_else(pc.is_nan(array), None, array)
     text = pc.utf8_trim_whitespace(array.cast(pa.string()))
     encoded = text.dictionary_encode()
     names = np.array(encoded.dictionary.to_pylist(), dtype=str)

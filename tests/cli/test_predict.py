@@ -110,7 +110,7 @@ def test_fewer_and_more_columns_than_the_model(run, models):
     assert code == 0
     assert out.splitlines()[1] == out.splitlines()[2] == wanted.splitlines()[1]
     assert err == "fastxent: warning: standard input has columns beyond the model's 64, which are ignored\n"
-    code, _, err = run("predict", "-", "--format", "csv", "--model", models["svm"], stdin=b"0,1,2,3\n")
+    code, _, err = run("predict", "-", "--format", "csv", "--model", models["svm"], stdin=b"0,5,2,3\n")
     assert code == 1
     assert "has 4 columns, while the model has 64 features" in err
 

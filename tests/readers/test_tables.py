@@ -123,6 +123,15 @@ def test_standard_input_has_lines_too(monkeypatch):
 def test_a_first_line_that_could_be_both(tmp_path):
     with pytest.raises(FormatError, match=r"line 1: is it a header or a row.*'b'.*--no-header"):
         read(tmp_path / "x.csv", b"x,1,b\ny,2,3\n")
+    for numbered in (
+        b"kind,0,1,2\nx,2,3,4\n",
+        b"kind,1,2,3\nx,2,3,4\n",
+    ):  # as data frames number their columns
+        with pytest.raises(FormatError, match=r"line 1: is it a header or a row.*the numbers [01], [12]"):
+            read(tmp_path / "x.csv", numbered)
+        assert read(tmp_path / "x.csv", numbered, label="kind")[:2] == ([[2, 3, 4]], ["x"])
+        assert read(tmp_path / "x.csv", numbered, header=False)[1] == ["kind", "x"]
+    assert read(tmp_path / "x.csv", b"label,0,1,2\nx,2,3,4\n")[:2] == ([[2, 3, 4]], ["x"])
 
 
 def test_parquet_of_every_type(tmp_path):
@@ -155,6 +164,7 @@ def test_parquet_of_every_type(tmp_path):
         ({"label": [1, 2], "a": [1.0, None]}, DataError, "row 2: column 'a' is empty"),
         ({"label": [1, 2], "a": [1.0, float("nan")]}, DataError, "row 2: column 'a' is NaN"),
         ({"label": ["x", None], "a": [1, 2]}, DataError, "row 2: has no label"),
+        ({"label": [1.0, float("nan")], "a": [1, 2]}, DataError, "row 2: has no label"),
         ({"label": [1, 2], "a": ["x", "y"]}, FormatError, "column 'a' holds string, not numbers; --drop"),
         ({"label": [[1], [2]], "a": [1, 2]}, FormatError, "'label' of labels holds list"),
         ({"label": pa.array([], pa.int64()), "a": pa.array([], pa.int64())}, DataError, "has no rows"),
