@@ -1,0 +1,23 @@
+"""Where results go: to standard output, or to a file that is there as a whole or not at all."""
+
+import io
+import os
+import sys
+from contextlib import contextmanager
+
+from fastxent.atomic import replacing
+
+
+@contextmanager
+def results(path):
+    """A stream for text. path: None is standard output."""
+    if path is None:
+        yield sys.stdout
+    elif os.path.exists(path) and not os.path.isfile(path):  # a device or a pipe cannot be replaced
+        with open(path, "w", encoding="utf-8", newline="\n") as file:
+            yield file
+    else:
+        with replacing(path) as file:
+            text = io.TextIOWrapper(file, encoding="utf-8", newline="\n", write_through=True)
+            yield text
+            text.detach()

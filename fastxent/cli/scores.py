@@ -1,0 +1,109 @@
+"""How good predictions are: log loss, accuracy, and each class's precision, recall and F1."""
+
+import json
+import math
+
+import numpy as np
+
+
+class Tally:
+    """What has been counted, by weight, of the rows of each class, and the sum of losses."""
+
+    def __init__(self, classes):
+        self._classes = classes
+        self._true, self._predicted, self._right = np.zeros((3, len(classes)))
+        self._loss = 0.0
+        self._rows = 0
+
+    def add(self, true, predicted, log_proba, weight=None):
+        """Add rows: numbers of their classes, and the logarithms of their probabilities (n, K)."""
+        weight = np.ones(len(true)) if weight is None else weight
+        right = true == predicted
+        for counts, classes, weights in (
+            (self._true, true, weight),
+            (self._predicted, predicted, weight),
+            (self._right, true[right], weight[right]),
+        ):
+            counts += np.bincount(classes, weights, len(counts))
+        losses = -log_proba[np.arange(len(true)), true]
+        self._loss = math.fsum([self._loss, *(losses * weight).tolist()])
+        self._rows += len(true)
+
+    def scores(self):
+        """All scores as a dict that JSON can hold. What would be divided by zero is 0."""
+        true, predicted, right = self._true, self._predicted, self._right
+        total = true.sum()
+        precision, recall, f1 = (
+            _share(right, predicted),
+            _share(right, true),
+            _share(2 * right, true + predicted),
+        )
+        labels = self._classes.tolist()
+        found = {
+            "rows": self._rows,
+            "log_loss": self._loss / total if total else 0.0,
+            "accuracy": float(_share(right.sum(), total)),
+        }
+        if len(labels) == 2:
+            found["positive"] = labels[1]
+            counts = {
+                "true_positives": right[1],
+                "false_positives": predicted[1] - right[1],
+                "true_negatives": right[0],
+                "false_negatives": predicted[0] - right[0],
+            }
+            found["counts"] = {name: _whole(float(count)) for name, count in counts.items()}
+        found["classes"] = [
+            {"label": label, "precision": p, "recall": r, "f1": f, "support": _whole(support)}
+            for label, p, r, f, support in zip(
+                labels,
+                precision.tolist(),
+                recall.tolist(),
+                f1.tolist(),
+                true.tolist(),
+                strict=True,
+            )
+        ]
+        return found
+
+
+def _share(part, whole):
+    return np.divide(part, whole, out=np.zeros_like(np.asarray(part, float)), where=np.asarray(whole) > 0)
+
+
+def _whole(count):
+    return int(count) if count == int(count) else count
+
+
+def as_json(found):
+    return json.dumps(found, ensure_ascii=False, default=str)
+
+
+def as_table(found):
+    """Scores as lines of text."""
+    lines = [
+        f"rows      {found['rows']}",
+        f"log loss  {found['log_loss']:.6f}",
+        f"accuracy  {found['accuracy']:.6f}",
+        "",
+    ]
+    if "counts" in found:
+        lines += [f"{name.replace('_', ' '):15}  {count}" for name, count in found["counts"].items()]
+        lines += [f"(positive is {found['positive']})", ""]
+    header = ("class", "precision", "recall", "F1", "rows")
+    rows = [
+        (
+            str(one["label"]),
+            *(f"{one[name]:.4f}" for name in ("precision", "recall", "f1")),
+            f"{one['support']:.8g}",
+        )
+        for one in found["classes"]
+    ]
+    widths = [max(len(row[j]) for row in (header, *rows)) for j in range(len(header))]
+    for row in (header, *rows):
+        cells = [
+            row[0].ljust(widths[0]),
+            *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)),
+        ]
+        lines.append("  ".join(cells).rstrip())
+    return "\n".join(lines)

@@ -1,0 +1,93 @@
+"""The bytes of a file or of standard input, unpacked, and blocks of whole lines."""
+
+import gzip
+import io
+import sys
+import zlib
+from contextlib import contextmanager
+
+from .batch import BATCH_BYTES, DataError, pyarrow
+
+STANDARD_INPUT = "-"
+_MAGIC = {b"\x1f\x8b": ".gz", b"\x28\xb5": ".zst"}
+
+
+def shown(path):
+    """The name of a source in messages."""
+    return "standard input" if path == STANDARD_INPUT else str(path)
+
+
+def packing_of(path):
+    """Return '.gz', '.zst' or '' by the suffix."""
+    name = str(path).lower()
+    return next((suffix for suffix in _MAGIC.values() if name.endswith(suffix)), "")
+
+
+@contextmanager
+def opened(path):
+    """A buffered binary stream of the unpacked bytes; what goes wrong in unpacking is a DataError."""
+    try:
+        with _raw(path) as raw:
+            packing = packing_of(path) or _MAGIC.get(raw.peek(2)[:2], "")
+            if packing == ".gz":
+                with gzip.GzipFile(fileobj=raw) as unpacked:
+                    yield io.BufferedReader(unpacked)
+            elif packing == ".zst":
+                arrow = pyarrow(f"reading {shown(path)}")
+                yield io.BufferedReader(
+                    _Unpacked(arrow.CompressedInputStream(arrow.PythonFile(raw, mode="r"), "zstd"))
+                )
+            else:
+                yield raw
+    except (EOFError, gzip.BadGzipFile, zlib.error, PackingError) as error:
+        raise DataError(shown(path), None, f"cannot be unpacked: {error}") from error
+
+
+@contextmanager
+def _raw(path):
+    if path == STANDARD_INPUT:
+        yield sys.stdin.buffer
+        return
+    with open(path, "rb") as file:
+        yield file
+
+
+class PackingError(Exception):
+    """Arrow cannot unpack a stream."""
+
+
+class _Unpacked(io.RawIOBase):
+    """An Arrow stream as a Python one, whose errors cannot be taken for those of a disk."""
+
+    def __init__(self, stream):
+        self._stream = stream
+
+    def readable(self):
+        return True
+
+    def readinto(self, buffer):
+        try:
+            data = self._stream.read(len(buffer))
+        except OSError as error:
+            raise PackingError(str(error)) from error
+        buffer[: len(data)] = data
+        return len(data)
+
+
+def blocks_of_lines(stream, size=None):
+    """Yield pairs: the number of a line, from 1, and the bytes of whole lines from it on.
+
+    Each block ends with a line feed, the last one only if the file does.
+    """
+    number, rest = 1, b""
+    while data := stream.read(size or BATCH_BYTES):
+        end = data.rfind(b"\n") + 1
+        if end == 0:
+            rest += data
+            continue
+        block = rest + data[:end]
+        yield number, block
+        number += block.count(b"\n")
+        rest = data[end:]
+    if rest:
+        yield number, rest

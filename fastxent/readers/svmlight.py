@@ -1,0 +1,164 @@
+"""svmlight's format, which LIBSVM and LIBLINEAR read: a label, then column:value for what is not zero.
+
+A block of lines is taken apart by a few operations over all of its bytes. Only a block that these find fault with is
+gone through line by line, to say where and what.
+"""
+
+import re
+import warnings
+
+import numpy as np
+import scipy.sparse as sp
+
+from .batch import Batch, DataError
+from .numbers import objection, shortened
+from .stream import blocks_of_lines, opened, shown
+
+_MOST_COLUMNS = 2**31 - 1
+_COLON = ord(":")
+
+
+def read(path, columns, *, labelled=True):
+    """Yield batches of a file, X as CSR with as many columns as the batch needs.
+
+    Parameters
+    ----------
+    path : str
+        A file, or '-' for standard input.
+    columns : Columns
+        ``first`` is the number of the first column of X. With None, X has the columns of the file, from 0.
+    labelled : bool
+        Whether each line must begin with a label. If not, there may be one.
+    """
+    name = shown(path)
+    with opened(path) as stream:
+        for number, block in blocks_of_lines(stream):
+            batch = _batch(name, number, block, columns.first or 0, labelled)
+            if batch is not None:
+                yield batch
+
+
+def _batch(name, number, block, first, labelled):
+    if number == 1:
+        block = block.removeprefix(b"\xef\xbb\xbf")  # the mark that some editors begin a file with
+    if b"\0" in block:
+        line = number + block[: block.index(b"\0")].count(b"\n")
+        raise DataError(name, f"line {line}", "is not text")
+    plain = _without_comments(block)
+    parts = _parts(plain)
+    if parts is None:
+        _find_fault(name, number, block, labelled)
+        raise DataError(name, f"line {number} or later", "cannot be read as svmlight's format")
+    lines, y, indptr, indices, data = parts
+    if not len(indptr) - 1:
+        return None
+    lines += number
+    usable = (
+        np.isfinite(data).all() and (indices == np.floor(indices)).all() and (y is not None or not labelled)
+    )
+    if indices.size:
+        usable = usable and indices.min() >= first and indices.max() < _MOST_COLUMNS
+    if y is not None:
+        usable = usable and (y == np.floor(y)).all() and np.abs(y).max() < 2**53
+    if not usable:
+        _find_fault(name, number, block, labelled, first)
+        raise DataError(name, f"line {number} or later", "cannot be read as svmlight's format")
+    indices = indices.astype(np.int32) - np.int32(first)
+    d = int(indices.max()) + 1 if indices.size else 1
+    X = sp.csr_matrix((data, indices, indptr), shape=(len(indptr) - 1, d))
+    return Batch(X, None if y is None else y.astype(np.int64), None, lambda i: f"line {lines[i]}")
+
+
+def _without_comments(block):
+    if b"#" in block:
+        block = re.sub(rb"#[^\n]*", b"", block)
+    if b"qid" in block:  # of ranking problems
+        block = re.sub(rb"(?<=[ \t])qid:\d+(?=\s)", b"", block)
+    return block
+
+
+def _parts(block):
+    """Numbers of lines that have rows, labels (or None), indptr, columns and values; None if there is a fault."""
+    characters = np.frombuffer(b"\n" + block, np.uint8)
+    colon = characters == _COLON
+    separates = colon | (characters <= ord(" "))
+    begins = np.flatnonzero(separates[:-1] & ~separates[1:])  # places of the separators before
+    after_colon = colon[begins]
+    ends = np.flatnonzero(~separates[:-1] & separates[1:]) + 1
+    colons = np.count_nonzero(colon)
+    if np.count_nonzero(after_colon) != colons or np.count_nonzero(colon[ends]) != colons:
+        return None  # a colon that does not stand between two words
+    line_of = np.searchsorted(np.flatnonzero(characters[1:] == ord("\n")), begins)
+    starts = np.flatnonzero(np.diff(line_of, prepend=-1))  # of the first word of each line that has any
+    lines, counts = line_of[starts], np.diff(starts, append=len(line_of))
+    odd = counts % 2
+    if len(lines) and (odd != odd[0]).any():
+        return None  # labels in some lines only
+    has_labels = bool(len(lines)) and bool(odd[0])
+    position = np.arange(len(begins)) - np.repeat(starts, counts) - has_labels
+    if not np.array_equal(after_colon, (position >= 0) & (position % 2 == 1)):
+        return None
+    numbers = _numbers(block.replace(b":", b" "))
+    if numbers is None or len(numbers) != len(begins):
+        return None
+    labels = numbers[starts] if has_labels else None
+    entries = np.delete(numbers, starts) if has_labels else numbers
+    indptr = np.concatenate([[0], np.cumsum(counts // 2)])
+    return lines, labels, indptr, entries[0::2], np.ascontiguousarray(entries[1::2])
+
+
+def _numbers(text):
+    """All numbers of a text, or None if it has anything else."""
+    if not text.strip():
+        return np.zeros(0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", DeprecationWarning)  # how NumPy says that it stopped at something
+        try:
+            return np.fromstring(text.decode("ascii"), sep=" ")
+        except (DeprecationWarning, ValueError):
+            return None
+
+
+def _find_fault(name, number, block, labelled, first=0):
+    """Raise a DataError for the first line with a fault."""
+    for i, line in enumerate(block.split(b"\n"), number):
+        words = _without_comments(line + b"\n").decode(errors="replace").split()
+        if not words:
+            continue
+        fault = _fault(words, labelled, first)
+        if fault:
+            raise DataError(name, f"line {i}", fault)
+    if not labelled:
+        raise DataError(name, None, "some lines have labels and some have not")
+
+
+def _fault(words, labelled, first):
+    label, entries = words[0], words[1:]
+    if ":" in label:
+        if labelled:
+            return f"begins with {shortened(label)!r} where a label should stand"
+        entries = words
+    elif "," in label and all(objection(part) is None for part in label.split(",")):
+        return f"has several labels ({shortened(label)}); one is supported"
+    elif objection(label):
+        return f"the label {objection(label)}"
+    elif float(label) != int(float(label)):
+        return f"the label is {label}; classes are whole numbers here"
+    elif abs(float(label)) >= 2**53:
+        return f"the label {label} is too large"
+    for entry in entries:
+        column, colon, value = entry.partition(":")
+        if not colon or not column or ":" in value:
+            return f"{shortened(entry)!r} is not of the form column:value"
+        if not (column.isascii() and column.isdigit()):
+            return f"{shortened(entry)!r}: columns are whole numbers from 0 or 1"
+        if int(column) >= _MOST_COLUMNS:
+            return f"column {column} is too large; the largest is {_MOST_COLUMNS - 1}"
+        if int(column) < first:
+            return (
+                "has a column 0, while those that the model was trained on count from 1; if they should count from "
+                "0, train it with --zero-based"
+            )
+        if objection(value):
+            return f"the value of column {column} {objection(value)}"
+    return None

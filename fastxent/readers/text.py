@@ -1,0 +1,74 @@
+"""Documents, one a line: ``label<TAB>text``, or ``__label__x text`` as fastText has it."""
+
+import numpy as np
+
+from .batch import Batch, DataError
+from .stream import blocks_of_lines, opened, shown
+
+_PREFIX = "__label__"
+
+
+def read(path, *, labelled=True):
+    """Yield batches of a file, X a list of documents.
+
+    Parameters
+    ----------
+    path : str
+        A file, or '-' for standard input. Its encoding is UTF-8.
+    labelled : bool or None
+        Whether each line must begin with a label; with None, it may, and lines without one are documents as they are.
+        With False, every line is one, whatever it begins with.
+    """
+    name = shown(path)
+    with opened(path) as stream:
+        for number, block in blocks_of_lines(stream):
+            batch = _batch(name, number, block, labelled)
+            if batch is not None:
+                yield batch
+
+
+def _batch(name, number, block, labelled):
+    documents, labels, lines = [], [], []
+    for i, line in enumerate(block.removesuffix(b"\n").split(b"\n"), number):
+        try:
+            text = line.decode("utf-8-sig" if i == 1 else "utf-8").removesuffix("\r")
+        except UnicodeDecodeError as error:
+            raise DataError(name, f"line {i}", f"is not UTF-8 (byte {error.start + 1})") from None
+        if "\0" in text:
+            raise DataError(name, f"line {i}", "is not text")
+        if labelled and not text.strip():
+            continue
+        label = None
+        if labelled is not False:
+            label, text = _split(name, i, text)
+            if label is None and labelled:
+                raise DataError(
+                    name, f"line {i}", f"has no label: it should be label<TAB>text, or {_PREFIX}label text"
+                )
+        documents.append(text)
+        labels.append(label)
+        lines.append(i)
+    if not documents:
+        return None
+    y = None if None in labels else np.array(labels)
+    return Batch(documents, y, None, lambda i: f"line {lines[i]}")
+
+
+def _split(name, i, line):
+    """The label, or None, and the text."""
+    if line.startswith(_PREFIX):
+        label, *rest = line.split(maxsplit=1)
+        text = rest[0] if rest else ""
+        if text.startswith(_PREFIX):
+            raise DataError(
+                name, f"line {i}", f"has several labels ({label}, {text.split()[0]}); one is supported"
+            )
+        label = label.removeprefix(_PREFIX)
+    else:
+        label, tab, text = line.partition("\t")
+        if not tab:
+            return None, line
+    label = label.strip()
+    if not label:
+        raise DataError(name, f"line {i}", "has an empty label")
+    return label, text
