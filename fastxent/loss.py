@@ -233,11 +233,8 @@ class Part:
 
         return curvature, sum(ranges.map(task))
 
-    def probabilities(self, theta, weight, P, Q):
-        """Fill P (K, n) with the probabilities of the rows, and Q (K, n) with those times a weight (n,) of each row.
-
-        Binary: Q (1, n) becomes  weight p (1 - p), and P is None.
-        """
+    def probabilities(self, theta, weight, P):
+        """Fill P (K, n) with the probabilities of the rows; binary: P (1, n) with weight p (1 - p)."""
         rows = self.rows
         weights, scratch = pack(rows, theta, self.dtype), parallel.Buffers(rows.scratch_size, self.dtype)
 
@@ -246,10 +243,23 @@ class Part:
         def task(some):
             buffer = scratch.take()
             for first, stop in ranges.calls(some):
-                kernels.probabilities_of_rows(rows, weights, buffer, slice(first, stop), weight, P, Q)
+                kernels.probabilities_of_rows(rows, weights, buffer, slice(first, stop), weight, P)
             scratch.give(buffer)
 
         ranges.map(task)
+
+    def over_probabilities(self, theta, step, task):
+        """Return [task(some, P), ...]: `some` a slice of `step` rows, P (step, n_classes) their probabilities."""
+        rows, kind = self.rows, kernels.KINDS["softmax"]
+        weights, scratch = pack(rows, theta, self.dtype), parallel.Buffers(rows.scratch_size, self.dtype)
+
+        def some_rows(some):
+            buffer, P = scratch.take(), np.empty((some.stop - some.start, max(2, rows.K)), self.dtype)
+            rows.predict(weights, buffer, some.start, some.stop, P, kind, some.start)
+            scratch.give(buffer)
+            return task(some, P)
+
+        return Ranges.by_step(rows.n, step, self.n_threads).map(some_rows)
 
     # Other parts ----------------------------------------------------------------------------------------
 

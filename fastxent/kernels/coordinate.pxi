@@ -2,15 +2,16 @@
 #
 #   q(V) = G (V - W) + (1/2) (V - W)' H (V - W) + (l2/2) |V - W|^2 + l1 |V|        G: gradient of loss + L2 at W
 #
-# Multinomial Hessian, nothing left out: with A = X (V - W), s_i = sum_l p_il A_il, c_i the row's share of the weights,
-# and Q_ik = c_i p_ik,
+# Multinomial Hessian, nothing left out. With c the largest share of the weights that a row has, and c m_i the share of
+# row i, let A_ik = m_i x_i (V - W)_k and s_i = sum_l p_il A_il. Then
 #
-#   dq/dV_jk = G_jk + l2 (V - W)_jk + sum_i x_ij Q_ik (A_ik - s_i)
-#   h_jk     = sum_i x_ij^2 Q_ik (1 - p_ik) + l2
+#   dq/dV_jk = G_jk + l2 (V - W)_jk + c sum_i x_ij p_ik (A_ik - s_i)
+#   h_jk     = c sum_i x_ij^2 m_i p_ik (1 - p_ik) + l2
 #
-# and a step of V_jk moves column k of A and all of s: classes interact. Q, P and A are (K, n), so that a column of X
-# meets contiguous numbers of one class. Binary: Q = c p (1 - p), there is no s, and A holds Q X (V - W) instead. Most
-# visits only take a slope, which then reads one array.
+# and a step of V_jk changes column k of A and all of s: classes interact. P and A are (K, n), so that a column of X
+# meets contiguous numbers of one class. Binary: P holds each row's share times p (1 - p), there is no s, and A holds
+# P X (V - W) instead. Most visits only compute a slope, so A and s contain the masses: a slope then reads three arrays,
+# or one if binary.
 #
 # Where the penalty is l1 |V_j| of a feature's weights in all classes together, they step together. Their Hessian,
 # sum_i x_ij^2 c_i (diag p_i - p_i p_i'), is at most D = diag(2 h_jk) (the difference is diagonally dominant), and
@@ -19,7 +20,7 @@
 #
 # so that r is the root of  sum_k u_k^2 / (D_k r + l1)^2 = 1  (M. Yuan, Y. Lin, JRSS B 68, 2006, for one D).
 #
-# Dense columns are centred as they are read, x_ij - m_jk with m_jk their mean under Q (1 - P): a step moves the
+# Dense columns are centred as they are read: x_ij - m_jk, with m_jk their mean weighted by curvature. A step moves the
 # intercept of class k along, by -m_jk times as much. Without that, columns far from zero would converge slowly. Sparse
 # columns stay sparse, m = 0.
 
@@ -46,10 +47,11 @@ cdef struct ColumnArrays:
 cdef struct Quadratic:
     ColumnArrays X
     Py_ssize_t K
-    const void* Q                  # (K, n)
-    const void* P                  # (K, n), or NULL of one class
+    const void* P                  # (K, n)
+    const void* mass               # (n,), relative to the largest; NULL for one class
+    double largest                 # share of the weights that a mass of 1 stands for
     void* A                        # (K, n)
-    void* s                        # (n,), or NULL of one class
+    void* s                        # (n,), or NULL for one class
     double* shifted                # (K,): what was added to the intercepts
 
 # What a visit needs of its coordinate, in one line of cache. prox_newton.py names the same numbers.
@@ -138,10 +140,16 @@ cdef class QuadraticModel:
     Parameters
     ----------
     columns : Columns
-    Q : (K, n)
-    P : (K, n), or None of one class
+    P : (K, n)
+        Probabilities; for one class, their curvature p (1 - p) times the row's share of the weights.
+    mass : (n,), or None for one class
+        Weights of the rows, relative to the largest.
+    largest : float
+        The share of all weights that a mass of 1 stands for; 1 for one class.
     A : (K, n)
-    s : (n,), or None of one class
+        Zeros.
+    s : (n,), or None for one class
+        Zeros.
     shifted : float64 (K,)
         What steps add to the intercepts besides their own.
     """
@@ -149,18 +157,18 @@ cdef class QuadraticModel:
     cdef Columns columns
     cdef object keep
 
-    def __init__(self, Columns columns, Q, P, A, s, shifted):
-        cdef Py_ssize_t K = Q.shape[0], n = columns.n
-        if (P is None or s is None) and K > 1:
-            raise ValueError("several classes need P and s")
-        self.model.X, self.model.K = columns.arrays, K
-        self.model.Q = columns.buffer(Q, K * n, False)
+    def __init__(self, Columns columns, P, mass, double largest, A, s, shifted):
+        cdef Py_ssize_t K = P.shape[0], n = columns.n
+        if (mass is None or s is None) and K > 1:
+            raise ValueError("several classes need mass and s")
+        self.model.X, self.model.K, self.model.largest = columns.arrays, K, largest
+        self.model.P = columns.buffer(P, K * n, False)
         self.model.A = columns.buffer(A, K * n, True)
         if K > 1:
-            self.model.P = columns.buffer(P, K * n, False)
+            self.model.mass = columns.buffer(mass, n, False)
             self.model.s = columns.buffer(s, n, True)
         self.model.shifted = doubles_out(shifted, K)
-        self.columns, self.keep = columns, (Q, P, A, s, shifted)
+        self.columns, self.keep = columns, (P, mass, A, s, shifted)
 
     def curvature(self, pairs, h, m, bint centre):
         """Fill h and, with `centre`, m for the coordinates in pairs (intp; j K + k; j = d is the intercept)."""
@@ -242,29 +250,29 @@ cdef inline const real* dense_column(const ColumnArrays* X, Py_ssize_t j, const 
     return <const real*>X.values + j * X.n if j < X.d else NULL
 
 
-cdef double sparse_curvature(Py_ssize_t nnz, const real* x, const index* row, const real* q,
-                             const real* p) noexcept nogil:
+cdef double sparse_curvature(Py_ssize_t nnz, const real* x, const index* row, const real* p,
+                             const real* mass) noexcept nogil:
     cdef double total = 0
     cdef Py_ssize_t e
-    if not p:
+    if not mass:
         for e in range(nnz):
-            total += x[e] * x[e] * q[row[e]]
+            total += x[e] * x[e] * p[row[e]]
         return total
     for e in range(nnz):
-        total += x[e] * x[e] * q[row[e]] * (1 - p[row[e]])
+        total += x[e] * x[e] * mass[row[e]] * p[row[e]] * (1 - p[row[e]])
     return total
 
 
-cdef double sparse_slope(Py_ssize_t nnz, const real* x, const index* row, const real* q, const real* a,
+cdef double sparse_slope(Py_ssize_t nnz, const real* x, const index* row, const real* p, const real* a,
                          const real* s) noexcept nogil:
     cdef double even = 0, odd = 0
     cdef Py_ssize_t e
     for e in range(nnz // 2):
-        even += x[2 * e] * q[row[2 * e]] * (a[row[2 * e]] - s[row[2 * e]])
-        odd += x[2 * e + 1] * q[row[2 * e + 1]] * (a[row[2 * e + 1]] - s[row[2 * e + 1]])
+        even += x[2 * e] * p[row[2 * e]] * (a[row[2 * e]] - s[row[2 * e]])
+        odd += x[2 * e + 1] * p[row[2 * e + 1]] * (a[row[2 * e + 1]] - s[row[2 * e + 1]])
     if nnz % 2:
         e = nnz - 1
-        even += x[e] * q[row[e]] * (a[row[e]] - s[row[e]])
+        even += x[e] * p[row[e]] * (a[row[e]] - s[row[e]])
     return even + odd
 
 
@@ -281,45 +289,45 @@ cdef double sparse_dot(Py_ssize_t nnz, const real* x, const index* row, const su
     return (s0 + s1) + (s2 + s3)
 
 
-cdef void sparse_move(Py_ssize_t nnz, const real* x, const index* row, real step, const real* p, real* a,
-                      real* s) noexcept nogil:
+cdef void sparse_move(Py_ssize_t nnz, const real* x, const index* row, real step, const real* p, const real* mass,
+                      real* a, real* s) noexcept nogil:
     cdef Py_ssize_t e
+    cdef real moved
     for e in range(nnz):
-        a[row[e]] += step * x[e]
-        s[row[e]] += step * x[e] * p[row[e]]
+        moved = step * x[e] * mass[row[e]]
+        a[row[e]] += moved
+        s[row[e]] += moved * p[row[e]]
 
 
-cdef void sparse_move_one(Py_ssize_t nnz, const real* x, const index* row, real step, const real* q,
+cdef void sparse_move_one(Py_ssize_t nnz, const real* x, const index* row, real step, const real* p,
                           real* a) noexcept nogil:
     cdef Py_ssize_t e
     for e in range(nnz):
-        a[row[e]] += step * x[e] * q[row[e]]
+        a[row[e]] += step * x[e] * p[row[e]]
 
 
 cdef void column_curvature(void* task, const real* x, const index* rows) noexcept nogil:
     cdef const Sweep* t = <const Sweep*>task
     cdef const Quadratic* model = &t.model
     cdef Py_ssize_t c, j, k, n = model.X.n, nnz
-    cdef const real* q
-    cdef const real* p = NULL
+    cdef const real* p
+    cdef const real* mass = <const real*>model.mass
     cdef double sums[3]
     for c in range(t.stop):
         j, k = t.pairs[c] // model.K, t.pairs[c] % model.K
-        q = <const real*>model.Q + k * n
-        if model.P:
-            p = <const real*>model.P + k * n
+        p = <const real*>model.P + k * n
         t.means[c] = 0
         if not is_dense(&model.X, j):
             nnz = column_entries(&model.X, j, &x, &rows)
-            t.h[c] = sparse_curvature(nnz, x, rows, q, p)
+            t.h[c] = model.largest * sparse_curvature(nnz, x, rows, p, mass)
             continue
-        column_moments(n, dense_column(&model.X, j, x), q, p, sums)
+        column_moments(n, dense_column(&model.X, j, x), p, mass, sums)
         if j == model.X.d:
-            t.h[c] = sums[0]
+            t.h[c] = model.largest * sums[0]
         else:
             if t.centre and sums[0] > 0:
                 t.means[c] = sums[1] / sums[0]
-            t.h[c] = sums[2] - t.means[c] * sums[1]
+            t.h[c] = model.largest * (sums[2] - t.means[c] * sums[1])
 
 
 cdef inline double slope_of(const Sweep* t, Py_ssize_t c, const real* x, const index* rows) noexcept nogil:
@@ -327,7 +335,7 @@ cdef inline double slope_of(const Sweep* t, Py_ssize_t c, const real* x, const i
     cdef const Quadratic* model = &t.model
     cdef const Coordinate* at = t.table + c
     cdef Py_ssize_t n = model.X.n, j = t.pairs[c] // model.K, k = t.pairs[c] - j * model.K, nnz
-    cdef const real* q = <const real*>model.Q + k * n
+    cdef const real* p = <const real*>model.P + k * n
     cdef const real* a = <const real*>model.A + k * n
     cdef const real* s = <const real*>model.s
     cdef double g = at.constant + at.l2 * at.v
@@ -335,19 +343,19 @@ cdef inline double slope_of(const Sweep* t, Py_ssize_t c, const real* x, const i
         x = dense_column(&model.X, j, x)
         if model.K == 1:
             return g + column_dot(n, x, <real>t.m[c], a)
-        return g + column_slope(n, x, <real>t.m[c], q, a, s)
+        return g + model.largest * column_slope(n, x, <real>t.m[c], p, a, s)
     nnz = column_entries(&model.X, j, &x, &rows)
     if model.K == 1:
         return g + sparse_dot(nnz, x, rows, a)
-    return g + sparse_slope(nnz, x, rows, q, a, s)
+    return g + model.largest * sparse_slope(nnz, x, rows, p, a, s)
 
 
 cdef inline void move(const Sweep* t, Py_ssize_t c, double step, const real* x, const index* rows) noexcept nogil:
     """Carry a step of the coordinate pairs[c] over to its intercept, A and s."""
     cdef const Quadratic* model = &t.model
     cdef Py_ssize_t n = model.X.n, j = t.pairs[c] // model.K, k = t.pairs[c] - j * model.K, nnz
-    cdef const real* q = <const real*>model.Q + k * n
-    cdef const real* p = <const real*>model.P + (k * n if model.P else 0)
+    cdef const real* p = <const real*>model.P + k * n
+    cdef const real* mass = <const real*>model.mass
     cdef real* a = <real*>model.A + k * n
     cdef real* s = <real*>model.s
     if t.shift[c] != 0:
@@ -355,15 +363,15 @@ cdef inline void move(const Sweep* t, Py_ssize_t c, double step, const real* x, 
     if is_dense(&model.X, j):
         x = dense_column(&model.X, j, x)
         if model.K == 1:
-            column_move_one(n, x, <real>t.m[c], <real>step, q, a)
+            column_move_one(n, x, <real>t.m[c], <real>step, p, a)
         else:
-            column_move(n, x, <real>t.m[c], <real>step, p, a, s)
+            column_move(n, x, <real>t.m[c], <real>step, p, mass, a, s)
         return
     nnz = column_entries(&model.X, j, &x, &rows)
     if model.K == 1:
-        sparse_move_one(nnz, x, rows, <real>step, q, a)
+        sparse_move_one(nnz, x, rows, <real>step, p, a)
     else:
-        sparse_move(nnz, x, rows, <real>step, p, a, s)
+        sparse_move(nnz, x, rows, <real>step, p, mass, a, s)
 
 
 # ---- sweeps ---------------------------------------------------------------------------------------------------------

@@ -228,11 +228,16 @@ cdef class LinearSoftmax:
             check_range(first % self.block, 0, 0)
         self.run(&task, hessp_range, hessp_range)
 
-    def predict(self, weights, scratch, Py_ssize_t first, Py_ssize_t stop, out, Output kind):
-        """out[first:stop] = logits, probabilities or log-probabilities: (n, K), or (n, 2) of a binary model."""
+    def predict(self, weights, scratch, Py_ssize_t first, Py_ssize_t stop, out, Output kind, Py_ssize_t origin=0):
+        """out[first - origin:stop - origin] = logits, probabilities or log-probabilities of rows first..stop.
+
+        out: (rows, K), or (rows, 2) for a binary model; its row 0 is row `origin` of X.
+        """
         cdef Pass task = self.over(first, stop, scratch)
+        cdef Py_ssize_t width = 2 if self.binary and kind != LOGITS else self.K
+        check_range(origin, first, self.n)
         task.weights = self.buffer(weights, self.weights_size, False)
-        task.out = self.buffer(out, self.n * (2 if self.binary and kind != LOGITS else self.K), True)
+        task.out = self.buffer(out, (stop - origin) * width, True) - origin * width * (8 if self.is_double else 4)
         task.kind = kind
         self.run(&task, predict_range, predict_range)
 

@@ -20,6 +20,7 @@ because the gradient is exact.
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -72,6 +73,24 @@ class Columns:
     ranges: Ranges
     kept: np.ndarray | None = None
     least_l1: float = 0.0
+
+
+class Curvature(NamedTuple):
+    """The Hessian of the loss at a point, as kernels/coordinate.pxi reads it; in the dtype of the columns swept.
+
+    Attributes
+    ----------
+    P : ndarray (K, n)
+        Probabilities; binary: p (1 - p) times the row's share of the weights.
+    mass : ndarray (n,) or None
+        Weights of the rows, relative to the largest; binary: None, P has them.
+    largest : float
+        The share of all weights that a mass of 1 stands for; binary: 1.
+    """
+
+    P: np.ndarray
+    mass: np.ndarray | None = None
+    largest: float = 1.0
 
 
 def columns_of(objective):
@@ -167,8 +186,8 @@ class RowsLoss:
     def __init__(self, objective):
         self._objective = objective
         self._columns = columns = columns_of(objective)
-        self._mass = _shares(columns.part)
-        self._grad = self._Q = None
+        self._shares = _shares(columns.part)
+        self._grad = self._curvature = None
 
     def log_odds(self):
         """Return the best intercepts for W = 0."""
@@ -196,15 +215,16 @@ class RowsLoss:
         return self._grad
 
     def curvature(self, theta):
-        """Return Q and P of kernels/coordinate.pxi, (K, n) each, at theta, the point of the last gradient."""
-        objective, columns = self._objective, self._columns
-        if self._Q is None:
-            shape = objective.K, len(self._mass)
-            self._Q = np.empty(shape, columns.dtype)
-            self._P = np.empty(shape, columns.dtype) if objective.K > 1 else None
-        columns.part.probabilities(theta, self._mass, self._P, self._Q)
+        """Return the Curvature at theta, the point of the last gradient; the next call overwrites it."""
+        objective, columns, shares = self._objective, self._columns, self._shares
+        if self._curvature is None:
+            P = np.empty((objective.K, len(shares)), columns.dtype)
+            largest = float(shares.max(initial=0.0)) or 1.0
+            weighted = ((shares / largest).astype(columns.dtype), largest) if objective.K > 1 else ()
+            self._curvature = Curvature(P, *weighted)
+        columns.part.probabilities(theta, shares, self._curvature.P)
         objective.count(0.5)
-        return self._Q, self._P
+        return self._curvature
 
 
 class BinaryLoss:
@@ -253,7 +273,7 @@ class BinaryLoss:
         return grad
 
     def curvature(self, theta):
-        return self._h[np.newaxis].astype(self._columns.dtype), None
+        return Curvature(self._h[np.newaxis].astype(self._columns.dtype))
 
     def _products(self, features, weights, start):
         """Return start + the sum of columns times weights, (n,)."""

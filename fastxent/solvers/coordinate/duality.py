@@ -15,9 +15,7 @@ the targets the second.
 
 import numpy as np
 
-from ...data.ranges import Ranges
 from ...parallel import ordered_sum
-from ...prediction import predict
 
 _BLOCK = 1 << 15  # probabilities at a time
 
@@ -37,7 +35,6 @@ class Dual:
         scale = 1.0 / max(objective.total_weight, np.finfo(float).tiny)
         self._masses = targets.masses * scale
         self._wanted = targets.class_masses * scale
-        self._of_targets = None  # sum_i c_i x_i t_i', once it is needed
 
     def gap(self, theta, value, grad):
         """Return F less the bound; infinite if a feature has no penalty. Takes a pass.
@@ -55,46 +52,51 @@ class Dual:
         l1, l2 = penalty.l1_of(d), penalty.l2_of(d)
         if not (l1 + l2 > 0).all():
             return np.inf
-        G = grad[:-1] - l2[:, np.newaxis] * theta[:-1]
-        part = objective.local
-        objective.count(1)
-        P = predict(part.X, theta.astype(objective.dtype), "proba", objective.n_threads)
-        share, mixed = 0.0, np.zeros(P.shape[1])
-        if objective.fit_intercept:
-            share, mixed = _balance(self._masses @ P, self._wanted)
+        G = l2[:, np.newaxis] * theta[:-1]
+        np.subtract(grad[:-1], G, out=G)
+        share, mixed = 0.0, np.zeros(max(objective.K, 2))
+        if objective.fit_intercept:  # its gradient is what the class sums of the probabilities are off by
+            off = np.append(-grad[-1], grad[-1]) if objective.K == 1 else grad[-1]
+            share, mixed = _balance(self._wanted + off, self._wanted)
             if share > 0:
-                G = (1 - share) * G + share * self._slopes_of(mixed)
-        size = np.linalg.norm(G, axis=1, keepdims=True) if penalty.grouped(objective.K) else np.abs(G)
+                self._mix(G, share, mixed)
+        size = np.linalg.norm(G, axis=1, keepdims=True) if penalty.grouped(objective.K) else np.abs(G, out=G)
         largest = size.max(axis=1)
         hard = l2 == 0
         back = float((l1[hard] / np.maximum(largest[hard], l1[hard])).min(initial=1.0))
-        excess = np.maximum(back * size - l1[:, np.newaxis], 0.0)[~hard]
-        conjugate = float((np.square(excess) / (2 * l2[~hard, np.newaxis])).sum())
-        return value - (self._entropy(P, share, mixed, back) - conjugate)
+        size *= back
+        size -= l1[:, np.newaxis]
+        excess = np.square(np.maximum(size, 0.0, out=size), out=size).sum(axis=1)
+        conjugate = float((excess[~hard] / (2 * l2[~hard])).sum())
+        return value - (self._entropy(theta, share, mixed, back) - conjugate)
 
-    def _slopes_of(self, mixed):
-        """sum_i c_i x_i (q - t_i)' of a distribution q."""
+    def _mix(self, G, share, mixed):
+        """G (d, K) becomes (1 - share) G + share sum_i c_i x_i (q - t_i)', with q the distribution `mixed`."""
         objective = self._objective
         K = objective.K
         mean = objective.column_moments().mean[:, np.newaxis] * self._masses.sum()
-        if self._of_targets is None:
-            at_zero = objective.with_penalty(type(objective.penalty)()).value_and_grad(objective.initial())[1]
-            self._of_targets = mean / max(K, 2) - at_zero[:-1]
-        return mean * (mixed[1:] if K == 1 else mixed) - self._of_targets
+        at_zero = objective.with_penalty(type(objective.penalty)()).value_and_grad(objective.initial())[1][
+            :-1
+        ]
+        at_zero += mean * ((mixed[1:] if K == 1 else mixed) - 1 / max(K, 2))
+        at_zero *= share
+        G *= 1 - share
+        G += at_zero
 
-    def _entropy(self, P, share, mixed, back):
-        """sum_i c_i H(t_i + back ((1 - share) p_i + share q - t_i))."""
-        targets = self._objective.local.targets
+    def _entropy(self, theta, share, mixed, back):
+        """sum_i c_i H(t_i + back ((1 - share) p_i + share q - t_i)), some rows at a time."""
+        objective = self._objective
+        targets = objective.local.targets
+        objective.count(1)
 
-        def part(rows):
-            alpha = (1 - share) * P[rows].astype(np.float64) + share * mixed
+        def part(rows, P):
+            alpha = (1 - share) * P.astype(np.float64) + share * mixed
             T = targets.distributions(rows)
             alpha = T + back * (alpha - T)
             terms = np.where(alpha > 0, alpha * np.log(np.where(alpha > 0, alpha, 1.0)), 0.0)
             return -float(self._masses[rows] @ terms.sum(axis=1))
 
-        step = max(1, _BLOCK // P.shape[1])
-        return ordered_sum(Ranges.by_step(len(P), step, self._objective.n_threads).map(part))
+        return ordered_sum(objective.local.over_probabilities(theta, max(1, _BLOCK // len(mixed)), part))
 
 
 def _balance(have, wanted):

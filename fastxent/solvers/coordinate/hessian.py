@@ -3,11 +3,11 @@
 Sweeps over correlated columns are slow, and each reads all columns again. For A coordinates, one product of matrices
 replaces that, with z_c the column of coordinate c (feature j, class k; centred as in the sweep),
 
-    H = Y' Y of Q_k^(1/2) z_c within each class  -  Y' Y of (Q_k P_k)^(1/2) z_c        kernels/coordinate.pxi has Q, P
+    H = Y' Y of (c_i p_k)^(1/2) z_c within each class  -  Y' Y of c_i^(1/2) p_k z_c
 
-(binary: only the first), and then a sweep takes A^2 multiplications for any number of rows. (J. Friedman,
-T. Hastie, R. Tibshirani, "Regularization paths for generalized linear models via coordinate descent", Journal of
-Statistical Software 33, 2010, call it covariance updates.)
+with c_i a row's share of the weights (binary: only the first, with c_i p (1 - p)). A sweep then takes A^2
+multiplications for any number of rows. (J. Friedman, T. Hastie, R. Tibshirani, "Regularization paths for generalized
+linear models via coordinate descent", Journal of Statistical Software 33, 2010, call it covariance updates.)
 """
 
 import numpy as np
@@ -35,14 +35,13 @@ def pays(columns, count, visits):
     return count <= _MOST and cost <= _GAIN * visits
 
 
-def hessian(columns, Q, P, pairs, m, n_threads):
+def hessian(columns, curvature, pairs, m, n_threads):
     """The Hessian of the loss among coordinates.
 
     Parameters
     ----------
     columns : Columns
-    Q, P : ndarrays of shape (K, n)
-        The curvature; P is None for a binary model.
+    curvature : Curvature
     pairs : ndarray of intp
         j K + k of each coordinate, j = d for the intercept.
     m : ndarray
@@ -55,11 +54,12 @@ def hessian(columns, Q, P, pairs, m, n_threads):
     ndarray of shape (count, count), float64
         Products in the precision of the columns, sums of ranges of the rows in double.
     """
-    K, n = Q.shape
+    P, mass, largest = curvature
+    K, n = P.shape
     order = np.argsort(pairs % K, kind="stable")  # class by class
     features, classes = np.divmod(pairs[order], K)
     bounds = np.searchsorted(classes, np.arange(K + 1))
-    m = m[order, np.newaxis].astype(Q.dtype)
+    m = m[order, np.newaxis].astype(P.dtype)
     rows_of = (_dense_rows if columns.centred else _sparse_rows)(columns.swept, features)
     count = int(min(max(2, _MEMORY // len(pairs) ** 2), _RANGES, -(-n // _ROWS)))
     ranges = [n * i // count for i in range(count + 1)]
@@ -72,17 +72,19 @@ def hessian(columns, Q, P, pairs, m, n_threads):
             Z = rows_of(some)
             if columns.centred:
                 Z -= m
-            root = np.sqrt(Q[:, some])
+            root = np.sqrt(P[:, some])
+            if mass is not None:
+                Z *= np.sqrt(mass[some])
             for k in range(K):
                 own = slice(bounds[k], bounds[k + 1])
                 Z[own] *= root[k]
                 H[own, own] += Z[own] @ Z[own].T
-            if P is not None:
-                Z *= np.sqrt(P[:, some])[classes]
+            if mass is not None:
+                Z *= root[classes]
                 H -= Z @ Z.T
         return H
 
-    H = sum(parallel.run(part, count, n_threads))
+    H = largest * sum(parallel.run(part, count, n_threads))
     back = np.argsort(order)
     return H[np.ix_(back, back)]
 

@@ -137,7 +137,7 @@ def solve(objective, theta0, *, tol, max_iter, callback=None, random_state=0):
             return record.result(theta, True, remainder.reason)
         if iteration == max_iter:
             return record.result(theta, False, out_of_iterations(max_iter))
-        step, finished = model.minimise(theta, grad, parts, *loss.curvature(theta), rng)
+        step, finished = model.minimise(theta, grad, parts, loss.curvature(theta), rng)
         remainder.estimate(step, theta, value, grad, free=not model.held(step), finished=finished)
         record.gap(remainder.gap)
         lower = _line_search(loss, step, value, model.penalty(theta), rounding)
@@ -327,13 +327,13 @@ class _Part:
             return float(self.l1 @ np.abs(weights))
         return float(self.l1[:: self._width] @ np.linalg.norm(weights.reshape(-1, self._width), axis=1))
 
-    def open(self, Q, P, quadratic, grad):
-        """Prepare for sweeps over the model with curvature Q, P, as `quadratic` binds it.
+    def open(self, curvature, quadratic, grad):
+        """Prepare for sweeps over the model with this curvature, as `quadratic` binds it.
 
         A violation is measured by the fall of the model that it allows, violation^2 / h: columns differ in size.
         """
         model, width, columns = self._model, self._width, self._model.columns
-        self._Q, self._P = Q, P
+        self._hessian = curvature
         h, m = self._curvature(quadratic)
         h = (2.0 if self._together else 1.0) * h + self.l2
         most = h.reshape(-1, width).max(axis=1)
@@ -401,7 +401,7 @@ class _Part:
         table, weights, unit = self.table[some], self.weights[some], self._unit[some]
         before = table["v"].copy()
         with parallel.one_blas_thread:
-            H = hessian(model.columns, self._Q, self._P, self.pairs[some], self._m[some], model.n_threads)
+            H = hessian(model.columns, self._hessian, self.pairs[some], self._m[some], model.n_threads)
             H[np.diag_indices(len(some))] += self.l2[some]
             slopes = table["constant"] + table["l2"] * weights + H @ (before - weights)
         worst, first_worst = np.inf, None
@@ -468,7 +468,7 @@ class _Model:
         self._first_worst = None
         self._accuracy = _ACCURACY if K > 1 or columns.centred else _ACCURACY_OF_KEPT_LOGITS
         self._grouped = objective.penalty.grouped(K)
-        self._least_radius = _LEAST_SHARE * self.radius  # a weight that rested for long may still move
+        self._least_radius = _LEAST_SHARE * self.radius[:, 0]  # a weight that rested for long may still move
         n = columns.swept.n
         self.entries = float(K * (n * (d1 - 1) if columns.centred else n / columns.share[-1]))
         self.A = np.empty((K, n), columns.dtype)
@@ -495,15 +495,15 @@ class _Model:
         parts.append(_Part(self, np.flatnonzero(active), False, theta, grad))
         return parts
 
-    def minimise(self, theta, grad, parts, Q, P, rng):
+    def minimise(self, theta, grad, parts, curvature, rng):
         """Return the step to the minimum of the model, and whether the largest violation fell far enough."""
         self.A.fill(0)
         if self.s is not None:
             self.s.fill(0)
         self.shifted.fill(0)
-        quadratic = kernels.QuadraticModel(self.columns.swept, Q, P, self.A, self.s, self.shifted)
+        quadratic = kernels.QuadraticModel(self.columns.swept, *curvature, self.A, self.s, self.shifted)
         for part in parts:
-            part.open(Q, P, quadratic, grad)
+            part.open(curvature, quadratic, grad)
         worst = first_worst = max(part.sweep(rng) for part in parts)
         self._first_worst = self._first_worst or worst or 1.0
         scale = min(1.0, 0.1 + worst / self._first_worst) * first_worst
@@ -534,7 +534,7 @@ class _Model:
     def adapt(self, step, t):
         """Set each radius to twice the step that its weight took, or half of the old radius if that is more."""
         for part, moves in step.parts:
-            least, radius = self._least_radius.take(part.pairs), self.radius.take(part.pairs)
+            least, radius = self._least_radius.take(part.pairs // self.K), self.radius.take(part.pairs)
             self.radius.ravel()[part.pairs] = np.maximum(
                 np.maximum(2.0 * t * np.abs(moves), 0.5 * radius), least
             )
