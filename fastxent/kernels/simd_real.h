@@ -470,8 +470,14 @@ FX_LOCAL double FX(column_slope)(ptrdiff_t n, const REAL *x, REAL m, const REAL 
 FX_LOCAL void FX(column_move)(ptrdiff_t n, const REAL *x, REAL m, REAL step, const REAL *p, const REAL *mass, REAL *a,
                               REAL *s)
 {
-    for (ptrdiff_t i = 0; i < n; i += LANES) {
-        ptrdiff_t width = n - i < LANES ? n - i : LANES;
+    ptrdiff_t i = 0;
+    for (; i + LANES <= n; i += LANES) {
+        FX(vec) move = (x ? step * (FX(load)(x + i) - m) : FX(splat)(step)) * FX(load)(mass + i);
+        FX(store)(a + i, FX(load)(a + i) + move);
+        FX(store)(s + i, FX(load)(s + i) + move * FX(load)(p + i));
+    }
+    if (i < n) {
+        ptrdiff_t width = n - i;
         FX(vec) move = x ? step * (FX(load_part)(x + i, width, 0) - m) : FX(splat)(step);
         move *= FX(load_part)(mass + i, width, 0);
         FX(store_part)(a + i, FX(load_part)(a + i, width, 0) + move, width);
@@ -502,8 +508,13 @@ FX_LOCAL double FX(column_dot)(ptrdiff_t n, const REAL *x, REAL m, const REAL *r
 /* r_i += step (x_i - m) p_i */
 FX_LOCAL void FX(column_move_one)(ptrdiff_t n, const REAL *x, REAL m, REAL step, const REAL *p, REAL *r)
 {
-    for (ptrdiff_t i = 0; i < n; i += LANES) {
-        ptrdiff_t width = n - i < LANES ? n - i : LANES;
+    ptrdiff_t i = 0;
+    for (; i + LANES <= n; i += LANES) {
+        FX(vec) move = x ? step * (FX(load)(x + i) - m) : FX(splat)(step);
+        FX(store)(r + i, FX(load)(r + i) + move * FX(load)(p + i));
+    }
+    if (i < n) {
+        ptrdiff_t width = n - i;
         FX(vec) move = x ? step * (FX(load_part)(x + i, width, 0) - m) : FX(splat)(step);
         FX(store_part)(r + i, FX(load_part)(r + i, width, 0) + move * FX(load_part)(p + i, width, 0), width);
     }
