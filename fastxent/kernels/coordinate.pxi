@@ -27,13 +27,13 @@
 cdef enum:
     ROOT_STEPS = 50        # Newton's method takes a few; with NaN it would never end
 
-cdef double LEAST_CURVATURE = 1e-9  # of a group's classes, relative to the largest: D is divided by
+cdef double LEAST_CURVATURE = 1e-9  # in a group, relative to its largest: D is a divisor
 
 ctypedef fused summand:
     float
     double
 
-# The columns of X. Dense ones stand in Fortran order.
+# The columns of X. Dense ones are in Fortran order.
 cdef struct ColumnArrays:
     bint is_sparse                 # CSC
     bint is_wide                   # its indices have 64 bits, not 32
@@ -43,7 +43,7 @@ cdef struct ColumnArrays:
     const void* indices
     const void* indptr
 
-# q around W, and what the steps so far did to it.
+# q around W, and its state after the steps so far.
 cdef struct Quadratic:
     ColumnArrays X
     Py_ssize_t K
@@ -52,25 +52,25 @@ cdef struct Quadratic:
     double largest                 # share of the weights that a mass of 1 stands for
     void* A                        # (K, n)
     void* s                        # (n,), or NULL for one class
-    double* shifted                # (K,): what was added to the intercepts
+    double* shifted                # (K,): added to the intercepts by steps of centred columns
 
-# What a visit needs of its coordinate, in one line of cache. prox_newton.py names the same numbers.
+# The state of a coordinate, in one cache line. prox_newton.py has the same fields.
 cdef struct Coordinate:
-    double constant      # G - l2 W, and less the slope of the intercept that moves along
+    double constant      # G - l2 W, minus the slope of the intercept that moves with it
     double l2
-    double h             # curvature, l2 included; of a group the bound D
+    double h             # curvature, including l2; for a group the bound D
     double v             # V
-    double low           # how far V may go by its own step
+    double low           # bounds of V
     double high
     double l1
-    double violation     # the size of the subgradient when it was met, less a zero weight's l1 (negative: it rests)
+    double violation     # size of the subgradient at the last visit; at v = 0, minus l1 (negative: v stays zero)
 
-# The coordinates order[first:stop], or groups of them, to be visited; or all, whose curvature is wanted.
+# A visit of the coordinates order[first:stop], or of groups of them; or the curvature of all.
 cdef struct Sweep:
     Quadratic model
     const Py_ssize_t* pairs        # (count,): j K + k of each; j = d is the intercept
-    const double* m                # (count,): what is taken off its column as it is read
-    const double* shift            # (count,): by which a step moves the intercept of its class
+    const double* m                # (count,): subtracted from the column as it is read
+    const double* shift            # (count,): change of the class's intercept per unit of a step
     Coordinate* table              # (count,)
     const Py_ssize_t* order
     Py_ssize_t first
@@ -105,7 +105,7 @@ cdef class Columns:
         self.X = X
 
     def add_to(self, z, features, steps, Py_ssize_t first, Py_ssize_t stop):
-        """z (n,) += sum of steps[c] times the column features[c], c = first..stop; sparse columns, all float64."""
+        """z (n,) += sum of steps[c] times column features[c], c = first..stop; sparse columns, all float64."""
         cdef ColumnSums task = self.sums(first, stop, features.size)
         task.by_row = doubles_out(z, self.n)
         task.features = <const Py_ssize_t*>address(features, stop * sizeof(Py_ssize_t), False)
@@ -135,7 +135,7 @@ cdef class Columns:
 
 
 cdef class QuadraticModel:
-    """q around W, and what the steps so far did to it. All but `shifted` in the dtype of the columns.
+    """q around W, and its state after the steps so far. All arrays but `shifted` have the dtype of the columns.
 
     Parameters
     ----------
@@ -151,7 +151,7 @@ cdef class QuadraticModel:
     s : (n,), or None for one class
         Zeros.
     shifted : float64 (K,)
-        What steps add to the intercepts besides their own.
+        Zeros; becomes the change of the intercepts by steps of centred columns.
     """
     cdef Quadratic model
     cdef Columns columns
@@ -181,7 +181,7 @@ cdef class QuadraticModel:
 
 
 cdef class Coordinates:
-    """Coordinates of a model, over which it is minimised, one after the other.
+    """Coordinates of a model, which is minimised over them one by one.
 
     Parameters
     ----------
@@ -189,9 +189,9 @@ cdef class Coordinates:
     pairs : intp (count,)
         j K + k of each.
     m : float64 (count,)
-        What is taken off each coordinate's column as it is read.
+        Subtracted from each coordinate's column as it is read.
     shift : float64 (count,)
-        That and what was taken off before: a step moves the intercept of its class by so much.
+        All that is subtracted, m included; a step of v changes the class's intercept by -shift v.
     table : (count,) of Coordinate: eight float64 each
     """
     cdef Sweep task
@@ -214,8 +214,8 @@ cdef class Coordinates:
     def sweep_groups(self, order, Py_ssize_t first, Py_ssize_t stop, scratch):
         """The same for groups order[first:stop].
 
-        Group c are the coordinates c K..c K + K, the K weights of one feature; its violation is with the first of them.
-        scratch: 2 K float64.
+        Group c consists of the coordinates c K..c K + K, the weights of one feature; its violation is stored with the
+        first of them. scratch: 2 K float64.
         """
         cdef Sweep task = self.over(order, first, stop)
         task.group = doubles_out(scratch, 2 * task.model.K)
@@ -233,7 +233,7 @@ cdef class Coordinates:
 
 cdef inline Py_ssize_t column_entries(const ColumnArrays* X, Py_ssize_t j, const real** x,
                                       const index** rows) noexcept nogil:
-    """Where the entries of sparse column j and their rows stand; returns how many they are."""
+    """Point x and rows to the entries of sparse column j; return their number."""
     cdef Py_ssize_t at = (<const index*>X.indptr)[j]
     x[0] = <const real*>X.values + at
     rows[0] = <const index*>X.indices + at
@@ -241,7 +241,7 @@ cdef inline Py_ssize_t column_entries(const ColumnArrays* X, Py_ssize_t j, const
 
 
 cdef inline bint is_dense(const ColumnArrays* X, Py_ssize_t j) noexcept nogil:
-    """The intercept's column of ones is, too."""
+    """Whether column j is dense; the intercept's column of ones is."""
     return j == X.d or not X.is_sparse
 
 
@@ -331,7 +331,7 @@ cdef void column_curvature(void* task, const real* x, const index* rows) noexcep
 
 
 cdef inline double slope_of(const Sweep* t, Py_ssize_t c, const real* x, const index* rows) noexcept nogil:
-    """dq/dV of the coordinate pairs[c], the intercept of its class moving along."""
+    """dq/dV of the coordinate pairs[c], with the intercept of its class moving along."""
     cdef const Quadratic* model = &t.model
     cdef const Coordinate* at = t.table + c
     cdef Py_ssize_t n = model.X.n, j = t.pairs[c] // model.K, k = t.pairs[c] - j * model.K, nnz
@@ -351,7 +351,7 @@ cdef inline double slope_of(const Sweep* t, Py_ssize_t c, const real* x, const i
 
 
 cdef inline void move(const Sweep* t, Py_ssize_t c, double step, const real* x, const index* rows) noexcept nogil:
-    """Carry a step of the coordinate pairs[c] over to its intercept, A and s."""
+    """Update the intercept, A and s for a step of the coordinate pairs[c]."""
     cdef const Quadratic* model = &t.model
     cdef Py_ssize_t n = model.X.n, j = t.pairs[c] // model.K, k = t.pairs[c] - j * model.K, nnz
     cdef const real* p = <const real*>model.P + k * n
@@ -377,7 +377,7 @@ cdef inline void move(const Sweep* t, Py_ssize_t c, double step, const real* x, 
 # ---- sweeps ---------------------------------------------------------------------------------------------------------
 
 cdef inline double minimum(Coordinate* at, double g) noexcept nogil:
-    """The V at which the model is least along a coordinate where its slope is g; notes the violation."""
+    """Return the V that minimises the model along a coordinate, where its slope is g; set the violation."""
     cdef double u, new
     if at.v > 0:
         at.violation = fabs(g + at.l1)
@@ -389,7 +389,7 @@ cdef inline double minimum(Coordinate* at, double g) noexcept nogil:
         return at.v
     u = at.h * at.v - g
     new = (u - at.l1) / at.h if u > at.l1 else (u + at.l1) / at.h if u < -at.l1 else 0
-    if new < at.low or new > at.high:  # only the way up to the bound counts as a violation
+    if new < at.low or new > at.high:  # then only the distance to the bound counts as a violation
         new = min(max(new, at.low), at.high)
         at.violation = at.h * fabs(new - at.v)
     return new
@@ -432,7 +432,7 @@ cdef void group_range(void* task, const real* x, const index* rows) noexcept nog
 
 cdef inline bint group_slopes(const Sweep* t, Py_ssize_t c, double* u, const real* x,
                               const index* rows) noexcept nogil:
-    """u and D of a group, one after the other in u, and its violation; False where the model is flat."""
+    """Compute u and D of a group (both into u) and its violation; return False if the model is flat."""
     cdef Coordinate* at = t.table + c
     cdef Py_ssize_t k, K = t.model.K
     cdef double* D = u + K
@@ -451,7 +451,7 @@ cdef inline bint group_slopes(const Sweep* t, Py_ssize_t c, double* u, const rea
 
 
 cdef inline double group_minimum(const Coordinate* at, Py_ssize_t K, double* u) noexcept nogil:
-    """u becomes the V at which the bound of the model is least; returns the share of the way that the bounds admit."""
+    """Turn u into the V that minimises the bound of the model; return the share of the step that low and high allow."""
     cdef const double* D = u + K
     cdef double l1 = at.l1, most = 0, r, old, step, share = 1
     cdef Py_ssize_t k
@@ -496,13 +496,13 @@ cdef double group_norm(Py_ssize_t K, const double* u, const double* D, double l1
     return r
 
 
-# ---- sweeps where the Hessian among the coordinates is at hand -----------------------------------------------------
+# ---- sweeps with a stored Hessian among the coordinates ------------------------------------------------------------
 
 def sweep_gram(H, slope, table, order, Py_ssize_t first, Py_ssize_t stop):
     """Minimise q over the coordinates order[first:stop], one after the other.
 
-    H: (count, count) float64, symmetric, l2 included; slope: (count,) float64, dq/dV of each, kept up to date.
-    table: (count, 8) float64, a Coordinate for each. order: intp.
+    H: (count, count) float64, symmetric, including l2. slope: (count,) float64, dq/dV of each, updated. table: (count,)
+    of Coordinate. order: intp.
     """
     cdef Py_ssize_t v, c, i, count = slope.size
     cdef const double* Hp = <double*>address(H, count * count * sizeof(double), False)
@@ -559,7 +559,7 @@ cdef void column_products(void* task, const real* x, const index* rows) noexcept
 def binary_logits(z, one, zero, r, h, Py_ssize_t first, Py_ssize_t stop):
     """Sum of the losses of rows first..stop at binary logits z, (n,) float64; r and h become its derivatives.
 
-    one, zero: what the classes weigh in each row.
+    one, zero: the weights of the classes 1 and 0 in each row, (n,).
     """
     cdef Py_ssize_t size = stop * sizeof(double)
     cdef double* zp = <double*>address(z, size, False)

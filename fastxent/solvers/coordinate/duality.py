@@ -1,13 +1,13 @@
-"""How far F is above its minimum at most, with an L1 penalty: by the dual.
+"""An upper bound on F - F* with an L1 penalty, by the dual.
 
 With H the entropy, c_i a row's share of the weights, t_i its target and G(alpha) = sum_i c_i x_i (alpha_i - t_i)',
 
     F* >= sum_i c_i H(alpha_i) - sum_j (max(|G_jk| - l1_j, 0))^2 / (2 l2_j)
 
-for all distributions alpha_i with sum_i c_i (alpha_i - t_i) = 0 (which a free intercept asks for) and |G_jk| <= l1_j
-wherever l2_j is zero. For groups, |G_j|_2 takes the place of |G_jk|. The probabilities at theta nearly are such
-distributions: a share of one distribution mixed into all of them meets the first constraint, and a step back towards
-the targets the second.
+for all distributions alpha_i with |G_jk| <= l1_j wherever l2_j is zero and, if there is an intercept,
+sum_i c_i (alpha_i - t_i) = 0. For groups, |G_j|_2 replaces |G_jk|. The probabilities at theta almost satisfy this. To
+satisfy it exactly, a share of one distribution is mixed into all of them (for the intercept), and then they are moved
+back towards the targets (for the bound on G).
 
     S.-J. Kim, K. Koh, M. Lustig, S. Boyd, D. Gorinevsky, "An interior-point method for large-scale l1-regularized least
     squares", IEEE Journal of Selected Topics in Signal Processing 1, 2007 (the scaling).
@@ -16,6 +16,7 @@ the targets the second.
 import numpy as np
 
 from ...parallel import ordered_sum
+from ...penalty import Penalty
 
 _BLOCK = 1 << 15  # probabilities at a time
 
@@ -37,7 +38,7 @@ class Dual:
         self._wanted = targets.class_masses * scale
 
     def gap(self, theta, value, grad):
-        """Return F less the bound; infinite if a feature has no penalty. Takes a pass.
+        """Return F minus the bound; infinite if a feature has no penalty. Takes a pass.
 
         Parameters
         ----------
@@ -45,7 +46,7 @@ class Dual:
         value : float
             F there.
         grad : ndarray of shape (d + 1, K)
-            The gradient there, without that of L1.
+            The gradient of the smooth part there.
         """
         objective = self._objective
         penalty, d = objective.penalty, objective.n_features
@@ -75,13 +76,12 @@ class Dual:
         objective = self._objective
         K = objective.K
         mean = objective.column_moments().mean[:, np.newaxis] * self._masses.sum()
-        at_zero = objective.with_penalty(type(objective.penalty)()).value_and_grad(objective.initial())[1][
-            :-1
-        ]
-        at_zero += mean * ((mixed[1:] if K == 1 else mixed) - 1 / max(K, 2))
-        at_zero *= share
+        _, at_zero = objective.with_penalty(Penalty()).value_and_grad(objective.initial())
+        slopes = at_zero[:-1]  # of the uniform distribution
+        slopes += mean * ((mixed[1:] if K == 1 else mixed) - 1 / max(K, 2))
+        slopes *= share
         G *= 1 - share
-        G += at_zero
+        G += slopes
 
     def _entropy(self, theta, share, mixed, back):
         """sum_i c_i H(t_i + back ((1 - share) p_i + share q - t_i)), some rows at a time."""
@@ -100,7 +100,8 @@ class Dual:
 
 
 def _balance(have, wanted):
-    """Which share of which distribution makes class sums `have` those that are wanted."""
+    """Return the least share of a distribution to mix in, and the distribution, that turn class sums `have` into
+    those that are `wanted`."""
     some = have > 0
     share = float(((have - wanted)[some] / have[some]).max(initial=0.0))
     missing = np.maximum(wanted - (1 - share) * have, 0.0)

@@ -1,7 +1,7 @@
 """The Hessian among a few coordinates of a proximal Newton step, formed once.
 
-Sweeps over correlated columns are slow, and each reads all columns again. For A coordinates, one product of matrices
-replaces that, with z_c the column of coordinate c (feature j, class k; centred as in the sweep),
+Sweeps over correlated columns are slow, and each reads all columns again. For A coordinates, a matrix product replaces
+that. With z_c the column of coordinate c (feature j, class k; centred as in the sweep),
 
     H = Y' Y of (c_i p_k)^(1/2) z_c within each class  -  Y' Y of c_i^(1/2) p_k z_c
 
@@ -16,13 +16,13 @@ import scipy.sparse as sp
 from ... import parallel
 
 _MOST = 2000  # coordinates: 32 MB in double precision
-# Costs, in units of a sweep's visit of one entry of a dense column: the calls; laying out a number of Z; multiplying it
-# with another; the sweeps, for each number of H; and a visit of an entry of a sparse column.
+# Costs, in units of a sweep's visit of an entry of a dense column: all calls; writing an entry of Z; multiplying it
+# with another; the sweeps, per entry of H; and a visit of an entry of a sparse column.
 _CALLS, _LAYING_OUT, _MULTIPLICATION, _SWEEPS = 5e6, 2.0, 0.0125, 60.0
 _SPARSE_VISIT = 2.5
-_GAIN = 1.5  # may cost so many times more: the exact minimum of the model saves iterations
+_GAIN = 1.5  # it may cost this number of times more, because the exact minimum of the model saves iterations
 _ROWS = 4096  # multiplied at a time, so that they stay in cache
-_RANGES = 8  # of rows, which threads take: a fixed number, for the same bits
+_RANGES = 8  # of rows, for the threads: a fixed number, for the same bits
 _MEMORY = 1 << 23  # numbers in the sums of all ranges, 64 MB
 
 
@@ -36,7 +36,7 @@ def pays(columns, count, visits):
 
 
 def hessian(columns, curvature, pairs, m, n_threads):
-    """The Hessian of the loss among coordinates.
+    """Return the Hessian of the loss among coordinates.
 
     Parameters
     ----------
@@ -45,14 +45,14 @@ def hessian(columns, curvature, pairs, m, n_threads):
     pairs : ndarray of intp
         j K + k of each coordinate, j = d for the intercept.
     m : ndarray
-        What is subtracted from the column of each.
+        The number subtracted from each coordinate's column.
     n_threads : int or None
-        BLAS should keep to one (``parallel.one_blas_thread``).
+        BLAS should use one thread (``parallel.one_blas_thread``).
 
     Returns
     -------
     ndarray of shape (count, count), float64
-        Products in the precision of the columns, sums of ranges of the rows in double.
+        Products are in the precision of the columns, sums over ranges of rows in double.
     """
     P, mass, largest = curvature
     K, n = P.shape
@@ -90,7 +90,7 @@ def hessian(columns, curvature, pairs, m, n_threads):
 
 
 def _dense_rows(swept, features):
-    """Return a function of rows: some features there, (features, rows); feature d is the intercept."""
+    """Return a function that maps a slice of rows to an array (features, rows); feature d is the intercept."""
     ones = features == swept.d
     features = np.where(ones, 0, features)
 
