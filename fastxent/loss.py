@@ -96,7 +96,6 @@ class Part:
         self.cost = cost(X, K)
         used, self._features = occurring(X, K, _PASSES)
         self._view = bind(used, K, targets)
-        self._used = used
         self._ranges = gradient_ranges(self._view, used, n_threads)
         self._wide = None
         if self._view.uses_theta and len(self._ranges) < 4 and self.cost >= 8 * MIN_RANGE:

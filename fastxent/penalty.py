@@ -45,11 +45,6 @@ class Penalty:
         """Whether nothing is penalised."""
         return (self.l1 == 0 and self.l2 == 0) or (self.factors is not None and not self.factors.any())
 
-    @property
-    def curves_everywhere(self):
-        """Whether every feature has an L2 penalty."""
-        return self.l2 > 0 and (self.factors is None or bool((self.factors > 0).all()))
-
     def grouped(self, n_columns):
         """Whether L1 acts on groups of `n_columns` weights; a binary model has one weight per feature."""
         return self.groups == "features" and n_columns > 1 and self.l1 > 0

@@ -65,9 +65,9 @@ class Ranges:
         return cls([n * i // count for i in range(count + 1)], n_threads)
 
     @classmethod
-    def by_entries(cls, n, entries, n_threads=None):
+    def by_entries(cls, n, entries):
         """Return ranges of n rows with `entries` entries in total, each short enough for Ctrl-C."""
-        return cls.by_step(n, n * _CALL // max(1, entries), n_threads)
+        return cls.by_step(n, n * _CALL // max(1, entries))
 
     @classmethod
     def in_cache(cls, shape, n_threads=None):
