@@ -50,7 +50,7 @@ class Predictor:
     >>> p = Predictor([[1.0, 0.0], [0.0, 1.0], [0.5, 0.5]], [0.0, 0.0, 0.0], ["a", "b", "c"])
     >>> p(np.array([2.0, 0.0])).round(4)
     array([0.6652, 0.09  , 0.2447])
-    
+    >>> p(np.array([0]), np.array([2.0])).round(4)  # column 0, and its value
     array([0.6652, 0.09  , 0.2447])
     >>> labels, probabilities = p.top(np.array([2.0, 0.0]), 2)
     >>> labels, probabilities.round(4)
