@@ -1,8 +1,8 @@
-# Loops over blocks of rows, and LinearSoftmax, which Python sees. It trusts the caller's values (validation.py) but not
-# its sizes: every buffer is measured before use. Python allocates; the loops run without the GIL and return to it
-# between calls, so that a caller who hands out ranges of rows can be interrupted.
+# Loops over blocks of rows, and LinearSoftmax, their Python class. It trusts the caller's values (validation.py) but
+# not its sizes: every buffer is measured before use. Python allocates. The loops run without the GIL, and a caller that
+# passes ranges of rows can be interrupted between calls.
 
-# What a loop over rows first..stop works on. Arrays are in the dtype of the data, and NULL where they are not wanted.
+# The data of a loop over rows first..stop. Arrays have the dtype of the data, and are NULL if they are not needed.
 cdef struct Pass:
     const Rows* rows
     const Layout* layout
@@ -41,7 +41,7 @@ cdef struct BlockStep:
 
 
 class Targets:
-    """What is wanted of rows: five attributes, which any other object may have as well.
+    """The targets of rows: five attributes, which any other object may have as well.
 
     Parameters
     ----------
@@ -184,7 +184,7 @@ cdef class LinearSoftmax:
         self.run_index(&task, squared_norms, squared_norms, squared_norms, squared_norms)
 
     def has_duplicates(self, last_row):
-        """Whether a CSR row names a column twice; its entries need not be sorted. last_row: intp, d times -1."""
+        """Whether a CSR row has a column twice; its entries need not be sorted. last_row: intp, d times -1."""
         cdef RowFacts task
         task.rows, task.names_twice = &self.rows, False
         task.last_row = <Py_ssize_t*>address(last_row, self.d * sizeof(Py_ssize_t), True)
@@ -242,7 +242,7 @@ cdef class LinearSoftmax:
         self.run(&task, predict_range, predict_range)
 
     cdef Pass over(self, Py_ssize_t first, Py_ssize_t stop, scratch) except *:
-        """A pass over rows first..stop that wants nothing yet."""
+        """Return a pass over rows first..stop without inputs and outputs."""
         cdef Pass task
         memset(&task, 0, sizeof(Pass))
         check_range(first, stop, self.n)
