@@ -31,7 +31,6 @@ def test_nothing_is_penalised():
     assert Penalty().smooth(THETA) == Penalty().l1_term(THETA) == 0.0
 
 
-
 def test_groups_need_more_than_one_weight_a_feature_and_l1():
     grouped = Penalty(l1=0.1, groups="features")
     assert grouped.grouped(3) and not grouped.grouped(1)
