@@ -18,6 +18,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from fastxent import LogisticRegression, SGDClassifier, reference
+from fastxent.estimators.held_out import split
 from fastxent.sgd import trainer
 
 
@@ -530,7 +531,7 @@ def test_early_stopping_holds_out_a_stratified_share(metric):
         early_stopping=True, validation_metric=metric, random_state=0, max_iter=30, tol=None
     )
     model.fit(X, y)
-    held_out, kept = model._hold_out(y, np.arange(len(y)))
+    held_out, kept = split(model, y, np.arange(len(y)))
     assert len(held_out) == 20 and not set(held_out) & set(kept)
     assert np.bincount(y[held_out])[2] == 2
     if metric == "log_loss":
