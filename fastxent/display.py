@@ -1,4 +1,4 @@
-"""Pictures of a training, in scikit-learn's Display convention; matplotlib is loaded when the first is drawn."""
+"""Plots of a training, in scikit-learn's Display convention; matplotlib is imported when the first is drawn."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -7,7 +7,7 @@ from .arrays import plain_array
 
 
 class Quantity(NamedTuple):
-    """What an entry of a history measures, in words: in the legend, and along an axis."""
+    """The texts for an entry of a history: in the legend, and along an axis."""
 
     legend: str
     axis: str
@@ -15,7 +15,7 @@ class Quantity(NamedTuple):
 
 LOG_LOSS = "mean log loss (nats)"
 
-# What entries mean wherever an estimator's ``_history_quantities`` does not say otherwise.
+# The meaning of entries, unless an estimator's ``_history_quantities`` says otherwise.
 _QUANTITIES = {
     "epoch": Quantity("epoch", "epoch"),
     "seconds": Quantity("time", "time (seconds)"),
@@ -30,29 +30,29 @@ _QUANTITIES = {
 
 
 class LossCurveDisplay:
-    """Loss by epoch, or by time, of a fitted estimator.
+    """Plot of the loss of a fitted estimator by epoch, or by time.
 
-    Made by ``from_estimator``, or from curves of one's own. The axes and the legend name what is drawn.
+    Create it by ``from_estimator``, or from your own curves.
 
     Parameters
     ----------
     x : array-like of shape (n,)
-        Where the points stand: epochs, seconds ...
+        Positions along the horizontal axis: epochs, seconds ...
     curves : dict of array-like of shape (n,)
-        What is drawn, by name.
+        The values to plot, by name.
     x_name : str, default='epoch'
-        What x is.
+        Name of x.
     estimator_name : str or None, default=None
-        Begins every name in the legend.
+        First part of every legend entry.
     quantities : dict or None, default=None
-        For each name in ``curves`` a pair of texts, for the legend and for the axis. Names that are not in it mean
-        what they do in ``SGDClassifier.history_``, or are texts themselves.
+        For each name in ``curves``, a pair of texts: for the legend and for the axis. For other names, the texts are
+        those of ``SGDClassifier.history_``, or else the name itself.
 
     Attributes
     ----------
     ax_ : matplotlib Axes
     figure_ : matplotlib Figure
-    lines_ : list of matplotlib Line2D, one a curve
+    lines_ : list of matplotlib Line2D, one per curve
 
     Examples
     --------
@@ -77,17 +77,17 @@ class LossCurveDisplay:
         Parameters
         ----------
         estimator : fitted estimator with ``history_``, Pipeline that ends in one, or fitted search for one
-            Of ``GridSearchCV`` and its relatives, ``best_estimator_`` is drawn.
+            For ``GridSearchCV`` and similar searches, ``best_estimator_`` is drawn.
         x : str, default='epoch'
-            The entry of ``history_`` along the abscissa: 'epoch', 'seconds' ...
+            The entry of ``history_`` along the horizontal axis: 'epoch', 'seconds' ...
         curves : str, list of str or None, default=None
-            The entries to draw; None: 'loss', and 'val_loss' if there is one.
+            The entries to draw. None draws 'loss', and 'val_loss' if there is one.
         ax : matplotlib Axes or None
-            Where to draw; None makes a new figure.
+            The axes to draw on; None makes a new figure.
         name : str or None
             The estimator's name in the legend; None is the name of its class.
         **line_options
-            For matplotlib's ``plot``.
+            Passed to matplotlib's ``plot``.
 
         Returns
         -------
@@ -96,8 +96,7 @@ class LossCurveDisplay:
         Raises
         ------
         ValueError
-            The estimator is not fitted (``NotFittedError``), keeps no history, or its history lacks an entry asked
-            for.
+            The estimator is not fitted (``NotFittedError``), has no history, or the history lacks a requested entry.
         """
         estimator, history = _history_of(estimator)
         if curves is None:
@@ -130,11 +129,11 @@ class LossCurveDisplay:
         Parameters
         ----------
         ax : matplotlib Axes or None
-            Where to draw; None makes a new figure.
+            The axes to draw on; None makes a new figure.
         name : str or None
-            Instead of ``estimator_name``.
+            Replaces ``estimator_name``.
         **line_options
-            For matplotlib's ``plot``.
+            Passed to matplotlib's ``plot``.
 
         Returns
         -------
@@ -155,11 +154,11 @@ class LossCurveDisplay:
         for entry, values in self.curves.items():
             values = _numbers(values, entry)
             label = drawn[entry].legend if name is None else f"{name}: {drawn[entry].legend}"
-            # Histories may have one entry more or less than x: points are paired from the end.
+            # Histories may have one entry more or less than x, so points are paired from the end.
             count = min(len(along), len(values))
             x, y = along[len(along) - count :], values[len(values) - count :]
             self.lines_ += ax.plot(x, y, **{"label": label, **line_options})
-        axes = dict.fromkeys(quantity.axis for quantity in drawn.values())  # each once, in their order
+        axes = dict.fromkeys(quantity.axis for quantity in drawn.values())  # each once, in order
         ax.set(xlabel=self._quantity(self.x_name).axis, ylabel="\n".join(axes))
         ax.legend()
         self.ax_, self.figure_ = ax, ax.figure
@@ -171,17 +170,17 @@ class LossCurveDisplay:
 
 
 def _numbers(values, name):
-    """One of the things to draw, as an array."""
+    """Return a curve, or x, as an array (n,)."""
     values = plain_array(values, f"{name} of history_")
     if values.ndim != 1 or values.dtype.kind not in "biuf":
         raise ValueError(
-            f"{name} of history_ must be a row of numbers; got shape {values.shape} of {values.dtype}."
+            f"{name} of history_ must be a 1-d array of numbers; got shape {values.shape} of {values.dtype}."
         )
     return values
 
 
 def _history_of(estimator):
-    """The estimator that was trained, at the end of a pipeline or found by a search, and its history."""
+    """Return the trained estimator (also at the end of a pipeline, or a search's best) and its history."""
     if hasattr(estimator, "history_"):
         if not isinstance(estimator.history_, Mapping):
             raise TypeError(

@@ -2,7 +2,7 @@
 
 from . import kernels, parallel
 
-# Logits of one piece of work: worth a hand-over to another thread, and a whole number of the kernels' blocks of rows.
+# Logits in one piece of work: enough to pay for another thread, in a whole number of the kernels' blocks of rows.
 MIN_PIECE = 200_000
 BLOCK = 64
 MAX_PIECE = 10_000_000
@@ -21,8 +21,8 @@ def softmax_rows(logits, out, kind, n_threads=None):
 def cross_entropy_rows(logits, targets, row_loss, grad, scale=1.0, n_threads=None):
     """Return sum_i s_i loss_i of logits (n, K).
 
-    row_loss (n,), unless None, becomes s_i loss_i; grad (n, K), unless None, s_i * scale * dloss_i/dlogits. Soft
-    labels are in the dtype of the logits; rows of weight 0 get exact zeros.
+    Unless they are None, row_loss (n,) becomes s_i loss_i, and grad (n, K) becomes s_i * scale * dloss_i/dlogits. Soft
+    labels have the dtype of the logits; rows of weight 0 get exact zeros.
     """
 
     def call(first, stop, scratch):

@@ -1,8 +1,8 @@
-"""The loss of one part: rows and targets in memory, and everything that is summed over them.
+"""The loss of one part: rows and targets in memory, and all sums over them.
 
-A part is bound to the kernels once. Its rows are cut into ranges, which the threads take. Each range sums
-into a gradient of its own, and those are added up in order. A model so wide that this would take too many
-gradients has a single one, which all threads share (wide.py).
+A part is bound to the kernels once. Its rows are cut into ranges, which are distributed over the threads. Each range
+has its own gradient, and the gradients are added up in order. If the model is so wide that they would take too much
+memory, all threads share a single gradient (wide.py).
 """
 
 from dataclasses import dataclass, field
@@ -28,13 +28,13 @@ from .data.scaled import ldexp
 from .data.targets import Targets
 from .wide import WideModel
 
-_MIN_ENTRIES = 500_000  # of parameters: what is done with fewer is not worth a thread of its own
-_STORE_MEMORY = 1 << 28  # bytes of probabilities kept for Hessian products
-_PASSES = 4  # over theta and gradients, of the first evaluation
+_MIN_ENTRIES = 500_000  # of theta; work on fewer is not worth its own thread
+_STORE_MEMORY = 1 << 28  # bytes of probabilities stored for Hessian products
+_PASSES = 4  # over theta and gradients in the first evaluation
 
 
 class Facts(NamedTuple):
-    """What an objective has to know of a part, and attributes of it; see those of Objective."""
+    """The attributes of a part that an objective needs; they are described in Objective."""
 
     shape: tuple
     dtype: np.dtype
@@ -49,15 +49,15 @@ class Facts(NamedTuple):
 
 @dataclass
 class Kept:
-    """What solvers worked out from a part's rows alone, for the next solve: along a path, only penalties change.
+    """What solvers computed from a part's rows alone, kept for the next solve: along a path, only penalties change.
 
     Attributes
     ----------
     moved : dict
-        By whether columns are read as they are: solvers.centring.Moved, or None.
+        solvers.centring.Moved or None; the key is whether columns are read as they are.
     columns : solvers.coordinate.columns.Columns or None
     class_weights : tuple or None
-        What the classes 1 and 0 of a binary model weigh in each row.
+        The weights of the classes 1 and 0 of a binary model in each row, (n,) each.
     """
 
     moved: dict = field(default_factory=dict)
@@ -66,7 +66,7 @@ class Kept:
 
 
 class Part:
-    """Rows X with their targets, and sums over them of what K columns of weights give. Input is trusted.
+    """Rows X with their targets, and the loss of models with K columns of logits over them. Input is trusted.
 
     theta is (d + 1, K), feature-major, the intercept last. Losses s_i loss_i and their derivatives are summed, not
     averaged.
@@ -78,7 +78,7 @@ class Part:
     K : int
         Columns of logits; 1 is a binary model: p(class 1) = sigmoid(z).
     fit_intercept : bool
-        Without it the last row of theta counts as zero, and so does its derivative.
+        If False, the last row of theta is taken as zero, and so is its derivative.
     n_threads : int, optional
     """
 
@@ -96,24 +96,23 @@ class Part:
         self.cost = cost(X, K)
         used, self._features = occurring(X, K, _PASSES)
         self._view = bind(used, K, targets)
-        self._used = used
         self._ranges = gradient_ranges(self._view, used, n_threads)
         self._wide = None
         if self._view.uses_theta and len(self._ranges) < 4 and self.cost >= 8 * MIN_RANGE:
             self._wide = WideModel(used, targets, K, n_threads)
-        self._hessian = None, None  # where the last Hessian product was taken, and the probabilities there
+        self._hessian = None, None  # theta of the last Hessian product, and the probabilities there
         self._weights = parallel.Buffers(self._view.weights_size, self.dtype)
         self._gradients = parallel.Buffers(self._view.weights_size, self.dtype)
         self._scratch = parallel.Buffers(self._view.scratch_size, self.dtype)
 
     @cached_property
     def kept(self):
-        """What solvers keep here."""
+        """Results that solvers keep for the next solve."""
         return Kept()
 
     @cached_property
     def rows(self):
-        """The kernels' view of X, all its columns, and of the targets."""
+        """The kernels' view of all columns of X, and of the targets."""
         return self._view if self._features is None else bind(self.X, self.K, self.targets)
 
     # Sums over the rows ---------------------------------------------------------------------------------
@@ -128,16 +127,16 @@ class Part:
         return self._loss(theta, out, scale=scale, l2=l2) * scale, out
 
     def row_losses(self, theta):
-        """Return s_i loss_i of every row, with the weights as they were given, in the dtype of the data as it was."""
+        """Return s_i loss_i of every row (n,), with the weights as given, in the dtype of the given data."""
         losses = np.empty(self.n_rows, self.dtype)
         self._loss(theta, row_losses=losses)
         with np.errstate(over="ignore"):
             return ldexp(losses, self.targets.exponent).astype(self.given_dtype, copy=False)
 
     def hessp(self, theta, v, scale=1.0, l2=0.0, out=None):
-        """Return what it cost in passes, and  scale times the Hessian at theta times v + l2 v.
+        """Return its cost in passes, and  scale times the Hessian at theta times v + l2 v,  an array like v.
 
-        From the second product at the same theta on, the probabilities are kept (n x K numbers, if that is not too
+        From the second product at the same theta on, the probabilities are stored (n x K numbers, unless these are too
         many), and a product costs 1 pass instead of 1.5.
         """
         out = np.empty_like(v) if out is None else out
@@ -173,7 +172,7 @@ class Part:
         return sum(losses)
 
     def _probabilities_at(self, theta):
-        """What Hessian products at theta need of the rows, if this is not the first product there; else None."""
+        """Return the stored probabilities at theta; None for the first product there, or without the memory."""
         at, store = self._hessian
         if at is None or not all(self._over_theta(lambda some: np.array_equal(at[some], theta[some]), theta)):
             self._hessian = theta.copy(), None
@@ -193,19 +192,18 @@ class Part:
     # Moments --------------------------------------------------------------------------------------------
 
     def column_moments(self, scale=1.0):
-        """Return the Moments of the columns, by scale times the rows' masses."""
+        """Return the Moments of the columns, weighted by scale times the rows' masses."""
         return self._moments(self.targets.masses).scaled(scale)
 
     def farthest(self, columns, mean):
-        """Return the largest distance of an entry of some columns from their means, of rows that have a mass."""
+        """Return how far the entries of some columns are from their means at most, over rows with a mass."""
         return farthest(self.X[:, columns], self.targets.masses, mean)
 
     def curvature_moments(self, theta, scale=1.0):
-        """Return what a diagonal model of the curvature at theta needs.
+        """Return the statistics for a diagonal model of the Hessian at theta; no n x K array is stored.
 
-        With p_i the probabilities of row i and c_i its mass times scale: the Moments of the columns by the rows'
-        curvatures c_i (1 - |p_i|^2), and  beta_k = sum_i c_i p_ik (1 - p_ik)  of the K columns of logits. No n x K
-        array is stored.
+        With p_i the probabilities of row i and c_i its mass times scale, these are the Moments of the columns, weighted
+        by the rows' curvatures c_i (1 - |p_i|^2), and  beta_k = sum_i c_i p_ik (1 - p_ik),  of shape (K,).
         """
         curvature, beta = self.curvature(theta)
         return self._moments(curvature).scaled(scale), beta * scale
@@ -214,9 +212,9 @@ class Part:
         return column_moments(self.X, masses, self.n_threads, self.rows)
 
     def curvature(self, theta):
-        """Return c_i (1 - |p_i|^2) of every row, and  sum_i c_i p_ik (1 - p_ik)  of every column of logits."""
+        """Return c_i (1 - |p_i|^2) of every row (n,), and  sum_i c_i p_ik (1 - p_ik)  of every class (K,)."""
         rows, masses = self.rows, self.targets.masses
-        if not theta.any():  # all classes are alike
+        if not theta.any():  # all classes have the same probability
             share = 1 / self.targets.n_classes
             return masses * (1 - share), np.full(self.K, masses.sum() * share * (1 - share))
         curvature = np.empty(self.n_rows)
@@ -233,11 +231,8 @@ class Part:
 
         return curvature, sum(ranges.map(task))
 
-    def probabilities(self, theta, weight, P, Q):
-        """Fill P (K, n) with the probabilities of the rows, and Q (K, n) with those times a weight (n,) of each row.
-
-        Binary: Q (1, n) becomes  weight p (1 - p), and P is None.
-        """
+    def probabilities(self, theta, weight, P):
+        """Fill P (K, n) with the probabilities of the rows; binary: P (1, n) with weight p (1 - p)."""
         rows = self.rows
         weights, scratch = pack(rows, theta, self.dtype), parallel.Buffers(rows.scratch_size, self.dtype)
 
@@ -246,23 +241,36 @@ class Part:
         def task(some):
             buffer = scratch.take()
             for first, stop in ranges.calls(some):
-                kernels.probabilities_of_rows(rows, weights, buffer, slice(first, stop), weight, P, Q)
+                kernels.probabilities_of_rows(rows, weights, buffer, slice(first, stop), weight, P)
             scratch.give(buffer)
 
         ranges.map(task)
 
+    def over_probabilities(self, theta, step, task):
+        """Return [task(some, P), ...]: `some` a slice of `step` rows, P (step, n_classes) their probabilities."""
+        rows, kind = self.rows, kernels.KINDS["softmax"]
+        weights, scratch = pack(rows, theta, self.dtype), parallel.Buffers(rows.scratch_size, self.dtype)
+
+        def some_rows(some):
+            buffer, P = scratch.take(), np.empty((some.stop - some.start, max(2, rows.K)), self.dtype)
+            rows.predict(weights, buffer, some.start, some.stop, P, kind, some.start)
+            scratch.give(buffer)
+            return task(some, P)
+
+        return Ranges.by_step(rows.n, step, self.n_threads).map(some_rows)
+
     # Other parts ----------------------------------------------------------------------------------------
 
     def facts(self):
-        """Return what an objective has to know of its parts."""
+        """Return the attributes that an objective needs."""
         return Facts(*(getattr(self, name) for name in Facts._fields))
 
     def total_weight(self):
-        """Return what the rows weigh together in a mean, in units of 2**weight_exponent."""
+        """Return the sum of the rows' weights in a mean, in units of 2**weight_exponent."""
         return self.targets.total
 
     def least_mass(self, scale=1.0):
-        """Return the least positive mass of a row times scale; infinite if no row has one."""
+        """Return the smallest positive mass of a row times scale; infinite if there is none."""
         masses = self.targets.masses
         return float(masses.min(initial=np.inf, where=masses > 0)) * scale
 
@@ -272,7 +280,7 @@ class Part:
         return np.ones(self.n_rows, bool) if weight is None else weight > 0
 
     def traces(self, theta, mean, width, scale=1.0):
-        """Return c_i (1 - |p_i|^2) |a_i|^2, the same without |a_i|^2, and c_i, of every row.
+        """Return c_i (1 - |p_i|^2) |a_i|^2, the same without |a_i|^2, and c_i, (n,) each.
 
         a_i = (x_i - mean) width.
         """
@@ -281,24 +289,24 @@ class Part:
         return curvature * self.scaled_squares(mean, width), curvature, self.targets.masses * scale
 
     def take(self, rows, share=None):
-        """Return the part of some of the rows, their weights multiplied by `share`; None if there are none."""
+        """Return the part with some of the rows, their weights multiplied by `share`; None if there are no rows."""
         if len(rows) == 0:
             return None
         return self.replaced(self.X[rows], self.targets.take(rows, share))
 
     def of_features(self, chosen):
-        """Return the part of some of the features (a mask)."""
+        """Return the part with some of the features (a mask)."""
         X = self.X[:, np.flatnonzero(chosen)]
         return self.replaced(X if self.is_sparse else np.ascontiguousarray(X), self.targets)
 
     def replaced(self, X, targets):
-        """Return the part of other rows, of the same model and threads."""
+        """Return a part with other rows, for the same model and threads."""
         targets = targets.astype(X.dtype)
         return Part(X, targets, self.K, fit_intercept=self.fit_intercept, n_threads=self.n_threads)
 
     @classmethod
     def joined(cls, parts):
-        """Return one part of all the parts' rows, in order."""
+        """Return one part with the rows of all parts, in order."""
         if len(parts) == 1:
             return parts[0]
         stack = sp.vstack if parts[0].is_sparse else np.concatenate
@@ -308,12 +316,12 @@ class Part:
     # Single rows, for solvers that need them ------------------------------------------------------------
 
     def scaled_rows(self, rows, mean, width):
-        """Return (x_i - mean) width of some rows, dense (rows, d); mean and width: (d + 1,), the intercept's last."""
+        """Return (x_i - mean) width of some rows, dense (rows, d). mean, width: (d + 1,), the intercept's last."""
         X = self.X[rows]
         return ((X.toarray() if self.is_sparse else X) - mean[:-1]) * width[:-1]
 
     def scaled_squares(self, mean, width):
-        """Return |a_i|^2 of every row, a_i = (x_i - mean) width, the intercept's entry among them."""
+        """Return |a_i|^2 of every row (n,), with a_i = (x_i - mean) width, including the intercept's entry."""
         squares = np.empty(self.n_rows)
 
         def task(some):
@@ -325,7 +333,7 @@ class Part:
 
     @cached_property
     def without_duplicates(self):
-        """X, in which no CSR row names a column twice."""
+        """X, with duplicate entries of CSR rows added up."""
         return without_duplicates(self.X, self.rows)
 
     @cached_property
@@ -336,9 +344,9 @@ class Part:
     # Inside ---------------------------------------------------------------------------------------------
 
     def _over_ranges(self, add, out=None, scale=1.0, l2=0.0, theta=None):
-        """Return what add(first, stop, scratch, gradient) returns, a list for each range.
+        """Return the results of add(first, stop, scratch, gradient), a list for each range.
 
-        out, unless None, becomes the finished sum of the ranges' gradients.
+        Unless it is None, the sum of the ranges' gradients is written to out.
         """
         ranges = self._ranges
 
@@ -357,14 +365,13 @@ class Part:
         return [results for results, _ in found]
 
     def _shared_gradient(self, out):
-        """A gradient in the kernels' layout: `out` itself, if it is one."""
+        """Return a zero gradient in the kernels' layout: `out` itself, if it has that layout."""
         gradient = out if out.dtype == self.dtype and out.flags.c_contiguous else self._gradients.take()
         gradient.fill(0)
         return gradient
 
     def _finish(self, gradients, scale, l2, theta, out):
-        """out = scale times the sum of the gradients, in order, + l2 W. The gradients go back to the stock."""
-
+        """out = scale times the sum of the gradients, in order, + l2 W. Returns the gradients to their buffers."""
         if self._features is None:
             self._unpack(gradients, scale, l2, theta, out)
         else:
@@ -389,14 +396,14 @@ class Part:
         )
 
     def _over_theta(self, task, theta, arrays=1):
-        """Return task(range of rows of theta) of all; it goes over so many arrays of that size."""
+        """Return [task(range of rows of theta), ...]. arrays: how many arrays of this size the task reads."""
         count = min(16, theta.size * arrays // _MIN_ENTRIES)
         if count <= 1:
             return [task(slice(0, len(theta)))]
         return Ranges.by_count(len(theta), count, self.n_threads).map(task)
 
     def _pack(self, theta):
-        """theta as the kernels want it."""
+        """Return theta in the kernels' layout."""
         view = self._view
         if not self.fit_intercept and theta[-1].any():
             theta = theta.copy()

@@ -1,12 +1,12 @@
-"""The objective: what is minimised, and the one thing that solvers see.
+"""The objective: the function to minimise, and all that solvers see of the data.
 
     F(W, b) = (1/S) sum over parts  sum_i s_i loss_i  +  penalty(W)
 
     S = sum_i s_i w_{y_i},  for soft labels  sum_i s_i
 
-An objective is an ordered sum over parts: ranges of rows with their targets. An engine visits the parts
-wherever they lie: data/local.py in this memory, data/streamed.py one after the other. A solver that asks for no
-more than this class offers runs on every engine. With the same borders of parts, it gives the same bits on all.
+An objective is an ordered sum over parts: ranges of rows with their targets. An engine visits the parts:
+data/local.py has them in memory, data/streamed.py loads one after the other. A solver that uses only the methods of
+this class runs on every engine. With the same part boundaries, it gives the same bits on all of them.
 """
 
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ from .penalty import Penalty
 
 @dataclass
 class _Known:
-    """What is known of the parts alone; objectives that differ in the penalty share it."""
+    """Results that depend on the parts alone; objectives that differ only in the penalty share them."""
 
     passes: float = 0.0
     moments: Moments | None = None
@@ -38,11 +38,11 @@ class Objective:
     Parameters
     ----------
     engine : Local or Streamed
-        ``engine.each(method, *arguments)`` yields that method's result of every part, in order; ``engine.local`` is the
-        only part, if it is one in this memory, else None.
+        ``engine.each(method, *arguments)`` yields the method's result for every part, in order. ``engine.local`` is
+        the part if there is only one and it is in memory, else None.
     penalty : Penalty
     reduction : {"mean", "sum", "none"}
-        Whether losses are divided by S. "none" is for `row_losses` alone; it, and "sum", take one part.
+        Whether losses are divided by S. "none" is for `row_losses` only. "sum" and "none" need a single part.
 
     Attributes
     ----------
@@ -51,19 +51,19 @@ class Objective:
     dtype : numpy dtype of the features
     n_rows, n_classes : int
     total_weight : float
-        S, in units of 2**weight_exponent: weights may have any size, and are used without a scale.
+        S, in units of 2**weight_exponent: weights may have any magnitude, and a common scale is divided out.
     weight_exponent : int
     least_mass : float
-        The least positive mass of a row (see `Targets.masses`) as a share of S; infinite if there is none.
+        The smallest positive mass of a row (see `Targets.masses`) as a share of S; infinite if there is none.
     fit_intercept : bool
-        Without it the last row of theta counts as zero, and so does its gradient.
+        If False, the last row of theta is taken as zero, and so is its gradient.
     penalty : Penalty
-        L1 is not part of `value` and of the gradients; solvers read it from here.
+        `value` and the gradients do not include L1; solvers read it from here.
     is_sparse : bool
     cost : int
-        Multiplications of a pass, see data.ranges.cost.
+        Multiplications in a pass, see data.ranges.cost.
     local : Part or None
-        Rows and columns in this memory, for solvers that need single ones.
+        The data in memory, for solvers that need single rows or columns.
     passes : float
         Passes over the data so far: 1 for a value with or without gradient, 1.5 or 1 for a Hessian product.
     n_threads : int or None
@@ -79,7 +79,7 @@ class Objective:
         self.fit_intercept, self.n_threads = first.fit_intercept, first.n_threads
         self.is_sparse = first.is_sparse
         self._known = _Known()
-        self._counted_by = None  # another objective that counts this one's passes as its own, too
+        self._counted_by = None  # another objective that also counts this one's passes
         if self.local is not None:
             self._rows_of_parts, self.n_rows, self.cost = [first.n_rows], first.n_rows, first.cost
             self.weight_exponent = first.weight_exponent
@@ -98,14 +98,14 @@ class Objective:
 
     @classmethod
     def over(cls, X, targets, K=None, *, penalty=None, fit_intercept=True, reduction="mean", n_threads=None):
-        """Return the objective over arrays in this memory, one part. K: columns of logits; default one a class."""
+        """Return the objective over arrays in memory, as one part. K: columns of logits; default one per class."""
         K = targets.n_classes if K is None else K
         part = Part(X, targets, K, fit_intercept=fit_intercept, n_threads=n_threads)
         return cls(Local([part]), penalty, reduction=reduction)
 
     @classmethod
     def streamed(cls, batches, n_classes, K=None, *, penalty=None, fit_intercept=True, n_threads=None):
-        """Return the mean objective over batches (X, y) or (X, y, weight), of which one at a time is in memory."""
+        """Return the mean objective over batches (X, y) or (X, y, weight), with one batch in memory at a time."""
         K = n_classes if K is None else K
 
         def bind(X, y, weight):
@@ -114,7 +114,7 @@ class Objective:
         return cls(Streamed(batches, bind), penalty)
 
     def with_penalty(self, penalty):
-        """Return the objective of the same parts with another penalty; passes are counted together."""
+        """Return the objective over the same parts with another penalty; passes are counted together."""
         other = object.__new__(Objective)
         vars(other).update(vars(self), penalty=penalty)
         return other
@@ -178,7 +178,7 @@ class Objective:
         return out
 
     def _summed(self, method, arguments, at, out):
-        """The number and the array that a method of the parts returns, summed; the penalty's slope is in the array."""
+        """Sum a method's (number, array) over the parts; add the penalty's gradient to the array."""
         penalty = self.penalty
         if self.local is not None:
             fused = penalty.l2 if penalty.factors is None else 0.0  # added while the array is in cache
@@ -195,32 +195,32 @@ class Objective:
         return number, out
 
     def _each(self, method, *arguments):
-        """What a method of the parts returns of each, with the scale of its weights as last argument."""
+        """Yield a method's result for every part; the scale of the part's weights is its last argument."""
         return self._engine.each(method, *arguments, by_part=[(scale,) for scale in self._scales])
 
     def row_losses(self, theta):
-        """Return s_i loss_i of every row, with the weights as they were given, in the dtype of the data."""
+        """Return s_i loss_i of every row (n,), with the weights as given, in the dtype of the data."""
         self.count(1)
         return np.concatenate(list(self._engine.each("row_losses", np.ascontiguousarray(theta))))
 
     # Moments --------------------------------------------------------------------------------------------
 
     def column_moments(self):
-        """Return the Moments (mean, deviation) of the columns by the rows' masses; taken once."""
+        """Return the Moments (mean, deviation) of the columns, weighted by the rows' masses; computed once."""
         known = self._known
         if known.moments is None:
             known.moments = ordered_sum(self._each("column_moments"))
         return known.moments
 
     def columns_without_spread(self):
-        """Return which columns are constant but for rounding, bool (d,); taken once."""
+        """Return which columns are constant up to rounding, bool (d,); computed once."""
         known = self._known
         if known.flat is None:
             moments = self.column_moments()
             mean, deviation = moments.mean, moments.deviation
             bound = spread_of_rounding(mean, self.dtype)
             flat = deviation <= bound
-            # The deviation of few entries among many that are all the same is small, however far those are.
+            # If only a few entries differ from the rest, the deviation is small however far they are.
             doubtful = np.flatnonzero(flat & (deviation > 0))
             if len(doubtful):
                 far = np.max(list(self._engine.each("farthest", doubtful, mean[doubtful])), axis=0)
@@ -229,10 +229,10 @@ class Objective:
         return known.flat
 
     def curvature_moments(self, theta):
-        """Return what a diagonal model of the curvature at theta needs, per column and class.
+        """Return the statistics for a diagonal model of the Hessian at theta.
 
-        The Moments of the columns by the rows' curvatures c_i (1 - |p_i|^2), and beta_k = sum_i c_i p_ik (1 - p_ik) of
-        each column of logits, both in shares of S.
+        These are the Moments of the columns, weighted by the rows' curvatures c_i (1 - |p_i|^2), and
+        beta_k = sum_i c_i p_ik (1 - p_ik), of shape (K,); both relative to S.
         """
         self.count(0.5)
         return ordered_sum(self._each("curvature_moments", np.ascontiguousarray(theta)), _add)
@@ -240,17 +240,18 @@ class Objective:
     # Some of the rows -----------------------------------------------------------------------------------
 
     def sample(self, count, theta=None, *, columns=None, seed=0):
-        """Return a local objective over at most `count` rows, with their shares, and the same penalty.
+        """Return a local objective over a sample of at most `count` rows, with the same penalty.
 
         Parameters
         ----------
         count : int
         theta : ndarray (d + 1, K) or None
-            None: rows of positive weight, drawn alike without replacement, each with its own weight. Else a row
-            is drawn in proportion to its trace in the Hessian at theta, c_i (1 - |p_i|^2) |a_i|^2, except for a
-            fifth that follows its curvature and its mass alone. It weighs as much less as it is drawn more often.
+            If None, rows of positive weight are drawn uniformly without replacement, and keep their weights. Otherwise
+            four fifths of a row's chance are in proportion to its trace in the Hessian at theta,
+            c_i (1 - |p_i|^2) |a_i|^2, and one tenth each to its curvature and its mass. Its weight is divided by its
+            chance.
         columns : (mean, scale), float64 (d + 1,) each, or None
-            What makes a row x_i into a_i.
+            a_i = (x_i - mean) scale.
         seed : int
 
         Returns
@@ -282,23 +283,23 @@ class Objective:
         return Objective(Local([part]), self.penalty)
 
     def over_part(self, part):
-        """Return the mean objective over another local part, with the same penalty; passes are counted together."""
+        """Return the mean objective over another local part, with the same penalty; its passes are counted here too."""
         other = Objective(Local([part]), self.penalty)
         other._counted_by = self
         return other
 
     def over_features(self, chosen):
-        """Return the objective over some of the features (a mask) of a local one, penalty included."""
+        """Return the local objective over some of the features (a mask), with their penalty."""
         return Objective(Local([self.local.of_features(chosen)]), self.penalty.of_features(chosen))
 
 
 def _add(a, b):
-    """The sums of the numbers and arrays of two parts; arrays of the first are overwritten."""
+    """Return the elementwise sum of two tuples of numbers and arrays; overwrites the arrays of the first."""
     return tuple(x.__iadd__(y) if isinstance(x, np.ndarray) else x + y for x, y in zip(a, b, strict=True))
 
 
 def _drawn(traces, curvatures, masses, count, rng):
-    """Rows drawn, a draw in each of `count` strata, and what 1 / (chance of being drawn) makes of their weight."""
+    """Draw a row in each of `count` strata; return the rows and the factors on their weights, 1 / chance."""
     if len(masses) <= count:
         return np.arange(len(masses)), np.ones(len(masses))
     chance = 0.8 * _shares(traces) + 0.1 * _shares(curvatures) + 0.1 * _shares(masses)

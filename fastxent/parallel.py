@@ -1,14 +1,14 @@
-"""Threads: which thread runs which piece of work, and the buffers for it.
+"""A pool of threads for pieces of work, and the buffers that they use.
 
-Kernels release the GIL, so a pool of Python threads is enough. Threads are started at first use, and not used when the
-work is too small to pay for a hand-over (some 50 microseconds). The pieces never depend on the number of threads, and
-results are combined in the order of the pieces: every number of threads gives the same bits.
+Kernels release the GIL, so Python threads are enough. Threads are started at first use. Work too small to pay for a
+hand-over (about 50 microseconds) does not use them. The pieces never depend on the number of threads, and results are
+combined in the order of the pieces, so every number of threads gives the same bits.
 
-The pool is our own: that of the standard library takes no more work when the main thread has ended. A call of `run`
-offers its pieces, threads of the pool join it as helpers, and the caller does the rest: everything, where no thread can
-be started. Calls at the same time share the pool, and together keep no more threads
-busy than one of them asks for. Ctrl-C and fork may come at any moment: what callers change are sets, each in one step
-that may be done twice, and they hold no lock of the pool.
+This is our own pool, because the standard library's takes no work after the main thread has ended. A call of `run`
+offers its pieces, threads of the pool join it as helpers, and the caller works on pieces, too; if no thread can be
+started, it does all of them. Concurrent calls share the pool, and together they keep no more threads busy than the
+largest of them asks for. Ctrl-C and fork may come at any moment. Callers therefore hold no lock of the pool, and only
+change sets, by single steps that may be repeated.
 """
 
 import _thread
@@ -40,18 +40,18 @@ __all__ = [
 ]
 
 CACHE_LINE = kernels.CACHE_LINE
-MOST_THREADS = max(8, os.cpu_count() or 1)  # of one call: a few more than there are processors do no harm
+MOST_THREADS = max(8, os.cpu_count() or 1)  # per call: a few more than there are processors do no harm
 
-_here = threading.local()  # .call: whose pieces this thread is working on
+_here = threading.local()  # .call: the call whose pieces this thread is working on
 _MISSING = object()
 
 
 def run(task, count, n_threads):
     """Return ``[task(0), ..., task(count - 1)]``, computed by at most n_threads threads, the caller's among them.
 
-    ``n_threads=None`` stands for ``available_threads()``.
-    Free threads take pieces in order. An exception, Ctrl-C in the caller's thread included, stops the
-    taking of further pieces, and is raised when those under way have ended or come to a `stopping_point`.
+    ``n_threads=None`` stands for ``available_threads()``. Free threads take pieces in order. After an exception, which
+    includes Ctrl-C in the caller's thread, no more pieces are taken. It is raised as soon as the running pieces have
+    ended or reached a `stopping_point`.
     """
     if n_threads is None and count > 1:
         n_threads = available_threads()
@@ -68,14 +68,14 @@ def run(task, count, n_threads):
 
 
 def ordered_sum(terms, add=operator.add):
-    """Return the sum of an iterable's terms, in pairs: a tree that their number alone decides.
+    """Return the sum of an iterable's terms, added in pairs: a tree whose shape depends only on their number.
 
-    No more partial sums than log2 of that number are alive at a time. ``add(a, b)`` may overwrite a.
+    At any time there are at most log2 of that number partial sums. ``add(a, b)`` may overwrite a.
 
     >>> ordered_sum("abcde")
     'abcde'
     """
-    sums = []  # of 2^level terms each, the earlier the more
+    sums = []  # pairs (level, sum of 2^level terms), in falling order of levels
     for term in terms:
         level = 0
         while sums and sums[-1][0] == level:
@@ -88,7 +88,7 @@ def ordered_sum(terms, add=operator.add):
 
 
 def stopping_point():
-    """Give up the piece under way if its run has been stopped: long pieces call this now and then."""
+    """End the running piece if its `run` has been stopped; long pieces call this regularly."""
     call = getattr(_here, "call", None)
     while call is not None:
         if call.stopped:
@@ -101,7 +101,7 @@ class _Stopped(BaseException):
 
 
 class _Call(Cleanup):
-    """One call of `run`: its pieces, and who works on them; a context in which others may join."""
+    """One call of `run`: its pieces and the threads that work on them. While the context is open, others may join."""
 
     def __init__(self, task, count, n_threads):
         self.pool = _pool
@@ -109,39 +109,41 @@ class _Call(Cleanup):
         self.count = count
         self.n_threads = n_threads
         self.caller = threading.get_ident()
-        self.outer = getattr(_here, "call", None)  # the call that this one is a part of
+        self.outer = getattr(_here, "call", None)  # the call in whose piece this one runs
         self.results = [_MISSING] * count
         self.pieces = itertools.count()  # next() is atomic
-        self.taken = False  # all pieces are
+        self.taken = False  # whether all pieces are taken
         self.stopped = False
-        self.error = None  # of a helper
-        self.helpers = set()  # the threads of the pool that are inside
-        self.closed = False  # to further ones
-        self.left = threading.Lock()  # given back by the last helper
+        self.error = None  # a helper's exception
+        self.helpers = set()  # the pool's threads inside this call
+        self.closed = False  # whether no more helpers are admitted
+        self.left = threading.Lock()  # released by the last helper
         self.left.acquire()
 
     def enter(self):
-        """Call for help."""
+        """Offer the pieces to the pool."""
         self.pool.calls[self] = None
         self.pool.invite(self)
 
     def leave(self, error):
-        """Admit no more threads, and wait for those inside."""
+        """Admit no more helpers, and wait for those inside."""
         if error is not None:
             self.stopped = True
         self.closed = True
         self.pool.calls.pop(self, None)
         _here.call = self.outer
         while self.helpers and self.pool is _pool:
-            # Not one long wait: where a library's signal handler makes the system resume it, Ctrl-C would wait as well.
+            # Short waits: if a library's signal handler makes the system resume a wait, Ctrl-C is heard after this one.
             self.left.acquire(timeout=0.05)
         if error is not None:
-            self.error = None  # it is not the one that is raised, and its traceback holds all of this
+            self.error = (
+                None  # the caller's is raised instead, and this one's traceback keeps everything here alive
+            )
         for other in list(self.pool.calls):
             self.pool.invite(other)
 
     def work(self):
-        """Take pieces as long as there are any; a helper leaves when it is one thread too many."""
+        """Take pieces while there are any; a helper leaves if there are more threads than this call asks for."""
         helps = threading.get_ident() != self.caller
         _here.call = self
         try:
@@ -157,16 +159,16 @@ class _Call(Cleanup):
             self.stopped = True
 
     def outcome(self):
-        """The results, or the exception of a helper."""
+        """Return the results, or raise a helper's exception."""
         if self.error is not None:
             error, self.error = self.error, None
             try:
                 raise error
             finally:
-                del error  # it holds this frame
-        if self.stopped:  # with the outer call
+                del error  # its traceback refers to this frame
+        if self.stopped:  # because the outer call is
             raise _Stopped
-        if self.pool is not _pool:  # a piece has forked, and this is the child: the helpers are not here
+        if self.pool is not _pool:  # a piece has forked, and this is the child, without the helpers
             self.results = [self.task(i) if x is _MISSING else x for i, x in enumerate(self.results)]
         return self.results
 
@@ -175,16 +177,16 @@ class _Pool:
     """Threads that join calls."""
 
     def __init__(self):
-        self.calls = {}  # that are open, the oldest first: a set with an order
-        self.size = 0  # how many threads there are to be
+        self.calls = {}  # open calls, the oldest first: an ordered set
+        self.size = 0  # how many threads there should be
         self.threads = set()
         self.idle = set()
         self.busy = set()
-        self.bell = SimpleQueue()  # wakes one of the idle for each thing in it
-        self.joining = threading.Lock()  # for the pool's own threads alone: nothing interrupts them
+        self.bell = SimpleQueue()  # each item in it wakes an idle thread
+        self.joining = threading.Lock()  # only the pool's own threads use it: nothing interrupts them
 
     def crowd(self):
-        """How many threads the calls keep busy."""
+        """Return how many threads the calls keep busy."""
         return len(self.busy.union([call.caller for call in list(self.calls)]))
 
     def invite(self, call):
@@ -198,14 +200,14 @@ class _Pool:
         self.size = max(self.size, wanted)
         for _ in range(min(wanted - asleep, self.size - len(self.threads))):
             try:
-                # Not threading.Thread: its start() waits for a sign of life, for ever where memory is too short for
-                # one, and if Ctrl-C ends the waiting nobody knows whether there is a thread.
+                # Not threading.Thread: its start() waits until the thread runs. That is forever if there is too little
+                # memory, and if Ctrl-C ends the wait, it is unknown whether there is a thread.
                 _thread.start_new_thread(_help, (self,))
-            except (RuntimeError, MemoryError):  # no more threads for this process, or none at its end
+            except (RuntimeError, MemoryError):  # the process cannot have more threads, or is ending
                 return
 
     def join(self, thread):
-        """The oldest call that can take one more thread, which is in now; or None."""
+        """Enter a thread into the oldest call that can take one more, and return the call, or None."""
         with self.joining:
             for call in list(self.calls):
                 if not (call.taken or call.stopped) and self.crowd() < call.n_threads:
@@ -213,23 +215,24 @@ class _Pool:
                     call.helpers.add(thread)
                     if not call.closed:
                         return call
-                    call.helpers.discard(thread)  # the caller may have looked before, and be gone
+                    call.helpers.discard(thread)  # the caller may have left before this thread entered
                     self.busy.discard(thread)
         return None
 
 
 def _help(pool):
-    """The life of a thread of the pool."""
+    """Run a thread of the pool."""
     thread = threading.get_ident()
     with pool.joining:
-        if len(pool.threads) >= pool.size:  # calls one after the other have started it more than once
+        if len(pool.threads) >= pool.size:  # several calls may have started a thread for the same place
             return
         pool.threads.add(thread)
     with suppress(MemoryError):
-        threading.current_thread().name = "fastxent"  # and so threading.enumerate() shows it
+        threading.current_thread().name = "fastxent"  # also makes threading.enumerate() show it
     while pool is _pool:
         try:
-            # First idle, then looking; a caller first offers, and then looks who is idle: they cannot miss each other.
+            # A thread first becomes idle and then looks for calls; a caller first offers its call and then looks for
+            # idle threads. So they cannot miss each other.
             pool.idle.add(thread)
             call = pool.join(thread)
             if call is None:
@@ -249,7 +252,7 @@ def _help(pool):
         pool.busy.discard(thread)
         call.helpers.discard(thread)
         if call.closed and not call.helpers:
-            with suppress(RuntimeError):  # two may both be the last
+            with suppress(RuntimeError):  # two threads may both find that they are the last
                 call.left.release()
 
 
@@ -257,7 +260,7 @@ _pool = _Pool()
 
 
 def _after_fork():
-    """A forked child has none of the pool's threads."""
+    """Make a new pool: a forked child has none of the old one's threads."""
     global _pool
     _pool = _Pool()
 
@@ -275,7 +278,7 @@ def zeros(size, dtype):
 
 
 class Buffers:
-    """A stock of equal work arrays: taken, used, given back; it grows to as many as were ever in use at once."""
+    """Work arrays of one size for reuse: `take` one, `give` it back. More are allocated if none is free."""
 
     def __init__(self, size, dtype):
         self.size = size

@@ -2,7 +2,7 @@
 
     (l2/2) sum_j f_j |W_j|^2  +  l1 sum_j f_j |W_j|_1
 
-With groups, the second term is  l1 sum_j f_j |W_j|_2,  the norms of the features' weights in all classes. The
+With groups, the second term is  l1 sum_j f_j |W_j|_2,  with the norm of each feature's weights in all classes. The
 intercept, the last row of theta, is never penalised.
 """
 
@@ -21,7 +21,7 @@ class Penalty:
     factors : float64 (d,) or None
         f_j, which multiplies both penalties of feature j; 0 leaves it free, None is 1 for all.
     groups : {None, "features"}
-        What L1 is the norm of: single weights, or the weights of one feature in all classes.
+        What L1 sets to zero: single weights, or a feature's weights in all classes together.
     """
 
     l2: float = 0.0
@@ -45,13 +45,8 @@ class Penalty:
         """Whether nothing is penalised."""
         return (self.l1 == 0 and self.l2 == 0) or (self.factors is not None and not self.factors.any())
 
-    @property
-    def curves_everywhere(self):
-        """Whether every feature has an L2 penalty."""
-        return self.l2 > 0 and (self.factors is None or bool((self.factors > 0).all()))
-
     def grouped(self, n_columns):
-        """Whether L1 acts on groups of `n_columns` weights; a binary model has one weight a feature."""
+        """Whether L1 acts on groups of `n_columns` weights; a binary model has one weight per feature."""
         return self.groups == "features" and n_columns > 1 and self.l1 > 0
 
     def of_features(self, chosen):
@@ -89,8 +84,8 @@ class Penalty:
     def centred(self, theta):
         """Return, of all parameters with the same probabilities, those that sum to zero over the classes.
 
-        A softmax does not change when all classes gain the same column. L2 has its least norm at sum zero; L1 has not,
-        so there only the intercept moves, and what has no penalty.
+        A softmax does not change if the same column is added for all classes. The L2 norm is smallest where the sum is
+        zero. The L1 norm is not, so with L1 only the intercept and weights without a penalty are centred.
         """
         if theta.shape[1] == 1:
             return theta
@@ -105,8 +100,7 @@ class Penalty:
 def least_subgradient(theta, grad, l1):
     """Return the element of least norm of the subdifferential of f + sum l1 |W|, from the gradient of f.
 
-    theta, grad : (d + 1, K), the last row without a penalty; l1 : number, or (d, 1). It is zero at the optimum and only
-    there.
+    theta, grad : (d + 1, K), the last row without a penalty; l1 : number, or (d, 1). It is zero only at the optimum.
     """
     least = grad.copy()
     W, G = theta[:-1], grad[:-1]
@@ -115,5 +109,5 @@ def least_subgradient(theta, grad, l1):
 
 
 def shrink(values, threshold):
-    """Return values moved towards zero by a threshold, and no further."""
+    """Return values moved towards zero by a threshold, but not past zero."""
     return np.sign(values) * np.maximum(np.abs(values) - threshold, 0.0)

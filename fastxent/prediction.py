@@ -1,8 +1,8 @@
 """Logits, probabilities and log-probabilities of a linear softmax model.
 
-What it costs follows from the rows: few dense rows, and sparse rows, are multiplied with the coefficients where these
-lie, in whatever order. Coefficients are packed for the kernels only where there are so many rows, or entries, that
-packing takes a small part of the time. Which way is taken, and so the bits of the result, follows from shapes alone.
+A few dense rows, or sparse rows with few entries, are multiplied with the coefficients in their own memory order. The
+coefficients are packed for the kernels only if there are enough rows or entries that packing takes a small part of the
+time. This choice, and so the bits of the result, depends only on shapes.
 """
 
 import numpy as np
@@ -14,16 +14,16 @@ from .data.rows import bind, pack, ranges_of
 from .logits import softmax_rows
 
 _KINDS = {"logits": "logits", "proba": "softmax", "log_proba": "log_softmax"}
-_FEW_ROWS = 16  # dense ones
-MOST_ENTRIES = 4  # of sparse rows, for each column, if they are few
+_FEW_ROWS = 16  # up to this number, dense rows count as few
+MOST_ENTRIES = 4  # entries per column up to which sparse rows count as few
 _TILES = (
-    48  # rows: a whole number of the kernels' tiles, and few enough for threads to share out a hundred rows
+    48  # rows: a whole number of the kernels' tiles, and small enough to split a hundred rows among threads
 )
-_SCATTERED = 2  # reading a coefficient here and there takes so many times as long as copying one
+_SCATTERED = 2  # a random read of a coefficient takes as long as copying this number of them
 
 
 def predict(X, theta, output, n_threads=None, out=None):
-    """Evaluate the model theta at the rows of X. Input is trusted.
+    """Evaluate the model theta on the rows of X. Input is trusted.
 
     Parameters
     ----------
@@ -33,22 +33,22 @@ def predict(X, theta, output, n_threads=None, out=None):
     output : {"logits", "proba", "log_proba"}
     n_threads : int, optional
     out : ndarray, optional
-        Becomes what is returned.
+        Array for the result.
 
     Returns
     -------
-    ndarray (n, K) in the dtype of X; of a binary model logits (n,), and (n, 2) otherwise.
+    ndarray (n, K) in the dtype of X; for a binary model logits (n,), and (n, 2) otherwise.
     """
     return evaluate(X, theta[:-1].T, theta[-1], output, n_threads, out)[0]
 
 
 def evaluate(X, coef, intercept, output, n_threads=None, out=None):
-    """Evaluate a model given by its coefficients, in whatever order they lie. Input is trusted.
+    """Evaluate a model given by its coefficients, in any memory order. Input is trusted.
 
     Parameters
     ----------
     X, output, n_threads, out
-        As for `predict`. Of CSR, its arrays and its shape are looked at: a `sparse.CSR` will do.
+        As for `predict`. Only the arrays and the shape of a CSR matrix are used, so a `sparse.CSR` will do.
     coef : ndarray (K, d), float32 or float64
     intercept : ndarray (K,), of that dtype
 
@@ -69,7 +69,7 @@ def evaluate(X, coef, intercept, output, n_threads=None, out=None):
 
 
 def has_few(X, n_features):
-    """Whether X has so few rows or entries that coefficients are not packed."""
+    """Tell whether X has so few rows or entries that coefficients are not packed."""
     if isinstance(X, np.ndarray):
         return X.shape[0] <= _FEW_ROWS
     return len(X.indices) <= MOST_ENTRIES * n_features
@@ -94,7 +94,7 @@ def _of_few(X, coef, intercept, output, n_threads, out):
 
 
 def _dense_logits(X, coef, intercept, logits, n_threads):
-    """The threads share out the classes: a row needs all coefficients."""
+    """Compute logits with the classes divided among the threads, because every row needs all coefficients."""
     K = len(coef)
     count = X.shape[0] * coef.size // MIN_RANGE
     step = K if count <= 1 else -(-K // (16 * count)) * 16  # a whole number of registers

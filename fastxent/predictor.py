@@ -1,7 +1,7 @@
-"""A model that serves single rows in microseconds: an immutable copy of its coefficients, and nothing else.
+"""A predictor: an immutable copy of a model's coefficients that answers single rows in microseconds.
 
-A row takes one step from Python into compiled code and back. What that code does not take as it comes (lists, integers,
-several rows, and whatever is wrong) goes the long way round, by the checks of :mod:`fastxent.validation`.
+A row takes a single call of compiled code. Arguments that this code does not accept directly (lists, integers, several
+rows, and invalid ones) are handled by the checks of :mod:`fastxent.validation`, which takes longer.
 """
 
 import numpy as np
@@ -17,18 +17,18 @@ _KINDS = {
     for output, kind in (("logits", "logits"), ("proba", "softmax"), ("log_proba", "log_softmax"))
 }
 _SOFTMAX = _KINDS["proba"]
-_WIDE = 8  # classes that are worth having side by side
+_WIDE = 8  # from this number of classes on, a feature's coefficients are contiguous
 
 
 class Predictor:
     """Probabilities and labels of rows, by the coefficients that a model had when ``model.predictor()`` was called.
 
-    It cannot be changed. Any number of threads may use it, and so may a child after a fork. It needs no scikit-learn,
-    starts no threads and takes no locks. Its results are those of the model, to the bit.
+    It is immutable. Any number of threads may use it, and so may a child after a fork. It needs no scikit-learn, starts
+    no threads and takes no locks. Its results have the same bits as the model's.
 
-    A row comes as a vector, or as the numbers of its columns and what stands in them; columns that come twice are added
-    up. Native arrays of float64 (or float32, if the model is of that, too) are the fast way; everything that is real is
-    accepted. NaN is not refused here: a row with NaN has NaN probabilities.
+    A row is a vector, or the indices and values of its entries; entries with the same index are added up. Native arrays
+    of float64 (or float32, if the model has float32 coefficients) are fastest; all real numbers are accepted. NaN is
+    not refused: a row with NaN has NaN probabilities.
 
     Parameters
     ----------
@@ -43,7 +43,7 @@ class Predictor:
     n_features : int
         d
     dtype : numpy dtype
-        That of the coefficients. A result is float32 if these and the row both are, and float64 otherwise.
+        Dtype of the coefficients. Results are float32 if the coefficients and the row are, and float64 otherwise.
 
     Examples
     --------
@@ -52,7 +52,7 @@ class Predictor:
     >>> p = Predictor([[1.0, 0.0], [0.0, 1.0], [0.5, 0.5]], [0.0, 0.0, 0.0], ["a", "b", "c"])
     >>> p(np.array([2.0, 0.0])).round(4)
     array([0.6652, 0.09  , 0.2447])
-    >>> p(np.array([0]), np.array([2.0])).round(4)  # column 0, and what stands there
+    >>> p(np.array([0]), np.array([2.0])).round(4)  # column 0, and its value
     array([0.6652, 0.09  , 0.2447])
     >>> labels, probabilities = p.top(np.array([2.0, 0.0]), 2)
     >>> labels, probabilities.round(4)
@@ -69,9 +69,9 @@ class Predictor:
             raise ValueError(f"coef must have shape (K, d), or (1, d) for two classes; got {coef.shape}.")
         K = len(coef)
         if intercept.shape != (K,):
-            raise ValueError(f"intercept must have shape ({K},), to go with coef; got {intercept.shape}.")
+            raise ValueError(f"intercept must have shape ({K},) to match coef; got {intercept.shape}.")
         if classes.shape != (max(K, 2),):
-            raise ValueError(f"classes must have shape ({max(K, 2)},), to go with coef; got {classes.shape}.")
+            raise ValueError(f"classes must have shape ({max(K, 2)},) to match coef; got {classes.shape}.")
         coef, intercept = copied(coef, "C" if K < _WIDE else "F"), np.array(intercept)
         for array in (coef, intercept, classes):
             array.flags.writeable = False
@@ -99,16 +99,16 @@ class Predictor:
         return self._coef.dtype
 
     def __call__(self, x, values=None, *, out=None):
-        """Probabilities, in the order of ``classes``.
+        """Return the probabilities, in the order of ``classes``.
 
         Parameters
         ----------
         x : array-like of shape (d,) or (n, d), or sparse matrix of shape (n, d)
-            A row, or rows; with ``values``, the columns of a row's entries, integers in 0..d-1.
+            A row, or rows; with ``values``, the column indices of a row's entries, integers in 0..d-1.
         values : array-like, optional
-            The entries that stand in these columns; all others are zero.
+            The entries in these columns; all others are zero.
         out : ndarray, optional
-            Where to write: C-contiguous, of the result's shape and dtype.
+            Array for the result: C-contiguous, of the result's shape and dtype.
 
         Returns
         -------
@@ -117,9 +117,9 @@ class Predictor:
         Raises
         ------
         TypeError, ValueError
-            Not a row of d real numbers, nor rows of such; a column out of range; ``out`` does not fit.
+            ``x`` is not a row, or rows, of d real numbers; a column is out of range; ``out`` does not fit.
         """
-        if out is None:  # what matters most, without a step between
+        if out is None:  # the common case, directly
             if values is None:
                 found = self._dense(x, _SOFTMAX)
             elif type(values) is np.ndarray and values.size <= self._most:
@@ -131,7 +131,7 @@ class Predictor:
         return self._answer(x, values, "proba", out)
 
     def log_proba(self, x, values=None, *, out=None):
-        """Logarithms of the probabilities, exact where a probability is too small to be a number.
+        """Return the logarithms of the probabilities, also of those too small for a float.
 
         Parameters
         ----------
@@ -150,7 +150,7 @@ class Predictor:
         return self._answer(x, values, "log_proba", out)
 
     def predict(self, x, values=None):
-        """The likeliest label.
+        """Return the most likely label.
 
         Parameters
         ----------
@@ -164,7 +164,7 @@ class Predictor:
         Raises
         ------
         TypeError, ValueError
-            As for the call itself; and NaN, which has no likeliest label.
+            As for the call itself; also for NaN, which has no most likely label.
         """
         logits = self._logits(x, values)
         if len(self._coef) == 1:
@@ -172,7 +172,7 @@ class Predictor:
         return self._classes[logits.argmax(axis=-1)]
 
     def top(self, x, k, *, values=None):
-        """The k likeliest labels and their probabilities, the likeliest first.
+        """Return the k most likely labels and their probabilities, the most likely first.
 
         Parameters
         ----------
@@ -243,11 +243,11 @@ class Predictor:
                 file.write(text.encode("ascii"))
 
     def _logits(self, x, values):
-        """Logits (K,) or (n, K); refused if there is NaN among them."""
+        """Return logits (K,) or (n, K), or raise if one is NaN."""
         logits = self._answer(x, values, "logits", None)
         if np.isnan(logits).any():
             raise ValueError(
-                "x must not be NaN here, or so large that its logits are: it has no likeliest label."
+                "x must not have NaN, or entries so large that a logit is NaN: it has no most likely label."
             )
         return logits
 
@@ -266,7 +266,7 @@ class Predictor:
         return self._by_checks(x, values, output, out)
 
     def _by_checks(self, x, values, output, out):
-        """Whatever may come, or what is wrong with it."""
+        """Return the result for any valid arguments, or raise an error that says what is wrong with them."""
         X, single = self._rows(x) if values is None else (self._entries(x, values), True)
         X = X.astype(self._result_type(X.dtype), copy=False)
         shape = X.shape[0], self._columns(output)
@@ -285,7 +285,7 @@ class Predictor:
         return dtype if dtype == self.dtype else np.dtype(np.float64)
 
     def _rows(self, x):
-        """Rows as kernels take them, and whether x is a single one."""
+        """Return rows as the kernels take them, and whether x is a single row."""
         if is_sparse(x):
             X, single = sparse.as_csr(x, "x"), False
         else:
@@ -301,13 +301,13 @@ class Predictor:
         return X, single
 
     def _entries(self, indices, values):
-        """A row of entries as CSR."""
+        """Return a row of entries as CSR."""
         columns, values = plain_array(indices, "indices"), as_native(values, "values")
         if columns.dtype.kind not in "iu" and columns.size:
-            raise TypeError(f"indices must be the whole numbers of columns; got dtype {columns.dtype}.")
+            raise TypeError(f"indices must be integers, the indices of columns; got dtype {columns.dtype}.")
         if columns.ndim != 1 or columns.shape != values.shape:
             raise ValueError(
-                "indices and values must be vectors of one length, a column for each value; got shapes "
+                "indices and values must be vectors of the same length, a column for each value; got shapes "
                 f"{columns.shape} and {values.shape}."
             )
         wrong = (columns < 0) | (columns >= self.n_features)
@@ -340,11 +340,11 @@ class Predictor:
 
     def __setattr__(self, name, value):
         raise AttributeError(
-            f"a Predictor cannot be changed: {name} was to be set. Make another by model.predictor()."
+            f"a Predictor cannot be changed, so {name} cannot be set. Make another by model.predictor()."
         )
 
     def __delattr__(self, name):
-        raise AttributeError(f"a Predictor cannot be changed: {name} was to be deleted.")
+        raise AttributeError(f"a Predictor cannot be changed, so {name} cannot be deleted.")
 
     def __getstate__(self):
         return {

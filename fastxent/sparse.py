@@ -288,7 +288,7 @@ def _lists(X, attribute, n, name):
     rows = _member(X, attribute, name, 1)
     if rows.dtype != object or rows.shape[0] != n:
         raise ValueError(
-            f"{name}.{attribute} must be {n} lists, one a row; got {rows.shape[0]} of dtype {rows.dtype}. {_REBUILD}"
+            f"{name}.{attribute} must be {n} lists, one per row; got {rows.shape[0]} of dtype {rows.dtype}. {_REBUILD}"
         )
     rows = rows.tolist()
     if set(map(type, rows)) != {list}:

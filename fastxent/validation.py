@@ -1,10 +1,10 @@
 """The trust boundary: the only place that refuses input.
 
-Everything below this file (objective, solvers, kernels) trusts its arguments; the kernels in particular run
-without bounds checks, so a label, a column index or a row pointer that gets past this file wrongly is a read
-outside an array. Each function takes what a person may pass and returns what the kernels expect, without a
-copy when nothing has to change, or raises a ``TypeError`` (wrong kind of thing) or a ``ValueError`` (right
-kind, wrong value) that names the argument, the first bad position and value, and what to do.
+Everything below this file (objective, solvers, kernels) trusts its arguments. The kernels run without bounds
+checks, so a wrong label, column index or row pointer that gets past this file is a read outside an array. Each
+function takes a user's argument and returns what the kernels expect, without a copy if nothing has to change.
+Otherwise it raises a ``TypeError`` (wrong kind of thing) or a ``ValueError`` (right kind, wrong value) that names
+the argument, the first bad position and value, and what to do.
 
 Arrays are copied when they are not float32 or float64, byte-swapped, unaligned, or neither C- nor
 F-contiguous. Read-only and memory-mapped arrays are used in place.
@@ -36,20 +36,20 @@ from .processors import processors
 
 
 def check_rows(X, *, name="X", dtype=None, n_rows=None, finite=True):
-    """A feature matrix as the kernels take it.
+    """Return a feature matrix as the kernels take it.
 
     Parameters
     ----------
     X : array-like or sparse array of shape (n, d)
         Any numeric dtype; any SciPy sparse format.
     name : str
-        What the argument is called in error messages.
+        The argument's name in error messages.
     dtype : {None, np.float32, np.float64}
         None keeps float32 as it is and makes everything else float64.
     n_rows : int or None
-        How many rows there must be, if that is known: a sparse array of another shape is not converted first.
+        The required number of rows, if known: a sparse array with another number is refused before its conversion.
     finite : bool
-        Whether NaN and infinity are refused; if not, the caller does it.
+        Whether to refuse NaN and infinity; if not, the caller does it.
 
     Returns
     -------
@@ -95,7 +95,7 @@ def check_rows(X, *, name="X", dtype=None, n_rows=None, finite=True):
 
 
 def count_rows(labels):
-    """How many labels there are, or None for what has no length; they are not looked at."""
+    """Return the number of labels, or None for an object without a length; does not read the labels."""
     try:
         return None if is_sparse(labels) else len(labels)
     except TypeError:
@@ -103,7 +103,7 @@ def count_rows(labels):
 
 
 def first_bad_entry(X):
-    """Row, column and value of the first entry of a checked X that is NaN or infinite, or None."""
+    """Return row, column and value of the first NaN or infinity in a checked X, or None."""
     if isinstance(X, np.ndarray):
         position = first_nonfinite(X)
         return None if position is None else (*position, X[position])
@@ -115,7 +115,7 @@ def first_bad_entry(X):
 
 
 def _check_not_empty(shape, name):
-    """Refuse a table without rows or columns, also in scikit-learn's words, which some code looks for."""
+    """Refuse a table without rows or columns. The message contains scikit-learn's words, which some code looks for."""
     for size, what, other in zip(shape, ("rows", "columns"), ("sample", "feature"), strict=True):
         if size == 0:
             raise ValueError(
@@ -127,19 +127,19 @@ def _check_not_empty(shape, name):
 
 
 def check_logits(logits, *, vector=True):
-    """Logits as a C-contiguous float array; NaN and infinity are allowed.
+    """Return logits as a C-contiguous float array; NaN and infinity are allowed.
 
     Parameters
     ----------
-    logits : array-like of shape (n, K), or (K,) where ``vector`` allows it
+    logits : array-like of shape (n, K), or (K,) if ``vector``
         float32 stays, everything else becomes float64.
 
     Returns
     -------
     rows : ndarray of shape (n, K)
-        A view of ``logits`` when nothing had to change; (1, K) for a vector.
+        A view of ``logits`` if nothing had to change; (1, K) for a vector.
     shape : tuple
-        The shape that came, which results are given back in.
+        The shape of the argument, for the shape of the result.
     """
     logits = as_native(logits, "logits")
     shape = logits.shape
@@ -153,7 +153,7 @@ def check_logits(logits, *, vector=True):
 
 
 def check_out(out, shape, dtype):
-    """The caller's own result array, which must be exactly what a kernel writes."""
+    """Return the caller's result array if it is exactly what a kernel writes, else raise."""
     if not isinstance(out, np.ndarray):
         raise TypeError(f"out must be a NumPy array; got {type(out).__name__}.")
     if out.shape != shape or out.dtype != dtype:
@@ -172,7 +172,7 @@ _CODE = np.dtype(np.intp)
 
 
 def check_target(target, n_rows, n_classes, ignore_index=None, dtype=np.float64, name="target"):
-    """Labels or soft labels.
+    """Return checked labels or soft labels.
 
     Parameters
     ----------
@@ -181,11 +181,11 @@ def check_target(target, n_rows, n_classes, ignore_index=None, dtype=np.float64,
         soft labels of shape (n_rows, n_classes), whose rows are finite, not negative, and sum to 1 up to
         rounding.
     ignore_index : int or None
-        The code of rows that do not count. Soft labels have no codes: there it is without effect.
+        The code of rows that do not count. It has no effect on soft labels, which have no codes.
     dtype : np.float32 or np.float64
-        The dtype of soft labels returned.
+        The dtype of returned soft labels.
     name : str
-        What messages call the target.
+        The target's name in error messages.
 
     Returns
     -------
@@ -215,7 +215,7 @@ def check_target(target, n_rows, n_classes, ignore_index=None, dtype=np.float64,
             f"{name}[0] is {target[0]}). Use {name}.astype(int) if they are whole numbers, "
             "or soft labels of shape (n, K)."
         )
-    # What is ignored is told in the labels' own dtype: as intp, 2**64 - 1 would be -1.
+    # Compare in the labels' own dtype: converted to intp, 2**64 - 1 would be -1.
     ignored = None if ignore_index is None else _equal(target, ignore_index)
     if ignored is not None:
         target = np.where(ignored, target.dtype.type(0), target)
@@ -237,7 +237,7 @@ def check_target(target, n_rows, n_classes, ignore_index=None, dtype=np.float64,
 
 
 def _equal(codes, value):
-    """Where integers are equal to a Python int, or None if nowhere."""
+    """Return where integers are equal to a Python int, bool (n,), or None if nowhere."""
     if codes.dtype.kind != "b":
         bounds = np.iinfo(codes.dtype)
         if not bounds.min <= value <= bounds.max:
@@ -251,7 +251,7 @@ def _check_soft(target, n_classes, dtype, name):
     if target.shape[1] != n_classes:
         hint = f" A column of codes is {name}.ravel()." if target.shape[1] == 1 else ""
         raise ValueError(
-            f"{name}: soft labels must have {n_classes} columns, one a class; got shape {target.shape}.{hint}"
+            f"{name}: soft labels must have {n_classes} columns, one per class; got shape {target.shape}.{hint}"
         )
     rounding = np.finfo(target.dtype).eps if target.dtype.kind == "f" else 0.0
     soft = np.ascontiguousarray(as_native(target, name, dtype))
@@ -275,9 +275,9 @@ def _check_soft(target, n_classes, dtype, name):
 
 
 def check_sample_weight(sample_weight, n_rows, *, all_zero=True):
-    """Row weights as a float64 array of shape (n_rows,), or None; finite and not negative.
+    """Return row weights as a float64 array of shape (n_rows,), or None; finite and not negative.
 
-    ``all_zero=False`` refuses weights of which none is positive, which an estimator cannot learn from.
+    ``all_zero=False`` refuses weights that are all zero, from which an estimator cannot learn.
     """
     if sample_weight is None:
         return None
@@ -288,9 +288,9 @@ def check_sample_weight(sample_weight, n_rows, *, all_zero=True):
 
 
 def check_class_weight(class_weight, n_classes):
-    """Class weights as a float64 array of shape (n_classes,), or None; finite and not negative.
+    """Return class weights as a float64 array of shape (n_classes,), or None; finite and not negative.
 
-    A mapping gives the weight of some codes; those not named weigh 1.
+    A mapping gives the weights of some codes; the others have a weight of 1.
     """
     if class_weight is None:
         return None
@@ -307,7 +307,7 @@ def check_class_weight(class_weight, n_classes):
 
 
 def check_penalty_factor(penalty_factor, n_features):
-    """Factors of the penalty as a float64 array of shape (n_features,), finite and not negative; None if all are 1."""
+    """Return penalty factors as a float64 array of shape (n_features,), finite and not negative; None if all are 1."""
     if penalty_factor is None:
         return None
     factor = _check_weights(penalty_factor, n_features, "penalty_factor", "feature")
@@ -317,7 +317,7 @@ def check_penalty_factor(penalty_factor, n_features):
 def _check_weights(weights, length, name, what):
     weights = as_native(weights, name, np.float64)
     if weights.shape != (length,):
-        raise ValueError(f"{name} must have shape ({length},), one a {what}; got {weights.shape}.")
+        raise ValueError(f"{name} must have shape ({length},), one per {what}; got {weights.shape}.")
     check_finite(weights, name)
     if weights.min() < 0:
         i = int(np.argmax(weights < 0))
@@ -326,14 +326,14 @@ def _check_weights(weights, length, name, what):
 
 
 def row_weights(sample_weight, ignored):
-    """Sample weights, zero where a row is ignored; None where every row weighs 1. Both as checked above."""
+    """Return sample weights, zero for ignored rows; None if every weight is 1. Both arguments as checked above."""
     if ignored is None:
         return sample_weight
     return np.where(ignored, 0.0, 1.0 if sample_weight is None else sample_weight)
 
 
 def check_coef(coef, intercept, n_features, dtype=None, *, names=("coef", "intercept")):
-    """Coefficients as the parameter array of the kernels.
+    """Return coefficients as the kernels' parameter array.
 
     Parameters
     ----------
@@ -381,7 +381,7 @@ def check_coef(coef, intercept, n_features, dtype=None, *, names=("coef", "inter
 
 
 def check_integer(value, name):
-    """A whole number: int or a NumPy integer, not a bool."""
+    """Return a whole number: int or a NumPy integer, not a bool."""
     if not isinstance(value, (bool, np.bool_)):
         try:
             return operator.index(value)
@@ -394,7 +394,7 @@ _NO_NUMBERS = (str, bytes, bytearray, complex, np.complexfloating, np.datetime64
 
 
 def check_real(value, name):
-    """A finite real number, as a float."""
+    """Return a finite real number as a float."""
     if type(value) is float and math.isfinite(value):
         return value
     if not isinstance(value, _NO_NUMBERS) and getattr(value, "ndim", 0) == 0:
@@ -412,7 +412,7 @@ def check_real(value, name):
 
 
 def check_label_smoothing(label_smoothing):
-    """A number in [0, 1], as a float."""
+    """Return a number in [0, 1] as a float."""
     value = check_real(label_smoothing, "label_smoothing")
     if not 0.0 <= value <= 1.0:
         raise ValueError(f"label_smoothing must lie in [0, 1]; got {shown(label_smoothing)}.")
@@ -420,7 +420,7 @@ def check_label_smoothing(label_smoothing):
 
 
 def check_reduction(reduction, allowed=("mean", "sum", "none")):
-    """One of the allowed names of a reduction."""
+    """Return the name of a reduction if it is allowed, else raise."""
     if not isinstance(reduction, str) or reduction not in allowed:
         names = " or ".join(repr(name) for name in allowed)
         hint = " A gradient by rows would be as large as the data." if reduction == "none" else ""
@@ -429,17 +429,17 @@ def check_reduction(reduction, allowed=("mean", "sum", "none")):
 
 
 def check_l2(l2, reduction="mean"):
-    """A finite penalty strength >= 0, as a float; it needs a reduction to be added to."""
+    """Return a finite penalty strength >= 0 as a float; with reduction "none" it must be 0."""
     value = check_real(l2, "l2")
     if value < 0:
         raise ValueError(f"l2 must not be negative; got {shown(l2)}.")
     if value and reduction == "none":
-        raise ValueError('l2 belongs to no row: use reduction="mean" or "sum", or l2=0.')
+        raise ValueError('l2 is not part of any row\'s loss: use reduction="mean" or "sum", or l2=0.')
     return value
 
 
 def check_n_threads(n_threads):
-    """None (the package's choice), or a number of threads >= 1; -1 is every core this process may use."""
+    """Return None (the package's choice) or a number of threads >= 1; -1 means every core this process may use."""
     if n_threads is None:
         return None
     value = check_integer(n_threads, "n_threads")
@@ -454,10 +454,9 @@ def check_n_threads(n_threads):
 
 
 def check_finite_result(value, X, theta=None):
-    """Pass on a finite result; name the scale of features and parameters when something overflowed.
+    """Return a finite result, or raise with the size of features and parameters.
 
-    Finite features and parameters give infinite or NaN results only by overflow, so it is their size that is
-    at fault.
+    Finite features and parameters give infinite or NaN results only by overflow, so their size is the cause.
     """
     if math.isfinite(value) if isinstance(value, float) else first_nonfinite(value) is None:
         return value
@@ -472,15 +471,15 @@ def check_finite_result(value, X, theta=None):
 
 
 def raise_weights_too_large(sample_weight, class_weight, reduction, dtype):
-    """Refuse weights, checked above, by which alone a result goes beyond the range of a dtype."""
+    """Refuse weights, checked above, that alone take a result beyond the range of a dtype."""
     given = {"sample_weight": sample_weight, "class_weight": class_weight}
     known = {name: weight for name, weight in given.items() if weight is not None}
     sizes = ", ".join(f"{name} goes up to {weight.max():.3g}" for name, weight in known.items())
     what, advice = {
-        "mean": ("Weights of classes", "Bring those of different classes nearer to each other."),
+        "mean": ("Weights of classes", "Make the weights of the classes less different."),
         "sum": (
             "Weights",
-            'Divide them by a constant, or use reduction="mean", which knows their ratios alone.',
+            'Divide them by a constant, or use reduction="mean", which depends only on their ratios.',
         ),
         "none": ("Weights", "Divide them by a constant."),
     }[reduction]

@@ -12,6 +12,7 @@ from fastxent import loss
 from fastxent.data import rows as data_rows
 from fastxent.data.ranges import MAX_CALL, cost
 from fastxent.data.rows import bind, gradient_ranges
+from fastxent.prediction import predict
 from objectives import objective_of
 from problems import (
     DTYPES,
@@ -368,3 +369,16 @@ def test_one_call_of_a_kernel_is_short_enough_for_ctrl_c():
     assert [ranges[0][0], ranges[-1][1]] == [0, 50_000]
     assert len(ranges) > 1
     assert all(cost(X[a:b], 200) <= MAX_CALL for a, b in ranges)
+
+
+@pytest.mark.parametrize("sparse", [False, True])
+@pytest.mark.parametrize("K", [1, 3, 40])
+def test_probabilities_of_some_rows_at_a_time_are_those_of_all(K, sparse):
+    rng = np.random.default_rng(K)
+    X, n_classes = features(rng, 70, 9, np.float64, sparse=sparse), max(2, K)
+    X = csr(X, np.int32) if sparse else X
+    theta = theta_of(rng, 9, K, np.float64)
+    part = objective_of(X, rng.integers(n_classes, size=70), n_classes=n_classes, binary=K == 1).local
+    got = part.over_probabilities(theta, 32, lambda some, P: (some, P))
+    assert [some for some, _ in got] == [slice(0, 32), slice(32, 64), slice(64, 70)]
+    np.testing.assert_allclose(np.concatenate([P for _, P in got]), predict(X, theta, "proba"), rtol=1e-13)

@@ -31,12 +31,6 @@ def test_nothing_is_penalised():
     assert Penalty().smooth(THETA) == Penalty().l1_term(THETA) == 0.0
 
 
-def test_every_feature_has_curvature():
-    assert Penalty(l2=0.1).curves_everywhere
-    assert not Penalty(l1=0.1).curves_everywhere
-    assert not Penalty(l2=0.1, factors=FACTORS[1]).curves_everywhere
-
-
 def test_groups_need_more_than_one_weight_a_feature_and_l1():
     grouped = Penalty(l1=0.1, groups="features")
     assert grouped.grouped(3) and not grouped.grouped(1)

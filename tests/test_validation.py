@@ -370,7 +370,7 @@ def test_ignored_codes(ignore_index):
         (np.zeros((3, 3)), ValueError, r"got \(3, 3\)"),
         (1, ValueError, r"got \(\)"),
         (np.array([[0], [1]]), ValueError, r"must have 3 columns.*target.ravel\(\)"),
-        ([[0.5, 0.5], [0.5, 0.5]], ValueError, r"must have 3 columns, one a class; got shape \(2, 2\)"),
+        ([[0.5, 0.5], [0.5, 0.5]], ValueError, r"must have 3 columns, one per class; got shape \(2, 2\)"),
         ([[0.5, 0.5, 0.0], [0.5, 0.6, 0.0]], ValueError, "row 1 of target sums to 1.1"),
         ([[0.5, 0.5, 0.0], [1.5, -0.5, 0.0]], ValueError, r"target\[1, 1\] is -0.5; .*not be negative"),
         ([[0.5, 0.5, 0.0], [np.nan, 0.0, 1.0]], ValueError, r"target must be finite; target\[1, 0\] is nan"),
@@ -410,7 +410,7 @@ def test_soft_labels_sum_to_one_up_to_rounding(dtype):
 @pytest.mark.parametrize(
     ("bad", "error", "message"),
     [
-        ([1.0], ValueError, r"sample_weight must have shape \(2,\), one a row; got \(1,\)"),
+        ([1.0], ValueError, r"sample_weight must have shape \(2,\), one per row; got \(1,\)"),
         (1.0, ValueError, r"sample_weight must have shape \(2,\)"),
         ([[1.0], [1.0]], ValueError, r"got \(2, 1\)"),
         ([1.0, -0.5], ValueError, r"sample_weight must not be negative; sample_weight\[1\] is -0.5"),
@@ -433,7 +433,7 @@ def test_sample_weights_that_are_all_zero():
 @pytest.mark.parametrize(
     ("bad", "error", "message"),
     [
-        ([1.0, 1.0], ValueError, r"class_weight must have shape \(3,\), one a class; got \(2,\)"),
+        ([1.0, 1.0], ValueError, r"class_weight must have shape \(3,\), one per class; got \(2,\)"),
         ([1.0, 1.0, -2.0], ValueError, r"class_weight\[2\] is -2.0"),
         ([1.0, np.inf, 1.0], ValueError, r"class_weight\[1\] is inf"),
         ("balanced", TypeError, "got the string 'balanced'"),
@@ -487,7 +487,7 @@ def test_penalties_refused():
     ]:
         with pytest.raises(error, match=message):
             functional.linear_cross_entropy(*data, l2=l2)
-    with pytest.raises(ValueError, match="l2 belongs to no row"):
+    with pytest.raises(ValueError, match="l2 is not part of"):
         functional.linear_cross_entropy(*data, l2=1.0, reduction="none")
     assert functional.linear_cross_entropy(*data, l2=0.0, reduction="none").shape == (2,)
 

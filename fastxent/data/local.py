@@ -1,8 +1,8 @@
-"""The engine of parts in this process's memory."""
+"""The engine for parts in memory."""
 
 
 class Local:
-    """Parts in memory, in order; the threads are inside each.
+    """Parts in memory, visited in order; each part uses the threads inside.
 
     Parameters
     ----------
@@ -11,7 +11,7 @@ class Local:
     Attributes
     ----------
     local : Part or None
-        The only part, if there is just one, for solvers that need single rows or columns.
+        The part if there is only one, for solvers that need single rows or columns.
     """
 
     def __init__(self, parts):
@@ -21,7 +21,7 @@ class Local:
     def each(self, method, *arguments, by_part=None):
         """Yield part.method(*arguments) of every part, in order.
 
-        by_part : sequence of tuples, further arguments of each part.
+        by_part : sequence of tuples, further arguments for each part.
         """
         for i, part in enumerate(self._parts):
             yield getattr(part, method)(*arguments, *(() if by_part is None else by_part[i]))

@@ -1,24 +1,25 @@
-"""Mean and deviation of the columns of X, by the masses of the rows; and which columns have no spread.
+"""Mean and deviation of the columns of X, weighted by the masses of the rows; and which columns have no spread.
 
-With the shift s, the entries of the row of largest mass (kernels/moments.pxi), u = 2^-53, sigma the deviation and m the
-mean of a column, what is returned errs by no more than
+Let s be the shift (the entries of the row of largest mass, kernels/moments.pxi), u = 2^-53, sigma the deviation and m
+the mean of a column. Then the errors are at most
 
     |mean - m|           <=  c u (sigma + |m - s|) + u |m|
     |deviation - sigma|  <=  c u (sigma + |m - s|)                       |m - s| <= sqrt(n) sigma
 
-where c counts the roundings that an entry meets on its way into the sums: one for each row of its block (C order: for
-each four of 1024 at most, Fortran order: for each 32 of 1024), each block of its range, each range (32 at most), and
-some ten of its own. Sums of y = x - s are rounded relative to the sum of |y|, which is the first bound; squares have
-one sign, and an error e of the blocks' means enters the sum of squares through their distances, by 2 e sigma at most
-(Cauchy and Schwarz), which is the second. Nothing in it is relative to the mean: the deviation of a constant column is
-zero, and that of two neighbouring values is right. (One thing is: the mass of the zeros of a sparse column is what
-its entries leave of all mass, and errs by c u of that, if masses are not whole numbers; the variance by c u m^2 then.)
+where c counts the roundings of an entry on its way into the sums: one for each row of its block (C order: for every
+four of up to 1024 rows, Fortran order: for every 32 of 1024), one for each block of its range, one for each range (at
+most 32), and about ten more. Sums of y = x - s are rounded relative to the sum of |y|, which gives the first bound.
+Squares are not negative, and an error e of a block's mean changes the sum of squares by at most 2 e sigma
+(Cauchy-Schwarz), which gives the second. No term is relative to the mean: the deviation of a constant column is zero,
+and that of two neighbouring values is right. (With one exception: the mass of the zeros of a sparse column is the
+total mass minus that of its entries. If masses are not whole numbers, it has an error of c u times the total, and the
+variance one of c u m^2.)
 
-What may still look like spread is the rounding of the entries themselves. A number computed by k operations is off by
-k u' |x|, u' = eps / 2 of its dtype, and so are the entries of a column that should be constant.
-A column is without spread if none of its entries is farther from the mean, for k = 128 in double and k = 8 in single
-precision, to which numbers are usually rounded only once. Such a column would be useless anyway: the rounding of a
-logit x w + b is at least 1/64 (1/4) of what the column can change.
+Rounding of the entries themselves can still look like spread. A number computed by k operations has an error up to
+k u' |x|, u' = eps / 2 of its dtype, and so do the entries of a column that should be constant. A column is without
+spread if no entry is farther from the mean than that, with k = 128 in double precision, and k = 8 in single precision,
+to which numbers are usually rounded only once. Such a column would be useless anyway: the rounding of a logit x w + b
+is at least 1/64 (1/4) of what the column can change.
 """
 
 import functools
@@ -33,15 +34,15 @@ from ..arrays import finfo
 from .ranges import Ranges
 from .rows import bind, without_duplicates
 
-_ENTRIES = 1 << 19  # of a range of rows whose moments are computed separately
-_RANGES = 32  # most such ranges
+_ENTRIES = 1 << 19  # in a range of rows whose moments are computed separately
+_RANGES = 32  # maximum number of such ranges
 _ROUNDINGS = {np.dtype(np.float64): 128, np.dtype(np.float32): 8}  # k above
-_AT_A_TIME = 8  # columns that are examined again
+_AT_A_TIME = 8  # columns made dense together, to save memory
 
 
 @dataclass(frozen=True, eq=False)
 class Moments:
-    """Mass of some rows, and mean and sum of squares around it of each column; added up, those of all the rows.
+    """Mass of some rows, and the mean and sum of squared deviations of each column. Sums of these cover more rows.
 
     Parameters
     ----------
@@ -49,9 +50,9 @@ class Moments:
     shift : float64 (d,)
         What was subtracted from the entries.
     offset : float64 (d,)
-        The mean less the shift.
+        The mean minus the shift.
     square : float64 (d,)
-        Masses times squares of the distances from the mean.
+        Sum of mass times squared distance from the mean.
 
     Examples
     --------
@@ -77,16 +78,16 @@ class Moments:
 
     @functools.cached_property
     def mean(self):
-        """Of each column; zeros where no row has a mass."""
+        """The mean of each column (d,); zeros if no row has a mass."""
         return self.shift + self.offset if self.mass > 0 else np.zeros_like(self.shift)
 
     @functools.cached_property
     def deviation(self):
-        """The standard deviation of each column; zeros where no row has a mass."""
+        """The standard deviation of each column (d,); zeros if no row has a mass."""
         return np.sqrt(self.square / self.mass) if self.mass > 0 else np.zeros_like(self.square)
 
     def scaled(self, factor):
-        """Return the moments when every row weighs `factor` times as much."""
+        """Return the moments with all masses multiplied by `factor`."""
         return Moments(factor * self.mass, self.shift, self.offset, factor * self.square)
 
 
@@ -97,10 +98,10 @@ def column_moments(X, masses=None, n_threads=None, view=None):
     ----------
     X : ndarray or CSR matrix of shape (n, d), float32 or float64
     masses : float64 (n,) or None
-        What each row weighs, not negative; None is 1 for all.
+        Weights of the rows, not negative; None is 1 for all.
     n_threads : int or None
     view : kernels.LinearSoftmax or None
-        X as the kernels see it, if that is known.
+        The kernels' view of X, if it is already bound.
 
     Examples
     --------
@@ -127,12 +128,12 @@ def column_moments(X, masses=None, n_threads=None, view=None):
 
 
 def spread_of_rounding(mean, dtype):
-    """Return how far from its mean an entry of each column may lie by rounding alone."""
+    """Return how far an entry of each column can be from its mean by rounding alone, (d,)."""
     return 0.5 * _ROUNDINGS[np.dtype(dtype)] * finfo(dtype).eps * np.abs(mean)
 
 
 def farthest(X, masses, mean):
-    """Return the largest distance of an entry of each column from a mean, of the rows that have a mass.
+    """Return how far the entries of each column are from a mean at most, (d,), over rows with a mass.
 
     >>> import numpy as np
     >>> farthest(np.array([[1.0, 5.0], [4.0, 5.0], [9.0, 9.0]]), np.array([1.0, 1.0, 0.0]), np.array([3.0, 5.0]))
@@ -149,5 +150,5 @@ def farthest(X, masses, mean):
 
 
 def _row(X, i):
-    """A row of X, dense, float64."""
+    """Return a row of X as a dense float64 array."""
     return np.array(X[i] if isinstance(X, np.ndarray) else X[[i]].toarray().ravel(), np.float64)

@@ -10,20 +10,20 @@ import numpy as np
 
 from .. import parallel
 
-# In multiplications, see `cost`. A smaller range than the first is not worth its own thread; a call of a kernel stays
-# below the second (some tens of milliseconds), so that Ctrl-C takes effect.
+# In multiplications, see `cost`. A range smaller than the first is not worth its own thread. A kernel call stays below
+# the second (some tens of milliseconds), so that Ctrl-C takes effect.
 MIN_RANGE = 2_000_000
 MAX_CALL = 400_000_000
 
 _NOTHING = nullcontext()
 _IN_CACHE = 1 << 15  # entries of an array
-_CALL = 1 << 23  # entries between two chances for Ctrl-C, some hundredths of a second of work
+_CALL = 1 << 23  # entries per kernel call: a few hundredths of a second, so that Ctrl-C takes effect
 
 
 def cost(X, K):
-    """Return the cost of a product of X with K columns, in multiplications of the dense one.
+    """Return the cost of a product of X with K columns, in multiplications of a dense product.
 
-    Reading X, or the indices of a sparse row, counts as some more columns.
+    Reading X counts as 8 more columns. An entry of a sparse X costs twice as much, because of its index.
     """
     if isinstance(X, np.ndarray):
         return X.size * (K + 8)
@@ -31,7 +31,7 @@ def cost(X, K):
 
 
 class Ranges:
-    """Consecutive ranges of 0..n, and the threads that go through them.
+    """Consecutive ranges of 0..n, and the threads that process them.
 
     Parameters
     ----------
@@ -39,9 +39,9 @@ class Ranges:
         0, the borders between ranges, n.
     n_threads : int or None
     batch : int
-        Ranges that a thread takes at a time: more than one where ranges are small.
+        Ranges that a thread takes at a time: more than one if ranges are small.
     longest : int or None
-        Rows that one call of a kernel may take, see `calls`; None if a range is short enough.
+        Maximum number of rows in a kernel call, see `calls`; None if ranges are short enough.
     within : context manager
         What `map` works in.
 
@@ -62,7 +62,7 @@ class Ranges:
 
     @classmethod
     def by_step(cls, n, step, n_threads=None):
-        """Return ranges of `step`, the last one perhaps smaller."""
+        """Return ranges of length `step`; the last one may be shorter."""
         return cls([*range(0, n, max(1, step)), n], n_threads)
 
     @classmethod
@@ -71,15 +71,15 @@ class Ranges:
         return cls([n * i // count for i in range(count + 1)], n_threads)
 
     @classmethod
-    def by_entries(cls, n, entries, n_threads=None):
-        """Return ranges of n rows with this many entries in total, each short enough for Ctrl-C."""
-        return cls.by_step(n, n * _CALL // max(1, entries), n_threads)
+    def by_entries(cls, n, entries):
+        """Return ranges of n rows with `entries` entries in total, each short enough for Ctrl-C."""
+        return cls.by_step(n, n * _CALL // max(1, entries))
 
     @classmethod
     def in_cache(cls, shape, n_threads=None):
-        """Return ranges of the rows of arrays of this shape that stay in cache.
+        """Return ranges of rows that fit into cache, for arrays of this shape.
 
-        Between two passes over wide data, solvers move dozens of arrays of the model's size, so memory limits their
+        Between two passes over wide data, solvers read dozens of arrays of the model's size, so memory limits their
         speed. A range takes about 10 microseconds, so threads take several at a time.
         """
         rows, columns = shape
@@ -89,10 +89,10 @@ class Ranges:
 
     @classmethod
     def by_cost(cls, X, count, block, n_threads=None, *, total=None):
-        """Return `count` ranges of the rows of X of about equal cost, whose borders are multiples of the block.
+        """Return `count` ranges of the rows of X of about equal cost, with borders at multiples of the block.
 
         total : int or None
-            What all rows cost, in multiplications: it limits single calls.
+            Cost of all rows, in multiplications; limits the length of kernel calls.
         """
         n = X.shape[0]
         longest = None if total is None else max(1, MAX_CALL // (max(1, total // n) * block)) * block
@@ -114,7 +114,7 @@ class Ranges:
         return slice(self.bounds[i], self.bounds[i + 1])
 
     def calls(self, some):
-        """Yield (first, stop) of one kernel call each, within a range; between calls, work can be stopped."""
+        """Yield (first, stop) for each kernel call in a range; work can be stopped between calls."""
         step = self._longest or some.stop
         for first in range(some.start, some.stop, step):
             parallel.stopping_point()

@@ -1,4 +1,4 @@
-"""Rows of X as the kernels see them, and functions of single rows."""
+"""The kernels' view of rows of X, and functions of single rows."""
 
 import numpy as np
 import scipy.sparse as sp
@@ -7,27 +7,27 @@ from .. import kernels, parallel
 from ..blas import for_products
 from .ranges import MIN_RANGE, Ranges, cost
 
-# Gradients of ranges of rows are summed separately and then added up: at most this number of them, and bytes.
+# Ranges of rows have separate gradients, which are then added up: limits on their number and their bytes.
 _MAX_GRADIENTS = 32
 _GRADIENTS_MEMORY = 1 << 26
-_FINDING_COLUMNS = 400  # bytes that a pass moves in the time of finding the column of one nonzero
+_FINDING_COLUMNS = 400  # bytes that a pass moves in the time that `occurring` takes for one nonzero
 
 
 def bind(X, K, targets=None, *, shared=False):
-    """Return the kernels' view of X (ndarray or CSR), with K columns of logits, and perhaps targets.
+    """Return the kernels' view of X (ndarray or CSR), for K columns of logits, with targets if given.
 
     shared : bool
-        Whether all threads will work on one block of rows at a time.
+        Whether all threads work on the same block of rows.
     """
     rows = X if isinstance(X, np.ndarray) else (X.data, X.indices, X.indptr, *X.shape)
     return kernels.LinearSoftmax(rows, K, targets, shared)
 
 
 def ranges_of(view, X, n_threads, block=None):
-    """Return ranges of rows for work that sums nothing as large as the weights.
+    """Return ranges of rows for work that needs no sums of the size of the weights.
 
     block : int or None
-        What borders are multiples of; None is the view's block.
+        Borders are multiples of it; None is the view's block.
     """
     total, block = cost(X, view.K), block or view.block
     count = min(max(1, 2 * total // MIN_RANGE), 64, -(-view.n // block))
@@ -35,7 +35,7 @@ def ranges_of(view, X, n_threads, block=None):
 
 
 def gradient_ranges(view, X, n_threads):
-    """Return ranges of rows whose gradients are summed separately, to be added up in order."""
+    """Return ranges of rows with separate gradients, which are then added up in order."""
     total = cost(X, view.K)
     if total < 2 * MIN_RANGE:
         return _cut(view, X, 1, view.block, n_threads)
@@ -44,7 +44,7 @@ def gradient_ranges(view, X, n_threads):
         total // MIN_RANGE,
         _MAX_GRADIENTS,
         max(_GRADIENTS_MEMORY, X.size * itemsize) // (size * itemsize),
-        max(2, total // (24 * size)),  # adding up the gradients stays a small share
+        max(2, total // (24 * size)),  # adding up the gradients stays a small share of the time
         -(-view.n // view.block),
     )
     # A few ranges must divide evenly: with three, one of two threads is idle for half of the time.
@@ -69,17 +69,17 @@ def pack(view, theta, dtype):
 
 
 def occurring(X, K, passes):
-    """Return CSR X without its empty columns, and the rows of theta that are left: the others', and the intercept's.
+    """Return CSR X without its empty columns, and the rows of theta that remain, the intercept's included.
 
-    Only if those are few, and if it saves time in the first use, which makes this many passes over theta. Otherwise X
-    itself, and None.
+    Return X itself and None unless few columns remain and it already saves time in the first use, which makes
+    `passes` passes over theta.
     """
     n, d = X.shape
     if isinstance(X, np.ndarray) or d < 2 * X.nnz:
         return X, None
     if passes * d * K * X.dtype.itemsize < _FINDING_COLUMNS * X.nnz:
         return X, None
-    named = np.zeros(X.nnz + 1, X.indices.dtype)  # the first stays, so that there is one
+    named = np.zeros(X.nnz + 1, X.indices.dtype)  # column 0 always remains, so that X has a column
     named[1:] = X.indices
     named.sort()
     named = named[np.append(True, named[1:] != named[:-1])]
@@ -90,7 +90,7 @@ def occurring(X, K, passes):
 
 
 def squared_norms(X, view=None):
-    """Return |x_i|^2 of every row, float64 (n,). No CSR row may name a column twice."""
+    """Return |x_i|^2 of every row, float64 (n,). CSR rows must not have duplicate entries."""
     view = bind(X, 1) if view is None else view
     out = np.empty(X.shape[0])
     for some in Ranges.by_entries(X.shape[0], X.size):
@@ -99,7 +99,7 @@ def squared_norms(X, view=None):
 
 
 def without_duplicates(X, view=None):
-    """Return X itself, or a copy in which entries of a CSR row that name one column are added up."""
+    """Return X itself, or a copy with duplicate entries of CSR rows added up."""
     if isinstance(X, np.ndarray) or X.has_canonical_format:
         return X
     view = bind(X, 1) if view is None else view

@@ -1,22 +1,22 @@
-"""Numbers of any size, for weights: float64 values with one exponent each, and floats without a scale.
+"""Numbers of any magnitude, for weights: float64 values with an exponent each.
 
-A weight may be anything from 5e-324 to 1.8e308, and a row's is multiplied by its class's. Such products leave the range
-of float64, although only their ratios matter. As mantissas and exponents they cannot:
+A weight may be anything from 5e-324 to 1.8e308, and row weights are multiplied by class weights. Such products can
+leave the range of float64, although only their ratios matter. Mantissas and exponents cannot:
 
     s = m 2^e,  1/2 <= m < 1:      s w = (m_s m_w) 2^(e_s + e_w)
 
-and where floats are needed, one power of two is divided out of all of them, which changes no digits.
+Where floats are needed, a common power of two is divided out of all of them, which changes no digits.
 """
 
 import numpy as np
 
-_ZERO = -(1 << 24)  # exponent of zero: below all others, and below their sums
+_ZERO = -(1 << 24)  # exponent of zero: smaller than all others, and than their sums
 _LEAST = np.nextafter(0.0, 1.0)
-_MODERATE = 2.0**400
+_MODERATE = 2.0**400  # products of two such numbers are far from the limits of float64, 2^1024
 
 
 class Scaled:
-    """Numbers >= 0: an array of values times two to the power of exponents.
+    """Numbers >= 0: an array of mantissas and an array of exponents of two.
 
     >>> tiny = Scaled(np.array([1e-200, 3e-200, 0.0]))
     >>> (tiny * tiny).floats()
@@ -34,30 +34,30 @@ class Scaled:
         return Scaled(self.mantissa * other.mantissa, self.exponent + other.exponent)
 
     def __truediv__(self, other):
-        """Quotients; zero over zero is zero as well."""
+        """Return the quotients; a quotient by zero is zero."""
         quotient = np.zeros(np.broadcast_shapes(np.shape(self.mantissa), np.shape(other.mantissa)))
         np.divide(self.mantissa, other.mantissa, out=quotient, where=other.mantissa > 0.0)
         return Scaled(quotient, self.exponent - other.exponent)
 
     def floats(self):
-        """Return floats, the largest in [1, 2), and the exponent of the power of two that was divided out."""
+        """Return floats, the largest in [1, 2), and the exponent of two that was divided out."""
         top = int(self.exponent.max()) - 1
         return (self.without(top), top) if top >= _ZERO else (self.mantissa, 0)
 
     def without(self, exponent):
-        """Return each over 2**exponent, as floats. Positive numbers stay positive, even below the range."""
+        """Return the numbers divided by 2**exponent, as floats. Positive numbers stay positive in case of underflow."""
         floats = ldexp(self.mantissa, self.exponent - exponent)
         return np.maximum(floats, _LEAST, out=floats, where=self.mantissa > 0.0)
 
     def sums(self, groups, n_groups):
-        """Return the sums over groups; each entry has its group's number in 0..n_groups-1."""
+        """Return the sums over groups; `groups` has each entry's group, 0..n_groups-1."""
         top = np.full(n_groups, _ZERO, np.int32)
         np.maximum.at(top, groups, self.exponent)
         return Scaled(np.bincount(groups, self.without(top[groups]), n_groups), top)
 
 
 def floats_of(values):
-    """Return ``Scaled(values).floats()``, faster, and without a copy where there is no scale."""
+    """Return ``Scaled(values).floats()``, faster, and without a copy if the exponent is 0."""
     largest = float(values.max())
     top = int(np.frexp(largest)[1]) - 1
     if top == 0 or largest == 0.0:
@@ -69,16 +69,16 @@ def floats_of(values):
 
 
 def is_moderate(values):
-    """Tell whether products of two such numbers, and their inverses, are floats."""
+    """Tell whether products of two of these numbers, and the inverses of products, are within float64's range."""
     return smallest(values) >= 1.0 / _MODERATE and float(values.max()) <= _MODERATE
 
 
 def smallest(values):
-    """The smallest positive number among them; infinite if there is none."""
+    """Return the smallest positive value; infinite if there is none."""
     return float(np.min(values, where=values > 0.0, initial=np.inf))
 
 
 def ldexp(value, exponent):
-    """value * 2**exponent, infinite or zero beyond the range of its dtype."""
+    """Return value * 2**exponent; beyond the range of its dtype, infinity or zero."""
     with np.errstate(over="ignore", under="ignore"):
         return np.ldexp(value, exponent)

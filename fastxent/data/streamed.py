@@ -1,15 +1,15 @@
-"""The engine of batches, of which one at a time is in memory."""
+"""The engine for batches, with one in memory at a time."""
 
 
 class Streamed:
-    """Parts made of batches, one at a time: the memory of one batch.
+    """Parts made from batches, one at a time: the memory of one batch is enough.
 
     Parameters
     ----------
     batches : iterable of tuples (X, y) or (X, y, weight)
-        Iterated over in every pass; it must give the same batches in the same order.
+        Iterated over in every pass; it must yield the same batches in the same order.
     bind : callable
-        ``bind(X, y, weight)`` is the Part of a batch; weight is None where the batch has none.
+        ``bind(X, y, weight)`` returns the Part of a batch; weight is None if the batch has none.
     """
 
     local = None
@@ -25,7 +25,7 @@ class Streamed:
     def each(self, method, *arguments, by_part=None):
         """Yield part.method(*arguments) of every part, in order.
 
-        by_part : sequence of tuples, further arguments of each part.
+        by_part : sequence of tuples, further arguments for each part.
         """
         for i, (X, y, *weight) in enumerate(self._batches):
             part = self._bind(X, y, *(weight or (None,)))

@@ -1,8 +1,8 @@
-"""What is wanted of the rows, and how much each counts: labels or soft labels, weights, label smoothing.
+"""The targets of the rows and their weights: labels or soft labels, sample and class weights, label smoothing.
 
-The loss of row i is s_i sum_k w_k t_ik nll_ik, with t_i the distribution that its label, or soft label, stands for,
-smoothed. This is the one place where weights of rows and of classes meet, and where they lose their scale: kernels and
-solvers see weights whose largest is near 1, and a mean needs no more than their ratios.
+The loss of row i is s_i sum_k w_k t_ik nll_ik, with t_i the distribution of its label or soft label, smoothed. This is
+the only place where sample weights and class weights are combined, and where their common scale is divided out:
+kernels and solvers see weights with a largest value near 1, and a mean depends only on the ratios.
 """
 
 import operator
@@ -13,15 +13,14 @@ import numpy as np
 
 from .scaled import Scaled, floats_of, is_moderate, ldexp, smallest
 
-_SINGLE = 2.0**-96  # of the largest weight: times a probability, that is still a number in single precision
-_DOUBLE = (
-    2.0**-300
-)  # of the largest class weight: times a weight of a row, that is still one in double precision
+# Smallest weights, relative to the largest, that do not underflow: a weight times a probability in single precision;
+# and a class weight times a row's weight in double precision.
+_SINGLE, _DOUBLE = 2.0**-96, 2.0**-300
 _BLOCK = 1 << 18  # entries of soft labels weighted at a time
 
 
 class Targets:
-    """Labels or soft labels of rows, and their weights without a scale.
+    """Labels or soft labels of rows, and their weights with the scale divided out.
 
     Parameters
     ----------
@@ -29,21 +28,21 @@ class Targets:
         intp codes (n,) in 0..n_classes-1, or soft labels (n, n_classes), float32 or float64 in C order.
     n_classes : int
     sample_weight : float64 (n,), optional
-        Not negative, of any size.
+        Not negative, of any magnitude.
     class_weight : float64 (n_classes,) or Scaled, optional
-        The same.
+        Not negative, of any magnitude.
     smoothing : float in [0, 1]
     folded : bool
-        Whether class weights become part of soft labels and of row weights, as they always do of labels: S is then the
-        sum of what the rows weigh.
+        Whether class weights are folded into soft labels and row weights, as they always are for labels. S is then the
+        sum of the rows' weights with their classes' included.
     by_row : bool
-        Whether each row's weight loses a scale of its own, for results by row: ``exponent`` is an array then.
+        Whether each row's weight has a scale of its own, for results by row; ``exponent`` is then an array.
 
     Attributes
     ----------
     target, n_classes, row_weight, class_weight, smoothing
-        As the kernels take them: `arguments`. Class weights of labels without smoothing are in row_weight. None is a
-        weight of 1 for all.
+        As the kernels take them, see `arguments`. For labels without smoothing, row_weight includes the class weights.
+        A weight that is None is 1 for all.
     exponent : int, or ndarray (n,)
         The weights are row_weight * class_weight * 2**exponent.
     """
@@ -61,7 +60,7 @@ class Targets:
     ):
         self.target, self.n_classes, self.smoothing, self.class_weight = target, n_classes, smoothing, None
         self._class_range, self._of_classes = 1.0, 0
-        own = counted = None  # what the classes make of a row's weight: for the kernels, and in S
+        own = counted = None  # the classes' factor on a row's weight: for the kernels, and in S
         if class_weight is not None:
             if not isinstance(class_weight, Scaled):
                 class_weight = Scaled(class_weight)
@@ -84,7 +83,7 @@ class Targets:
         self._sum = float(len(target) if mass is None else np.sum(mass)), of_mass - self.exponent
 
     def _fold(self, class_weight):
-        """Turn the targets into soft labels with the class weights in them; return what each row of them weighs."""
+        """Turn the targets into soft labels that include the class weights; return each row's weight (n,)."""
         n, K = len(self.target), self.n_classes
         keeps = self.target.ndim == 2 and self._class_range >= _SINGLE
         soft = np.empty((n, K), self.target.dtype if keeps else np.float64)
@@ -106,16 +105,16 @@ class Targets:
 
     @property
     def arguments(self):
-        """What the kernels are told."""
+        """The arguments that kernels take."""
         return self.target, self.n_classes, self.row_weight, self.class_weight, self.smoothing
 
     @property
     def total(self):
-        """S * 2**-exponent: S is the sum of s_i w_{y_i}, or for soft labels of s_i."""
+        """S * 2**-exponent, where S is the sum of s_i w_{y_i}, or of s_i for soft labels."""
         return float(ldexp(*self._sum))
 
     def scale(self, reduction):
-        """What sums of losses by these weights are to be multiplied by: for the mean one over S, zero if S is."""
+        """Return the factor on sums of losses with these weights; for the mean 1 / S, or 0 if S is zero."""
         if reduction == "none":
             return 1.0
         if reduction == "sum":
@@ -127,12 +126,12 @@ class Targets:
 
     @property
     def fit_single(self):
-        """Whether single precision holds the weights."""
+        """Whether the weights fit into single precision without underflow."""
         rows = 1.0 if self.row_weight is None else min(1.0, smallest(self.row_weight))
         return rows * self._class_range >= _SINGLE
 
     def astype(self, dtype):
-        """The same, with soft labels in a dtype."""
+        """Return the same targets with soft labels in this dtype."""
         if self.target.ndim == 1 or self.target.dtype == dtype:
             return self
         other = copy(self)
@@ -141,12 +140,12 @@ class Targets:
 
     @property
     def plain(self):
-        """Whether they are labels without smoothing."""
+        """Whether these are labels without smoothing."""
         return self.target.ndim == 1 and self.smoothing == 0
 
     @cached_property
     def masses(self):
-        """s_i times the sum of the row's (weighted, smoothed) targets, float64 (n,): what its curvature weighs."""
+        """s_i times the sum of the row's (weighted, smoothed) targets, float64 (n,): the weight of its curvature."""
         target, weights = self.target, self.class_weight
         mass = np.ones(len(target)) if self.row_weight is None else self.row_weight.copy()
         if target.ndim == 1 and weights is None:
@@ -168,15 +167,17 @@ class Targets:
         return total
 
     def distributions(self, rows=slice(None)):
-        """The targets of a slice of the rows as distributions over the classes, float64: weighted, smoothed, divided
-        by their sum."""
+        """Return the targets of a slice of rows as distributions, float64 (rows, n_classes).
+
+        They are weighted, smoothed, and divided by their sum.
+        """
         T = self._smoothed(rows)
         if self.class_weight is not None:
             T *= self.class_weight
         return _distributions(T, T.sum(axis=1))
 
     def take(self, rows, share=None):
-        """Those of some rows, their weights multiplied by `share`."""
+        """Return the targets of some rows, with their weights multiplied by `share`."""
         weight = None if self.row_weight is None else self.row_weight[rows]
         if share is not None:
             weight = share if weight is None else share * weight
@@ -187,7 +188,7 @@ class Targets:
 
     @classmethod
     def joined(cls, targets):
-        """Those of all rows of several, in order, which differ in labels and rows' weights alone."""
+        """Return the targets of several, one after the other; they may differ only in labels and row weights."""
         first, weight = targets[0], None
         exponents = [some.exponent - some._of_classes for some in targets]
         if any(some.row_weight is not None for some in targets) or len(set(exponents)) > 1:
@@ -205,13 +206,13 @@ class Targets:
 
 
 def _of_labels(class_weight, labels):
-    """The weight of each label's class; as floats, which is sooner, where no product with them can leave the range."""
+    """Return the weight of each label's class: floats, which are faster, if no product can overflow; else Scaled."""
     floats = ldexp(class_weight.mantissa, class_weight.exponent)
     return floats[labels] if is_moderate(floats) else class_weight[labels]
 
 
 def _floats(sample_weight, own):
-    """The product of two weights that each row has, or None; floats and what was taken out of them, as of a Scaled."""
+    """Return the product of each row's two weights (either may be None): floats or None, and their exponent."""
     if sample_weight is None and own is None:
         return None, 0
     if own is None:
@@ -222,7 +223,7 @@ def _floats(sample_weight, own):
 
 
 def _product(*weights):
-    """The product of weights that each row has, or None."""
+    """Return the product of each row's weights as a Scaled; some of them may be None."""
     given = [weight for weight in weights if weight is not None]
     return reduce(operator.mul, [w if isinstance(w, Scaled) else Scaled(w) for w in given])
 
@@ -234,5 +235,5 @@ def _distributions(shares, mass):
 
 
 def log_odds(frequency):
-    """Return the intercepts under which classes are this frequent: (K,), or (1,) for the second of two."""
+    """Return the intercepts that give these class frequencies: (K,), or (1,) from that of the second of two."""
     return np.log(frequency) if len(frequency) > 1 else np.log(frequency / (1 - frequency))

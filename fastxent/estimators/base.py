@@ -124,28 +124,22 @@ class LinearClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
             raise type(error)(f"eval_set: {error}") from None
         return X, target, sample_weight
 
-    def _theta(self, dtype=None):
-        """The parameters (d + 1, K) from ``coef_`` and ``intercept_``, which users may have changed: if so, checked.
-
-        dtype: None is that of ``coef_``.
-        """
-        coef, intercept = self._coefficients(dtype)
+    def _theta(self):
+        """Return the parameters (d + 1, K) from ``coef_`` and ``intercept_``, which users may have changed."""
+        coef, intercept = self._coefficients()
         self._check_finite(coef, intercept)
         return _theta_of(coef, intercept)
 
-    def _coefficients(self, dtype=None):
-        """``coef_`` (K, d) and ``intercept_`` (K,), where they lie, and as they stand: they may not be finite.
-
-        dtype: None is that of ``coef_``.
-        """
+    def _coefficients(self):
+        """Return ``coef_`` (K, d) and ``intercept_`` (K,), not copied if possible; they need not be finite."""
         n_classes = self._n_classes()
         d = getattr(self, "n_features_in_", None)
         d = self._coef_shape()[-1] if d is None else validation.check_integer(d, "n_features_in_")
         what = "for {} classes_ and {} features"
-        return self._of_shape((1 if n_classes == 2 else n_classes, d), what, n_classes, d, dtype=dtype)
+        return self._of_shape((1 if n_classes == 2 else n_classes, d), what, n_classes, d)
 
     def _theta_to_start_from(self, shape, dtype):
-        """The same for ``warm_start``, when the data may want other numbers of classes and features. shape: (K, d)"""
+        """The same for ``warm_start``, if the data have this `shape` (K, d) of coefficients."""
         what = "with warm_start, where training starts from it: use warm_start=False, or clone the estimator"
         return self._checked_theta(shape, what, dtype)
 
@@ -155,7 +149,7 @@ class LinearClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         return _theta_of(coef, intercept)
 
     def _of_shape(self, shape, what, *names, dtype=None):
-        """``coef_`` and ``intercept_`` if they have this shape. what: why they must, with places for the names."""
+        """Return ``coef_`` and ``intercept_`` if they have this shape. what: why they must, with places for names."""
         found = self._coef_shape()
         if found != shape:
             what = what.format(*map(shown, names))

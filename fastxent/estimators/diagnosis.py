@@ -1,4 +1,4 @@
-"""Why a fit has no optimum to show, in words that say what to do about it."""
+"""Texts of the warnings about a fit: why it did not reach an optimum, and what to do."""
 
 import numpy as np
 import scipy.sparse as sp
@@ -11,9 +11,10 @@ from ..solvers.result import NO_DESCENT, out_of_iterations
 from ..solvers.svrg import TOO_SHORT
 from . import separation
 
-_UNEVEN, _FAR = 100.0, 10.0
+_UNEVEN = 100.0  # ratio of the columns' sizes from which they slow solvers down
+_FAR = 10.0  # a mean that is this number of deviations from zero does, too
 
-# How scikit-learn begins its own warning, where that differs: code that filters by these words keeps working.
+# The first words of scikit-learn's own warnings, so that code that filters by them keeps working.
 _OPENING = {
     "liblinear": "Liblinear failed to converge, increase the number of iterations.",
     "newton-cholesky": "Newton solver did not converge after {n_iter} iterations.",
@@ -23,7 +24,7 @@ _OPENING = {
 
 
 def not_converged(result, X, *, solver, tol, max_iter):
-    """The text of the warning for a solver that stopped too early."""
+    """Return the warning for a solver that stopped too early."""
     opening = _OPENING.get(solver, "{solver} failed to converge after {n_iter} iteration(s).")
     text = opening.format(solver=solver, n_iter=result.n_iter)
     text += (
@@ -33,7 +34,7 @@ def not_converged(result, X, *, solver, tol, max_iter):
     known = [gap for gap in result.history["gap"] if np.isfinite(gap)]
     if known and result.value > 0:
         share = known[-1] / result.value
-        text += f" The objective is thought to lie {known[-1]:.2g} above its minimum, {share:.2g} of it."
+        text += f" The objective is estimated to be {known[-1]:.2g} above its minimum, {share:.2g} of it."
     if result.reason == NO_DESCENT:
         text += f" Its steps are{_lost_digits(X)} Increase tol."
     elif result.reason == TOO_SHORT and (far := _far_column(X, _FAR)):
@@ -44,23 +45,23 @@ def not_converged(result, X, *, solver, tol, max_iter):
 
 
 def _who_ran(history, solver):
-    """The subject of a sentence: the solver that ran, by name if that is not the one its user gave."""
+    """Return the subject of a sentence: the solver that ran, by name if it is not the one that was asked for."""
     if history.predecessor is not None:
         return f"The solver that ran at the end, {history.solver} (it took over from {history.predecessor}),"
     return "It" if history.solver == solver else f"The solver that ran, {history.solver},"
 
 
 def not_stored(X, value, raised):
-    """The text of the warning where the optimum was found, but its parameters in the dtype of X are another point."""
+    """Return the warning for an optimum that moves when its parameters are rounded to the dtype of X."""
     return (
-        f"The optimum was found, with objective {value:.6g}, but coef_ and intercept_ cannot hold it: at them, the "
-        f"objective lies {raised:.2g} above it, {raised / value:.2g} of it. What is missing is"
+        f"The optimum was found, with objective {value:.6g}, but coef_ and intercept_ cannot represent it: at their "
+        f"values, the objective is {raised:.2g} above it, {raised / value:.2g} of it. The difference is"
         + _lost_digits(X)
     )
 
 
 def _lost_digits(X):
-    """The end of a sentence, on what the precision of X cannot resolve."""
+    """Return the end of a sentence: what is lost in the rounding of X, and what to do."""
     text = f" lost in the rounding of {X.dtype.name}"
     far = _far_column(X, 1e-2 / np.sqrt(np.finfo(X.dtype).eps))
     if far:
@@ -71,7 +72,7 @@ def _lost_digits(X):
 
 
 def _far_column(X, deviations):
-    """What to say of the column that is farthest from zero, if it is so many of its deviations or more."""
+    """Return a hint on the column whose mean is farthest from zero, if by `deviations` of its deviations or more."""
     found = column_moments(X)
     mean, deviation = found.mean, found.deviation
     spread = np.where(deviation <= spread_of_rounding(mean, X.dtype), np.inf, deviation)
@@ -83,9 +84,9 @@ def _far_column(X, deviations):
 
 
 def _uneven_columns(X):
-    """A sentence if the columns of X differ much in size."""
+    """Return a sentence if the columns of X differ much in size, else an empty string."""
     if sp.issparse(X):
-        if X.data.size == 0 or 0 < X.data.max() <= _UNEVEN * X.data.min():  # then no columns can
+        if X.data.size == 0 or 0 < X.data.max() <= _UNEVEN * X.data.min():  # then no columns can differ more
             return ""
         stored = np.abs(X.data)
         size = np.zeros(X.shape[1])
@@ -106,13 +107,13 @@ def _uneven_columns(X):
 
 
 def unbounded(result, objective, classes, tol):
-    """The text of the warning if the loss falls for ever along some direction; else None.
+    """Return the warning if the loss decreases forever along some direction, else None.
 
-    The objective is over labels, without a penalty.
+    The objective has labels and no penalty.
     """
     part = objective.local
-    # A loss below log 2 is a probability above one half for the own label. If all are, larger multiples of theta have
-    # ever smaller losses.
+    # A loss below log 2 means that the row's label has a probability above one half. If this holds for all rows, larger
+    # multiples of theta have smaller and smaller losses.
     plain = Objective.over(
         part.X,
         Targets(part.targets.target, objective.n_classes),
@@ -123,7 +124,7 @@ def unbounded(result, objective, classes, tol):
     if (plain.row_losses(result.theta) < np.log(2.0)).all():
         return separable(result.theta)
     if len(classes_without_mass(objective)):
-        return None  # their own warning says it
+        return None  # there is a separate warning about these classes
     gap = max(result.history.latest()["gap"], tol * result.value)
     found = separation.direction(
         result.theta,
@@ -138,56 +139,56 @@ def unbounded(result, objective, classes, tol):
 
 
 def classes_without_mass(objective):
-    """Codes of the classes that no row of positive weight has, and whose intercept therefore has no optimum."""
+    """Return the codes of classes without rows of positive weight, whose intercepts therefore have no optimum."""
     free = objective.fit_intercept or objective.penalty.is_zero
     return np.flatnonzero(objective.local.targets.class_masses == 0) if free else []
 
 
 def separable(theta):
-    """The text of the warning for separable classes without a penalty."""
+    """Return the warning for separable classes without a penalty."""
     return (
-        "The classes are separable: a linear rule tells the training rows apart without error, so without a "
-        "penalty (C=inf) the loss has no minimum and falls for ever while the coefficients grow. The fit "
+        "The classes are separable: a linear rule separates the training rows without error, so without a "
+        "penalty (C=inf) the loss has no minimum and decreases forever while the coefficients grow. The fit "
         f"stopped at a largest coefficient of {np.abs(theta[:-1]).max():.3g}; its probabilities are "
         "over-confident. Use a finite C."
     )
 
 
 def partly_separable(found, classes):
-    """The text of the warning for quasi-complete separation without a penalty; `found` is a Separation."""
+    """Return the warning for quasi-complete separation without a penalty; `found` is a Separation."""
     which = f"{found.n_rows} training rows from another class"
     if found.classes:
         names = ", ".join(repr(plain_label(classes[k])) for k in found.classes)
         kind = "class" if len(found.classes) == 1 else "each of classes"
         which = f"all training rows of {kind} {names} from those of other classes"
     return (
-        f"The classes are partly separable (quasi-complete separation): a linear rule tells {which} without error, so "
-        "without a penalty (C=inf) some coefficients have no finite optimum and grow with every iteration. The "
-        "probabilities of these rows are over-confident. Use a finite C."
+        f"The classes are partly separable (quasi-complete separation): a linear rule separates {which} without "
+        "error, so without a penalty (C=inf) some coefficients have no finite optimum and grow with every iteration. "
+        "The probabilities of these rows are over-confident. Use a finite C."
     )
 
 
 def without_mass(missing, classes):
-    """The text of the warning for classes that no row of positive weight has."""
+    """Return the warning for classes without rows of positive weight."""
     names = ", ".join(repr(plain_label(classes[k])) for k in missing)
     which = f"Class {names} has" if len(missing) == 1 else f"Classes {names} have"
     return (
         f"{which} no rows of positive weight. Without rows, the best probability of a class is zero, and its intercept "
-        "has no finite optimum: it stops where tol is met. Remove the class, or give it rows."
+        "has no finite optimum; its value depends on tol. Remove the class, or add rows of it."
     )
 
 
 def plain_label(label):
-    """The label as a Python object, whose repr has no type in it."""
+    """Return the label as a Python object, whose repr does not show a NumPy type."""
     return label.item() if isinstance(label, np.generic) else label
 
 
 def unusable_scale(X):
-    """What to say about features too large or too small for arithmetic in double precision; else None."""
+    """Return the message for features too large or too small for double precision, else None."""
     largest = validation.largest(X.data if sp.issparse(X) else X)
     if largest == 0.0 or 1e-100 <= largest <= 1e100:
         return None
     return (
-        f"The largest entry of X is {largest:.3g} in absolute value, and products of such numbers leave the "
+        f"The largest entry of X is {largest:.3g} in absolute value, and products of such numbers are outside the "
         "range of double precision. Scale the features, for instance by sklearn.preprocessing.MaxAbsScaler."
     )

@@ -15,25 +15,22 @@ from ..data.rows import without_duplicates
 from ..data.scaled import ldexp
 from ..data.targets import Targets
 from ..forks import importing
-from ..objective import Objective
 from .base import OBJECTIVE, LinearClassifier, for_kernels, restored_on_failure
 from .callbacks import IterationTasks, check_callback, context_of
 from .continuation import has_been_scored, recalled, remembered
+from .held_out import HeldOut, split, taken
 from .history import extended
 from .inputs import has_columns, labels
 from .soft_labels import named_classes, same_classes
-from .verdict import Verdict, chance_loss
+from .verdict import Verdict
 from .watch import Patience, Watch
 from .weighting import check_sample_weight, class_weights, rows_that_count
 
 _OPTIMIZERS = {"sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamw", "ftrl", "svrg"}
 _SCHEDULES = {"auto", "constant", "optimal", "invscaling", "adaptive", "cosine"}
-_REPEATS = 10  # mean weight up to which a row of weight 3 is three rows
-_RANGE32 = 1e15  # squares of numbers beyond are out of float32's range
-_WEIGHT32, _WEIGHT64 = (
-    1e20,
-    1e150,
-)  # ... and products of such weights with features and step sizes out of a dtype's
+_REPEATS = 10  # mean weight up to which a row of weight 3 is visited three times
+_RANGE32 = 1e15  # squares of larger numbers are too near the limit of float32
+_WEIGHT32, _WEIGHT64 = 1e20, 1e150  # products of such weights with features and steps leave a dtype's range
 
 
 def _takes_pieces(model):
@@ -408,11 +405,11 @@ class SGDClassifier(LinearClassifier):
         data = {"X": X, "y": y, "metadata": metadata}
         score = None
         if eval_set is not None:
-            score = self._validation(*self._check_eval_set(eval_set, classes, X.dtype), classes, n_threads)
+            score = HeldOut(self, self._check_eval_set(eval_set, classes, X.dtype), len(classes), n_threads)
         elif self.early_stopping:
-            held_out, rows = self._hold_out(target, rows)
-            score = self._validation(*_taken(held_out, X, target, sample_weight), classes, n_threads)
-            X, target, sample_weight = _taken(rows, X, target, sample_weight)
+            held_out, rows = split(self, target, rows)
+            score = HeldOut(self, taken(held_out, X, target, sample_weight), len(classes), n_threads)
+            X, target, sample_weight = taken(rows, X, target, sample_weight)
             rows = np.arange(len(rows))
         shuffle = self.shuffle and self.batch_size is not None
         repeats = _repeats(sample_weight, rows) if shuffle else None
@@ -436,7 +433,7 @@ class SGDClassifier(LinearClassifier):
             self.tol,
             n_threads,
             getattr(self, "feature_names_in_", None),
-            self._chance_held_out(score) if decides else None,
+            score.chance if decides else None,
         )
 
         def attributes(theta):
@@ -510,7 +507,9 @@ class SGDClassifier(LinearClassifier):
             weights = weights._replace(visit=visit)
         evaluate = None
         if eval_set is not None:
-            evaluate = self._validation(*self._check_eval_set(eval_set, classes, X.dtype), classes, n_threads)
+            evaluate = HeldOut(
+                self, self._check_eval_set(eval_set, classes, X.dtype), len(classes), n_threads
+            )
         if self.early_stopping and patience.is_over(self.tol, self.n_iter_no_change):
             return self
         watch = Watch(self, self.early_stopping, math.log(len(classes)), patience)
@@ -526,7 +525,7 @@ class SGDClassifier(LinearClassifier):
             # A copy: theta will be public, and its owner may change it.
             watch.judge(theta.copy() if self.early_stopping else theta, *evaluate(theta))
             if self.early_stopping and watch.patience_is_over():
-                watch.conclude_pieces(self._chance_held_out(evaluate))
+                watch.conclude_pieces(evaluate.chance)
                 theta, training = patience.best.copy(), None
         self.classes_, self.coef_, self.intercept_ = classes, theta[:-1].T, theta[-1]
         self.n_iter_ = 1
@@ -536,13 +535,13 @@ class SGDClassifier(LinearClassifier):
         return self
 
     def _history_quantities(self):
-        """What ``history_["loss"]`` measures: full-batch descent and SVRG compute the objective itself."""
+        """Return what ``history_["loss"]`` measures: full-batch descent and SVRG compute the objective itself."""
         return {"loss": OBJECTIVE} if self.batch_size is None or self.optimizer == "svrg" else {}
 
-    # What comes in ------------------------------------------------------------------------------------
+    # Input --------------------------------------------------------------------------------------------
 
     def _options(self):
-        """Return the Options that the arguments ask for."""
+        """Return the Options from the arguments."""
         with importing:
             from ..sgd.trainer import Options  # brings Numba
 
@@ -584,7 +583,7 @@ class SGDClassifier(LinearClassifier):
             raise ValueError(trouble)
         if dtype != X.dtype:
             X, target = for_kernels(X.astype(dtype)), target if target.ndim == 1 else target.astype(dtype)
-        # Duplicate entries would wrongly count as two.
+        # Duplicate entries would count as two.
         return without_duplicates(X), target, classes
 
     def _classes_of_pieces(self, classes, y):
@@ -594,7 +593,7 @@ class SGDClassifier(LinearClassifier):
             if has_columns(y):
                 return None
             raise ValueError(
-                "classes must be passed on the first call to partial_fit: an array of all labels that will ever come."
+                "classes must be passed on the first call to partial_fit: an array of all labels, also of later calls."
             )
         classes = None if classes is None else labels(classes, name="classes")
         if known is None:
@@ -605,12 +604,12 @@ class SGDClassifier(LinearClassifier):
             raise ValueError(f"{name} must name at least 2 classes, each once; got {found.tolist()}.")
         if classes is not None and not same_classes(classes, found, y):
             raise ValueError(
-                f"classes={named_classes(classes, y).tolist()} is not what it was at the first call: {found.tolist()}."
+                f"classes={named_classes(classes, y).tolist()} differs from the first call: {found.tolist()}."
             )
         return found
 
     def _check_piece(self, X, y, classes):
-        """`_check_rows` for partial_fit: codes are places in these classes, whatever their order."""
+        """`_check_rows` for partial_fit: codes are positions in these classes, in any order."""
         dtype = None
         if hasattr(self, "coef_"):
             single = getattr(self.coef_, "dtype", None) == np.float32
@@ -618,7 +617,7 @@ class SGDClassifier(LinearClassifier):
         return self._check_rows(X, y, classes, not hasattr(self, "n_features_in_"), dtype)
 
     def _start(self, X, classes, coef_init, intercept_init):
-        """Return the given start, zeros, or the end of the last fit."""
+        """Return the starting parameters: given ones, zeros, or those of the last fit."""
         theta = np.zeros((X.shape[1] + 1, 1 if len(classes) == 2 else len(classes)), X.dtype)
         if self.warm_start and hasattr(self, "coef_"):
             theta[...] = self._theta_to_start_from((theta.shape[1], X.shape[1]), X.dtype)
@@ -629,7 +628,7 @@ class SGDClassifier(LinearClassifier):
             if given is None:
                 continue
             given = validation.as_native(given, name, X.dtype)
-            if len(target) == 1 and given.ndim == target.ndim - 1:  # of two classes, which have one row
+            if len(target) == 1 and given.ndim == target.ndim - 1:  # two classes, which have one row
                 given = given[np.newaxis]
             if given.shape != target.shape:
                 raise ValueError(
@@ -640,50 +639,6 @@ class SGDClassifier(LinearClassifier):
             target[...] = given
         return theta
 
-    def _hold_out(self, target, rows):
-        """Of these rows, those for validation and those for training, stratified."""
-        with importing:
-            from sklearn.model_selection import train_test_split  # slow to import
-
-        codes = target if target.ndim == 1 else target.argmax(axis=1)
-        kept, held_out = train_test_split(
-            rows,
-            test_size=self.validation_fraction,
-            random_state=self.random_state,
-            stratify=codes[rows],
-        )
-        return np.sort(held_out), np.sort(kept)
-
-    def _chance_held_out(self, evaluate):
-        """The loss of the best constant prediction on validation rows, if it has anything to say about what is trained:
-        class weights are for the training rows alone, and accuracy is not a loss."""
-        if self.class_weight is not None or self.validation_metric != "log_loss":
-            return math.inf
-        return evaluate.chance
-
-    def _validation(self, X, target, sample_weight, classes, n_threads):
-        """A function of theta: (mean log loss, score: the larger the better) on these rows, by their weights."""
-        # Rows of weight zero would add nothing, but other blocks of rows add up to other last bits.
-        if sample_weight is not None and not sample_weight.all():
-            X, target, sample_weight = _taken(np.flatnonzero(sample_weight), X, target, sample_weight)
-        binary = len(classes) == 2
-        targets = Targets(target, len(classes), sample_weight)
-        objective = Objective.over(X, targets, 1 if binary else len(classes), n_threads=n_threads)
-        codes = target if target.ndim == 1 else target.argmax(axis=1)
-
-        def evaluate(theta):
-            loss = objective.value(theta)
-            if self.validation_metric == "log_loss":
-                return loss, -loss
-            from ..prediction import predict
-
-            logits = predict(X, theta, "logits", n_threads)
-            guess = (logits > 0) if binary else logits.argmax(axis=1)
-            return loss, float(np.average(guess == codes, weights=sample_weight))
-
-        evaluate.chance = chance_loss(target, len(classes), sample_weight, self.fit_intercept)
-        return evaluate
-
 
 def _rows_that_count(classes, target, sample_weight, class_weight, at_least=2):
     # Soft labels name their classes; one step towards one of them is a step.
@@ -693,7 +648,7 @@ def _rows_that_count(classes, target, sample_weight, class_weight, at_least=2):
 
 
 def _weights(target, sample_weight, class_weight):
-    """What rows and classes weigh, as it is."""
+    """Return the Weights of rows and classes, unscaled."""
     from ..sgd.descents import Weights
 
     if class_weight is not None:
@@ -705,35 +660,30 @@ def _weights(target, sample_weight, class_weight):
 
 
 def _repeats(sample_weight, rows):
-    """The weights as whole numbers, if they are, and if these rows would not make an epoch long."""
+    """Return the weights as integers if they are, and if repeated rows would not make an epoch too long; else None."""
     if sample_weight is None or sample_weight[rows].mean() > _REPEATS or (sample_weight % 1.0).any():
         return None
     return sample_weight.astype(np.intp)
 
 
 def _relative(visit, rows):
-    """Weights of visits over their mean, so that steps know their ratios alone."""
+    """Return the weights of visits over their mean, so that steps depend only on their ratios."""
     return None if visit is None else visit / visit[rows].mean()
 
 
 def _refuse_extreme(given, visit, dtype, eta0):
-    """Steps for weights far from their unit leave the range of a dtype. given: `visit`, before they were in a unit."""
+    """Refuse weights with which steps would leave the range of a dtype. given: `visit`, not in a unit."""
     most = _WEIGHT32 if dtype == np.float32 else _WEIGHT64
     wrong = (given > 0) & ~((1.0 / most <= visit) & (visit <= most))
     if not wrong.any():
         return
     value = given[np.argmax(wrong)]
-    unit = "1, which a given eta0 is the step of" if eta0 is not None else "that of the first row"
+    unit = "1, the weight for which eta0 is the step" if eta0 is not None else "that of the first row"
     raise ValueError(
-        f"partial_fit cannot take a weight of {value:.3g} (sample_weight times class_weight): it is so far from {unit} "
-        f"that steps leave the range of {dtype.name}. Divide the weights of all pieces by one constant"
+        f"partial_fit cannot use a weight of {value:.3g} (sample_weight times class_weight): it is so far from {unit} "
+        f"that steps leave the range of {dtype.name}. Divide the weights of all pieces by the same constant"
         + (", or leave eta0 None." if eta0 is not None else ", and check those that differ so much.")
     )
-
-
-def _taken(rows, X, target, sample_weight):
-    """These rows, for the kernels."""
-    return for_kernels(X[rows]), target[rows], None if sample_weight is None else sample_weight[rows]
 
 
 def _beyond_float32(X, dtype):
@@ -744,13 +694,13 @@ def _beyond_float32(X, dtype):
     if largest == 0.0 or 1.0 / _RANGE32 <= largest <= _RANGE32:
         return None
     return (
-        f"The largest entry of X is {largest:.3g} in absolute value, and steps for such numbers leave the range of "
+        f"The largest entry of X is {largest:.3g} in absolute value, and steps with such numbers leave the range of "
         "float32. Scale the features, or pass X as float64."
     )
 
 
 def _descent(model, training, X, target, classes, weights, n_threads):
-    """The descent that the arguments of a model ask for: by rows and minibatches, or by all rows."""
+    """Return the descent for a model's arguments: by rows, by minibatches, or by all rows."""
     from ..sgd import descents
 
     if model.parallel == "hogwild":
@@ -762,8 +712,8 @@ def _descent(model, training, X, target, classes, weights, n_threads):
             )
         if not sp.issparse(X):
             raise ValueError(
-                "parallel='hogwild' is for sparse X: dense rows all write everywhere. Use batch_size=128, or a "
-                "CSR matrix."
+                "parallel='hogwild' is for sparse X, because dense rows all write to the same weights. Use "
+                "batch_size=128, or a CSR matrix."
             )
         kind = descents.Hogwild
     elif model.optimizer == "svrg":

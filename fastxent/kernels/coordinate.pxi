@@ -2,15 +2,16 @@
 #
 #   q(V) = G (V - W) + (1/2) (V - W)' H (V - W) + (l2/2) |V - W|^2 + l1 |V|        G: gradient of loss + L2 at W
 #
-# Multinomial Hessian, nothing left out: with A = X (V - W), s_i = sum_l p_il A_il, c_i the row's share of the weights,
-# and Q_ik = c_i p_ik,
+# Multinomial Hessian, nothing left out. With c the largest share of the weights that a row has, and c m_i the share of
+# row i, let A_ik = m_i x_i (V - W)_k and s_i = sum_l p_il A_il. Then
 #
-#   dq/dV_jk = G_jk + l2 (V - W)_jk + sum_i x_ij Q_ik (A_ik - s_i)
-#   h_jk     = sum_i x_ij^2 Q_ik (1 - p_ik) + l2
+#   dq/dV_jk = G_jk + l2 (V - W)_jk + c sum_i x_ij p_ik (A_ik - s_i)
+#   h_jk     = c sum_i x_ij^2 m_i p_ik (1 - p_ik) + l2
 #
-# and a step of V_jk moves column k of A and all of s: classes interact. Q, P and A are (K, n), so that a column of X
-# meets contiguous numbers of one class. Binary: Q = c p (1 - p), there is no s, and A holds Q X (V - W) instead. Most
-# visits only take a slope, which then reads one array.
+# and a step of V_jk changes column k of A and all of s: classes interact. P and A are (K, n), so that a column of X
+# meets contiguous numbers of one class. Binary: P holds each row's share times p (1 - p), there is no s, and A holds
+# P X (V - W) instead. Most visits only compute a slope, so A and s contain the masses: a slope then reads three arrays,
+# or one if binary.
 #
 # Where the penalty is l1 |V_j| of a feature's weights in all classes together, they step together. Their Hessian,
 # sum_i x_ij^2 c_i (diag p_i - p_i p_i'), is at most D = diag(2 h_jk) (the difference is diagonally dominant), and
@@ -19,20 +20,20 @@
 #
 # so that r is the root of  sum_k u_k^2 / (D_k r + l1)^2 = 1  (M. Yuan, Y. Lin, JRSS B 68, 2006, for one D).
 #
-# Dense columns are centred as they are read, x_ij - m_jk with m_jk their mean under Q (1 - P): a step moves the
+# Dense columns are centred as they are read: x_ij - m_jk, with m_jk their mean weighted by curvature. A step moves the
 # intercept of class k along, by -m_jk times as much. Without that, columns far from zero would converge slowly. Sparse
 # columns stay sparse, m = 0.
 
 cdef enum:
     ROOT_STEPS = 50        # Newton's method takes a few; with NaN it would never end
 
-cdef double LEAST_CURVATURE = 1e-9  # of a group's classes, relative to the largest: D is divided by
+cdef double LEAST_CURVATURE = 1e-9  # in a group, relative to its largest: D is a divisor
 
 ctypedef fused summand:
     float
     double
 
-# The columns of X. Dense ones stand in Fortran order.
+# The columns of X. Dense ones are in Fortran order.
 cdef struct ColumnArrays:
     bint is_sparse                 # CSC
     bint is_wide                   # its indices have 64 bits, not 32
@@ -42,33 +43,34 @@ cdef struct ColumnArrays:
     const void* indices
     const void* indptr
 
-# q around W, and what the steps so far did to it.
+# q around W, and its state after the steps so far.
 cdef struct Quadratic:
     ColumnArrays X
     Py_ssize_t K
-    const void* Q                  # (K, n)
-    const void* P                  # (K, n), or NULL of one class
+    const void* P                  # (K, n)
+    const void* mass               # (n,), relative to the largest; NULL for one class
+    double largest                 # share of the weights that a mass of 1 stands for
     void* A                        # (K, n)
-    void* s                        # (n,), or NULL of one class
-    double* shifted                # (K,): what was added to the intercepts
+    void* s                        # (n,), or NULL for one class
+    double* shifted                # (K,): added to the intercepts by steps of centred columns
 
-# What a visit needs of its coordinate, in one line of cache. prox_newton.py names the same numbers.
+# The state of a coordinate, in one cache line. prox_newton.py has the same fields.
 cdef struct Coordinate:
-    double constant      # G - l2 W, and less the slope of the intercept that moves along
+    double constant      # G - l2 W, minus the slope of the intercept that moves with it
     double l2
-    double h             # curvature, l2 included; of a group the bound D
+    double h             # curvature, including l2; for a group the bound D
     double v             # V
-    double low           # how far V may go by its own step
+    double low           # bounds of V
     double high
     double l1
-    double violation     # the size of the subgradient when it was met, less a zero weight's l1 (negative: it rests)
+    double violation     # size of the subgradient at the last visit; at v = 0, minus l1 (negative: v stays zero)
 
-# The coordinates order[first:stop], or groups of them, to be visited; or all, whose curvature is wanted.
+# A visit of the coordinates order[first:stop], or of groups of them; or the curvature of all.
 cdef struct Sweep:
     Quadratic model
     const Py_ssize_t* pairs        # (count,): j K + k of each; j = d is the intercept
-    const double* m                # (count,): what is taken off its column as it is read
-    const double* shift            # (count,): by which a step moves the intercept of its class
+    const double* m                # (count,): subtracted from the column as it is read
+    const double* shift            # (count,): change of the class's intercept per unit of a step
     Coordinate* table              # (count,)
     const Py_ssize_t* order
     Py_ssize_t first
@@ -103,7 +105,7 @@ cdef class Columns:
         self.X = X
 
     def add_to(self, z, features, steps, Py_ssize_t first, Py_ssize_t stop):
-        """z (n,) += sum of steps[c] times the column features[c], c = first..stop; sparse columns, all float64."""
+        """z (n,) += sum of steps[c] times column features[c], c = first..stop; sparse columns, all float64."""
         cdef ColumnSums task = self.sums(first, stop, features.size)
         task.by_row = doubles_out(z, self.n)
         task.features = <const Py_ssize_t*>address(features, stop * sizeof(Py_ssize_t), False)
@@ -133,34 +135,40 @@ cdef class Columns:
 
 
 cdef class QuadraticModel:
-    """q around W, and what the steps so far did to it. All but `shifted` in the dtype of the columns.
+    """q around W, and its state after the steps so far. All arrays but `shifted` have the dtype of the columns.
 
     Parameters
     ----------
     columns : Columns
-    Q : (K, n)
-    P : (K, n), or None of one class
+    P : (K, n)
+        Probabilities; for one class, their curvature p (1 - p) times the row's share of the weights.
+    mass : (n,), or None for one class
+        Weights of the rows, relative to the largest.
+    largest : float
+        The share of all weights that a mass of 1 stands for; 1 for one class.
     A : (K, n)
-    s : (n,), or None of one class
+        Zeros.
+    s : (n,), or None for one class
+        Zeros.
     shifted : float64 (K,)
-        What steps add to the intercepts besides their own.
+        Zeros; becomes the change of the intercepts by steps of centred columns.
     """
     cdef Quadratic model
     cdef Columns columns
     cdef object keep
 
-    def __init__(self, Columns columns, Q, P, A, s, shifted):
-        cdef Py_ssize_t K = Q.shape[0], n = columns.n
-        if (P is None or s is None) and K > 1:
-            raise ValueError("several classes need P and s")
-        self.model.X, self.model.K = columns.arrays, K
-        self.model.Q = columns.buffer(Q, K * n, False)
+    def __init__(self, Columns columns, P, mass, double largest, A, s, shifted):
+        cdef Py_ssize_t K = P.shape[0], n = columns.n
+        if (mass is None or s is None) and K > 1:
+            raise ValueError("several classes need mass and s")
+        self.model.X, self.model.K, self.model.largest = columns.arrays, K, largest
+        self.model.P = columns.buffer(P, K * n, False)
         self.model.A = columns.buffer(A, K * n, True)
         if K > 1:
-            self.model.P = columns.buffer(P, K * n, False)
+            self.model.mass = columns.buffer(mass, n, False)
             self.model.s = columns.buffer(s, n, True)
         self.model.shifted = doubles_out(shifted, K)
-        self.columns, self.keep = columns, (Q, P, A, s, shifted)
+        self.columns, self.keep = columns, (P, mass, A, s, shifted)
 
     def curvature(self, pairs, h, m, bint centre):
         """Fill h and, with `centre`, m for the coordinates in pairs (intp; j K + k; j = d is the intercept)."""
@@ -173,7 +181,7 @@ cdef class QuadraticModel:
 
 
 cdef class Coordinates:
-    """Coordinates of a model, over which it is minimised, one after the other.
+    """Coordinates of a model, which is minimised over them one by one.
 
     Parameters
     ----------
@@ -181,9 +189,9 @@ cdef class Coordinates:
     pairs : intp (count,)
         j K + k of each.
     m : float64 (count,)
-        What is taken off each coordinate's column as it is read.
+        Subtracted from each coordinate's column as it is read.
     shift : float64 (count,)
-        That and what was taken off before: a step moves the intercept of its class by so much.
+        All that is subtracted, m included; a step of v changes the class's intercept by -shift v.
     table : (count,) of Coordinate: eight float64 each
     """
     cdef Sweep task
@@ -206,8 +214,8 @@ cdef class Coordinates:
     def sweep_groups(self, order, Py_ssize_t first, Py_ssize_t stop, scratch):
         """The same for groups order[first:stop].
 
-        Group c are the coordinates c K..c K + K, the K weights of one feature; its violation is with the first of them.
-        scratch: 2 K float64.
+        Group c consists of the coordinates c K..c K + K, the weights of one feature; its violation is stored with the
+        first of them. scratch: 2 K float64.
         """
         cdef Sweep task = self.over(order, first, stop)
         task.group = doubles_out(scratch, 2 * task.model.K)
@@ -225,7 +233,7 @@ cdef class Coordinates:
 
 cdef inline Py_ssize_t column_entries(const ColumnArrays* X, Py_ssize_t j, const real** x,
                                       const index** rows) noexcept nogil:
-    """Where the entries of sparse column j and their rows stand; returns how many they are."""
+    """Point x and rows to the entries of sparse column j; return their number."""
     cdef Py_ssize_t at = (<const index*>X.indptr)[j]
     x[0] = <const real*>X.values + at
     rows[0] = <const index*>X.indices + at
@@ -233,7 +241,7 @@ cdef inline Py_ssize_t column_entries(const ColumnArrays* X, Py_ssize_t j, const
 
 
 cdef inline bint is_dense(const ColumnArrays* X, Py_ssize_t j) noexcept nogil:
-    """The intercept's column of ones is, too."""
+    """Whether column j is dense; the intercept's column of ones is."""
     return j == X.d or not X.is_sparse
 
 
@@ -242,29 +250,29 @@ cdef inline const real* dense_column(const ColumnArrays* X, Py_ssize_t j, const 
     return <const real*>X.values + j * X.n if j < X.d else NULL
 
 
-cdef double sparse_curvature(Py_ssize_t nnz, const real* x, const index* row, const real* q,
-                             const real* p) noexcept nogil:
+cdef double sparse_curvature(Py_ssize_t nnz, const real* x, const index* row, const real* p,
+                             const real* mass) noexcept nogil:
     cdef double total = 0
     cdef Py_ssize_t e
-    if not p:
+    if not mass:
         for e in range(nnz):
-            total += x[e] * x[e] * q[row[e]]
+            total += x[e] * x[e] * p[row[e]]
         return total
     for e in range(nnz):
-        total += x[e] * x[e] * q[row[e]] * (1 - p[row[e]])
+        total += x[e] * x[e] * mass[row[e]] * p[row[e]] * (1 - p[row[e]])
     return total
 
 
-cdef double sparse_slope(Py_ssize_t nnz, const real* x, const index* row, const real* q, const real* a,
+cdef double sparse_slope(Py_ssize_t nnz, const real* x, const index* row, const real* p, const real* a,
                          const real* s) noexcept nogil:
     cdef double even = 0, odd = 0
     cdef Py_ssize_t e
     for e in range(nnz // 2):
-        even += x[2 * e] * q[row[2 * e]] * (a[row[2 * e]] - s[row[2 * e]])
-        odd += x[2 * e + 1] * q[row[2 * e + 1]] * (a[row[2 * e + 1]] - s[row[2 * e + 1]])
+        even += x[2 * e] * p[row[2 * e]] * (a[row[2 * e]] - s[row[2 * e]])
+        odd += x[2 * e + 1] * p[row[2 * e + 1]] * (a[row[2 * e + 1]] - s[row[2 * e + 1]])
     if nnz % 2:
         e = nnz - 1
-        even += x[e] * q[row[e]] * (a[row[e]] - s[row[e]])
+        even += x[e] * p[row[e]] * (a[row[e]] - s[row[e]])
     return even + odd
 
 
@@ -281,53 +289,53 @@ cdef double sparse_dot(Py_ssize_t nnz, const real* x, const index* row, const su
     return (s0 + s1) + (s2 + s3)
 
 
-cdef void sparse_move(Py_ssize_t nnz, const real* x, const index* row, real step, const real* p, real* a,
-                      real* s) noexcept nogil:
+cdef void sparse_move(Py_ssize_t nnz, const real* x, const index* row, real step, const real* p, const real* mass,
+                      real* a, real* s) noexcept nogil:
     cdef Py_ssize_t e
+    cdef real moved
     for e in range(nnz):
-        a[row[e]] += step * x[e]
-        s[row[e]] += step * x[e] * p[row[e]]
+        moved = step * x[e] * mass[row[e]]
+        a[row[e]] += moved
+        s[row[e]] += moved * p[row[e]]
 
 
-cdef void sparse_move_one(Py_ssize_t nnz, const real* x, const index* row, real step, const real* q,
+cdef void sparse_move_one(Py_ssize_t nnz, const real* x, const index* row, real step, const real* p,
                           real* a) noexcept nogil:
     cdef Py_ssize_t e
     for e in range(nnz):
-        a[row[e]] += step * x[e] * q[row[e]]
+        a[row[e]] += step * x[e] * p[row[e]]
 
 
 cdef void column_curvature(void* task, const real* x, const index* rows) noexcept nogil:
     cdef const Sweep* t = <const Sweep*>task
     cdef const Quadratic* model = &t.model
     cdef Py_ssize_t c, j, k, n = model.X.n, nnz
-    cdef const real* q
-    cdef const real* p = NULL
+    cdef const real* p
+    cdef const real* mass = <const real*>model.mass
     cdef double sums[3]
     for c in range(t.stop):
         j, k = t.pairs[c] // model.K, t.pairs[c] % model.K
-        q = <const real*>model.Q + k * n
-        if model.P:
-            p = <const real*>model.P + k * n
+        p = <const real*>model.P + k * n
         t.means[c] = 0
         if not is_dense(&model.X, j):
             nnz = column_entries(&model.X, j, &x, &rows)
-            t.h[c] = sparse_curvature(nnz, x, rows, q, p)
+            t.h[c] = model.largest * sparse_curvature(nnz, x, rows, p, mass)
             continue
-        column_moments(n, dense_column(&model.X, j, x), q, p, sums)
+        column_moments(n, dense_column(&model.X, j, x), p, mass, sums)
         if j == model.X.d:
-            t.h[c] = sums[0]
+            t.h[c] = model.largest * sums[0]
         else:
             if t.centre and sums[0] > 0:
                 t.means[c] = sums[1] / sums[0]
-            t.h[c] = sums[2] - t.means[c] * sums[1]
+            t.h[c] = model.largest * (sums[2] - t.means[c] * sums[1])
 
 
 cdef inline double slope_of(const Sweep* t, Py_ssize_t c, const real* x, const index* rows) noexcept nogil:
-    """dq/dV of the coordinate pairs[c], the intercept of its class moving along."""
+    """dq/dV of the coordinate pairs[c], with the intercept of its class moving along."""
     cdef const Quadratic* model = &t.model
     cdef const Coordinate* at = t.table + c
     cdef Py_ssize_t n = model.X.n, j = t.pairs[c] // model.K, k = t.pairs[c] - j * model.K, nnz
-    cdef const real* q = <const real*>model.Q + k * n
+    cdef const real* p = <const real*>model.P + k * n
     cdef const real* a = <const real*>model.A + k * n
     cdef const real* s = <const real*>model.s
     cdef double g = at.constant + at.l2 * at.v
@@ -335,19 +343,19 @@ cdef inline double slope_of(const Sweep* t, Py_ssize_t c, const real* x, const i
         x = dense_column(&model.X, j, x)
         if model.K == 1:
             return g + column_dot(n, x, <real>t.m[c], a)
-        return g + column_slope(n, x, <real>t.m[c], q, a, s)
+        return g + model.largest * column_slope(n, x, <real>t.m[c], p, a, s)
     nnz = column_entries(&model.X, j, &x, &rows)
     if model.K == 1:
         return g + sparse_dot(nnz, x, rows, a)
-    return g + sparse_slope(nnz, x, rows, q, a, s)
+    return g + model.largest * sparse_slope(nnz, x, rows, p, a, s)
 
 
 cdef inline void move(const Sweep* t, Py_ssize_t c, double step, const real* x, const index* rows) noexcept nogil:
-    """Carry a step of the coordinate pairs[c] over to its intercept, A and s."""
+    """Update the intercept, A and s for a step of the coordinate pairs[c]."""
     cdef const Quadratic* model = &t.model
     cdef Py_ssize_t n = model.X.n, j = t.pairs[c] // model.K, k = t.pairs[c] - j * model.K, nnz
-    cdef const real* q = <const real*>model.Q + k * n
-    cdef const real* p = <const real*>model.P + (k * n if model.P else 0)
+    cdef const real* p = <const real*>model.P + k * n
+    cdef const real* mass = <const real*>model.mass
     cdef real* a = <real*>model.A + k * n
     cdef real* s = <real*>model.s
     if t.shift[c] != 0:
@@ -355,21 +363,21 @@ cdef inline void move(const Sweep* t, Py_ssize_t c, double step, const real* x, 
     if is_dense(&model.X, j):
         x = dense_column(&model.X, j, x)
         if model.K == 1:
-            column_move_one(n, x, <real>t.m[c], <real>step, q, a)
+            column_move_one(n, x, <real>t.m[c], <real>step, p, a)
         else:
-            column_move(n, x, <real>t.m[c], <real>step, p, a, s)
+            column_move(n, x, <real>t.m[c], <real>step, p, mass, a, s)
         return
     nnz = column_entries(&model.X, j, &x, &rows)
     if model.K == 1:
-        sparse_move_one(nnz, x, rows, <real>step, q, a)
+        sparse_move_one(nnz, x, rows, <real>step, p, a)
     else:
-        sparse_move(nnz, x, rows, <real>step, p, a, s)
+        sparse_move(nnz, x, rows, <real>step, p, mass, a, s)
 
 
 # ---- sweeps ---------------------------------------------------------------------------------------------------------
 
 cdef inline double minimum(Coordinate* at, double g) noexcept nogil:
-    """The V at which the model is least along a coordinate where its slope is g; notes the violation."""
+    """Return the V that minimises the model along a coordinate, where its slope is g; set the violation."""
     cdef double u, new
     if at.v > 0:
         at.violation = fabs(g + at.l1)
@@ -381,7 +389,7 @@ cdef inline double minimum(Coordinate* at, double g) noexcept nogil:
         return at.v
     u = at.h * at.v - g
     new = (u - at.l1) / at.h if u > at.l1 else (u + at.l1) / at.h if u < -at.l1 else 0
-    if new < at.low or new > at.high:  # only the way up to the bound counts as a violation
+    if new < at.low or new > at.high:  # then only the distance to the bound counts as a violation
         new = min(max(new, at.low), at.high)
         at.violation = at.h * fabs(new - at.v)
     return new
@@ -424,7 +432,7 @@ cdef void group_range(void* task, const real* x, const index* rows) noexcept nog
 
 cdef inline bint group_slopes(const Sweep* t, Py_ssize_t c, double* u, const real* x,
                               const index* rows) noexcept nogil:
-    """u and D of a group, one after the other in u, and its violation; False where the model is flat."""
+    """Compute u and D of a group (both into u) and its violation; return False if the model is flat."""
     cdef Coordinate* at = t.table + c
     cdef Py_ssize_t k, K = t.model.K
     cdef double* D = u + K
@@ -443,7 +451,7 @@ cdef inline bint group_slopes(const Sweep* t, Py_ssize_t c, double* u, const rea
 
 
 cdef inline double group_minimum(const Coordinate* at, Py_ssize_t K, double* u) noexcept nogil:
-    """u becomes the V at which the bound of the model is least; returns the share of the way that the bounds admit."""
+    """Turn u into the V that minimises the bound of the model; return the share of the step that low and high allow."""
     cdef const double* D = u + K
     cdef double l1 = at.l1, most = 0, r, old, step, share = 1
     cdef Py_ssize_t k
@@ -488,13 +496,13 @@ cdef double group_norm(Py_ssize_t K, const double* u, const double* D, double l1
     return r
 
 
-# ---- sweeps where the Hessian among the coordinates is at hand -----------------------------------------------------
+# ---- sweeps with a stored Hessian among the coordinates ------------------------------------------------------------
 
 def sweep_gram(H, slope, table, order, Py_ssize_t first, Py_ssize_t stop):
     """Minimise q over the coordinates order[first:stop], one after the other.
 
-    H: (count, count) float64, symmetric, l2 included; slope: (count,) float64, dq/dV of each, kept up to date.
-    table: (count, 8) float64, a Coordinate for each. order: intp.
+    H: (count, count) float64, symmetric, including l2. slope: (count,) float64, dq/dV of each, updated. table: (count,)
+    of Coordinate. order: intp.
     """
     cdef Py_ssize_t v, c, i, count = slope.size
     cdef const double* Hp = <double*>address(H, count * count * sizeof(double), False)
@@ -551,7 +559,7 @@ cdef void column_products(void* task, const real* x, const index* rows) noexcept
 def binary_logits(z, one, zero, r, h, Py_ssize_t first, Py_ssize_t stop):
     """Sum of the losses of rows first..stop at binary logits z, (n,) float64; r and h become its derivatives.
 
-    one, zero: what the classes weigh in each row.
+    one, zero: the weights of the classes 1 and 0 in each row, (n,).
     """
     cdef Py_ssize_t size = stop * sizeof(double)
     cdef double* zp = <double*>address(z, size, False)

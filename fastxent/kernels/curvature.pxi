@@ -11,8 +11,7 @@ cdef struct Curvature:
     const double* mass             # (n,)
     double* row                    # (n,): becomes the rows' curvature
     double* column                 # (K,): the classes' is added
-    void* P                        # (K, n): become the probabilities, and their products with the masses
-    void* Q
+    void* P                        # (K, n): becomes the probabilities; binary: mass p (1 - p)
 
 
 def curvature_of_rows(LinearSoftmax X, weights, scratch, Py_ssize_t first, Py_ssize_t stop, mass, row, column):
@@ -27,19 +26,17 @@ def curvature_of_rows(LinearSoftmax X, weights, scratch, Py_ssize_t first, Py_ss
     X.run(&task, curvature_range, curvature_range)
 
 
-def probabilities_of_rows(LinearSoftmax X, weights, scratch, some, mass, P, Q):
-    """Probabilities p of the rows in the slice `some` into P[:, some], mass p into Q; binary: mass p (1 - p) into Q.
+def probabilities_of_rows(LinearSoftmax X, weights, scratch, some, mass, P):
+    """Probabilities p of the rows in the slice `some` into P[:, some]; binary: mass p (1 - p).
 
-    mass: float64 (n,). P, Q: (K, n), float32 or float64, P of a binary model None.
+    mass: float64 (n,). P: (K, n), float32 or float64.
     """
     cdef Curvature task
-    cdef bint is_double = Q.itemsize == 8
-    cdef Py_ssize_t size = X.K * X.n * Q.itemsize
+    cdef bint is_double = P.itemsize == 8
     task.over = X.over(some.start, some.stop, scratch)
     task.over.weights = X.buffer(weights, X.weights_size, False)
     task.mass = doubles(mass, X.n)
-    task.Q = <void*>address(Q, size, True)
-    task.P = NULL if X.binary else <char*>address(P, size, True)
+    task.P = <void*>address(P, X.K * X.n * P.itemsize, True)
     with nogil:
         dispatch_other(X.is_double, is_double, &task, probabilities_range, probabilities_range, probabilities_range,
                        probabilities_range)
@@ -106,20 +103,16 @@ cdef void probabilities_range(void* task, const real* unused, const other* unuse
     cdef Scratch s = scratch_parts(t.over.layout, <real*>t.over.scratch)
     cdef real* z = <real*>s.z
     cdef other* P
-    cdef other* Q
     cdef Block block
     cdef Py_ssize_t i = t.over.first, k, r, n = t.over.rows.n
     while i < t.over.stop:
         block = probabilities(&t.over, i, &s, z)
         for k in range(block.shape.K):
-            Q = <other*>t.Q + k * n + i
+            P = <other*>t.P + k * n + i
             if t.over.binary:
                 for r in range(block.shape.rows):
-                    Q[r] = <other>(t.mass[i + r] * z[r])
+                    P[r] = <other>(t.mass[i + r] * z[r])
                 continue
-            P = <other*>t.P + k * n + i
             for r in range(block.shape.rows):
                 P[r] = <other>z[r * block.shape.rs + k * block.shape.cs]
-            for r in range(block.shape.rows):
-                Q[r] = <other>(t.mass[i + r] * P[r])
         i += t.over.layout.block

@@ -30,7 +30,7 @@ ctypedef void (*F32I64)(void*, const float*, const int64_t*) noexcept nogil
 
 
 cdef inline void dispatch(bint is_double, void* task, F64 f64, F32 f32) noexcept nogil:
-    """For data of either precision."""
+    """Call the kernel for the precision of the data."""
     if is_double:
         f64(task, NULL)
     else:
@@ -39,7 +39,7 @@ cdef inline void dispatch(bint is_double, void* task, F64 f64, F32 f32) noexcept
 
 cdef inline void dispatch_index(bint is_double, bint is_wide, void* task, F64I32 f64i32, F64I64 f64i64, F32I32 f32i32,
                                 F32I64 f32i64) noexcept nogil:
-    """The same for CSR and CSC data with indices of 32 bits, or wide ones of 64."""
+    """The same for CSR and CSC data, with indices of 32 bits, or wide ones of 64."""
     if is_double and is_wide:
         f64i64(task, NULL, NULL)
     elif is_double:
@@ -64,7 +64,7 @@ cdef inline void dispatch_other(bint is_double, bint other_is_double, void* task
 
 
 cdef const char* address(array, Py_ssize_t nbytes, bint writable, bint any_order=False) except? NULL:
-    """Where an array in C order (or any_order) begins, once it is known to hold at least nbytes."""
+    """Return the address of an array in C order (or any_order) after checking that it has at least nbytes."""
     cdef Py_buffer view
     PyObject_GetBuffer(array, &view, (PyBUF_ANY_CONTIGUOUS if any_order else PyBUF_C_CONTIGUOUS)
                        | (PyBUF_WRITABLE if writable else 0))
@@ -77,12 +77,12 @@ cdef const char* address(array, Py_ssize_t nbytes, bint writable, bint any_order
 
 
 cdef const double* doubles(array, Py_ssize_t count) except? NULL:
-    """The same for so many float64."""
+    """The same for `count` float64."""
     return <const double*>address(array, count * sizeof(double), False)
 
 
 cdef double* doubles_out(array, Py_ssize_t count) except? NULL:
-    """The same, to be written to."""
+    """The same, for writing."""
     return <double*>address(array, count * sizeof(double), True)
 
 

@@ -1,5 +1,5 @@
-# Few rows, or few entries of sparse ones, whose logits cost less than packing the coefficients would: coef is read
-# where it lies.
+# Few rows, or sparse rows with few entries, whose logits cost less than packing the coefficients: coef is read in
+# place.
 
 from cpython.buffer cimport PyBUF_FORMAT, PyBUF_STRIDED_RO, PyObject_CheckBuffer
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
@@ -23,7 +23,7 @@ cdef struct Coefficients:
     bint is_double
 
 
-# Dense rows, or (at not NULL) the entries of a sparse one, and where their logits go.
+# Dense rows, or (at not NULL) the entries of a sparse one, and their logits.
 cdef struct FewRows:
     const Coefficients* c
     bint is_double                 # the rows and the logits
@@ -46,7 +46,7 @@ cdef struct FewSparse:
     Py_ssize_t* at                 # room for a row of `longest` entries
     Py_ssize_t longest
     void* z
-    bint inside                    # becomes False for a column that is none
+    bint inside                    # becomes False for a column out of range
 
 
 cdef Coefficients coefficients_of(coef, intercept) except *:
@@ -196,7 +196,7 @@ def outputs_of_binary(z, out, Output kind):
 
 
 cdef class Packed:
-    """Coefficients that single rows are multiplied with, without a detour through Python.
+    """Coefficients for products with single rows, without Python code in between.
 
     Methods return None where arguments are not as they take them: the caller then finds out what is amiss.
 
@@ -221,7 +221,7 @@ cdef class Packed:
         self.double_type, self.single_type = dtypes
 
     def dense(self, x, Output kind, out=None):
-        """Of a row x (d,). out: for the result, as `outputs` has it, checked; or None for a new array."""
+        """Return the output for a row x (d,). out: a checked array for it, or None for a new one."""
         cdef Py_buffer view
         cdef int storage = open_vector(x, &view)
         if storage == NO_VECTOR:
@@ -235,7 +235,7 @@ cdef class Packed:
             PyBuffer_Release(&view)
 
     def sparse(self, indices, values, Output kind, out=None):
-        """Of a row with these entries."""
+        """Return the output for a row with these entries."""
         cdef Py_buffer x, j
         cdef int of_x = open_vector(values, &x), of_j
         if of_x == NO_VECTOR:
@@ -273,7 +273,7 @@ cdef class Packed:
             PyMem_Free(at)
 
     cdef answer(self, const char* x, const Py_ssize_t* at, Py_ssize_t count, bint is_double, Output kind, out):
-        """What kind says of a row, dense or (at not NULL) of some entries."""
+        """Return the output `kind` of a row, dense or (at not NULL) with some entries."""
         cdef Py_ssize_t K = self.c.K, itemsize = 8 if is_double else 4
         cdef Py_ssize_t size = 2 if K == 1 and kind != LOGITS else K
         cdef FewRows task
@@ -288,7 +288,7 @@ cdef class Packed:
             if room == NULL:
                 raise MemoryError
             task.z = room + self.room * itemsize
-        if count * K < 100_000:  # sooner done than other threads are let in
+        if count * K < 100_000:  # takes less time than releasing the GIL
             row_outputs(&task, kind, result, room)
         else:
             with nogil:
@@ -322,7 +322,7 @@ cdef enum:
 
 
 cdef int open_vector(x, Py_buffer* view) except -1:
-    """Open a contiguous, aligned vector and tell what is in it; what is none, or is no buffer, stays shut."""
+    """Open a contiguous, aligned vector and return its type; any other object is left unopened."""
     if not PyObject_CheckBuffer(x):
         return NO_VECTOR
     try:

@@ -1,8 +1,8 @@
-# Loops over blocks of rows, and LinearSoftmax, which Python sees. It trusts the caller's values (validation.py) but not
-# its sizes: every buffer is measured before use. Python allocates; the loops run without the GIL and return to it
-# between calls, so that a caller who hands out ranges of rows can be interrupted.
+# Loops over blocks of rows, and LinearSoftmax, their Python class. It trusts the caller's values (validation.py) but
+# not its sizes: every buffer is measured before use. Python allocates. The loops run without the GIL, and a caller that
+# passes ranges of rows can be interrupted between calls.
 
-# What a loop over rows first..stop works on. Arrays are in the dtype of the data, and NULL where they are not wanted.
+# The data of a loop over rows first..stop. Arrays have the dtype of the data, and are NULL if they are not needed.
 cdef struct Pass:
     const Rows* rows
     const Layout* layout
@@ -41,7 +41,7 @@ cdef struct BlockStep:
 
 
 class Targets:
-    """What is wanted of rows: five attributes, which any other object may have as well.
+    """The targets of rows: five attributes, which any other object may have as well.
 
     Parameters
     ----------
@@ -185,7 +185,7 @@ cdef class LinearSoftmax:
         self.run_index(&task, squared_norms, squared_norms, squared_norms, squared_norms)
 
     def has_duplicates(self, last_row):
-        """Whether a CSR row names a column twice; its entries need not be sorted. last_row: intp, d times -1."""
+        """Whether a CSR row has a column twice; its entries need not be sorted. last_row: intp, d times -1."""
         cdef RowFacts task
         task.rows, task.names_twice = &self.rows, False
         task.last_row = <Py_ssize_t*>address(last_row, self.d * sizeof(Py_ssize_t), True)
@@ -229,16 +229,21 @@ cdef class LinearSoftmax:
             check_range(first % self.block, 0, 0)
         self.run(&task, hessp_range, hessp_range)
 
-    def predict(self, weights, scratch, Py_ssize_t first, Py_ssize_t stop, out, Output kind):
-        """out[first:stop] = logits, probabilities or log-probabilities: (n, K), or (n, 2) of a binary model."""
+    def predict(self, weights, scratch, Py_ssize_t first, Py_ssize_t stop, out, Output kind, Py_ssize_t origin=0):
+        """out[first - origin:stop - origin] = logits, probabilities or log-probabilities of rows first..stop.
+
+        out: (rows, K), or (rows, 2) for a binary model; its row 0 is row `origin` of X.
+        """
         cdef Pass task = self.over(first, stop, scratch)
+        cdef Py_ssize_t width = 2 if self.binary and kind != LOGITS else self.K
+        check_range(origin, first, self.n)
         task.weights = self.buffer(weights, self.weights_size, False)
-        task.out = self.buffer(out, self.n * (2 if self.binary and kind != LOGITS else self.K), True)
+        task.out = self.buffer(out, (stop - origin) * width, True) - origin * width * (8 if self.is_double else 4)
         task.kind = kind
         self.run(&task, predict_range, predict_range)
 
     cdef Pass over(self, Py_ssize_t first, Py_ssize_t stop, scratch) except *:
-        """A pass over rows first..stop that wants nothing yet."""
+        """Return a pass over rows first..stop without inputs and outputs."""
         cdef Pass task
         memset(&task, 0, sizeof(Pass))
         check_range(first, stop, self.n)

@@ -1,14 +1,14 @@
-# The two products of a block of rows: logits Z = X W + b, and gradient G += X^T Q, b included. What calls them sees
-# rows, logits and gradients, never storage, tiles or padding.
+# The two products of a block of rows: logits Z = X W + b, and gradient G += X^T Q, including b. Callers see rows,
+# logits and gradients, but no storage, tiles or padding.
 #
-# One Layout, fixed by storage, shape and dtype, says how weights and gradient stand while the kernels run:
+# A Layout, determined by storage, shape and dtype, is the memory layout of weights and gradient while the kernels run:
 #   FEATURES  dense, few classes   weights (K, ldw): a row of features per class, the intercepts (K) after them.
-#                                  Logits by the outer tile over rows, from squares of the block turned in the
-#                                  second-level cache, gradient by the outer tile over features: X is read from memory
-#                                  once for both, while the tiles multiply the block before, and no lane is wasted on
+#                                  Logits by the outer tile over rows, from squares of the block transposed in the
+#                                  second-level cache; gradient by the outer tile over features. X is read from memory
+#                                  once for both, while the tiles multiply the previous block, and no lane is wasted on
 #                                  padding classes. Very few classes: logits by the dot tile, X in place. X in Fortran
-#                                  order: the tiles change places.
-#   CLASSES   dense, many classes  weights and gradient as the caller has them, (d + 1, K). X is copied by blocks, with
+#                                  order: the tiles exchange roles.
+#   CLASSES   dense, many classes  weights and gradient in the caller's layout, (d + 1, K). X is copied by blocks, with
 #                                  a column of ones; panels of classes are copied as they are used.
 #   SPARSE    CSR                  weights (d + 1, ldw): classes contiguous, padded to whole registers.
 
@@ -20,21 +20,21 @@ ctypedef enum Scheme:
 cdef enum:
     CONTRACTION = 128      # features of a panel of CLASSES: with 4 registers of classes it fills the first-level cache
     FEW_CLASSES = 12       # FEATURES up to here; up to twice that where CLASSES would pad by a third
-    FETCHED_LINES = 256    # cache lines of weights that a sparse loop fetches ahead: a third of the first-level cache
+    FETCHED_LINES = 256    # cache lines of weights that a sparse loop prefetches: a third of the first-level cache
     FAR = 524288           # bytes of weights from which it does
-    MANY_CLASSES = 64      # FEATURES up to here, too, for weights of no more bytes than
+    MANY_CLASSES = 64      # FEATURES up to here, too, if the weights have at most this number of bytes:
     MANY_WEIGHTS = 1048576
     BLOCK_BYTES = 262144   # of a block of FEATURES
-    TURNED_CLASSES = 5     # from here (with half the registers: 9) turning a block, so many columns at a time, costs
-    TURNED_FEATURES = 64   # less than rows in place, where most registers straddle cache lines, and sums across lanes
-    COLUMN_CLASSES = 4     # columns of X in Fortran order are read in place up to here, or if they are no more than
-    COLUMN_FEATURES = 100
-    BLAS_WEIGHTS = 131072  # from so many, BLAS multiplies CLASSES: the tiles would wait for memory,
-    BLAS_SIDE = 64         # which it avoids by copies that pay on matrices of such sides,
-    BLAS_ROWS = 512        # and of so many rows
-    OWN_LOGITS = 4194304   # bytes of logits of its blocks at most: of a thread's own,
-    SHARED_LOGITS = 33554432   # and of one that all threads work on
-    FEW_LANES = 16         # up to here a sparse block is turned so that rows stand in lanes
+    TURNED_CLASSES = 5     # from here (with half the registers: 9) transposing a block, TURNED_FEATURES columns at a
+    TURNED_FEATURES = 64   # time, costs less than rows in place (registers straddle cache lines) and sums across lanes
+    COLUMN_CLASSES = 4     # columns of X in Fortran order are read in place up to here, or if there are at most
+    COLUMN_FEATURES = 100  # this number of them
+    BLAS_WEIGHTS = 131072  # from this number of weights, BLAS multiplies CLASSES: the tiles would wait for memory. BLAS
+    BLAS_SIDE = 64         # copies what it multiplies, which pays with this number of features and of classes,
+    BLAS_ROWS = 512        # and of rows
+    OWN_LOGITS = 4194304   # most bytes of a block's logits with BLAS: of a thread's own block,
+    SHARED_LOGITS = 33554432   # and of one that all threads share
+    FEW_LANES = 16         # up to here a sparse block is transposed so that rows are in lanes
 
 cdef struct Rows:
     bint is_sparse                 # CSR; else dense
@@ -71,14 +71,14 @@ cdef struct Layout:
     Py_ssize_t panel_size
 
 
-# Rows that come next, fetched while tiles multiply: else multiplying and reading take turns, and their times add up.
-# They are asked for in the order of their addresses, in which the hardware then goes on by itself.
+# The next rows, prefetched while tiles multiply; otherwise multiplying and reading alternate, and their times add up.
+# They are prefetched in the order of their addresses, which hardware prefetchers recognise and continue.
 cdef struct Ahead:
     const char* at
     const char* stop
-    int lines                      # cache lines a step of a tile
+    int lines                      # cache lines per step of a tile
 
-# Some rows while they are worked on: what open_block finds out, and the products read.
+# A block of rows in progress: open_block fills it, and the products read it.
 cdef struct Block:
     Py_ssize_t first
     const void* x                  # dense rows ldx apart; NULL: X is read by columns, or it is sparse
@@ -86,7 +86,7 @@ cdef struct Block:
     Shape shape                    # of the logits
     Ahead ahead
 
-# What a thread works in: two arrays of logits, a copy of rows, and numbers by row, each on a cache line.
+# A thread's scratch: two arrays of logits, a copy of rows, and numbers by row, each on a cache line.
 cdef struct Scratch:
     void* x
     void* z
@@ -96,7 +96,7 @@ cdef struct Scratch:
 
 
 cdef inline const char* fetched(Ahead* ahead, Py_ssize_t T) noexcept nogil:
-    """Where the lines begin that a tile of T steps fetches, or NULL."""
+    """Return the address of the first line that a tile of T steps prefetches, or NULL."""
     cdef const char* at = ahead.at
     if at >= ahead.stop:
         return NULL
@@ -105,7 +105,7 @@ cdef inline const char* fetched(Ahead* ahead, Py_ssize_t T) noexcept nogil:
 
 
 cdef Layout plan(const Rows* X, Py_ssize_t K, Py_ssize_t L, Py_ssize_t itemsize, bint shared) noexcept nogil:
-    """The layout for this storage, shape and register width L. Never depends on the number of threads."""
+    """Return the layout for this storage, shape and register width L. It never depends on the number of threads."""
     cdef Layout p
     cdef Py_ssize_t d = X.d, n = X.n if X.n > 0 else 1, tile
     p.K = K
@@ -118,8 +118,8 @@ cdef Layout plan(const Rows* X, Py_ssize_t K, Py_ssize_t L, Py_ssize_t itemsize,
     if X.is_sparse:
         p.scheme = SPARSE
         p.rows_in_lanes = K <= FEW_LANES
-        # Whole registers are read fastest. Where a quarter would be padding, a narrow register of 4 or 8 lanes ends the
-        # row, so that more weights fit the cache.
+        # Whole registers are read fastest. If a quarter would be padding, a row ends with a narrow register of 4 or 8
+        # lanes, so that more weights fit in the cache.
         p.ldw = round_up(K, L) if K > 1 else 1
         if 4 * K <= 3 * p.ldw and L >= 8:
             p.narrow = 4 if K % L <= 4 else 8 if L == 16 and K % L <= 8 else 0
@@ -134,7 +134,7 @@ cdef Layout plan(const Rows* X, Py_ssize_t K, Py_ssize_t L, Py_ssize_t itemsize,
           or (K <= MANY_CLASSES and d * K * itemsize <= MANY_WEIGHTS and n >= 4 * L)):
         p.scheme = FEATURES
         p.rows_in_lanes = True
-        # With many classes, columns in place would be read several times, from farther away the more there are.
+        # With many classes, columns in place would be read several times, and from slower caches if there are more.
         p.columns = X.col_stride != 1 and (K <= COLUMN_CLASSES or d <= COLUMN_FEATURES)
         if p.columns or d < L or K >= (TURNED_CLASSES if FX_TILE == 24 else 2 * TURNED_CLASSES - 1):
             p.turned = TURNED_FEATURES
@@ -146,8 +146,8 @@ cdef Layout plan(const Rows* X, Py_ssize_t K, Py_ssize_t L, Py_ssize_t itemsize,
         if not p.copy_rows and d % L:
             p.tail = d - L
         p.weights_size = K * p.ldw + K
-        # Whole tiles of rows. Two blocks and what else they need fit the second-level cache, unless rows are so long
-        # that it holds only a few.
+        # Whole tiles of rows. Two blocks and their scratch fit in the second-level cache, unless rows are so long that
+        # it holds only a few.
         tile = round_up(4 * L, 16) if FX_TILE == 24 else 48
         p.block = clamp(BLOCK_BYTES // (p.ldw * itemsize), 1, 256)
         p.block = clamp(p.block // tile * tile, tile, 256) if 2 * p.block >= tile else 32
@@ -155,7 +155,7 @@ cdef Layout plan(const Rows* X, Py_ssize_t K, Py_ssize_t L, Py_ssize_t itemsize,
         p.scheme = CLASSES
         p.rows_in_lanes = False
         p.copy_rows = True
-        p.ldx = round_up(d + 1, L) + L  # not a multiple of a page: else the rows of a block would share cache sets
+        p.ldx = round_up(d + 1, L) + L  # not a multiple of a page, or the rows of a block would share cache sets
         p.ldw = K
         p.weights_size = (d + 1) * K
         p.blas = (n >= BLAS_ROWS and min(d, K) >= BLAS_SIDE and d * K >= BLAS_WEIGHTS
@@ -167,7 +167,7 @@ cdef Layout plan(const Rows* X, Py_ssize_t K, Py_ssize_t L, Py_ssize_t itemsize,
         p.panel_size = 4 * L * (CONTRACTION + 12)
     p.block = round_up(clamp(p.block, 1, n), 16)
     if p.rows_in_lanes:
-        p.ldz = p.block + L  # as ldx: else the classes of a row would share cache sets
+        p.ldz = p.block + L  # like ldx, or the classes of a row would share cache sets
         p.z_size = K * p.ldz
     else:
         p.ldz = round_up(K, L) + L
@@ -221,7 +221,7 @@ cdef Py_ssize_t scratch_entries(const Layout* p, Py_ssize_t n_classes) noexcept 
 
 # ---- weights in and gradient out -----------------------------------------------------------------------------------
 
-# A run: numbers that stand side by side in the layout, and in theta every `step`.
+# A run: numbers that are contiguous in the layout, and `step` apart in theta.
 cdef struct Run:
     Py_ssize_t at                  # first place in the layout
     Py_ssize_t theta               # first place in theta
@@ -229,7 +229,7 @@ cdef struct Run:
     Py_ssize_t count               # may be negative: an empty run
     bint penalised
 
-# Rows first..stop of theta (d + 1, K), and what becomes of them.
+# Rows first..stop of theta (d + 1, K), to be packed or unpacked.
 cdef struct Packing:
     const Layout* layout
     const void* theta
@@ -248,7 +248,7 @@ cdef inline Py_ssize_t run_count(const Layout* p, Py_ssize_t first, Py_ssize_t s
 
 
 cdef Run run_of(const Layout* p, Py_ssize_t L, Py_ssize_t first, Py_ssize_t stop, Py_ssize_t r) noexcept nogil:
-    """Run r of those that hold rows first..stop of theta."""
+    """Return run r of the runs with rows first..stop of theta."""
     cdef Run run
     cdef Py_ssize_t k = r // 3, begin, whole = p.ldw - L if p.tail >= 0 else p.d
     run.penalised = True
@@ -284,7 +284,7 @@ cdef Run run_of(const Layout* p, Py_ssize_t L, Py_ssize_t first, Py_ssize_t stop
 
 
 cdef void pack(void* task, const real* unused, const other* theta) noexcept nogil:
-    """Rows of theta into the layout's weights; padding is left as it is (zero)."""
+    """Write rows of theta into the layout's weights; the padding keeps its zeros."""
     cdef const Packing* t = <const Packing*>task
     cdef real* w = <real*>t.weights
     cdef Run run
@@ -345,7 +345,7 @@ cdef void shift_bias(void* task, const real* unused) noexcept nogil:
 
 cdef void turn_block(const real* a, Py_ssize_t lda, Py_ssize_t rows, Py_ssize_t columns, real* b,
                      Py_ssize_t ldb) noexcept nogil:
-    """b[j, i] = a[i, j]: by squares of registers where one fits; the last of them overlap others."""
+    """b[j, i] = a[i, j], by squares of registers if one fits; the last squares overlap others."""
     cdef Py_ssize_t i, j, r, c, L = lanes(a)
     if rows < L or columns < L:
         for j in range(columns):
@@ -360,7 +360,7 @@ cdef void turn_block(const real* a, Py_ssize_t lda, Py_ssize_t rows, Py_ssize_t 
 
 
 cdef void copy_rows(const Rows* X, const Layout* p, Py_ssize_t first, Py_ssize_t rows, real* x) noexcept nogil:
-    """Rows of dense X into x (rows, ldx); after each a one (CLASSES: the intercept's feature), or zeros."""
+    """Copy rows of dense X into x (rows, ldx), each followed by a one (CLASSES: the intercept's feature), or zeros."""
     cdef const real* source = <const real*>X.values + first * X.row_stride
     cdef Py_ssize_t i, j, d = X.d
     if X.col_stride == 1:
@@ -424,7 +424,7 @@ cdef struct Turned:
 
 cdef void turned_logits(const Layout* p, const Turned* x, Py_ssize_t rows, const real* w, real* z,
                         Ahead* ahead) noexcept nogil:
-    """z += what some features of a block add to its logits, by the outer tile over rows."""
+    """Add some features' part of a block's logits to z, by the outer tile over rows."""
     cdef Py_ssize_t L = lanes(w), K = p.K, T = steps(rows, L), k, t, groups, step, here, width
     cdef Py_ssize_t whole = p.ldw - L if p.tail >= 0 else p.d, widest = FX_TILE // 6 if FX_TILE == 24 else 3
     cdef int vecs, classes
@@ -502,7 +502,7 @@ cdef void features_gradient(const Layout* p, const real* x, Py_ssize_t rows, con
         else:
             break
         groups = steps(K, FX_TILE // widest)
-        step = steps(K, groups)  # classes spread evenly over the tiles
+        step = steps(K, groups)  # classes distributed evenly over the tiles
         k = 0
         while k < K:
             classes = <int>(step if K - k >= step else K - k)
@@ -613,7 +613,7 @@ cdef inline void csr_row_add(const Layout* p, Py_ssize_t nnz, Py_ssize_t ahead, 
 
 
 cdef inline Py_ssize_t row_entries(const Rows* X, Py_ssize_t i, const real** x, const index** j) noexcept nogil:
-    """Where CSR row i's entries and their columns stand; returns how many they are."""
+    """Point to the entries of CSR row i and their columns; return their number."""
     cdef Py_ssize_t at = (<const index*>X.indptr)[i]
     x[0] = <const real*>X.values + at
     j[0] = <const index*>X.indices + at
@@ -621,20 +621,20 @@ cdef inline Py_ssize_t row_entries(const Rows* X, Py_ssize_t i, const real** x, 
 
 
 cdef enum:
-    ROWS_AHEAD = 16        # in an order of rows, where a row begins is fetched so many rows ahead,
-    ENTRIES_AHEAD = 6      # and its entries, once that is known, so many
+    ROWS_AHEAD = 16        # in an order of rows, the bounds of a row are prefetched this number of rows ahead,
+    ENTRIES_AHEAD = 6      # and its entries, when the bounds have arrived, this number
 
 cdef inline void fetch(const void* x, Py_ssize_t size) noexcept nogil:
-    """Ask for the cache lines of x."""
+    """Prefetch the cache lines of x."""
     cdef Py_ssize_t at
     for at in range(-<Py_ssize_t>(<size_t>x & 63), size, 64):
         FX_PREFETCH(<const char*>x + at)
 
 
 cdef inline Py_ssize_t safely_ahead(const Rows* X, const Layout* p, Py_ssize_t i, const index* j) noexcept nogil:
-    """How many entries ahead the tiles may look in CSR row i: p.ahead, or 0 where they would read past the last one.
+    """How many entries ahead the tiles may look in CSR row i: p.ahead, or 0 if they would read past the last one.
 
-    Memory safety rests on this: a tile reads the column of the entry that comes so much later than the present one.
+    Memory safety depends on this: a tile reads the column of the entry this far after the current one.
     """
     cdef const index* indptr = <const index*>X.indptr
     return p.ahead if indptr[i + 1] + p.ahead <= indptr[X.n] else 0
@@ -689,7 +689,7 @@ cdef void sparse_gradient(const Rows* X, const Layout* p, const Block* block, co
 # ---- blocks --------------------------------------------------------------------------------------------------------
 
 cdef Block block_of(const Layout* p, Py_ssize_t first, Py_ssize_t rows, void* panel) noexcept nogil:
-    """Rows of which only the number is known so far."""
+    """Return a block with only the number of rows known."""
     cdef Block block
     block.first, block.x, block.panel = first, NULL, panel
     block.shape.rows, block.shape.K = rows, p.K
@@ -702,7 +702,7 @@ cdef Block block_of(const Layout* p, Py_ssize_t first, Py_ssize_t rows, void* pa
 
 cdef Block open_block(const Rows* X, const Layout* p, Py_ssize_t first, Py_ssize_t stop, const Scratch* s,
                       const real* unused) noexcept nogil:
-    """The block that begins with row `first`, or what of it comes before row `stop`.
+    """Return the block that begins with row `first`, cut off at row `stop`.
 
     Dense rows are read in place where the tiles can do so, and else copied to scratch. While the products work on them,
     they fetch the rows that come after.

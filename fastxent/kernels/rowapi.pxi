@@ -1,4 +1,4 @@
-# Rows by number: what the jitted loops of fastxent.sgd call, one row or one minibatch at a time, in any order.
+# Rows by number: the functions that the jitted loops of fastxent.sgd call, for a row or a minibatch, in any order.
 #
 # Two schemes of weights, both flat, features first and the K intercepts after them in one piece (at `intercept`):
 #   rows      the SPARSE layout for every storage, ldw weights per feature; a dense row is a CSR row of all columns
@@ -6,9 +6,9 @@
 #             also for single rows, if only plain steps are taken
 # Logits are bias + w_scale * x W, so that an L2 penalty costs one multiplication a step.
 #
-# Rows can be standardised as they are read: (x_j - shift_j) factor_j takes the place of x_j, for all functions here.
-# That adds -shift_j factor_j to all columns with a shift, also where a CSR row stores nothing. It is the same for each
-# row: `offsets`.
+# Rows can be standardised as they are read: all functions here use (x_j - shift_j) factor_j instead of x_j. This adds
+# -shift_j factor_j to all columns with a shift, also to entries that a CSR row does not store. These `offsets` are the
+# same for each row.
 #
 # The functions at the end have C linkage under plain names; fastxent.sgd.bridge gives them to Numba. Change
 # ROW_API_VERSION with any signature or meaning: compiled loops in users' caches call by it.
@@ -27,24 +27,24 @@ cdef struct RowApi:
     Py_ssize_t* codes              # targets of a gathered block
     double* weights
     void* soft
-    const void* shift              # of dense columns, or NULL: rows are taken as they are
+    const void* shift              # of dense columns, or NULL: rows are used unchanged
     const void* factor
-    Py_ssize_t n_offsets           # entries that every CSR row has besides its own
+    Py_ssize_t n_offsets           # number of additional entries of every CSR row
     const int32_t* offset_columns
     const void* offsets
 
 # A call of one of the functions at the end.
 cdef struct RowCall:
     const RowApi* api
-    const Py_ssize_t* order        # begins with the row that is meant
-    Py_ssize_t after               # how many rows come later in the order, or rows of a minibatch
+    const Py_ssize_t* order        # begins with the row to process
+    Py_ssize_t after               # number of later rows in the order, or of rows in a minibatch
     void* w
     double w_scale
     double step                    # row_step: of the weights; row_add: the factor
     double intercept_step
     void* q
     void* g
-    double loss                    # becomes the loss before
+    double loss                    # becomes the loss before the step
 
 # A row's entries: a dense one names all columns.
 cdef struct Entries:
@@ -54,7 +54,7 @@ cdef struct Entries:
 
 
 cdef class RowProblem(LinearSoftmax):
-    """Rows of X, their targets and scratch, bound for loops that name rows by number.
+    """Rows of X, their targets and scratch, bound for loops that refer to rows by number.
 
     X, K, targets : as of LinearSoftmax
     batches : bool
@@ -86,7 +86,7 @@ cdef class RowProblem(LinearSoftmax):
         if not batches or (batch == 1 and self.layout.scheme != FEATURES):
             shape.is_sparse = True
             self.layout = plan(&shape, self.K, L, itemsize, False)
-            if not self.rows.is_sparse and self.K > 1:  # neighbours are written in turn: they must not overlap
+            if not self.rows.is_sparse and self.K > 1:  # neighbours are written one after the other: no overlap
                 self.layout.ldw = round_up(self.K, L)
                 self.layout.narrow = 0
                 self.layout.weights_size = (self.d + 1) * self.layout.ldw + L
@@ -121,7 +121,7 @@ cdef class RowProblem(LinearSoftmax):
         self.api.soft = <void*>address(soft, self.block * n_classes * itemsize, True)
 
     def standardise(self, shift=None, factor=None, offset_columns=None, offsets=None):
-        """Take rows as (x - shift) * factor from now on; arrays of length d, and CSR rows' further entries.
+        """Use rows as (x - shift) * factor from now on; arrays of length d, and the CSR rows' additional entries.
 
         Without arguments: as they are.
         """
@@ -141,7 +141,7 @@ cdef class RowProblem(LinearSoftmax):
 
     @property
     def address(self):
-        """The address of what the functions below take as `api`; valid as long as this object is."""
+        """The address that the functions below take as `api`; valid during the lifetime of this object."""
         return <Py_ssize_t>&self.api
 
 
@@ -183,7 +183,7 @@ cdef inline void standardise_row(const RowApi* api, real* x) noexcept nogil:
 
 
 cdef inline Entries offsets_of(const RowApi* api) noexcept nogil:
-    """The entries that a standardised CSR row has besides its own; their columns are of 32 bits."""
+    """The additional entries of a standardised CSR row; their columns have 32 bits."""
     cdef Entries row
     row.nnz, row.x, row.j = api.n_offsets if api.rows.is_sparse else 0, api.offsets, api.offset_columns
     return row
@@ -241,10 +241,10 @@ cdef inline void add_row(const RowApi* api, const Entries* row, const real* q, r
 
 
 cdef inline void fetch_ahead(const RowCall* t, const real* w, const index* j) noexcept nogil:
-    """Ask for what the next CSR rows of the order need, while the present one is worked on.
+    """Prefetch the data of the next CSR rows in the order, while the current one is processed.
 
-    Rows come in random order, so each is far away in memory. First comes where a row begins, and its label; then its
-    entries; then the weights of its features. Each is asked for once what names it has arrived.
+    Rows come in random order, so each is far away in memory. First the bounds of a row and its label are prefetched,
+    then its entries, then the weights of its features: each as soon as its address is known.
     """
     cdef const RowApi* api = t.api
     cdef const char* line
@@ -301,7 +301,7 @@ cdef void add_by_row(void* task, const real* x, const index* j) noexcept nogil:
     add_row(t.api, &row, <const real*>t.q, <real>t.step, <real*>t.g, j)
 
 
-# ---- one row, by class: where features stand in lanes, nothing is padded, and a binary model has lanes, too ---------
+# ---- one row, by class: with features in lanes, nothing is padded, and a binary model uses lanes, too ---------------
 
 cdef inline double gradient_of_copy(const RowCall* t, const real* x, real* q) noexcept nogil:
     """gradient_of_row of a dense row, of which x is a copy."""

@@ -1,4 +1,4 @@
-# What rows are like, whatever the model: their sizes, and whether a CSR row names a column twice.
+# Properties of rows, independent of the model: their sizes, and whether a CSR row has a column twice.
 
 cdef struct RowFacts:
     const Rows* rows
@@ -48,7 +48,7 @@ cdef void squared_norms(void* task, const real* x, const index* indptr) noexcept
 
 
 cdef void names_twice(void* task, const real* unused, const index* indptr) noexcept nogil:
-    """Whether a CSR row names a column twice, wherever in the row."""
+    """Whether a CSR row has a column twice, anywhere in the row."""
     cdef RowFacts* t = <RowFacts*>task
     cdef const index* indices = <const index*>t.rows.indices
     cdef Py_ssize_t i, p
@@ -92,7 +92,7 @@ def largest(x, Py_ssize_t first, Py_ssize_t stop):
 
 
 cdef word largest_bits(const word* x, Py_ssize_t count) noexcept nogil:
-    """Absolute values are in the order of their bits: infinity comes after all numbers, and NaN after that."""
+    """Absolute values have the order of their bits: infinity comes after all numbers, and NaN after infinity."""
     cdef word[64] lane
     cdef word value, all_but_sign = (<word>-1) >> 1, result = 0
     cdef Py_ssize_t p, l, whole = count & ~63

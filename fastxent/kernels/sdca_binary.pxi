@@ -1,8 +1,8 @@
-# Dual coordinate ascent over CSR rows with two classes: one number a row, and a certificate in one pass.
+# Dual coordinate ascent over CSR rows with two classes: one number per row, and a certificate in one pass.
 #
-# With one column of logits, a row's distribution is alpha, its share of class 1. What is kept is d = alpha - t, the
-# distance from the row's target: nothing is lost where alpha is nearly 0 or 1, and rows that were never visited have
-# d = 0, as W = 0 wants. The visit of sdca.pxi, others fixed, has the root y of
+# With one column of logits, a row's distribution is alpha, its share of class 1. The stored number is d = alpha - t,
+# the distance from the row's target: no digits are lost where alpha is nearly 0 or 1, and rows that were never visited
+# have d = 0, which matches W = 0. The visit of sdca.pxi, with the other rows fixed, needs the root y of
 #
 #   y + q sigmoid(y) = z + q alpha                  alpha <- sigmoid(y)
 #
@@ -10,20 +10,20 @@
 #
 #   alpha <- alpha + s (p - alpha)                  s = 1 / (1 + q p (1 - p))
 #
-# By Pinsker's inequality and convexity it gains at least s (alpha - p)^2 (2 - q s / 2), so it ascends where q s <= 4,
-# and it is next to the root where y moves by little; elsewhere the root is searched for. With e = exp(-z),
-# p = 1 / (1 + e) and 1 - p = e / (1 + e) have all their digits, and there is one exponential and one division between
-# a row's logit and what the next row sees.
+# By Pinsker's inequality and convexity it gains at least s (alpha - p)^2 (2 - q s / 2). So it increases the dual if
+# q s <= 4, and it is close to the root if y changes little; otherwise the root is computed by iteration. With
+# e = exp(-z), p = 1 / (1 + e) and 1 - p = e / (1 + e) have full relative accuracy, and only one exponential and one
+# division lie between a row's logit and the weights that the next row reads.
 #
-# The row's gap is  KL(alpha, p) = integral from p to alpha of (alpha - x) / (x (1 - x)) dx,  which is estimated by
-# its value for x (1 - x) at the centre of the weights alpha - x:
+# The row's gap is  KL(alpha, p) = integral from p to alpha of (alpha - x) / (x (1 - x)) dx.  The estimate takes
+# x (1 - x) at the centre of the weights alpha - x:
 #
 #   KL(alpha, p) ~ (p - alpha)^2 / (2 m (1 - m))    m = (2 p + alpha) / 3
 #
-# That is 1/4 too small where alpha is 0 or 1 and p near it, right to second order inside, and at most 9/4 times KL.
+# That is 1/4 too small if alpha is 0 or 1 and p is near it, exact to second order elsewhere, and at most 9/4 KL.
 
 cdef enum:
-    CERTIFIED = 64         # rows whose logarithms are taken together
+    CERTIFIED = 64         # rows whose logarithms are computed together: their arrays (4 kB) stay in L1 cache
     EXACT_STEPS = 40       # of Newton's method, or bisection where that jumps
     TOGETHER = 4           # neighbouring rows that stay together in a random order: see draw_rows
 
@@ -31,7 +31,7 @@ cdef double THIRD = 1.0 / 3
 
 exp_prepare()
 
-# What is known of a row; solvers/dual/ascent.py names the same numbers.
+# The state of a row; solvers/dual/ascent.py has the same fields.
 cdef struct BinaryRow:
     double target          # t, its share of class 1
     double mass            # c
@@ -45,7 +45,7 @@ cdef struct BinaryDual:
     BinaryRow* row                 # (n,)
     double* gap                    # (n,)
 
-# A pass over rows first..stop, or order[first:stop], what else it needs, and what it adds up.
+# A pass over rows first..stop, or order[first:stop]: its inputs and its sums.
 cdef struct BinaryPass:
     BinaryDual dual
     Py_ssize_t first
@@ -54,7 +54,7 @@ cdef struct BinaryPass:
     double scale
     double beta
     double enough
-    double residual                # what sum_i c_i (t_i - alpha_i) gained
+    double residual                # change of sum_i c_i (t_i - alpha_i)
     double* sums                   # binary_start_range, binary_bound_range: (d, 2)
     double factor                  # binary_bound_range
     double share
@@ -65,7 +65,7 @@ cdef struct BinaryPass:
     double mass                    # binary_start_range: sums of c_i, c_i t_i, |x_i|^2
     double one
     double square
-    Py_ssize_t disordered          # rows that do not name their columns in ascending order
+    Py_ssize_t disordered          # rows whose column indices do not ascend
 
 # The logarithms and exponentials of a block of rows in binary_bound_range.
 cdef struct Certified:
@@ -121,7 +121,7 @@ cdef class BinaryDualAscent:
         return task.mass, task.one, task.square, task.disordered
 
     def visit(self, order, Py_ssize_t first, Py_ssize_t stop, double scale, double beta, double enough):
-        """Visit the rows order[first:stop]; returns what sum_i c_i (t_i - alpha_i) gained. Names as in DualAscent."""
+        """Visit the rows order[first:stop]; return the change of sum_i c_i (t_i - alpha_i). Names as in DualAscent."""
         cdef BinaryPass task = self.over(0, 0)
         check_range(first, stop, stop)
         task.order = <const Py_ssize_t*>address(order, stop * sizeof(Py_ssize_t), False)
@@ -173,7 +173,7 @@ cdef void binary_start_range(void* task, const real* x, const index* j) noexcept
         row.moved = 0
         nnz = row_entries(t.dual.rows, i, &x, &j)
         square, last, ascending = 0, -1, True
-        for e in range(nnz):  # one loop: the end of each is a branch that is predicted wrongly once
+        for e in range(nnz):  # one loop, because the end of every loop costs a mispredicted branch
             value, column = x[e], j[e]
             square += value * value
             t.sums[2 * column] += c * value
@@ -189,7 +189,7 @@ cdef void binary_start_range(void* task, const real* x, const index* j) noexcept
 
 cdef void binary_ascend_range(void* task, const real* x, const index* j) noexcept nogil:
     cdef BinaryPass* t = <BinaryPass*>task
-    # Copies of what the task points to: the compiler cannot know that the weights are none of it.
+    # Local copies of the task's fields: the compiler must assume that stores to the weights change the originals.
     cdef Rows X = t.dual.rows[0]
     cdef const Py_ssize_t* order = t.order
     cdef BinaryRow* rows = t.dual.row
@@ -215,21 +215,21 @@ cdef void binary_ascend_range(void* task, const real* x, const index* j) noexcep
         q = weight * (row.square + beta)
         alpha, zero = row.target + row.moved, (1 - row.target) - row.moved
         z = bias + csr_dot_one(nnz, x, j, w)
-        # From here to the new bias each operation waits for the one before: there are few of them, in this order.
+        # From here to the new bias, each operation waits for the one before. Keep this chain short.
         e = exp_quick(-z)
         one = 1 + e
         u = zero - e * alpha             # (p - alpha) / p
         step = one * u / (one * one + q * e)
         p = 1 / one
         u *= p
-        # m (1 - m) is never below 4/9 p (1 - p), whatever rounding says
+        # Exactly, m (1 - m) is never below 4/9 p (1 - p); rounding must not change that.
         m = (p - u * THIRD) * (e * p + u * THIRD)
         least = 0.4 * e * p * p
         spread = m if m > least else least
         gap[i] = row.mass * (0.5 * u * u / spread)
         if 0.5 * u * u <= enough * spread or row.mass == 0:
             continue
-        if q * fabs(step) > 0.5 and q * fabs(step) > 4 * fabs(u):  # y moves by much, and q s > 4
+        if q * fabs(step) > 0.5 and q * fabs(step) > 4 * fabs(u):  # a large change of y, and q s > 4
             step = exact_step(z, q, row)
         row.moved += step
         residual -= row.mass * step
@@ -274,7 +274,7 @@ cdef double exact_step(double z, double q, const BinaryRow* row) noexcept nogil:
         if fabs(value) <= 1e-3 * fabs(y - z) + 1e-14 * fabs(z):  # a thousandth of the step, or rounding
             break
         y -= value / (1 + q * p * (e * p))
-        # Newton's method can jump from one flat side of the sigmoid to the other and back
+        # Newton's method can oscillate between the two flat sides of the sigmoid
         if not low < y < high or 2 * fabs(value) > before:
             y = 0.5 * (low + high)
         before = fabs(value)
@@ -321,7 +321,7 @@ cdef void certify_shares(BinaryPass* t, const BinaryRow* row, Py_ssize_t count, 
         zero = (1 - t.share) * zero + t.share * (1 - t.towards)
         block.moved[l] = row[l].mass * (one * (1 - row[l].target) - zero * row[l].target)
         block.shares[l], block.shares[count + l] = one, zero
-        block.logs[l] = zero / (one if one > tiny else tiny)  # -log(one) is log1p of this
+        block.logs[l] = zero / (one if one > tiny else tiny)  # log1p of this is -log(one)
         block.logs[count + l] = one / (zero if zero > tiny else tiny)
     log1p_array(block.logs, 2 * count)
     for l in range(count):

@@ -47,11 +47,12 @@ cdef extern from "simd.h" nogil:
     void csr_add_one(Py_ssize_t nnz, const void* x, const void* j, double q, void* g)
     void csr_add_pair(Py_ssize_t nnz, const void* x, const void* j, double a, double b, double* g)
 
-    void column_moments(Py_ssize_t n, const void* x, const void* q, const void* p, double* sums)
+    void column_moments(Py_ssize_t n, const void* x, const void* p, const void* mass, double* sums)
     double column_dot(Py_ssize_t n, const void* x, double m, const void* r)
-    double column_slope(Py_ssize_t n, const void* x, double m, const void* q, const void* a, const void* s)
-    void column_move_one(Py_ssize_t n, const void* x, double m, double step, const void* q, void* r)
-    void column_move(Py_ssize_t n, const void* x, double m, double step, const void* p, void* a, void* s)
+    double column_slope(Py_ssize_t n, const void* x, double m, const void* p, const void* a, const void* s)
+    void column_move_one(Py_ssize_t n, const void* x, double m, double step, const void* p, void* r)
+    void column_move(Py_ssize_t n, const void* x, double m, double step, const void* p, const void* mass, void* a,
+                     void* s)
 
     ctypedef struct fx_dual:
         double stiffness, top_logit, log_rest, log_sum, top, w, wf, wff, divergence, distance

@@ -422,8 +422,8 @@ FX_LOCAL void FX(dual_newton)(const REAL *z, const REAL *a, const REAL *e, REAL 
 
 /* ---- one column of X against one class (coordinate.pxi); x NULL is the intercept's column of ones ------------------- */
 
-/* sums = sum_i w_i, sum_i w_i x_i, sum_i w_i x_i^2  with w = q (1 - p), or q where p is NULL */
-FX_LOCAL void FX(column_moments)(ptrdiff_t n, const REAL *x, const REAL *q, const REAL *p, double *sums)
+/* sums = sum_i w_i, sum_i w_i x_i, sum_i w_i x_i^2  with w = mass p (1 - p), or p where mass is NULL */
+FX_LOCAL void FX(column_moments)(ptrdiff_t n, const REAL *x, const REAL *p, const REAL *mass, double *sums)
 {
     sums[0] = sums[1] = sums[2] = 0;
     for (ptrdiff_t start = 0; start < n; start += 1024) { /* in chunks, whose sums are added in double: single precision keeps its digits */
@@ -431,8 +431,8 @@ FX_LOCAL void FX(column_moments)(ptrdiff_t n, const REAL *x, const REAL *q, cons
         FX(vec) s0 = FX(splat)(0), s1 = s0, s2 = s0;
         for (ptrdiff_t i = start; i < stop; i += LANES) {
             ptrdiff_t width = stop - i < LANES ? stop - i : LANES;
-            FX(vec) w = FX(load_part)(q + i, width, 0);
-            if (p) w *= 1 - FX(load_part)(p + i, width, 0);
+            FX(vec) w = FX(load_part)(p + i, width, 0);
+            if (mass) w *= FX(load_part)(mass + i, width, 0) * (1 - w);
             FX(vec) xi = x ? FX(load_part)(x + i, width, 0) : FX(splat)(1);
             s0 += w;
             s1 += w * xi;
@@ -444,8 +444,8 @@ FX_LOCAL void FX(column_moments)(ptrdiff_t n, const REAL *x, const REAL *q, cons
     }
 }
 
-/* sum_i (x_i - m) q_i (a_i - s_i) */
-FX_LOCAL double FX(column_slope)(ptrdiff_t n, const REAL *x, REAL m, const REAL *q, const REAL *a, const REAL *s)
+/* sum_i (x_i - m) p_i (a_i - s_i) */
+FX_LOCAL double FX(column_slope)(ptrdiff_t n, const REAL *x, REAL m, const REAL *p, const REAL *a, const REAL *s)
 {
     double total = 0;
     for (ptrdiff_t start = 0; start < n; start += 1024) {
@@ -453,25 +453,33 @@ FX_LOCAL double FX(column_slope)(ptrdiff_t n, const REAL *x, REAL m, const REAL 
         FX(vec) s0 = FX(splat)(0), s1 = s0;
         for (; i + 2 * LANES <= stop; i += 2 * LANES) {
             FX(vec) x0 = x ? FX(load)(x + i) - m : FX(splat)(1), x1 = x ? FX(load)(x + i + LANES) - m : FX(splat)(1);
-            s0 += x0 * FX(load)(q + i) * (FX(load)(a + i) - FX(load)(s + i));
-            s1 += x1 * FX(load)(q + i + LANES) * (FX(load)(a + i + LANES) - FX(load)(s + i + LANES));
+            s0 += x0 * FX(load)(p + i) * (FX(load)(a + i) - FX(load)(s + i));
+            s1 += x1 * FX(load)(p + i + LANES) * (FX(load)(a + i + LANES) - FX(load)(s + i + LANES));
         }
         for (; i < stop; i += LANES) {
             ptrdiff_t width = stop - i < LANES ? stop - i : LANES;
             FX(vec) x0 = x ? FX(load_part)(x + i, width, 0) - m : FX(splat)(1);
-            s0 += x0 * FX(load_part)(q + i, width, 0) * (FX(load_part)(a + i, width, 0) - FX(load_part)(s + i, width, 0));
+            s0 += x0 * FX(load_part)(p + i, width, 0) * (FX(load_part)(a + i, width, 0) - FX(load_part)(s + i, width, 0));
         }
         total += FX(hsum)(s0 + s1);
     }
     return total;
 }
 
-/* a_i += step (x_i - m)    s_i += step (x_i - m) p_i */
-FX_LOCAL void FX(column_move)(ptrdiff_t n, const REAL *x, REAL m, REAL step, const REAL *p, REAL *a, REAL *s)
+/* a_i += step (x_i - m) mass_i    s_i += step (x_i - m) mass_i p_i */
+FX_LOCAL void FX(column_move)(ptrdiff_t n, const REAL *x, REAL m, REAL step, const REAL *p, const REAL *mass, REAL *a,
+                              REAL *s)
 {
-    for (ptrdiff_t i = 0; i < n; i += LANES) {
-        ptrdiff_t width = n - i < LANES ? n - i : LANES;
+    ptrdiff_t i = 0;
+    for (; i + LANES <= n; i += LANES) {
+        FX(vec) move = (x ? step * (FX(load)(x + i) - m) : FX(splat)(step)) * FX(load)(mass + i);
+        FX(store)(a + i, FX(load)(a + i) + move);
+        FX(store)(s + i, FX(load)(s + i) + move * FX(load)(p + i));
+    }
+    if (i < n) {
+        ptrdiff_t width = n - i;
         FX(vec) move = x ? step * (FX(load_part)(x + i, width, 0) - m) : FX(splat)(step);
+        move *= FX(load_part)(mass + i, width, 0);
         FX(store_part)(a + i, FX(load_part)(a + i, width, 0) + move, width);
         FX(store_part)(s + i, FX(load_part)(s + i, width, 0) + move * FX(load_part)(p + i, width, 0), width);
     }
@@ -497,13 +505,18 @@ FX_LOCAL double FX(column_dot)(ptrdiff_t n, const REAL *x, REAL m, const REAL *r
     return total;
 }
 
-/* r_i += step (x_i - m) q_i */
-FX_LOCAL void FX(column_move_one)(ptrdiff_t n, const REAL *x, REAL m, REAL step, const REAL *q, REAL *r)
+/* r_i += step (x_i - m) p_i */
+FX_LOCAL void FX(column_move_one)(ptrdiff_t n, const REAL *x, REAL m, REAL step, const REAL *p, REAL *r)
 {
-    for (ptrdiff_t i = 0; i < n; i += LANES) {
-        ptrdiff_t width = n - i < LANES ? n - i : LANES;
+    ptrdiff_t i = 0;
+    for (; i + LANES <= n; i += LANES) {
+        FX(vec) move = x ? step * (FX(load)(x + i) - m) : FX(splat)(step);
+        FX(store)(r + i, FX(load)(r + i) + move * FX(load)(p + i));
+    }
+    if (i < n) {
+        ptrdiff_t width = n - i;
         FX(vec) move = x ? step * (FX(load_part)(x + i, width, 0) - m) : FX(splat)(step);
-        FX(store_part)(r + i, FX(load_part)(r + i, width, 0) + move * FX(load_part)(q + i, width, 0), width);
+        FX(store_part)(r + i, FX(load_part)(r + i, width, 0) + move * FX(load_part)(p + i, width, 0), width);
     }
 }
 

@@ -1,14 +1,14 @@
 """Stochastic and minibatch descent: jitted loops that call the kernels row by row. Numba is imported
 only here.
 
-schedules   step size by number of the update
+schedules   step sizes by the number of the update
 updates     optimisers and penalties on a stretch of parameters
 gaps        updates in which a feature has no gradient, all at once
 loops       an epoch, or a piece of one, in one call
 order       rows sorted by their content
-trainer     the state of a training, and how arrays get into the loops and back
+trainer     the state of a training, and its arrays for the loops
 variance_reduction  the steps of SVRG
-descents    epochs over data in memory: by rows and minibatches, by all rows, SVRG, Hogwild
+descents    epochs over data in memory: by rows, by minibatches, by all rows, SVRG, Hogwild
 warmup      compile the most common combinations in advance
 bridge      the kernels as functions that jitted code can call; the only file that knows llvmlite
 compile     the decorators for jitted functions
@@ -26,5 +26,5 @@ except Exception as error:  # a broken installation may raise anything
         f"{what}. To install it: pip install numba{'' if missing else ' --upgrade'}. The other solvers do without."
     ) from error
 
-# All at once: forks wait while this package is imported, and later imports find everything loaded.
+# All modules now: forks wait while this package is imported, and later imports find everything loaded.
 from . import descents, fingerprint, order, trainer  # noqa: F401

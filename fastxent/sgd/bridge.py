@@ -31,11 +31,11 @@ def _external(name, result, *arguments):
 
 _real = types.float64
 
-# (api, where in the order of rows, how many come later, weights, scale of weights, step, step of the intercept) -> loss
+# (api, place in the order of rows, number of later rows, weights, scale of weights, step, intercept's step) -> loss
 row_step = _external("row_step", _real, _PLACE, _PLACE, types.intp, _PLACE, _real, _real, _real)
-# (api, where in the order of rows, how many come later, weights, scale of weights, gradient by logits) -> loss
+# (api, place in the order of rows, number of later rows, weights, scale of weights, gradient by logits) -> loss
 row_gradient = _external("row_gradient", _real, _PLACE, _PLACE, types.intp, _PLACE, _real, _PLACE)
-# (api, row, gradient by logits, factor, what it is added to)
+# (api, row, gradient by logits, factor, array that it is added to)
 row_add = _external("row_add", types.void, _PLACE, types.intp, _PLACE, _real, _PLACE)
-# (api, rows' numbers, how many, weights, gradient) -> loss
+# (api, numbers of the rows, their count, weights, gradient) -> loss
 batch_gradient = _external("batch_gradient", _real, _PLACE, _PLACE, types.intp, _PLACE, _PLACE)

@@ -1,8 +1,8 @@
-"""Columns in their own units: descent sees (x_j - shift_j) factor_j, which are of similar size.
+"""Columns in their own units: descent uses (x_j - shift_j) factor_j, which have similar sizes.
 
-A step size that is small enough for incomes is far too small for ages, and a column at 2000 +- 10 looks to a descent
-like a second intercept. So, where no step size was given, features are brought to similar sizes on their way into the
-kernels: instead of w and b, u and v are trained, with
+A step size that is small enough for incomes is far too small for ages, and a column at 2000 +- 10 acts like a second
+intercept. If no step size is given, features are therefore scaled to similar sizes as the kernels read them. Instead of
+w and b, u and v are trained, with
 
     z = sum_j u_j (x_j - shift_j) factor_j + v          w_j = factor_j u_j          b = v - sum_j shift_j w_j
 
@@ -10,11 +10,11 @@ The model and the objective do not change; the penalty is that of w. For plain S
 column, w_j -= eta factor_j^2 (g_j + alpha w_j), and steps around the columns' means (normalised and centred online
 learning: Ross, Mineiro, Langford 2013; LeCun, Bottou, Orr, Mueller 1998).
 
-Sizes are measured on the rows seen so far, anew each time their number has doubled. The size of a column
-is the root mean square of its entries that are not zero, so that rare words do not look small, or its standard
-deviation where there is a shift. Factors are powers of two, which cause no rounding. Columns that differ from the
-usual size by less than a factor of about eight keep a factor of 1, and columns whose mean is small keep a shift of 0.
-If all columns do, rows are used as they are, which is faster.
+Sizes are measured on the rows seen so far, whenever their number has doubled. The size of a column is the root mean
+square of its nonzero entries, so that rare words do not look small, or its standard deviation if it has a shift.
+Factors are powers of two, which cause no rounding. Columns that differ from the median size by less than a factor of
+about eight keep a factor of 1, and columns with a small mean keep a shift of 0. If all columns do, rows are used
+unchanged, which is faster.
 """
 
 from typing import NamedTuple
@@ -24,15 +24,13 @@ import numpy as np
 from ..arrays import finfo
 from .compile import jit
 
-FIRST_REVIEW = 4  # rows: two say nothing about a spread yet
-SAMPLE = (
-    512  # rows looked at until their number has doubled, at least: enough for sizes within a factor of two
-)
-ALIKE = 2  # binary orders of magnitude of a column's size that make no difference to a descent
-_STEEP = 10.0  # standard deviations: a larger mean hides the differences in a column
+FIRST_REVIEW = 4  # rows; fewer say little about a spread
+SAMPLE = 512  # least number of rows sampled per doubling: enough for sizes within a factor of two
+ALIKE = 2  # binary orders of magnitude: smaller differences of size do not slow a descent
+_STEEP = 10.0  # standard deviations; a mean beyond hides the differences in a column
 _STAYS = 0.25  # a shift stays while the squared mean is at least this share of the variance
 _NEAR = 0.1  # standard deviations by which a shift may differ from the mean
-_LEVEL = 0.25  # means that make up less than this share of the rows' mean square do no harm
+_LEVEL = 0.25  # means are harmless below this share of the rows' mean square
 
 
 class Standard(NamedTuple):
@@ -49,7 +47,7 @@ class Standard(NamedTuple):
         return theta
 
     def own_weights(self, theta):
-        """The inverse of that."""
+        """Return u and v for w and b, (d + 1, K) in float64."""
         theta = theta.astype(np.float64)
         theta[-1] += self.shift @ theta[:-1]
         theta[:-1] /= self.factor[:, None]
@@ -62,7 +60,7 @@ class Standard(NamedTuple):
         return gradient
 
     def natural_gradient(self, gradient):
-        """The inverse of that."""
+        """Turn a gradient with respect to u and v into one with respect to w and b."""
         gradient = gradient.astype(np.float64)
         gradient[:-1] = gradient[:-1] / self.factor[:, None] + self.shift[:, None] * gradient[-1]
         return gradient
@@ -71,8 +69,8 @@ class Standard(NamedTuple):
 class Columns:
     """Statistics of the columns over the rows seen so far.
 
-    one_step: whether the intercept goes by the same step size as the features. Then it is one of the columns, and if
-    theirs are far from its size, which is 1, it is they that are brought to it.
+    one_step: whether the intercept has the same step size as the features. Then it counts as a column of size 1, and
+    if the others' sizes are far from 1, they are scaled to it.
     """
 
     def __init__(self, d, dtype, centred, one_step=False):
@@ -92,13 +90,13 @@ class Columns:
         return other
 
     def change(self, centred, one_step):
-        """Whether there is an intercept, which goes with shifts, and whether it has a step size of its own."""
+        """Set whether columns may be shifted, which needs an intercept, and whether it shares their step size."""
         if (centred, one_step) != (self._centred, self._one_step):
             self._centred, self._one_step = centred, one_step
             self.standard, self.next_review = None, self.rows
 
     def observe(self, arrays, rows):
-        """Look at some of these rows, the next ones; which of them depends only on how many there have been."""
+        """Sample some of these next rows; which ones depends only on the number of rows so far."""
         rest = rows
         while len(rest):
             stride = max(1, (1 << max(0, self.rows.bit_length() - 1)) // SAMPLE)
@@ -110,14 +108,14 @@ class Columns:
             rest = rest[stop:]
 
     def observe_all(self, arrays, rows, weights):
-        """Look at all of these rows; weights: of rows, or None."""
+        """Use all of these rows. weights: of rows, or None."""
         masses = np.ones(1) if weights is None else weights[rows] / weights[rows].mean()
         _observe(arrays, rows, masses, self._known)
         self._mass += len(rows)
         self.rows += len(rows)
 
     def review(self):
-        """Update the standard. One that is nearly right stays as it is."""
+        """Update the standard, unless it is still accurate enough."""
         while self.next_review <= self.rows:
             self.next_review *= 2
         mean, variance, square, size = self._moments()
@@ -136,24 +134,24 @@ class Columns:
         self.standard = Standard(shift, factor) if (factor != 1.0).any() or shifted.any() else None
 
     def _factors(self, squares, before):
-        """Return the factors that make columns of these mean squares similar; 1 near the size of most entries."""
+        """Return the factors that give columns with these mean squares similar sizes; 1 near the median size."""
         entries = self._known[0]
         seen = entries > 0
-        order = np.frexp(squares)[1] // 2  # more by one for each doubling of the size
+        order = np.frexp(squares)[1] // 2  # binary order of magnitude of the size
         usual = _median(order[seen], entries[seen]) if seen.any() else 0
         if self._one_step and abs(usual) > ALIKE:
             usual = 0
         off = np.where(seen, usual - order, 0)
         if (np.abs(off) <= ALIKE).all() and (before == 1.0).all():
             return np.ones(len(order))
-        most = finfo(self._dtype).maxexp // 2 - 4  # the square of a factor must still be a number
+        most = finfo(self._dtype).maxexp // 2 - 4  # the square of a factor must not overflow
         off = np.where(np.abs(off) > ALIKE, np.clip(off, -most, most), 0)
         last = np.frexp(before)[1] - 1
         stays = np.abs(off - last) <= np.where((off == 0) | (last == 0), ALIKE + 1, 1)
         return np.ldexp(1.0, np.where(stays & seen, last, off))
 
     def mean_square(self):
-        """Return the mean square of the rows in the present units."""
+        """Return the mean of |x_i|^2 in the current units."""
         mean, variance, square, _ = self._moments()
         if self.standard is None:
             return float(square.sum())
@@ -161,7 +159,7 @@ class Columns:
         return float((factor**2 * (variance + (mean - shift) ** 2)).sum())
 
     def _moments(self):
-        """Mean, variance and mean square of each column, and the mean square of its entries that are not zero."""
+        """Return mean, variance and mean square of each column, and the mean square of its nonzero entries."""
         count, first, total, squares = self._known
         with np.errstate(invalid="ignore", divide="ignore"):
             share = count / self._mass
@@ -187,7 +185,7 @@ def _median(values, weights):
 
 @jit
 def _look(x, j, mass, known):
-    """Take note of an entry: how many there were, the first, and sums of differences to it and of their squares."""
+    """Add an entry to the statistics: the count, the first entry, and sums of differences to it and their squares."""
     if x == 0.0:
         return
     if known[0, j] == 0.0:
@@ -200,7 +198,7 @@ def _look(x, j, mass, known):
 
 @jit
 def observe_dense(X, rows, masses, known):
-    """masses: of the rows, or of each of them."""
+    """Add rows to the statistics. masses: one per row, or one for all."""
     for r in range(len(rows)):
         mass = masses[min(r, len(masses) - 1)]
         for j in range(X.shape[1]):
@@ -217,7 +215,7 @@ def observe_sparse(data, indices, indptr, rows, masses, known):
 
 @jit
 def squares_of_dense(X, rows, shift, factor, squares):
-    """Fill in |x_i|^2 of these rows in the present units."""
+    """Write |x_i|^2 of these rows, in the current units, into squares."""
     for i in rows:
         total = 0.0
         for j in range(X.shape[1]):
@@ -228,7 +226,7 @@ def squares_of_dense(X, rows, shift, factor, squares):
 
 @jit
 def squares_of_sparse(data, indices, indptr, rows, shift, factor, squares):
-    """The same for CSR rows, whose missing entries are zeros."""
+    """The same for CSR rows."""
     common = 0.0
     for j in range(len(shift)):
         common += (shift[j] * factor[j]) ** 2

@@ -14,18 +14,18 @@ _warned = False
 
 
 def _fingerprint():
-    """Return a hash of all sources of the compiled code: Numba itself checks only the file of the function that it
-    compiles, not those of the functions inlined into it."""
+    """Return a hash of all sources of the compiled code. Numba itself checks only the file of the function that it
+    compiles, not the files of functions inlined into it."""
     sources = sorted(Path(__file__).parent.glob("*.py"))
     content = b"".join(source.read_bytes() for source in sources)
     return hashlib.sha256(content).hexdigest(), kernels.ROW_API_VERSION
 
 
 def jit(function):
-    """Compile at first call; load from the cache where there is one.
+    """Compile at the first call, or load from the cache.
 
-    Numba refuses to cache when neither the package's folder nor the user's cache folder can be written to. Then the
-    loops are compiled in every process, and one line of the log says so.
+    Numba refuses to cache if neither the package's folder nor the user's cache folder is writable. Then the loops are
+    compiled in every process, and one line of the log says so.
     """
     global _warned
     try:
@@ -46,12 +46,12 @@ def jit(function):
 
 
 def inlined(function):
-    """Compile as a part of each caller, for work so short that handing arrays over would take longer."""
+    """Compile as a part of each caller, for work so short that passing arrays would take longer."""
     return numba.njit(inline="always", **_OPTIONS)(function)
 
 
 def _whole(compiled):
-    """Make forks wait while a function is compiled or loaded: Numba then holds a lock that a child could never get."""
+    """Make forks wait while a function is compiled or loaded: Numba then holds a lock, locked forever in a child."""
     if not numba.config.DISABLE_JIT:
         compile_for_args = compiled._compile_for_args
 

@@ -12,15 +12,15 @@ from ..penalty import least_subgradient
 from .trainer import Data, arrays_of
 from .variance_reduction import VarianceReduction
 
-_POWER_STEPS = 20  # passes spent on the largest curvature
+_POWER_STEPS = 20  # passes for the largest curvature
 
 
 class Weights(NamedTuple):
     """Weights of rows and classes; None: all equal."""
 
     rows: np.ndarray | None  # in the objective
-    visit: np.ndarray | None  # ... at each visit of a row
-    classes: np.ndarray | None  # for soft labels; those of hard labels are in the other two
+    visit: np.ndarray | None  # at each visit of a row
+    classes: np.ndarray | None  # for soft labels; for hard labels, the other two include them
 
 
 class Minibatches:
@@ -35,7 +35,7 @@ class Minibatches:
         self.training.expect(-(-len(visited) // self.training.options.batch))
 
     def epoch(self, order):
-        """Return the mean loss of the rows, each before its update; nothing else comes for free."""
+        """Return the mean loss of the rows, each before its update, and no other entries of the history."""
         loss, mass = self.training.run(self._data, order)
         return loss / mass, {}
 
@@ -55,11 +55,11 @@ class Minibatches:
 
 
 class Hogwild(Minibatches):
-    """Stochastic descent on several threads that do not wait for each other."""
+    """Stochastic descent by several threads without locks."""
 
     def __init__(self, training, X, target, n_classes, weights, n_threads):
         super().__init__(training, X, target, n_classes, weights, n_threads)
-        # With more threads than processors, gradients would only be more out of date.
+        # More threads than processors would only make gradients more outdated.
         self._n_threads = min(n_threads or parallel.available_threads(), parallel.processors())
 
     def epoch(self, order):
@@ -68,12 +68,12 @@ class Hogwild(Minibatches):
 
 
 class FullBatch(Minibatches):
-    """Gradient descent: the objective computes the gradient on all threads; the update is that of minibatches."""
+    """Gradient descent: the objective computes the gradient with all threads; updates are those of minibatches."""
 
     def __init__(self, training, X, target, n_classes, weights, n_threads):
         self.training = training
         self._row_weight = weights.rows
-        # Always with an intercept: even if it is not trained, it may have been given.
+        # Always with an intercept: even if it is not trained, its start may be given.
         targets = Targets(target, n_classes, weights.rows, weights.classes)
         self._objective = Objective.over(X, targets, training.K, n_threads=n_threads)
 
@@ -83,7 +83,7 @@ class FullBatch(Minibatches):
             self._choose_step(visited)
 
     def _choose_step(self, visited):
-        """Set the step to the inverse of the largest curvature that the loss can have, in the columns' units."""
+        """Set the step to the inverse of an upper bound on the curvature of the loss, in the columns' units."""
         objective, training = self._objective, self.training
         training.look_at(arrays_of(objective.local.X), visited, self._row_weight)
         standard = training.standard
@@ -122,7 +122,7 @@ class FullBatch(Minibatches):
         return loss, {"grad_norm": _norm(full)}
 
     def _measure(self):
-        """Return the objective, its gradient in the columns' units (under L1 the least subgradient), and the gradient
+        """Return the objective, its gradient in the columns' units (with L1 the least subgradient), and the gradient
         of the mean loss in the units of X."""
         options, standard = self.training.options, self.training.standard
         before = self.training.weights().astype(np.float64)
@@ -130,7 +130,7 @@ class FullBatch(Minibatches):
         if not options.fit_intercept:
             gradient[-1] = 0.0
         W, l1, l2 = before[:-1], options.l1, options.l2
-        with np.errstate(over="ignore"):  # its loss reveals a descent that diverges
+        with np.errstate(over="ignore"):  # if the descent diverges, its loss shows it
             loss += 0.5 * l2 * float(np.sum(W * W)) + l1 * float(np.abs(W).sum())
         if standard is None:
             own = gradient.copy()
@@ -166,5 +166,5 @@ class VarianceReduced(FullBatch):
 
 
 def _norm(array):
-    with np.errstate(over="ignore"):  # of a descent that diverges
+    with np.errstate(over="ignore"):  # if the descent diverges
         return float(np.linalg.norm(array))

@@ -1,20 +1,20 @@
-"""All the updates in which a feature had no gradient, applied at once when a row has it again.
+"""All updates in which a feature had no gradient, applied at once when a row has the feature again.
 
-Update s leaves DECAY[s] of a weight and then brings it nearer to 0 by PINCH[s]. Without moves in between, the
-updates f..t of a gap amount to one soft(D w, C) where, counted from the beginning of the era,
+Update s multiplies a weight by DECAY[s] and then moves it towards 0 by PINCH[s]. Without moves in between, the
+updates f..t of a gap are equal to a single soft(D w, C) where, counted from the beginning of the era,
 
     LEFT[s] = product over r <= s of DECAY[r]                D = LEFT[t] / LEFT[f - 1]
     CUT[s]  = sum over r <= s of  PINCH[r] / LEFT[r]         C = LEFT[t] (CUT[t] - CUT[f - 1])
 
-An era ends before LEFT becomes too small to divide by. Running means fade by a power. With momentum the weights keep
-moving in a fixed direction u, ever more slowly: in update s of a gap that begins at f they move by
-SIZE[s] ratio^(s - f + 1) along u. Together that is w = D w - total u. `total` is looked up, not added up: updates form
-chunks, and once a chunk is full, each of its places stores the sum from there to the end of the chunk,
+An era ends before LEFT becomes too small as a divisor. Running means decay by a power. With momentum the weights keep
+moving in a fixed direction u, more and more slowly: in update s of a gap that begins at f they move by
+SIZE[s] ratio^(s - f + 1) along u. The result is w = D w - total u. `total` is looked up, not added up: updates form
+chunks, and in a full chunk, each place stores the sum from there to the end of the chunk,
 
     TAIL[s] = sum over r >= s in the chunk of  ratio^(r - s + 1) SIZE[r] FADE[r + 1]
     FADE[s] = product over r >= s in the chunk of DECAY[r]
 
-so a gap costs one look for each full chunk, and one step for each update in the last chunk.
+so a gap costs one look-up for each full chunk, and one step for each update in the last chunk.
 """
 
 import math
@@ -23,10 +23,10 @@ from typing import NamedTuple
 from .compile import inlined, jit
 from .updates import ADAGRAD, ADAM, ADAMW, LEAST_SQUARE, RMSPROP, SVRG, drift, flow, pinch
 
-CHUNK = 32  # updates; larger chunks mean fewer looks, but more single updates at the end of a gap
-SIZE, DECAY, PINCH, TAIL, FADE, LEFT, CUT = range(7)  # what is stored of each update: the rows of `pace`
+CHUNK = 32  # updates; larger chunks mean fewer look-ups, but more single updates at the end of a gap
+SIZE, DECAY, PINCH, TAIL, FADE, LEFT, CUT = range(7)  # the rows of `pace`, which has a column for each update
 KEPT = 7  # number of these rows
-LEAST_LEFT = 1e-200  # an era ends here, far above the least positive number
+LEAST_LEFT = 1e-200  # LEFT at which an era ends, far above the smallest positive number
 
 
 class Fading(NamedTuple):
@@ -35,15 +35,15 @@ class Fading(NamedTuple):
     kind: int
     beta1: float
     beta2: float
-    ratio: float  # between successive moves by a momentum
-    lifetime: int  # updates after which nothing is left of a momentum
+    ratio: float  # of successive moves by a momentum
+    lifetime: int  # updates after which a momentum has decayed to nothing
 
 
 class Gap(NamedTuple):
     """Updates of this era in which a feature has no gradient."""
 
     first: int  # number of the first, counted from the beginning of the era
-    updates: int  # how many they are
+    updates: int  # their number
     time: float  # sum of their etas
     l1: float
     l2: float
@@ -69,7 +69,7 @@ def note(pace, at, size, decay, pinch, ratio):
 
 @inlined
 def _remains(pace, first, stop):
-    """D of the updates first..stop - 1."""
+    """Return D of the updates first..stop - 1."""
     if stop == first:
         return 1.0
     return pace[LEFT, stop - 1] / (pace[LEFT, first - 1] if first > 0 else 1.0)
@@ -77,7 +77,7 @@ def _remains(pace, first, stop):
 
 @inlined
 def _wither(w, start, stop, pace, first, end):
-    """w after the penalties of the updates first..end - 1."""
+    """Apply the penalties of the updates first..end - 1 to w."""
     if end != first:
         decay = w.dtype.type(_remains(pace, first, end))
         if decay != 1.0:
@@ -89,10 +89,7 @@ def _wither(w, start, stop, pace, first, end):
 
 @inlined
 def _glide(fading, gap, pace):
-    """Return the sum of the moves of a gap.
-
-    After its lifetime nothing is left of a momentum, and the weights only shrink.
-    """
+    """Return the sum of the moves in a gap. After the lifetime of its momentum, the weights only shrink."""
     total, factor = 0.0, 1.0
     s, end = gap.first, gap.first + gap.updates
     while s < end and s - gap.first < fading.lifetime:
@@ -110,7 +107,7 @@ def _glide(fading, gap, pace):
 
 @inlined
 def _coast(fading, gap, pace, w, gradient, squares, start, stop):
-    """The moves of a momentum, and the penalty. squares: what adam divides by; the others ignore it."""
+    """Apply the moves of a momentum, and the penalty. squares: adam's divisors; other optimisers ignore it."""
     real = w.dtype.type
     adam = fading.kind in (ADAM, ADAMW)
     end = gap.first + gap.updates

@@ -1,15 +1,15 @@
 """Descent over rows in a given order: one call is an epoch or a part of one. No Python inside, no GIL.
 
-One idea: take the mean gradient of a batch, and let `updates` apply it.
+Every loop computes the mean gradient of a batch, and `updates` applies it.
 
-    plain             SGD without memory, row by row (in one fused call of the kernels) or by batches of CSR rows
+    plain             SGD without memory, row by row (one fused kernel call each) or by batches of CSR rows
     sparse_batches    every optimiser; only the features in a batch change, the others catch up later
-    dense_batches     dense rows in minibatches, by the kernels' products of blocks; every parameter changes
+    dense_batches     dense rows in minibatches, by the kernels' block products; every parameter changes
     variance_reduced  SVRG, row by row
-    step_full         one update with a gradient that comes from elsewhere
+    step_full         one update with a given gradient
 
-Rule holds what stays the same during a training, Memory the arrays that change, and `counters` the numbers that change.
-Rows are the rows of one call.
+Rule has the constants of a training, Memory the arrays that change, and `counters` the numbers that change. Rows are
+the rows of one call.
 """
 
 import math
@@ -44,7 +44,7 @@ from .updates import (
     update,
 )
 
-# Positions in `counters` of the numbers that a training carries from one call to the next.
+# Positions in `counters`, the numbers that a training keeps from one call to the next.
 UPDATES, CLOCK, SCALE, SQUARES, WEIGHTS, ROWS, LOWERED, AVERAGED, SYNCED, ETA, BEGUN = range(11)
 LEFT, BUDGET, LOSSES, PENALISED = range(11, 15)
 COUNTERS = 15
@@ -53,20 +53,20 @@ LEAST_SCALE = 1e-5  # below this, the common factor of all weights is multiplied
 
 
 class Rule(NamedTuple):
-    """What stays the same during a training."""
+    """The constants of a training."""
 
     kind: int  # updates.OPTIMIZERS
-    l1: float  # of each update
+    l1: float  # in each update
     l2: float
-    late_l1: float  # for `penalise`, where columns have their own units
+    late_l1: float  # for `penalise`, if columns have their own units
     late_l2: float
     late_every: int  # updates; 0: never
     beta1: float
     beta2: float
-    eps: float  # 0 for adam and adamw, which have it in their memory from the start
+    eps: float  # 0 for adam and adamw, whose memory starts with it
     schedule: int
     eta0: float  # with `automatic`, in units of the rows' size
-    automatic: int  # 0, or the power of the rows' root mean square that eta0 is divided by
+    automatic: int  # 0, or the power of the rows' root mean square by which eta0 is divided
     most: float  # with `automatic`, the largest step, in units of the batch's mean square
     alpha: float
     power: float
@@ -80,7 +80,7 @@ class Rule(NamedTuple):
     repeats: float  # how often momentum repeats a gradient in total
     batch: int
     fit_intercept: bool
-    average_from: int  # updates before averaging begins; negative: never
+    average_from: int  # updates before averaging starts; negative: never
     average_every: int
     era: int  # updates after which all parameters are brought up to date
     lifetime: int  # updates after which nothing is left of a momentum
@@ -101,24 +101,24 @@ class Memory(NamedTuple):
     g: np.ndarray
     q: np.ndarray  # gradients by logits of the rows of a batch
     average: np.ndarray
-    clock: np.ndarray  # of each feature: the clock when its penalty was last applied
+    clock: np.ndarray  # for each feature, the clock when its penalty was last applied
     last: np.ndarray  # ... and the number of that update
-    touched: np.ndarray  # features of a batch
+    touched: np.ndarray  # features in a batch
     starts: np.ndarray  # of the stretches to update, see `update`
     pulls: np.ndarray
-    factor: np.ndarray  # of the columns' units, see `columns`; empty if they are those of X
-    offsets: np.ndarray  # shifted features, which every CSR row has: see there
-    pace: np.ndarray  # what `gaps` stores of the updates of this era
+    factor: np.ndarray  # the columns' units, see `columns`; empty if they are those of X
+    offsets: np.ndarray  # shifted features, which are nonzero in every CSR row, see `columns`
+    pace: np.ndarray  # what `gaps` stores about the updates of this era
     counters: np.ndarray
 
 
 class Rows(NamedTuple):
-    """Rows in the order in which they are taken."""
+    """Rows, and the order in which they are visited."""
 
     api: int  # the kernels' address of all rows
-    order: np.ndarray  # numbers of the rows to take
+    order: np.ndarray  # numbers of the rows to visit
     weights: np.ndarray  # of all rows, like the rest; empty: all 1
-    squares: np.ndarray  # |x_i|^2; empty where they are not needed
+    squares: np.ndarray  # |x_i|^2; empty if not needed
     indptr: np.ndarray  # of CSR rows, else empty
     indices: np.ndarray
 
@@ -131,16 +131,16 @@ def age(counters):
 
 @jit
 def first_step(rule, counters):
-    """Return the first step of schedules, for the features and, as a multiple of it, for the intercept.
+    """Return the initial step of the schedule for the features, and the intercept's as a multiple of it.
 
     An automatic step is the inverse of a curvature, separately for the features and for the intercept (a feature that
-    is always 1); optimisers that divide by the size of the gradient need only its root.
+    is always 1). For optimisers that divide by the size of the gradient, it is the inverse of its root.
     """
     eta0 = rule.eta0 * counters[LOWERED]
     if rule.automatic == 0:
         return eta0, 1.0
     mean = counters[SQUARES] / counters[ROWS]
-    if mean == 0.0:  # nothing but empty rows so far
+    if mean == 0.0:  # only empty rows so far
         return eta0, 1.0
     weight = counters[WEIGHTS] / counters[ROWS]
     if rule.automatic == 1:
@@ -162,16 +162,16 @@ def _scheduled(rule, counters, eta0, alpha, square):
 def step_size(rule, counters, square, weight):
     """Return the size of the next update, and the multiple of it for the intercept.
 
-    square, weight: means of s_i |x_i|^2 and of s_i over the batch. The size itself includes the mean weight: as it
-    is or, where steps of optimisers that divide by the gradient's size are automatic, over that of all rows so far.
+    square, weight: means of s_i |x_i|^2 and of s_i over the batch. The size includes the mean weight; for automatic
+    steps of optimisers that divide by the gradient's size, it is divided by the mean over all rows so far.
     """
     eta0, multiple = first_step(rule, counters)
     alpha, mean, weight_mean = rule.alpha, 0.0, 1.0
     if counters[ROWS] > 0.0:
         mean, weight_mean = counters[SQUARES] / counters[ROWS], counters[WEIGHTS] / counters[ROWS]
-    if rule.automatic == 1:  # the size of the gradient says nothing of the unit of weights
+    if rule.automatic == 1:  # these steps do not depend on the unit of weights
         weight, weight_mean = weight / weight_mean, 1.0
-    if rule.kind == FTRL:  # has a step size of its own
+    if rule.kind == FTRL:  # it has its own step size
         counters[ETA] = eta0
         return weight, 1.0
     if rule.automatic != 0 or rule.schedule == SETTLING:  # a step is eta times the mean weight
@@ -208,7 +208,7 @@ def weigh(counters, rows, first, stop):
 
 @jit
 def rescale(rule, memory):
-    """Multiply the common factor into the weights, and into everything in their unit."""
+    """Multiply the common factor into the weights, and into all that has their unit."""
     w, paid, counters = memory.w, memory.a, memory.counters
     w = w[: rule.features]
     factor = w.dtype.type(counters[SCALE])
@@ -222,7 +222,7 @@ def rescale(rule, memory):
 
 @jit
 def catch_up(rule, memory, count):
-    """Bring the features touched[:count] to the last update; the penalty of rmsprop and adam waits."""
+    """Bring the features touched[:count] up to the last update, except for the penalty of rmsprop and adam."""
     state, pace, counters = _state(memory), memory.pace, memory.counters
     touched, last, clock, factor = memory.touched, memory.last, memory.clock, memory.factor
     kind, l1, l2 = rule.kind, rule.l1, rule.l2
@@ -239,7 +239,7 @@ def catch_up(rule, memory, count):
             if kind == FTRL:
                 leader(leading, state.w, state.a, state.b, start, stop)
             else:
-                if kind == SVRG and len(factor):  # its equation holds in any unit
+                if kind == SVRG and len(factor):  # its differential equation is the same in any unit
                     l1, l2 = rule.late_l1 * factor[j], rule.late_l2 * factor[j] ** 2
                 gap = Gap(last[j] - synced, updates, now - clock[j], l1, l2, rule.eps)
                 rest(fading, gap, pace, state, start, stop)
@@ -250,7 +250,7 @@ def catch_up(rule, memory, count):
 
 @jit
 def touch(rule, memory, rows, first, stop):
-    """List the features of the rows order[first:stop], each once, and bring them to the last update."""
+    """List the features of the rows order[first:stop], each once, and bring them up to the last update."""
     touched, last = memory.touched, memory.last
     order, indptr, indices = rows.order, rows.indptr, rows.indices
     count = 0
@@ -281,7 +281,7 @@ def touch(rule, memory, rows, first, stop):
 
 @jit
 def touch_all(rule, memory):
-    """Put every feature on the list."""
+    """List every feature."""
     for j in range(rule.d):
         memory.touched[j] = j
     return rule.d
@@ -289,7 +289,7 @@ def touch_all(rule, memory):
 
 @jit
 def synchronise(rule, memory):
-    """Bring every feature to the last update."""
+    """Bring every feature up to the last update."""
     counters = memory.counters
     if rule.kind == SGD and rule.l1 != 0.0 and len(memory.a) > 0:
         pay(memory.w[: rule.features], memory.a[: rule.features], counters[BUDGET])
@@ -310,8 +310,10 @@ def synchronise(rule, memory):
 
 @jit
 def penalise(rule, memory):
-    """Apply the penalty where columns have their own units: to all parameters, which are at the last update, for the
-    whole time since it was last applied, as a proximal step in the optimiser's metric."""
+    """Apply the penalty if columns have their own units, as a proximal step in the optimiser's metric.
+
+    It is applied to all parameters, for the whole time since the last call. They must be up to the last update.
+    """
     w, a, b, counters, factor = memory.w, memory.a, memory.b, memory.counters, memory.factor
     time = counters[CLOCK] - counters[PENALISED]
     counters[PENALISED] = counters[CLOCK]
@@ -343,7 +345,7 @@ def penalises_now(rule, counters):
 
 @jit
 def is_due(rule, counters, lazy):
-    """Tell whether `after_update` has anything to do: passing all arrays costs as much as a short row."""
+    """Tell whether `after_update` has anything to do: a call with all arrays costs as much as a short row."""
     if averages_now(rule, counters) or penalises_now(rule, counters):
         return True
     return lazy and (counters[UPDATES] - counters[SYNCED] >= rule.era or counters[LEFT] < LEAST_LEFT)
@@ -351,7 +353,7 @@ def is_due(rule, counters, lazy):
 
 @jit
 def after_update(rule, memory):
-    """Do what is due after some updates: begin an era, apply penalties, average."""
+    """Do what is due after some updates: start an era, apply penalties, average."""
     synchronise(rule, memory)
     counters = memory.counters
     if penalises_now(rule, counters):
@@ -366,7 +368,7 @@ def after_update(rule, memory):
 
 @jit
 def pay_touched(rule, memory, rows, first, stop):
-    """Let the features of the rows order[first:stop] pay what L1 has asked for so far."""
+    """Let the features of the rows order[first:stop] pay what L1 has demanded so far."""
     w, paid, budget = memory.w, memory.a, memory.counters[BUDGET]
     order, indptr, indices = rows.order, rows.indptr, rows.indices
     if len(indptr) == 0:
@@ -382,9 +384,9 @@ def pay_touched(rule, memory, rows, first, stop):
 def plain(rule, memory, rows, loss, mass):
     """SGD without memory. Returns the sums of s_i loss_i, each before its update, and of s_i, including these rows.
 
-    loss, mass: those sums before. They continue from there, so that it makes no difference where an epoch is cut.
-    Gradients go straight into the weights, which share one factor because of L2. A feature pays what L1 asks for when
-    it is next used.
+    loss, mass: the sums so far, which continue, so that it makes no difference where an epoch is cut. Gradients go
+    directly into the weights, which have a common factor because of L2. A feature pays what L1 demands when it is next
+    used.
     """
     w, q, counters = memory.w, memory.q, memory.counters
     api, order = rows.api, rows.order
@@ -430,7 +432,7 @@ def plain(rule, memory, rows, loss, mass):
 
 @jit
 def sparse_batches(rule, memory, rows, loss, mass):
-    """Batches of rows, by the features that they have. Sums as in `plain`."""
+    """Batches of rows, with updates of only their features. Sums as in `plain`."""
     w, g, q, counters = memory.w, memory.g, memory.q, memory.counters
     api, order = rows.api, rows.order
     w_address, g_address = w.ctypes.data, g.ctypes.data
@@ -466,7 +468,7 @@ def sparse_batches(rule, memory, rows, loss, mass):
 
 @jit
 def dense_batches(rule, memory, rows, loss, mass):
-    """Batches of dense rows, all parameters at once. Sums as in `plain`."""
+    """Batches of dense rows, with updates of all parameters. Sums as in `plain`."""
     w, g, counters = memory.w, memory.g, memory.counters
     api, order = rows.api, rows.order
     w_address, g_address, order_address = w.ctypes.data, g.ctypes.data, order.ctypes.data
@@ -488,9 +490,9 @@ def dense_batches(rule, memory, rows, loss, mass):
 
 @jit
 def variance_reduced(rule, memory, rows, share, loss, mass):
-    """SVRG, row by row: memory.a holds the snapshot, memory.b the mean gradient there; share: rows / sum of weights.
+    """SVRG, row by row. Sums as in `plain`.
 
-    Sums as in `plain`.
+    memory.a has the snapshot, memory.b the mean gradient there. share: number of rows / sum of weights.
     """
     w, snapshot, mean, q, counters = memory.w, memory.a, memory.b, memory.q, memory.counters
     api, order, weights = rows.api, rows.order, rows.weights
@@ -535,7 +537,7 @@ def step_full(rule, memory):
 
 @jit
 def step_everything(rule, memory, part, time, multiple):
-    """One update of all parameters with the gradient in memory.g (times part)."""
+    """One update of all parameters with `part` times the gradient in memory.g."""
     counters = memory.counters
     pays = rule.kind == SGD and len(memory.a) > 0
     _count_update(counters, time)
@@ -550,7 +552,7 @@ def step_everything(rule, memory, part, time, multiple):
 
 @jit
 def _pay_at_once(rule, memory, time):
-    """Let all weights pay what L1 asks for, and no more than it has asked for in total."""
+    """Let all weights pay what L1 demands in this update and has demanded before."""
     w, paid, counters = memory.w[: rule.features], memory.a[: rule.features], memory.counters
     keep = left(SGD, time, rule.l2)
     for i in range(len(paid)):
@@ -595,7 +597,7 @@ def _count_update(counters, time):
 
 @jit
 def _step(rule, counters, part, time, l1):
-    """Return the Step of the features in the update that was counted last."""
+    """Return the features' Step of the last counted update."""
     beta1, beta2 = rule.beta1, rule.beta2
     size = move_size(rule.kind, age(counters), time, beta1, beta2)
     eta0, _ = first_step(rule, counters)
@@ -604,7 +606,7 @@ def _step(rule, counters, part, time, l1):
 
 @jit
 def _root(rule, counters):
-    """Return adam's correction of the root that it divides by."""
+    """Return adam's correction of its divisor."""
     return correction(rule.kind, age(counters), rule.beta2)
 
 

@@ -1,7 +1,7 @@
-"""Rows in an order that depends on their content, not on their position.
+"""An order of the rows that depends on their content, not on their position.
 
-A shuffled training shuffles that order. So the model does not depend on how a table was sorted, or on whether it was
-dense or sparse; and a row of weight 3, visited three times, gives the same bits as three equal rows.
+A shuffled training shuffles this order. So the model does not depend on how a table is sorted, or on whether it is
+dense or sparse. A row of weight 3, visited three times, gives the same bits as three equal rows.
 """
 
 import numpy as np
@@ -16,7 +16,7 @@ _HALF, _ONE = np.uint64(29), np.uint64(1)
 
 
 def by_content(X, target, rows):
-    """The numbers `rows`, sorted by a hash of the rows' features and targets."""
+    """Return the row numbers `rows`, sorted by a hash of the rows' features and targets."""
     with np.errstate(over="ignore"):  # modulo 2^64; without Numba, NumPy would warn
         keys = _keys(X) + _TARGET * (_keys_of_codes(target, X.dtype) if target.ndim == 1 else _keys(target))
     return rows[np.argsort(keys[rows])]
@@ -49,7 +49,7 @@ def _bits(values):
 
 @jit
 def _entry(value, bits, j):
-    """Return what an entry adds to the key of its row: nothing if it is zero."""
+    """Return an entry's contribution to the key of its row: zero if the entry is zero."""
     mixed = (np.uint64(bits) ^ (np.uint64(j + 1) * _COLUMN)) * _VALUE
     return (mixed ^ (mixed >> _HALF)) * np.uint64(value != 0)
 

@@ -1,19 +1,18 @@
 """Optimisers and penalties, on stretches of parameters.
 
-One update of size eta moves the weights along the gradient g of the loss and applies the penalty. Plain SGD takes the
-textbook step, and under L1 weights pay what is asked of them (see `pay`):
+An update of size eta moves the weights along the gradient g of the loss and applies the penalty. Plain SGD takes the
+textbook step, and L1 is a debt of each weight (see `pay`):
 
     w = (1 - l2 eta) w - eta g       which is  w -= eta (g + l2 w)
 
-The eta of the weights is at most 1 / l2. There w becomes -g / l2, which is where a strong penalty holds it; a larger
-step would overshoot. All weights shrink by one common factor, so a row need not touch the weights of features that it
-does not have.
+The eta of the weights is at most 1 / l2. With this value w becomes -g / l2, its equilibrium under a strong penalty; a
+larger step would overshoot. All weights shrink by a common factor, so a row need not touch the weights of features that
+it does not have.
 
-L1 asks l1 eta of each weight in each update. A weight pays at most what brings it to 0; the rest remains due until
-gradients move it again (the cumulative penalty of Tsuruoka, Tsujii, Ananiadou 2009, as in
-scikit-learn): the noise of single rows has to add up before a weight leaves 0. What is due shrinks by 1 - l2 eta, as
-the weights do. In full batches there is no noise, and L1 is a proximal step, with soft(x, c) =
-sign(x) max(|x| - c, 0).
+In each update L1 demands l1 eta from each weight. A weight pays at most what brings it to 0; the rest remains due until
+gradients move it again (the cumulative penalty of Tsuruoka, Tsujii, Ananiadou 2009, as in scikit-learn). So the noise
+of single rows has to add up before a weight leaves 0. The debt shrinks by 1 - l2 eta, as the weights do. In full
+batches there is no noise, and L1 is a proximal step, with soft(x, c) = sign(x) max(|x| - c, 0).
 
 Under momentum the penalty is also a proximal step, whose fixed points are optima for any strength:
 
@@ -21,12 +20,12 @@ Under momentum the penalty is also a proximal step, whose fixed points are optim
 
 A gradient that momentum repeats counts eta (1 + beta + beta^2 + ...) in total, and the penalty has the same size. adamw
 applies its penalty separately, as published: w = soft((1 - l2 eta) w - eta u, l1 eta), with u = adam's direction and,
-again, at most 1 / l2 for eta. The penalties of many updates add up in closed form (see `gaps`): a feature that was
-absent for a while catches up in one step.
+again, at most 1 / l2 for eta. The penalties of many updates have a closed form (see `gaps`), so a feature that was
+absent for some time catches up in one step.
 
-Where an optimiser divides by h = sqrt(G), it still minimises F only if the penalty is divided as well. adagrad's h is
-constant while a parameter has no gradient, and differs between parameters. So adagrad applies the penalty as a flow:
-the solution at time eta / h of  dw/dt = -l2 w - l1 sign(w). Several flows make one flow for the sum of their times.
+An optimiser that divides by h = sqrt(G) minimises F only if the penalty is divided as well. adagrad's h is constant
+while a parameter has no gradient, and differs between parameters. So adagrad applies the penalty as a flow: the
+solution at time eta / h of  dw/dt = -l2 w - l1 sign(w). Several flows are one flow for the sum of their times.
 Together with the move this is the proximal step soft((1 - l2 eta') w - eta' g, l1 eta'), with
 eta' = (1 - exp(-l2 eta / h)) / l2.
 
@@ -37,15 +36,15 @@ proximal step in their own metric, whose fixed points are also the optima (Yun, 
 
 On sparse rows they take it when a row has the feature, for the whole time since the last one.
 
-adam and adamw start the mean of squares at eps^2 instead of adding eps to its root: the divisor is positive all the
-same, and a parameter without gradients keeps moving in a fixed direction.
+adam and adamw start the mean of squares at eps^2 instead of adding eps to its root: the divisor is still positive, and
+a parameter without gradients keeps moving in a fixed direction.
 
 svrg (stochastic variance reduced gradient) adds to a row's gradient at w the mean gradient over all rows at a
 snapshot v, and subtracts the row's own gradient there. The noise vanishes at the optimum, so steps need not become
 shorter. Between two rows that have a feature, its weight follows the mean gradient and the penalty: `drift`.
 
-ftrl (follow the regularised leader, proximal) keeps the sum z of gradients, corrected for the weights at which they
-were taken; with n the sum of their squares and S the number of updates so far (their weights, to be exact),
+ftrl (follow the regularised leader, proximal) stores the sum z of gradients, corrected for the weights at which they
+were computed. With n the sum of their squares and S the number of updates so far (precisely: the sum of their weights),
 
     w = -soft(z, l1 S) / ((eps + sqrt(n)) / eta0 + l2 S)
 """
@@ -87,7 +86,7 @@ LEAST_SQUARE = 1e-36  # the least mean of squares of adam, near the smallest nor
 
 
 class State(NamedTuple):
-    """Parameters, and what an optimiser stores about them; arrays of one length, or empty."""
+    """Parameters and the optimiser's memory; arrays of the same length, or empty."""
 
     w: np.ndarray
     g: np.ndarray  # gradient
@@ -96,9 +95,9 @@ class State(NamedTuple):
 
 
 class Step(NamedTuple):
-    """The numbers of one update. All parameters that take it share them."""
+    """The numbers of an update, which all its parameters share."""
 
-    weight: float  # times this, g is the mean gradient of the batch
+    weight: float  # weight * g is the mean gradient of the batch
     time: float  # eta
     size: float  # the factor of the move, see `move_size`
     l1: float  # like l2, 0 for intercepts
@@ -107,7 +106,7 @@ class Step(NamedTuple):
     beta2: float
     eps: float
     eta0: float  # only for ftrl, like the next
-    clock: float  # the time so far, this update included
+    clock: float  # the time so far, including this update
 
 
 @jit
@@ -116,10 +115,10 @@ def lengthened(time, l2):
     return time if l2 == 0.0 else math.expm1(l2 * time) / l2
 
 
-# Loops run over stretches start..stop of long arrays, with unsigned places: an index that Numba knows not to be
-# negative is what lets LLVM use whole registers. Slices would do as well, but Numba counts references to each of them,
-# and to each array that a call takes: for a feature with few classes, that takes longer than its update. So what is
-# done to one stretch is inlined, too.
+# Loops run over stretches start..stop of long arrays, with unsigned indices: LLVM uses vector registers only if Numba
+# knows that an index is not negative. Slices would also work, but Numba counts references to each of them, and to each
+# array argument of a call. For a feature with few classes, that takes longer than its update. For the same reason, the
+# functions for single stretches are inlined.
 
 
 @jit
@@ -132,9 +131,9 @@ def left(kind, time, l2):
 
 @jit
 def pay(w, paid, budget):
-    """Move weights towards 0 by what L1 has asked of each and not yet received.
+    """Move weights towards 0 by what each owes to L1.
 
-    paid: what each has paid, with the sign of the change.
+    budget: what L1 has demanded from each so far. paid: what each has paid, with the sign of the change.
     """
     real = w.dtype.type
     zero, budget = real(0), real(budget)
@@ -147,7 +146,7 @@ def pay(w, paid, budget):
 
 @inlined
 def pinch(w, start, stop, cut):
-    """Move weights towards 0 by a cut, but not beyond 0."""
+    """Move weights towards 0 by a cut, but not past 0."""
     if cut != 0.0:
         own = w.dtype.type(cut)
         for i in range(start, stop):
@@ -172,10 +171,8 @@ def update(kind, step, state, starts, width, pulls):
         stop = start + np.uint64(width)
         if kind == SGD:
             _sgd(step, w, g, start, stop)
-        elif kind == MOMENTUM:
-            _momentum(step, w, g, a, start, stop)
-        elif kind == NESTEROV:
-            _nesterov(step, w, g, a, start, stop)
+        elif kind in (MOMENTUM, NESTEROV):
+            _momentum(step, kind == NESTEROV, w, g, a, start, stop)
         elif kind == ADAGRAD:
             _adagrad(step, w, g, a, start, stop)
         elif kind == RMSPROP:
@@ -204,26 +201,15 @@ def _sgd(step, w, g, start, stop):
 
 
 @inlined
-def _momentum(step, w, g, velocity, start, stop):
+def _momentum(step, ahead, w, g, velocity, start, stop):
+    """The move of momentum; ahead: of nesterov, which takes the gradient again and the next step's momentum."""
     real = w.dtype.type
     zero, keep = real(0), real(left(MOMENTUM, step.time, step.l2))
     weight, size, beta = real(step.weight), real(step.size), real(step.beta1)
     for i in range(start, stop):
-        velocity[i] = beta * velocity[i] + weight * g[i]
-        w[i] = keep * (w[i] - size * velocity[i])
-        g[i] = zero
-    pinch(w, start, stop, keep * step.l1 * step.time)
-
-
-@inlined
-def _nesterov(step, w, g, velocity, start, stop):
-    real = w.dtype.type
-    zero, keep = real(0), real(left(NESTEROV, step.time, step.l2))
-    weight, size, beta = real(step.weight), real(step.size), real(step.beta1)
-    for i in range(start, stop):
         gi = weight * g[i]
         velocity[i] = beta * velocity[i] + gi
-        w[i] = keep * (w[i] - size * (gi + beta * velocity[i]))
+        w[i] = keep * (w[i] - size * (gi + beta * velocity[i] if ahead else velocity[i]))
         g[i] = zero
     pinch(w, start, stop, keep * step.l1 * step.time)
 
@@ -251,7 +237,7 @@ def _rmsprop(step, w, g, squares, start, stop):
 
 @inlined
 def _adam(step, keep, w, g, mean, squares, start, stop):
-    """The move of adam and adamw. keep: the share of the weights that is left before it."""
+    """The move of adam and adamw. keep: the factor on the weights before it."""
     real = w.dtype.type
     one, zero, least, kept = real(1), real(0), real(LEAST_SQUARE), real(keep)
     weight, size, beta1, beta2 = real(step.weight), real(step.size), real(step.beta1), real(step.beta2)
@@ -279,7 +265,7 @@ def _ftrl(step, w, g, sums, squares, start, stop):
 def flow(step, w, g, squares, start, stop):
     """Move adagrad's weights along g, which is zeroed, and apply the penalty, each for its own time.
 
-    step: has time, l1, l2 and eps; that of an update, or a gap.
+    step: the Step of an update, or a Gap; both have time, l1, l2 and eps.
     """
     real, time, l2, eps = w.dtype.type, step.time, step.l2, step.eps
     zero, ridge, cut = real(0), real(step.l2), real(step.l1)
@@ -326,9 +312,9 @@ def _faded(x):
 
 @inlined
 def settle(step, pull, w, squares, start, stop):
-    """Apply the penalty of rmsprop or adam, whose means of squares these are. step: has l1, l2 and eps.
+    """Apply the penalty of rmsprop or adam, with their means of squares. step: any tuple with l1, l2 and eps.
 
-    pull: the time since it was last applied, with adam's correction of the root.
+    pull: the time since it was last applied, times adam's correction of the root.
     """
     if pull != 0.0 and (step.l1 != 0.0 or step.l2 != 0.0):
         real = w.dtype.type
@@ -340,13 +326,13 @@ def settle(step, pull, w, squares, start, stop):
 
 @jit
 def shrunk(w, cut, ridge):
-    """The proximal step of a penalty on one weight: what minimises cut |x| + ridge x^2 / 2 + (x - w)^2 / 2."""
+    """Return the proximal step of a weight: the x that minimises cut |x| + ridge x^2 / 2 + (x - w)^2 / 2."""
     return _soft(w, cut) / (1.0 + ridge)
 
 
 @jit
 def divisor(kind, a, b, i, eps):
-    """Return what the optimiser divides the gradient of parameter i by."""
+    """Return the optimiser's divisor of the gradient of parameter i."""
     if kind in (ADAGRAD, RMSPROP):
         return math.sqrt(a[i]) + eps
     return math.sqrt(b[i]) if kind == ADAM else 1.0
@@ -388,7 +374,7 @@ def _drift_one(w, mean, time, l1, l2):
         sign = 1.0 if w > 0.0 else -1.0 if w < 0.0 else 1.0 if mean < -l1 else -1.0 if mean > l1 else 0.0
         if sign == 0.0:
             return 0.0
-        pull = sign * mean + l1  # towards zero, apart from L2
+        pull = sign * mean + l1  # towards zero, without L2
         size = abs(w)
         if pull > 0.0:
             until_zero = size / pull if l2 == 0.0 else math.log1p(l2 * size / pull) / l2

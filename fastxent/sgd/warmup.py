@@ -1,4 +1,4 @@
-"""Compile the loops for the most common combinations, so that no fit has to wait."""
+"""Compile the loops for the most common combinations in advance, so that fits do not wait for it."""
 
 import itertools
 

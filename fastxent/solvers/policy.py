@@ -21,9 +21,9 @@ SOLVERS = {
 }
 OUR_NAMES = ("metric", "sdca", "prox_newton", "sgd")
 _KNOW_L1 = ("prox_newton", "l1-newton", "sgd")
-_READ_COLUMNS = ("sdca", "prox_newton", "sgd")  # as they are; the others centre them implicitly
-_DRAW = ("sdca", "prox_newton", "sgd")  # an order of rows or weights
-_NEED_LOCAL = ("sdca", "prox_newton", "sgd")  # single rows or columns in this memory
+_READ_COLUMNS = ("sdca", "prox_newton", "sgd")  # unchanged; the others centre them implicitly
+_DRAW = ("sdca", "prox_newton", "sgd")  # use a random order of rows or weights
+_NEED_LOCAL = ("sdca", "prox_newton", "sgd")  # need single rows or columns, in memory
 
 # scikit-learn's solvers differ in what they can do; all of ours reach the same optimum of the same objective, so each
 # name selects the most similar solver. With an L1 penalty all of them mean "l1-newton".
@@ -39,20 +39,20 @@ SCIKIT_LEARN_NAMES = {
 # Below this, L-BFGS tends to find the objective flat in double precision before its gradient is small enough.
 _TIGHT = 1e-7
 
-# The cost model over CSR rows: the logarithm (base 10) of the time of dual ascent over that of "metric" is about
-# 0.5 log(n / d) - 0.3. Dual ascent needs more passes the more rows share a column; "metric" moves several vectors of
-# d K numbers in each of its passes. The strength of the penalty, the classes and the entries of a row hardly matter.
-# On one thread to 1e-4, the choice took at most 1.5 times as long as the best solver on 81 % of 63 synthetic problems
-# and on all of 63 problems of real text; bench/choices.py fits the model again. Where it is wrong, sdca hands over.
+# The cost model for CSR rows: the logarithm (base 10) of dual ascent's time over that of "metric" is about
+# 0.5 log(n / d) - 0.3. Dual ascent needs more passes if more rows share a column; "metric" reads several vectors of
+# d K numbers in each pass. The strength of the penalty, the classes and the entries of a row hardly matter. On one
+# thread to 1e-4, the choice took at most 1.5 times as long as the best solver on 81 % of 63 synthetic problems and on
+# all of 63 problems of real text; bench/choices.py fits the model again. If the choice is wrong, sdca hands over.
 _ROWS_PER_COLUMN = 3.5
 _DUAL_MEMORY = 1 << 32
 
-# Multiplications of a pass that takes hardly any time: then "metric", whose steps do not depend on an order of rows.
+# Multiplications in a pass below which "metric" is chosen: it takes hardly any time, and has no random order of rows.
 _SMALL = 200_000
 
 
 def choose(objective):
-    """Return the name of our solver that suits an objective.
+    """Return the name of our solver that fits an objective.
 
     >>> from types import SimpleNamespace
     >>> from fastxent.penalty import Penalty
@@ -83,7 +83,7 @@ def solve(
     callback=None,
     random_state=0,
 ):
-    """Run the solver that a name stands for: "auto", one of ours, or one of scikit-learn's. Returns its Result."""
+    """Run the solver with this name: "auto", one of ours, or one of scikit-learn's. Returns its Result."""
     name = SCIKIT_LEARN_NAMES.get(solver, solver)
     if name == "auto":
         name = choose(objective)
@@ -94,15 +94,16 @@ def solve(
     if objective.local is None and name in _NEED_LOCAL:
         other = "l1-newton" if objective.penalty.l1 > 0 else "metric, lbfgs or newton-cg"
         raise ValueError(
-            f"solver {solver!r} needs all rows in memory, and these come in batches. Use {other}, or solver='auto'."
+            f"solver {solver!r} needs all rows in memory, but these come in batches. Use {other}, or solver='auto'."
         )
     if objective.penalty.l1 > 0 and name not in _KNOW_L1:
         raise ValueError(
-            f"solver {name!r} knows no L1 penalty; use solver='auto' or 'prox_newton', or l1_ratio=0."
+            f"solver {name!r} does not support an L1 penalty; use solver='auto' or 'prox_newton', or l1_ratio=0."
         )
     if name == "l1-newton" and objective.penalty.grouped(objective.K):
         raise ValueError(
-            f"solver {solver!r} knows no penalty_groups; use solver='auto' or 'prox_newton', or penalty_groups=None."
+            f"solver {solver!r} does not support penalty_groups; use solver='auto' or 'prox_newton', or "
+            "penalty_groups=None."
         )
     arguments = {"tol": tol, "max_iter": max_iter, "callback": callback}
     if name in _DRAW:

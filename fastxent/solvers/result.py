@@ -1,4 +1,4 @@
-"""What a solver returns, and the record that it keeps on the way."""
+"""The result of a solver, and the history that it records."""
 
 import math
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ from ..arrays import finfo
 
 
 class History(dict):
-    """Lists by iteration. ``solver`` writes them; ``predecessor`` is one that handed over to it, if any."""
+    """Lists by iteration. ``solver`` ran last; ``predecessor`` is one that handed over to it, if any."""
 
     def __init__(self, solver):
         super().__init__(epoch=[], loss=[], grad_norm=[], gap=[], seconds=[], passes=[])
@@ -18,7 +18,7 @@ class History(dict):
         self.predecessor = None
 
     def latest(self):
-        """Return the last entries by name; for ``gap``, which follows after an iteration, the last known one."""
+        """Return the last entries by name; for ``gap``, which is added after an iteration, the last known one."""
         known = (gap for gap in reversed(self["gap"]) if not math.isnan(gap))
         return {name: values[-1] for name, values in self.items()} | {"gap": next(known, math.nan)}
 
@@ -35,17 +35,16 @@ class Result:
         The penalised objective F(theta).
     grad_norm : float
         The largest entry, in absolute value, of the gradient of F (with an L1 penalty: of the subgradient of
-        least norm). It is zero at the optimum and only there.
+        least norm). It is zero only at the optimum.
     n_iter : int
-        Iterations done.
+        Number of iterations.
     converged : bool
-        Whether ``theta`` is the optimum to the accuracy asked for, or as near as floating point allows.
+        Whether ``theta`` is the optimum to the required accuracy, or as near as floating point allows.
     reason : str
         Why the solver stopped, in words.
     history : History, a dict of lists
-        ``epoch``, ``loss`` (F), ``grad_norm``, ``gap`` (the estimate of F - F*: the duality gap, or the Newton
-        decrement; nan where there was none), ``seconds``, ``passes``: one entry for the start, one per
-        iteration.
+        ``epoch``, ``loss`` (F), ``grad_norm``, ``gap`` (the bound or estimate of F - F*; nan if there was none),
+        ``seconds``, ``passes``: one entry for the start, one per iteration.
     """
 
     theta: np.ndarray
@@ -63,10 +62,10 @@ class Result:
 
 
 class Recorder:
-    """Keeps the history of a run and asks the caller, after each iteration, whether to go on.
+    """Records the history of a run and calls the callback after each iteration.
 
-    ``callback(theta, history)`` sees the current parameters, which it must not change, and the history up to
-    them; it ends the run by returning True. ``solver`` is the name of the solver that runs.
+    ``callback(theta, history)`` gets the current parameters, which it must not change, and the history so far; it ends
+    the run by returning True. ``solver`` is the name of the solver that runs.
     """
 
     def __init__(self, objective, callback, solver):
@@ -77,7 +76,7 @@ class Recorder:
         self._start_passes = objective.passes
 
     def __call__(self, theta, value, grad_norm):
-        """Record one iteration; True if the caller wants to stop here."""
+        """Record an iteration; return True if the callback ends the run."""
         history = self.history
         history["epoch"].append(len(history["epoch"]))
         history["loss"].append(float(value))
@@ -97,7 +96,7 @@ class Recorder:
         return abs(before - after) <= rounding * abs(before) and less_steep > 0.9 * steep
 
     def result(self, theta, converged, reason):
-        """The Result of a run that ended at the iteration recorded last."""
+        """Return the Result of a run that ended at the last recorded iteration."""
         history = self.history
         return Result(
             theta,
@@ -117,8 +116,10 @@ NO_DESCENT = "the line search found no lower point"
 
 
 def bottomless_below(objective):
-    """Return the value of F below which it has no minimum: then no row loses log 2, and without a penalty larger
-    multiples of theta only lower it."""
+    """Return the value of F below which it has no minimum.
+
+    Below it every row's loss is less than log 2, and without a penalty larger multiples of theta lower F further.
+    """
     return np.log(2.0) * objective.least_mass if objective.penalty.is_zero else -np.inf
 
 
@@ -133,5 +134,5 @@ def small_gradient(grad_norm, tol):
 
 
 def out_of_iterations(max_iter):
-    """The reason given when max_iter came first."""
+    """Return the reason for a run that ended by max_iter."""
     return f"max_iter = {max_iter} reached"

@@ -10,12 +10,12 @@
             w <- prox(w - eta (grad_i(w) - grad_i(w0) + G + l2 w))        eta = 1 / (2 largest curvature of a row)
 
 The steps are the jitted loops of ``fastxent.sgd``. They converge linearly, at a rate that depends on the largest row
-and on the smallest column: where rows or columns differ much in size, every other solver here is faster.
+and on the smallest column: if rows or columns differ much in size, every other solver here is faster.
 
-If each epoch's fall of F is r times the one before, all later falls add up to about r / (1 - r) times the last one.
-That estimate of F - F* is accepted when it has been small twice in a row and the fall that a diagonal model of the
-Hessian predicts is as small. Where one column is far larger than the others, the steps that it allows hardly change the
-rest. Then falls are small from the start, but the prediction, which does not depend on scale, is not.
+If the decrease of F in each epoch is r times the one before, all later decreases add up to about r / (1 - r) times the
+last one. This estimate of F - F* is accepted if it has been small twice in a row and the decrease that a diagonal model
+of the Hessian predicts is as small. If one column is far larger than the others, its small steps hardly change the
+other weights. Then the decreases are small from the start, but the prediction, which does not depend on scale, is not.
 """
 
 import numpy as np
@@ -35,8 +35,8 @@ from .result import (
     out_of_iterations,
 )
 
-_SLOWEST = 0.99  # ratio of falls; a larger one counts as noise
-_HOPELESS = 0.1  # share of the gap: less than this from all remaining epochs is not worth them
+_SLOWEST = 0.99  # ratio of decreases; a larger one counts as noise
+_HOPELESS = 0.1  # share of the gap; if all remaining epochs would gain less, they are not worth it
 TOO_SHORT = "the steps that the longest row allows are too short to lower the objective"
 
 
@@ -50,7 +50,7 @@ def solve(objective, theta0, *, tol, max_iter, callback=None, random_state=0):
     tol : float
         Stop when F - F* is estimated to be at most tol F, twice in a row.
     max_iter : int
-        Epochs at most; each is three passes over the data.
+        Maximum number of epochs; each is three passes over the data.
     callback : callable or None
         ``callback(theta, history)`` after every epoch; return True to stop.
     random_state : int or numpy.random.Generator
@@ -73,7 +73,7 @@ def solve(objective, theta0, *, tol, max_iter, callback=None, random_state=0):
     ):
         if given:
             raise ValueError(
-                f"solver 'sgd' knows one penalty for all weights, no {name}. Use solver='auto', or {name}=None."
+                f"solver 'sgd' supports one penalty for all weights, no {name}. Use solver='auto', or {name}=None."
             )
     tol = max(tol, attainable(objective))
     rng = np.random.default_rng(random_state)
@@ -99,10 +99,10 @@ def solve(objective, theta0, *, tol, max_iter, callback=None, random_state=0):
             looks = at_rounding or small >= wanted or iteration == max_iter
             if looks:
                 gap = max(gap, _promise(objective, theta, grad))
-                wanted = 2 * small  # looking costs some passes
+                wanted = 2 * small  # the check costs some passes
             record.gap(gap)
             if looks and gap <= tol * value:
-                what = "what the falls to come add up to, and what a diagonal model promises, are at most"
+                what = "the remaining decrease, by the last epochs and by a diagonal model, is estimated at"
                 reason = AT_ROUNDING if at_rounding else f"{what} {gap:.3g}, for tol = {tol:.3g}"
                 return record.result(theta, True, reason)
             left = max_iter - iteration
@@ -116,7 +116,7 @@ def solve(objective, theta0, *, tol, max_iter, callback=None, random_state=0):
 
 
 def _promise(objective, theta, grad):
-    """Return the fall of F to the minimum of a model: centred columns, the curvature of each weight alone, and L1."""
+    """Return the predicted decrease of F: the minimum of a model with centred columns, a diagonal Hessian and L1."""
     problem = L1Problem(objective)
     u = problem.variables(theta)
     slope, inverse = problem.pull_back(grad.copy()), Diagonal(problem, u).inverse

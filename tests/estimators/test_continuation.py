@@ -427,7 +427,7 @@ def test_weights_of_rows_that_leave_the_range_are_refused(data):
     for dtype, sizes in ((np.float32, (1e-50, 1e30)), (np.float64, (1e-200, 1e200))):
         x, one = X.astype(dtype), np.ones(N)
         for size in sizes:
-            with pytest.raises(ValueError, match="far from 1, which a given eta0 is the step of"):
+            with pytest.raises(ValueError, match="far from 1, the weight for which eta0 is the step"):
                 SGDClassifier(eta0=0.1).partial_fit(x, y, classes=classes, sample_weight=size * one)
             for first in (None, one):
                 model = SGDClassifier().partial_fit(x, y, classes=classes, sample_weight=first)

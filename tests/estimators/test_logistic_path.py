@@ -106,7 +106,7 @@ def test_same_bits_for_any_number_of_threads():
         ({"l1_ratio": 2.0}, "l1_ratio"),
         ({"penalty_factor": [1.0]}, "penalty_factor must have shape"),
         ({"penalty_factor": np.zeros(8)}, "penalised"),
-        ({"solver": "metric"}, "knows no L1"),
+        ({"solver": "metric"}, "does not support an L1"),
     ],
 )
 def test_refused(arguments, message):

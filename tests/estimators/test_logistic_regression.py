@@ -752,10 +752,10 @@ def test_what_single_precision_cannot_resolve_is_named(l1_ratio):
 
 def test_the_gap_reached_is_named():
     X, y = load_breast_cancer(return_X_y=True)
-    with pytest.warns(ConvergenceWarning, match="thought to lie") as caught:
+    with pytest.warns(ConvergenceWarning, match="estimated to be") as caught:
         model = LogisticRegression(max_iter=5, tol=1e-6).fit(X, y)
     gap = model.history_["gap"][-1]
-    assert f"thought to lie {gap:.2g} above" in str(caught[0].message)
+    assert f"estimated to be {gap:.2g} above" in str(caught[0].message)
     best = LogisticRegression(tol=1e-10).fit(X, y).history_["loss"][-1]
     assert 0.1 * gap < model.history_["loss"][-1] - best < 10 * gap
 

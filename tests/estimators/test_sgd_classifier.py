@@ -18,6 +18,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from fastxent import LogisticRegression, SGDClassifier, reference
+from fastxent.estimators.held_out import split
 from fastxent.sgd import trainer
 
 
@@ -243,7 +244,7 @@ def test_partial_fit_needs_the_classes_and_keeps_them(data):
     with pytest.raises(ValueError, match="classes must be passed on the first call"):
         SGDClassifier().partial_fit(X, y)
     model = SGDClassifier().partial_fit(X, y, classes=np.unique(y))
-    with pytest.raises(ValueError, match="is not what it was at the first call"):
+    with pytest.raises(ValueError, match="differs from the first call"):
         model.partial_fit(X, y, classes=[5, 6])
     with pytest.raises(ValueError, match=r"label 77 \(row 0\)"):
         model.partial_fit(X[:2], [77, 1])
@@ -530,7 +531,7 @@ def test_early_stopping_holds_out_a_stratified_share(metric):
         early_stopping=True, validation_metric=metric, random_state=0, max_iter=30, tol=None
     )
     model.fit(X, y)
-    held_out, kept = model._hold_out(y, np.arange(len(y)))
+    held_out, kept = split(model, y, np.arange(len(y)))
     assert len(held_out) == 20 and not set(held_out) & set(kept)
     assert np.bincount(y[held_out])[2] == 2
     if metric == "log_loss":

@@ -1,25 +1,26 @@
 """The columns of X, as coordinate descent reads them, and a binary model's loss over sparse ones.
 
-A row of a binary model has one logit. To evaluate loss and gradient after a step, it is enough to store z, which is
-X W + b at first:
+A row of a binary model has one logit. To evaluate loss and gradient after a step, it is enough to store z, initially
+X W + b:
 
     z <- z + t X (V - W)              over the columns of the weights that moved
     loss, r, h                        of the rows; r and h its first two derivatives with respect to z
     gradient  X' r
 
-which costs half a pass over the data instead of the whole pass by rows, and hardly anything for another step t. All of
-this is in double precision, on the data as they are. (O. Fercoq, P. Richtarik, "Accelerated, parallel, and
-proximal coordinate descent", SIAM Journal on Optimization 25, 2015, keep z like this.)
+This costs half a pass over the data instead of a whole pass by rows, and another step t costs hardly anything. All of
+it is in double precision, on the original data. (O. Fercoq, P. Richtarik, "Accelerated, parallel, and proximal
+coordinate descent", SIAM Journal on Optimization 25, 2015, maintain z in this way.)
 
-Residuals are bounded, and so is X' r. Columns where the bound is at most the L1 penalty have weights of zero at every
-optimum, and are left out from the start: in text, most columns. (L. El Ghaoui, V. Viallon, T. Rabbani, "Safe
-feature elimination in sparse supervised learning", Pacific Journal of Optimization 8, 2012, bound more tightly.)
+Residuals are bounded, and so is X' r. Columns with a bound that is at most the L1 penalty have zero weights at every
+optimum, and are left out from the start: in text, these are most columns. (L. El Ghaoui, V. Viallon, T. Rabbani, "Safe
+feature elimination in sparse supervised learning", Pacific Journal of Optimization 8, 2012, have tighter bounds.)
 
 Sweeps read the columns in single precision unless the data are small: the loss of accuracy shrinks with the step,
 because the gradient is exact.
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -28,9 +29,9 @@ from ...data.ranges import Ranges
 from ...data.targets import log_odds
 from ...loss import Part
 
-SMALL = 2_000_000  # multiplications of a pass that costs hardly anything
-_MANY = 4_000_000  # entries that do not fit into caches
-_ENTRIES = 100_000  # that make a range worth its own thread
+SMALL = 2_000_000  # multiplications in a pass that costs hardly anything
+_MANY = 4_000_000  # from this number on, entries do not fit into caches
+_ENTRIES = 100_000  # in a range that is worth its own thread
 _ROWS = 1 << 16  # in a range of logits
 
 
@@ -41,24 +42,24 @@ class Columns:
     Attributes
     ----------
     swept, exact : kernels.Columns
-        For sweeps; and, of a sparse X, the data as they are, else None.
+        For sweeps; and the original data for exact products if X is sparse, else None.
     part : Part
-        Their rows: those of positive weight.
+        The rows: those of positive weight.
     dtype : dtype of the columns swept
     centred : bool
-        Whether they are dense.
+        Whether the columns were centred, as dense ones are.
     share : ndarray (d + 1,)
-        The share of all entries that each holds; the intercept's comes last.
+        Each column's share of all entries; the intercept's comes last.
     mean : ndarray (d + 1,)
-        What was subtracted from each.
+        The number subtracted from each column.
     reach : ndarray (d,)
         The largest deviation of each column from its mean (dense), or its largest entry (sparse); 1 instead of 0.
     ranges : Ranges
-        Of columns with about equally many entries.
+        Ranges of columns with about the same number of entries.
     kept : ndarray of bool (d,) or None
-        Columns whose weights may be nonzero: the others were left out, and look empty.
+        Columns whose weights may be nonzero; the others were left out and look empty.
     least_l1 : float
-        The least L1 penalty for which that is true.
+        The smallest L1 penalty for which the others' weights are zero.
     """
 
     swept: kernels.Columns
@@ -74,8 +75,26 @@ class Columns:
     least_l1: float = 0.0
 
 
+class Curvature(NamedTuple):
+    """The Hessian of the loss at a point, as kernels/coordinate.pxi reads it; in the dtype of the columns swept.
+
+    Attributes
+    ----------
+    P : ndarray (K, n)
+        Probabilities; binary: p (1 - p) times the row's share of the weights.
+    mass : ndarray (n,) or None
+        Weights of the rows, relative to the largest; binary: None, P has them.
+    largest : float
+        The share of all weights that a mass of 1 stands for; binary: 1.
+    """
+
+    P: np.ndarray
+    mass: np.ndarray | None = None
+    largest: float = 1.0
+
+
 def columns_of(objective):
-    """Return the Columns of an objective, over rows of positive weight; made again only if its L1 penalty falls."""
+    """Return the Columns of an objective over rows of positive weight; made anew only if the L1 penalty has fallen."""
     kept = objective.local.kept
     known = kept.columns
     if known is None or objective.penalty.l1 < known.least_l1:
@@ -129,7 +148,7 @@ def _sparse(objective, part, screen):
     bounds = [0, *np.searchsorted(indptr, nnz * np.arange(1, count) / count).tolist(), d]
     ranges = Ranges(bounds, objective.n_threads)
     exact = swept = kernels.Columns((values, indices, indptr, n, d))
-    # A binary model reads both kinds, so a copy has to pay for itself.
+    # A binary model reads both arrays, so it copies only large ones.
     dtype = _precision(objective, reach) if objective.K > 1 or nnz > _MANY else values.dtype
     if values.dtype != dtype:
         swept = kernels.Columns((values.astype(dtype), indices, indptr, n, d))
@@ -140,7 +159,7 @@ def _sparse(objective, part, screen):
 
 
 def class_weights(part):
-    """Return the weights of the classes 1 and 0 of a binary model in each row, as shares of the total."""
+    """Return each row's weights of the classes 1 and 0 of a binary model, as shares of the total, (n,) each."""
     if part.kept.class_weights is None:
         targets = part.targets
         ones = targets.target == 1 if targets.plain else targets.distributions()[:, 1]
@@ -167,8 +186,8 @@ class RowsLoss:
     def __init__(self, objective):
         self._objective = objective
         self._columns = columns = columns_of(objective)
-        self._mass = _shares(columns.part)
-        self._grad = self._Q = None
+        self._shares = _shares(columns.part)
+        self._grad = self._curvature = None
 
     def log_odds(self):
         """Return the best intercepts for W = 0."""
@@ -183,11 +202,11 @@ class RowsLoss:
         return self._objective.value_and_grad(theta)
 
     def moved(self, theta, value, grad):
-        """Return value and gradient at a theta where the objective already has them."""
+        """Return value and gradient at a theta where they are already known."""
         return value, grad
 
     def along(self, step, t):
-        """Return the value at point t of a step."""
+        """Return the value at step.at(t)."""
         value, self._grad = self._objective.value_and_grad(step.at(t))
         return value
 
@@ -196,19 +215,20 @@ class RowsLoss:
         return self._grad
 
     def curvature(self, theta):
-        """Return Q and P of kernels/coordinate.pxi, (K, n) each, at theta, the point of the last gradient."""
-        objective, columns = self._objective, self._columns
-        if self._Q is None:
-            shape = objective.K, len(self._mass)
-            self._Q = np.empty(shape, columns.dtype)
-            self._P = np.empty(shape, columns.dtype) if objective.K > 1 else None
-        columns.part.probabilities(theta, self._mass, self._P, self._Q)
+        """Return the Curvature at theta, the point of the last gradient; the next call overwrites it."""
+        objective, columns, shares = self._objective, self._columns, self._shares
+        if self._curvature is None:
+            P = np.empty((objective.K, len(shares)), columns.dtype)
+            largest = float(shares.max(initial=0.0)) or 1.0
+            weighted = ((shares / largest).astype(columns.dtype), largest) if objective.K > 1 else ()
+            self._curvature = Curvature(P, *weighted)
+        columns.part.probabilities(theta, shares, self._curvature.P)
         objective.count(0.5)
-        return self._Q, self._P
+        return self._curvature
 
 
 class BinaryLoss:
-    """The same for two classes and sparse columns, by stored logits z."""
+    """The same for two classes and sparse columns, with stored logits z."""
 
     def __init__(self, objective):
         self._objective = objective
@@ -216,7 +236,7 @@ class BinaryLoss:
         self._one, self._zero = class_weights(columns.part)
         n = len(self._one)
         self._z, self._r, self._h = np.zeros(n), np.empty(n), np.empty(n)
-        self._way = None, None  # a step, and what it adds to z
+        self._way = None, None  # a step, and its change of z at t = 1
 
     def log_odds(self):
         one, zero = self._one.sum(), self._zero.sum()
@@ -253,7 +273,7 @@ class BinaryLoss:
         return grad
 
     def curvature(self, theta):
-        return self._h[np.newaxis].astype(self._columns.dtype), None
+        return Curvature(self._h[np.newaxis].astype(self._columns.dtype))
 
     def _products(self, features, weights, start):
         """Return start + the sum of columns times weights, (n,)."""

@@ -1,13 +1,13 @@
 """The Hessian among a few coordinates of a proximal Newton step, formed once.
 
-Sweeps over correlated columns are slow, and each reads all columns again. For A coordinates, one product of matrices
-replaces that, with z_c the column of coordinate c (feature j, class k; centred as in the sweep),
+Sweeps over correlated columns are slow, and each reads all columns again. For A coordinates, a matrix product replaces
+that. With z_c the column of coordinate c (feature j, class k; centred as in the sweep),
 
-    H = Y' Y of Q_k^(1/2) z_c within each class  -  Y' Y of (Q_k P_k)^(1/2) z_c        kernels/coordinate.pxi has Q, P
+    H = Y' Y of (c_i p_k)^(1/2) z_c within each class  -  Y' Y of c_i^(1/2) p_k z_c
 
-(binary: only the first), and then a sweep takes A^2 multiplications for any number of rows. (J. Friedman,
-T. Hastie, R. Tibshirani, "Regularization paths for generalized linear models via coordinate descent", Journal of
-Statistical Software 33, 2010, call it covariance updates.)
+with c_i a row's share of the weights (binary: only the first, with c_i p (1 - p)). A sweep then takes A^2
+multiplications for any number of rows. (J. Friedman, T. Hastie, R. Tibshirani, "Regularization paths for generalized
+linear models via coordinate descent", Journal of Statistical Software 33, 2010, call it covariance updates.)
 """
 
 import numpy as np
@@ -16,13 +16,13 @@ import scipy.sparse as sp
 from ... import parallel
 
 _MOST = 2000  # coordinates: 32 MB in double precision
-# Costs, in units of a sweep's visit of one entry of a dense column: the calls; laying out a number of Z; multiplying it
-# with another; the sweeps, for each number of H; and a visit of an entry of a sparse column.
+# Costs, in units of a sweep's visit of an entry of a dense column: all calls; writing an entry of Z; multiplying it
+# with another; the sweeps, per entry of H; and a visit of an entry of a sparse column.
 _CALLS, _LAYING_OUT, _MULTIPLICATION, _SWEEPS = 5e6, 2.0, 0.0125, 60.0
 _SPARSE_VISIT = 2.5
-_GAIN = 1.5  # may cost so many times more: the exact minimum of the model saves iterations
+_GAIN = 1.5  # it may cost this number of times more, because the exact minimum of the model saves iterations
 _ROWS = 4096  # multiplied at a time, so that they stay in cache
-_RANGES = 8  # of rows, which threads take: a fixed number, for the same bits
+_RANGES = 8  # of rows, for the threads: a fixed number, for the same bits
 _MEMORY = 1 << 23  # numbers in the sums of all ranges, 64 MB
 
 
@@ -35,31 +35,31 @@ def pays(columns, count, visits):
     return count <= _MOST and cost <= _GAIN * visits
 
 
-def hessian(columns, Q, P, pairs, m, n_threads):
-    """The Hessian of the loss among coordinates.
+def hessian(columns, curvature, pairs, m, n_threads):
+    """Return the Hessian of the loss among coordinates.
 
     Parameters
     ----------
     columns : Columns
-    Q, P : ndarrays of shape (K, n)
-        The curvature; P is None for a binary model.
+    curvature : Curvature
     pairs : ndarray of intp
         j K + k of each coordinate, j = d for the intercept.
     m : ndarray
-        What is subtracted from the column of each.
+        The number subtracted from each coordinate's column.
     n_threads : int or None
-        BLAS should keep to one (``parallel.one_blas_thread``).
+        BLAS should use one thread (``parallel.one_blas_thread``).
 
     Returns
     -------
     ndarray of shape (count, count), float64
-        Products in the precision of the columns, sums of ranges of the rows in double.
+        Products are in the precision of the columns, sums over ranges of rows in double.
     """
-    K, n = Q.shape
+    P, mass, largest = curvature
+    K, n = P.shape
     order = np.argsort(pairs % K, kind="stable")  # class by class
     features, classes = np.divmod(pairs[order], K)
     bounds = np.searchsorted(classes, np.arange(K + 1))
-    m = m[order, np.newaxis].astype(Q.dtype)
+    m = m[order, np.newaxis].astype(P.dtype)
     rows_of = (_dense_rows if columns.centred else _sparse_rows)(columns.swept, features)
     count = int(min(max(2, _MEMORY // len(pairs) ** 2), _RANGES, -(-n // _ROWS)))
     ranges = [n * i // count for i in range(count + 1)]
@@ -72,23 +72,25 @@ def hessian(columns, Q, P, pairs, m, n_threads):
             Z = rows_of(some)
             if columns.centred:
                 Z -= m
-            root = np.sqrt(Q[:, some])
+            root = np.sqrt(P[:, some])
+            if mass is not None:
+                Z *= np.sqrt(mass[some])
             for k in range(K):
                 own = slice(bounds[k], bounds[k + 1])
                 Z[own] *= root[k]
                 H[own, own] += Z[own] @ Z[own].T
-            if P is not None:
-                Z *= np.sqrt(P[:, some])[classes]
+            if mass is not None:
+                Z *= root[classes]
                 H -= Z @ Z.T
         return H
 
-    H = sum(parallel.run(part, count, n_threads))
+    H = largest * sum(parallel.run(part, count, n_threads))
     back = np.argsort(order)
     return H[np.ix_(back, back)]
 
 
 def _dense_rows(swept, features):
-    """Return a function of rows: some features there, (features, rows); feature d is the intercept."""
+    """Return a function that maps a slice of rows to an array (features, rows); feature d is the intercept."""
     ones = features == swept.d
     features = np.where(ones, 0, features)
 

@@ -4,7 +4,7 @@
     J. Friedman, T. Hastie, R. Tibshirani, "Regularization paths for generalized linear models via coordinate
     descent", Journal of Statistical Software 33, 2010.
 
-    W = 0, b = log of the class frequencies;  of many rows, some steps of this over a sample of them
+    W = 0, b = log of the class frequencies;  with many rows, first some steps over a sample of them
     repeat
         G = gradient of the smooth part
         candidates = weights that are not zero, weights with |G| > l1, intercepts
@@ -15,26 +15,26 @@
         if sweeps and falls are slow (correlated columns): a truncated Newton step that keeps zeros
             and signs                                                                               l1_newton.py
 
-A class of low probability has hardly any curvature, and Newton's step for it may be anything. So each weight moves
-within a radius, which is adapted to how far it went (A. Genkin, D. D. Lewis, D. Madigan,
-"Large-scale Bayesian logistic regression for text categorization", Technometrics 49, 2007).
+A class of low probability has hardly any curvature, so Newton's step for it can be far too long. Each weight therefore
+moves at most by a radius, which is adapted to its last steps (A. Genkin, D. D. Lewis, D. Madigan, "Large-scale
+Bayesian logistic regression for text categorization", Technometrics 49, 2007).
 
-Far from the optimum a sample of an eighth of the rows is as good as all of them: the steps over it replace about three
+Far from the optimum, a sample of an eighth of the rows is as good as all of them. Steps over it replace about three
 over all rows (to 1e-2 in 0.3 to 0.5 of the time on Fashion-MNIST and on a dictionary's glosses), unless more weights
-leave zero than the sample has rows. Near the optimum, the model's minimum takes the time: with correlated columns,
-sweeps lower F - F* to a quarter per iteration, the exact minimum lowers it to its square.
+become nonzero than the sample has rows. Near the optimum, most time goes into the model's minimum: with correlated
+columns, sweeps reduce F - F* to a quarter per iteration, and the exact minimum reduces it to its square.
 
 With l1 sum_j |V_j| over the weights of a feature in all classes (``penalty_groups="features"``), these move together,
 and whole rows of W are exactly zero.
 
-Two classes over sparse columns store their logits, which makes F and G cheap: columns.py.
+For two classes and sparse columns the logits are stored, which makes F and G cheap: columns.py.
 
-H is the true Hessian of the multinomial loss: glmnet's cycles over the classes ignore the effect of one class's step on
-the others. Weights are exactly zero where they are zero at the model's minimum.
+H is the true Hessian of the multinomial loss; glmnet's cycles over the classes ignore the effect of one class's step on
+the others. Weights that are zero at the model's minimum are exactly zero.
 
-The fall that the model predicts, -(G (V - W) + l1 (|V| - |W|)) / 2, estimates F - F*, and may be far too small. When
-it is a tenth of what was asked for, no radius limited it, and no Newton step has gained more since, the dual has the
-last word (duality.py). Where that says little, the estimate must be much smaller, twice in a row.
+The decrease that the model predicts, -(G (V - W) + l1 (|V| - |W|)) / 2, estimates F - F*, but may be far too small. If
+it is a tenth of what tol allows, no radius limited it, and no Newton step has gained more since, the dual decides
+(duality.py). If the dual's bound is too weak, the estimate must be much smaller, twice in a row.
 """
 
 import numpy as np
@@ -58,31 +58,32 @@ from .columns import SMALL, columns_of, loss_of
 from .duality import Dual
 from .hessian import hessian, pays
 
-_SUFFICIENT_DECREASE = 1e-4  # of the fall that a step promises: the usual share
+_SUFFICIENT_DECREASE = 1e-4  # share of a step's predicted decrease: the usual value of Armijo's rule
 _HALVINGS = 40  # shorter steps cannot be told from rounding
-_SWEEPS = 12  # over one model; then a new one says more than another sweep
-# Violations that are left at the model's minimum, as a share of the first; in the end ten times smaller. The second is
-# for logits that are kept, where an iteration costs half a pass.
+_SWEEPS = 12  # over one model; after these, a new model gains more than another sweep
+# Largest violation at which sweeps end, as a share of the first; ten times smaller near the optimum. The second value
+# is for stored logits, with which an iteration costs half a pass.
 _ACCURACY, _ACCURACY_OF_KEPT_LOGITS = 0.2, 0.4
-_FINISHED = 0.4  # with more than this left, sweeps are slow, and a Newton step is tried
-_RADIUS = 3.0  # logits that a weight alone may move in the first iteration
+_FINISHED = 0.4  # if a larger share is left, sweeps are slow, and a Newton step is tried
+_RADIUS = 3.0  # change of a logit that a single weight may cause in the first iteration
 _LEAST_SHARE = 0.02  # of its first radius, which every weight keeps
-_SHIFT = 1e-9  # of the curvature, added where a truncated Newton step finds none
-_SMALL = 0.1  # of what is enough: an estimate that the dual is asked about
-_NEXT = 1e-2  # of an estimate that the dual did not confirm: the next one that it is asked about
-_TINY, _TINY_IF_SLOW = 3e-2, 1e-3  # of what is enough: estimates that are believed where the dual says little
-_SLOW = 0.3  # a fall larger than this share of the last one
+_SHIFT = 1e-9  # share of the curvature that is added if a truncated Newton step finds none
+# Shares of what tol allows: an estimate for which the dual is computed; and estimates that are enough if the dual's
+# bound is weak, the second if sweeps did not come close to the model's minimum.
+_SMALL, _TINY, _TINY_IF_SLOW = 0.1, 3e-2, 1e-3
+_NEXT = 1e-2  # share of an estimate that the dual did not confirm, at which it is computed again
+_SLOW = 0.3  # a decrease by more than this share of the last one is slow convergence
 _SHARE_OF_SAMPLE = 8  # see above
-_FEW_ROWS = 1000  # a smaller sample says little about the rest
-_LARGE = 20_000_000  # multiplications of a pass; where it takes less, a sample saves nothing
-_SAMPLE_STEPS, _SAMPLE_TOL = 4, 1e-2  # beyond these the sample's optimum is no closer to that of all rows
-_CG_STEPS = 5  # of the first truncated Newton step, times the iteration's number: they pay near the optimum
+_FEW_ROWS = 1000  # a smaller sample says little about the other rows
+_LARGE = 20_000_000  # multiplications in a pass; for smaller data a sample saves nothing
+_SAMPLE_STEPS, _SAMPLE_TOL = 4, 1e-2  # beyond these, the sample's optimum is no closer to that of all rows
+_CG_STEPS = 5  # of a truncated Newton step, times 2 + the iteration's number: they pay near the optimum
 _CG_ACCURACY = 0.3  # of its residual, at least
-_GRAM_AFTER = 3  # sweeps, whose last two show how fast they go
-_GRAM_SWEEPS, _GRAM_GOAL = 200, 1e-3  # over a Hessian that is at hand: nearly free, so to the end
-_LONG = 20  # iterations, after which a Newton step is worth its passes on any data
-_PAIRS_OF_A_PIECE = 1 << 10  # coordinates whose curvature a thread takes at a time
-_ENTRIES_OF_A_CALL = 1 << 24  # some hundredths of a second: Ctrl-C is heard between calls
+_GRAM_AFTER = 3  # sweeps, the last two of which show their rate
+_GRAM_SWEEPS, _GRAM_GOAL = 200, 1e-3  # over a stored Hessian: nearly free, so until convergence
+_LONG = 20  # after this number of iterations, a Newton step is worth its passes on any data
+_PAIRS_OF_A_PIECE = 1 << 10  # coordinates whose curvature a thread computes at a time
+_ENTRIES_OF_A_CALL = 1 << 24  # a few hundredths of a second, so that Ctrl-C takes effect
 
 # One for each coordinate, see kernels/coordinate.pxi.
 _COORDINATE = np.dtype(
@@ -91,17 +92,17 @@ _COORDINATE = np.dtype(
 
 
 def solve(objective, theta0, *, tol, max_iter, callback=None, random_state=0):
-    """Minimise an objective with an L1 penalty, an L2 penalty too perhaps, from ``theta0``.
+    """Minimise an objective with an L1 penalty, and possibly an L2 penalty, from ``theta0``.
 
     Parameters
     ----------
     objective : Objective
     theta0 : ndarray of shape (d + 1, K)
-        Where it is zero, the intercept begins at the log of the class frequencies.
+        If it is zero, the intercept starts at the log of the class frequencies.
     tol : float
         Stop when F - F* is at most tol F*, by the dual, or by a much smaller estimate.
     max_iter : int
-        Newton steps at most; each takes some sweeps over the weights that are not zero.
+        Maximum number of Newton steps; each takes several sweeps over the weights that are not zero.
     callback : callable or None
         ``callback(theta, history)`` after every iteration; return True to stop.
     random_state : int or numpy.random.Generator
@@ -132,12 +133,12 @@ def solve(objective, theta0, *, tol, max_iter, callback=None, random_state=0):
             return record.result(theta, True, "the subgradient is zero")
         if value < bottomless:
             return record.result(theta, False, SEPARABLE)
-        if remainder.believed:  # of the point before, from which one more step has led here
+        if remainder.believed:  # at the last point; this one is a step better
             record.gap(remainder.gap)
             return record.result(theta, True, remainder.reason)
         if iteration == max_iter:
             return record.result(theta, False, out_of_iterations(max_iter))
-        step, finished = model.minimise(theta, grad, parts, *loss.curvature(theta), rng)
+        step, finished = model.minimise(theta, grad, parts, loss.curvature(theta), rng)
         remainder.estimate(step, theta, value, grad, free=not model.held(step), finished=finished)
         record.gap(remainder.gap)
         lower = _line_search(loss, step, value, model.penalty(theta), rounding)
@@ -159,11 +160,11 @@ def solve(objective, theta0, *, tol, max_iter, callback=None, random_state=0):
 
 
 class _Remainder:
-    """What is left of F - F*: half of the fall that a model promises, or more if other steps have gained more.
+    """An estimate of F - F*: half of the decrease that a model predicts, or more if other steps have gained more.
 
-    That can be far too small, if sweeps over the model stopped far from its minimum: columns that go together are slow.
-    So it is only a sign that it is time to ask the dual. Where L1 penalties are weak, the dual says little; then the
-    estimate has to be much smaller, twice in a row.
+    It is far too small if sweeps over the model stopped far from its minimum, as they do with correlated columns. So
+    it only tells when to compute the dual. If L1 penalties are weak, the dual's bound is weak, too; then the estimate
+    has to be much smaller, twice in a row.
 
     Parameters
     ----------
@@ -177,9 +178,9 @@ class _Remainder:
     believed : bool
         Whether F - F* is small enough.
     slow : bool
-        Whether falls have become alike, or small.
+        Whether the objective decreases slowly, or by little.
     gained : float
-        What a step from elsewhere has gained since the last estimate, to be set by whoever took one.
+        Decrease by a step of another kind since the last estimate; set by the caller.
     """
 
     def __init__(self, objective, tol):
@@ -190,10 +191,10 @@ class _Remainder:
         self.believed = False
 
     def estimate(self, step, theta, value, grad, *, free, finished):
-        """Estimate it at theta, of this value and gradient, by a step from there to where the model is least.
+        """Estimate F - F* at theta, by the step from there to the model's minimum.
 
-        free: whether no radius held it back. finished: whether sweeps came close to that minimum; if they did not, its
-        fall says little.
+        value, grad: at theta. free: whether no radius limited the step. finished: whether sweeps came close to the
+        minimum; if they did not, the predicted decrease says little.
         """
         fall = step.fall
         enough = self.tol / (1 + self.tol) * value
@@ -212,12 +213,12 @@ class _Remainder:
 
     @property
     def reason(self):
-        how = "by the dual" if self._tiny < 2 else "by models that promise next to nothing"
-        return f"the objective is {self.gap:.3g} above its minimum at most, {how}, for tol = {self.tol:.3g}"
+        how = "by the dual" if self._tiny < 2 else "by the small decrease that two models predict"
+        return f"the objective is at most {self.gap:.3g} above its minimum, {how}, for tol = {self.tol:.3g}"
 
 
 def _first(objective, loss, theta0, max_iter, rng):
-    """Where the descent begins: without the weights of columns that are left out."""
+    """Return the starting point, in which the weights of left-out columns are zero."""
     theta = np.array(theta0, np.float64, order="C")
     kept = columns_of(objective).kept
     if kept is not None:
@@ -226,9 +227,9 @@ def _first(objective, loss, theta0, max_iter, rng):
 
 
 def _start(objective, loss, theta, max_iter, rng):
-    """Return the best intercepts, without weights; or the result of some steps over a sample of the rows from there.
+    """Return the best intercepts with zero weights, or the result of some steps from there over a sample of the rows.
 
-    A sample is as good as all rows, far from the optimum, unless it has more weights to determine than rows.
+    Far from the optimum a sample is as good as all rows, unless it has more weights to determine than rows.
     """
     if objective.fit_intercept:
         theta[-1] = loss.log_odds()
@@ -252,7 +253,7 @@ def _start(objective, loss, theta, max_iter, rng):
 
 
 def _candidates(objective, theta, grad):
-    """Return which weights may move, bool (d + 1, K): nonzero or with slopes above their penalty; and intercepts."""
+    """Return which weights may move, bool (d + 1, K): nonzero, with slopes above the penalty, or intercepts."""
     l1 = np.append(objective.penalty.l1_of(objective.n_features), 0.0)[:, np.newaxis]
     if objective.penalty.grouped(objective.K):
         active = np.linalg.norm(grad, axis=1, keepdims=True) > l1
@@ -265,10 +266,11 @@ def _candidates(objective, theta, grad):
 
 
 def l1_max(objective):
-    """The least L1 penalty at which all weights that have one are zero.
+    """Return the smallest L1 penalty at which all penalised weights are zero.
 
-    It is the largest entry of the gradient (for groups, the largest norm of a feature's), each divided by its penalty
-    factor, where those weights are zero and the others at their optimum. The objective's own penalties do not matter.
+    It is the largest entry of the gradient (for groups, the largest norm of a feature's gradient) divided by its
+    penalty factor, at the point where penalised weights are zero and the others optimal. The objective's own penalties
+    do not matter.
     """
     theta = objective.initial()
     factor = objective.penalty.factors
@@ -283,14 +285,14 @@ def l1_max(objective):
         found = metric.solve(alone, alone.initial(), tol=0.0, max_iter=1000).theta  # to rounding
         theta[:-1][free], theta[-1] = found[:-1], found[-1]
     _, grad = objective.value_and_grad(theta)
-    grad = grad[:-1][~free]  # penalties have none at zero
+    grad = grad[:-1][~free]  # at zero, penalties add nothing to it
     if objective.penalty.groups == "features":
         grad = np.linalg.norm(grad, axis=1, keepdims=True)
     return float((np.abs(grad) / factor[~free, np.newaxis]).max())
 
 
 class _Part:
-    """Coordinates of the model at a point that are swept over: one by one, or the K of each feature together.
+    """Coordinates of the model at a point, swept one by one, or in groups of the K weights of a feature.
 
     Attributes
     ----------
@@ -316,7 +318,9 @@ class _Part:
     def _least_subgradient(self):
         v, g, l1 = self.weights, self.slopes, self.l1
         if not self._together:
-            return np.where(v == 0.0, np.abs(g) - l1, g + np.copysign(l1, v))  # none at zero is less than l1
+            return np.where(
+                v == 0.0, np.abs(g) - l1, g + np.copysign(l1, v)
+            )  # candidates at zero have |g| > l1
         v, g, l1 = (array.reshape(-1, self._width) for array in (v, g, l1))
         size, steepness = (np.linalg.norm(array, axis=1, keepdims=True) for array in (v, g))
         at_zero = g * (1.0 - l1 / np.where(steepness > 0, steepness, np.inf))
@@ -327,13 +331,13 @@ class _Part:
             return float(self.l1 @ np.abs(weights))
         return float(self.l1[:: self._width] @ np.linalg.norm(weights.reshape(-1, self._width), axis=1))
 
-    def open(self, Q, P, quadratic, grad):
-        """Prepare for sweeps over the model with curvature Q, P, as `quadratic` binds it.
+    def open(self, curvature, quadratic, grad):
+        """Prepare for sweeps over the model with this curvature, which `quadratic` binds to the kernels.
 
-        A violation is measured by the fall of the model that it allows, violation^2 / h: columns differ in size.
+        A violation counts by the decrease of the model that it allows, violation^2 / h, because columns differ in size.
         """
         model, width, columns = self._model, self._width, self._model.columns
-        self._Q, self._P = Q, P
+        self._hessian = curvature
         h, m = self._curvature(quadratic)
         h = (2.0 if self._together else 1.0) * h + self.l2
         most = h.reshape(-1, width).max(axis=1)
@@ -364,12 +368,14 @@ class _Part:
         return h, m
 
     def sweep(self, rng):
-        """Minimise over each coordinate in turn; return the largest violation met."""
+        """Minimise over each coordinate in turn; return the largest violation found."""
         active, model = self._active, self._model
         if len(active) == 0:
             return 0.0
         order = rng.permutation(active)
-        if model.K > 1 and self._width == 1:  # class by class, so that one class's numbers stay in cache
+        if (
+            model.K > 1 and self._width == 1
+        ):  # class by class, so that a class's rows of P and A stay in cache
             order = order[np.argsort(self._classes.take(order), kind="stable")]
         share = float(self._share.take(active).sum())
         calls = 1 + int(share * model.entries / _ENTRIES_OF_A_CALL)
@@ -384,24 +390,26 @@ class _Part:
         return max(float((self._violations()).take(active).max()), 0.0)
 
     def crawls(self, rate, rest):
-        """Tell whether forming the Hessian among the coordinates takes less time than the sweeps that lower violations
-        to `rest`, if each lowers them by `rate`."""
+        """Tell whether forming the Hessian among the coordinates takes less time than the remaining sweeps.
+
+        rate: the factor on violations by a sweep. rest: the factor that is still needed.
+        """
         model = self._model
         sweeps = _SWEEPS if rate >= 1 else min(np.log(rest) / np.log(rate), _SWEEPS)
         entries = float(self._share.take(self._active).sum()) * model.entries
         return pays(model.columns, len(self._in_play()), sweeps * entries)
 
     def _in_play(self):
-        """Return the coordinates that moved, or may move."""
+        """Return the coordinates that have moved or may still move."""
         return np.union1d(self._active, np.flatnonzero(self.table["v"] != self.weights))
 
     def finish(self, rng):
-        """Minimise over all coordinates in play, by the Hessian among them; return the largest violation left."""
+        """Minimise over all coordinates in play by the Hessian among them; return the largest remaining violation."""
         model, some = self._model, self._in_play()
         table, weights, unit = self.table[some], self.weights[some], self._unit[some]
         before = table["v"].copy()
         with parallel.one_blas_thread:
-            H = hessian(model.columns, self._Q, self._P, self.pairs[some], self._m[some], model.n_threads)
+            H = hessian(model.columns, self._hessian, self.pairs[some], self._m[some], model.n_threads)
             H[np.diag_indices(len(some))] += self.l2[some]
             slopes = table["constant"] + table["l2"] * weights + H @ (before - weights)
         worst, first_worst = np.inf, None
@@ -420,14 +428,14 @@ class _Part:
         return self.table["violation"][:: self._width] * self._unit
 
     def leave_out(self, worst):
-        """Leave out coordinates that rest at zero, and are likely to stay there."""
+        """Leave out coordinates that are zero and likely to stay zero."""
         at_zero = ~self.table["v"].reshape(-1, self._width).any(axis=1)
         rests = at_zero & (self._violations() < -0.1 * worst)
         self._active = self._active[~rests[self._active]]
 
 
 class _Step:
-    """From theta to the minimum of the model: the steps of each part's weights."""
+    """The step from theta to the minimum of the model, for each part's weights."""
 
     def __init__(self, theta, target, parts):
         self._theta, self._target = theta, target
@@ -440,13 +448,13 @@ class _Step:
         return self._theta + t * (self._target - self._theta)
 
     def more_penalty(self, t):
-        """Return by how much the penalty rises on the way to t."""
+        """Return the increase of the penalty from theta to at(t)."""
         return sum(
             part.penalty(part.weights + t * step) - part.penalty(part.weights) for part, step in self.parts
         )
 
     def moves(self):
-        """Return the pairs that move, and their steps."""
+        """Return the pairs with a nonzero step, and their steps."""
         moving = [(part.pairs[step != 0.0], step[step != 0.0]) for part, step in self.parts]
         return tuple(np.concatenate(arrays) for arrays in zip(*moving, strict=True))
 
@@ -463,12 +471,14 @@ class _Model:
         self.l2 = np.append(objective.penalty.l2_of(d1 - 1), 0.0)
         self.radius = np.repeat(_RADIUS / np.append(columns.reach, 1.0), K).reshape(d1, K)
         self.centre = columns.centred and objective.fit_intercept
-        if columns.centred:  # centred weights move the intercept along, without any radius
+        if columns.centred:  # steps of centred weights change the intercept, which therefore has no radius
             self.radius[-1] = np.inf
         self._first_worst = None
         self._accuracy = _ACCURACY if K > 1 or columns.centred else _ACCURACY_OF_KEPT_LOGITS
         self._grouped = objective.penalty.grouped(K)
-        self._least_radius = _LEAST_SHARE * self.radius  # a weight that rested for long may still move
+        self._least_radius = (
+            _LEAST_SHARE * self.radius[:, 0]
+        )  # lets a weight move after many iterations at rest
         n = columns.swept.n
         self.entries = float(K * (n * (d1 - 1) if columns.centred else n / columns.share[-1]))
         self.A = np.empty((K, n), columns.dtype)
@@ -484,7 +494,7 @@ class _Model:
         return float(self.l1 @ np.abs(theta).sum(axis=1))
 
     def parts(self, theta, grad):
-        """Return the candidates: groups that move together, and single weights."""
+        """Return the candidates as parts: groups that move together, and single weights."""
         active = _candidates(self._objective, theta, grad)
         parts = []
         if self._grouped:
@@ -495,15 +505,15 @@ class _Model:
         parts.append(_Part(self, np.flatnonzero(active), False, theta, grad))
         return parts
 
-    def minimise(self, theta, grad, parts, Q, P, rng):
-        """Return the step to the minimum of the model, and whether the largest violation fell far enough."""
+    def minimise(self, theta, grad, parts, curvature, rng):
+        """Return the step to the minimum of the model, and whether the sweeps came close to it."""
         self.A.fill(0)
         if self.s is not None:
             self.s.fill(0)
         self.shifted.fill(0)
-        quadratic = kernels.QuadraticModel(self.columns.swept, Q, P, self.A, self.s, self.shifted)
+        quadratic = kernels.QuadraticModel(self.columns.swept, *curvature, self.A, self.s, self.shifted)
         for part in parts:
-            part.open(Q, P, quadratic, grad)
+            part.open(curvature, quadratic, grad)
         worst = first_worst = max(part.sweep(rng) for part in parts)
         self._first_worst = self._first_worst or worst or 1.0
         scale = min(1.0, 0.1 + worst / self._first_worst) * first_worst
@@ -526,22 +536,22 @@ class _Model:
         return _Step(theta, target, parts), worst <= _FINISHED * scale
 
     def held(self, step):
-        """Tell whether some weight went as far as its radius allows."""
+        """Tell whether some weight moved as far as its radius allows."""
         return any(
             (np.abs(moves) >= 0.999 * self.radius.take(part.pairs)).any() for part, moves in step.parts
         )
 
     def adapt(self, step, t):
-        """Set each radius to twice the step that its weight took, or half of the old radius if that is more."""
+        """Set each radius to twice the weight's step, or to half of the old radius if that is larger."""
         for part, moves in step.parts:
-            least, radius = self._least_radius.take(part.pairs), self.radius.take(part.pairs)
+            least, radius = self._least_radius.take(part.pairs // self.K), self.radius.take(part.pairs)
             self.radius.ravel()[part.pairs] = np.maximum(
                 np.maximum(2.0 * t * np.abs(moves), 0.5 * radius), least
             )
 
 
 class _Inside:
-    """Truncated Newton steps that keep zeros and signs."""
+    """Truncated Newton steps that do not change which weights are zero, or their signs."""
 
     def __init__(self, objective):
         self._objective = objective
@@ -549,11 +559,11 @@ class _Inside:
         self._problem = None
 
     def pays(self, iteration):
-        """Whether such a step, which takes passes over the data, costs little beside sweeps, or these take long."""
+        """Tell whether such a step, which takes passes over the data, is worth it: passes are cheap, or sweeps slow."""
         return self._cheap or iteration >= _LONG
 
     def step(self, theta, value, grad, max_steps):
-        """(theta, value, grad) that is lower, or None."""
+        """Return (theta, value, grad) with a lower value, or None."""
         objective = self._objective
         if self._problem is None:
             kind = GroupProblem if objective.penalty.grouped(objective.K) else L1Problem

@@ -3,16 +3,15 @@
 With more than two classes, distributions are kept by their logarithms. With two, by the distance of the share of
 class 1 from the row's target, which needs no logarithm (kernels/sdca_binary.pxi).
 
-The ascent begins at the best point between the targets and the frequencies f of the classes (all alike without an
-intercept),
+The ascent starts at the best point between the targets and the class frequencies f (uniform without an intercept),
 
     alpha_i = t_i + eta (f - t_i)        W_j = -(eta / l2_j) G_j        G = (1/S) sum_i c_i x_i (f - t_i)'
 
-where the dual is at least, with m_k the share of class k in the targets and equality for hard labels,
+where the dual is at least the following, with m_k the share of class k in the targets and equality for hard labels:
 
     sum_k m_k H((1 - eta) e_k + eta f) - (eta^2 / 2) sum_j |G_j|^2 / l2_j
 
-That takes a pass that is made anyway, and saves about one.
+This uses a pass that is needed anyway, and saves about one.
 """
 
 import math
@@ -24,28 +23,31 @@ from ...data.ranges import Ranges, cost
 from ...data.rows import bind, gradient_ranges, squared_norms, without_duplicates
 from ...prediction import predict
 
-HOPEFUL = 5.0  # times too large the rows' gaps may be, as those not visited lately are as a rule
+HOPEFUL = 5.0  # the sum of the rows' gaps may be too large by this factor: many are from earlier visits
 _ROWS_OF_A_CALL = 1 << 14  # some milliseconds: Ctrl-C is heard between calls
 _BLOCK = 1 << 15  # probabilities at a time
-_RANGES = 8  # of rows, when only their distributions matter
-_LARGE = 20_000_000  # multiplications of a pass: less is not worth a copy in single precision
-_MODERATE = 1e24  # the square of a row that single precision holds, and all that is made of it
-_SINGLE = 1e-4  # a relative gap that single precision certifies
-_NEVER = 1e4  # a logit of -_NEVER has no probability at all
-_ROUNDS, _PARTS = 4, 32  # of a search in an interval
+_RANGES = (
+    8  # of rows, in passes over alpha alone: a fixed number, for the same bits with any number of threads
+)
+_LARGE = 20_000_000  # multiplications in a pass; smaller problems are not worth a copy in single precision
+_MODERATE = 1e24  # |x_i|^2 up to which single precision overflows nowhere
+_SINGLE = 1e-4  # relative gap down to which single precision is accurate enough
+_NEVER = 1e4  # a logit of -_NEVER gives a probability of exactly zero
+_ROUNDS, _PARTS = 4, 32  # of an interval search: it ends within 32^-4, a millionth
 _LOG_ZERO = -80.0  # stands for log 0, as in the kernel
 _EAGER, _FLOOR = 1.5, 0.5  # a row is visited with probability _EAGER gap_i / mean gap, but at least _FLOOR
-# beta / l2 (see sdca.py), over K with more than two classes. An epoch in which all rows came to rest would leave
-# 1 / (1 + h beta / l2) of the intercept's distance from its optimum, with h its curvature: 1/K for even classes, at
-# most 1/4 for two. So these leave next to nothing. But a row's step is divided by |x_i|^2 + beta: under a strong
-# penalty, beta stays below a multiple of the rows' mean square, or the intercept would hold back all other weights.
+# beta / l2 (see sdca.py); with more than two classes, divided by K. An epoch after which no row could improve would
+# leave 1 / (1 + h beta / l2) of the intercept's distance from its optimum. h is its curvature: 1/K for balanced
+# classes, at most 1/4 for two. So with these values about 1 % or less is left. But a row's step is divided by
+# |x_i|^2 + beta. Under a strong penalty, beta is therefore limited to a multiple of the mean |x_i|^2; otherwise the
+# intercept would slow down all other weights.
 _PULL_OF_A_CLASS, _PULL_OF_TWO = 90.0, 1000.0
 _MOST_OF_A_ROW = 12.0
-_RAREST = 1e-6  # frequency of a class
-_SINGULAR = 1e-12  # of the largest singular value: moving all classes alike does nothing
-_ENOUGH = 0.02  # of the gap aimed at: rows below are only looked at
+_RAREST = 1e-6  # least frequency of a class: logarithms are taken
+_SINGULAR = 1e-12  # of the largest singular value: adding the same number to all classes changes nothing
+_ENOUGH = 0.02  # of the gap aimed at: rows with smaller gaps are checked but not changed
 
-# What is known of a row: DualRow in kernels/sdca.pxi, and BinaryRow in kernels/sdca_binary.pxi.
+# The state of a row: DualRow in kernels/sdca.pxi and BinaryRow in kernels/sdca_binary.pxi.
 _ROW = np.dtype([(name, np.float64) for name in ("mass", "stiffness")])
 _BINARY_ROW = np.dtype([(name, np.float64) for name in ("target", "mass", "square", "moved")])
 
@@ -56,15 +58,15 @@ class Ascent:
     Parameters
     ----------
     objective : Objective
-        Over a CSR matrix, every feature with an L2 penalty.
+        Over a CSR matrix, with an L2 penalty on every feature.
     theta0 : ndarray of shape (d + 1, K)
-        Its probabilities are the first alpha, if the weights that follow from them lie lower than zero.
+        Its probabilities are the first alpha, if the weights that follow from them have a lower objective than zero.
     random_state : int or numpy.random.Generator
 
     Attributes
     ----------
     value, grad_norm : float
-        The objective and its largest gradient entry, at ``start`` and then where they were evaluated last.
+        The objective and its largest gradient entry, at ``start`` or at the last evaluation.
     start : ndarray of shape (d + 1, K)
     passes : float
     """
@@ -95,18 +97,18 @@ class Ascent:
         self._begin(theta0)
 
     def _bound(self, X):
-        """The kernels' view of other features, with the same targets."""
+        """Return the kernels' view of another X with the same targets."""
         return bind(X, self._objective.K, self._targets.astype(X.dtype))
 
     def _prepare(self):
-        """Room for the weights, and for what ranges of rows add up to."""
+        """Allocate the weights, and buffers for sums over ranges of rows."""
         rows, dtype = self._rows, self._X.dtype
         self._weights = parallel.zeros(rows.weights_size, dtype)
         self._ranges = gradient_ranges(rows, self._X, self._objective.n_threads)
         self._sums = parallel.Buffers(rows.weights_size, dtype)
 
     def _go_single(self, longest):
-        """Begin in single precision where that saves time, half as much to move, and holds rows of such squares."""
+        """Start in single precision if that saves time (half the memory traffic) and no row is too long for it."""
         X = self._X
         if X.dtype == np.float64 and cost(X, self._objective.K) > _LARGE and longest < _MODERATE:
             self._exact = X, self._rows
@@ -114,8 +116,8 @@ class Ascent:
             self._rows = self._bound(self._X)
 
     def _go_double(self):
-        """Go on in double precision. W then differs from what follows from alpha by rounding, and goes on to do so: a
-        difference that is constant, and whose square counts."""
+        """Continue in double precision. W then differs from what follows from alpha by the rounding so far. This
+        difference stays constant, and only its square affects the gap."""
         scaled = self._scaled()
         (self._X, self._rows), self._exact = self._exact, None
         self._prepare()
@@ -146,7 +148,7 @@ class Ascent:
         f = self._frequency / self._frequency.sum() if objective.fit_intercept else np.full(K, 1 / K)
 
         def leave(targets, features):
-            """Turn sum_i c_i x_i t_i' / S into G; its square, and the largest entry of the gradient at theta = 0."""
+            """Turn sum_i c_i x_i t_i' / S into G; return |G|^2 and the largest gradient entry at theta = 0."""
             masses = targets.sum(axis=1, keepdims=True)
             largest = self._largest(masses / K - targets, features)
             np.subtract(masses * f, targets, out=targets)
@@ -171,10 +173,11 @@ class Ascent:
         return [slice(first, min(first + step, n)) for first in range(0, n, step)]
 
     def _over_rows(self, part, scale, l2=0.0, theta=None, look=None):
-        """Sum what part(gradient, scratch, first, stop) returns over fixed ranges of rows.
+        """Sum the results of part(gradient, scratch, first, stop) over fixed ranges of rows.
 
-        Also returns the sum of their gradients times ``scale``, and l2 theta; and before that what look(some of its
-        rows, without the intercept's; which ones) returns while they are in cache.
+        Returns this sum; the results of look(gradient[features], features) for ranges of features, called while the
+        range is in cache; and the gradient (d + 1, K), ``scale`` times the sum over the ranges of rows, plus
+        l2 theta.
         """
 
         def task(some):
@@ -200,13 +203,13 @@ class Ascent:
         return sum(result for some in results for result in some if result is not None), found, out
 
     def _largest(self, gradient, features):
-        """The largest entry of the gradient at some features, in the variables of the ascent, as one of F."""
+        """Return the largest gradient entry of F, from gradients in the ascent's variables at some features."""
         if self._scales_columns:
             gradient = gradient * self._root[features]
         return max(float(gradient.max(initial=0.0)), -float(gradient.min(initial=0.0)))
 
     def _leave_targets(self, f, G, square):
-        """Begin at the best point between targets and frequencies f. Overwrites G."""
+        """Start at the best point between targets and frequencies f. Overwrites G."""
         objective, scaled = self._objective, G
         eta = _best_share(f, self._wanted / self._total, square / self._l2)
 
@@ -231,12 +234,15 @@ class Ascent:
             self._log_alpha[rows] = np.log((1 - eta) * self._targets.distributions(rows) + eta * f)
 
     def _weight_of_intercept(self, factor, size):
-        """beta, the square of the feature that the intercept counts as; size is the mean of |x_i|^2."""
+        """Return beta: the intercept counts as a feature of value sqrt(beta). size: the mean of |x_i|^2."""
         objective = self._objective
         return min(factor * self._l2, _MOST_OF_A_ROW * size) if objective.fit_intercept else 0.0
 
     def _from(self, theta, otherwise):
-        """Begin with the probabilities at theta; returns the weights that follow from them."""
+        """Start from the probabilities at theta, and return the weights that follow from them.
+
+        If these weights are no better than zero, return ``otherwise``.
+        """
         objective = self._objective
         _, grad = objective.value_and_grad(theta)
         l2 = objective.penalty.l2_of(objective.n_features)[:, np.newaxis]
@@ -256,13 +262,13 @@ class Ascent:
         np.maximum(log_alpha, _LOG_ZERO, out=self._log_alpha)
 
     def _set_weights(self, theta):
-        """The weights are those of theta, in the objective's own variables."""
+        """Set the weights from theta, which is in the objective's own variables."""
         scaled = theta.copy()
         scaled[:-1] *= self._root
         self._rows.pack(scaled, self._weights, 0, len(theta))
 
     def _scaled(self):
-        """theta in the variables of the ascent."""
+        """Return theta in the variables of the ascent."""
         theta = np.empty(self._objective.shape)
         self._features.map(
             lambda some: self._rows.unpack([self._weights], 1.0, 0.0, theta, theta, some.start, some.stop)
@@ -275,7 +281,7 @@ class Ascent:
         return theta
 
     def run_epoch(self, tol):
-        """Visit all rows, from the second epoch on some by their own gaps, in random order."""
+        """Visit rows in random order: all in the first epoch, then a sample drawn by their gaps."""
         self.epochs += 1
         mean, floor = float(self._gap.mean()) / _EAGER, _FLOOR
         if self.epochs == 1 or not mean > 0:
@@ -285,12 +291,12 @@ class Ascent:
         self._leave_single(tol)
 
     def evaluate(self, tol):
-        """Take the objective, its gradient and the gaps of all rows as they are now; returns theta."""
+        """Compute the objective, its gradient and the gaps of all rows; return theta."""
         theta = self._evaluate()
         return self._evaluate() if self._leave_single(tol) else theta
 
     def _leave_single(self, tol):
-        """Go over to double precision where single can do no more for that tol; whether it was so."""
+        """Change to double precision if single cannot reach tol; return whether this happened."""
         leaves = self._exact is not None and tol < _SINGLE and self.gap() <= HOPEFUL * _SINGLE * self.value
         if leaves:
             self._go_double()
@@ -308,12 +314,12 @@ class Ascent:
         return self._unscaled(theta)
 
     def certified_gap(self, tol):
-        """F less a bound on its minimum, where that may be within tol F, or else an estimate."""
+        """Return F minus a lower bound on its minimum if that may be within tol F, else an estimate."""
         gap = self.gap()
         return gap if gap > tol * self.value else self.value - self._lower_bound()
 
     def _lower_bound(self):
-        """The dual at distributions near alpha that meet the constraint of a free intercept: F* is not below."""
+        """Return the dual at distributions near alpha that satisfy the intercept's constraint: a lower bound on F*."""
         balanced = self._balanced()
         entropy, squares, _ = self._over_rows(
             lambda *at: self._dual.bound(*balanced, *at),
@@ -323,8 +329,11 @@ class Ascent:
         return entropy / self._total - sum(squares) / (2 * self._l2)
 
     def _balanced(self):
-        """What makes sum_i c_i (alpha_i - t_i) zero: tilt, a step of Newton's method for it, costs the bound little;
-        a share of one distribution mixed into all, just as much of it as it takes, does the rest."""
+        """Return the changes to alpha that make sum_i c_i (alpha_i - t_i) zero: tilt, mixed, share.
+
+        The tilt (K,) is one step of Newton's method, and worsens the bound little. Then as small a share as possible
+        of one distribution, mixed (K,), is mixed into all rows, which makes the sum exactly zero.
+        """
         K, dtype = self._objective.K, self._X.dtype
         tilt, mixed, wanted = np.zeros(K, dtype), np.zeros(K, dtype), self._wanted
         if not self._objective.fit_intercept:
@@ -343,7 +352,7 @@ class Ascent:
         return tilt, mixed, share
 
     def _shares(self, tilt, with_products=True):
-        """sum_i c_i a_i and sum_i c_i a_i a_i' over the tilted distributions a_i."""
+        """Return sum_i c_i a_i (K,) and sum_i c_i a_i a_i' (K, K) of the tilted distributions a_i."""
         K, n = self._objective.K, self._objective.n_rows
         step = max(1, _BLOCK // K)
 
@@ -377,7 +386,7 @@ class Ascent:
         self._objective.count(passes)
 
     def gap(self):
-        """F - F*, at most, up to what the intercept's distance from its optimum is estimated to be."""
+        """Return an upper bound on F - F*, except that the intercept's part is an estimate."""
         gap = float(self._gap.sum()) / self._total
         if self._objective.fit_intercept:
             gap += float((np.square(self._residual / self._total) / self._spread()).sum())
@@ -391,7 +400,7 @@ class Ascent:
 
 
 class BinaryAscent(Ascent):
-    """Dual ascent with two classes; a certificate comes with every evaluation."""
+    """Dual ascent with two classes; every evaluation also gives a lower bound on F*."""
 
     def _begin(self, theta0):
         objective = self._objective
@@ -418,7 +427,7 @@ class BinaryAscent(Ascent):
             self._leave_targets(mass, one, sums)
 
     def _leave_targets(self, mass, one, sums):
-        """Begin at the best point between the targets and the frequency."""
+        """Start at the best point between the targets and the frequency."""
         objective = self._objective
         f = self._frequency if objective.fit_intercept else 0.5
         g = (f * sums[:, 0] - sums[:, 1]) / self._total
@@ -439,7 +448,7 @@ class BinaryAscent(Ascent):
         self._state["moved"] = one * (1 - target) - zero * target
 
     def _over_rows(self, part):
-        """The sums over fixed ranges of rows of what part(sums, first, stop) returns, and its sums (d, 2)."""
+        """Return the sums, over fixed ranges of rows, of part(sums, first, stop) and of the (d, 2) that it adds to."""
 
         def task(some):
             sums = np.zeros((self._objective.n_features, 2))
@@ -454,7 +463,7 @@ class BinaryAscent(Ascent):
         return totals, sums
 
     def _largest(self, gradient):
-        """The largest entry of a gradient (d + 1,) in the variables of the ascent, as one of F."""
+        """Return the largest gradient entry of F, from a gradient (d + 1,) in the ascent's variables."""
         largest = np.abs(gradient[:-1] * self._root.ravel()).max(initial=0.0)
         return max(float(largest), abs(float(gradient[-1])) if self._objective.fit_intercept else 0.0)
 
@@ -462,7 +471,7 @@ class BinaryAscent(Ascent):
         self._residual += self._dual.visit(order, first, stop, self._scale, self._beta, enough)
 
     def evaluate(self, tol):
-        """Take the objective, its gradient, the gaps of all rows and the bound on the minimum; returns theta."""
+        """Compute the objective, its gradient, the gaps of all rows and the bound on the minimum; return theta."""
         l2 = self._l2
         balanced = self._balanced()
         (loss, entropy, slope), sums = self._over_rows(
@@ -477,8 +486,10 @@ class BinaryAscent(Ascent):
         return self._unscaled(theta)
 
     def _balanced(self):
-        """What meets the constraint of a free intercept: a factor of the odds, and how much to mix in of which
-        class."""
+        """Return the changes to alpha that satisfy the intercept's constraint.
+
+        They are a factor on the odds, and a share of one class (0.0 or 1.0) that is mixed in.
+        """
         if not self._objective.fit_intercept:
             return 1.0, 0.0, 0.0
         factor = 1.0
@@ -498,12 +509,15 @@ class BinaryAscent(Ascent):
 
 
 def _square(weights):
-    """|W|^2, not by BLAS: the same bits for any number of its threads."""
+    """Return |W|^2, without BLAS, whose bits depend on its number of threads."""
     return float(np.einsum("jk,jk->", weights, weights))
 
 
 def _best_share(f, shares, curvature):
-    """The root of the derivative by eta of the dual between targets and frequencies: it falls from infinity."""
+    """Return the eta that maximises the dual between targets and frequencies.
+
+    That is the root of its derivative, which decreases from infinity.
+    """
     low, width = 0.0, 1.0
     for _ in range(_ROUNDS):
         width /= _PARTS
@@ -515,5 +529,5 @@ def _best_share(f, shares, curvature):
 
 
 def _clipped(share):
-    """Frequencies of classes, none of them 0 or 1, whose logarithms are taken."""
+    """Return class frequencies away from 0 and 1, so that their logarithms are finite."""
     return np.clip(share, _RAREST, 1 - _RAREST)

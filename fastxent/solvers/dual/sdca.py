@@ -1,4 +1,4 @@
-"""Dual coordinate ascent over sparse rows, visited in proportion to what each still has to gain.
+"""Dual coordinate ascent over sparse rows, each visited in proportion to its share of the duality gap.
 
     S. Shalev-Shwartz, T. Zhang, "Stochastic dual coordinate ascent methods for regularized loss minimization",
     JMLR 14, 2013.
@@ -10,29 +10,29 @@ With H the entropy, c_i = s_i times the sum of the row's target, and t_i that ta
 
     F(W, b) = max over alpha_i in the simplex of  (1/S) sum_i c_i (H(alpha_i) + (alpha_i - t_i) z_i) + (l2/2) |W|^2
 
-whose minimum over W lies at W = (1 / (l2 S)) sum_i c_i x_i (t_i - alpha_i)'. A row keeps its own distribution
-alpha_i, and its share of the duality gap, c_i KL(alpha_i, softmax(z_i)), falls out of every visit.
+whose minimum over W is at W = (1 / (l2 S)) sum_i c_i x_i (t_i - alpha_i)'. Each row stores its distribution alpha_i,
+and every visit yields the row's share of the duality gap, c_i KL(alpha_i, softmax(z_i)).
 
-    alpha_i = t_i + eta (f - t_i), W to suit, b = log f,  f the class frequencies         ascent.py
+    alpha_i = t_i + eta (f - t_i), W from alpha, b = log f,  f the class frequencies      ascent.py
     repeat
         rows = all, at first; then row i with probability 1.5 gap_i / mean gap, at least 1/2; shuffled
         for i in rows:  alpha_i <- a better distribution, all others fixed;  W and b follow   kernels/sdca.pxi,
                                                                                               sdca_binary.pxi
         b <- b + beta r / l2,   r = (1/S) sum_i c_i (t_i - alpha_i)
 
-There is no step size: every visit ascends. The intercept has no penalty, which the dual sees as the
-constraint r = 0. It is met by the method of multipliers: b moves as the weight of one more feature would, whose
-value is sqrt(beta) in all rows, and is anchored anew after each epoch.
+There is no step size: every visit increases the dual. The intercept has no penalty, which is the constraint r = 0 in
+the dual. The method of multipliers satisfies it: b moves like the weight of an additional feature with the value
+sqrt(beta) in all rows, and this weight's penalty is recentred after each epoch.
 
-F - F* <= (1/S) sum_i c_i KL_i + (b* - b) r, and b* - b is about r over the frequencies: an estimate, which says
-when to look. What ends the ascent is a certificate, F less the dual at a point that meets the constraint r = 0:
-alpha_i tilted by a factor for each class, which is one step of Newton's method and costs the dual little, and
-then (1 - s) alpha_i + s q with as little of one distribution q as it takes.
+F - F* <= (1/S) sum_i c_i KL_i + (b* - b) r, and b* - b is about r divided by the frequencies. This estimate says when
+to evaluate F. The ascent ends by a certificate: F minus the dual at a point with r = 0. This point is alpha_i tilted
+by a factor for each class (one step of Newton's method, which lowers the dual little), and then
+(1 - s) alpha_i + s q with the least share s of one distribution q that gives r = 0.
 
-Large problems of more than two classes begin in single precision, and leave it where the gap comes near 1e-4 F, if tol
-is smaller.
+Large problems with more than two classes start in single precision. If tol is smaller, they change to double
+precision when the gap comes near 1e-4 F.
 
-Penalty factors are a change of variables: x_ij / sqrt(f_j) and sqrt(f_j) W_j have the same logits, and the plain
+Penalty factors are a change of variables: x_ij / sqrt(f_j) and sqrt(f_j) W_j give the same logits, with a plain
 penalty.
 """
 
@@ -43,9 +43,9 @@ from ..result import STOPPED_BY_CALLER, Recorder, attainable, out_of_iterations
 from .ascent import HOPEFUL, Ascent, BinaryAscent
 
 _EPOCHS_BETWEEN_CHECKS = 8
-_WEAK = 1e-7  # n l2 over the rows' mean square; at a hundredth of it, ascent ends above where it began
-_SLOW = 0.9  # a pass that leaves more of the gap than this is one that `metric` does better
-_PATIENCE = 6.0  # passes over which that is measured
+_WEAK = 1e-7  # n l2 over the rows' mean square; at a hundredth of this, ascent ended above its starting point
+_SLOW = 0.9  # if a pass leaves more of the gap than this share, `metric` is faster
+_PATIENCE = 6.0  # passes over which the decrease is measured
 
 
 def solve(objective, theta0, *, tol, max_iter, callback=None, random_state=0):
@@ -54,14 +54,14 @@ def solve(objective, theta0, *, tol, max_iter, callback=None, random_state=0):
     Parameters
     ----------
     objective : Objective
-        Over a CSR matrix, with ``l2 > 0`` and ``l1 == 0``. With a feature that has no penalty, or next to none (see
-        `is_weak`), ``metric`` does it.
+        Over a CSR matrix, with ``l2 > 0`` and ``l1 == 0``. If a feature has no penalty, or hardly any (see
+        `is_weak`), ``metric`` solves the problem.
     theta0 : ndarray of shape (d + 1, K)
-        Its probabilities are the first alpha, if the weights that follow from them lie lower than zero.
+        Its probabilities are the first alpha, if the weights that follow from them have a lower objective than zero.
     tol : float
         Stop when F - F* <= tol F, by the duality gap.
     max_iter : int
-        Epochs at most; an epoch visits every row once, or the fewer that still matter.
+        Maximum number of epochs. An epoch visits every row once, or only the rows that still matter.
     callback : callable or None
         ``callback(theta, history)`` whenever the objective is evaluated, at least every eighth epoch; return
         True to stop.
@@ -97,7 +97,7 @@ def solve(objective, theta0, *, tol, max_iter, callback=None, random_state=0):
         ascent.run_epoch(tol)
         gap = ascent.gap()
         gaps.append((ascent.passes, gap))
-        # Gaps of rows not visited lately are too large as a rule: it pays to look before the sum is small enough.
+        # Gaps of rows not visited lately are usually too large: it pays to evaluate before the sum is small enough.
         if (
             gap <= HOPEFUL * tol * ascent.value
             or epoch - checked >= _EPOCHS_BETWEEN_CHECKS
@@ -120,14 +120,14 @@ def solve(objective, theta0, *, tol, max_iter, callback=None, random_state=0):
 
 
 def is_weak(objective):
-    """Whether the L2 penalty of some feature is so weak, beside the rows' squares, that the dual hardly ascends."""
+    """Tell whether some L2 penalty is so weak relative to the rows' squares that the ascent makes no progress."""
     data, n = objective.local.X.data, objective.n_rows
     square = float(np.einsum("i,i->", data, data, dtype=np.float64)) / n
     return not float(objective.penalty.l2_of(objective.n_features).min()) * n > _WEAK * square
 
 
 def _is_slow(gaps):
-    """Whether the gap contracts by less than a pass of another solver would."""
+    """Tell whether a pass reduces the gap by less than a pass of `metric` would."""
     passes, gap = gaps[-1]
     before = [(p, g) for p, g in gaps if p <= passes - _PATIENCE]
     if not before:
@@ -137,14 +137,14 @@ def _is_slow(gaps):
 
 
 def _hand_over(objective, theta, record, tol, epoch, max_iter, callback):
-    """Go on with ``metric`` after so many epochs; the history, also as the callback sees it, is of both."""
+    """Continue with ``metric`` after ``epoch`` epochs; the history, also in callbacks, covers both solvers."""
     history = record.history
     history.predecessor, history.solver = history.solver, "metric"
     offsets = {name: history[name][-1] for name in ("epoch", "seconds", "passes")}
     earlier = len(history["epoch"])
 
     def go_on(theta, rest):
-        if len(rest["epoch"]) == 1:  # where the ascent ended
+        if len(rest["epoch"]) == 1:  # the point where the ascent ended, already recorded
             return False
         for name, values in history.items():
             values.append(offsets.get(name, 0) + rest[name][-1])

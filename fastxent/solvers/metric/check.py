@@ -1,20 +1,20 @@
-"""How far F is above its minimum: what the decrement says, checked.
+"""How far F is above its minimum: the decrement, checked.
 
-The decrement -G.D/2 is F - F* if D is Newton's step. With a model of the Hessian it can be far too small: wherever the
-model sees more curvature than there is. Three things are believed instead, the cheapest first.
+The decrement -G.D/2 is F - F* if D is Newton's step. With a model of the Hessian it can be far too small, if the model
+overestimates the curvature. Three criteria are used instead, the cheapest first.
 
-    bound       |G_j|^2 / (2 ridge_j), summed over the rows of u, is not below F - F* where every row has a penalty
-                (the intercepts, which have none, add what their own curvature says).
-    history     The decrement fell to a tenth in one step, and what earlier ones promised was true in hindsight: their
-                points turned out to lie no higher than r times their decrement. F - F* is then taken as 30 r times
-                the decrement. Only for models that know how columns go together: a diagonal one can be as quick to
-                solve what it sees, and be blind to the rest.
-    step        A step of Newton's method on the Hessian itself, by conjugate gradients that the model and its pairs
-                precondition. Its falls say how much of the quadratic model is left, and the slope at its end by how
-                much the curvature fell on the way. That is no loss: the step brings F down as a few iterations would.
+    bound       |G_j|^2 / (2 ridge_j), summed over the rows of u, is an upper bound on F - F* if every row has a penalty
+                (the intercepts, which have none, add an estimate by their own curvature).
+    history     The decrement fell to a tenth in one step, and earlier decrements were right in hindsight: at these
+                points, F - F* was at most r times the decrement. Then F - F* is taken as 30 r times the decrement.
+                Only for models that see correlations between columns: a diagonal one can converge just as quickly in
+                the directions that it sees, and miss the others.
+    step        A Newton step with the true Hessian, by conjugate gradients preconditioned by the model and its pairs.
+                The decreases of the quadratic model show how much of it is left, and the slope at the end shows by how
+                much the curvature decreased on the way. The step is not wasted: it lowers F as a few iterations would.
 
-The last two are estimates, the first is proven up to the intercepts' part. tests/solvers/test_tolerance.py holds all
-of them against the optimum.
+The last two are estimates; the first is proven except for the intercepts' part. tests/solvers/test_tolerance.py
+compares all of them with the optimum.
 
     M. R. Hestenes, E. Stiefel, "Methods of conjugate gradients for solving linear systems", Journal of Research of the
     National Bureau of Standards 49, 1952.
@@ -28,34 +28,39 @@ import numpy as np
 
 from ...arrays import finfo
 
-_DROP, _MISTRUST = 0.1, 30.0  # history: by how much the decrement fell, and what it may be too small by
-_RECENT = 4  # decrements looked at, or half of all
+_DROP, _MISTRUST = (
+    0.1,
+    30.0,
+)  # history: the drop of the decrement, and the factor by which it may be too small
+_RECENT = 4  # number of earlier decrements that are checked, or half of all
 
-# When a step is taken: the decrement, and what the last iteration brought, over what is enough.
+# "Enough" is the gap that tol allows. A step is taken when the decrement and the decrease in the last iteration are
+# below these multiples of enough.
 _READY, _READY_FALL = 1.0, 2.0
-# Conjugate gradients: at least so many, and more the longer the run (easy problems are over soon), unless the second
-# brings next to nothing beside the first; they go on until
-# what they still promise is this share of what is enough, or until they have brought so many times that: then the
-# optimum is still far, and the step was just a step.
+# Conjugate gradients: least and largest number of iterations, each also as a share of the run's iterations (easy
+# problems end early).
 _LEAST, _LEAST_SHARE, _MOST, _MOST_SHARE = 3, 0.125, 20, 0.5
+# They end when the remaining decrease is estimated at _LEFT of enough, or when they have gained _FAR times enough: the
+# optimum is then still far, and the step estimates nothing. They may end after two if the second gained less than
+# _ABRUPT of the first.
 _LEFT, _FAR, _ABRUPT = 0.4, 5.0, 0.03
-_SLOWER = 2.0  # how much slower than so far conjugate gradients may go on
+_SLOWER = 2.0  # factor by which their progress may become slower
 _RESIDUAL = (
-    10.0  # a step is believed if the bound of its residual, where there is one, is below so much of enough
+    10.0  # a step counts if the bound by its residual, if there is one, is below this multiple of enough
 )
-_QUADRATIC = 0.25  # of the slope may be left at its end
-_BEYOND = 3.0  # steps ahead over which the curvature may go on falling as it did
-_SAFE = 1.2
+_QUADRATIC = 0.25  # largest share of the slope that may be left at its end
+_BEYOND = 3.0  # number of such steps over which the curvature may keep decreasing
+_SAFE = 1.2  # factor on the estimate
 
 
 class Check:
-    """What is known of F - F* in a run.
+    """Bounds on, and estimates of, F - F* in a run.
 
     Parameters
     ----------
     problem : Rescaled
     losses : list of float
-        F of each iteration so far, as the run's history goes on to hold it.
+        F of each iteration so far: the list in the run's history, which grows.
     """
 
     def __init__(self, problem, losses):
@@ -63,22 +68,21 @@ class Check:
         self._decrements = []
         self._next = 1  # iteration from which a step may be taken
         self._step = (
-            None  # how much the quadratic model of the last step falls, and the slope at its beginning
+            None  # decrease of the quadratic model by the last step to its minimum, and its initial slope
         )
-        self._left = None  # what is left after it
+        self._left = None  # estimate of F - F* after this step
 
     def gap(self, u, grad, decrement, enough, *, knows_columns):
-        """Return what F is above its minimum at u, at most; infinite if only the decrement is known, or a bound that
-        is more than enough.
+        """Return an upper bound on F - F* at u, or an estimate; infinite if neither is available or small enough.
 
         Parameters
         ----------
         u, grad : ndarray of shape (d + 1, K)
         decrement : float
         enough : float
-            What would be small enough.
+            The gap that tol allows.
         knows_columns : bool
-            Whether the model of the Hessian knows how columns go together.
+            Whether the model of the Hessian sees correlations between columns.
         """
         iteration = len(self._losses) - 1
         self._decrements += [np.nan] * (iteration - len(self._decrements)) + [decrement]
@@ -91,8 +95,7 @@ class Check:
         return self._by_history(iteration) if knows_columns else np.inf
 
     def is_due(self, enough):
-        """Whether to take a step: the decrement is small, the last iteration brought little, the last step was long
-        ago."""
+        """Tell whether to take a step: the decrement and last decrease are small, the last step long ago."""
         iteration = len(self._losses) - 1
         if iteration < self._next:
             return False
@@ -100,7 +103,7 @@ class Check:
         return self._decrements[-1] <= _READY * enough and fall <= _READY_FALL * enough
 
     def step(self, u, grad, D, inverse, enough):
-        """Return Newton's step, and the slope along it.
+        """Return Newton's step (d + 1, K), and the slope along it.
 
         Parameters
         ----------
@@ -138,13 +141,13 @@ class Check:
         return X, slope
 
     def after_step(self, t, new_slope, fall):
-        """Take note of where the line search ended: so far along the direction, at this slope, so much lower."""
+        """Record the line search's result: the length t, the slope there, and the decrease of F."""
         step, self._step = self._step, None
         if step is None:
             return
         total, slope = step
         if t == 1 and abs(new_slope) <= -_QUADRATIC * slope:
-            # The mean curvature along the step was 1 - r of the one at its beginning, as if it fell by exp(-2 r t).
+            # The mean curvature along the step was 1 - r of the initial one, as if it decreased by exp(-2 r t).
             x = 2 * _BEYOND * abs(new_slope / slope) + 1e-3
             self._left = total / (2 * (np.exp(-x) + x - 1) / x**2) - fall
 
@@ -158,7 +161,7 @@ class Check:
         return _MISTRUST * max(ratio, 1.0) * now
 
     def _bound(self, grad):
-        """What F is above its minimum at most, where the gradient in u is this and that of the intercepts is zero."""
+        """Return an upper bound on F - F* by the gradient in u, as if the intercepts' gradient were zero."""
         ridge = self._problem.ridge[:-1]
         if not (ridge > 0).all():
             return np.inf
@@ -170,7 +173,7 @@ class Check:
         return 0.5 * sum(self._problem.ranges.map(part))
 
     def _bound_of_intercept(self, u, grad):
-        """What the gradient of the intercepts adds: twice their squares over the classes' own curvature."""
+        """Return the intercepts' part: twice the squares of their gradient over the classes' curvature."""
         problem = self._problem
         if not problem.fit_intercept:
             return 0.0
@@ -180,7 +183,7 @@ class Check:
 
 
 def _promise(falls):
-    """By how much more conjugate gradients would make the quadratic model fall, to judge by the later half of them."""
+    """Return how much more conjugate gradients would lower the quadratic model, extrapolated from their later half."""
     total = sum(falls)
     late = sum(falls[len(falls) // 2 :]) / total
     return _SLOWER * late / (1 - 2 * late) * total if late < 0.5 else np.inf

@@ -1,11 +1,12 @@
-"""The Hessian of all rows, wherever u is now, and what it proves.
+"""The Hessian of all rows at the current u, and the bound on F - F* that it gives.
 
     F. Bach, "Self-concordant analysis for logistic regression", Electronic Journal of Statistics 4, 2010.
 
-If the logits of row i move apart by no more than s_i, its curvature keeps a share 2 (exp(-s) + s - 1) / s^2 of what it
-is at u, over the whole way. Hence F - F* is at most the fall of the quadratic model in which each row has that share of
-its mass, as long as no row moves further where that model is negative: by |a_i D| + sqrt(2 fall) |L^-1 a_i| at most,
-D the model's Newton step, L L' its Hessian. The norms |L^-1 a_i| are estimated by a few random vectors.
+If the differences between the logits of row i change by at most s_i, its mean curvature on the way is at least
+2 (exp(-s) + s - 1) / s^2 times that at u. Hence F - F* is at most the decrease of the quadratic model in which each
+row's mass has this factor, if no row's logits change by more where this model is negative. They change by at most
+|a_i D| + sqrt(2 fall) |L^-1 a_i|, with D the model's Newton step, fall its decrease, and L L' its Hessian. The norms
+|L^-1 a_i| are estimated by a few random vectors.
 """
 
 import functools
@@ -18,20 +19,20 @@ from ...data.ranges import Ranges
 from ...parallel import ordered_sum
 from .models import Model, dense_rows, factor, solved
 
-_BLOCK = 1 << 20  # entries of the arrays of a range of rows
-_KEPT = 1 << 24  # entries of products of columns that are made once
-_PROBES = 8
-_MARGIN = 2.0  # how much further rows may move than they seem to
-_ROUNDS = 4
+_BLOCK = 1 << 20  # entries in the arrays of a range of rows
+_KEPT = 1 << 24  # entries up to which the products of columns are stored
+_PROBES = 8  # random vectors; the norms are right within about a quarter, and _MARGIN covers that
+_MARGIN = 2.0  # factor on the estimated changes of logits
+_ROUNDS = 4  # of larger and larger changes
 _FARTHEST = 1e100  # stands for any change of a logit that leaves no curvature
 _EPS = float(finfo(np.float64).eps)
 
 
 class Exact(Model):
-    """The Hessian of all rows, wherever u is now: for models so small that it costs little beside the passes it saves.
+    """The Hessian of all rows at the current u, for models so small that it costs less than the passes it saves.
 
-    Columns a_j a_l of all pairs of features are summed under c_i p_ik p_ih for each pair of classes. What a class has
-    with itself is the sum of what it has with the others: certain rows keep their digits.
+    The products a_ij a_il of all pairs of features are summed with weights c_i p_ik p_ih for each pair of classes. The
+    diagonal block of a class is minus the sum of its other blocks, which keeps the digits of certain rows.
     """
 
     is_exact = True
@@ -54,7 +55,7 @@ class Exact(Model):
         self.follow(u)
 
     def follow(self, u):
-        """Take the Hessian at u."""
+        """Compute the Hessian at u."""
         A, K = self._A, u.shape[1]
 
         def part(rows):
@@ -73,15 +74,14 @@ class Exact(Model):
         return solved(self._factor, R.reshape(-1, 1)).reshape(R.shape)
 
     def gap(self, grad, D, enough):
-        """Return what F is above its minimum at most.
+        """Return an upper bound on F - F*.
 
         Parameters
         ----------
         grad, D : ndarray of shape (d + 1, K)
-            The gradient where the Hessian was taken, and Newton's step.
+            The gradient where the Hessian was computed, and Newton's step.
         enough : float
-            What the bound is hoped to be. If the quadratic model alone says more, or too little holds of it to say
-            anything, what is returned is only known to be more than this.
+            The gap that tol allows. If the bound is larger, some number above `enough` is returned.
         """
         factor, fall = self._factor, -float(np.vdot(grad, D)) / 2
         moved, least_share = np.zeros(len(self._A)), 1.0
@@ -108,7 +108,7 @@ class Exact(Model):
         return (A[:, self._first] * A[:, self._second]).T
 
     def _factored(self, mass):
-        """The Cholesky factor of the Hessian if rows have these masses."""
+        """Return the Cholesky factor of the Hessian with these masses of the rows."""
         K = self._P.shape[1]
 
         def sums(rows):
@@ -124,20 +124,22 @@ class Exact(Model):
         H = total if K == 1 else (total @ self._blocks).take(self._places)
         diagonal = np.einsum("ii->i", H)
         mean = diagonal.mean()
-        if K > 1:  # F does not see what all classes share where nothing is penalised
+        if K > 1:  # without a penalty, F does not depend on what all classes have in common
             for j in self._free:
                 H[j * K : (j + 1) * K, j * K : (j + 1) * K] += mean
         diagonal += self._ridge
-        if self._problem.objective.dtype == np.float32:  # noise of the gradient is not to become a step
+        if (
+            self._problem.objective.dtype == np.float32
+        ):  # so that noise of the gradient does not become a step
             diagonal += self._problem.rounding * mean
         if not self._problem.fit_intercept:
             diagonal[-K:] = 1.0
         return factor(H, least=_EPS)
 
     def _reach(self, factor, D, fall):
-        """How far apart the logits of each row may move where the model is at most zero."""
+        """Return how much the differences of each row's logits can change where the model is at most zero, (n,)."""
         probes = scipy.linalg.solve_triangular(factor[0], _noise(D.size), lower=True, trans="T")
-        if not np.isfinite(probes).all():  # there is next to no curvature anywhere
+        if not np.isfinite(probes).all():  # there is hardly any curvature
             return np.full(len(self._A), _FARTHEST)
         width, K = D.shape
 
@@ -155,9 +157,9 @@ class Exact(Model):
         return np.concatenate(self._ranges.map(part))
 
 
-@functools.lru_cache(maxsize=4)  # small models are fitted many at a time
+@functools.lru_cache(maxsize=4)  # small models are often fitted in large numbers
 def _layout(width, K):
-    """Pairs of features and of classes; what a pair of classes adds to each block of K x K, and its place in H."""
+    """Return pairs of features, pairs of classes, each class pair's part of a K x K block, and the places in H."""
     first, second = np.triu_indices(width)
     features = np.empty((width, width), np.intp)
     features[first, second] = features[second, first] = np.arange(len(first))

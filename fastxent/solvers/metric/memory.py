@@ -1,4 +1,4 @@
-"""What pairs of steps and gradient changes tell of the Hessian: L-BFGS in its compact form.
+"""Pairs of steps and gradient changes, and the inverse Hessian from them: L-BFGS in its compact form.
 
     R. H. Byrd, J. Nocedal, R. B. Schnabel, "Representations of quasi-Newton matrices and their use in limited memory
     methods", Mathematical Programming 63, 1994.
@@ -8,16 +8,19 @@ first guess of the inverse Hessian,
 
     c = R^-1 S'G        z = M^-1 (G - Y c)        H G = z + S R^-T (E c - Y'z)
 
-is what the two-loop recursion gives (J. Nocedal, Mathematics of Computation 35, 1980), but reads each pair twice and
-writes nothing in between: over wide data that is a fifth of the memory traffic. Wide pairs are kept in single
-precision: they only shape a direction.
+gives the result of the two-loop recursion (J. Nocedal, Mathematics of Computation 35, 1980), but reads each pair only
+twice and writes nothing in between: for wide data, that is a fifth of the memory traffic. Wide pairs are stored in
+single precision, which is enough for a direction.
 """
 
 import numpy as np
 from scipy.linalg.lapack import dtrtrs
 
-_MEMORY, _MEMORY_WIDE = 10, 4
-_WIDE = 200_000  # unknowns from which the pairs' memory traffic counts
+_MEMORY, _MEMORY_WIDE = (
+    10,
+    4,
+)  # pairs: L-BFGS's usual number, and fewer for wide models, whose traffic they dominate
+_WIDE = 200_000  # number of unknowns from which the pairs' memory traffic matters
 
 
 class Pairs:
@@ -48,7 +51,7 @@ class Pairs:
         return len(self._order)
 
     def append(self, t, D, grad_before, grad, curvature):
-        """Add the step t D and the change of the gradient, whose inner product is `curvature`, if it is positive."""
+        """Add the step t D and the change of the gradient if their inner product, `curvature`, is positive."""
         memory = len(self._steps)
         place = len(self._order) if len(self._order) < memory else self._order[0]
 
@@ -65,7 +68,7 @@ class Pairs:
             self._new = True
 
     def direction(self, solve, grad):
-        """Minus the inverse Hessian times the gradient at the newest point; ``solve`` is M^-1."""
+        """Return minus the inverse Hessian times the gradient at the newest point; ``solve`` is M^-1."""
         slopes = self._times(self._steps, grad) if self._order else self._slopes
         if self._order and self._new:  # S'y is the change of S'G
             newest, older = self._order[-1], self._order[:-1]
@@ -75,7 +78,7 @@ class Pairs:
         return np.negative(z, out=z)
 
     def solve(self, solve, R):
-        """The inverse Hessian, as it was for the last direction, times R."""
+        """Return the inverse Hessian of the last direction times R."""
         return self._solved(solve, R, self._times(self._steps, R) if self._order else None)
 
     def _solved(self, solve, R, slopes):
@@ -96,7 +99,7 @@ class Pairs:
         return self._changes[place], self._products[place, place]
 
     def _times(self, vectors, x):
-        """The inner product of each place's vector with x."""
+        """Return the inner products of all vectors with x, by places."""
         count = len(vectors)
 
         def part(rows):
@@ -105,7 +108,7 @@ class Pairs:
         return sum(self._ranges.map(part), np.zeros(count))
 
     def _plus(self, x, vectors, shares, out):
-        """out = x + the sum of the vectors, each times its share."""
+        """out = x + sum of shares times vectors."""
         weights = np.zeros(len(vectors), self._dtype)
         weights[self._order] = shares
 

@@ -1,7 +1,7 @@
 """Models of the Hessian whose inverse is cheap.
 
-In the variables u of scaling.py a row is a_i (d + 1 numbers, centred and scaled, the last one its intercept's), its
-probabilities are p_i, its share of the weights c_i, and
+In the variables u of scaling.py a row is a_i (d + 1 numbers, centred and scaled, the intercept's last), with
+probabilities p_i and share c_i of the weights, and
 
     H = sum_i c_i  a_i a_i'  (x)  (diag p_i - p_i p_i')  +  penalty,      trace of the second factor: w_i = 1 - |p_i|^2
 
@@ -10,12 +10,12 @@ The models:
     diagonal   variances of the columns under the weights c_i w_i  (x)  diag(beta) - beta beta' / s
     gram       sum_i c_i w_i a_i a_i' / (K - 1), the same for every class; exact for two classes and where W = 0
     nystrom    the same, of rank 50 and a multiple of the identity
-    sampled    H itself where u is now, never formed: conjugate gradients begun from gram                   sampled.py
-    exact      H itself where u is now, of all rows                                                           exact.py
+    sampled    H itself at the current u, over a sample, by conjugate gradients preconditioned with gram     sampled.py
+    exact      H itself at the current u, over all rows                                                        exact.py
 
-The diagonal model takes sums over all rows from the objective; gram, nystrom and sampled take a sample of the rows, and
-exact the rows themselves. The penalty is exact (nystrom: its mean). Rows that are certain have no curvature: in all
-models but the last two, they count as if they had a thousandth of the mean one, or a few rows would make the model.
+The diagonal model gets sums over all rows from the objective; gram, nystrom and sampled use a sample of the rows, and
+exact uses all rows. The penalty is exact (nystrom: its mean). Rows that are certain have no curvature. In all models
+but the last two, their curvature counts as a thousandth of the mean; otherwise a few rows would determine the model.
 
     D. Böhning, "Multinomial logistic regression algorithm", Ann. Inst. Stat. Math. 44, 1992 (gram, at W = 0).
     Z. Frangella, P. Rathore, S. Zhao, M. Udell, "PROMISE", JMLR 25, 2024 (sampled and sketched models, refreshed
@@ -28,27 +28,27 @@ import scipy.linalg
 from ...arrays import finfo
 from ...prediction import predict
 
-_LEAST_CURVATURE = 1e-3
-JITTER = 1e-9
-_RANK = 50
+_LEAST_CURVATURE = 1e-3  # of a row, relative to the mean: see above
+JITTER = 1e-9  # relative to the mean diagonal, added so that a matrix is positive definite in rounding
+_RANK = 50  # of the sketch; more costs more per step than it saves
 GRAM_ROWS = 10  # rows of the sample, per column
-FEW_ROWS = 2000
-_SAMPLE_SIZE = 5e7  # entries of an explicit sample, at most
+FEW_ROWS = 2000  # least number of rows in a sample
+_SAMPLE_SIZE = 5e7  # entries in a dense sample, at most
 
 
 class Model:
-    """A model of the Hessian, made at some u.
+    """A model of the Hessian, computed at some u.
 
     Attributes
     ----------
     is_exact : bool
-        Whether this is the Hessian itself, which is to be taken anew at each iterate, by ``follow``.
+        Whether this is the Hessian itself, computed at each iterate by ``follow``.
     has_scale : bool
-        Whether the model follows u between refreshes, by ``move``, and knows its own scale.
+        Whether the model follows u between refreshes, by ``move``, and has a scale of its own.
     is_part : bool
-        Whether it knows F over a sample of the rows, by ``evaluate``.
+        Whether it can evaluate F over a sample of the rows, by ``evaluate``.
     knows_columns : bool
-        Whether it knows how columns go together.
+        Whether it sees correlations between columns.
     """
 
     is_exact = has_scale = is_part = False
@@ -59,20 +59,20 @@ class Model:
         raise NotImplementedError
 
     def shared(self, R):
-        """Return the same, or a cheaper model's that is not far from it."""
+        """Return the same, or the result of a cheaper model that is similar."""
         return self.solve(R)
 
     def follow(self, u):
-        """Take the model at u, over the same rows."""
+        """Compute the model at u, over the same rows."""
 
     def move(self, u, damping):
-        """Take the Hessian at u, plus `damping` times a safer model."""
+        """Use the Hessian at u, plus `damping` times a safer model."""
 
 
 class Diagonal(Model):
     """Variance v_j of each column  (x)  diag(beta) - beta beta' / s,  beta_k = sum_i c_i p_ik (1 - p_ik), s their sum.
 
-    For a row of R that is a diagonal solve and a correction of rank one (J. Sherman, W. J. Morrison, 1950):
+    For a row of R this is a diagonal solve and a correction of rank one (J. Sherman, W. J. Morrison, 1950):
 
         D_k = v beta_k + e,   x = R / D,   x += (v beta / D) (beta.x) / sum_k (beta_k e / D_k)      e: penalty, floor
 
@@ -122,7 +122,7 @@ class Diagonal(Model):
 
 
 class Gram(Model):
-    """One matrix over the columns, shared by the classes."""
+    """One matrix over the columns for all classes."""
 
     def __init__(self, problem, u):
         A, mass, P = sample_of(problem, u, GRAM_ROWS * (problem.objective.n_features + 1))
@@ -133,7 +133,7 @@ class Gram(Model):
 
 
 class Nystrom(Model):
-    """The same to rank 50; what lies beneath counts as a multiple of the identity."""
+    """The same with rank 50; the rest is a multiple of the identity."""
 
     knows_columns = False
 
@@ -166,7 +166,7 @@ def sample_of(problem, u, count):
     P has two columns if the model is binary.
     """
     width = problem.objective.shape[0]
-    # Few rows are taken whole: then rows weighted and rows repeated are the same to the last step.
+    # If there are few rows, all are used: weighted rows and repeated rows then give the same steps.
     most = max(_SAMPLE_SIZE // width, 2 * problem.objective.K)
     part = problem.objective.sample(int(min(max(count, FEW_ROWS), most))).local
     mass = part.targets.masses / max(part.targets.masses.sum(), finfo(float).tiny)
@@ -186,14 +186,14 @@ def dense_rows(problem, part):
 
 
 def shared_weight(K, mass, P):
-    """Return weights of rows in the shared model of the classes' curvature."""
+    """Return the weights of the rows (n,) in the classes' shared model."""
     weight = mass * (1.0 - np.einsum("ik,ik->i", P, P))
     weight = np.maximum(weight, _LEAST_CURVATURE * weight.mean() * (mass > 0))
     return weight / 2.0 if K == 1 else weight / (K - 1)
 
 
 def _shared_factor(problem, A, weight):
-    """Cholesky factor of sum_i weight_i a_i a_i' + penalty."""
+    """Return the Cholesky factor of sum_i weight_i a_i a_i' + penalty."""
     A *= np.sqrt(weight)[:, np.newaxis]
     C = A.T @ A
     A /= np.maximum(np.sqrt(weight), finfo(float).tiny)[:, np.newaxis]
@@ -204,10 +204,10 @@ def _shared_factor(problem, A, weight):
 
 
 def factor(H, least=JITTER):
-    """Return the Cholesky factor of H, lower, as cho_solve wants it.
+    """Return the lower Cholesky factor of H, in the form that cho_solve takes.
 
-    If H is not positive definite in rounding, as little of the identity is added as makes it so: first `least` times
-    the mean of the diagonal, then ten times as much, and so on.
+    If H is not positive definite in rounding, a small multiple of the identity is added: first `least` times the mean
+    of the diagonal, then ten times that, and so on.
     """
     size = max(float(np.trace(H)) / len(H), finfo(float).tiny)
     jitter = 0.0

@@ -1,4 +1,4 @@
-"""The Hessian over a sample of the rows, wherever u is now, by conjugate gradients."""
+"""The Hessian over a sample of the rows at the current u, by conjugate gradients."""
 
 import numpy as np
 import scipy.linalg
@@ -9,19 +9,18 @@ from ...prediction import predict
 from .models import FEW_ROWS, GRAM_ROWS, Model, factor, shared_weight
 
 _JITTER = 1e-7  # in single precision
-_SAMPLED_PART = 16  # of the rows, one is in a sample at least
-_CG_STEPS = 100
-_CG_REDUCTION = 0.3
+_SAMPLED_PART = 16  # at least one of this number of rows is in a sample
+_CG_STEPS, _CG_REDUCTION = 100, 0.3  # at most; and of the residual, which is accurate enough for a direction
 
 
 class Sampled(Model):
-    """The Hessian over a sample, wherever u is now, by conjugate gradients that the shared model preconditions.
+    """The Hessian over a sample at the current u, by conjugate gradients preconditioned with the shared model.
 
-    A row is drawn in proportion to its trace in the Hessian, c_i w_i |a_i|^2, but for a fifth that all rows share
-    alike, and weighs as much less as it is drawn more often: rows that are certain say nothing, and few rows have
-    entries in a rare column. Labels do not enter a Hessian, and its errors do not enter the solution: single precision
-    will do. (R. H. Byrd, G. M. Chin, W. Neveitt, J. Nocedal, "On the use of stochastic Hessian information in
-    optimization methods for machine learning", SIAM Journal on Optimization 21, 2011.)
+    Rows are drawn mostly in proportion to their trace in the Hessian, c_i w_i |a_i|^2 (see `Objective.sample`): rows
+    that are certain carry no information, and only a few rows have entries in a rare column. Errors of the Hessian do
+    not affect the solution, so single precision is enough. (R. H. Byrd, G. M. Chin, W. Neveitt, J. Nocedal, "On the use
+    of stochastic Hessian information in optimization methods for machine learning", SIAM Journal on Optimization 21,
+    2011.)
     """
 
     has_scale = True
@@ -72,12 +71,12 @@ class Sampled(Model):
         self._inverse = scipy.linalg.lapack.dtrtri(L, lower=1)[0].astype(np.float32)
 
     def move(self, u, damping):
-        """Take the Hessian at u, plus `damping` times the shared model."""
+        """Use the Hessian at u, plus `damping` times the shared model."""
         self._at, self._damping = u * self._width, damping
 
     @property
     def rounding(self):
-        """Relative differences of `evaluate` that may be rounding."""
+        """Relative differences of values that may be rounding."""
         return 16 * float(np.finfo(np.float32).eps)
 
     def _times(self, V):
@@ -85,11 +84,11 @@ class Sampled(Model):
         return self._rows.hessp(self._at, V * self._width) * self._width + self._ridge * V
 
     def shared(self, R):
-        """The shared model's inverse times R."""
+        """Return the shared model's inverse times R."""
         return (self._inverse.T @ (self._inverse @ R.astype(np.float32))).astype(np.float64)
 
     def evaluate(self, u):
-        """F and its gradient, over the sample."""
+        """Return F and its gradient over the sample."""
         self._problem.objective.count(self._share)
         value, grad = self._rows.value_and_grad(u * self._width)
         grad *= self._width

@@ -9,22 +9,22 @@
         D = -(inverse Hessian from the last 10 pairs of steps and gradient changes, begun with M^-1) G
         u <- u + t D             t = 1 unless the slope there says otherwise
 
-An iteration is one pass over the data: loss and gradient at t = 1 come together, and nearly always t = 1 is
-taken. The softmax's curvature changes as the model becomes certain of its rows, so a model fixed at the start
-is soon worse than none; a few refreshes, further and further apart, are the whole trick. Pairs outlive the
-model under which they were made: they describe F.
+An iteration is one pass over the data: loss and gradient at t = 1 are computed together, and t = 1 is nearly always
+accepted. The softmax's curvature changes as the model becomes certain of its rows, so a model fixed at the start is
+soon worse than none, and is refreshed at growing intervals. Pairs stay valid under a new model, because they describe
+F.
 
-Where the model of the Hessian comes from a sample of the rows, the first steps see the sample alone: far from the
-optimum it tells nearly as much as all rows do, for some hundredths of a pass. (These steps, a sample drawn by the rows'
-traces, its scale and its damping together take 0.7 of the time of a uniform sample's Newton steps, to 1e-2, 1e-4 and
-1e-6 alike, in the middle of 12 problems: from 0.5 to 1.4, the latter where two steps are enough anyway.)
+If the model of the Hessian comes from a sample of the rows, the first steps see only the sample: far from the optimum
+it is nearly as good as all rows, for a few hundredths of a pass. (These steps, a sample drawn by the rows' traces, its
+scale and its damping together take 0.7 of the time of a uniform sample's Newton steps, to 1e-2, 1e-4 and 1e-6, as the
+median of 12 problems: from 0.5 to 1.4, the latter where two steps are enough anyway.)
 
-Where the Hessian itself is so small that it is formed anew at each step, there are no pairs: Newton's method needs half
-of the steps that a mixture of the two does. The same method takes over where the others have had as many passes as it
-would cost, and are not sure to be near the minimum.
+If the Hessian is so small that it is formed at each step, there are no pairs: Newton's method needs half of the steps
+that a mixture of the two does. It also takes over when the others have used as many passes as it would cost, and it is
+not certain that they are near the minimum.
 
-The decrement -G.D/2 estimates F - F*, and is far too small where the model of the Hessian is poor and the penalty
-weak. What is believed instead is in check.py, for the whole Hessian in exact.py.
+The decrement -G.D/2 estimates F - F*, and is far too small if the model of the Hessian is poor and the penalty weak.
+The criteria used instead are in check.py, those for the whole Hessian in exact.py.
 """
 
 from functools import partial
@@ -51,22 +51,24 @@ from .sampled import Sampled
 MODELS = {"diag": Diagonal, "gram": Gram, "nystrom": Nystrom, "sampled": Sampled, "exact": Exact}
 
 _REFRESH = frozenset([0] + [5 * (2**i - 1) for i in range(1, 30)])
-_SUFFICIENT_DECREASE = 1e-4
-_CURVATURE = 0.9
-_SAMPLE_STEPS = 12
-_SAMPLE_FALL = 1e-2  # of F; below it a step over the sample alone is not worth taking
-# Far from the optimum the Hessian says little of F beyond the next step: so much of the shared model is added to it,
-# at most, and this share of the last decrement over F (K. Mishchenko, "Regularized Newton method with global O(1/k^2)
+_SUFFICIENT_DECREASE, _CURVATURE = (
+    1e-4,
+    0.9,
+)  # Wolfe's conditions, with the usual values for quasi-Newton methods
+_SAMPLE_STEPS = 12  # over the sample alone, at most
+_SAMPLE_FALL = 1e-2  # share of F; if a step over the sample gains less, it is the last
+# Far from the optimum the Hessian says little about F beyond the next step. The shared model is therefore added to it,
+# times the last decrement over F, at most _DAMPING (K. Mishchenko, "Regularized Newton method with global O(1/k^2)
 # convergence", SIAM Journal on Optimization 33, 2023, adds a multiple of the gradient's norm).
 _DAMPING, _DAMPING_SHARE = 0.1, 1.0
-_SHORTEST, _LONGEST = 0.3, 2.0  # what one step may say of the metric's scale
-_TRIALS = 40
-_PATIENCE = 5  # iterations without a smaller decrement, where decrements are smaller than rounding
-_LARGE = 10_000_000  # multiplications of a pass
-_TINY = 2_500_000  # multiplications of the whole Hessian, as long as it takes no longer than calling NumPy
-_EXACT_ENTRIES = 20_000_000  # of the rows a_i and their probabilities
-_LAYOUT = 250  # multiplications that laying out one of these entries takes as long as
-_NEGLIGIBLE = 1e-4  # for the damping, objectives below this share of the one at the start count as this share
+_SHORTEST, _LONGEST = 0.3, 2.0  # limits of a single step's effect on the metric's scale
+_TRIALS = 40  # of the line search
+_PATIENCE = 5  # iterations without a smaller decrement, once decrements are below rounding
+_LARGE = 10_000_000  # multiplications in a pass
+_TINY = 2_500_000  # multiplications for the whole Hessian that take no longer than calling NumPy
+_EXACT_ENTRIES = 20_000_000  # of the rows a_i and their probabilities, at most
+_LAYOUT = 250  # cost of writing such an entry, in multiplications
+_NEGLIGIBLE = 1e-4  # for the damping, F counts as at least this share of the initial F
 
 
 def solve(objective, theta0, *, tol, max_iter, callback=None, kind=None):
@@ -79,7 +81,7 @@ def solve(objective, theta0, *, tol, max_iter, callback=None, kind=None):
     tol : float
         Stop when F - F* is estimated to be at most tol F.
     max_iter : int
-        Iterations at most; each is one evaluation of loss and gradient, rarely a few.
+        Maximum number of iterations; each is one evaluation of loss and gradient, rarely a few.
     callback : callable or None
         ``callback(theta, history)`` after every iteration; return True to stop.
     kind : {"diag", "gram", "nystrom", "sampled", "exact"} or None
@@ -94,7 +96,7 @@ def solve(objective, theta0, *, tol, max_iter, callback=None, kind=None):
 
 
 def choose(objective):
-    """The model of the Hessian that pays for itself soonest.
+    """Return the name of the model of the Hessian with the least expected time.
 
     >>> from types import SimpleNamespace
     >>> def dense(n, d, K):
@@ -109,9 +111,8 @@ def choose(objective):
         return "diag"
     if width > 2000:
         return "nystrom"
-    # A sample of 10 rows a column has ten times as many equations as unknowns; it has to be a small part of the rows,
-    # and its products have to take longer than calling them. ("full", measured on some 200 synthetic problems of
-    # 1300 unknowns at most, was ahead of the better of the two by a fifth at most, and up to six times behind.)
+    # A sample of 10 rows per column has ten times as many equations as unknowns. It should be a small part of the rows,
+    # and large enough that its products take longer than the calls.
     pays = objective.n_rows >= 50 * width and objective.cost >= _LARGE
     return "sampled" if K > 2 and pays else "gram"
 
@@ -149,7 +150,7 @@ def _solve(objective, theta0, tol, max_iter, callback, kind):
                     continue
         if metric.has_scale:
             metric.move(u, min(_DAMPING, _DAMPING_SHARE * decrement / max(value, least)))
-        # Where a product with M^-1 is dear, its scale is what the steps so far say of it.
+        # If a product with M^-1 is expensive, its scale is estimated from the steps so far.
         D, slope, used = _direction(problem, metric.solve, pairs, grad, scale if metric.has_scale else None)
         decrement = -slope / 2
         enough = tol / (1 + tol) * value  # tol F*, at least
@@ -158,12 +159,11 @@ def _solve(objective, theta0, tol, max_iter, callback, kind):
         else:
             gap = check.gap(u, grad, decrement, enough, knows_columns=metric.knows_columns)
         record.gap(gap if np.isfinite(gap) else decrement)
-        if (
-            gap <= enough and iteration > 0
-        ):  # neighbours on a path are to differ, where each begins within tol
-            reason = f"the objective is about {gap:.3g} above its minimum at most, for tol = {tol:.3g}"
+        # At least one step: on a path, each fit may start within tol, and neighbours should still differ.
+        if gap <= enough and iteration > 0:
+            reason = f"the objective is at most about {gap:.3g} above its minimum, for tol = {tol:.3g}"
             return record.result(theta, True, reason)
-        # Values no longer tell points apart: gradients do, until they do not either.
+        # Once rounding hides differences in F, gradients still show progress, for a few more iterations.
         least_slope, waited = (-slope, 0) if -slope < 0.5 * least_slope else (least_slope, waited + 1)
         if waited >= _PATIENCE and -slope <= problem.rounding * abs(value):
             return record.result(theta, True, AT_ROUNDING)
@@ -192,13 +192,13 @@ def _solve(objective, theta0, tol, max_iter, callback, kind):
 
 
 def _exact_pays(objective, iteration):
-    """Whether a step by the Hessian of all rows costs no more than the passes so far did."""
+    """Tell whether a step with the Hessian of all rows costs no more than the passes so far."""
     layout = _LAYOUT * objective.n_rows * sum(objective.shape)
     return _cost_of_exact(objective) + layout <= iteration * (_TINY + 2 * objective.cost)
 
 
 def _cost_of_exact(objective):
-    """Multiplications of the sums of the whole Hessian and of its factor; infinite if it needs too much memory."""
+    """Return the multiplications for the whole Hessian and its factor; infinite if it needs too much memory."""
     n, unknowns = objective.n_rows, objective.shape[0] * objective.shape[1]
     if objective.local is None or n * sum(objective.shape) > _EXACT_ENTRIES:
         return np.inf
@@ -206,12 +206,12 @@ def _cost_of_exact(objective):
 
 
 def _shared(metric, scale, R):
-    """The inverse of the cheaper model of two, at the scale of the pairs, times R."""
+    """Return the inverse of the metric's cheaper model, at the scale of the pairs, times R."""
     return _times(scale, metric.shared(R))
 
 
 def _over_sample(problem, metric, u):
-    """Some steps that see the sample alone, by its shared model."""
+    """Take some steps over the sample alone, with its shared model; return u."""
     pairs = Pairs(u.shape, problem.ranges)
     value, grad = metric.evaluate(u)
     for step in range(_SAMPLE_STEPS):
@@ -230,9 +230,9 @@ def _over_sample(problem, metric, u):
 
 
 def _direction(problem, solve, pairs, grad, scale=None):
-    """Minus the inverse Hessian times the gradient, and the slope along it.
+    """Return minus the inverse Hessian times the gradient, the slope along it, and the scale.
 
-    The pairs correct `scale` times M^-1; None is the scale that suits the newest pair.
+    The pairs correct `scale` times M^-1; None means the scale that fits the newest pair.
     """
     if scale is None:
         scale = 1.0
@@ -255,8 +255,10 @@ def _times(factor, array):
 
 
 def _line_search(problem, ranges, u, value, D, slope):
-    """t that meets Wolfe's conditions (1 if it does, else by secants of the slope), u + t D, the slope there, and what
-    `evaluate` says of it."""
+    """Return a t that satisfies Wolfe's conditions, u + t D, the slope and the result of `evaluate` there.
+
+    It tries t = 1 first, and then secants of the slope. None if no t lowers the value.
+    """
     low, low_slope, high, high_slope, high_decreased = 0.0, slope, None, None, True
     t = 1.0
     noise = problem.rounding * abs(value)
@@ -282,7 +284,7 @@ def _line_search(problem, ranges, u, value, D, slope):
             )
             if (
                 not high_decreased
-            ):  # a parabola that does not fall up to here has its minimum before the middle
+            ):  # the minimum of a parabola that is no lower at `high` is before the middle
                 share = min(share, 0.5)
             t = low + min(max(share, 0.1), 0.9) * (high - low)
     return (tried, new, new_slope, there) if new_value < value else None

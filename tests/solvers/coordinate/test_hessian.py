@@ -18,34 +18,36 @@ def curved(K, **arguments):
     theta[-1] *= problem.fit_intercept
     loss = loss_of(problem)
     loss.at(theta)
-    return problem, columns_of(problem), *loss.curvature(theta)
+    return problem, columns_of(problem), loss.curvature(theta)
 
 
 @pytest.mark.parametrize("n", [150, 9001])  # some blocks and ranges, and rows left over
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("storage", STORAGES)
+@pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("K", [2, 4])
-def test_hessian_is_the_formulas(K, storage, dtype, n):
-    problem, columns, Q, P = curved(K, storage=storage, dtype=dtype, n=n)
+def test_hessian_is_the_formulas(K, weighted, storage, dtype, n):
+    problem, columns, curvature = curved(K, storage=storage, dtype=dtype, n=n, sample_weight=weighted)
     K = problem.K
     pairs = np.array([7 * K, 3 * K + K - 1, 0, 5 * K, K, 7 * K + K - 1, 5 * K + K // 2])[: 7 if K > 1 else 4]
     m = np.linspace(-1, 1, len(pairs)) * columns.centred
-    got = gram.hessian(columns, Q, P, pairs, m, 1)
-    X = problem.local.X if storage == "dense" else problem.local.X.toarray()
-    X = np.column_stack([X - columns.mean[:-1], np.ones(n)]).astype(float)
+    got = gram.hessian(columns, curvature, pairs, m, 1)
+    X = columns.part.X if storage == "dense" else columns.part.X.toarray()
+    X = np.column_stack([X - columns.mean[:-1], np.ones(len(X))]).astype(float)
     Z, classes = X[:, pairs // K] - m, pairs % K
-    Q = Q.astype(float)
+    P = curvature.P.astype(float)
+    Q = P if K == 1 else curvature.largest * curvature.mass * P
     wanted = np.where(classes[:, None] == classes, Z.T @ (Z * Q[classes].T), 0.0)
-    if P is not None:
+    if K > 1:
         wanted -= (Z * Q[classes].T).T @ (Z * P[classes].T)
     assert_allclose(got, wanted, atol=20 * np.finfo(columns.dtype).eps * np.abs(wanted).max())
 
 
 def test_same_bits_for_any_number_of_threads():
-    _, columns, Q, P = curved(4, n=20_000)
+    _, columns, curvature = curved(4, n=20_000)
     pairs = np.arange(0, 32, 3)
     with parallel.one_blas_thread:
-        Hs = [gram.hessian(columns, Q, P, pairs, np.zeros(len(pairs)), n) for n in (1, 2, 5)]
+        Hs = [gram.hessian(columns, curvature, pairs, np.zeros(len(pairs)), n) for n in (1, 2, 5)]
     for H in Hs[1:]:
         assert_array_equal(H, Hs[0])
 
@@ -89,7 +91,7 @@ def test_a_weight_held_at_its_bound_violates_nothing():
     slope, one = np.zeros((1, 1)), np.ones((1, 1))
     t = table(1, h=4.0, l1=0.1, constant=-5.0, high=0.5)
     for wanted in (2.0, 0.0):
-        model = kernels.QuadraticModel(kernels.Columns(X), one, None, slope, None, np.zeros(1))
+        model = kernels.QuadraticModel(kernels.Columns(X), one, None, 1.0, slope, None, np.zeros(1))
         coordinates = kernels.Coordinates(model, np.zeros(1, np.intp), np.zeros(1), np.zeros(1), t)
         coordinates.sweep(np.zeros(1, np.intp), 0, 1)
         assert t["v"] == 0.5

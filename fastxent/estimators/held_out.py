@@ -1,0 +1,73 @@
+"""Rows that a training does not learn from: which ones, and the loss and score of a model on them."""
+
+import math
+
+import numpy as np
+
+from ..data.targets import Targets
+from ..forks import importing
+from ..objective import Objective
+from ..prediction import predict
+from .base import for_kernels
+from .verdict import chance_loss
+
+
+class HeldOut:
+    """The loss and score of a training on rows that it does not learn from.
+
+    Parameters
+    ----------
+    model : SGDClassifier
+    rows : tuple
+        X, target and sample_weight (or None), as the kernels take them.
+    n_classes : int
+    n_threads : int or None
+
+    Attributes
+    ----------
+    chance : float
+        The loss of the best constant prediction. Infinite if it says nothing about the training: class weights are only
+        for the training rows, and accuracy is not a loss.
+    """
+
+    def __init__(self, model, rows, n_classes, n_threads):
+        X, target, sample_weight = rows
+        # Rows of weight zero add nothing, but with them blocks of rows, and so the last bits, would be different.
+        if sample_weight is not None and not sample_weight.all():
+            X, target, sample_weight = taken(np.flatnonzero(sample_weight), *rows)
+        self._X, self._weights, self._n_threads = X, sample_weight, n_threads
+        self._codes = target if target.ndim == 1 else target.argmax(axis=1)
+        targets, K = Targets(target, n_classes, sample_weight), 1 if n_classes == 2 else n_classes
+        self._objective = Objective.over(X, targets, K, n_threads=n_threads)
+        self._by_loss, self.chance = model.validation_metric == "log_loss", math.inf
+        if self._by_loss and model.class_weight is None:
+            self.chance = chance_loss(target, n_classes, sample_weight, model.fit_intercept)
+
+    def __call__(self, theta):
+        """Return the mean log loss and the score (the larger the better) of the parameters theta (d + 1, K)."""
+        loss = self._objective.value(theta)
+        if self._by_loss:
+            return loss, -loss
+        logits = predict(self._X, theta, "logits", self._n_threads)
+        guess = (logits > 0) if theta.shape[1] == 1 else logits.argmax(axis=1)
+        return loss, float(np.average(guess == self._codes, weights=self._weights))
+
+
+def split(model, target, rows):
+    """Return which of these rows to hold out and which to train on, both sorted; stratified by class."""
+    with importing:
+        from sklearn.model_selection import train_test_split  # slow to import
+
+    codes = target if target.ndim == 1 else target.argmax(axis=1)
+    kept, held_out = train_test_split(
+        rows,
+        test_size=model.validation_fraction,
+        random_state=model.random_state,
+        stratify=codes[rows],
+    )
+    return np.sort(held_out), np.sort(kept)
+
+
+def taken(rows, X, target, sample_weight):
+    """Return X, target and sample_weight of some rows, as the kernels take them."""
+    return for_kernels(X[rows]), target[rows], None if sample_weight is None else sample_weight[rows]
