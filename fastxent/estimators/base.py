@@ -1,4 +1,4 @@
-"""What all linear classifiers share: checks of the input, prediction by the kernels, coefficients."""
+"""The base class of all linear classifiers: checks of the input, prediction by the kernels, coefficients."""
 
 import functools
 from contextlib import contextmanager
@@ -24,17 +24,17 @@ from .soft_labels import class_names, soft_labels
 from .weighting import weighted_rows
 
 DTYPES = FLOATS
-_NOT_SIZED = float, bool, str, type(None)  # what `check_size` has nothing to say about
+_NOT_SIZED = float, bool, str, type(None)  # types that `check_size` does not check
 _LARGEST_WORD, _LARGEST_PLACE = np.iinfo(np.int64).max, np.iinfo(np.intp).max
 OBJECTIVE = "training objective", "objective: mean log loss + penalty (nats)"  # for LossCurveDisplay
-_EDITED = "It was edited, or the file it came from is damaged: fit again, or set it right."
+_EDITED = "It was edited, or the file it came from is damaged: fit again, or correct it."
 
 
 class LinearClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     """Logits X W + b by ``coef_`` and ``intercept_``; labels and probabilities from them."""
 
     def _validate_params(self):
-        """Refuse arguments of the wrong kind, in scikit-learn's words; its objects for that are made only once."""
+        """Refuse invalid arguments with scikit-learn's messages; its constraint objects are made only once."""
         for name, constraints in constraints_of(type(self)):
             value = getattr(self, name)
             if type(value) not in _NOT_SIZED and isinstance(value, Real):
@@ -43,9 +43,9 @@ class LinearClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
                 super()._validate_params()
 
     def _validated(self, X, *, reset=True, **known):
-        """X as the kernels take it. known: for `inputs.features`.
+        """Return X as the kernels take it. known: for `inputs.features`.
 
-        Arrays without anything wrong do not go through it: on small data it takes as long as the fit.
+        Valid arrays skip that function, because on small data it takes as long as the fit.
         """
         if is_ready(X, known.get("dtype")):
             if reset:
@@ -58,14 +58,14 @@ class LinearClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         return inputs.features(self, X, reset=reset, **known)
 
     def _check_weighted_rows(self, X, y, sample_weight):
-        """The rows that weigh something; and X, targets and classes of all, as by `_check_rows`."""
+        """Return the rows with a positive weight; and X, targets and classes of all rows, like `_check_rows`."""
         X, target, classes = self._check_input(X, y)
         rows = weighted_rows(X, target, classes, sample_weight, self.class_weight)
         refuse_scale(rows.X)
         return rows, X, target, classes
 
     def _check_rows(self, X, y, classes=None, reset=True):
-        """X as the kernels take it, codes or soft labels, and the classes: those given, or all there are."""
+        """Return X as the kernels take it, codes or soft labels, and the classes: given ones, or all in y."""
         X, target, classes = self._check_input(X, y, classes, reset)
         refuse_scale(X)
         return X, target, classes
@@ -100,7 +100,7 @@ class LinearClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         return for_kernels(X), target, classes
 
     def _check_held_out(self, X, y, classes, dtype, names=("X", "y")):
-        """Rows that are not trained on, and their codes or soft labels. names: what messages call the two."""
+        """Return rows for validation, and their codes or soft labels. names: of both, for messages."""
         X_name, y_name = names
         X = self._validated(X, dtype=dtype, reset=False, n_rows=validation.count_rows(y), name=X_name)
         if has_columns(y):
@@ -109,7 +109,7 @@ class LinearClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         return for_kernels(X), inputs.codes_of(y, classes, y_name, "the training data")
 
     def _check_eval_set(self, eval_set, classes, dtype):
-        """The same for the argument ``eval_set``, and its weights of rows, or None."""
+        """Return X, target and sample_weight (or None) of the argument ``eval_set``."""
         several = isinstance(eval_set, (tuple, list))
         if not several or len(eval_set) not in (2, 3):
             came = f"{len(eval_set)} things" if several else type(eval_set).__name__
@@ -182,7 +182,7 @@ class LinearClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         return sparse.as_csr(coef, "coef_").toarray() if sp.issparse(coef) else coef
 
     def _n_classes(self):
-        """How many classes there are by ``classes_``."""
+        """Return the number of classes in ``classes_``."""
         classes = plain_array(vars(self).get("classes_"), "classes_")
         if classes.ndim != 1 or len(classes) < 2:
             raise ValueError(
@@ -199,12 +199,12 @@ class LinearClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
             X = X.astype(np.float64, copy=False)
         n_threads = validation.check_n_threads(self.n_threads)
         result, finite = evaluate(for_kernels(X), coef, intercept, output, n_threads)
-        if not finite:  # found among what was read; the logits of large rows may be beyond the range, too
+        if not finite:  # a coefficient that was read, or a logit that overflowed
             self._check_finite(coef, intercept)
         return result
 
     def _rows_to_predict(self, X):
-        """As `_validated`, but CSR is taken to its members."""
+        """The same as `_validated`, but a CSR matrix becomes a `sparse.CSR`."""
         if is_sparse(X) and getattr(X, "format", None) == "csr" and not hasattr(self, "feature_names_in_"):
             rows = sparse.members_of(X, "X")
             if rows.shape == (rows.shape[0] or 1, getattr(self, "n_features_in_", None)) and is_finite(
@@ -214,32 +214,32 @@ class LinearClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         return self._validated(X, reset=False)
 
     def decision_function(self, X):
-        """Logits X W + b of shape (n, K); for two classes (n,), positive if ``classes_[1]`` is likelier."""
+        """Return logits X W + b (n, K); for two classes (n,), positive if ``classes_[1]`` is more likely."""
         return self._predict(X, "logits")
 
     def predict_proba(self, X):
-        """Probabilities of shape (n, K), in the order of ``classes_``."""
+        """Return probabilities (n, K), in the order of ``classes_``."""
         return self._predict(X, "proba")
 
     def predict_log_proba(self, X):
-        """Logarithms of the probabilities, exact where a probability is too small to be a number."""
+        """Return logarithms of the probabilities (n, K), also of those too small for a float."""
         return self._predict(X, "log_proba")
 
     def predict(self, X):
-        """The likeliest label of each row, of shape (n,)."""
-        best = self._likeliest(X)
+        """Return the most likely label of each row (n,)."""
+        best = self._most_likely(X)
         return np.asarray(self.classes_)[best]
 
-    def _likeliest(self, X):
-        """The place in ``classes_`` of each row's likeliest label."""
+    def _most_likely(self, X):
+        """Return the position in ``classes_`` of each row's most likely label."""
         logits = self.decision_function(X)
         return (logits > 0).astype(np.intp) if logits.ndim == 1 else logits.argmax(axis=1)
 
     def score(self, X, y, sample_weight=None):
-        """Accuracy: the share of rows whose label is predicted; under soft labels, the share to be expected.
+        """Return the accuracy: the share of rows whose label is predicted; with soft labels, its expected value.
 
-        A row whose label has the distribution t counts t_k where class k is predicted: what its label, drawn from t,
-        would count in the mean. Distributions that are certain of one class count as that label does.
+        A row with the distribution t counts t_k if class k is predicted, the expected value for a label drawn from t.
+        Distributions that are certain of one class count like that label.
 
         Parameters
         ----------
@@ -254,7 +254,7 @@ class LinearClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         -------
         float
         """
-        best = self._likeliest(X)
+        best = self._most_likely(X)
         classes = np.asarray(self.classes_)
         sample_weight = validation.check_sample_weight(sample_weight, len(best), all_zero=False)
         if sample_weight is not None:
@@ -271,12 +271,12 @@ class LinearClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         return float(np.average(target[np.arange(len(best)), best], weights=sample_weight))
 
     def predictor(self):
-        """A copy of the model as it is now that answers single rows in microseconds.
+        """Return an immutable copy of the model that answers single rows in microseconds.
 
         Returns
         -------
         fastxent.predictor.Predictor
-            Immutable. Its results are those of the model, to the bit.
+            Its results have the same bits as the model's.
 
         Examples
         --------
@@ -333,13 +333,13 @@ class LinearClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         super().__setstate__(state)
 
     def sparsify(self):
-        """Store ``coef_`` as a CSR matrix, which L1 can make much smaller; prediction goes on as before."""
+        """Store ``coef_`` as a CSR matrix, smaller if L1 has set many weights to zero; predictions work as before."""
         check_is_fitted(self)
         self.coef_ = sp.csr_matrix(self.coef_)
         return self
 
     def densify(self):
-        """Store ``coef_`` as an array, as it is after ``fit``."""
+        """Store ``coef_`` as an array, as after ``fit``."""
         check_is_fitted(self)
         self.coef_ = self._dense_coef()
         return self
@@ -351,7 +351,7 @@ class LinearClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
 
 
 def _theta_of(coef, intercept):
-    """The parameters (d + 1, K)."""
+    """Return the parameters (d + 1, K)."""
     theta = np.empty((coef.shape[1] + 1, coef.shape[0]), dtype=coef.dtype)
     theta[:-1], theta[-1] = coef.T, intercept
     return theta
@@ -359,7 +359,7 @@ def _theta_of(coef, intercept):
 
 @functools.cache
 def constraints_of(estimator):
-    """Pairs of an argument's name and what it may be, made of the class's ``_parameter_constraints``."""
+    """Return pairs of an argument's name and its constraints, from the class's ``_parameter_constraints``."""
     declared = estimator._parameter_constraints
     return [
         (name, [make_constraint(constraint) for constraint in declared[name]])

@@ -1,15 +1,15 @@
-"""Whether the loss falls for ever along some direction: without a penalty it then has no minimum.
+"""Whether the loss decreases forever along some direction: without a penalty it then has no minimum.
 
     A. Albert, J. A. Anderson, "On the existence of maximum likelihood estimates in logistic regression models",
     Biometrika 71, 1984.
     K. Konis, "Linear programming algorithms for detecting separated data in binary logistic regression models", PhD
     thesis, University of Oxford, 2007.
 
-With v_i = x_i'V + b the logits' change along (V, b), y a class that row i has, and k one that it has not, the loss does
-not rise along the whole way if v_iy >= v_ik for all pairs (i, k), and falls if one of them is greater: the classes are
-separable (all pairs), or quasi-completely separable (some). Pairs that a fit has left uncertain cannot be told apart:
-what p_ik brings is at most what F is above its infimum. So V lies in the null space of these pairs, which is empty
-as a rule; where it is not, a linear programme has the last word.
+With v_i = x_i'V + b the change of the logits along (V, b), y the class of row i, and k another class, the loss never
+increases along (V, b) if v_iy >= v_ik for all pairs (i, k), and it decreases if some of them are greater. The classes
+are then separable (all pairs) or quasi-completely separable (some). If a direction separates a pair, p_ik times the
+row's mass is at most F minus its infimum. For all other pairs v_iy = v_ik, so V lies in the null space of these pairs,
+which is usually empty. If it is not, a linear programme decides.
 """
 
 from dataclasses import dataclass
@@ -20,10 +20,10 @@ from scipy.optimize import linprog
 from ..data.moments import column_moments, spread_of_rounding
 from ..prediction import predict
 
-# A second of work on one core, about: rows and unknowns, and the entries of the linear programme.
+# Limits that keep the work to about a second on one core: unknowns, entries of rows, entries of the linear programme.
 _MOST_UNKNOWNS, _MOST_ENTRIES, _MOST_OF_PROGRAMME = 1000, 20_000_000, 1_000_000
-_NULL = 1e-10  # of the largest eigenvalue
-_ABOVE_ROUNDING = 1e-7  # of the largest change of a logit
+_NULL = 1e-10  # relative to the largest eigenvalue; smaller ones count as zero
+_ABOVE_ROUNDING = 1e-7  # relative to the largest change of a logit; smaller ones may be rounding
 
 
 @dataclass
@@ -34,7 +34,7 @@ class Separation:
     ----------
     n_rows : int
     classes : list of int
-        Codes of the classes whose rows are all among them.
+        Codes of the classes of which all rows become certain.
     """
 
     n_rows: int
@@ -42,19 +42,19 @@ class Separation:
 
 
 def direction(theta, X, codes, n_classes, masses, gap, fit_intercept=True):
-    """Return the Separation of the rows, or None: there is none, or the problem is too large to look for one.
+    """Return the Separation of the rows; None if there is none, or if the problem is too large.
 
     Parameters
     ----------
     theta : ndarray of shape (d + 1, K)
-        Where the fit ended; K = 1 is a binary model.
+        The end of the fit; K = 1 is a binary model.
     X : ndarray or CSR matrix of shape (n, d)
     codes : ndarray of shape (n,)
     n_classes : int
     masses : ndarray of shape (n,)
         The rows' shares of the weights.
     gap : float
-        What F is above its infimum there, at most.
+        An upper bound on F minus its infimum there.
     fit_intercept : bool
     """
     n, d = X.shape
@@ -82,7 +82,7 @@ def direction(theta, X, codes, n_classes, masses, gap, fit_intercept=True):
     gain = margins @ found.x
     if not (gain.max() > _ABOVE_ROUNDING and gain.min() >= -_ABOVE_ROUNDING * gain.max()):
         return None
-    # A row is certain in the end if it gains on every other class.
+    # A row becomes certain if its class gains on every other class.
     gains = np.zeros(other.shape, bool)
     gains[rows, classes] = gain > _ABOVE_ROUNDING * gain.max()
     certain = (gains | ~other).all(axis=1)
@@ -91,7 +91,7 @@ def direction(theta, X, codes, n_classes, masses, gap, fit_intercept=True):
 
 
 def _columns(X, fit_intercept):
-    """The columns, centred and scaled, those without spread zero, and the intercept's."""
+    """Return the columns, centred and scaled (zero without spread), and the intercept's: (n, d + 1)."""
     moments = column_moments(X)
     mean, deviation = moments.mean, moments.deviation
     if not fit_intercept:
@@ -106,7 +106,8 @@ def _columns(X, fit_intercept):
 
 
 def _curvature(A, codes, uncertain, n_classes):
-    """sum over uncertain pairs (i, k) of  a_i a_i' (x) (e_y - e_k)(e_y - e_k)',  and what all classes share."""
+    """Return the sum over uncertain pairs (i, k) of  a_i a_i' (x) (e_y - e_k)(e_y - e_k)',  plus a matrix that excludes
+    directions in which all classes are equal."""
     width = A.shape[1]
     H = np.zeros((width, n_classes, width, n_classes))
     for y in range(n_classes):

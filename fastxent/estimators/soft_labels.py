@@ -6,7 +6,7 @@ import numpy as np
 
 from . import inputs
 
-_ADVICE = "Rename the columns, or pass np.asarray of it, whose columns are taken as they stand."
+_ADVICE = "Rename the columns, or pass np.asarray of it, whose columns are used in their order."
 
 
 def soft_labels(y, n_rows, classes, dtype, name="y"):

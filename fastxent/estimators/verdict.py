@@ -1,7 +1,7 @@
-"""Whether a training that has stopped has also converged, and what to say if it has not.
+"""Whether a training that has stopped has also converged, and the warning if it has not.
 
-A loss that no longer falls does not prove an optimum: steps may be too long, so that it oscillates, or far too short
-for some column. So a training counts as converged only if it passes some cheap checks:
+A loss that no longer decreases is not always an optimum: steps may be so long that it oscillates, or far too short for
+some column. So a training counts as converged only if it passes some cheap checks:
 
 - its loss did not rise;
 - it is below that of the best constant prediction, the frequencies of the classes (without an intercept: none at all);
@@ -16,11 +16,11 @@ import numpy as np
 from ..data.targets import Targets
 from ..objective import Objective
 
-_RISE = 0.1  # of what had been gained over the beginning, or over no model; a rise so high is no noise
-_SLACK = 0.01  # of its first loss, by which a training may end above it
-_STEP = 0.1  # of the loss of the best constant prediction; if one step could lower the loss so far, little was learned
-_LEFT = 0.05  # of the loss; if one column could lower it so far, it is not near its minimum
-_BLOCK = 1 << 20  # weights looked at together
+_RISE = 0.1  # share of the gain over the start, or over no model; a larger rise is not noise
+_SLACK = 0.01  # share of its first loss by which a training may end above it
+_STEP = 0.1  # share of the best constant prediction's loss; if a step could lower the loss by it, little was learned
+_LEFT = 0.05  # share of the loss; if one column could lower the loss by it, it is not near its minimum
+_BLOCK = 1 << 20  # weights checked at a time
 
 _ADVICE = (
     "Scale the features (sklearn.preprocessing.StandardScaler), choose another eta0 or leave it None, or train longer "
@@ -29,7 +29,7 @@ _ADVICE = (
 
 
 def chance_loss(target, n_classes, row_weight=None, fit_intercept=True):
-    """The least loss of a prediction that is the same for all rows."""
+    """Return the least loss of a prediction that is the same for all rows."""
     if not fit_intercept:
         return float(np.log(n_classes))
     if target.ndim == 1:
@@ -41,25 +41,25 @@ def chance_loss(target, n_classes, row_weight=None, fit_intercept=True):
 
 
 def of_chance(what, loss, chance):
-    """What to say of a loss that is not below that of the best constant prediction."""
+    """Return the text about a loss that is not below that of the best constant prediction."""
     return (
-        f"{what} is {loss:.6g}, not below the {chance:.6g} of predicting the same for every row: steps are too long or "
-        f"too short, the penalty is too strong, or the features say nothing. {_ADVICE}"
+        f"{what} is {loss:.6g}, not below {chance:.6g}, the loss of the same prediction for every row: steps are too "
+        f"long or too short, the penalty is too strong, or the features have no information. {_ADVICE}"
     )
 
 
 class Verdict:
-    """What speaks against calling a training converged.
+    """The checks of a training's convergence.
 
     Parameters
     ----------
     rows : tuple
-        X, target and the weights of the rows, or None: what is trained on.
+        The training rows: X, target and the weights of the rows, or None.
     options : fastxent.sgd.trainer.Options
     names : ndarray or None
-        Of the columns.
+        Names of the columns.
     held_out : float or None
-        Where a held-out loss decides: the loss that constant predictions would have there.
+        The loss of constant predictions on held-out rows, if their loss decides.
     """
 
     def __init__(self, rows, n_classes, options, tol, n_threads, names=None, held_out=None):
@@ -74,7 +74,7 @@ class Verdict:
         self._chance = chance_loss(target, n_classes, row_weight, options.fit_intercept)
 
     def objection(self, history, theta):
-        """A sentence or two, or None. history: lists, as of a Watch; theta: the weights it ended with."""
+        """Return the objection, a sentence or two, or None. history: of a Watch; theta: the final weights."""
         losses = history["loss"]
         first, last, least = losses[0], losses[-1], min(losses)
         gained = max(first, self._chance) - least
@@ -96,7 +96,7 @@ class Verdict:
                 of_chance("The validation loss", least, self._held_out) if least >= self._held_out else None
             )
         if self._options.optimizer == "adamw" and (self._options.l1 or self._options.l2):
-            return None  # whose balance of loss and penalty is another one
+            return None  # its balance of loss and penalty is not that of F
         return self._of_columns(theta, objective, loss, gradient)
 
     def _measure(self, theta):
@@ -106,7 +106,7 @@ class Verdict:
         return objective, *objective.value_and_grad(theta)
 
     def _fall(self, theta, step, slope, objective, loss):
-        """By how much a step lowers the objective, if it is as long as the curvature here asks for."""
+        """Return by how much a step lowers the objective, if its length is chosen by the curvature."""
         l1, l2 = self._options.l1, self._options.l2
 
         def penalty(W):
@@ -144,14 +144,14 @@ class Verdict:
         if gain[j] > max(_LEFT * loss, 10.0 * self._tol):
             name = f" ({self._names[j]!r})" if self._names is not None else ""
             return (
-                f"The loss is {loss:.6g} and does not fall any more, but the weights of column {j}{name} alone could "
-                f"lower it by {gain[j]:.2g} or more. That column is {mean[j]:.3g} +- {deviation[j]:.3g}: compare its "
-                f"size with that of the others. {_ADVICE}"
+                f"The loss is {loss:.6g} and does not decrease any more, but the weights of column {j}{name} alone "
+                f"could lower it by {gain[j]:.2g} or more. That column is {mean[j]:.3g} +- {deviation[j]:.3g}: compare "
+                f"its size with the other columns. {_ADVICE}"
             )
         fall = self._fall(theta, step, 2.0 * gain.sum(), objective, loss)
         if fall > max(_STEP * self._chance, 10.0 * self._tol):
             return (
-                f"The loss is {loss:.6g}, and a single step of all columns, each in its own unit, lowers it by "
+                f"The loss is {loss:.6g}, but a single step of all columns, each in its own unit, lowers it by "
                 f"{fall:.2g}. {_ADVICE}"
             )
         return None

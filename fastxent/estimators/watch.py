@@ -1,4 +1,4 @@
-"""How a training by epochs is judged: its history, when it stops, and which weights were the best."""
+"""The course of a training by epochs: its history, when it stops, and its best weights."""
 
 import math
 import time
@@ -9,9 +9,8 @@ from sklearn.exceptions import ConvergenceWarning
 from ..log import tell
 from .verdict import of_chance
 
-_LOWER = 0.2  # what "adaptive" multiplies the step size by, and where it gives up
-_LOWEST = 1e-6
-_GROWTH = 4.0  # times the best loss, and the loss without a model: more is not noise
+_LOWER, _LOWEST = 0.2, 1e-6  # "adaptive" multiplies the step size by the first, until it is below the second
+_GROWTH = 4.0  # a loss above this multiple of the best, and of the loss without a model, is not noise
 
 
 class Patience:
@@ -43,7 +42,7 @@ class Patience:
 class Watch:
     """History, improvement and the best weights of a training.
 
-    patience: that of the pieces before, for a training in pieces.
+    patience: the Patience of earlier pieces, for a training in pieces.
     """
 
     def __init__(self, model, by_validation, loss_of_no_model, patience=None):
@@ -100,7 +99,7 @@ class Watch:
         return self.patience.is_over(self._model["tol"], self._model["n_iter_no_change"])
 
     def entry(self):
-        """The last entries of the history."""
+        """Return the last entries of the history."""
         return {name: values[-1] for name, values in self.history.items()}
 
     def should_stop(self, descent, verdict):
@@ -131,7 +130,7 @@ class Watch:
         self.converged = self._objection is None
 
     def conclude_pieces(self, chance):
-        """The patience of a training in pieces is over; chance: the loss of the best constant prediction."""
+        """Conclude a training in pieces, whose patience is over. chance: the loss of the best constant prediction."""
         loss = self.patience.least
         self.converged = loss < chance
         if not self.converged:
@@ -142,7 +141,7 @@ class Watch:
         tell("   ".join(f"{name} {values[-1]:.6g}" for name, values in self.history.items()))
 
     def ran_out(self, model):
-        """All epochs are done."""
+        """Warn, after the last epoch, if the training has not converged."""
         if self._model["tol"] is not None and not self.converged:
             warnings.warn(
                 "Maximum number of iteration reached before convergence. Consider increasing max_iter to improve the "
@@ -154,7 +153,7 @@ class Watch:
             )
 
     def warn_if_elsewhere(self):
-        """Training has stopped, but not at an optimum."""
+        """Warn if the training has stopped, but not at an optimum."""
         if self._objection is not None:
             warnings.warn(
                 f"Training has stopped, but has not converged. {self._objection}",

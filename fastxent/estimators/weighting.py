@@ -1,7 +1,6 @@
-"""Weights of rows and classes as estimators take them, and the rows that they leave.
+"""Checks of sample and class weights, and the rows that have a positive weight.
 
-A row of weight zero, its own or that of its class, is removed before anything else: the result is that of the other
-rows alone, bit for bit.
+A row whose own weight or class weight is zero is removed first, so that the result is the same without it, bit for bit.
 """
 
 from numbers import Real
@@ -27,7 +26,7 @@ class WeightedRows(NamedTuple):
     sample_weight : float64 ndarray or None
     class_weight : Scaled or None
     kept : intp ndarray or None
-        Their numbers among the rows that were given; None if these are all.
+        Their positions among the given rows; None if these are all.
     """
 
     X: object
@@ -37,12 +36,12 @@ class WeightedRows(NamedTuple):
     kept: np.ndarray | None
 
     def take(self, rows):
-        """Return some of them."""
+        """Return some of the rows."""
         weight = None if self.sample_weight is None else self.sample_weight[rows]
         return WeightedRows(self.X[rows], self.target[rows], weight, self.class_weight, None)
 
     def targets(self, n_classes):
-        """Return their targets and weights for an objective; S is their total weight."""
+        """Return the rows' targets and weights for an objective; S is the total weight."""
         return Targets(self.target, n_classes, self.sample_weight, self.class_weight, folded=True)
 
 
@@ -71,7 +70,7 @@ def check_sample_weight(sample_weight, n_rows):
 
 
 def class_weights(class_weight, classes, target, sample_weight):
-    """The argument ``class_weight`` as Scaled numbers, or None. 'balanced': classes that have rows weigh the same."""
+    """Return ``class_weight`` as a Scaled, or None. 'balanced': all classes with rows have the same total weight."""
     if class_weight is None:
         return None
     if isinstance(class_weight, str):
@@ -105,7 +104,7 @@ def _mass_by_class(target, sample_weight, n_classes):
 
 
 def rows_that_count(target, classes, sample_weight, class_weight, at_least=2):
-    """The numbers of the rows whose weight is positive, None if all are; refused if they are not of enough classes."""
+    """Return the positions of rows with a positive weight, None if all have; refuse rows of too few classes."""
     counts = np.ones(len(target), bool) if sample_weight is None else sample_weight > 0.0
     weighs = np.ones(len(classes), bool) if class_weight is None else class_weight.mantissa > 0.0
     if not weighs.all():
@@ -114,7 +113,7 @@ def rows_that_count(target, classes, sample_weight, class_weight, at_least=2):
     some = target if rows is None else target[rows]
     if len(some) == 0:
         raise ValueError(
-            "The weights of all rows are zero once class_weight is taken in; one must be positive."
+            "The weights of all rows are zero after multiplication by class_weight; one must be positive."
         )
     present = np.bincount(some, minlength=len(classes)) > 0 if some.ndim == 1 else some.any(axis=0)
     present &= weighs

@@ -132,7 +132,7 @@ def test_what_is_said_of_steps_that_are_too_long_or_too_short():
     _, (warning,) = trained(X, y, eta0=500.0, learning_rate="constant", penalty=None)
     assert "The loss rose: it was" in warning and "learning rate of 500. Lower eta0" in warning
     _, (warning,) = trained(X, y, eta0=500.0, learning_rate="invscaling", power_t=0.5, penalty=None)
-    assert "of predicting the same for every row: steps are too long or too short" in warning
+    assert "of the same prediction for every row: steps are too long or too short" in warning
     X, y = load_iris(return_X_y=True)
     _, (warning,) = trained(X, y, alpha=1e4)
     assert "the penalty is too strong" in warning
@@ -174,7 +174,7 @@ def test_features_that_say_nothing_are_reported():
     rng = np.random.default_rng(0)
     model, (warning,) = trained(rng.normal(size=(500, 8)), rng.integers(0, 3, 500))
     assert not model.converged_
-    assert "or the features say nothing" in warning
+    assert "or the features have no information" in warning
 
 
 @pytest.mark.parametrize("store", [np.array, sp.csr_array])
@@ -216,6 +216,6 @@ def test_early_stopping_in_pieces_is_no_convergence_where_it_stays_at_chance():
         for _ in range(20):
             model.partial_fit(X[:100], y[:100], classes=[0, 1], eval_set=(X[100:], y[100:]))
 
-    with pytest.warns(ConvergenceWarning, match=r"The validation loss is .*, not below the 0\.693147"):
+    with pytest.warns(ConvergenceWarning, match=r"The validation loss is .*, not below 0\.693147"):
         train()
     assert not model.converged_

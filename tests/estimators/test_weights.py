@@ -323,7 +323,7 @@ def test_weights_that_leave_one_class_are_refused(fitted):
         with pytest.raises(ValueError, match="only one class: 'no'; the weights of all other rows are zero"):
             LogisticRegression(class_weight={"no": 1.0, "yes": 0.0}).fit(X, labels)
         with pytest.raises(
-            ValueError, match="The weights of all rows are zero once class_weight is taken in"
+            ValueError, match="The weights of all rows are zero after multiplication by class_weight"
         ):
             LogisticRegression(class_weight={0: 0.0}).fit(X, y, 1.0 * (y == 0))
 
