@@ -259,7 +259,7 @@ def test_a_piece_may_have_one_class_but_not_no_weight(data):
     with pytest.raises(ValueError, match="sample_weight is zero for every row"):
         model.partial_fit(X, y, sample_weight=np.zeros(len(y)))
     model.set_params(class_weight={0: 0.0})
-    with pytest.raises(ValueError, match="zero once class_weight is taken in"):
+    with pytest.raises(ValueError, match="zero after multiplication by class_weight"):
         model.partial_fit(X[y == 0], y[y == 0])
     assert_array_equal(model.coef_, before)
     assert model.t_ == t
