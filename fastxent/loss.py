@@ -13,6 +13,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from . import kernels, parallel
+from .blas import for_products
 from .data.moments import column_moments, farthest
 from .data.ranges import MIN_RANGE, Ranges, cost
 from .data.rows import (
@@ -257,7 +258,9 @@ class Part:
             scratch.give(buffer)
             return task(some, P)
 
-        return Ranges.by_step(rows.n, step, self.n_threads).map(some_rows)
+        ranges = Ranges.by_step(rows.n, step, self.n_threads)
+        ranges.within = for_products(rows)
+        return ranges.map(some_rows)
 
     # Other parts ----------------------------------------------------------------------------------------
 

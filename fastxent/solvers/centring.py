@@ -1,11 +1,11 @@
 """Columns far from zero are moved to zero.
 
 A column at m with deviation sigma, m far from zero, changes the logits in nearly the same way as the intercept. Solvers
-that centre implicitly (scaling.py) remove that from their steps. But the sums over rows are of the data as they
-are: the curvature along the column and that of the intercept differ by sigma^2 in m^2, and if that is less than the
-root of the dtype's eps, fewer than half of its digits remain. Then a logit x W + b in single precision is mostly
-rounding. Solvers that read columns or rows as they are slow down long before that, because the two coordinates are
-almost the same; their estimates of what is left to gain see no progress and mistake it for the optimum.
+that centre implicitly (scaling.py) remove this from their steps. But their sums over rows use the original data: the
+curvature along the column and the intercept's differ by sigma^2 in m^2, and if that is less than the root of the
+dtype's eps, fewer than half of its digits remain. A logit x W + b in single precision is then mostly rounding. Solvers
+that read columns or rows unchanged slow down long before that, because the two coordinates are almost the same; they
+can then mistake the lack of progress for the optimum.
 
 Here X is copied, with the column's mean, rounded to its dtype, subtracted:
 
@@ -21,22 +21,22 @@ from ..arrays import finfo
 from ..data.ranges import Ranges
 from ..data.rows import without_duplicates
 
-# Largest distance of a mean from zero, in deviations, for solvers that read columns as they are: the number of their
-# steps grows with about the square of it.
+# Largest distance of a mean from zero, in deviations, for solvers that read columns unchanged: the number of their
+# steps grows with about its square.
 _BORNE = 10.0
-# The mean of a sparse column is that far from zero only if rows with 99 % of the mass have an entry in it. Then of any
-# rows with 4 % of the mass, rows with three quarters of that have one.
+# The mean of a sparse column can be that far from zero only if rows with 99 % of the mass have an entry in it. Then
+# among any rows with 4 % of the mass, rows with three quarters of that have one.
 _FEW, _NEARLY_ALL = 0.04, 0.75
 
 
 class Moved:
-    """The only part of an objective, whose far columns were moved to zero.
+    """The only part of an objective, with its far columns moved to zero.
 
     Attributes
     ----------
     part : Part
     offset : ndarray (d,)
-        What was subtracted from each column.
+        The number subtracted from each column.
     """
 
     def __init__(self, part, offset, flat):
@@ -44,20 +44,20 @@ class Moved:
         self.part = part.replaced(_moved(part.X, offset, flat, part.n_threads), part.targets)
 
     def into(self, theta):
-        """The parameters with the same logits there."""
+        """Return the parameters with the same logits over the moved columns."""
         theta = np.array(theta, np.float64)
         theta[-1] += self.offset @ theta[:-1]
         theta[:-1][self._flat] = 0.0
         return theta
 
     def back(self, theta):
-        """The parameters with the same logits over the original columns."""
+        """Return the parameters with the same logits over the original columns."""
         theta = np.array(theta, np.float64)
         theta[-1] -= self.offset @ theta[:-1]
         return theta
 
     def solve(self, objective, solver, theta0, callback=None, **arguments):
-        """Run a solver over the moved columns; its Result, and what the callback sees, are of the original ones."""
+        """Run a solver over the moved columns; its Result and the callback's parameters are for the original ones."""
         if callback is not None:
             on_moved = callback
 
@@ -70,14 +70,14 @@ class Moved:
 
 
 def moved(objective, *, reads_columns):
-    """The objective's part with its far columns moved to zero, a Moved, or None if it has none that matter.
+    """Return a Moved, the objective's part with its far columns moved to zero, or None if none has to be moved.
 
     Parameters
     ----------
     objective : Objective
-        Of one local part: of others, columns stay where they are.
+        Columns are moved only if it has a single local part.
     reads_columns : bool
-        Whether the solver takes columns as they are; else it centres them implicitly, and leaves alone what has no
+        Whether the solver reads columns unchanged; otherwise it centres them implicitly, and ignores columns without
         spread.
     """
     part = objective.local
@@ -106,13 +106,13 @@ def _find(objective, part, reads_columns):
 
 
 def known_moved(objective):
-    """What `moved` found for a solver of this objective, if it did."""
+    """Return a Moved that `moved` has returned for this objective, or None."""
     found = () if objective.local is None else objective.local.kept.moved.values()
     return next((one for one in found if one is not None), None)
 
 
 def _may_be_far(part):
-    """Whether some column may be far from zero, as far as can be told without a pass over sparse X."""
+    """Tell whether a column may be far from zero, without a whole pass over sparse X."""
     X = part.X
     if isinstance(X, np.ndarray):
         return True
@@ -126,7 +126,7 @@ def _may_be_far(part):
 
 
 def _moved(X, offset, flat, n_threads):
-    """X with the offset taken off its columns, and zeros in place of those without spread."""
+    """Return X minus the offset of each column, with zeros in columns without spread."""
     offset = offset.astype(X.dtype)
     if isinstance(X, np.ndarray):
         moved = np.empty_like(X)

@@ -1,4 +1,4 @@
-"""L1 and elastic net: a proximal step chooses the face, a truncated Newton step moves inside it.
+"""L1 and elastic net: a proximal step chooses the nonzero weights (the face), and a truncated Newton step moves them.
 
     T. Chen, F. E. Curtis, D. P. Robinson, "A reduced-space algorithm for minimizing l1-regularized convex
     functions", SIAM Journal on Optimization 27, 2017 (the two kinds of steps).
@@ -15,13 +15,13 @@ exactly zero.
         u <- soft-threshold(u - G / L, l1 / L)            L doubled until f lies below its quadratic bound
         free = the weights that are not zero, or have no penalty, and the intercept
         D = conjugate gradients on  (H + mu) D = -(G + l1 sign u),  on the free weights
-            where u + D would change signs: as far as the model falls, bent at each weight that reaches zero;
-            then again on the weights still free
+            if u + D would change signs: as long as the model decreases, with weights fixed when they reach zero;
+            then again on the weights that are still free
         u <- u + t D,  a weight that would change sign stops at zero;   t = 1, 1/2, ... until F decreases
 
-The proximal step alone converges, and its length does not matter much: its task is to find which weights leave
-zero. Once the face is right, the rest is Newton's method. mu = 1e-3 L min(1, max_j |S_j| / l1_j) keeps D
-bounded where more weights are free than the rows can determine, and fades as the optimum is reached.
+The proximal step alone would converge, and its length is not important: it finds the weights that leave zero. When the
+face is right, the rest is Newton's method. mu = 1e-3 L min(1, max_j |S_j| / l1_j) keeps D bounded if more weights are
+free than the rows can determine, and vanishes at the optimum.
 """
 
 import numpy as np
@@ -31,9 +31,9 @@ from .newton_cg import line_search, newton_direction
 from .result import AT_ROUNDING, NO_DESCENT, STOPPED_BY_CALLER, Recorder, out_of_iterations, small_gradient
 from .scaling import Rescaled
 
-_MAX_DOUBLINGS = 60
-_MAX_BENDS = 20
-_SHIFT = 1e-3
+_MAX_DOUBLINGS = 60  # of the bound L: from any first value to any curvature
+_MAX_BENDS = 20  # of the step to the minimum of the model
+_SHIFT = 1e-3  # mu / L, see above
 
 
 def solve(objective, theta0, *, tol, max_iter, callback=None):
@@ -46,7 +46,7 @@ def solve(objective, theta0, *, tol, max_iter, callback=None):
     tol : float
         Stop when no entry of the subgradient of least norm is larger.
     max_iter : int
-        Pairs of a proximal and a Newton step at most.
+        Maximum number of pairs of a proximal and a Newton step.
     callback : callable or None
         ``callback(theta, history)`` after every iteration; return True to stop.
 
@@ -97,7 +97,7 @@ class L1Problem(Rescaled):
         return value + self.penalty(u), grad
 
     def least_subgradient(self, u, grad):
-        """The element of least norm of the subdifferential in u; zero at the optimum and only there."""
+        """Return the element of least norm of the subdifferential in u; it is zero only at the optimum."""
         return least_subgradient(u, grad, self.l1)
 
     def relative(self, least):
@@ -106,7 +106,7 @@ class L1Problem(Rescaled):
         return (np.abs(least[:-1][penalised]) / self.l1[penalised]).max(initial=0.0)
 
     def face(self, u, grad):
-        """Signs that may not change (0: any), which weights are free, and the gradient of F on those."""
+        """Return the signs that may not change (0: free), which weights are free, and the gradient of F on these."""
         sign = np.sign(u)
         sign[:-1] *= self.l1 > 0  # a weight without a penalty may pass through zero
         sign[-1] = 0.0
@@ -119,11 +119,11 @@ class L1Problem(Rescaled):
         return sign, free, slope
 
     def bend(self, u, v):
-        """The Hessian of the penalty within the face, times v."""
+        """Return the Hessian of the penalty within the face, times v."""
         return 0.0
 
     def badness(self, u, grad):
-        """The largest entry of the subgradient of least norm in theta."""
+        """Return the largest entry of the subgradient of least norm in theta."""
         return np.abs(least_subgradient(u, self.gradient(grad), self.theta_l1)).max()
 
 
@@ -152,7 +152,7 @@ class GroupProblem(L1Problem):
         return image
 
     def badness(self, u, grad):
-        """The largest entry of the gradient within the face, in theta."""
+        """Return the largest entry of the gradient within the face, in theta."""
         free = self.face(u, grad)[1]
         original = self.gradient(grad)
         size = np.linalg.norm(u[:-1], axis=1, keepdims=True)
@@ -161,7 +161,7 @@ class GroupProblem(L1Problem):
 
 
 def _proximal_step(problem, u, value, grad, bound):
-    """One step of proximal gradient; ``bound`` on the curvature is doubled until it holds along the step."""
+    """Take a proximal gradient step; ``bound`` on the curvature is doubled until it holds along the step."""
     smooth = value - problem.penalty(u)
     for _ in range(_MAX_DOUBLINGS):
         new = u - grad / bound
@@ -176,7 +176,7 @@ def _proximal_step(problem, u, value, grad, bound):
 
 
 def newton_step(problem, u, value, grad, shift, **accuracy):
-    """A truncated Newton step on the face of ``u``: (u, value, grad), or None if it finds nothing lower."""
+    """Take a truncated Newton step on the face of ``u``; return (u, value, grad), or None if the value is no lower."""
     sign, free, slope = problem.face(u, grad)
     if not slope.any():
         return None
@@ -210,10 +210,10 @@ def newton_step(problem, u, value, grad, shift, **accuracy):
 
 
 def _minimise_on_face(hessp, slope, u, sign, free, rounding, accuracy):
-    """A step S at which  slope.S + S.H S / 2  is small, and u + S changes no sign.
+    """Return a step S with a small  slope.S + S.H S / 2,  such that u + S changes no sign.
 
-    Where the path to the minimum leaves the face, the step follows it as long as the model falls, bent at every weight
-    that reaches zero; those stay there, and the search continues among the others.
+    If the path to the minimum leaves the face, the step follows it as long as the model decreases. Weights that reach
+    zero stay there, and the search continues with the others.
     """
     step, residual, value = np.zeros_like(u), slope, 0.0
     for _ in range(_MAX_BENDS):

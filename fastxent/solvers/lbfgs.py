@@ -7,12 +7,12 @@
     repeat, in the variables u of scaling.py
         G = gradient at u
         D = -(inverse Hessian estimated from the last pairs of steps and gradient changes) G
-        u <- u + t D                    t from a line search that meets the strong Wolfe conditions
+        u <- u + t D                    t from a line search for the strong Wolfe conditions
 
     until  max |gradient with respect to theta| <= tol    or    F_before - F <= 64 eps max(|F|, |F_before|, 1)
 
 scikit-learn's "lbfgs" uses both criteria for the same objective, so the same tol gives the same accuracy. The second
-one means that this method cannot get any further in double precision; ``newton_cg`` gets a little further.
+one means that this method makes no more progress in double precision; ``newton_cg`` gets a little further.
 """
 
 import numpy as np
@@ -22,11 +22,10 @@ from .result import AT_ROUNDING, NO_DESCENT, STOPPED_BY_CALLER, Recorder, out_of
 from .scaling import Rescaled
 
 FLAT = "the objective no longer falls in double precision"
-_RELATIVE_FALL = 64 * np.finfo(np.float64).eps
-_LINE_SEARCH_STEPS = 50
+_RELATIVE_FALL = 64 * np.finfo(np.float64).eps  # as in scikit-learn
+_LINE_SEARCH_STEPS = 50  # as in scikit-learn
 
-# Where there are many parameters, moving the stored pairs through memory costs more than the passes that they
-# save.
+# With many parameters, reading the stored pairs from memory costs more than the passes that they save.
 _PAIRS, _FEW_PAIRS, _MANY_PARAMETERS = 10, 5, 200_000
 _OUT_OF_ITERATIONS = 1
 
@@ -41,7 +40,7 @@ def solve(objective, theta0, *, tol, max_iter, callback=None):
     tol : float
         Stop when no entry of the gradient is larger.
     max_iter : int
-        Iterations at most; each is one evaluation of loss and gradient, rarely a few.
+        Maximum number of iterations; each is one evaluation of loss and gradient, rarely a few.
     callback : callable or None
         ``callback(theta, history)`` after every iteration; return True to stop.
 
@@ -73,7 +72,7 @@ def solve(objective, theta0, *, tol, max_iter, callback=None):
 
     def after_iteration(intermediate_result):
         nonlocal stopped, grad_norm
-        # The line search ends where it evaluated last: that gradient is the one of the new iterate.
+        # The line search ends at its last evaluation, so that gradient belongs to the new iterate.
         grad_norm = np.abs(problem.gradient(grad)).max()
         theta = problem.theta(intermediate_result.x.reshape(u.shape))
         stopped = record(theta, intermediate_result.fun, grad_norm)

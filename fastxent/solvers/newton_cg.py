@@ -12,8 +12,8 @@
         t = 1, 1/2, 1/4, ...  until F(u + t D) <= F(u) + 1e-4 t G.D
         u <- u + t D
 
-The forcing term falls with the gradient, so the last steps converge superlinearly. An iteration depends on u
-alone: stopping, and starting again from where it stopped, changes nothing.
+The forcing term decreases with the gradient, so the last steps converge superlinearly. An iteration depends only on u:
+stopping and starting again from there changes nothing.
 """
 
 import numpy as np
@@ -21,9 +21,9 @@ import numpy as np
 from .result import AT_ROUNDING, NO_DESCENT, STOPPED_BY_CALLER, Recorder, out_of_iterations, small_gradient
 from .scaling import Rescaled
 
-_MAX_CG_STEPS = 500
-_MAX_HALVINGS = 40
-_SUFFICIENT_DECREASE = 1e-4
+_MAX_CG_STEPS = 500  # a limit for ill-conditioned problems
+_MAX_HALVINGS = 40  # shorter steps cannot be told from rounding
+_SUFFICIENT_DECREASE = 1e-4  # Armijo's rule, with its usual value
 
 
 def solve(objective, theta0, *, tol, max_iter, callback=None):
@@ -36,7 +36,7 @@ def solve(objective, theta0, *, tol, max_iter, callback=None):
     tol : float
         Stop when no entry of the gradient is larger.
     max_iter : int
-        Newton steps at most; each costs some Hessian-vector products (usually 5 to 50, at most 500).
+        Maximum number of Newton steps; each costs some Hessian-vector products (usually 5 to 50, at most 500).
     callback : callable or None
         ``callback(theta, history)`` after every iteration; return True to stop.
 
@@ -81,9 +81,9 @@ def solve(objective, theta0, *, tol, max_iter, callback=None):
 
 
 def newton_direction(hessp, grad, rounding, *, least_accuracy=0.0, max_steps=_MAX_CG_STEPS):
-    """Solve H D = -G by conjugate gradients, more accurately the smaller G is.
+    """Solve H D = -G by conjugate gradients, the more accurately the smaller G is.
 
-    Where the curvature vanishes (along a direction in which F is flat), the direction reached so far is kept.
+    If the curvature vanishes (along a direction in which F is flat), return the direction so far.
     """
     step = np.zeros_like(grad)
     residual = -grad
@@ -96,7 +96,7 @@ def newton_direction(hessp, grad, rounding, *, least_accuracy=0.0, max_steps=_MA
         image = hessp(search)
         curvature = np.vdot(search, image)
         size = np.vdot(search, search)
-        if size == 0:  # what is left of the gradient is too small to be squared
+        if size == 0:  # the square of the remaining gradient underflows
             break
         rayleigh = curvature / size
         steepest = max(steepest, rayleigh)
@@ -118,19 +118,19 @@ def line_search(point, value_and_grad, badness, *, value, slope, badness_there, 
     Parameters
     ----------
     point : callable
-        t to variables; t = 0 is the current iterate.
+        Maps t to variables; t = 0 is the current iterate.
     value_and_grad : callable
-        Variables to F and gradient.
+        Maps variables to F and its gradient.
     badness : callable
-        ``badness(u, grad)``, how far from optimal the variables are: the larger the worse.
+        ``badness(u, grad)`` measures how far from optimal the variables are.
     value, slope, badness_there : float
-        F, its derivative along ``point`` (negative, unless rounding rules), and the badness, at t = 0.
+        F, its derivative along ``point`` (negative, except by rounding), and the badness, at t = 0.
     rounding : float
         Relative accuracy of F.
 
     Returns
     -------
-    (u, value, grad) of the point accepted; None when there is no decrease to be told from rounding.
+    (u, value, grad) of the accepted point; None if no decrease can be told from rounding.
     """
     t = 1.0
     for _ in range(_MAX_HALVINGS):

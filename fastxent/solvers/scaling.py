@@ -1,7 +1,7 @@
-"""An objective in variables that suit its columns, without changing the data.
+"""An objective in variables for centred and scaled columns, without changing the data.
 
-Raw columns differ in size and are correlated with the intercept; both slow down every method that steps along
-gradients. Centring and scaling a column is a change of variables, not of data:
+Raw columns differ in size and are correlated with the intercept. Both slow down every method that uses gradients.
+Centring and scaling a column is a change of variables, not of data:
 
     theta = T u:    W_j = a_j u_j,                  b = a_b u_b - sum_j mean_j W_j
     G_u = T' G:     a_j (G_j - mean_j G_b),         a_b G_b
@@ -9,12 +9,12 @@ gradients. Centring and scaling a column is a change of variables, not of data:
 
     1 / a_j^2 = q var_j + l2_j,    1 / a_b^2 = q,     q = (1/K)(1 - 1/K)
 
-which is the diagonal of the Hessian at W = 0 once the columns are centred (D. Böhning, "Multinomial logistic
-regression algorithm", Annals of the Institute of Statistical Mathematics 44, 1992, gives that Hessian). The
-optimum, and what ``tol`` means, are untouched: only steps and conjugate directions are measured differently.
-Without an intercept there is nothing to centre, and the mean square takes the place of the variance.
+which is the diagonal of the Hessian at W = 0 with centred columns (D. Böhning, "Multinomial logistic regression
+algorithm", Annals of the Institute of Statistical Mathematics 44, 1992, has this Hessian). The optimum and the meaning
+of ``tol`` do not change, only the metric of steps and conjugate directions. Without an intercept columns are not
+centred, and the mean square replaces the variance.
 
-A column without spread (data/moments.py) does not distinguish any rows, and the intercept can do the same without a
+A column without spread (data/moments.py) does not distinguish any rows, and the intercept has the same effect without a
 penalty. So its a_j is zero and its weights stay zero. Otherwise the rounding of its slope, divided by a curvature
 that is also rounding, would become a step.
 """
@@ -26,7 +26,7 @@ from ..data.ranges import Ranges
 
 
 class Rescaled:
-    """What a solver needs of an Objective, in the variables u.
+    """An Objective in the variables u.
 
     Parameters
     ----------
@@ -39,10 +39,9 @@ class Rescaled:
     ranges : Ranges
         Of the rows of arrays like u.
     l1, theta_l1 : ndarray of shape (d, 1)
-        The L1 penalty on each row of u[:-1], and the one on W that it equals.
+        The L1 penalty on each row of u[:-1], and the same penalty on W.
     rounding : float
-        Differences of F smaller than this, relative to F, may be rounding: data in float32 are evaluated in
-        float32.
+        Differences of F smaller than this, relative to F, may be rounding: float32 data are evaluated in float32.
     """
 
     def __init__(self, objective):
@@ -72,7 +71,7 @@ class Rescaled:
         self.rounding = 16 * float(finfo(objective.dtype).eps)
 
     def theta(self, u):
-        """T u: the parameters of the objective."""
+        """Return T u, the parameters of the objective (d + 1, K)."""
         theta = np.empty_like(u)
 
         def part(rows):
@@ -84,14 +83,14 @@ class Rescaled:
         return theta
 
     def variables(self, theta):
-        """Return u for parameters (d + 1, K) of any float dtype. The intercept takes over columns without spread."""
+        """Return u for parameters (d + 1, K) of any float dtype. Columns without spread move into the intercept."""
         u = np.array(theta, dtype=np.float64, order="C")
         u[-1] += (self._mean.T @ u)[0]
         u *= self._width
         return u
 
     def gradient(self, grad):
-        """The gradient in theta, from the gradient in u."""
+        """Return the gradient in theta, from the gradient in u."""
         original = grad * self._width
         original += self._mean * original[-1]
         return original
@@ -101,7 +100,7 @@ class Rescaled:
         return value, self.pull_back(grad)
 
     def evaluate(self, u):
-        """F, the gradient in u, theta, and the largest entry of the gradient in theta."""
+        """Return F, the gradient in u, theta, and the largest entry of the gradient in theta."""
         theta = self.theta(u)
         value, grad = self.objective.value_and_grad(theta)
         parts = self.ranges.map(lambda rows: largest(grad[rows]))
@@ -112,7 +111,7 @@ class Rescaled:
         return self.pull_back(self.objective.hessp(self.theta(u), self.theta(v)))
 
     def pull_back(self, grad):
-        """The gradient in u, from the gradient in theta, in place."""
+        """Turn the gradient in theta into the gradient in u, in place, and return it."""
         of_intercept = grad[-1].copy()
 
         def part(rows):
