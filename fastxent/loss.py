@@ -27,7 +27,7 @@ from .data.rows import (
 )
 from .data.scaled import ldexp
 from .data.targets import Targets
-from .wide import WideModel
+from .wide import wide_model
 
 _MIN_ENTRIES = 500_000  # of theta; work on fewer is not worth its own thread
 _STORE_MEMORY = 1 << 28  # bytes of probabilities stored for Hessian products
@@ -99,8 +99,9 @@ class Part:
         self._view = bind(used, K, targets)
         self._ranges = gradient_ranges(self._view, used, n_threads)
         self._wide = None
-        if self._view.uses_theta and len(self._ranges) < 4 and self.cost >= 8 * MIN_RANGE:
-            self._wide = WideModel(used, targets, K, n_threads)
+        shares_classes = self._view.uses_theta or (self.is_sparse and K > 1)
+        if shares_classes and len(self._ranges) < 4 and self.cost >= 8 * MIN_RANGE:
+            self._wide = wide_model(used, targets, K, n_threads)
         self._hessian = None, None  # theta of the last Hessian product, and the probabilities there
         self._weights = parallel.Buffers(self._view.weights_size, self.dtype)
         self._gradients = parallel.Buffers(self._view.weights_size, self.dtype)
@@ -145,7 +146,7 @@ class Part:
         weights = self._pack(theta) if store is None else None
         if self._wide is not None:
             gradient = self._shared_gradient(out)
-            self._wide.hessp(weights, direction, gradient)
+            self._wide.hessp(weights, direction, gradient, store)
             self._finish([gradient], scale, l2, v, out)
         else:
 
@@ -179,7 +180,8 @@ class Part:
             self._hessian = theta.copy(), None
             return None
         size = self._view.store_size
-        if store is None and self._wide is None and size * self.dtype.itemsize <= _STORE_MEMORY:
+        stores = self._wide is None or self.is_sparse
+        if store is None and stores and size * self.dtype.itemsize <= _STORE_MEMORY:
             store, weights = parallel.zeros(size, self.dtype), self._pack(theta)
 
             def keep(first, stop, scratch, _):
@@ -369,8 +371,9 @@ class Part:
 
     def _shared_gradient(self, out):
         """Return a zero gradient in the kernels' layout: `out` itself, if it has that layout."""
-        gradient = out if out.dtype == self.dtype and out.flags.c_contiguous else self._gradients.take()
-        gradient.fill(0)
+        fits = self._view.uses_theta and out.dtype == self.dtype and out.flags.c_contiguous
+        gradient = out if fits else self._gradients.take()
+        self._over_theta(lambda some: gradient[some].fill(0), gradient)
         return gradient
 
     def _finish(self, gradients, scale, l2, theta, out):

@@ -1,8 +1,10 @@
 """Loss, gradient and Hessian product of a model so wide that all threads share one gradient.
 
-Blocks of rows are taken in turn. In each block, the threads share out the classes for the logits and for the
-gradient, and the rows for the softmax. The shares never depend on the number of threads.
+Rows are taken some at a time. Their softmax is divided among the threads by rows, their gradient by classes. So every
+entry of the gradient is a sum over the rows in order, whatever the number of threads.
 """
+
+import numpy as np
 
 from . import parallel
 from .blas import for_products
@@ -10,10 +12,96 @@ from .data.ranges import Ranges
 from .data.rows import bind
 
 _ROWS = 12  # of a block, whose softmax one thread takes at a time
+_KEPT = (
+    1 << 22
+)  # bytes of dL/dz of the sparse rows that are taken at a time: they stay in the second and third cache
+_STEPS = 16  # of these rows, in each of which a thread finds dL/dz
+
+
+def wide_model(X, targets, K, n_threads):
+    """Return the model for X, dense or CSR; the weights are in the layout of `bind(X, K, targets)`."""
+    return (WideModel if isinstance(X, np.ndarray) else WideSparseModel)(X, targets, K, n_threads)
+
+
+class WideSparseModel:
+    """CSR rows X with their targets under K > 1 columns of weights, in the kernels' layout.
+
+    Parameters
+    ----------
+    X : CSR matrix (n, d)
+    targets : Targets
+    K : int
+    n_threads : int or None
+    """
+
+    def __init__(self, X, targets, K, n_threads):
+        self._rows = rows = bind(X, K, targets)
+        blocks = max(_STEPS, _KEPT // (rows.z_size * X.dtype.itemsize))
+        self._chunks = Ranges.by_step(X.shape[0], blocks * rows.block)
+        self._step = -(-blocks // _STEPS) * rows.block
+        self._n_threads = n_threads
+        self._kept = parallel.Buffers(blocks * rows.z_size, X.dtype)
+        self._scratch = parallel.Buffers(rows.scratch_size, X.dtype)
+
+    def loss(self, weights, gradient=None, row_losses=None):
+        """Return sums of s_i loss_i over ranges of rows, in order, and add their gradient to `gradient`."""
+
+        def find(first, stop, scratch, kept):
+            if kept is None:
+                return self._rows.loss(weights, scratch, first, stop, None, row_losses)
+            return self._rows.keep_loss(weights, scratch, first, stop, kept, row_losses)
+
+        return self._over_rows(find, gradient)
+
+    def hessp(self, weights, direction, gradient, store=None):
+        """Add the Hessian at `weights` times `direction` to `gradient`. store: see LinearSoftmax.hessian."""
+
+        def find(first, stop, scratch, kept):
+            self._rows.keep_hessp(weights, direction, scratch, first, stop, kept, store)
+
+        self._over_rows(find, gradient)
+
+    def _over_rows(self, find, gradient):
+        """Return what find(first, stop, scratch, kept) returns; what it keeps is added to the gradient, unless None."""
+        found, kept = [], self._kept.take() if gradient is not None else None
+        for chunk in self._chunks:
+            found += self._find(find, chunk, kept)
+            if kept is not None:
+                self._add(chunk, kept, gradient)
+        if kept is not None:
+            self._kept.give(kept)
+        return found
+
+    def _find(self, find, chunk, kept):
+        size, block = self._rows.z_size, self._rows.block
+
+        def task(some):
+            scratch, first = self._scratch.take(), chunk.start + some.start
+            own = None if kept is None else kept[some.start // block * size :]
+            result = find(first, chunk.start + some.stop, scratch, own)
+            self._scratch.give(scratch)
+            return result
+
+        return Ranges.by_step(chunk.stop - chunk.start, self._step, self._n_threads).map(task)
+
+    def _add(self, chunk, kept, gradient):
+        """Each thread adds to some of the classes: all additions to one of them are in the order of the rows."""
+
+        def task(some):
+            scratch = self._scratch.take()
+            self._rows.add_kept(kept, scratch, chunk.start, chunk.stop, gradient, some.start, some.stop)
+            self._scratch.give(scratch)
+
+        K, lanes = self._rows.K, self._rows.panel // 4
+        shares = (
+            self._n_threads or parallel.available_threads()
+        )  # the bits are the same for any number of them
+        registers = -(-K // lanes)
+        Ranges.by_step(K, -(-registers // min(registers, shares)) * lanes, self._n_threads).map(task)
 
 
 class WideModel:
-    """Rows X with their targets under K columns of weights, in the kernels' layout that is theta itself.
+    """Dense rows X with their targets under K columns of weights, in the kernels' layout that is theta itself.
 
     Parameters
     ----------
@@ -52,8 +140,8 @@ class WideModel:
         self._z.give(z)
         return losses
 
-    def hessp(self, weights, direction, gradient):
-        """Add the Hessian at `weights` times `direction` to `gradient`."""
+    def hessp(self, weights, direction, gradient, store=None):
+        """Add the Hessian at `weights` times `direction` to `gradient`. Nothing is stored between products."""
         x, z, a = self._x.take(), self._z.take(), self._z.take()
         for block in self._blocks:
             first, count = self._open(block, x)

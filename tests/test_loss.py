@@ -110,7 +110,7 @@ def test_every_shape_within_rounding_of_the_reference(level, dtype, storage, mon
             share = assert_close(got[name], right, bound, f"{name}, {shape}, {how}, {sorted(arguments)}")
             worst[name] = max(worst.get(name, 0.0), share)
     print({name: f"{share:.1%} of its bound" for name, share in worst.items()})
-    assert paths == ({"one", "ranges"} if storage.startswith("csr") else {"one", "ranges", "shared"})
+    assert paths == {"one", "ranges", "shared"}
 
 
 def everything(ours, theta, direction):

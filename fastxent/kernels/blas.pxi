@@ -29,14 +29,25 @@ cpdef bint has_blas() noexcept nogil:
     return dgemm != NULL
 
 
-cdef void gemm(bint turned, Py_ssize_t columns, Py_ssize_t rows, Py_ssize_t depth, const real* b, Py_ssize_t ldb,
-               const real* a, Py_ssize_t lda, double beta, real* c, Py_ssize_t ldc) noexcept nogil:
-    """C = A B + beta C in C order: C (rows, columns), B (depth, columns), A (rows, depth), or its transpose if turned."""
+# C = A B + beta C in C order: C (rows, columns), B (depth, columns), A (rows, depth) or, turned, its transpose.
+cdef struct Gemm:
+    bint turned
+    Py_ssize_t rows
+    Py_ssize_t columns
+    Py_ssize_t depth
+    Py_ssize_t lda                 # lengths of rows
+    Py_ssize_t ldb
+    Py_ssize_t ldc
+    double beta
+
+
+cdef void gemm(const Gemm* t, const real* a, const real* b, real* c) noexcept nogil:
+    """For BLAS, which thinks in columns, all is transposed: C' = B' A'."""
     cdef char plain = b"N", other_way = b"T"
-    cdef char* way = &other_way if turned else &plain
-    cdef int m = <int>columns, n = <int>rows, k = <int>depth, sb = <int>ldb, sa = <int>lda, sc = <int>ldc
-    cdef real one = 1, keep = <real>beta
+    cdef char* way = &other_way if t.turned else &plain
+    cdef int m = <int>t.columns, n = <int>t.rows, k = <int>t.depth, lda = <int>t.lda, ldb = <int>t.ldb, ldc = <int>t.ldc
+    cdef real one = 1, beta = <real>t.beta
     if real is double:
-        dgemm(&plain, way, &m, &n, &k, &one, b, &sb, a, &sa, &keep, c, &sc)
+        dgemm(&plain, way, &m, &n, &k, &one, b, &ldb, a, &lda, &beta, c, &ldc)
     else:
-        sgemm(&plain, way, &m, &n, &k, &one, b, &sb, a, &sa, &keep, c, &sc)
+        sgemm(&plain, way, &m, &n, &k, &one, b, &ldb, a, &lda, &beta, c, &ldc)

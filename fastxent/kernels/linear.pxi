@@ -17,6 +17,8 @@ cdef struct Pass:
     void* store                    # what LinearSoftmax.hessian keeps
     void* out
     Output kind
+    void* kept                     # instead of a gradient: dL/dz of each block, z_size entries apart
+    Classes classes                # add_kept_range
     void* scratch
     double total                   # becomes the sum of the losses
 
@@ -218,16 +220,63 @@ cdef class LinearSoftmax:
 
         With a `store` (first a multiple of `block`) there need be no weights.
         """
+        cdef Pass task = self.product(weights, direction, scratch, first, stop, store)
+        task.gradient = self.buffer(gradient, self.weights_size, True)
+        self.run(&task, hessp_range, hessp_range)
+
+    cdef Pass product(self, weights, direction, scratch, Py_ssize_t first, Py_ssize_t stop, store) except *:
+        """A pass for a Hessian product that goes nowhere yet."""
         cdef Pass task = self.over(first, stop, scratch)
         self.check_target()
         task.direction = self.buffer(direction, self.weights_size, False)
-        task.gradient = self.buffer(gradient, self.weights_size, True)
         if store is None:
             task.weights = self.buffer(weights, self.weights_size, False)
         else:
             task.store = self.buffer(store, self.store_size, False)
             check_range(first % self.block, 0, 0)
+        return task
+
+    # The gradient in two steps, for a CSR matrix and a model so wide that threads share one gradient and split the
+    # classes: rows keep dL/dz, z_size entries for each block (first is a multiple of `block`), which is then added.
+
+    def keep_loss(self, weights, scratch, Py_ssize_t first, Py_ssize_t stop, kept, row_loss=None):
+        """As `loss`; kept becomes dL/dz of the rows."""
+        cdef Pass task = self.over(first, stop, scratch)
+        task.weights = self.buffer(weights, self.weights_size, False)
+        self.check_target()
+        task.kept = self.kept_buffer(kept, first, stop, True)
+        if row_loss is not None:
+            task.row_loss = self.buffer(row_loss, self.n, True)
+        self.run(&task, loss_range, loss_range)
+        return task.total
+
+    def keep_hessp(self, weights, direction, scratch, Py_ssize_t first, Py_ssize_t stop, kept, store=None):
+        """As `hessp`; kept becomes the Hessian with respect to the rows' logits times those of the direction."""
+        cdef Pass task = self.product(weights, direction, scratch, first, stop, store)
+        task.kept = self.kept_buffer(kept, first, stop, True)
         self.run(&task, hessp_range, hessp_range)
+
+    def add_kept(self, kept, scratch, Py_ssize_t first, Py_ssize_t stop, gradient, Py_ssize_t k0, Py_ssize_t k1):
+        """Add to classes k0..k1 of `gradient`, of a CSR matrix, what rows first..stop kept.
+
+        k0 is a multiple of the register width, and so is k1, or it is K.
+        """
+        cdef Pass task = self.over(first, stop, scratch)
+        cdef Py_ssize_t L = FX_LANES_F64 if self.is_double else FX_LANES_F32
+        if self.layout.scheme != SPARSE or self.K == 1:
+            raise ValueError("gradients are added by classes only for a CSR matrix, and for more than one class")
+        check_range(k0, k1, self.K)
+        check_range(k0 % L, 0, 0)
+        check_range(0 if k1 == self.K else k1 % L, 0, 0)
+        task.kept = self.kept_buffer(kept, first, stop, False)
+        task.gradient = self.buffer(gradient, self.weights_size, True)
+        task.classes.first, task.classes.stop = k0, k1
+        self.run(&task, add_kept_range, add_kept_range)
+
+    cdef void* kept_buffer(self, kept, Py_ssize_t first, Py_ssize_t stop, bint writable) except? NULL:
+        """The blocks of rows first..stop, z_size entries each."""
+        check_range(first % self.block, 0, 0)
+        return self.buffer(kept, steps(stop - first, self.block) * self.layout.z_size, writable)
 
     def predict(self, weights, scratch, Py_ssize_t first, Py_ssize_t stop, out, Output kind, Py_ssize_t origin=0):
         """out[first - origin:stop - origin] = logits, probabilities or log-probabilities of rows first..stop.
@@ -342,12 +391,15 @@ cdef void loss_range(void* task, const real* w) noexcept nogil:
     cdef const Layout* p = t.layout
     cdef Scratch s = scratch_parts(p, <real*>t.scratch)
     cdef real* z = <real*>s.z
-    cdef real* q = z if t.gradient else NULL
+    cdef real* q
     cdef real* losses
     cdef Block block
     cdef Py_ssize_t i = t.first
     w = <const real*>t.weights
+    if t.kept:
+        z = <real*>t.kept
     while i < t.stop:
+        q = z if t.gradient or t.kept else NULL
         block = open_block(t.rows, p, i, t.stop, &s, w)
         logits(t.rows, p, &block, w, z)
         losses = <real*>t.row_loss + i if t.row_loss else NULL
@@ -355,8 +407,10 @@ cdef void loss_range(void* task, const real* w) noexcept nogil:
             t.total += binary_rows(t.target, i, z, q, block.shape.rows, 1.0, losses, &s.aux)
         else:
             t.total += loss_rows(t.target, i, &block.shape, z, q, 1.0, losses, &s.aux)
-        if q:
+        if t.gradient:
             gradient(t.rows, p, &block, q, <real*>t.gradient)
+        if t.kept:
+            z += p.z_size
         i += p.block
 
 
@@ -397,6 +451,8 @@ cdef void hessp_range(void* task, const real* v) noexcept nogil:
     cdef Block block
     cdef Py_ssize_t i = t.first
     v = <const real*>t.direction
+    if t.kept:
+        a = <real*>t.kept
     while i < t.stop:
         block = open_block(t.rows, p, i, t.stop, &s, v)
         if t.store:
@@ -410,7 +466,27 @@ cdef void hessp_range(void* task, const real* v) noexcept nogil:
             binary_hessp_rows(t.target, i, z, a, block.shape.rows, &s.aux)
         else:
             hessp_rows(t.target, i, &block.shape, z, inverse, place, a, &s.aux)
-        gradient(t.rows, p, &block, a, <real*>t.gradient)
+        if t.kept:
+            a += p.z_size
+        else:
+            gradient(t.rows, p, &block, a, <real*>t.gradient)
+        i += p.block
+
+
+cdef void add_kept_range(void* task, const real* q) noexcept nogil:
+    cdef const Pass* t = <const Pass*>task
+    cdef const Layout* p = t.layout
+    cdef Scratch s = scratch_parts(p, <real*>t.scratch)
+    cdef Block block
+    cdef Py_ssize_t i = t.first
+    q = <const real*>t.kept
+    while i < t.stop:
+        block = block_of(p, i, clamp(t.stop - i, 0, p.block), s.panel)
+        if t.rows.is_wide:
+            sparse_gradient(t.rows, p, &block, q, &t.classes, <real*>t.gradient, <const int64_t*>NULL)
+        else:
+            sparse_gradient(t.rows, p, &block, q, &t.classes, <real*>t.gradient, <const int32_t*>NULL)
+        q += p.z_size
         i += p.block
 
 

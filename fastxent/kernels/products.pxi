@@ -530,11 +530,14 @@ cdef void classes_logits(const Layout* p, const real* x, Py_ssize_t rows, const 
     cdef Py_ssize_t L = lanes(w), K = p.K, d1 = p.d + 1, k = first, j, j0, j1, i, chunk, group, width, l
     cdef int vecs, step
     cdef fx_outer outer
+    cdef Gemm t
     outer.rs, outer.cs, outer.ldc, outer.next = p.ldx, 1, p.ldz, NULL
     if p.blas and has_blas():
         for i in range(rows):  # the last register's padding
             memset(z + i * p.ldz + stop, 0, (round_up(stop, L) - stop) * sizeof(real))
-        gemm(False, stop - first, rows, d1, w + first, K, x, p.ldx, 0, z + first, p.ldz)
+        t.turned, t.rows, t.columns, t.depth, t.beta = False, rows, stop - first, d1, 0
+        t.lda, t.ldb, t.ldc = p.ldx, K, p.ldz
+        gemm(&t, x, w + first, z + first)
         return
     for i in range(rows):
         memset(z + i * p.ldz + first, 0, ((round_up(stop, L) - first)) * sizeof(real))
@@ -562,9 +565,12 @@ cdef void classes_gradient(const Layout* p, const real* x, Py_ssize_t rows, cons
     cdef Py_ssize_t L = lanes(q), K = p.K, d1 = p.d + 1, k = first, j, r, l, group, width
     cdef int vecs, step, count
     cdef fx_outer outer
+    cdef Gemm t
     outer.rs, outer.cs, outer.bs, outer.next = 1, p.ldx, p.ldz, NULL
     if p.blas and has_blas():
-        gemm(True, stop - first, d1, rows, q + first, p.ldz, x, p.ldx, 1, g + first, K)
+        t.turned, t.rows, t.columns, t.depth, t.beta = True, d1, stop - first, rows, 1
+        t.lda, t.ldb, t.ldc = p.ldx, p.ldz, K
+        gemm(&t, x, q + first, g + first)
         return
     while k < stop:
         vecs = widest_panel(steps(stop - k, L))
@@ -603,13 +609,28 @@ cdef inline void csr_row_dot(const Layout* p, Py_ssize_t nnz, Py_ssize_t ahead, 
         csr_dot_tile(csr_tile(p.K, p.narrow, k, L), nnz, ahead, x, j, w + k, p.ldw, z + k)
 
 
+# Classes first..stop: whole registers, but for the end of a row.
+cdef struct Classes:
+    Py_ssize_t first
+    Py_ssize_t stop
+
+
 cdef inline void csr_row_add(const Layout* p, Py_ssize_t nnz, Py_ssize_t ahead, const real* x, const index* j,
                              const real* q, real* g) noexcept nogil:
     """G += x' q for one row; q has zeros up to a whole register."""
+    cdef Classes all
+    all.first, all.stop = 0, p.K
+    csr_row_add_classes(p, nnz, ahead, x, j, q, &all, g)
+
+
+cdef inline void csr_row_add_classes(const Layout* p, Py_ssize_t nnz, Py_ssize_t ahead, const real* x, const index* j,
+                                     const real* q, const Classes* some, real* g) noexcept nogil:
+    """The same for some of the classes only."""
     cdef Py_ssize_t L = lanes(q), k, chunk
-    for chunk in range(steps(p.K, 8 * L)):
-        k = chunk * 8 * L
-        csr_add_tile(csr_tile(p.K, p.narrow, k, L), nnz, ahead, x, j, q + k, g + k, p.ldw)
+    cdef int narrow = p.narrow if some.stop == p.K else 0
+    for chunk in range(steps(some.stop - some.first, 8 * L)):
+        k = some.first + chunk * 8 * L
+        csr_add_tile(csr_tile(some.stop, narrow, k, L), nnz, ahead, x, j, q + k, g + k, p.ldw)
 
 
 cdef inline Py_ssize_t row_entries(const Rows* X, Py_ssize_t i, const real** x, const index** j) noexcept nogil:
@@ -660,8 +681,9 @@ cdef void sparse_logits(const Rows* X, const Layout* p, const Block* block, cons
                 z[i + k * p.ldz] = row[k]
 
 
-cdef void sparse_gradient(const Rows* X, const Layout* p, const Block* block, const real* q, real* g,
-                          const index* j) noexcept nogil:
+cdef void sparse_gradient(const Rows* X, const Layout* p, const Block* block, const real* q, const Classes* some,
+                          real* g, const index* j) noexcept nogil:
+    """g += the block's gradient, of some classes."""
     cdef const real* x
     cdef const real* row
     cdef real* one_row = <real*>block.panel
@@ -675,12 +697,12 @@ cdef void sparse_gradient(const Rows* X, const Layout* p, const Block* block, co
             continue
         if p.rows_in_lanes:
             row = one_row
-            for k in range(K):
+            for k in range(some.first, some.stop):
                 one_row[k] = q[i + k * p.ldz]
         else:
             row = q + i * p.ldz
-        csr_row_add(p, nnz, safely_ahead(X, p, block.first + i, j), x, j, row, g)
-        for k in range(K):
+        csr_row_add_classes(p, nnz, safely_ahead(X, p, block.first + i, j), x, j, row, some, g)
+        for k in range(some.first, some.stop):
             bias[k] += row[k]
     if K == 1:
         bias[0] += sum_row(q, block.shape.rows)
@@ -756,6 +778,8 @@ cdef void gradient(const Rows* X, const Layout* p, Block* block, const real* q, 
     """g += the block's gradient, given q = dL/dz."""
     cdef const real* x = <const real*>block.x
     cdef Py_ssize_t rows = block.shape.rows
+    cdef Classes all
+    all.first, all.stop = 0, p.K
     if p.scheme == FEATURES and x == NULL:
         columns_gradient(p, <const real*>X.values + block.first, X.col_stride, rows, q, g)
     elif p.scheme == FEATURES:
@@ -763,6 +787,6 @@ cdef void gradient(const Rows* X, const Layout* p, Block* block, const real* q, 
     elif p.scheme == CLASSES:
         classes_gradient(p, x, rows, q, 0, p.K, g, <real*>block.panel)
     elif X.is_wide:
-        sparse_gradient(X, p, block, q, g, <const int64_t*>NULL)
+        sparse_gradient(X, p, block, q, &all, g, <const int64_t*>NULL)
     else:
-        sparse_gradient(X, p, block, q, g, <const int32_t*>NULL)
+        sparse_gradient(X, p, block, q, &all, g, <const int32_t*>NULL)

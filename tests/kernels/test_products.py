@@ -184,6 +184,41 @@ def test_products_of_large_matrices_are_exact_on_whole_numbers(products, dtype, 
         assert_margins_hold(model.scratch, weights, out, gradient)
 
 
+@pytest.mark.parametrize("storage", ["csr32", "csr64"])
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_gradients_by_classes_have_the_bits_of_the_whole(level, dtype, storage):
+    """Rows keep dL/dz, and threads add them up, each some classes of all the rows."""
+    rng = np.random.default_rng(11)
+    for K in COLUMNS[1:]:
+        n, d = int(rng.choice(ROWS)), 40
+        X, y, s, *_ = problem(rng, n, d, K, dtype)
+        X = X * rng.standard_normal((n, d)).astype(dtype)
+        theta, V = rng.standard_normal((2, d + 1, K))
+        model = Model(X, K, storage, y, s)
+        rows, lanes = model.rows, model.rows.panel // 4
+        weights, direction = model.packed(theta), model.packed(V)
+        whole = [model.buffer(rows.weights_size) for _ in range(2)]
+        total = rows.loss(weights, model.scratch, 0, n, whole[0])
+        rows.hessp(weights, direction, model.scratch, 0, n, whole[1])
+        middle = n // (2 * rows.block) * rows.block
+        kept = [model.buffer(-(-n // rows.block) * rows.z_size) for _ in range(2)]
+        losses = []
+        for first, stop in ((0, middle), (middle, n)):
+            own = [array[first // rows.block * rows.z_size :] for array in kept]
+            losses.append(rows.keep_loss(weights, model.scratch, first, stop, own[0]))
+            rows.keep_hessp(weights, direction, model.scratch, first, stop, own[1])
+        assert sum(losses) == pytest.approx(total, rel=1e-6)
+        for step in (lanes, 3 * lanes, K + lanes):
+            for q, gradient in zip(kept, whole, strict=True):
+                sliced = model.buffer(rows.weights_size)
+                for k in reversed(range(0, K, step)):
+                    rows.add_kept(q, model.scratch, 0, n, sliced, k, min(k + step, K))
+                np.testing.assert_array_equal(sliced, gradient, err_msg=f"K={K} n={n} step={step}")
+                assert_margins_hold(q, sliced, model.scratch)
+        with pytest.raises(IndexError, match="range"):
+            rows.add_kept(kept[0], model.scratch, 0, n, whole[0], 1, K)
+
+
 @pytest.mark.parametrize("storage", ["C", "F"])
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_a_block_in_steps_is_the_block(products, dtype, storage):
