@@ -13,6 +13,15 @@ def describe():
     return {
         "fastxent": fastxent.__version__,
         "kernels": f"{kernels.level} (of {', '.join(kernels.available())})",
+        "caches": ", ".join(_size(bytes) for bytes in kernels.cache_sizes()),
         "processors": f"{processors()} usable of {os.cpu_count()}",
         "Python": f"{platform.python_version()} on {platform.system()} {platform.machine()}",
     }
+
+
+def _size(count):
+    """Bytes in the largest unit that is a whole number of them: 48K, 2M."""
+    for unit, shift in (("G", 30), ("M", 20), ("K", 10)):
+        if count and count % (1 << shift) == 0:
+            return f"{count >> shift}{unit}"
+    return str(count)

@@ -12,10 +12,9 @@ from .data.ranges import Ranges
 from .data.rows import bind
 
 _ROWS = 12  # of a block, whose softmax one thread takes at a time
-_KEPT = (
-    1 << 22
-)  # bytes of dL/dz of the sparse rows that are taken at a time: they stay in the second and third cache
-_STEPS = 16  # of these rows, in each of which a thread finds dL/dz
+# Bytes of dL/dz of the sparse rows that are taken at a time: what does not fit the second-level cache is in the third.
+_KEPT = 1 << 22
+_STEPS = 16  # of the sparse rows that are taken at a time, in each of which a thread finds dL/dz
 
 
 def wide_model(X, targets, K, n_threads):
@@ -36,7 +35,9 @@ class WideSparseModel:
 
     def __init__(self, X, targets, K, n_threads):
         self._rows = rows = bind(X, K, targets)
-        blocks = max(_STEPS, _KEPT // (rows.z_size * X.dtype.itemsize))
+        blocks = max(
+            _STEPS, 4 * kernels.cache_sizes()[1] // (rows.z_size * X.dtype.itemsize)
+        )  # mostly in cache
         self._chunks = Ranges.by_step(X.shape[0], blocks * rows.block)
         self._step = -(-blocks // _STEPS) * rows.block
         self._n_threads = n_threads

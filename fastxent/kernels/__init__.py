@@ -2,7 +2,8 @@
 
 All levels are one source (``_baseline.pyx``) built with other flags, so they offer the same names;
 those of the chosen level are re-exported here. The environment variable ``FASTXENT_ISA`` forces a level:
-set it to ``baseline``, ``v3`` or ``v4`` before the import.
+set it to ``baseline``, ``v3`` or ``v4`` before the import. The sizes of blocks follow the processor's caches
+(``caches.py``; ``FASTXENT_CACHES`` replaces them).
 
 >>> from fastxent import kernels
 >>> kernels.level in kernels.available()
@@ -13,7 +14,7 @@ import importlib
 import os
 from importlib.util import find_spec
 
-from fastxent.kernels import _baseline
+from fastxent.kernels import _baseline, caches
 
 _NEEDS = {"baseline": 0, "v3": 3, "v4": 4}  # level -> the cpu_level() it needs, lowest first
 
@@ -36,13 +37,16 @@ def load(name):
             f"kernel level {name!r} {why}; here one can choose from: {', '.join(available())} "
             "(argument of kernels.load, or the environment variable FASTXENT_ISA; unset means the best)"
         )
-    return importlib.import_module(f"{__name__}._{name}")
+    module = importlib.import_module(f"{__name__}._{name}")
+    module.set_caches(*_caches)
+    return module
 
 
 def _built(name):
     return find_spec(f"{__name__}._{name}") is not None
 
 
+_caches = caches.sizes(_baseline.cache_size)
 level = os.environ.get("FASTXENT_ISA") or available()[-1]
 _chosen = load(level)
 globals().update({name: value for name, value in vars(_chosen).items() if not name.startswith("_")})

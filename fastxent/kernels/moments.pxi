@@ -15,7 +15,6 @@
 # not store.
 
 cdef enum:
-    MOMENT_BYTES = 262144  # of a block of rows in C order: a part of the second-level cache
     MOMENT_ROWS = 1024     # of a block, at most; of CSR rows, at least
     MOMENT_ENTRIES = 16    # of a block of CSR rows, for each column: joining blocks takes several sums a column
 
@@ -257,7 +256,7 @@ cdef void moments_range(void* task, const real* x, const index* indptr) noexcept
     cdef double share, y, total = 0
     block.mean, block.square, block.more = t.more, t.more + d, t.more + 2 * d
     if not X.is_sparse and X.col_stride == 1:
-        step = clamp(MOMENT_BYTES // (d * sizeof(real)), 8, MOMENT_ROWS)
+        step = clamp(block_bytes() // (d * <Py_ssize_t>sizeof(real)), 8, MOMENT_ROWS)
     while block.first < t.stop:
         if X.is_sparse:
             block.stop = rows_with_entries(<const index*>X.indptr, block.first, t.stop, MOMENT_ENTRIES * d)

@@ -18,13 +18,8 @@ ctypedef enum Scheme:
     SPARSE
 
 cdef enum:
-    CONTRACTION = 128      # features of a panel of CLASSES: with 4 registers of classes it fills the first-level cache
     FEW_CLASSES = 12       # FEATURES up to here; up to twice that where CLASSES would pad by a third
-    FETCHED_LINES = 256    # cache lines of weights that a sparse loop prefetches: a third of the first-level cache
-    FAR = 524288           # bytes of weights from which it does
-    MANY_CLASSES = 64      # FEATURES up to here, too, if the weights have at most this number of bytes:
-    MANY_WEIGHTS = 1048576
-    BLOCK_BYTES = 262144   # of a block of FEATURES
+    MANY_CLASSES = 64      # FEATURES up to here, too, if the weights fit the second-level cache
     TURNED_CLASSES = 5     # from here (with half the registers: 9) transposing a block, TURNED_FEATURES columns at a
     TURNED_FEATURES = 64   # time, costs less than rows in place (registers straddle cache lines) and sums across lanes
     COLUMN_CLASSES = 4     # columns of X in Fortran order are read in place up to here, or if there are at most
@@ -32,8 +27,7 @@ cdef enum:
     BLAS_WEIGHTS = 131072  # from this number of weights, BLAS multiplies CLASSES: the tiles would wait for memory. BLAS
     BLAS_SIDE = 64         # copies what it multiplies, which pays with this number of features and of classes,
     BLAS_ROWS = 512        # and of rows
-    OWN_LOGITS = 4194304   # most bytes of a block's logits with BLAS: of a thread's own block,
-    SHARED_LOGITS = 33554432   # and of one that all threads share
+    SHARED_LOGITS = 33554432   # most bytes of a block's logits that all threads share
     FEW_LANES = 16         # up to here a sparse block is transposed so that rows are in lanes
 
 cdef struct Rows:
@@ -61,6 +55,7 @@ cdef struct Layout:
     Py_ssize_t ldt                 # row length of a turned block
     int lines                      # FEATURES: cache lines fetched ahead a step of a tile, or 0
     Py_ssize_t tail                # FEATURES: where a row's last, partial register is read from, or -1
+    Py_ssize_t depth               # CLASSES: features of a panel
     bint blas                      # CLASSES: products by BLAS, where it is to hand
     Py_ssize_t block               # rows of a block
     bint rows_in_lanes
@@ -114,7 +109,7 @@ cdef Layout plan(const Rows* X, Py_ssize_t K, Py_ssize_t L, Py_ssize_t itemsize,
     p.narrow = p.ahead = 0
     p.copy_rows = p.columns = p.blas = False
     p.lines = 0
-    p.turned = p.ldt = p.ldx = p.x_size = p.panel_size = 0
+    p.turned = p.ldt = p.ldx = p.x_size = p.panel_size = p.depth = 0
     if X.is_sparse:
         p.scheme = SPARSE
         p.rows_in_lanes = K <= FEW_LANES
@@ -126,12 +121,12 @@ cdef Layout plan(const Rows* X, Py_ssize_t K, Py_ssize_t L, Py_ssize_t itemsize,
             if p.narrow:
                 p.ldw = K // L * L + p.narrow
         p.weights_size = (d + 1) * p.ldw + L
-        if p.weights_size * itemsize > FAR:
-            p.ahead = clamp(FETCHED_LINES * 64 // (clamp(p.ldw, 1, 8 * L) * itemsize), 16, 64)
-        p.block = clamp(32768 // (p.ldw * itemsize), 16, 256)  # 32 kB of logits
+        if p.weights_size * itemsize > far_bytes():
+            p.ahead = clamp(prefetched_bytes() // (clamp(p.ldw, 1, 8 * L) * itemsize), 16, 64)
+        p.block = clamp(sparse_logits_bytes() // (p.ldw * itemsize), 16, 256)
         p.panel_size = round_up(K, L)
     elif (K <= FEW_CLASSES or (K <= 2 * FEW_CLASSES and 4 * K <= 3 * round_up(K, L))
-          or (K <= MANY_CLASSES and d * K * itemsize <= MANY_WEIGHTS and n >= 4 * L)):
+          or (K <= MANY_CLASSES and d * K * itemsize <= second_level() and n >= 4 * L)):
         p.scheme = FEATURES
         p.rows_in_lanes = True
         # With many classes, columns in place would be read several times, and from slower caches if there are more.
@@ -149,7 +144,7 @@ cdef Layout plan(const Rows* X, Py_ssize_t K, Py_ssize_t L, Py_ssize_t itemsize,
         # Whole tiles of rows. Two blocks and their scratch fit in the second-level cache, unless rows are so long that
         # it holds only a few.
         tile = round_up(4 * L, 16) if FX_TILE == 24 else 48
-        p.block = clamp(BLOCK_BYTES // (p.ldw * itemsize), 1, 256)
+        p.block = clamp(block_bytes() // (p.ldw * itemsize), 1, 256)
         p.block = clamp(p.block // tile * tile, tile, 256) if 2 * p.block >= tile else 32
     else:
         p.scheme = CLASSES
@@ -161,10 +156,11 @@ cdef Layout plan(const Rows* X, Py_ssize_t K, Py_ssize_t L, Py_ssize_t itemsize,
         p.blas = (n >= BLAS_ROWS and min(d, K) >= BLAS_SIDE and d * K >= BLAS_WEIGHTS
                   and max(p.ldx, K + 2 * L) <= LONGEST_OF_BLAS)
         if p.blas:  # each block reads and writes all of the gradient, so more rows are better
-            p.block = clamp((SHARED_LOGITS if shared else OWN_LOGITS) // (K * itemsize) // 16 * 16, 64, 512)
-        else:  # a megabyte of logits at most, and whole tiles
-            p.block = 192 if shared else clamp(1048576 // (K * itemsize) // 24 * 24, 48, 192)
-        p.panel_size = 4 * L * (CONTRACTION + 12)
+            p.block = clamp((SHARED_LOGITS if shared else blas_logits_bytes()) // (K * itemsize) // 16 * 16, 64, 512)
+        else:  # whole tiles
+            p.block = 192 if shared else clamp(logits_bytes() // (K * itemsize) // 24 * 24, 48, 192)
+        p.depth = panel_features()
+        p.panel_size = 4 * L * (p.depth + 12)
     p.block = round_up(clamp(p.block, 1, n), 16)
     if p.rows_in_lanes:
         p.ldz = p.block + L  # like ldx, or the classes of a row would share cache sets
@@ -389,7 +385,7 @@ cdef void intercepts_logits(const Layout* p, const real* w, real* z) noexcept no
 cdef void features_logits(const Layout* p, const real* x, Py_ssize_t rows, const real* w, real* z) noexcept nogil:
     """z += X W by the dot tile, in pieces of features whose weights stay in the first-level cache."""
     cdef Py_ssize_t L = lanes(w), K = p.K, group, i, k, r, t, stop, T = p.ldw // L
-    cdef Py_ssize_t chunk = clamp(24576 // (K * L * sizeof(real)), 8, T)  # half of a first-level cache of 48 kB
+    cdef Py_ssize_t chunk = clamp(piece_bytes() // (K * L * <Py_ssize_t>sizeof(real)), 8, T)
     cdef int classes
     cdef const real* row[FX_DOT_ROWS]
     cdef fx_dot dot
@@ -546,9 +542,9 @@ cdef void classes_logits(const Layout* p, const real* x, Py_ssize_t rows, const 
         width = vecs * L if stop - k >= vecs * L else stop - k
         step = tile_rows(vecs)
         outer.bs = vecs * L
-        for chunk in range(steps(d1, CONTRACTION)):
-            j0 = chunk * CONTRACTION
-            j1 = j0 + clamp(d1 - j0, 0, CONTRACTION)
+        for chunk in range(steps(d1, p.depth)):
+            j0 = chunk * p.depth
+            j1 = j0 + clamp(d1 - j0, 0, p.depth)
             for j in range(j0, j1):
                 memcpy(panel + (j - j0) * vecs * L, w + j * K + k, width * sizeof(real))
                 for l in range(width, vecs * L):

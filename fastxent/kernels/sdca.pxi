@@ -22,7 +22,6 @@ cdef enum:
     STIFF_STEPS = 30       # of Newton's method within an interval, for a start that is good to a few percent
     HALVINGS = 30          # of a step that loses: less than 2^-30 of it is rounding
     LOG_ZERO = -80         # stands for log 0 in a distribution that is kept by its logarithms
-    NEAR = 24576           # bytes of weights, half of a first-level cache: more would push each other out
 
 # What is known of a row; solvers/dual/ascent.py names the same numbers.
 cdef struct DualRow:
@@ -228,7 +227,7 @@ cdef inline void fetch_weights(const DualPass* t, Py_ssize_t i, const real* w, c
     """Ask for the weights of row i's features, if they are few."""
     cdef const real* x
     cdef Py_ssize_t e, nnz = row_entries(t.dual.rows, i, &x, &j), ld = t.dual.layout.ldw
-    if nnz * ld * <Py_ssize_t>sizeof(real) <= NEAR:
+    if nnz * ld * <Py_ssize_t>sizeof(real) <= piece_bytes():
         for e in range(nnz):
             fetch(w + j[e] * ld, t.dual.layout.K * sizeof(real))
 
