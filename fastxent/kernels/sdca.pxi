@@ -3,27 +3,27 @@
 #
 #   F = max over alpha_i in the simplex of  (1/S) sum_i c_i (H(alpha_i) + (alpha_i - t_i) z_i) + (l2/2) |W|^2
 #   W = scale sum_i c_i x_i (t_i - alpha_i)',   scale = 1 / (l2 S),   c_i = s_i times the sum of the row's targets
-#   b moves as if it were the weight of a feature of square beta; the solver moves its anchor between epochs
+#   b moves like the weight of a feature with the value sqrt(beta); the solver recentres its penalty between epochs
 #
-# (H is the entropy.) Row i, others fixed: the new distribution e maximises  H(e) + e z - (q/2) |e - a|^2  with a the
-# old one and q = c_i scale (|x_i|^2 + beta). With y = log e:   y_k + q e_k = z_k + q a_k + mu,   sum e = 1.  Newton's
-# method in (y, mu),
+# (H is the entropy.) For row i, with the others fixed, the new distribution e maximises
+# H(e) + e z - (q/2) |e - a|^2,  with a the old one and q = c_i scale (|x_i|^2 + beta). With y = log e:
+# y_k + q e_k = z_k + q a_k + mu,   sum e = 1.  Newton's method in (y, mu),
 #
 #   v_k = z_k + q a_k - y_k - q e_k        h_k = e_k / (1 + q e_k)
 #   mu  = -sum h v / sum h                 y_k += (v_k + mu) / (1 + q e_k)
 #
-# takes one exponential of the row per iteration and no logarithm, because y is what is kept of alpha. Where q is large
-# it needs a good start. The row gains
+# takes one exponential of the row per iteration and no logarithm, because alpha is stored as y. If q is large, it needs
+# a good starting point. The row gains
 #
 #   KL(a, p) - KL(e, p) - (q/2) |e - a|^2        p = softmax(z), KL(a, p) the row's share of the duality gap.
 
 cdef enum:
-    NEWTON_STEPS = 12      # the first points that are evaluated; a row that needs more goes on at its next visit
-    STIFF_STEPS = 30       # of Newton's method within an interval, for a start that is good to a few percent
+    NEWTON_STEPS = 12      # a row that needs more continues at its next visit
+    STIFF_STEPS = 30       # of Newton's method within an interval, for a start accurate to a few percent
     HALVINGS = 30          # of a step that loses: less than 2^-30 of it is rounding
-    LOG_ZERO = -80         # stands for log 0 in a distribution that is kept by its logarithms
+    LOG_ZERO = -80         # stands for log 0 in a distribution that is stored by its logarithms
 
-# What is known of a row; solvers/dual/ascent.py names the same numbers.
+# The state of a row; solvers/dual/ascent.py has the same fields.
 cdef struct DualRow:
     double mass            # c
     double stiffness       # q
@@ -35,10 +35,10 @@ cdef struct Dual:
     void* weights                  # W and b, in the layout
     void* log_alpha                # (n, K)
     const DualRow* row             # (n,)
-    double* gap                    # (n,): c_i KL(alpha_i, p_i) when row i was met last
-    double* residual               # (K,): sum_i c_i (t_i - alpha_i), kept up to date
+    double* gap                    # (n,): c_i KL(alpha_i, p_i) at the last visit of row i
+    double* residual               # (K,): sum_i c_i (t_i - alpha_i), updated by every visit
 
-# A pass over rows first..stop, or order[first:stop], and what else it needs.
+# A pass over rows first..stop, or order[first:stop], and its other arguments.
 cdef struct DualPass:
     Dual dual
     Py_ssize_t first
@@ -48,7 +48,7 @@ cdef struct DualPass:
     double scale
     double beta
     double enough
-    void* gradient                 # evaluate_range, targets_range, bound_range: what they add to
+    void* gradient                 # evaluate_range, targets_range, bound_range: the array that they add to
     const void* tilt               # shares_range, bound_range: (K,)
     const void* mixed              # bound_range: (K,)
     double share
@@ -56,16 +56,16 @@ cdef struct DualPass:
     void* out
     double total                   # becomes the sum of the losses, or of the entropies
 
-# One row while its distribution is found: arrays of K, rounded up to registers.
+# A row during a visit: arrays of K, rounded up to registers.
 cdef struct RowAscent:
     void* z                        # logits
     void* a                        # the old distribution
     void* e                        # softmax(z), then the new one
     void* h                        # log e, but for a constant
-    void* u                        # what is added to the weights of the row's features, and other rows to add
+    void* u                        # change of the weights of the row's features; in passes, scratch for a row to add
     fx_dual sums
     double gap                     # KL(a, p)
-    double gain                    # of the new distribution, 0 where the old one stays
+    double gain                    # of the new distribution, 0 if the old one stays
 
 
 cdef RowAscent row_ascent(Py_ssize_t K, real* scratch) noexcept nogil:
@@ -81,7 +81,7 @@ cdef RowAscent row_ascent(Py_ssize_t K, real* scratch) noexcept nogil:
 
 
 cdef class DualAscent:
-    """Rows of a CSR matrix, a distribution for each, and the weights that follow from them.
+    """Rows of a CSR matrix, each with a distribution, and the weights that follow from them.
 
     Parameters
     ----------
@@ -121,7 +121,7 @@ cdef class DualAscent:
     def visit(self, order, Py_ssize_t first, Py_ssize_t stop, double scale, double beta, double enough, scratch):
         """Visit the rows order[first:stop], in that order.
 
-        Rows whose gap is at most c_i * enough are left as they are. order: intp.
+        Rows with a gap of at most c_i * enough are not changed. order: intp.
         """
         cdef DualPass task = self.over(0, 0)
         task.scratch = self.rows.buffer(scratch, self.scratch_size, True)
@@ -134,7 +134,7 @@ cdef class DualAscent:
         """Losses, gaps and gradient of rows first..stop.
 
         Returns sum_i c_i loss_i, fills gap[first:stop], and adds sum_i c_i x_i (p_i - t_i)' to the gradient, an array
-        like the weights, the intercept's row too.
+        like the weights, including the intercept's row.
         """
         cdef DualPass task = self.over(first, stop)
         task.scratch = self.rows.buffer(scratch, self.scratch_size, True)
@@ -224,7 +224,7 @@ cdef inline void fetch_rows(const DualPass* t, Py_ssize_t v, const real* unused,
 
 
 cdef inline void fetch_weights(const DualPass* t, Py_ssize_t i, const real* w, const index* j) noexcept nogil:
-    """Ask for the weights of row i's features, if they are few."""
+    """Prefetch the weights of row i's features, if they are few."""
     cdef const real* x
     cdef Py_ssize_t e, nnz = row_entries(t.dual.rows, i, &x, &j), ld = t.dual.layout.ldw
     if nnz * ld * <Py_ssize_t>sizeof(real) <= piece_bytes():
@@ -233,7 +233,7 @@ cdef inline void fetch_weights(const DualPass* t, Py_ssize_t i, const real* w, c
 
 
 cdef inline void move_weights(const DualPass* t, RowAscent* row, double c, real* bias) noexcept nogil:
-    """What the row's new distribution does to residual and intercepts; u becomes what to add for its features."""
+    """Update residual and intercepts for the row's new distribution; u becomes the change of its features' weights."""
     cdef const real* a = <const real*>row.a
     cdef const real* e = <const real*>row.e
     cdef real* u = <real*>row.u
@@ -249,9 +249,9 @@ cdef inline void move_weights(const DualPass* t, RowAscent* row, double c, real*
 
 
 cdef void ascend(RowAscent* row, Py_ssize_t K, real* log_alpha, double enough) noexcept nogil:
-    """Find the row's gap, and where that is more than `enough` its new distribution; log_alpha becomes its logarithm.
+    """Compute the row's gap and, if it is above `enough`, the new distribution, whose logarithm becomes log_alpha.
 
-    Known: the logits z and the stiffness.
+    Input: the logits z and the stiffness.
     """
     cdef real* z = <real*>row.z
     cdef real* a = <real*>row.a
@@ -281,7 +281,7 @@ cdef void ascend(RowAscent* row, Py_ssize_t K, real* log_alpha, double enough) n
 
 
 cdef void halve(RowAscent* row, Py_ssize_t K, real* h) noexcept nogil:
-    """Newton's method stopped where the row would lose: go back towards the old distribution, near which any gains."""
+    """Newton's method stopped where the row would lose: go back towards the old distribution, until the row gains."""
     cdef const real* z = <const real*>row.z
     cdef const real* a = <const real*>row.a
     cdef real* e = <real*>row.e
@@ -300,10 +300,10 @@ cdef void halve(RowAscent* row, Py_ssize_t K, real* h) noexcept nogil:
 
 
 cdef void start_stiff(RowAscent* row, Py_ssize_t K, double gap, real* y) noexcept nogil:
-    """y = log e to about a percent, where Newton's method alone might not find it; its maximum becomes sums.top.
+    """y = log e to about a percent, for a stiffness at which Newton's method alone might fail; sums.top is its maximum.
 
-    With w = q e and x_k = z_k + q a_k + log q:  w_k + log w_k = x_k + mu.  The sum of w grows with mu; it is to be
-    q."""
+    With w = q e and x_k = z_k + q a_k + log q:  w_k + log w_k = x_k + mu.  The sum of w grows with mu, and must be q.
+    """
     cdef const real* z = <const real*>row.z
     cdef const real* a = <const real*>row.a
     cdef const real* p = <const real*>row.e
