@@ -35,9 +35,7 @@ class WideSparseModel:
 
     def __init__(self, X, targets, K, n_threads):
         self._rows = rows = bind(X, K, targets)
-        blocks = max(
-            _STEPS, 4 * kernels.cache_sizes()[1] // (rows.z_size * X.dtype.itemsize)
-        )  # mostly in cache
+        blocks = max(_STEPS, _KEPT // (rows.z_size * X.dtype.itemsize))
         self._chunks = Ranges.by_step(X.shape[0], blocks * rows.block)
         self._step = -(-blocks // _STEPS) * rows.block
         self._n_threads = n_threads
