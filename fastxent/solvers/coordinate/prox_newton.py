@@ -34,7 +34,7 @@ the others. Weights that are zero at the model's minimum are exactly zero.
 
 The decrease that the model predicts, -(G (V - W) + l1 (|V| - |W|)) / 2, estimates F - F*, but may be far too small. If
 it is a tenth of what tol allows, no radius limited it, and no Newton step has gained more since, the dual decides
-(duality.py). If the dual's bound is too weak, the estimate must be much smaller, twice in a row.
+(duality.py). If the dual's bound is too weak, the estimate must be much smaller, twice in a row, or once after a Newton step that gained little.
 """
 
 import numpy as np
@@ -71,6 +71,7 @@ _SHIFT = 1e-9  # share of the curvature that is added if a truncated Newton step
 # Shares of what tol allows: an estimate for which the dual is computed; and estimates that are enough if the dual's
 # bound is weak, the second if sweeps did not come close to the model's minimum.
 _SMALL, _TINY, _TINY_IF_SLOW = 0.1, 3e-2, 1e-3
+_LAST = 0.02  # share that a Newton step, and the estimate before it, may be if the next one, at most _TINY, is believed
 _NEXT = 1e-2  # share of an estimate that the dual did not confirm, at which it is computed again
 _SLOW = 0.3  # a decrease by more than this share of the last one is slow convergence
 _SHARE_OF_SAMPLE = 8  # see above
@@ -81,7 +82,8 @@ _CG_STEPS = 5  # of a truncated Newton step, times 2 + the iteration's number: t
 _CG_ACCURACY = 0.3  # of its residual, at least
 _GRAM_AFTER = 3  # sweeps, the last two of which show their rate
 _GRAM_SWEEPS, _GRAM_GOAL = 200, 1e-3  # over a stored Hessian: nearly free, so until convergence
-_LONG = 20  # after this number of iterations, a Newton step is worth its passes on any data
+_LONG = 20  # after this number of iterations, a Newton step is worth its passes on any data,
+_CRAWL = 0.6  # and at once if the predicted decrease is more than this share of the last one
 _PAIRS_OF_A_PIECE = 1 << 10  # coordinates whose curvature a thread computes at a time
 _ENTRIES_OF_A_CALL = 1 << 24  # a few hundredths of a second, so that Ctrl-C takes effect
 
@@ -151,7 +153,11 @@ def solve(objective, theta0, *, tol, max_iter, callback=None, random_state=0):
         model.adapt(step, t)
         theta = step.at(t)
         grad = loss.gradient(theta)
-        if not (finished or remainder.believed) and remainder.slow and inside.pays(iteration):
+        if (
+            not (finished or remainder.believed)
+            and remainder.slow
+            and inside.pays(iteration, remainder.crawls)
+        ):
             lower = inside.step(theta, value, grad, _CG_STEPS * (2 + iteration))
             if lower is not None:
                 remainder.gained = value - lower[1]
@@ -164,7 +170,7 @@ class _Remainder:
 
     It is far too small if sweeps over the model stopped far from its minimum, as they do with correlated columns. So
     it only tells when to compute the dual. If L1 penalties are weak, the dual's bound is weak, too; then the estimate
-    has to be much smaller, twice in a row.
+    has to be much smaller, twice in a row, or once after a Newton step that gained little.
 
     Parameters
     ----------
@@ -179,6 +185,8 @@ class _Remainder:
         Whether F - F* is small enough.
     slow : bool
         Whether the objective decreases slowly, or by little.
+    crawls : bool
+        Whether it decreases so slowly that sweeps will take many more iterations.
     gained : float
         Decrease by a step of another kind since the last estimate; set by the caller.
     """
@@ -188,7 +196,7 @@ class _Remainder:
         self._rounding = float(finfo(objective.dtype).eps)
         self._dual, self._next, self._proven = Dual(objective), np.inf, np.inf
         self.gained, self._tiny, self._last_fall = 0.0, 0, np.inf
-        self.believed = False
+        self.believed = self.slow = self.crawls = False
 
     def estimate(self, step, theta, value, grad, *, free, finished):
         """Estimate F - F* at theta, by the step from there to the model's minimum.
@@ -206,14 +214,20 @@ class _Remainder:
             self._next = _NEXT * seeming
         tiny = max((_TINY if finished else _TINY_IF_SLOW) * enough, self._rounding * value)
         self._tiny = self._tiny + 1 if seeming <= tiny and free else 0
+        # What was left before a Newton step is about what it gained, and then much less is left.
+        last = max(self.gained, abs(self._last_fall) / 2)
+        settled = self.gained > 0 and not step.enters()
+        if settled and last <= _LAST * enough and abs(fall) / 2 <= _TINY * enough and free:
+            self._tiny = 2
         if self._tiny == 2 and not self.believed:
             self.gap, self.believed = min(self._proven, enough), True
         self.slow = fall > _SLOW * self._last_fall or small
+        self.crawls = fall > _CRAWL * self._last_fall
         self.gained, self._last_fall = 0.0, fall
 
     @property
     def reason(self):
-        how = "by the dual" if self._tiny < 2 else "by the small decrease that two models predict"
+        how = "by the dual" if self._tiny < 2 else "by the small decreases that models predict"
         return f"the objective is at most {self.gap:.3g} above its minimum, {how}, for tol = {self.tol:.3g}"
 
 
@@ -453,6 +467,10 @@ class _Step:
             part.penalty(part.weights + t * step) - part.penalty(part.weights) for part, step in self.parts
         )
 
+    def enters(self):
+        """Tell whether a weight that was zero is not zero after the step."""
+        return any(bool(((part.weights == 0) & (step != 0)).any()) for part, step in self.parts)
+
     def moves(self):
         """Return the pairs with a nonzero step, and their steps."""
         moving = [(part.pairs[step != 0.0], step[step != 0.0]) for part, step in self.parts]
@@ -558,9 +576,9 @@ class _Inside:
         self._cheap = not objective.is_sparse or objective.cost <= SMALL
         self._problem = None
 
-    def pays(self, iteration):
+    def pays(self, iteration, crawls):
         """Tell whether such a step, which takes passes over the data, is worth it: passes are cheap, or sweeps slow."""
-        return self._cheap or iteration >= _LONG
+        return self._cheap or iteration >= _LONG or crawls
 
     def step(self, theta, value, grad, max_steps):
         """Return (theta, value, grad) with a lower value, or None."""
