@@ -1,8 +1,9 @@
 """How long a prediction takes that is asked for alone: one row, and a hundred, each library on one thread.
 
 `python bench/latency.py --insert` writes latency.json to --output, and the table to README.md; `--grid` races on many
-more shapes and numbers of rows, and `--method` other methods. The models are the same numbers in every library. A row is in the form that suits the library: a vector for the predictor, the entries of a text
-where it takes them, a dense row of 80,000 numbers for onnxruntime, which has no other. Making it is not timed.
+more shapes and numbers of rows, and `--method` other methods. The models are the same numbers in every library. A row
+is in the form that suits the library: a vector for the predictor, the entries of a text where it takes them, a dense
+row of 80,000 numbers for onnxruntime, which has no other. Making it is not timed.
 """
 
 import argparse

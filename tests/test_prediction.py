@@ -275,5 +275,5 @@ def test_kernels_of_few_rows_look_at_what_they_get():
     inside = (np.ones(2), np.array([0, 2]), np.array([0, 1, 2]), 2, 3)
     with pytest.raises(IndexError, match="more than 0 entries"):
         kernels.outputs_of_entries(inside, coef, intercept, z, kind, 0)
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match="buffer"):
         kernels.outputs_of_entries(inside, coef, intercept, z[:1], kind, 1)

@@ -187,20 +187,13 @@ def logits_of_few(x, coef, intercept, z, Py_ssize_t first, Py_ssize_t stop, room
 
 cdef void binary_outputs(const real* z, real* out, Output kind, Py_ssize_t n) noexcept nogil:
     """Probabilities of the two classes, or their logarithms, from the logits of class 1. out (n, 2)."""
-    cdef real e, log_total
-    cdef Py_ssize_t i, k
-    for i in range(n):
-        e = -z[i] if z[i] >= 0 else z[i]
-        exp_array(&e, &e, 1)
-        k = 1 if z[i] >= 0 else 0  # the likelier class
-        if kind == SOFTMAX:
-            out[2 * i + k] = 1 / (1 + e)
-            out[2 * i + 1 - k] = e / (1 + e)
-        else:
-            log_total = e
-            log1p_array(&log_total, 1)
-            out[2 * i + k] = -log_total
-            out[2 * i + 1 - k] = (z[i] if z[i] < 0 else -z[i]) - log_total
+    cdef real own[LOGIT_AUX]
+    cdef real* at = own
+    cdef Aux aux = aux_parts(&at, LOGIT_ROWS)
+    cdef Py_ssize_t i = 0
+    while i < n:
+        binary_output_rows(kind, z + i, out + 2 * i, clamp(n - i, 0, LOGIT_ROWS), &aux)
+        i += LOGIT_ROWS
 
 
 def outputs_of_binary(z, out, Output kind):
@@ -347,7 +340,7 @@ cdef class Packed:
             task.n = view.shape[0] if last else 1
             if view.shape[last] != self.c.d or not self.takes(storage):
                 return None
-            if last and (out is not None or not 0 < task.n <= self.most_rows or task.n * self.c.d * self.c.K > self.most):
+            if last and (out is not None or not self.are_few(task.n)):
                 return None
             task.x, task.at = view.buf, NULL
             return self.answer(&task, storage == DOUBLES, self.c.d, last > 0, kind, out)
@@ -370,6 +363,9 @@ cdef class Packed:
                 PyBuffer_Release(&j)
         finally:
             PyBuffer_Release(&x)
+
+    cdef bint are_few(self, Py_ssize_t n) noexcept:
+        return 0 < n <= self.most_rows and n * self.c.d * self.c.K <= self.most
 
     cdef bint takes(self, int storage) noexcept:
         """Whether rows of this storage need no conversion."""
@@ -407,7 +403,8 @@ cdef class Packed:
         if out is None:
             dtype = self.double_type if is_double else self.single_type
             out = self.new((task.n, columns), dtype) if many else self.new(columns, dtype)
-        answer_with_room(task, kind, <void*>address(out, task.n * columns * (8 if is_double else 4), True), task.n * count * K)
+        cdef Py_ssize_t nbytes = task.n * columns * (8 if is_double else 4)
+        answer_with_room(task, kind, <void*>address(out, nbytes, True), task.n * count * K)
         return out
 
 
