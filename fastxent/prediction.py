@@ -1,9 +1,9 @@
 """Logits, probabilities and log-probabilities of a linear softmax model.
 
-What it costs follows from the rows: some dense rows, and sparse rows, are multiplied with the coefficients where these
-lie, in whatever order. Coefficients are packed for the kernels only where there are so many rows, or entries, that
-packing takes a small part of the time. Which way is taken, and so the bits of the result, follows from shapes, and from
-the order of many dense rows.
+Dense rows up to some hundreds, or sparse rows with few entries, are multiplied with the coefficients in their own
+memory order. The coefficients are packed for the kernels only if there are enough rows or entries that packing takes a
+small part of the time. This choice, and so the bits of the result, depends only on shapes, and for more than a few
+dense rows on their memory order.
 """
 
 import numpy as np
@@ -15,11 +15,11 @@ from .data.rows import bind, pack, ranges_of
 from .logits import softmax_rows
 
 _KINDS = {"logits": "logits", "proba": "softmax", "log_proba": "log_softmax"}
-_FEW_ROWS = 2000  # dense ones: from more, what packing saves is worth its time
-_FEW_ROWS_OF_BLAS = 500  # the same where kernels give larger matrices of this side to BLAS
+_FEW_ROWS = 2000  # up to this number, dense rows in C order count as few,
+_FEW_ROWS_OF_BLAS = 500  # or this, with coefficients of at least this side: BLAS multiplies more rows
 _BLAS_SIDE = 64
-_FEW_COLUMNS = 16  # rows in Fortran order, which packing reads as they are
-MOST_ENTRIES = 4  # of sparse rows, for each column, if they are few
+_FEW_IN_F_ORDER = 16  # the same in Fortran order, which would have to be copied
+MOST_ENTRIES = 4  # entries per column up to which sparse rows count as few
 _TILES = (
     48  # rows: a whole number of the kernels' tiles, and small enough to split a hundred rows among threads
 )
@@ -73,15 +73,15 @@ def evaluate(X, coef, intercept, output, n_threads=None, out=None):
 
 
 def has_few(X, shape):
-    """Whether X has so few rows or entries that coefficients (K, d) are not packed."""
+    """Tell whether X has so few rows or entries that coefficients of this shape (K, d) are not packed."""
     if isinstance(X, np.ndarray):
         n = X.shape[0]
-        return n <= _FEW_COLUMNS or (n <= most_rows(shape) and X.flags.c_contiguous)
+        return n <= _FEW_IN_F_ORDER or (n <= most_rows(shape) and X.flags.c_contiguous)
     return len(X.indices) <= MOST_ENTRIES * shape[1]
 
 
 def most_rows(shape):
-    """How many dense rows, in C order, are few for coefficients (K, d)."""
+    """Return the number of dense rows in C order that still counts as few for coefficients of this shape (K, d)."""
     return _FEW_ROWS_OF_BLAS if min(shape) >= _BLAS_SIDE else _FEW_ROWS
 
 
@@ -95,7 +95,7 @@ def _of_few(X, coef, intercept, output, n_threads, out):
     rows = np.ascontiguousarray(X) if is_dense else (X.data, X.indices, X.indptr, *X.shape)
     longest = None if is_dense else _longest(X)
     kind = kernels.KINDS[_KINDS[output]]
-    if cost(X, K) <= MIN_RANGE:  # in one step
+    if cost(X, K) <= MIN_RANGE:  # one call on one thread
         if is_dense:
             return kernels.outputs_of_few(rows, coef, intercept, out, kind)
         return kernels.outputs_of_entries(rows, coef, intercept, out, kind, longest)
@@ -117,7 +117,7 @@ def _longest(X):
 
 
 def _dense_logits(X, coef, intercept, logits, n_threads):
-    """The threads share out the rows, or the classes if rows are few."""
+    """Compute logits with the rows divided among the threads, or the classes if there are few rows."""
     n, K = X.shape[0], coef.shape[0]
     count = max(1, X.size * K // MIN_RANGE)
     rooms = parallel.Buffers(kernels.few_room_size(n, K), X.dtype)

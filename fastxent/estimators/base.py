@@ -199,16 +199,16 @@ class LinearClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
             rows = rows.astype(np.float64, copy=False)
         n_threads = validation.check_n_threads(self.n_threads)
         result, finite = evaluate(for_kernels(rows), coef, intercept, output, n_threads)
-        if not finite:  # found among what was read; the logits of large rows may be beyond the range, too
+        if not finite:  # an entry of X, a coefficient that was read, or a logit that overflowed
             if not checked:
                 self._validated(X, reset=False)
             self._check_finite(coef, intercept)
         return result
 
     def _rows_to_predict(self, X, shape):
-        """As `_validated`, but CSR is taken to its members; and whether X is known to be finite.
+        """The same as `_validated`, but a CSR matrix becomes a `sparse.CSR`; and whether X was checked to be finite.
 
-        That of few rows shows in their logits, which are looked at. shape: of ``coef_``
+        Few rows were not, because their logits show it. shape: of ``coef_``.
         """
         d = getattr(self, "n_features_in_", None)
         if type(d) is int and not hasattr(self, "feature_names_in_"):
@@ -383,7 +383,7 @@ def is_ready(X, dtype=None):
 
 
 def is_array(X, dtype=None):
-    """The same, finite or not."""
+    """The same, but entries may be NaN or infinite."""
     if type(X) is not np.ndarray or X.ndim != 2 or X.size == 0:
         return False
     flags = X.flags

@@ -10,18 +10,18 @@ typedef struct {
 } few_shape;
 
 enum {
-    FEW_SWEPT = 64,            /* registers of classes that one row is multiplied with at a time */
-    FEW_ROWS = 48,             /* rows that are multiplied at a time, */
-    FEW_CLASSES_AT_ONCE = 512, /* their classes, */
-    FEW_CHUNK = 64,            /* and features: at most so many, */
-    FEW_CACHED = 32768,        /* and of about so many bytes, but at least 8 */
-    FEW_FAR = 524288,          /* bytes of coefficients from which these are fetched ahead */
-    FEW_SINGLE = 16,           /* rows at most that are taken one by one, */
-    FEW_SMALL = 4096,          /* and their coefficients */
-    FEW_PADDING = 2 * 16       /* numbers between the sums of two rows, at most */
+    FEW_SWEPT = 64,            /* registers of classes of one row in a pass over the coefficients */
+    FEW_ROWS = 48,             /* a block of several rows has at most this number of rows, */
+    FEW_CLASSES_AT_ONCE = 512, /* of classes, */
+    FEW_CHUNK = 64,            /* and of features, */
+    FEW_CACHED = 32768,        /* and about this number of bytes of coefficients, but at least 8 features */
+    FEW_FAR = 524288,          /* bytes of coefficients from which they are prefetched */
+    FEW_SINGLE = 16,           /* rows up to this number are multiplied one by one, */
+    FEW_SMALL = 4096,          /* if there are at most this number of coefficients */
+    FEW_PADDING = 2 * 16       /* entries between the sums of two rows, at most */
 };
 
-/* How many numbers the sums of n rows take. */
+/* Entries of the work array for n rows. */
 static inline ptrdiff_t few_room(ptrdiff_t n, ptrdiff_t K)
 {
     return (n < FEW_ROWS ? n : FEW_ROWS) * ((K < FEW_CLASSES_AT_ONCE ? K : FEW_CLASSES_AT_ONCE) + FEW_PADDING);

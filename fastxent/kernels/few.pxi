@@ -1,4 +1,5 @@
-# Rows whose logits cost less than packing all the coefficients would: coef is read where it lies.
+# Few rows, or sparse rows with few entries, whose logits cost less than packing the coefficients: coef is read in
+# place.
 
 from cpython.buffer cimport PyBUF_FORMAT, PyBUF_STRIDED_RO, PyBuffer_IsContiguous, PyObject_CheckBuffer
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
@@ -48,7 +49,7 @@ cdef struct FewSparse:
     Py_ssize_t longest
     void* z
     bint is_wide                   # indices of 64 bits, not 32
-    bint inside                    # becomes False for a column that is none
+    bint inside                    # becomes False for a column out of range
 
 
 cdef Coefficients coefficients_of(coef, intercept) except *:
@@ -133,7 +134,7 @@ cdef void few_sparse(void* task, const real* x, const index* j) noexcept nogil:
 
 
 cdef FewSparse few_sparse_of(rows, const Coefficients* c, z) except *:
-    """All of some CSR rows: (data, indices, indptr, n, d); z (n, K) in C order. The caller gives `at`."""
+    """A task for all rows of a CSR matrix (data, indices, indptr, n, d). z (n, K) in C order. The caller sets `at`."""
     cdef FewSparse task
     data, indices, indptr, n, d = rows
     cdef Py_ssize_t count = n, size = indices.itemsize
@@ -166,7 +167,7 @@ def logits_of_entries(rows, coef, intercept, z, Py_ssize_t first, Py_ssize_t sto
 
 
 def few_room_size(Py_ssize_t n, Py_ssize_t K):
-    """How many numbers logits_of_few needs beside the logits."""
+    """Return the number of entries of `room` that logits_of_few needs."""
     return few_room(n, K)
 
 
@@ -209,18 +210,18 @@ def outputs_of_binary(z, out, Output kind):
 
 
 cdef enum:
-    OWN = 2048                     # numbers for which there is room on the stack
-    LONG = 100_000                 # multiplications; before, other threads are not let in
+    OWN = 2048                     # entries of work arrays on the stack; larger ones are allocated
+    LONG = 100_000                 # multiplications from which the GIL is released: fewer take less time than that
 
 
 cdef inline Py_ssize_t answer_room(Py_ssize_t n, Py_ssize_t K) noexcept nogil:
-    """Numbers that `answer_rows` needs: for its sums, then for what follows them; and for binary logits."""
+    """Entries of `room` for answer_rows: the sums and the scratch of softmax share it; binary logits come before."""
     cdef Py_ssize_t sums = few_room(n, K), scratch = LOGIT_AUX + (LOGIT_ROWS * K if K <= FEW_LANES else 0) + K + 16
     return (sums if sums > scratch else scratch) + (n if K == 1 else 0)
 
 
 cdef bint answer_rows(FewRows* t, Output kind, void* result, void* room) noexcept nogil:
-    """result = what kind says of n rows, of all classes. Returns whether their logits are finite."""
+    """result = the output `kind` of n rows. Returns whether their logits are finite."""
     cdef Py_ssize_t itemsize = 8 if t.is_double else 4, K = t.c.K
     t.z, t.room = result, room
     if K == 1 and kind != LOGITS:
@@ -230,7 +231,7 @@ cdef bint answer_rows(FewRows* t, Output kind, void* result, void* room) noexcep
 
 
 cdef bint finish_rows(const FewRows* t, Output kind, void* result) noexcept nogil:
-    """The same once t.z are the logits."""
+    """result = the output `kind` of the logits t.z. Returns whether these are finite."""
     cdef bint finite
     cdef uint64_t infinite = <uint64_t>0x7FF << 52
     cdef uint32_t few_infinite = <uint32_t>0xFF << 23
@@ -244,7 +245,7 @@ cdef bint finish_rows(const FewRows* t, Output kind, void* result) noexcept nogi
 
 
 cdef bint answer_with_room(FewRows* t, Output kind, void* result, Py_ssize_t size) except -1:
-    """answer_rows, with room for it. size: in multiplications."""
+    """Call answer_rows with a work array. size: number of multiplications."""
     cdef double own[OWN]
     cdef void* room = own
     cdef Py_ssize_t needed = answer_room(t.n, t.c.K)
@@ -264,7 +265,7 @@ cdef bint answer_with_room(FewRows* t, Output kind, void* result, Py_ssize_t siz
 
 
 def outputs_of_entries(rows, coef, intercept, out, Output kind, Py_ssize_t longest):
-    """outputs_of_few for CSR rows, as `logits_of_entries` has them, of which the longest has so many entries."""
+    """The same as outputs_of_few for CSR rows as in logits_of_entries. longest: most entries of a row."""
     cdef Coefficients c = coefficients_of(coef, intercept)
     cdef bint binary = c.K == 1 and kind != LOGITS, finite
     cdef Py_ssize_t n = rows[3], itemsize = rows[0].itemsize
@@ -288,7 +289,7 @@ def outputs_of_entries(rows, coef, intercept, out, Output kind, Py_ssize_t longe
 
 
 def outputs_of_few(x, coef, intercept, out, Output kind):
-    """out = what kind says of the rows x (n, d), in C order, by one thread; (n, K), or (n, 2) of a binary model.
+    """out = the output `kind` of the rows x (n, d) in C order, on one thread: (n, K), or (n, 2) for a binary model.
 
     Returns whether all logits are finite.
     """
@@ -301,10 +302,10 @@ def outputs_of_few(x, coef, intercept, out, Output kind):
 
 
 cdef class Packed:
-    """Coefficients that rows are multiplied with, without a detour through Python.
+    """Coefficients for products with rows, without Python code in between.
 
-    Methods return None where arguments are not as they take them: the caller then finds out what is amiss. They
-    allocate nothing but the result, unless there are more than a thousand classes or entries, or many rows.
+    Methods return None if they do not support the arguments: the caller then handles them, or finds the error. They
+    allocate only the result, and work arrays for more than about a thousand classes, a thousand entries or many rows.
 
     Parameters
     ----------
@@ -315,7 +316,7 @@ cdef class Packed:
     dtypes : tuple
         float64 and float32, as ``new`` takes them.
     most_rows, most : int
-        Of several rows at most so many are taken, and so many multiplications.
+        Limits of rows and of multiplications, for several rows.
     """
     cdef Coefficients c
     cdef Py_ssize_t most_rows, most
@@ -328,8 +329,8 @@ cdef class Packed:
         self.double_type, self.single_type = dtypes
 
     def dense(self, x, Output kind, out=None):
-        """Of a row x (d,), or of rows (n, d). out: for a row's result, as `outputs` has it, checked; or None for a new
-        array."""
+        """Return the output for a row x (d,), or for rows (n, d). out: a checked array for that of a row, or None for a
+        new one."""
         cdef Py_buffer view
         cdef int storage = open_numbers(x, 2, &view)
         cdef FewRows task
@@ -397,7 +398,7 @@ cdef class Packed:
                 PyMem_Free(at)
 
     cdef answer(self, FewRows* task, bint is_double, Py_ssize_t count, bint many, Output kind, out):
-        """What kind says of a row, or of many, of so many entries each."""
+        """Return the output `kind` of a row, or of `many` rows, with `count` entries each."""
         cdef Py_ssize_t K = self.c.K, columns = 2 if K == 1 and kind != LOGITS else K
         task.c, task.is_double, task.first, task.stop = &self.c, is_double, 0, K
         if out is None:
@@ -410,7 +411,7 @@ cdef class Packed:
 
 cdef inline void outputs_of(const real* z, real* out, Output kind, Py_ssize_t n, Py_ssize_t K,
                             real* scratch) noexcept nogil:
-    """What kind says of the logits z (n, K), which may be where the outputs go."""
+    """out = the output `kind` of the logits z (n, K); it may be z."""
     cdef LogitRows task
     if kind == LOGITS:
         return
@@ -427,8 +428,7 @@ cdef enum:
 
 
 cdef int open_numbers(x, int axes, Py_buffer* view) except -1:
-    """Open a vector, or rows if two axes may be, aligned and in C order, and tell what is in it; what is none, or is no
-    buffer, stays shut."""
+    """Open an aligned array in C order with 1 to `axes` axes and return its type; any other object is left unopened."""
     if not PyObject_CheckBuffer(x):
         return NO_NUMBERS
     try:

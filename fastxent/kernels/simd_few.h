@@ -63,12 +63,12 @@ FX_INLINE void FEW(classes)(const int vecs, ptrdiff_t d, const REAL *x, const SO
     for (int v = 0; v < vecs; v++) *(FEW(uvec) *)(z + v * apart) = IN_PAIRS(sum[v]);
 }
 
-/* At least one register of classes side by side: z[k] for k < K. The coefficients of eight features at a time are
-   read side by side, as memory likes it. */
+/* At least one register of classes side by side: z[k] for k < K. The coefficients of eight features are read
+   in one stream each, which memory does fastest. */
 FX_LOCAL void FEW(sweep)(ptrdiff_t d, ptrdiff_t K, const REAL *x, const SOURCE *w, ptrdiff_t step, REAL *z)
 {
     FEW(vec) sum[FEW_SWEPT][8];
-    const ptrdiff_t last = K - FEW(lanes); /* where the last register begins: not to end in single classes */
+    const ptrdiff_t last = K - FEW(lanes); /* the last register begins here and overlaps the one before */
     for (ptrdiff_t first = 0; first < K; first += FEW_SWEPT * FEW(lanes)) {
         const ptrdiff_t left = (K - first + FEW(lanes) - 1) / FEW(lanes), vecs = left < FEW_SWEPT ? left : FEW_SWEPT;
         ptrdiff_t j = 0;
@@ -144,7 +144,7 @@ FX_LOCAL void FEW(row)(const few_shape *shape, const REAL *x, const SOURCE *w, c
     for (k = first; k < stop; k++) z[k] += (REAL)bias[k];
 }
 
-/* panel[t * ldp + l] = the coefficients of feature t and class l, of those that w begins with; zeros beside them */
+/* panel[t * ldp + l] = the coefficients of feature t and class l, from the first in w on; zeros after the last class */
 FX_INLINE void FEW(copy_panel)(ptrdiff_t T, ptrdiff_t classes, const SOURCE *w, ptrdiff_t class_step,
                                ptrdiff_t feature_step, REAL *panel, ptrdiff_t ldp)
 {
@@ -171,7 +171,7 @@ FX_INLINE void FEW(copy_panel)(ptrdiff_t T, ptrdiff_t classes, const SOURCE *w, 
         for (ptrdiff_t t = whole; t < T; t++) panel[t * ldp + l] = (REAL)w[l * class_step + t * feature_step];
 }
 
-/* What features j..j + T add to the sums (n, lds) of classes first..stop. next: see fx_outer. */
+/* Add the products of features j..j + T to the sums (n, lds) of classes first..stop. next: see fx_outer. */
 FX_LOCAL void FEW(add_panels)(const few_shape *shape, ptrdiff_t n, ptrdiff_t j, ptrdiff_t T, const REAL *x,
                               const SOURCE *w, ptrdiff_t first, ptrdiff_t stop, REAL *sums, ptrdiff_t lds,
                               const char *next)
@@ -189,7 +189,7 @@ FX_LOCAL void FEW(add_panels)(const few_shape *shape, ptrdiff_t n, ptrdiff_t j, 
         const ptrdiff_t rows = (n + turns - 1) / turns;
         const SOURCE *here = w + (first + k) * class_step + j * feature_step;
         const REAL *b = panel;
-        /* In place, where whole registers may be read: what lies behind the classes goes to where nobody looks. */
+        /* In place if whole registers can be read: what they hold after the last class goes into padding. */
         if (sizeof(REAL) == sizeof(SOURCE) && class_step == 1 && feature_step == shape->K
             && (j + T - 1) * feature_step + first + k + width <= shape->d * feature_step) {
             b = (const REAL *)here;
@@ -209,14 +209,14 @@ FX_LOCAL void FEW(add_panels)(const few_shape *shape, ptrdiff_t n, ptrdiff_t j, 
 }
 
 /* z[i * ldz + k] = sum_j x[i * ldx + j] * w[k * class_step + j * feature_step] + bias[k]   i < n, first <= k < stop
-   Some features at a time, whose coefficients all the rows use while these are in cache. The bits do not depend on how
-   rows and classes are shared out, nor on the storage of the coefficients. room: few_room(n, K) numbers. */
+   Several rows: all of them use the coefficients of some features while these are in cache. The bits do not depend on
+   how rows and classes are divided, nor on the storage of the coefficients. room: few_room(n, K) entries. */
 FX_LOCAL void FEW(rows)(const few_shape *shape, const REAL *x, const SOURCE *w, const SOURCE *bias, REAL *z, REAL *room)
 {
     const ptrdiff_t n = shape->n, d = shape->d, K = shape->K, side = lanes(x);
     const ptrdiff_t bytes = (K < FEW_CLASSES_AT_ONCE ? K : FEW_CLASSES_AT_ONCE) * (ptrdiff_t)sizeof(REAL);
     const ptrdiff_t fits = FEW_CACHED / bytes, chunk = fits < 8 ? 8 : fits > FEW_CHUNK ? FEW_CHUNK : fits;
-    /* the last features, where the registers of the last classes would reach past the end */
+    /* the last features, for which the last register of classes would end after the array */
     const ptrdiff_t over = ((side - K % side) % side + K - 1) / K, safe = over < d ? d - over : 0;
     const int far = d * K * (ptrdiff_t)sizeof(SOURCE) > FEW_FAR && shape->stop - shape->first == K && K <= FEW_CLASSES_AT_ONCE;
     for (ptrdiff_t first = shape->first; first < shape->stop; first += FEW_CLASSES_AT_ONCE) {
@@ -239,8 +239,9 @@ FX_LOCAL void FEW(rows)(const few_shape *shape, const REAL *x, const SOURCE *w, 
     }
 }
 
-/* The same, by rows or row by row: what is small is done as soon, and a row alone and among others gives the same bits.
-   Rows of one class stand as the coefficients do. One row needs no room. */
+/* The same for any number of rows. Small products are made row by row, which is fast enough and gives each row the bits
+   that it has alone. So are those with one class, for which coefficients are in the order of the rows. One row needs no
+   room. */
 FX_LOCAL void FEW(logits)(const few_shape *shape, const REAL *x, const SOURCE *w, const SOURCE *bias, REAL *z, REAL *room)
 {
     const int small = shape->n <= FEW_SINGLE && shape->d * shape->K <= FEW_SMALL;
