@@ -16,8 +16,8 @@ from .logits import softmax_rows
 
 _KINDS = {"logits": "logits", "proba": "softmax", "log_proba": "log_softmax"}
 _FEW_ROWS = 2000  # up to this number, dense rows in C order count as few,
-_FEW_ROWS_OF_BLAS = 500  # or this, with coefficients of at least this side: BLAS multiplies more rows
-_BLAS_SIDE = 64
+_FEW_ROWS_OF_BLAS = 500  # or this, with at least this side and number of coefficients: BLAS multiplies more rows
+_BLAS_SIDE, _BLAS_SIZE = 64, 131_072
 _FEW_IN_F_ORDER = 16  # the same in Fortran order, which would have to be copied
 MOST_ENTRIES = 4  # entries per column up to which sparse rows count as few
 _TILES = (
@@ -82,7 +82,8 @@ def has_few(X, shape):
 
 def most_rows(shape):
     """Return the number of dense rows in C order that still counts as few for coefficients of this shape (K, d)."""
-    return _FEW_ROWS_OF_BLAS if min(shape) >= _BLAS_SIDE else _FEW_ROWS
+    K, d = shape
+    return _FEW_ROWS_OF_BLAS if min(K, d) >= _BLAS_SIDE and K * d >= _BLAS_SIZE else _FEW_ROWS
 
 
 def _of_few(X, coef, intercept, output, n_threads, out):
