@@ -16,7 +16,9 @@ from .logits import softmax_rows
 
 _KINDS = {"logits": "logits", "proba": "softmax", "log_proba": "log_softmax"}
 _FEW_ROWS = 2000  # up to this number, dense rows in C order count as few,
-_FEW_ROWS_OF_BLAS = 500  # or this, with at least this side and number of coefficients: BLAS multiplies more rows
+_FEW_ROWS_OF_BLAS = (
+    500  # or this, with at least this side and number of coefficients: BLAS multiplies more rows
+)
 _BLAS_SIDE, _BLAS_SIZE = 64, 131_072
 _FEW_IN_F_ORDER = 16  # the same in Fortran order, which would have to be copied
 MOST_ENTRIES = 4  # entries per column up to which sparse rows count as few
