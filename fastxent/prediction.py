@@ -1,8 +1,9 @@
 """Logits, probabilities and log-probabilities of a linear softmax model.
 
-A few dense rows, or sparse rows with few entries, are multiplied with the coefficients in their own memory order. The
-coefficients are packed for the kernels only if there are enough rows or entries that packing takes a small part of the
-time. This choice, and so the bits of the result, depends only on shapes.
+Dense rows up to some hundreds, or sparse rows with few entries, are multiplied with the coefficients in their own
+memory order. The coefficients are packed for the kernels only if there are enough rows or entries that packing takes a
+small part of the time. This choice, and so the bits of the result, depends only on shapes, and for more than a few
+dense rows on their memory order.
 """
 
 import numpy as np
@@ -14,7 +15,12 @@ from .data.rows import bind, pack, ranges_of
 from .logits import softmax_rows
 
 _KINDS = {"logits": "logits", "proba": "softmax", "log_proba": "log_softmax"}
-_FEW_ROWS = 16  # up to this number, dense rows count as few
+_FEW_ROWS = 2000  # up to this number, dense rows in C order count as few,
+_FEW_ROWS_OF_BLAS = (
+    500  # or this, with at least this side and number of coefficients: BLAS multiplies more rows
+)
+_BLAS_SIDE, _BLAS_SIZE = 64, 131_072
+_FEW_IN_F_ORDER = 16  # the same in Fortran order, which would have to be copied
 MOST_ENTRIES = 4  # entries per column up to which sparse rows count as few
 _TILES = (
     48  # rows: a whole number of the kernels' tiles, and small enough to split a hundred rows among threads
@@ -61,58 +67,80 @@ def evaluate(X, coef, intercept, output, n_threads=None, out=None):
     n, K = X.shape[0], coef.shape[0]
     if out is None:
         out = np.empty((n, 2 if K == 1 and output != "logits" else K), X.dtype)
-    if has_few(X, coef.shape[1]):
+    if has_few(X, coef.shape):
         finite = _of_few(X, coef, intercept, output, n_threads, out)
     else:
         finite = _of_many(X, coef, intercept, output, n_threads, out)
     return out[:, 0] if K == 1 and output == "logits" else out, finite
 
 
-def has_few(X, n_features):
-    """Tell whether X has so few rows or entries that coefficients are not packed."""
+def has_few(X, shape):
+    """Tell whether X has so few rows or entries that coefficients of this shape (K, d) are not packed."""
     if isinstance(X, np.ndarray):
-        return X.shape[0] <= _FEW_ROWS
-    return len(X.indices) <= MOST_ENTRIES * n_features
+        n = X.shape[0]
+        return n <= _FEW_IN_F_ORDER or (n <= most_rows(shape) and X.flags.c_contiguous)
+    return len(X.indices) <= MOST_ENTRIES * shape[1]
+
+
+def most_rows(shape):
+    """Return the number of dense rows in C order that still counts as few for coefficients of this shape (K, d)."""
+    K, d = shape
+    return _FEW_ROWS_OF_BLAS if min(K, d) >= _BLAS_SIDE and K * d >= _BLAS_SIZE else _FEW_ROWS
 
 
 def _of_few(X, coef, intercept, output, n_threads, out):
-    K = coef.shape[0]
     intercept = np.ascontiguousarray(intercept)
-    if not (coef.flags.c_contiguous or coef.flags.f_contiguous):
+    K, d = coef.shape
+    is_dense = isinstance(X, np.ndarray)
+    scattered = not is_dense and _SCATTERED * len(X.indices) > d
+    if not (coef.flags.f_contiguous or (coef.flags.c_contiguous and not scattered)):
         coef = np.asfortranarray(coef)
+    rows = np.ascontiguousarray(X) if is_dense else (X.data, X.indices, X.indptr, *X.shape)
+    longest = None if is_dense else _longest(X)
+    kind = kernels.KINDS[_KINDS[output]]
+    if cost(X, K) <= MIN_RANGE:  # one call on one thread
+        if is_dense:
+            return kernels.outputs_of_few(rows, coef, intercept, out, kind)
+        return kernels.outputs_of_entries(rows, coef, intercept, out, kind, longest)
     logits = np.empty((X.shape[0], 1), X.dtype) if K == 1 and output != "logits" else out
-    if isinstance(X, np.ndarray):
-        _dense_logits(np.ascontiguousarray(X), coef, intercept, logits, n_threads)
+    if is_dense:
+        _dense_logits(rows, coef, intercept, logits, n_threads)
     else:
-        _sparse_logits(X, coef, intercept, logits, n_threads)
+        _sparse_logits(X, rows, longest, coef, intercept, logits, n_threads)
     finite = is_finite(logits)
     if logits is not out:
-        kernels.outputs_of_binary(logits, out, kernels.KINDS[_KINDS[output]])
+        kernels.outputs_of_binary(logits, out, kind)
     elif output != "logits":
         softmax_rows(logits, out, _KINDS[output], n_threads)
     return finite
 
 
+def _longest(X):
+    return int(X.indptr[-1]) if X.shape[0] == 1 else int((X.indptr[1:] - X.indptr[:-1]).max())
+
+
 def _dense_logits(X, coef, intercept, logits, n_threads):
-    """Compute logits with the classes divided among the threads, because every row needs all coefficients."""
-    K = len(coef)
-    count = X.shape[0] * coef.size // MIN_RANGE
-    step = K if count <= 1 else -(-K // (16 * count)) * 16  # a whole number of registers
+    """Compute logits with the rows divided among the threads, or the classes if there are few rows."""
+    n, K = X.shape[0], coef.shape[0]
+    count = max(1, X.size * K // MIN_RANGE)
+    rooms = parallel.Buffers(kernels.few_room_size(n, K), X.dtype)
 
-    def task(some):
-        kernels.logits_of_few(X, coef, intercept, logits, some.start, some.stop)
+    def of_some(rows, classes):
+        room = rooms.take()
+        kernels.logits_of_few(X[rows], coef, intercept, logits[rows], classes.start, classes.stop, room)
+        rooms.give(room)
 
-    Ranges.by_step(K, step, n_threads).map(task)
+    if n >= _TILES:
+        ranges = Ranges.by_count(n, min(count, n // _TILES), n_threads)
+        ranges.map(lambda rows: of_some(rows, slice(0, K)))
+    else:
+        ranges = Ranges.by_step(K, -(-K // (16 * count)) * 16, n_threads)  # whole registers
+        ranges.map(lambda classes: of_some(slice(0, n), classes))
 
 
-def _sparse_logits(X, coef, intercept, logits, n_threads):
-    K, d = coef.shape
-    if not coef.flags.f_contiguous and _SCATTERED * len(X.indices) > d:
-        coef = np.asfortranarray(coef)
-    rows = X.data, X.indices, X.indptr, *X.shape
-    longest = int(X.indptr[-1]) if X.shape[0] == 1 else int(np.diff(X.indptr).max())
+def _sparse_logits(X, rows, longest, coef, intercept, logits, n_threads):
     places = parallel.Buffers(longest, np.intp)
-    count = min(max(1, 2 * cost(X, K) // MIN_RANGE), 64)
+    count = min(max(1, 2 * cost(X, coef.shape[0]) // MIN_RANGE), 64)
 
     def task(some):
         buffer = places.take()

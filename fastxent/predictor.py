@@ -4,13 +4,16 @@ A row takes a single call of compiled code. Arguments that this code does not ac
 rows, and invalid ones) are handled by the checks of :mod:`fastxent.validation`, which takes longer.
 """
 
+import math
+
 import numpy as np
 
 import fastxent
 
 from . import kernels, record, sparse, validation, versions
 from .arrays import FLOATS, as_native, check_finite, copied, is_sparse, plain_array
-from .prediction import MOST_ENTRIES, evaluate
+from .data.ranges import MIN_RANGE
+from .prediction import MOST_ENTRIES, evaluate, most_rows
 
 _KINDS = {
     output: kernels.KINDS[kind]
@@ -75,7 +78,7 @@ class Predictor:
         coef, intercept = copied(coef, "C" if K < _WIDE else "F"), np.array(intercept)
         for array in (coef, intercept, classes):
             array.flags.writeable = False
-        packed = kernels.Packed(coef, intercept, np.empty, FLOATS)
+        packed = kernels.Packed(coef, intercept, np.empty, FLOATS, most_rows(coef.shape), MIN_RANGE)
         for name, value in (
             ("_coef", coef),
             ("_intercept", intercept),
@@ -245,7 +248,7 @@ class Predictor:
     def _logits(self, x, values):
         """Return logits (K,) or (n, K), or raise if one is NaN."""
         logits = self._answer(x, values, "logits", None)
-        if np.isnan(logits).any():
+        if math.isnan(logits.item(logits.argmax())):  # NaN counts as the largest
             raise ValueError(
                 "x must not have NaN, or entries so large that a logit is NaN: it has no most likely label."
             )
@@ -253,14 +256,14 @@ class Predictor:
 
     def _answer(self, x, values, output, out):
         row = x if values is None else values
-        if type(row) is np.ndarray and row.ndim == 1 and row.dtype in FLOATS and row.size <= self._most:
+        if type(row) is np.ndarray and row.dtype in FLOATS and (row.ndim == 1 or out is None):
             if out is not None:
                 validation.check_out(out, (self._columns(output),), self._result_type(row.dtype))
-            found = (
-                self._dense(x, _KINDS[output], out)
-                if values is None
-                else self._sparse(x, values, _KINDS[output], out)
-            )
+            found = None
+            if values is None:
+                found = self._dense(x, _KINDS[output], out)
+            elif values.size <= self._most:
+                found = self._sparse(x, values, _KINDS[output], out)
             if found is not None:
                 return found
         return self._by_checks(x, values, output, out)
@@ -287,13 +290,14 @@ class Predictor:
     def _rows(self, x):
         """Return rows as the kernels take them, and whether x is a single row."""
         if is_sparse(x):
-            X, single = sparse.as_csr(x, "x"), False
+            kind = getattr(x, "format", None)
+            X, single = (sparse.members_of if kind == "csr" else sparse.as_csr)(x, "x"), False
         else:
             X = as_native(x, "x")
             single = X.ndim == 1
             X = X[np.newaxis] if single else X
             X = X if X.flags.c_contiguous or X.flags.f_contiguous else np.ascontiguousarray(X)
-        if X.ndim != 2 or X.shape[1] != self.n_features or X.shape[0] == 0:
+        if len(X.shape) != 2 or X.shape[1] != self.n_features or X.shape[0] == 0:
             d = self.n_features
             raise ValueError(
                 f"x must be a row of shape ({d},), or rows of shape (n, {d}); got shape {np.shape(x)}."

@@ -178,7 +178,12 @@ def test_columns_that_never_occur_change_no_bit(dtype, K):
 def test_bits_do_not_depend_on_how_coefficients_lie(level, dtype, of_coef, binary, order):
     """Few dense rows and sparse rows read them in place; edits count."""
     rng = np.random.default_rng(7)
-    for K, d, n in itertools.product((1,) if binary else (2, 3, 8, 19, 40), (1, 5, 8, 77), (1, 3, 16)):
+    shapes = itertools.product((1,) if binary else (2, 3, 8, 19, 40), (1, 5, 8, 77), (1, 3, 17))
+    for K, d, n in [
+        *shapes,
+        *[(1, 300, 50)] * binary,
+        *[(60, 150, 2), (13, 400, 50), (600, 9, 3)] * (not binary),
+    ]:
         coef = rng.standard_normal((K, d)).astype(of_coef)
         theta = np.vstack([coef.T, rng.standard_normal(K)]).astype(of_coef)
         X = features(rng, n, d, dtype, sparse=False)
@@ -206,12 +211,15 @@ def test_a_few_rows_do_not_cost_a_copy_of_the_coefficients(storage, order):
     assert peak < coef.nbytes / 8
 
 
+@pytest.mark.parametrize("n", [9, 200])
 @pytest.mark.parametrize("storage", ["C", "csr32"])
-def test_the_number_of_threads_does_not_show_where_classes_are_shared_out(storage, monkeypatch):
-    monkeypatch.setattr(prediction, "MIN_RANGE", 1)
+def test_the_number_of_threads_does_not_show_where_classes_or_rows_are_shared_out(storage, n, monkeypatch):
     rng = np.random.default_rng(3)
-    theta = theta_of(rng, 30, 100, np.float64)
-    X = STORAGES[storage](features(rng, 9, 30, np.float64, sparse=False))
+    theta = theta_of(rng, 60, 100, np.float64)
+    X = STORAGES[storage](features(rng, n, 60, np.float64, sparse=False))
+    at_once = predict(X, theta, "logits")
+    monkeypatch.setattr(prediction, "MIN_RANGE", 1)
+    np.testing.assert_array_equal(predict(X, theta, "logits"), at_once)
     for output in OUTPUTS:
         alone = predict(X, theta, output, n_threads=1)
         for n_threads in (2, 3, 7):
@@ -237,16 +245,35 @@ def test_kernels_of_few_rows_look_at_what_they_get():
     x, coef, intercept, z = np.ones((2, 3)), np.ones((4, 3)), np.zeros(4), np.empty((2, 4))
     rows = np.ones(2), np.array([0, 3]), np.array([0, 1, 2]), 2, 3
     places = np.empty(1, np.intp)
-    kernels.logits_of_few(x, coef, intercept, z, 0, 4)
+    room, kind = np.empty(kernels.few_room_size(2, 4)), kernels.KINDS["softmax"]
+    kernels.logits_of_few(x, coef, intercept, z, 0, 4, room)
     for arguments, error in (
-        ((x[:, :2].copy(), coef, intercept, z, 0, 4), ValueError),
-        ((x, coef[:, ::2], intercept, z, 0, 4), ValueError),
-        ((x, coef[0], intercept, z, 0, 4), ValueError),
-        ((x, coef, intercept[:3], z, 0, 4), ValueError),
-        ((x, coef, intercept, z[:1], 0, 4), ValueError),
-        ((x, coef, intercept, z, 0, 5), IndexError),
+        ((x[:, :2].copy(), coef, intercept, z, 0, 4, room), ValueError),
+        ((x, coef[:, ::2], intercept, z, 0, 4, room), ValueError),
+        ((x, coef[0], intercept, z, 0, 4, room), ValueError),
+        ((x, coef, intercept[:3], z, 0, 4, room), ValueError),
+        ((x, coef, intercept, z[:1], 0, 4, room), ValueError),
+        ((x, coef, intercept, z, 0, 5, room), IndexError),
+        ((x, coef, intercept, z, 0, 4, room[1:]), ValueError),
+        ((x, coef, intercept, z, 0, 4), TypeError),
     ):
         with pytest.raises(error):
             kernels.logits_of_few(*arguments)
+    for arguments, error in (
+        ((x[:, :2].copy(), coef, intercept, z, kind), ValueError),
+        ((x, coef[:, ::2], intercept, z, kind), ValueError),
+        ((x, coef, intercept[:3], z, kind), ValueError),
+        ((x, coef, intercept, z[:1], kind), ValueError),
+        ((x, coef[:1], intercept[:1], z[:1, :3], kind), ValueError),
+    ):
+        with pytest.raises(error):
+            kernels.outputs_of_few(*arguments)
     with pytest.raises(IndexError, match="column"):
         kernels.logits_of_entries(rows, coef, intercept, z, 0, 2, places)
+    with pytest.raises(IndexError, match="column"):
+        kernels.outputs_of_entries(rows, coef, intercept, z, kind, 1)
+    inside = (np.ones(2), np.array([0, 2]), np.array([0, 1, 2]), 2, 3)
+    with pytest.raises(IndexError, match="more than 0 entries"):
+        kernels.outputs_of_entries(inside, coef, intercept, z, kind, 0)
+    with pytest.raises(ValueError, match="buffer"):
+        kernels.outputs_of_entries(inside, coef, intercept, z[:1], kind, 1)

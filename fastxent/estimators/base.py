@@ -15,7 +15,7 @@ import fastxent
 
 from .. import record, sparse, validation, versions
 from ..arrays import FLOATS, as_native, check_finite, check_memory, is_finite, is_sparse, plain_array, shown
-from ..prediction import evaluate
+from ..prediction import evaluate, has_few
 from ..predictor import Predictor
 from . import diagnosis, inputs, stored
 from .callbacks import CallbackSupportMixin
@@ -194,24 +194,33 @@ class LinearClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         if "coef_" not in vars(self):
             check_is_fitted(self)
         coef, intercept = self._coefficients()
-        X = self._rows_to_predict(X)
-        if X.dtype != coef.dtype:
-            X = X.astype(np.float64, copy=False)
+        rows, checked = self._rows_to_predict(X, coef.shape)
+        if rows.dtype != coef.dtype:
+            rows = rows.astype(np.float64, copy=False)
         n_threads = validation.check_n_threads(self.n_threads)
-        result, finite = evaluate(for_kernels(X), coef, intercept, output, n_threads)
-        if not finite:  # a coefficient that was read, or a logit that overflowed
+        result, finite = evaluate(for_kernels(rows), coef, intercept, output, n_threads)
+        if not finite:  # an entry of X, a coefficient that was read, or a logit that overflowed
+            if not checked:
+                self._validated(X, reset=False)
             self._check_finite(coef, intercept)
         return result
 
-    def _rows_to_predict(self, X):
-        """The same as `_validated`, but a CSR matrix becomes a `sparse.CSR`."""
-        if is_sparse(X) and getattr(X, "format", None) == "csr" and not hasattr(self, "feature_names_in_"):
-            rows = sparse.members_of(X, "X")
-            if rows.shape == (rows.shape[0] or 1, getattr(self, "n_features_in_", None)) and is_finite(
-                rows.data
-            ):
-                return rows
-        return self._validated(X, reset=False)
+    def _rows_to_predict(self, X, shape):
+        """The same as `_validated`, but a CSR matrix becomes a `sparse.CSR`; and whether X was checked to be finite.
+
+        Few rows were not, because their logits show it. shape: of ``coef_``.
+        """
+        d = getattr(self, "n_features_in_", None)
+        if type(d) is int and not hasattr(self, "feature_names_in_"):
+            if is_array(X):
+                if X.shape[1] == d and has_few(X, shape):
+                    return X, False
+            elif is_sparse(X) and getattr(X, "format", None) == "csr":
+                rows = sparse.members_of(X, "X")
+                few = has_few(rows, shape)
+                if rows.shape == (rows.shape[0] or 1, d) and (few or is_finite(rows.data)):
+                    return rows, not few
+        return self._validated(X, reset=False), True
 
     def decision_function(self, X):
         """Return logits X W + b (n, K); for two classes (n,), positive if ``classes_[1]`` is more likely."""
@@ -370,9 +379,19 @@ def constraints_of(estimator):
 
 def is_ready(X, dtype=None):
     """Whether X is a finite array of the dtype, or either of the two for None, that kernels can read."""
-    dtypes = DTYPES if dtype is None else (dtype,)
-    plain = type(X) is np.ndarray and X.ndim == 2 and X.size > 0 and X.dtype in dtypes and X.flags.aligned
-    return plain and (X.flags.c_contiguous or X.flags.f_contiguous) and is_finite(X)
+    return is_array(X, dtype) and is_finite(X)
+
+
+def is_array(X, dtype=None):
+    """The same, but entries may be NaN or infinite."""
+    if type(X) is not np.ndarray or X.ndim != 2 or X.size == 0:
+        return False
+    flags = X.flags
+    return (
+        X.dtype in (DTYPES if dtype is None else (dtype,))
+        and flags.aligned
+        and (flags.c_contiguous or flags.f_contiguous)
+    )
 
 
 def check_size(value, name):

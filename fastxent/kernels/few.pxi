@@ -1,14 +1,15 @@
 # Few rows, or sparse rows with few entries, whose logits cost less than packing the coefficients: coef is read in
 # place.
 
-from cpython.buffer cimport PyBUF_FORMAT, PyBUF_STRIDED_RO, PyObject_CheckBuffer
+from cpython.buffer cimport PyBUF_FORMAT, PyBUF_STRIDED_RO, PyBuffer_IsContiguous, PyObject_CheckBuffer
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
 
 cdef extern from "few.h" nogil:
     ctypedef struct few_shape:
-        Py_ssize_t n, d, first, stop, ldx, ldz, class_step, feature_step
+        Py_ssize_t n, d, K, first, stop, ldx, ldz, class_step, feature_step
 
-    void few_logits(const few_shape* shape, const void* x, const void* w, const void* bias, void* z)
+    Py_ssize_t few_room(Py_ssize_t n, Py_ssize_t K)
+    void few_logits(const few_shape* shape, const void* x, const void* w, const void* bias, void* z, void* room)
     void few_logits_at(Py_ssize_t nnz, Py_ssize_t K, const void* x, const Py_ssize_t* at, const void* w,
                        Py_ssize_t class_step, const void* bias, void* z)
 
@@ -34,6 +35,7 @@ cdef struct FewRows:
     const Py_ssize_t* at           # (nnz,), see places_of; or NULL
     Py_ssize_t nnz
     void* z                        # (n, K)
+    void* room                     # few_room(n, K) numbers, for several dense rows
 
 # CSR rows first..stop.
 cdef struct FewSparse:
@@ -46,6 +48,7 @@ cdef struct FewSparse:
     Py_ssize_t* at                 # room for a row of `longest` entries
     Py_ssize_t longest
     void* z
+    bint is_wide                   # indices of 64 bits, not 32
     bint inside                    # becomes False for a column out of range
 
 
@@ -82,9 +85,9 @@ cdef void few_rows(void* task, const real* x, const other* w) noexcept nogil:
     if t.at:
         few_logits_at(t.nnz, c.K, x, t.at, w, c.class_step, bias, z)
         return
-    shape.n, shape.d, shape.first, shape.stop, shape.ldx, shape.ldz = t.n, c.d, t.first, t.stop, c.d, c.K
+    shape.n, shape.d, shape.K, shape.first, shape.stop, shape.ldx, shape.ldz = t.n, c.d, c.K, t.first, t.stop, c.d, c.K
     shape.class_step, shape.feature_step = c.class_step, c.feature_step
-    few_logits(&shape, x, w, bias, z)
+    few_logits(&shape, x, w, bias, z, t.room)
 
 
 cdef inline void logits_of_rows(FewRows* t) noexcept nogil:
@@ -130,35 +133,53 @@ cdef void few_sparse(void* task, const real* x, const index* j) noexcept nogil:
     t.inside = True
 
 
+cdef FewSparse few_sparse_of(rows, const Coefficients* c, z) except *:
+    """A task for all rows of a CSR matrix (data, indices, indptr, n, d). z (n, K) in C order. The caller sets `at`."""
+    cdef FewSparse task
+    data, indices, indptr, n, d = rows
+    cdef Py_ssize_t count = n, size = indices.itemsize
+    check_range(c.d, d, d)
+    task.row.c, task.row.is_double = c, data.itemsize == 8
+    task.first, task.stop, task.is_wide, task.longest = 0, count, size == 8, 0
+    task.x, task.j = address(data, 0, False), address(indices, 0, False)
+    task.indptr = address(indptr, (count + 1) * size, False)
+    task.z = <void*>address(z, count * c.K * data.itemsize, True)
+    return task
+
+
+cdef int run_few_sparse(FewSparse* t) except -1:
+    with nogil:
+        dispatch_index(t.row.is_double, t.is_wide, t, few_sparse, few_sparse, few_sparse, few_sparse)
+    if not t.inside:
+        raise IndexError(f"a column does not lie within 0..{t.row.c.d}, or a row has more than {t.longest} entries")
+    return 0
+
+
 def logits_of_entries(rows, coef, intercept, z, Py_ssize_t first, Py_ssize_t stop, places):
     """z[first:stop] = x coef' + intercept, of some CSR rows. rows: (data, indices, indptr, n, d); z (n, K) in C order;
     places: intp, one for each entry of the longest row."""
-    data, indices, indptr, n, d = rows
     cdef Coefficients c = coefficients_of(coef, intercept)
-    cdef Py_ssize_t size = indices.itemsize, count = n
-    cdef FewSparse task
-    cdef bint is_wide = size == 8
-    check_range(first, stop, count)
-    check_range(c.d, d, d)
-    task.row.c, task.row.is_double = &c, data.itemsize == 8
+    cdef FewSparse task = few_sparse_of(rows, &c, z)
+    check_range(first, stop, task.stop)
     task.first, task.stop, task.longest = first, stop, len(places)
-    task.x, task.j = address(data, 0, False), address(indices, 0, False)
-    task.indptr = address(indptr, (count + 1) * size, False)
     task.at = <Py_ssize_t*>address(places, task.longest * sizeof(Py_ssize_t), True)
-    task.z = <void*>address(z, count * c.K * data.itemsize, True)
-    with nogil:
-        dispatch_index(task.row.is_double, is_wide, &task, few_sparse, few_sparse, few_sparse, few_sparse)
-    if not task.inside:
-        raise IndexError(f"a column does not lie within 0..{c.d}, or a row has more than {task.longest} entries")
+    run_few_sparse(&task)
 
 
-def logits_of_few(x, coef, intercept, z, Py_ssize_t first, Py_ssize_t stop):
-    """z[:, first:stop] = x coef' + intercept, of some classes. x (n, d) and z (n, K) in C order, of one dtype."""
+def few_room_size(Py_ssize_t n, Py_ssize_t K):
+    """Return the number of entries of `room` that logits_of_few needs."""
+    return few_room(n, K)
+
+
+def logits_of_few(x, coef, intercept, z, Py_ssize_t first, Py_ssize_t stop, room=None):
+    """z[:, first:stop] = x coef' + intercept, of some classes. x (n, d) and z (n, K) in C order, of one dtype; room:
+    few_room_size(n, K) numbers of it, for more than one row."""
     cdef Coefficients c = coefficients_of(coef, intercept)
     cdef Py_ssize_t n = len(x), itemsize = x.itemsize
     cdef FewRows task
     check_range(first, stop, c.K)
     task.c, task.is_double, task.n, task.first, task.stop, task.at = &c, itemsize == 8, n, first, stop, NULL
+    task.room = NULL if n == 1 else <char*>address(room, few_room(n, c.K) * itemsize, True)
     task.x = address(x, n * c.d * itemsize, False)
     task.z = <void*>address(z, n * c.K * itemsize, True)
     with nogil:
@@ -167,20 +188,13 @@ def logits_of_few(x, coef, intercept, z, Py_ssize_t first, Py_ssize_t stop):
 
 cdef void binary_outputs(const real* z, real* out, Output kind, Py_ssize_t n) noexcept nogil:
     """Probabilities of the two classes, or their logarithms, from the logits of class 1. out (n, 2)."""
-    cdef real e, log_total
-    cdef Py_ssize_t i, k
-    for i in range(n):
-        e = -z[i] if z[i] >= 0 else z[i]
-        exp_array(&e, &e, 1)
-        k = 1 if z[i] >= 0 else 0  # the likelier class
-        if kind == SOFTMAX:
-            out[2 * i + k] = 1 / (1 + e)
-            out[2 * i + 1 - k] = e / (1 + e)
-        else:
-            log_total = e
-            log1p_array(&log_total, 1)
-            out[2 * i + k] = -log_total
-            out[2 * i + 1 - k] = (z[i] if z[i] < 0 else -z[i]) - log_total
+    cdef real own[LOGIT_AUX]
+    cdef real* at = own
+    cdef Aux aux = aux_parts(&at, LOGIT_ROWS)
+    cdef Py_ssize_t i = 0
+    while i < n:
+        binary_output_rows(kind, z + i, out + 2 * i, clamp(n - i, 0, LOGIT_ROWS), &aux)
+        i += LOGIT_ROWS
 
 
 def outputs_of_binary(z, out, Output kind):
@@ -195,10 +209,103 @@ def outputs_of_binary(z, out, Output kind):
             binary_outputs(<const float*>zp, <float*>op, kind, n)
 
 
-cdef class Packed:
-    """Coefficients for products with single rows, without Python code in between.
+cdef enum:
+    OWN = 2048                     # entries of work arrays on the stack; larger ones are allocated
+    LONG = 100_000                 # multiplications from which the GIL is released: fewer take less time than that
 
-    Methods return None where arguments are not as they take them: the caller then finds out what is amiss.
+
+cdef inline Py_ssize_t answer_room(Py_ssize_t n, Py_ssize_t K) noexcept nogil:
+    """Entries of `room` for answer_rows: the sums and the scratch of softmax share it; binary logits come before."""
+    cdef Py_ssize_t sums = few_room(n, K), scratch = LOGIT_AUX + (LOGIT_ROWS * K if K <= FEW_LANES else 0) + K + 16
+    return (sums if sums > scratch else scratch) + (n if K == 1 else 0)
+
+
+cdef bint answer_rows(FewRows* t, Output kind, void* result, void* room) noexcept nogil:
+    """result = the output `kind` of n rows. Returns whether their logits are finite."""
+    cdef Py_ssize_t itemsize = 8 if t.is_double else 4, K = t.c.K
+    t.z, t.room = result, room
+    if K == 1 and kind != LOGITS:
+        t.z, t.room = room, <char*>room + t.n * itemsize
+    logits_of_rows(t)
+    return finish_rows(t, kind, result)
+
+
+cdef bint finish_rows(const FewRows* t, Output kind, void* result) noexcept nogil:
+    """result = the output `kind` of the logits t.z. Returns whether these are finite."""
+    cdef bint finite
+    cdef uint64_t infinite = <uint64_t>0x7FF << 52
+    cdef uint32_t few_infinite = <uint32_t>0xFF << 23
+    if t.is_double:
+        finite = largest_bits(<const uint64_t*>t.z, t.n * t.c.K) < infinite
+        outputs_of(<const double*>t.z, <double*>result, kind, t.n, t.c.K, <double*>t.room)
+    else:
+        finite = largest_bits(<const uint32_t*>t.z, t.n * t.c.K) < few_infinite
+        outputs_of(<const float*>t.z, <float*>result, kind, t.n, t.c.K, <float*>t.room)
+    return finite
+
+
+cdef bint answer_with_room(FewRows* t, Output kind, void* result, Py_ssize_t size) except -1:
+    """Call answer_rows with a work array. size: number of multiplications."""
+    cdef double own[OWN]
+    cdef void* room = own
+    cdef Py_ssize_t needed = answer_room(t.n, t.c.K)
+    cdef bint finite
+    if needed > OWN:
+        room = PyMem_Malloc(needed * sizeof(double))
+        if room == NULL:
+            raise MemoryError
+    if size < LONG:
+        finite = answer_rows(t, kind, result, room)
+    else:
+        with nogil:
+            finite = answer_rows(t, kind, result, room)
+    if room != own:
+        PyMem_Free(room)
+    return finite
+
+
+def outputs_of_entries(rows, coef, intercept, out, Output kind, Py_ssize_t longest):
+    """The same as outputs_of_few for CSR rows as in logits_of_entries. longest: most entries of a row."""
+    cdef Coefficients c = coefficients_of(coef, intercept)
+    cdef bint binary = c.K == 1 and kind != LOGITS, finite
+    cdef Py_ssize_t n = rows[3], itemsize = rows[0].itemsize
+    cdef char* result = <char*>address(out, n * (2 if binary else c.K) * itemsize, True)
+    cdef FewSparse task = few_sparse_of(rows, &c, out)
+    cdef char* room = <char*>PyMem_Malloc(answer_room(n, c.K) * sizeof(double) + (longest + 1) * sizeof(Py_ssize_t))
+    if room == NULL:
+        raise MemoryError
+    try:
+        task.at, task.longest = <Py_ssize_t*>room, longest
+        room += (longest + 1) * sizeof(Py_ssize_t)
+        if binary:
+            task.z, room = room, room + n * itemsize
+        run_few_sparse(&task)
+        with nogil:
+            task.row.n, task.row.z, task.row.room = n, task.z, room
+            finite = finish_rows(&task.row, kind, result)
+    finally:
+        PyMem_Free(task.at)
+    return finite
+
+
+def outputs_of_few(x, coef, intercept, out, Output kind):
+    """out = the output `kind` of the rows x (n, d) in C order, on one thread: (n, K), or (n, 2) for a binary model.
+
+    Returns whether all logits are finite.
+    """
+    cdef Coefficients c = coefficients_of(coef, intercept)
+    cdef Py_ssize_t n = len(x), itemsize = x.itemsize, columns = 2 if c.K == 1 and kind != LOGITS else c.K
+    cdef FewRows task
+    task.c, task.is_double, task.n, task.first, task.stop, task.at = &c, itemsize == 8, n, 0, c.K, NULL
+    task.x = address(x, n * c.d * itemsize, False)
+    return answer_with_room(&task, kind, <void*>address(out, n * columns * itemsize, True), n * c.d * c.K)
+
+
+cdef class Packed:
+    """Coefficients for products with rows, without Python code in between.
+
+    Methods return None if they do not support the arguments: the caller then handles them, or finds the error. They
+    allocate only the result, and work arrays for more than about a thousand classes, a thousand entries or many rows.
 
     Parameters
     ----------
@@ -208,41 +315,48 @@ cdef class Packed:
         ``new(shape, dtype)`` gives an array: numpy.empty.
     dtypes : tuple
         float64 and float32, as ``new`` takes them.
+    most_rows, most : int
+        Limits of rows and of multiplications, for several rows.
     """
     cdef Coefficients c
-    cdef Py_ssize_t room  # entries that outputs need beside the logits
+    cdef Py_ssize_t most_rows, most
     cdef object keep, new, double_type, single_type
 
-    def __init__(self, coef, intercept, new, dtypes):
+    def __init__(self, coef, intercept, new, dtypes, Py_ssize_t most_rows, Py_ssize_t most):
         self.c = coefficients_of(coef, intercept)
-        self.room = logits_scratch_size(self.c.K)
         self.keep = (coef, intercept)
-        self.new = new
+        self.new, self.most_rows, self.most = new, most_rows, most
         self.double_type, self.single_type = dtypes
 
     def dense(self, x, Output kind, out=None):
-        """Return the output for a row x (d,). out: a checked array for it, or None for a new one."""
+        """Return the output for a row x (d,), or for rows (n, d). out: a checked array for that of a row, or None for a
+        new one."""
         cdef Py_buffer view
-        cdef int storage = open_vector(x, &view)
-        if storage == NO_VECTOR:
+        cdef int storage = open_numbers(x, 2, &view)
+        cdef FewRows task
+        cdef Py_ssize_t last = view.ndim - 1 if storage != NO_NUMBERS else 0
+        if storage == NO_NUMBERS:
             return None
-        cdef bint is_double = storage == DOUBLES
         try:
-            if view.shape[0] != self.c.d or not self.takes(storage):
+            task.n = view.shape[0] if last else 1
+            if view.shape[last] != self.c.d or not self.takes(storage):
                 return None
-            return self.answer(<const char*>view.buf, NULL, self.c.d, is_double, kind, out)
+            if last and (out is not None or not self.are_few(task.n)):
+                return None
+            task.x, task.at = view.buf, NULL
+            return self.answer(&task, storage == DOUBLES, self.c.d, last > 0, kind, out)
         finally:
             PyBuffer_Release(&view)
 
     def sparse(self, indices, values, Output kind, out=None):
         """Return the output for a row with these entries."""
         cdef Py_buffer x, j
-        cdef int of_x = open_vector(values, &x), of_j
-        if of_x == NO_VECTOR:
+        cdef int of_x = open_numbers(values, 1, &x), of_j
+        if of_x == NO_NUMBERS:
             return None
         try:
-            of_j = open_vector(indices, &j)
-            if of_j == NO_VECTOR:
+            of_j = open_numbers(indices, 1, &j)
+            if of_j == NO_NUMBERS:
                 return None
             try:
                 return self.entries(&x, of_x, &j, of_j, kind, out)
@@ -251,89 +365,81 @@ cdef class Packed:
         finally:
             PyBuffer_Release(&x)
 
+    cdef bint are_few(self, Py_ssize_t n) noexcept:
+        return 0 < n <= self.most_rows and n * self.c.d * self.c.K <= self.most
+
     cdef bint takes(self, int storage) noexcept:
         """Whether rows of this storage need no conversion."""
         return storage == DOUBLES or (storage == SINGLES and not self.c.is_double)
 
     cdef entries(self, const Py_buffer* x, int of_x, const Py_buffer* j, int of_j, Output kind, out):
         cdef Py_ssize_t nnz = x.shape[0]
-        cdef bint inside, is_double = of_x == DOUBLES
+        cdef Py_ssize_t own[OWN]
+        cdef Py_ssize_t* at = own
+        cdef FewRows task
+        cdef bint inside
         if j.shape[0] != nnz or not self.takes(of_x) or (of_j != INT32 and of_j != INT64):
             return None
-        cdef Py_ssize_t* at = <Py_ssize_t*>PyMem_Malloc((nnz + 1) * sizeof(Py_ssize_t))
-        if at == NULL:
-            raise MemoryError
+        if nnz > OWN:
+            at = <Py_ssize_t*>PyMem_Malloc(nnz * sizeof(Py_ssize_t))
+            if at == NULL:
+                raise MemoryError
         try:
             if of_j == INT32:
                 inside = places_of(&self.c, <const int32_t*>j.buf, 0, nnz, at)
             else:
                 inside = places_of(&self.c, <const int64_t*>j.buf, 0, nnz, at)
-            return self.answer(<const char*>x.buf, at, nnz, is_double, kind, out) if inside else None
+            if not inside:
+                return None
+            task.n, task.x, task.at, task.nnz = 1, x.buf, at, nnz
+            return self.answer(&task, of_x == DOUBLES, nnz, False, kind, out)
         finally:
-            PyMem_Free(at)
+            if at != own:
+                PyMem_Free(at)
 
-    cdef answer(self, const char* x, const Py_ssize_t* at, Py_ssize_t count, bint is_double, Output kind, out):
-        """Return the output `kind` of a row, dense or (at not NULL) with some entries."""
-        cdef Py_ssize_t K = self.c.K, itemsize = 8 if is_double else 4
-        cdef Py_ssize_t size = 2 if K == 1 and kind != LOGITS else K
-        cdef FewRows task
+    cdef answer(self, FewRows* task, bint is_double, Py_ssize_t count, bint many, Output kind, out):
+        """Return the output `kind` of a row, or of `many` rows, with `count` entries each."""
+        cdef Py_ssize_t K = self.c.K, columns = 2 if K == 1 and kind != LOGITS else K
+        task.c, task.is_double, task.first, task.stop = &self.c, is_double, 0, K
         if out is None:
-            out = self.new(size, self.double_type if is_double else self.single_type)
-        cdef char* result = <char*>address(out, size * itemsize, True)
-        cdef char* room = NULL
-        task.c, task.is_double, task.n, task.first, task.stop = &self.c, is_double, 1, 0, K
-        task.x, task.at, task.nnz, task.z = x, at, count, result
-        if kind != LOGITS:
-            room = <char*>PyMem_Malloc((K + self.room) * itemsize)
-            if room == NULL:
-                raise MemoryError
-            task.z = room + self.room * itemsize
-        if count * K < 100_000:  # takes less time than releasing the GIL
-            row_outputs(&task, kind, result, room)
-        else:
-            with nogil:
-                row_outputs(&task, kind, result, room)
-        PyMem_Free(room)
+            dtype = self.double_type if is_double else self.single_type
+            out = self.new((task.n, columns), dtype) if many else self.new(columns, dtype)
+        cdef Py_ssize_t nbytes = task.n * columns * (8 if is_double else 4)
+        answer_with_room(task, kind, <void*>address(out, nbytes, True), task.n * count * K)
         return out
 
 
-cdef void row_outputs(FewRows* t, Output kind, void* result, void* room) noexcept nogil:
-    logits_of_rows(t)
+cdef inline void outputs_of(const real* z, real* out, Output kind, Py_ssize_t n, Py_ssize_t K,
+                            real* scratch) noexcept nogil:
+    """out = the output `kind` of the logits z (n, K); it may be z."""
+    cdef LogitRows task
     if kind == LOGITS:
         return
-    if t.is_double:
-        outputs_of(<const double*>t.z, <double*>result, kind, t.c.K, <double*>room)
-    else:
-        outputs_of(<const float*>t.z, <float*>result, kind, t.c.K, <float*>room)
-
-
-cdef inline void outputs_of(const real* z, real* out, Output kind, Py_ssize_t K, real* scratch) noexcept nogil:
-    cdef LogitRows task
     if K == 1:
-        binary_outputs(z, out, kind, 1)
+        binary_outputs(z, out, kind, n)
     else:
         task.z, task.out, task.kind, task.scratch = z, out, kind, scratch
-        task.K, task.first, task.stop = K, 0, 1
+        task.K, task.first, task.stop = K, 0, n
         output_logits_range(&task, z)
 
 
 cdef enum:
-    NO_VECTOR, DOUBLES, SINGLES, INT32, INT64, OTHERS
+    NO_NUMBERS, DOUBLES, SINGLES, INT32, INT64, OTHERS
 
 
-cdef int open_vector(x, Py_buffer* view) except -1:
-    """Open a contiguous, aligned vector and return its type; any other object is left unopened."""
+cdef int open_numbers(x, int axes, Py_buffer* view) except -1:
+    """Open an aligned array in C order with 1 to `axes` axes and return its type; any other object is left unopened."""
     if not PyObject_CheckBuffer(x):
-        return NO_VECTOR
+        return NO_NUMBERS
     try:
         PyObject_GetBuffer(x, view, PyBUF_STRIDED_RO | PyBUF_FORMAT)
     except (BufferError, ValueError):
-        return NO_VECTOR
-    cdef bint whole = view.ndim == 1 and (view.shape[0] <= 1 or view.strides[0] == view.itemsize)
+        return NO_NUMBERS
+    cdef bint whole = 1 <= view.ndim <= axes and PyBuffer_IsContiguous(view, b"C")
     cdef bint plain = view.format != NULL and view.format[0] != 0 and view.format[1] == 0  # of native byte order, too
     if not whole or not plain or <Py_ssize_t>view.buf % view.itemsize:
         PyBuffer_Release(view)
-        return NO_VECTOR
+        return NO_NUMBERS
     cdef char code = view.format[0]
     if code == b"d":
         return DOUBLES

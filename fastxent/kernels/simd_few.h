@@ -30,35 +30,68 @@ typedef REAL FEW(oct) __attribute__((vector_size(8 * sizeof(REAL))));
 typedef REAL FEW(uoct) __attribute__((vector_size(8 * sizeof(REAL)), aligned(sizeof(REAL)), may_alias));
 typedef SOURCE FEW(soct) __attribute__((vector_size(8 * sizeof(SOURCE)), aligned(sizeof(SOURCE)), may_alias));
 
-/* A register of classes side by side, for `rows` rows: w[j * step + lane]. They take turns at each coefficient. */
-FX_INLINE void FEW(classes)(const int rows, ptrdiff_t d, const REAL *x, ptrdiff_t ldx, const SOURCE *w, ptrdiff_t step,
-                            REAL *z, ptrdiff_t ldz)
+/* One or two registers of classes side by side: w[j * step + lane], and as much `apart`. */
+FX_INLINE void FEW(classes)(const int vecs, ptrdiff_t d, const REAL *x, const SOURCE *w, ptrdiff_t step, ptrdiff_t apart,
+                            REAL *z)
 {
     FEW(vec) sum[2][8];
     ptrdiff_t j = 0;
     FX_UNROLL
-    for (int r = 0; r < rows; r++) {
+    for (int v = 0; v < vecs; v++) {
         FX_UNROLL
-        for (int u = 0; u < 8; u++) sum[r][u] = (FEW(vec)){0};
+        for (int u = 0; u < 8; u++) sum[v][u] = (FEW(vec)){0};
     }
     for (; j + 8 <= d; j += 8) {
         FX_UNROLL
         for (int u = 0; u < 8; u++) {
-            const FEW(vec) wj = __builtin_convertvector(*(const FEW(svec) *)(w + (j + u) * step), FEW(vec));
             FX_UNROLL
-            for (int r = 0; r < rows; r++) sum[r][u] += x[r * ldx + j + u] * wj;
+            for (int v = 0; v < vecs; v++)
+                sum[v][u] += x[j + u] * __builtin_convertvector(
+                    *(const FEW(svec) *)(w + (j + u) * step + v * apart), FEW(vec));
         }
     }
     FX_UNROLL
     for (int u = 0; u < 7; u++) {
         if (j + u < d) {
-            const FEW(vec) wj = __builtin_convertvector(*(const FEW(svec) *)(w + (j + u) * step), FEW(vec));
             FX_UNROLL
-            for (int r = 0; r < rows; r++) sum[r][u] += x[r * ldx + j + u] * wj;
+            for (int v = 0; v < vecs; v++)
+                sum[v][u] += x[j + u] * __builtin_convertvector(
+                    *(const FEW(svec) *)(w + (j + u) * step + v * apart), FEW(vec));
         }
     }
     FX_UNROLL
-    for (int r = 0; r < rows; r++) *(FEW(uvec) *)(z + r * ldz) = IN_PAIRS(sum[r]);
+    for (int v = 0; v < vecs; v++) *(FEW(uvec) *)(z + v * apart) = IN_PAIRS(sum[v]);
+}
+
+/* At least one register of classes side by side: z[k] for k < K. The coefficients of eight features are read
+   in one stream each, which memory does fastest. */
+FX_LOCAL void FEW(sweep)(ptrdiff_t d, ptrdiff_t K, const REAL *x, const SOURCE *w, ptrdiff_t step, REAL *z)
+{
+    FEW(vec) sum[FEW_SWEPT][8];
+    const ptrdiff_t last = K - FEW(lanes); /* the last register begins here and overlaps the one before */
+    for (ptrdiff_t first = 0; first < K; first += FEW_SWEPT * FEW(lanes)) {
+        const ptrdiff_t left = (K - first + FEW(lanes) - 1) / FEW(lanes), vecs = left < FEW_SWEPT ? left : FEW_SWEPT;
+        ptrdiff_t j = 0;
+        memset(sum, 0, vecs * sizeof(sum[0]));
+        for (; j + 8 <= d; j += 8) {
+            for (ptrdiff_t v = 0; v < vecs; v++) {
+                const ptrdiff_t k = first + v * FEW(lanes);
+                const SOURCE *here = w + j * step + (k < last ? k : last);
+                FX_UNROLL
+                for (int u = 0; u < 8; u++)
+                    sum[v][u] += x[j + u] * __builtin_convertvector(*(const FEW(svec) *)(here + u * step), FEW(vec));
+            }
+        }
+        for (ptrdiff_t v = 0; v < vecs; v++) {
+            const ptrdiff_t k = first + v * FEW(lanes);
+            const SOURCE *here = w + j * step + (k < last ? k : last);
+            FX_UNROLL
+            for (int u = 0; u < 7; u++)
+                if (j + u < d)
+                    sum[v][u] += x[j + u] * __builtin_convertvector(*(const FEW(svec) *)(here + u * step), FEW(vec));
+            *(FEW(uvec) *)(z + (k < last ? k : last)) = IN_PAIRS(sum[v]);
+        }
+    }
 }
 
 /* Classes whose features stand side by side: w[c * step + j] */
@@ -88,36 +121,135 @@ FX_INLINE void FEW(features)(const int count, ptrdiff_t d, const REAL *x, const 
    single ones. False if there is none, or fewer classes than one tile has. */
 #define NEXT_TILE(count) (k < stop && (k + (count) <= stop || (stop - first >= (count) && (k = stop - (count), 1))))
 
-/* z[i * ldz + k] = sum_j x[i * ldx + j] * w[k * class_step + j * feature_step] + bias[k]   i < n, first <= k < stop
-   The rows take turns at some classes, whose coefficients are in cache then. */
-FX_LOCAL void FEW(logits)(const few_shape *shape, const REAL *x, const SOURCE *w, const SOURCE *bias, REAL *z)
+/* z[k] = sum_j x[j] * w[k * class_step + j * feature_step] + bias[k]   first <= k < stop */
+FX_LOCAL void FEW(row)(const few_shape *shape, const REAL *x, const SOURCE *w, const SOURCE *bias, REAL *z)
 {
-    const ptrdiff_t n = shape->n, d = shape->d, first = shape->first, stop = shape->stop, ldx = shape->ldx;
-    const ptrdiff_t class_step = shape->class_step, feature_step = shape->feature_step, ldz = shape->ldz;
+    const ptrdiff_t d = shape->d, first = shape->first, stop = shape->stop;
+    const ptrdiff_t class_step = shape->class_step, feature_step = shape->feature_step;
     ptrdiff_t k = first;
 #ifdef FX_BYTES
-    if (class_step == 1) {
-        for (; NEXT_TILE(FEW(lanes)); k += FEW(lanes)) {
-            ptrdiff_t i = 0;
-            if (FX_BYTES == 64)
-                for (; i + 2 <= n; i += 2)
-                    FEW(classes)(2, d, x + i * ldx, ldx, w + k, feature_step, z + i * ldz + k, ldz);
-            for (; i < n; i++) FEW(classes)(1, d, x + i * ldx, ldx, w + k, feature_step, z + i * ldz + k, ldz);
-        }
+    const ptrdiff_t count = stop - first;
+    if (class_step == 1 && count >= FEW(lanes)) {
+        if (count == FEW(lanes)) FEW(classes)(1, d, x, w + k, feature_step, 0, z + k);
+        else if (count <= 2 * FEW(lanes)) FEW(classes)(2, d, x, w + k, feature_step, count - FEW(lanes), z + k);
+        else FEW(sweep)(d, count, x, w + k, feature_step, z + k);
+        k = stop;
     } else if (feature_step == 1) {
         for (; NEXT_TILE(FEW(side)); k += FEW(side))
-            for (ptrdiff_t i = 0; i < n; i++)
-                FEW(features)(FEW(side), d, x + i * ldx, w + k * class_step, class_step, z + i * ldz + k);
-        for (; k < stop; k++)
-            for (ptrdiff_t i = 0; i < n; i++)
-                FEW(features)(1, d, x + i * ldx, w + k * class_step, class_step, z + i * ldz + k);
+            FEW(features)(FEW(side), d, x, w + k * class_step, class_step, z + k);
+        for (; k < stop; k++) FEW(features)(1, d, x, w + k * class_step, class_step, z + k);
     }
 #endif
-    for (; k < stop; k++)
-        for (ptrdiff_t i = 0; i < n; i++)
-            z[i * ldz + k] = FEW(one)(d, x + i * ldx, w + k * class_step, feature_step);
-    for (ptrdiff_t i = 0; i < n; i++)
-        for (k = first; k < stop; k++) z[i * ldz + k] += (REAL)bias[k];
+    for (; k < stop; k++) z[k] = FEW(one)(d, x, w + k * class_step, feature_step);
+    for (k = first; k < stop; k++) z[k] += (REAL)bias[k];
+}
+
+/* panel[t * ldp + l] = the coefficients of feature t and class l, from the first in w on; zeros after the last class */
+FX_INLINE void FEW(copy_panel)(ptrdiff_t T, ptrdiff_t classes, const SOURCE *w, ptrdiff_t class_step,
+                               ptrdiff_t feature_step, REAL *panel, ptrdiff_t ldp)
+{
+    ptrdiff_t whole = 0;
+    for (ptrdiff_t t = 0; t < T; t++)
+        for (ptrdiff_t l = classes; l < ldp; l++) panel[t * ldp + l] = 0;
+    if (class_step == 1) {
+        for (ptrdiff_t t = 0; t < T; t++)
+            for (ptrdiff_t l = 0; l < classes; l++) panel[t * ldp + l] = (REAL)w[t * feature_step + l];
+        return;
+    }
+    if (sizeof(REAL) == sizeof(SOURCE) && feature_step == 1) { /* squares */
+        const ptrdiff_t side = lanes(panel);
+        whole = T / side * side;
+        for (ptrdiff_t t = 0; t < whole; t += side) {
+            ptrdiff_t l = 0;
+            for (; l + side <= classes; l += side)
+                turn_tile((const REAL *)(w + l * class_step + t), class_step, panel + t * ldp + l, ldp);
+            for (; l < classes; l++)
+                for (ptrdiff_t u = t; u < t + side; u++) panel[u * ldp + l] = (REAL)w[l * class_step + u];
+        }
+    }
+    for (ptrdiff_t l = 0; l < classes; l++)
+        for (ptrdiff_t t = whole; t < T; t++) panel[t * ldp + l] = (REAL)w[l * class_step + t * feature_step];
+}
+
+/* Add the products of features j..j + T to the sums (n, lds) of classes first..stop. next: see fx_outer. */
+FX_LOCAL void FEW(add_panels)(const few_shape *shape, ptrdiff_t n, ptrdiff_t j, ptrdiff_t T, const REAL *x,
+                              const SOURCE *w, ptrdiff_t first, ptrdiff_t stop, REAL *sums, ptrdiff_t lds,
+                              const char *next)
+{
+    const ptrdiff_t side = lanes(x), K = stop - first, widest = FX_TILE == 24 ? 4 : 3;
+    const ptrdiff_t class_step = shape->class_step, feature_step = shape->feature_step;
+    const char *end = next ? next + T * feature_step * (ptrdiff_t)sizeof(REAL) : NULL;
+    REAL panel[FEW_CHUNK * 4 * (sizeof(REAL) == 8 ? FX_LANES_F64 : FX_LANES_F32)];
+    fx_outer outer;
+    outer.rs = shape->ldx, outer.cs = 1, outer.ldc = lds, outer.lines = 2;
+    for (ptrdiff_t k = 0; k < K;) {
+        const ptrdiff_t vecs_left = (K - k + side - 1) / side, panels = (vecs_left + widest - 1) / widest;
+        const ptrdiff_t vecs = (vecs_left + panels - 1) / panels, width = vecs * side;
+        const ptrdiff_t most = FX_TILE / vecs < 12 ? FX_TILE / vecs : 12, turns = (n + most - 1) / most;
+        const ptrdiff_t rows = (n + turns - 1) / turns;
+        const SOURCE *here = w + (first + k) * class_step + j * feature_step;
+        const REAL *b = panel;
+        /* In place if whole registers can be read: what they hold after the last class goes into padding. */
+        if (sizeof(REAL) == sizeof(SOURCE) && class_step == 1 && feature_step == shape->K
+            && (j + T - 1) * feature_step + first + k + width <= shape->d * feature_step) {
+            b = (const REAL *)here;
+            outer.bs = feature_step;
+        } else {
+            FEW(copy_panel)(T, K - k < width ? K - k : width, here, class_step, feature_step, panel, width);
+            outer.bs = width;
+        }
+        for (ptrdiff_t i = 0; i < n; i += rows) {
+            outer.next = next < end ? next : NULL;
+            next += next < end ? T * outer.lines * 64 : 0;
+            outer_tile((int)(n - i < rows ? n - i : rows), (int)vecs, T, x + i * shape->ldx + j, b, sums + i * lds + k,
+                       &outer);
+        }
+        k += width;
+    }
+}
+
+/* z[i * ldz + k] = sum_j x[i * ldx + j] * w[k * class_step + j * feature_step] + bias[k]   i < n, first <= k < stop
+   Several rows: all of them use the coefficients of some features while these are in cache. The bits do not depend on
+   how rows and classes are divided, nor on the storage of the coefficients. room: few_room(n, K) entries. */
+FX_LOCAL void FEW(rows)(const few_shape *shape, const REAL *x, const SOURCE *w, const SOURCE *bias, REAL *z, REAL *room)
+{
+    const ptrdiff_t n = shape->n, d = shape->d, K = shape->K, side = lanes(x);
+    const ptrdiff_t bytes = (K < FEW_CLASSES_AT_ONCE ? K : FEW_CLASSES_AT_ONCE) * (ptrdiff_t)sizeof(REAL);
+    const ptrdiff_t fits = FEW_CACHED / bytes, chunk = fits < 8 ? 8 : fits > FEW_CHUNK ? FEW_CHUNK : fits;
+    /* the last features, for which the last register of classes would end after the array */
+    const ptrdiff_t over = ((side - K % side) % side + K - 1) / K, safe = over < d ? d - over : 0;
+    const int far = d * K * (ptrdiff_t)sizeof(SOURCE) > FEW_FAR && shape->stop - shape->first == K && K <= FEW_CLASSES_AT_ONCE;
+    for (ptrdiff_t first = shape->first; first < shape->stop; first += FEW_CLASSES_AT_ONCE) {
+        const ptrdiff_t left = shape->stop - first, count = left < FEW_CLASSES_AT_ONCE ? left : FEW_CLASSES_AT_ONCE;
+        const ptrdiff_t lds = (count + side - 1) / side * side + side;
+        for (ptrdiff_t i = 0; i < n; i += FEW_ROWS) {
+            const ptrdiff_t rows = n - i < FEW_ROWS ? n - i : FEW_ROWS;
+            memset(room, 0, rows * lds * sizeof(REAL));
+            for (ptrdiff_t j = 0, T; j < d; j += T) {
+                const char *next = NULL;
+                T = (j < safe ? safe : d) - j;
+                T = T < chunk ? T : chunk;
+                if (far && j + 2 * T <= d) next = (const char *)(w + (j + T) * shape->feature_step);
+                FEW(add_panels)(shape, rows, j, T, x + i * shape->ldx, w, first, first + count, room, lds, next);
+            }
+            for (ptrdiff_t r = 0; r < rows; r++)
+                for (ptrdiff_t k = 0; k < count; k++)
+                    z[(i + r) * shape->ldz + first + k] = room[r * lds + k] + (REAL)bias[first + k];
+        }
+    }
+}
+
+/* The same for any number of rows. Small products are made row by row, which is fast enough and gives each row the bits
+   that it has alone. So are those with one class, for which coefficients are in the order of the rows. One row needs no
+   room. */
+FX_LOCAL void FEW(logits)(const few_shape *shape, const REAL *x, const SOURCE *w, const SOURCE *bias, REAL *z, REAL *room)
+{
+    const int small = shape->n <= FEW_SINGLE && shape->d * shape->K <= FEW_SMALL;
+    if (shape->n > 1 && shape->K > 1 && !small) {
+        FEW(rows)(shape, x, w, bias, z, room);
+        return;
+    }
+    for (ptrdiff_t i = 0; i < shape->n; i++) FEW(row)(shape, x + i * shape->ldx, w, bias, z + i * shape->ldz);
 }
 
 /* One class of a sparse row, whose entries' coefficients stand at w[at[p]] */
