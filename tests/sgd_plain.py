@@ -44,8 +44,8 @@ def descend(
 ):
     """Return theta after the rows `order`, and the sum of losses. rate: t -> eta.
 
-    era: for sparse rows; rmsprop and adam then apply the penalty when a row has the feature, and every so many updates,
-    for all the time since they last did.
+    era: for sparse rows; adagrad, rmsprop and adam then apply the penalty when a row has the feature, and every so many
+    updates, for all the time since they last did.
     """
     theta = theta.astype(np.float64).copy()
     weights = np.ones(len(y)) if weights is None else weights
@@ -56,7 +56,7 @@ def descend(
     l1, l2 = l1 * penalised, l2 * penalised
     total = clock = 0.0
     budget, paid = np.zeros_like(theta), np.zeros_like(theta)
-    pending = np.zeros((len(theta), 1))  # time of the penalties that rmsprop and adam have not applied yet
+    pending = np.zeros((len(theta), 1))  # time of the penalties that those three have not applied yet
     for t, first in enumerate(range(0, len(order), batch), start=1):
         rows = order[first : first + batch]
         s = weights[rows]
@@ -84,10 +84,8 @@ def descend(
             theta = proximal(theta - eta * (g + momentum * a), eta / (1 - momentum))
         elif optimizer == "adagrad":
             a = a + g**2
-            time = eta / (np.sqrt(a) + eps)
-            with np.errstate(divide="ignore", invalid="ignore"):
-                short = np.where(l2 > 0, -np.expm1(-l2 * time) / l2, time)
-            theta = soft((1.0 - l2 * short) * theta - short * g, l1 * short)
+            h = np.sqrt(a) + eps
+            theta = theta - eta * g / h
         elif optimizer == "rmsprop":
             a = momentum * a + (1 - momentum) * g**2
             h = np.sqrt(a) + eps
@@ -105,7 +103,7 @@ def descend(
             a += g - (np.sqrt(b + g**2) - np.sqrt(b)) / eta0 * theta
             b += g**2
             theta = -soft(a, l1 * clock) / ((eps + np.sqrt(b)) / eta0 + l2 * clock)
-        if optimizer in ("rmsprop", "adam"):
+        if optimizer in ("adagrad", "rmsprop", "adam"):
             pending += eta
             due = np.ones_like(pending, bool)
             if era and t % era and first + batch < len(order):  # in the end, all are due

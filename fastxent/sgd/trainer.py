@@ -10,7 +10,7 @@ from .. import kernels, parallel
 from ..data.rows import squared_norms
 from . import loops
 from .columns import Columns, squares_of_dense, squares_of_sparse
-from .gaps import KEPT
+from .gaps import KEPT, SHORT
 from .loops import (
     AVERAGED,
     BEGUN,
@@ -32,7 +32,7 @@ from .loops import (
     Rule,
 )
 from .schedules import SCHEDULES
-from .updates import ADAM, ADAMW, FTRL, MEMORY, MOMENTUM, NESTEROV, OPTIMIZERS, SGD, SVRG
+from .updates import ADAM, ADAMW, FTRL, MEMORY, MOMENTUM, NESTEROV, OPTIMIZERS, RMSPROP, SGD, SVRG
 
 FIRST_CALL = 256  # rows in the first call of a loop, before it is known how long they take
 CALL_SECONDS = 0.03  # target for later calls; Ctrl-C takes effect between calls
@@ -99,18 +99,19 @@ class Data:
         X_bound = X if dense else (X.data, X.indices, X.indptr, *X.shape)
         self.batches = dense and options.batch > 1
         # Single dense rows use whole registers of features, unless single features must catch up.
-        steps_only = dense and options.batch == 1 and options.optimizer == "sgd"
+        all_at_once = dense and options.batch == 1 and options.optimizer != "svrg"
         self._arguments = (
             X_bound,
             K,
             kernels.Targets(target, n_classes, row_weight, class_weight, smoothing),
-            self.batches or steps_only,
+            self.batches or all_at_once,
             options.batch,
             _zeros,
         )
         self.problem = self.bind()
         none = np.zeros(0, np.int32)
-        _, self.indices, self.indptr = (none, none, none) if dense else arrays_of(X)
+        empty = (np.zeros(0, X.dtype), none, none)
+        self.values, self.indices, self.indptr = empty if dense else arrays_of(X)
         self.weights = np.zeros(0) if row_weight is None else row_weight
         self.arrays = arrays_of(X)
         self.squares = np.zeros(0)
@@ -125,7 +126,7 @@ class Data:
     def rows(self, order, standard=None):
         """Return Rows for the loops, in the units of a training."""
         squares = self.squares_of(order, standard)
-        return Rows(self.problem.address, order, self.weights, squares, self.indptr, self.indices)
+        return Rows(self.problem.address, order, self.weights, squares, self.values, self.indptr, self.indices)
 
     def squares_of(self, rows, standard):
         """Return |x_i|^2 of all rows, up to date for these, in the units of a training."""
@@ -377,8 +378,7 @@ class Training:
             if rule.kind == SVRG:
                 loss, mass = loops.variance_reduced(rule, memory, rows, share, loss, mass)
             else:
-                loop = loops.plain if rule.kind == SGD else loops.sparse_batches
-                loss, mass = (loops.dense_batches if data.batches else loop)(rule, memory, rows, loss, mass)
+                loss, mass = _loop(rule.kind, data)(rule, memory, rows, loss, mass)
             if self.columns is not None:
                 self.columns.observe(data.arrays, piece)
             took = max(time.perf_counter() - began, CALL_SECONDS / 8)
@@ -405,7 +405,7 @@ class Training:
         # Means of squares around another point, and debts to L1 in another unit, no longer mean anything.
         shifts = [np.zeros(self.d) if standard is None else standard.shift for standard in (old, new)]
         moved = np.flatnonzero(np.logical_xor(*(shift != 0 for shift in shifts)))
-        if "squares" in self._roles.values():
+        if "root" in self._roles.values():
             for name, role in self._roles.items():
                 array = self._arrays[name]
                 # A gradient around a shift is nothing where it is that of the intercept times the shift.
@@ -454,7 +454,7 @@ class Training:
         elif role == "gradient":
             array = (standard.natural_gradient if to_natural else standard.own_gradient)(array)
         else:
-            power = 1.0 if role == "paid" else -2.0
+            power = 1.0 if role == "paid" else -1.0
             array[:-1] *= (standard.factor ** (power if to_natural else -power))[:, None]
         return array.astype(self.dtype, copy=False)
 
@@ -466,8 +466,8 @@ class Training:
             (slice(rule.features, None), eta0 * multiple, 0.0, 0.0),
         ):
             given = w[part] != 0
-            b[part] = np.where(given, np.maximum(b[part], (_TRUST / eta) ** 2), b[part])
-            scale = (rule.eps + np.sqrt(b[part])) / eta + l2 * clock
+            b[part] = np.where(given, np.maximum(b[part], _TRUST / eta), b[part])
+            scale = (rule.eps + b[part]) / eta + l2 * clock
             a[part] = -(w[part] * scale + np.sign(w[part]) * (l1 * clock))
         self._given = False
 
@@ -495,7 +495,7 @@ class Training:
 
     def _padding(self, name):
         """Return the filling of unused places in an array, which must not be zero where it is a divisor."""
-        return self.options.eps**2 if name == "b" and self._kind in (ADAM, ADAMW) else 0.0
+        return self.options.eps if name == "b" and self._kind in (ADAM, ADAMW) else 0.0
 
     def _to_layout(self, layout):
         self._to_natural()
@@ -510,18 +510,28 @@ class Training:
         self._arrays["clock"] = np.full(features, self.counters[CLOCK])
         self._arrays["last"] = np.full(features, self.updates, dtype=np.int64)
         self._arrays["pace"] = np.zeros((KEPT, era if lazy else 0))
+        self._arrays["powers"] = self._powers() if lazy else np.zeros((0, 0, 0))
         self.counters[SYNCED], self.counters[LEFT] = self.updates, 1.0
         self.counters[PENALISED] = self.counters[CLOCK]
 
     def _make_scratch(self):
         """Return the arrays that hold nothing between two updates."""
-        *_, size, batches, _ = self._layout
+        _, ld, _, size, batches, sparse = self._layout
         width, features = -(-self.K // 16) * 16, len(self._arrays["last"])
+        gradients = size if batches or self._kind != SGD else 0
+        if features and sparse:
+            gradients = (loops.TOGETHER + 1) * max(ld, width)
+        # svrg may list a feature twice, and takes its rows in turn with those of the snapshot
+        listed = 2 * features if self._kind == SVRG else features
         return {
-            "g": parallel.zeros(size if batches or self._kind != SGD else 0, self.dtype),
+            "g": parallel.zeros(gradients, self.dtype),
             "q": parallel.zeros(0 if batches else max(2, self.options.batch) * width, self.dtype),
-            "touched": np.zeros(features, np.int64),
-            "starts": np.zeros(max(1, features), np.int64),
+            "touched": np.zeros(listed, np.int64),
+            "slots": np.full(features, -1, np.int64),
+            "entries": np.zeros(features, np.int64),
+            "starts": np.zeros(max(1, listed), np.int64),
+            "faded": np.ones(max(1, listed)),
+            "faded_root": np.ones(max(1, listed)),
             "pulls": np.zeros(max(1, features)),
         }
 
@@ -614,17 +624,30 @@ class Training:
     def _repeats(self):
         return 1.0 / (1.0 - self._beta) if self._kind in (MOMENTUM, NESTEROV) else 1.0
 
+    @property
+    def _ratio(self):
+        """Between successive moves by a momentum without new gradients."""
+        adam = self._kind in (ADAM, ADAMW)
+        return self._beta / math.sqrt(self.options.beta2) if adam else self._beta
+
+    def _powers(self):
+        """Return the table of gaps.power."""
+        squares = self._beta if self._kind == RMSPROP else self.options.beta2
+        bases = np.array([self._beta, math.sqrt(squares), self._ratio])[:, None]
+        n = np.arange(1 + LONGEST_ERA // SHORT)
+        with np.errstate(over="ignore"):
+            return np.stack([bases**n, bases ** (n * SHORT)], axis=1)
+
     def _moments(self):
         """Return the numbers in Rule about the optimiser's running means."""
-        o, beta = self.options, self._beta
+        o, beta, ratio = self.options, self._beta, self._ratio
         adam = self._kind in (ADAM, ADAMW)
-        ratio = beta / math.sqrt(o.beta2) if adam else beta
         return {
             "beta1": float(beta),
             "beta2": float(o.beta2),
             "eps": 0.0 if adam else float(o.eps),
             "ratio": ratio,
-            "lifetime": 1 + math.ceil(_FADED / math.log(ratio)) if 0.0 < ratio < 1.0 else _FOREVER,
+            "lifetime": _FOREVER if ratio >= 1.0 else 1 + math.ceil(_FADED / math.log(ratio)) if ratio else 1,
             "repeats": self._repeats,
         }
 
@@ -674,11 +697,22 @@ class Training:
             average=arrays.get("average", empty),
             clock=arrays["clock"],
             last=arrays["last"],
+            shift=np.zeros(0) if standard is None else standard.shift,
             factor=np.zeros(0) if standard is None else standard.factor,
             offsets=_NO_COLUMNS if standard is None or not sparse else _offsets(standard),
             pace=arrays["pace"],
+            powers=arrays["powers"],
             counters=self.counters,
         )
+
+
+def _loop(kind, data):
+    """Return what takes rows of these data."""
+    if data.batches:
+        return loops.dense_batches
+    if kind == SGD:
+        return loops.plain
+    return loops.sparse_batches if len(data.indptr) else loops.dense_rows
 
 
 def _goes_by_sizes(options):

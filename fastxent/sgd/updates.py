@@ -23,18 +23,15 @@ applies its penalty separately, as published: w = soft((1 - l2 eta) w - eta u, l
 again, at most 1 / l2 for eta. The penalties of many updates have a closed form (see `gaps`), so a feature that was
 absent for some time catches up in one step.
 
-An optimiser that divides by h = sqrt(G) minimises F only if the penalty is divided as well. adagrad's h is constant
-while a parameter has no gradient, and differs between parameters. So adagrad applies the penalty as a flow: the
-solution at time eta / h of  dw/dt = -l2 w - l1 sign(w). Several flows are one flow for the sum of their times.
-Together with the move this is the proximal step soft((1 - l2 eta') w - eta' g, l1 eta'), with
-eta' = (1 - exp(-l2 eta / h)) / l2.
+Where an optimiser divides by h = sqrt(G), it still minimises F only if the penalty is divided as well. adagrad, rmsprop
+and adam take the implicit proximal step in their own metric, whose fixed points are the optima (Yun, Lozano, Yang
+2021):
 
-rmsprop and adam divide by an h that changes with every update, so a flow cannot catch up. They take the implicit
-proximal step in their own metric, whose fixed points are also the optima (Yun, Lozano, Yang 2021):
+    w = soft(w - eta g / h, l1 eta / h) / (1 + l2 eta / h)
 
-    w = soft(w - eta u / h, l1 eta / h) / (1 + l2 eta / h)
-
-On sparse rows they take it when a row has the feature, for the whole time since the last one.
+On sparse rows they take it when a row has the feature, for the whole time since the last one. (The flow  dw/dt = -l2 w
+- l1 sign(w),  which adagrad could follow through a gap, costs two exponentials for each weight of each row. Its
+fixed points are the same.)
 
 adam and adamw start the mean of squares at eps^2 instead of adding eps to its root: the divisor is still positive, and
 a parameter without gradients keeps moving in a fixed direction.
@@ -54,6 +51,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .bridge import fetch
 from .compile import inlined, jit
 
 OPTIMIZERS = {
@@ -69,27 +67,28 @@ OPTIMIZERS = {
 }
 SGD, MOMENTUM, NESTEROV, ADAGRAD, RMSPROP, ADAM, ADAMW, FTRL, SVRG = range(9)
 
-# What each optimiser stores, in one or two arrays like the weights. sgd needs its array only for L1.
+# What each optimiser stores, in one or two arrays like the weights. sgd needs its array only for L1. Of squares the root
+# is stored: what a gap needs is the divisor.
 MEMORY = {
     SGD: ("paid",),
     MOMENTUM: ("gradient",),
     NESTEROV: ("gradient",),
-    ADAGRAD: ("squares",),
-    RMSPROP: ("squares",),
-    ADAM: ("gradient", "squares"),
-    ADAMW: ("gradient", "squares"),
-    FTRL: ("sums", "squares"),
+    ADAGRAD: ("root",),
+    RMSPROP: ("root",),
+    ADAM: ("gradient", "root"),
+    ADAMW: ("gradient", "root"),
+    FTRL: ("sums", "root"),
     SVRG: ("weights", "gradient"),
 }
-_FADES = 40.0  # for larger x, 1 - exp(-x) rounds to 1
-LEAST_SQUARE = 1e-36  # the least mean of squares of adam, near the smallest normal float32
+LEAST_ROOT = 1e-18  # the least divisor of adam: its square is near the smallest normal float32
+FAR = 6  # stretches that memory is asked for ahead of their turn
 
 
 class State(NamedTuple):
     """Parameters and the optimiser's memory; arrays of the same length, or empty."""
 
     w: np.ndarray
-    g: np.ndarray  # gradient
+    g: np.ndarray  # gradient; of as many stretches as are updated together
     a: np.ndarray  # see MEMORY
     b: np.ndarray
 
@@ -109,16 +108,31 @@ class Step(NamedTuple):
     clock: float  # the time so far, including this update
 
 
+class Each(NamedTuple):
+    """What is different for each of the stretches of an update, which are of one length."""
+
+    starts: np.ndarray  # where it begins
+    faded: np.ndarray  # what its running mean of gradients has lost in a gap that ends here, as a factor
+    faded_root: np.ndarray  # ... and that of squares, its root
+    pulls: np.ndarray  # the time since its penalty was last applied, with adam's correction; see `divides`
+
+
 @jit
 def lengthened(time, l2):
     """Return (exp(l2 time) - 1) / l2, which is time for l2 = 0."""
     return time if l2 == 0.0 else math.expm1(l2 * time) / l2
 
 
-# Loops run over stretches start..stop of long arrays, with unsigned indices: LLVM uses vector registers only if Numba
-# knows that an index is not negative. Slices would also work, but Numba counts references to each of them, and to each
-# array argument of a call. For a feature with few classes, that takes longer than its update. For the same reason, the
-# functions for single stretches are inlined.
+@jit
+def divides(kind):
+    """Tell whether the penalty comes in the metric that an optimiser divides by."""
+    return kind in (ADAGRAD, RMSPROP, ADAM)
+
+
+# Loops run over stretches of long arrays, with unsigned places: an index that Numba knows not to be negative is what
+# lets LLVM use whole registers. Slices would do as well, but Numba counts references to each of them, and to each array
+# that a call takes: for a feature with few classes, that takes longer than its update. So what is done to one stretch
+# is inlined, too.
 
 
 @jit
@@ -145,197 +159,147 @@ def pay(w, paid, budget):
 
 
 @inlined
-def pinch(w, start, stop, cut):
-    """Move weights towards 0 by a cut, but not past 0."""
-    if cut != 0.0:
-        own = w.dtype.type(cut)
-        for i in range(start, stop):
-            w[i] = _soft(w[i], own)
+def soft(x, cut):
+    """Move x towards 0 by a cut >= 0, but not beyond 0. What is not a number stays so."""
+    return x - max(min(x, cut), -cut)
 
 
 @jit
-def _soft(x, cut):
-    zero = cut - cut
-    return max(x - cut, zero) + min(x + cut, zero)
+def update(kind, step, state, each, first, stop, width):
+    """Update the stretches first..stop with their gradients, which stand one after another in g, and their penalty.
 
-
-@jit
-def update(kind, step, state, starts, width, pulls):
-    """Update stretches of parameters with their gradients, which are zeroed, and with their penalty.
-
-    starts: where the stretches begin; each is `width` long. pulls: one for each, for rmsprop and adam, see `settle`.
+    width: of each stretch.
     """
     w, g, a, b = state
-    for c in range(len(starts)):
-        start = np.uint64(starts[c])
-        stop = start + np.uint64(width)
+    width, size = np.uint64(width), w.itemsize * width
+    for c in range(first, stop):
+        if c + FAR < len(each.starts):
+            ahead = each.starts[c + FAR] * w.itemsize
+            fetch(w.ctypes.data + ahead, size)
+            if len(a):
+                fetch(a.ctypes.data + ahead, size)
+            if len(b):
+                fetch(b.ctypes.data + ahead, size)
+        start, at = np.uint64(each.starts[c]), np.uint64(c - first) * width
         if kind == SGD:
-            _sgd(step, w, g, start, stop)
+            _sgd(step, w, g, start, at, width)
         elif kind in (MOMENTUM, NESTEROV):
-            _momentum(step, kind == NESTEROV, w, g, a, start, stop)
-        elif kind == ADAGRAD:
-            _adagrad(step, w, g, a, start, stop)
-        elif kind == RMSPROP:
-            _rmsprop(step, w, g, a, start, stop)
-            settle(step, pulls[c], w, a, start, stop)
-        elif kind == ADAM:
-            _adam(step, 1.0, w, g, a, b, start, stop)
-            settle(step, pulls[c], w, b, start, stop)
-        elif kind == ADAMW:
-            _adam(step, left(kind, step.time, step.l2), w, g, a, b, start, stop)
-            pinch(w, start, stop, step.l1 * step.time)
+            _momentum(kind, step, each.faded[c], w, g, a, start, at, width)
+        elif kind in (ADAGRAD, RMSPROP):
+            _scaled(kind, step, each.faded_root[c], each.pulls[c], w, g, a, start, at, width)
+        elif kind in (ADAM, ADAMW):
+            _adam(kind, step, each.faded[c], each.faded_root[c], each.pulls[c], w, g, a, b, start, at, width)
         else:
-            _ftrl(step, w, g, a, b, start, stop)
-            leader(step, w, a, b, start, stop)
+            _ftrl(step, w, g, a, b, start, at, width)
 
 
 @inlined
-def _sgd(step, w, g, start, stop):
+def _sgd(step, w, g, start, at, width):
     real = w.dtype.type
-    zero, keep = real(0), real(left(SGD, step.time, step.l2))
+    keep, cut = real(left(SGD, step.time, step.l2)), real(step.l1 * step.time)
     size = real(step.size) * real(step.weight)
-    for i in range(start, stop):
-        w[i] = keep * w[i] - size * g[i]
-        g[i] = zero
-    pinch(w, start, stop, step.l1 * step.time)
+    for k in range(width):
+        i = start + k
+        w[i] = soft(keep * w[i] - size * g[at + k], cut)
 
 
 @inlined
-def _momentum(step, ahead, w, g, velocity, start, stop):
-    """The move of momentum; ahead: of nesterov, which takes the gradient again and the next step's momentum."""
+def _momentum(kind, step, faded, w, g, velocity, start, at, width):
     real = w.dtype.type
-    zero, keep = real(0), real(left(MOMENTUM, step.time, step.l2))
-    weight, size, beta = real(step.weight), real(step.size), real(step.beta1)
-    for i in range(start, stop):
-        gi = weight * g[i]
-        velocity[i] = beta * velocity[i] + gi
-        w[i] = keep * (w[i] - size * (gi + beta * velocity[i] if ahead else velocity[i]))
-        g[i] = zero
-    pinch(w, start, stop, keep * step.l1 * step.time)
+    kept = left(kind, step.time, step.l2)
+    keep, cut = real(kept), real(kept * step.l1 * step.time)
+    weight, size, beta, fading = real(step.weight), real(step.size), real(step.beta1), real(step.beta1 * faded)
+    own, carried = (real(1), beta) if kind == NESTEROV else (real(0), real(1))
+    for k in range(width):
+        i = start + k
+        gi = weight * g[at + k]
+        v = fading * velocity[i] + gi
+        velocity[i] = v
+        w[i] = soft(keep * (w[i] - size * (own * gi + carried * v)), cut)
 
 
 @inlined
-def _adagrad(step, w, g, squares, start, stop):
-    weight = w.dtype.type(step.weight)
-    for i in range(start, stop):
-        g[i] *= weight
-        squares[i] += g[i] * g[i]
-    flow(step, w, g, squares, start, stop)
-
-
-@inlined
-def _rmsprop(step, w, g, squares, start, stop):
+def _scaled(kind, step, faded, pull, w, g, root, start, at, width):
+    """adagrad and rmsprop."""
     real = w.dtype.type
-    one, zero = real(1), real(0)
-    weight, size, beta, eps = real(step.weight), real(step.time), real(step.beta1), real(step.eps)
-    for i in range(start, stop):
-        gi = weight * g[i]
-        squares[i] = beta * squares[i] + (one - beta) * gi * gi
-        w[i] -= size / (math.sqrt(squares[i]) + eps) * gi
-        g[i] = zero
+    keep, share = 1.0, 1.0
+    if kind == RMSPROP:
+        keep, share = step.beta1 * faded**2, 1.0 - step.beta1
+    kept, part, eps, one = real(keep), real(share), real(step.eps), real(1)
+    weight, size, ridge, cut = real(step.weight), real(step.time), real(step.l2 * pull), real(step.l1 * pull)
+    for k in range(width):
+        i = start + k
+        gi = weight * g[at + k]
+        h = math.sqrt(kept * (root[i] * root[i]) + part * (gi * gi))
+        root[i] = h
+        h = one / (h + eps)
+        w[i] = soft(w[i] - (size * gi) * h, cut * h) / (one + ridge * h)
 
 
 @inlined
-def _adam(step, keep, w, g, mean, squares, start, stop):
-    """The move of adam and adamw. keep: the factor on the weights before it."""
+def _adam(kind, step, faded, faded_root, pull, w, g, mean, root, start, at, width):
+    """adam and adamw."""
     real = w.dtype.type
-    one, zero, least, kept = real(1), real(0), real(LEAST_SQUARE), real(keep)
-    weight, size, beta1, beta2 = real(step.weight), real(step.size), real(step.beta1), real(step.beta2)
-    for i in range(start, stop):
-        gi = weight * g[i]
-        mean[i] = beta1 * mean[i] + (one - beta1) * gi
-        squares[i] = max(beta2 * squares[i] + (one - beta2) * gi * gi, least)
-        w[i] = kept * w[i] - size * mean[i] / math.sqrt(squares[i])
-        g[i] = zero
-
-
-@inlined
-def _ftrl(step, w, g, sums, squares, start, stop):
-    real = w.dtype.type
-    zero, inverse, weight = real(0), real(1.0 / step.eta0), real(real(step.weight) * step.time)
-    for i in range(start, stop):
-        gi = weight * g[i]
-        root = math.sqrt(squares[i])
-        squares[i] += gi * gi
-        sums[i] += gi - (math.sqrt(squares[i]) - root) * inverse * w[i]
-        g[i] = zero
-
-
-@inlined
-def flow(step, w, g, squares, start, stop):
-    """Move adagrad's weights along g, which is zeroed, and apply the penalty, each for its own time.
-
-    step: the Step of an update, or a Gap; both have time, l1, l2 and eps.
-    """
-    real, time, l2, eps = w.dtype.type, step.time, step.l2, step.eps
-    zero, ridge, cut = real(0), real(step.l2), real(step.l1)
-    if l2 == 0.0:
-        for i in range(start, stop):
-            short = real(time / (math.sqrt(squares[i]) + eps))
-            w[i] = _soft(w[i] - short * g[i], cut * short)
-            g[i] = zero
+    one, least = real(1), real(LEAST_ROOT)
+    if kind == ADAM:
+        keep, ridge, cut, pinch = one, real(step.l2 * pull), real(step.l1 * pull), real(0)
     else:
-        for i in range(start, stop):
-            short = real(_faded(l2 * (time / (math.sqrt(squares[i]) + eps))) / l2)
-            w[i] = _soft(w[i] - short * (ridge * w[i] + g[i]), cut * short)
-            g[i] = zero
-
-
-@jit
-def _faded(x):
-    """Return 1 - exp(-x) for x >= 0, within four units in the last place.
-
-    Without calls and branches, so that loops use whole registers: a series at y = x / 2^10, then ten doublings by
-    1 - exp(-2 y) = (1 - exp(-y)) (2 - (1 - exp(-y))).
-    """
-    y = (
-        x if x < _FADES else _FADES
-    ) * 2.0**-10  # a parameter without any gradient may make x NaN or infinite
-    series = 1.0 - y * (1.0 / 7.0)
-    series = 1.0 - y * series * (1.0 / 6.0)
-    series = 1.0 - y * series * (1.0 / 5.0)
-    series = 1.0 - y * series * (1.0 / 4.0)
-    series = 1.0 - y * series * (1.0 / 3.0)
-    faded = y * (1.0 - 0.5 * y * series)
-    faded *= 2.0 - faded
-    faded *= 2.0 - faded
-    faded *= 2.0 - faded
-    faded *= 2.0 - faded
-    faded *= 2.0 - faded
-    faded *= 2.0 - faded
-    faded *= 2.0 - faded
-    faded *= 2.0 - faded
-    faded *= 2.0 - faded
-    faded *= 2.0 - faded
-    return faded
+        keep, ridge, cut = real(left(kind, step.time, step.l2)), real(0), real(0)
+        pinch = real(step.l1 * step.time)
+    weight, size = real(step.weight), real(step.size)
+    kept1, part1 = real(step.beta1 * faded), real(1.0 - step.beta1)
+    kept2, part2 = real(step.beta2 * faded_root**2), real(1.0 - step.beta2)
+    for k in range(width):
+        i = start + k
+        gi = weight * g[at + k]
+        m = kept1 * mean[i] + part1 * gi
+        mean[i] = m
+        h = max(math.sqrt(kept2 * (root[i] * root[i]) + part2 * (gi * gi)), least)
+        root[i] = h
+        h = one / h
+        x = soft(keep * w[i] - (size * m) * h, cut * h) / (one + ridge * h)
+        w[i] = soft(x, pinch)
 
 
 @inlined
-def settle(step, pull, w, squares, start, stop):
-    """Apply the penalty of rmsprop or adam, with their means of squares. step: any tuple with l1, l2 and eps.
+def _ftrl(step, w, g, sums, root, start, at, width):
+    real = w.dtype.type
+    inverse, weight, eps = real(1.0 / step.eta0), real(real(step.weight) * step.time), real(step.eps)
+    ridge, cut = real(step.l2 * step.clock), real(step.l1 * step.clock)
+    for k in range(width):
+        i = start + k
+        gi = weight * g[at + k]
+        h = math.sqrt(root[i] * root[i] + gi * gi)
+        sums[i] += gi - (h - root[i]) * inverse * w[i]
+        root[i] = h
+        w[i] = -soft(sums[i], cut) / ((eps + h) * inverse + ridge)
 
-    pull: the time since it was last applied, times adam's correction of the root.
+
+@inlined
+def settle(step, pull, w, root, start, width):
+    """Apply the penalty of an optimiser that `divides`, whose divisors these are. step: has l1, l2 and eps.
+
+    pull: as in Each.
     """
-    if pull != 0.0 and (step.l1 != 0.0 or step.l2 != 0.0):
-        real = w.dtype.type
-        one, eps, ridge, cut = real(1), real(step.eps), real(step.l2 * pull), real(step.l1 * pull)
-        for i in range(start, stop):
-            h = one / (math.sqrt(squares[i]) + eps)
-            w[i] = _soft(w[i], cut * h) / (one + ridge * h)
+    real = w.dtype.type
+    one, eps, ridge, cut = real(1), real(step.eps), real(step.l2 * pull), real(step.l1 * pull)
+    for k in range(width):
+        h = one / (root[start + k] + eps)
+        w[start + k] = soft(w[start + k], cut * h) / (one + ridge * h)
 
 
 @jit
 def shrunk(w, cut, ridge):
-    """Return the proximal step of a weight: the x that minimises cut |x| + ridge x^2 / 2 + (x - w)^2 / 2."""
-    return _soft(w, cut) / (1.0 + ridge)
+    """The proximal step of a penalty on one weight: what minimises cut |x| + ridge x^2 / 2 + (x - w)^2 / 2."""
+    return soft(w, cut) / (1.0 + ridge)
 
 
 @jit
 def divisor(kind, a, b, i, eps):
     """Return the optimiser's divisor of the gradient of parameter i."""
     if kind in (ADAGRAD, RMSPROP):
-        return math.sqrt(a[i]) + eps
-    return math.sqrt(b[i]) if kind == ADAM else 1.0
+        return a[i] + eps
+    return b[i] if kind == ADAM else 1.0
 
 
 @jit
@@ -345,13 +309,14 @@ def correction(kind, t, beta2):
 
 
 @inlined
-def leader(step, w, sums, squares, start, stop):
+def leader(step, w, sums, root, start, width):
     """Compute ftrl's weights from its sums."""
     real = w.dtype.type
     inverse, eps = real(1.0 / step.eta0), real(step.eps)
     ridge, cut = real(step.l2 * step.clock), real(step.l1 * step.clock)
-    for i in range(start, stop):
-        w[i] = -_soft(sums[i], cut) / ((eps + math.sqrt(squares[i])) * inverse + ridge)
+    for k in range(width):
+        i = start + k
+        w[i] = -soft(sums[i], cut) / ((eps + root[i]) * inverse + ridge)
 
 
 @inlined
