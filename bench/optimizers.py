@@ -95,7 +95,10 @@ def main():
             shares = np.median(speeds / speeds[:, :1], axis=0)
             found = dict(zip(some, zip(np.median(speeds, axis=0), shares, strict=True), strict=True))
             cells = [f"{v[0] / 1e3:,.1f}k ({v[1]:.2f})" if (v := found.get(o)) else "" for o in OPTIMIZERS]
-            print(f"{name:6} {penalty:12} {batch:>5}     " + "".join(f"{cell:>17}" for cell in cells), flush=True)
+            print(
+                f"{name:6} {penalty:12} {batch:>5}     " + "".join(f"{cell:>17}" for cell in cells),
+                flush=True,
+            )
 
 
 if __name__ == "__main__":

@@ -22,8 +22,10 @@ weight that its momentum does push through zero is followed to that point; from 
 
 from typing import NamedTuple
 
+import numpy as np
+
 from .compile import inlined, jit
-from .updates import ADAM, ADAMW, LEAST_ROOT, MOMENTUM, NESTEROV, RMSPROP, soft
+from .updates import ADAM, ADAMW, LEAST_ROOT, MOMENTUM, NESTEROV, RMSPROP, fetch_all, places, soft
 
 CHUNK = 128  # updates; larger chunks mean fewer looks, but more sums to be continued in each update
 SIZE, DECAY, PINCH, TAIL, LEFT, CUT = range(6)  # what is stored of each update: the rows of `pace`
@@ -40,13 +42,6 @@ class Fading(NamedTuple):
     kind: int
     ratio: float  # between successive moves by a momentum
     lifetime: int  # updates after which nothing is left of a momentum
-
-
-class Gap(NamedTuple):
-    """Updates of this era in which a feature has no gradient, counted from the beginning of the era."""
-
-    first: int
-    end: int  # after the last
 
 
 @inlined
@@ -115,50 +110,63 @@ def _followed(fading, first, end, pace, powers, w, u):
     return w
 
 
-@inlined
-def coast(fading, gap, pace, powers, w, gradient, roots, fresh, start, width):
-    """Bring the weights of one feature through a gap: the moves of a momentum, and the penalty.
+@jit
+def coast(fading, gaps, pace, powers, state, starts, ahead, width):
+    """Bring the weights of features through gaps: the moves of a momentum, and the penalty.
 
-    roots: what adam divides by; the others ignore it. fresh: scratch for the weights of a feature.
+    gaps: where each begins and where all end, counted from the beginning of the era. starts, ahead: as in updates.Each.
+    state: with scratch for a feature in g.
     """
-    real, kind, first, end = w.dtype.type, fading.kind, gap.first, gap.end
-    divides = kind in (ADAM, ADAMW)
-    total = _moves(fading, first, end, pace, powers)
-    cut = _cut(pace, first, end)
-    size, kept = real(total), real(_kept(pace, first, end))
-    if cut == 0.0:
-        if divides:
-            for k in range(width):
+    firsts, end = gaps
+    w, direction, fresh = state.w, state.a, state.g
+    real, wide, bytes_of_one, zero = w.dtype.type, np.uint64(width), w.itemsize, w.dtype.type(0)
+    arrays = places(w, direction, direction[:0])
+    for c in range(len(starts)):
+        if c < len(ahead):
+            fetch_all(arrays, ahead[c] * bytes_of_one, width * bytes_of_one)
+        start, first = np.uint64(starts[c]), firsts[c]
+        if first == end:
+            continue
+        size, kept = real(_moves(fading, first, end, pace, powers)), real(_kept(pace, first, end))
+        own = real(_cut(pace, first, end))
+        if own == zero:
+            for k in range(wide):
                 i = start + k
-                w[i] = kept * w[i] - size * (gradient[i] / roots[i])
-        else:
-            for k in range(width):
-                i = start + k
-                w[i] = kept * w[i] - size * gradient[i]
-    else:
-        own, zero, crossed = real(cut), real(0), 0
-        for k in range(width):
+                w[i] = kept * w[i] - size * direction[i]
+            continue
+        crossed = 0
+        for k in range(wide):
             i = start + k
-            u = gradient[i] / roots[i] if divides else gradient[i]
-            fresh[k] = soft(kept * w[i] - size * u, own)
-            crossed += (w[i] * u > zero) & (fresh[k] * w[i] <= zero)
-        for k in range(width):
+            x = soft(kept * w[i] - size * direction[i], own)
+            fresh[k] = x
+            crossed += (direction[i] * w[i] > zero) & (x * w[i] <= zero)
+        if crossed == 0:
+            for k in range(wide):
+                w[start + k] = fresh[k]
+            continue
+        for k in range(wide):
             i = start + k
-            if crossed > 0 and w[i] * gradient[i] > zero and fresh[k] * w[i] <= zero:
-                u = gradient[i] / roots[i] if divides else gradient[i]
-                w[i] = real(_followed(fading, first, end, pace, powers, float(w[i]), float(u)))
+            if direction[i] * w[i] > zero and fresh[k] * w[i] <= zero:
+                w[i] = real(_followed(fading, first, end, pace, powers, float(w[i]), float(direction[i])))
             else:
                 w[i] = fresh[k]
 
 
-@inlined
-def fade(kind, updates, powers, a, b, start, width):
-    """Bring the running means of one feature through a gap of so many updates."""
-    if kind in (MOMENTUM, NESTEROV, RMSPROP, ADAM, ADAMW):
-        kept = a.dtype.type(power(powers, ROOT if kind == RMSPROP else FIRST, updates))
-        for k in range(width):
-            a[start + k] *= kept
-    if kind in (ADAM, ADAMW):
-        kept, least = b.dtype.type(power(powers, ROOT, updates)), b.dtype.type(LEAST_ROOT)
-        for k in range(width):
-            b[start + k] = max(kept * b[start + k], least)
+@jit
+def fade(kind, a, b, each, width):
+    """Bring the running means of features through gaps."""
+    starts, faded, faded_root = each.starts, each.faded, each.faded_root
+    wide, least = np.uint64(width), a.dtype.type(LEAST_ROOT)
+    for c in range(len(starts)):
+        start, kept, kept_root = np.uint64(starts[c]), a.dtype.type(faded[c]), a.dtype.type(faded_root[c])
+        if kind in (MOMENTUM, NESTEROV):
+            for k in range(wide):
+                a[start + k] *= kept
+        elif kind == RMSPROP:
+            for k in range(wide):
+                a[start + k] *= kept_root
+        elif kind in (ADAM, ADAMW):
+            for k in range(wide):
+                i = start + k
+                mean, root = kept * (a[i] * b[i]), max(kept_root * b[i], least)
+                a[i], b[i] = mean / root, root

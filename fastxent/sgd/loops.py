@@ -18,9 +18,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .bridge import batch_gradient, fetch, row_add, row_gradient, row_step
-from .compile import jit
-from .gaps import FIRST, LEAST_LEFT, ROOT, Fading, Gap, coast, fade, note, power
+from .bridge import batch_gradient, row_add, row_gradient, row_step
+from .compile import inlined, jit
+from .gaps import FIRST, LEAST_LEFT, ROOT, Fading, coast, fade, note, power
 from .schedules import SETTLING, rate
 from .updates import (
     ADAM,
@@ -54,7 +54,7 @@ LEFT, BUDGET, LOSSES, PENALISED = range(11, 15)
 COUNTERS = 15
 FREE = 0.1  # the largest alpha in the schedule of the intercept, which has no penalty
 LEAST_SCALE = 1e-5  # below this, the common factor of all weights is multiplied into them
-TOGETHER = 32  # features of a batch of CSR rows whose gradients are added up, then applied
+TOGETHER = 128  # features of a batch of CSR rows whose gradients are added up, then applied
 
 
 class Rule(NamedTuple):
@@ -111,6 +111,7 @@ class Memory(NamedTuple):
     touched: np.ndarray  # features of a batch
     slots: np.ndarray  # of each feature: its place among those, or -1
     entries: np.ndarray  # of each of those: where its entries end, see `gather`
+    firsts: np.ndarray  # of each of those: the first of the updates that it missed
     starts: np.ndarray  # of the stretches to update, see updates.Each; so are the next three
     faded: np.ndarray
     faded_root: np.ndarray
@@ -135,7 +136,7 @@ class Rows(NamedTuple):
     indices: np.ndarray
 
 
-@jit
+@inlined
 def age(counters):
     """Return how many updates the optimiser's memory has seen."""
     return counters[UPDATES] - counters[BEGUN]
@@ -233,50 +234,43 @@ def rescale(rule, memory):
 
 
 @jit
-def catch_up(rule, memory, count, altogether):
+def catch_up(rule, memory, count):
     """Bring the weights of the features touched[:count] to the last update.
 
-    altogether: what the optimiser stores of them, too. If not, `update` will do that: see Each. The penalty of those
-    that divide by the gradient's size waits until then in any case.
+    What the optimiser stores of them waits for `fade` or, like the penalty of those that divide by the gradient's
+    size, for `update`: see Each.
     """
-    w, a, b, pace, powers, counters = memory.w, memory.a, memory.b, memory.pace, memory.powers, memory.counters
+    w, a, b, powers, counters = memory.w, memory.a, memory.b, memory.powers, memory.counters
     touched, last, clock, factor = memory.touched, memory.last, memory.clock, memory.factor
-    starts, faded, faded_root = memory.starts, memory.faded, memory.faded_root
-    kind, l1, l2 = rule.kind, rule.l1, rule.l2
-    fading = Fading(kind, rule.ratio, rule.lifetime)
-    coasts = kind in (MOMENTUM, NESTEROV, ADAM, ADAMW)
-    leads = kind == FTRL and (l1 != 0.0 or l2 != 0.0)
+    each, firsts, kind = _each(memory, count, memory.starts[:0]), memory.firsts[:count], rule.kind
+    starts, faded, faded_root = each.starts, each.faded, each.faded_root
+    ahead = starts[
+        count if rule.batch == 1 else min(FAR, count) :
+    ]  # of single rows, `update` has asked for them
     t, now, synced = int(counters[UPDATES]), counters[CLOCK], int(counters[SYNCED])
-    eta0 = first_step(rule, counters)[0] if kind == FTRL else 0.0
-    leading = Step(0.0, 0.0, 0.0, l1, l2, 0.0, 0.0, rule.eps, eta0, now)
-    width, size = np.uint64(rule.ld), rule.ld * w.itemsize
     for c in range(count):
-        if (coasts or leads) and c + FAR < count:
-            ahead = touched[c + FAR] * size
-            fetch(w.ctypes.data + ahead, size)
-            fetch(a.ctypes.data + ahead, size)
-            if len(b):
-                fetch(b.ctypes.data + ahead, size)
         j = touched[c]
         updates = t - last[j]
-        starts[c] = j * rule.ld
+        starts[c], firsts[c] = j * rule.ld, last[j] - synced
         faded[c], faded_root[c] = power(powers, FIRST, updates), power(powers, ROOT, updates)
-        if updates > 0:
-            start = np.uint64(j * rule.ld)
-            if coasts:
-                gap = Gap(last[j] - synced, t - synced)
-                coast(fading, gap, pace, powers, w, a, b if kind in (ADAM, ADAMW) else a, memory.g, start, width)
-            elif leads:
-                leader(leading, w, a, b, start, width)
-            elif kind == SVRG:
+    if kind in (MOMENTUM, NESTEROV, ADAM, ADAMW):
+        fading = Fading(kind, rule.ratio, rule.lifetime)
+        coast(fading, (firsts, t - synced), memory.pace, powers, _state(memory, 0), starts, ahead, rule.ld)
+    elif kind == FTRL:
+        if rule.l1 != 0.0 or rule.l2 != 0.0:
+            eta0 = first_step(rule, counters)[0]
+            leading = Step(0.0, 0.0, 0.0, rule.l1, rule.l2, 0.0, 0.0, rule.eps, eta0, now)
+            leader(leading, w, a, b, starts, ahead, rule.ld)
+    elif kind == SVRG:
+        l1, l2 = rule.l1, rule.l2
+        for c in range(count):
+            j = touched[c]
+            if last[j] < t:
                 if len(factor):  # its equation holds in any unit
                     l1, l2 = rule.late_l1 * factor[j], rule.late_l2 * factor[j] ** 2
-                drift(w, b, now - clock[j], l1, l2, start, start + width)
-                clock[j] = now
-            if altogether:
-                fade(kind, updates, powers, a, b, start, width)
-            if altogether or kind == SVRG:
-                last[j] = t
+                start = np.uint64(starts[c])
+                drift(w, b, now - clock[j], l1, l2, start, start + np.uint64(rule.ld))
+                clock[j], last[j] = now, t
 
 
 @jit
@@ -297,9 +291,9 @@ def touch(rule, memory, rows, first, stop, held):
     else:
         for r in range(first, stop):
             for p in range(indptr[order[r]], indptr[order[r] + 1]):
-                count = _list(memory, int(indices[p]), 1, count)
+                count = _list(touched, slots, ends, int(indices[p]), 1, count)
         for j in memory.offsets:
-            count = _list(memory, int(j), 0, count)
+            count = _list(touched, slots, ends, int(j), 0, count)
         end = 0
         for c in range(count):  # from the numbers of entries to where they begin
             end, ends[c] = end + ends[c], end
@@ -310,19 +304,20 @@ def touch(rule, memory, rows, first, stop, held):
                 ends[c] += 1
         for c in range(count):
             slots[touched[c]] = -1
-    catch_up(rule, memory, count, False)
+    catch_up(rule, memory, count)
     return count
 
 
-@jit
-def _list(memory, j, entries, count):
+@inlined
+def _list(touched, slots, ends, j, entries, count):
     """Put feature j on the list, if it is not there yet, and count its entries."""
-    c = memory.slots[j]
+    c = slots[j]
     if c < 0:
-        c = memory.slots[j] = count
-        memory.touched[c], memory.entries[c] = j, 0
-    memory.entries[c] += entries
-    return max(count, c + 1)
+        c = slots[j] = count
+        touched[c], ends[c] = j, 0
+        count += 1
+    ends[c] += entries
+    return count
 
 
 @jit
@@ -339,7 +334,7 @@ def touch_row(rule, memory, rows, r):
         for p in range(indptr[order[r]], indptr[order[r] + 1]):  # a second time changes nothing
             touched[count] = indices[p]
             count += 1
-    catch_up(rule, memory, count, False)
+    catch_up(rule, memory, count)
 
 
 @jit
@@ -388,15 +383,15 @@ def synchronise(rule, memory):
     if counters[SCALE] != 1.0:
         rescale(rule, memory)
     if len(memory.last):
-        catch_up(rule, memory, touch_all(rule, memory), True)
+        catch_up(rule, memory, touch_all(rule, memory))
+        fade(rule.kind, memory.a, memory.b, _each(memory, rule.d, memory.starts[:0]), rule.ld)
+        memory.last[:] = int(counters[UPDATES])
         if divides(rule.kind) and (rule.l1 != 0.0 or rule.l2 != 0.0):
-            root = memory.b if rule.kind == ADAM else memory.a
-            now, unit = counters[CLOCK], _root(rule, counters)
+            clock, pulls, now, unit = memory.clock, memory.pulls, counters[CLOCK], _root(rule, counters)
             for j in range(rule.d):
-                if now != memory.clock[j]:
-                    start = np.uint64(j * rule.ld)
-                    settle(rule, (now - memory.clock[j]) * unit, memory.w, root, start, np.uint64(rule.ld))
-                    memory.clock[j] = now
+                pulls[j] = (now - clock[j]) * unit
+                clock[j] = now
+            settle(rule, pulls, memory.w, memory.b if rule.kind == ADAM else memory.a, memory.starts, rule.ld)
     counters[SYNCED], counters[LEFT] = counters[UPDATES], 1.0
 
 
@@ -545,7 +540,7 @@ def sparse_batches(rule, memory, rows, loss, mass):
         for r in range(first, stop):
             here, at = order_address + r * order.itemsize, q_address + (r - first) * width * q.itemsize
             own += row_gradient(api, here, n - r - 1, address, 1.0, at)
-        step_touched(rule, memory, held, stop - first, count, 1.0 / weight, time, multiple)
+        step_touched(rule, memory, held, (stop - first, count), 1.0 / weight, time, multiple)
         loss, mass = loss + own, mass + weight
         counters[LOSSES] += min(own / weight, rule.no_model)
         if is_due(rule, counters, True):
@@ -558,7 +553,12 @@ def dense_rows(rule, memory, rows, loss, mass):
     """Dense rows one by one, all parameters at once. Sums as in `plain`."""
     w, g, q, counters = memory.w, memory.g, memory.q, memory.counters
     api, order = rows.api, rows.order
-    address, g_address, q_address, order_address = w.ctypes.data, g.ctypes.data, q.ctypes.data, order.ctypes.data
+    address, g_address, q_address, order_address = (
+        w.ctypes.data,
+        g.ctypes.data,
+        q.ctypes.data,
+        order.ctypes.data,
+    )
     n = len(order)
     for r in range(n):
         square, weight = weigh(counters, rows, r, r + 1)
@@ -651,10 +651,11 @@ def step_everything(rule, memory, part, time, multiple):
     pays = rule.kind == SGD and len(memory.a) > 0
     _count_update(counters, time)
     step = _step(rule, counters, part, time, 0.0 if pays else rule.l1)
-    each = _each(memory, 1)
+    each = _each(memory, 1, memory.starts[:0])
     each.starts[0], each.faded[0], each.faded_root[0] = 0, 1.0, 1.0
     each.pulls[0] = time * _root(rule, counters)
-    update(rule.kind, step, _state(memory, 0), each, 0, 1, rule.features)
+    one = len(each.starts)
+    update(rule.kind, step, _state(memory, 0), each, one - 1, one, rule.features)
     if pays:
         _pay_at_once(rule, memory, time)
     _update_intercept(rule, memory, rule.features, part, time, multiple)
@@ -673,8 +674,12 @@ def _pay_at_once(rule, memory, time):
 
 
 @jit
-def step_touched(rule, memory, held, rows, count, part, time, multiple):
-    """One update of the features touched[:count] and of the intercept, from the gradients by logits of so many rows."""
+def step_touched(rule, memory, held, counts, part, time, multiple):
+    """One update of features and of the intercept.
+
+    counts: of rows, whose gradients by logits are known, and of features, which are in touched.
+    """
+    rows, count = counts
     touched, last, clock, counters, g, q = (
         memory.touched,
         memory.last,
@@ -702,7 +707,8 @@ def step_touched(rule, memory, held, rows, count, part, time, multiple):
     for r in range(rows):
         for k in range(rule.K):
             g[total + k] += q[r * width + k]
-    each, state = _each(memory, count), _state(memory, 0)
+    ahead = memory.starts[min(FAR, count) : count]
+    each, state = _each(memory, count, ahead), _state(memory, 0)
     for first in range(0, count, TOGETHER):
         stop = min(first + TOGETHER, count)
         gather(rule, memory, held, first, stop)
@@ -710,18 +716,20 @@ def step_touched(rule, memory, held, rows, count, part, time, multiple):
     _update_intercept(rule, memory, total, part, time, multiple)
 
 
-@jit
+@inlined
 def _state(memory, at):
     """Return what `update` takes, with gradients that begin there."""
     return State(memory.w, memory.g[at:], memory.a, memory.b)
 
 
-@jit
-def _each(memory, count):
-    return Each(memory.starts[:count], memory.faded[:count], memory.faded_root[:count], memory.pulls[:count])
+@inlined
+def _each(memory, count, ahead):
+    return Each(
+        memory.starts[:count], memory.faded[:count], memory.faded_root[:count], memory.pulls[:count], ahead
+    )
 
 
-@jit
+@inlined
 def _count_update(counters, time):
     counters[CLOCK] += time
     counters[UPDATES] += 1.0
@@ -752,6 +760,7 @@ def _update_intercept(rule, memory, at, part, time, multiple):
     size = move_size(rule.kind, age(counters), time, beta1, beta2)
     eta0, factor = first_step(rule, counters)
     step = Step(part, time, size, 0.0, 0.0, beta1, beta2, rule.eps, eta0 * factor, 0.0)
-    each = _each(memory, 1)
+    each = _each(memory, 1, memory.starts[:0])
     each.starts[0], each.faded[0], each.faded_root[0], each.pulls[0] = rule.features, 1.0, 1.0, 0.0
-    update(rule.kind, step, _state(memory, at), each, 0, 1, rule.K)
+    one = len(each.starts)
+    update(rule.kind, step, _state(memory, at), each, one - 1, one, rule.K)

@@ -32,7 +32,7 @@ from .loops import (
     Rule,
 )
 from .schedules import SCHEDULES
-from .updates import ADAM, ADAMW, FTRL, MEMORY, MOMENTUM, NESTEROV, OPTIMIZERS, RMSPROP, SGD, SVRG
+from .updates import ADAM, ADAMW, FTRL, LEAST_ROOT, MEMORY, MOMENTUM, NESTEROV, OPTIMIZERS, RMSPROP, SGD, SVRG
 
 FIRST_CALL = 256  # rows in the first call of a loop, before it is known how long they take
 CALL_SECONDS = 0.03  # target for later calls; Ctrl-C takes effect between calls
@@ -126,7 +126,9 @@ class Data:
     def rows(self, order, standard=None):
         """Return Rows for the loops, in the units of a training."""
         squares = self.squares_of(order, standard)
-        return Rows(self.problem.address, order, self.weights, squares, self.values, self.indptr, self.indices)
+        return Rows(
+            self.problem.address, order, self.weights, squares, self.values, self.indptr, self.indices
+        )
 
     def squares_of(self, rows, standard):
         """Return |x_i|^2 of all rows, up to date for these, in the units of a training."""
@@ -489,8 +491,10 @@ class Training:
         """Bring everything to the last update, and the arrays to (d + 1, K) in the units of X."""
         if self._layout is not None:
             self._catch_up()
-            for name in self._weight_like():
-                self._arrays[name] = self._natural(name, self._leave(name))
+            arrays = {name: self._leave(name) for name in self._weight_like()}
+            if self._kind in (ADAM, ADAMW):
+                arrays["a"] *= arrays["b"]
+            self._arrays |= {name: self._natural(name, array) for name, array in arrays.items()}
             self._layout = None
 
     def _padding(self, name):
@@ -501,9 +505,12 @@ class Training:
         self._to_natural()
         self._layout, self._scratch = layout, None
         *_, batches, sparse = layout
-        for name in self._weight_like():
-            own = self._own(name, self._arrays[name])
-            self._arrays[name] = self._flat(own, layout, self._padding(name))
+        arrays = {name: self._own(name, self._arrays[name]) for name in self._weight_like()}
+        if self._kind in (ADAM, ADAMW):
+            np.maximum(arrays["b"], LEAST_ROOT, out=arrays["b"])
+            arrays["a"] /= arrays["b"]
+        for name, array in arrays.items():
+            self._arrays[name] = self._flat(array, layout, self._padding(name))
         lazy = self._lazy(batches, sparse)
         era = self._era()
         features = self.d if lazy else 0
@@ -529,6 +536,7 @@ class Training:
             "touched": np.zeros(listed, np.int64),
             "slots": np.full(features, -1, np.int64),
             "entries": np.zeros(features, np.int64),
+            "firsts": np.zeros(listed, np.int64),
             "starts": np.zeros(max(1, listed), np.int64),
             "faded": np.ones(max(1, listed)),
             "faded_root": np.ones(max(1, listed)),

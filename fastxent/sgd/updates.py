@@ -24,14 +24,14 @@ again, at most 1 / l2 for eta. The penalties of many updates have a closed form 
 absent for some time catches up in one step.
 
 Where an optimiser divides by h = sqrt(G), it still minimises F only if the penalty is divided as well. adagrad, rmsprop
-and adam take the implicit proximal step in their own metric, whose fixed points are the optima (Yun, Lozano, Yang
-2021):
+and adam take the proximal step in their own metric, whose fixed points are the optima (Yun, Lozano, Yang 2021), with at
+most 1 / l2 for eta / h, as plain SGD does:
 
-    w = soft(w - eta g / h, l1 eta / h) / (1 + l2 eta / h)
+    w = soft((1 - l2 eta / h) w - (eta / h) g, l1 eta / h)
 
-On sparse rows they take it when a row has the feature, for the whole time since the last one. (The flow  dw/dt = -l2 w
-- l1 sign(w),  which adagrad could follow through a gap, costs two exponentials for each weight of each row. Its
-fixed points are the same.)
+On sparse rows they take it when a row has the feature, with the penalty of the whole time since the last one. (The flow
+dw/dt = -l2 w - l1 sign(w),  which adagrad could follow through a gap, costs two exponentials for each weight of each
+row. Its fixed points are the same.)
 
 adam and adamw start the mean of squares at eps^2 instead of adding eps to its root: the divisor is still positive, and
 a parameter without gradients keeps moving in a fixed direction.
@@ -67,8 +67,8 @@ OPTIMIZERS = {
 }
 SGD, MOMENTUM, NESTEROV, ADAGRAD, RMSPROP, ADAM, ADAMW, FTRL, SVRG = range(9)
 
-# What each optimiser stores, in one or two arrays like the weights. sgd needs its array only for L1. Of squares the root
-# is stored: what a gap needs is the divisor.
+# What each optimiser stores, in one or two arrays like the weights. sgd needs its array only for L1. Of squares the
+# root is stored. While adam and adamw run, the mean gradient is divided by it: along that weights move through a gap.
 MEMORY = {
     SGD: ("paid",),
     MOMENTUM: ("gradient",),
@@ -81,7 +81,7 @@ MEMORY = {
     SVRG: ("weights", "gradient"),
 }
 LEAST_ROOT = 1e-18  # the least divisor of adam: its square is near the smallest normal float32
-FAR = 6  # stretches that memory is asked for ahead of their turn
+FAR = 6  # features that memory is asked for ahead of their turn
 
 
 class State(NamedTuple):
@@ -114,7 +114,8 @@ class Each(NamedTuple):
     starts: np.ndarray  # where it begins
     faded: np.ndarray  # what its running mean of gradients has lost in a gap that ends here, as a factor
     faded_root: np.ndarray  # ... and that of squares, its root
-    pulls: np.ndarray  # the time since its penalty was last applied, with adam's correction; see `divides`
+    pulls: np.ndarray  # the time since its penalty was last applied, for those that `divides`
+    ahead: np.ndarray  # the same as starts, but FAR further: memory is asked for them meanwhile
 
 
 @jit
@@ -130,9 +131,9 @@ def divides(kind):
 
 
 # Loops run over stretches of long arrays, with unsigned places: an index that Numba knows not to be negative is what
-# lets LLVM use whole registers. Slices would do as well, but Numba counts references to each of them, and to each array
-# that a call takes: for a feature with few classes, that takes longer than its update. So what is done to one stretch
-# is inlined, too.
+# lets LLVM use whole registers. Slices would do as well, but Numba counts references to each of them, to each array
+# that a call takes, and to each that comes out of a tuple: for a feature with few classes, that takes longer than its
+# update. So a call is for many stretches, its arrays get names before the loop, and what is called within has none.
 
 
 @jit
@@ -170,122 +171,163 @@ def update(kind, step, state, each, first, stop, width):
 
     width: of each stretch.
     """
-    w, g, a, b = state
-    width, size = np.uint64(width), w.itemsize * width
-    for c in range(first, stop):
-        if c + FAR < len(each.starts):
-            ahead = each.starts[c + FAR] * w.itemsize
-            fetch(w.ctypes.data + ahead, size)
-            if len(a):
-                fetch(a.ctypes.data + ahead, size)
-            if len(b):
-                fetch(b.ctypes.data + ahead, size)
-        start, at = np.uint64(each.starts[c]), np.uint64(c - first) * width
-        if kind == SGD:
-            _sgd(step, w, g, start, at, width)
-        elif kind in (MOMENTUM, NESTEROV):
-            _momentum(kind, step, each.faded[c], w, g, a, start, at, width)
-        elif kind in (ADAGRAD, RMSPROP):
-            _scaled(kind, step, each.faded_root[c], each.pulls[c], w, g, a, start, at, width)
-        elif kind in (ADAM, ADAMW):
-            _adam(kind, step, each.faded[c], each.faded_root[c], each.pulls[c], w, g, a, b, start, at, width)
-        else:
-            _ftrl(step, w, g, a, b, start, at, width)
+    if kind == SGD:
+        _sgd(step, state, each, first, stop, width)
+    elif kind in (MOMENTUM, NESTEROV):
+        _momentum(kind, step, state, each, first, stop, width)
+    elif kind in (ADAGRAD, RMSPROP):
+        _scaled(kind, step, state, each, first, stop, width)
+    elif kind in (ADAM, ADAMW):
+        _adam(kind, step, state, each, first, stop, width)
+    else:
+        _ftrl(step, state, each, first, stop, width)
 
 
-@inlined
-def _sgd(step, w, g, start, at, width):
-    real = w.dtype.type
+@jit
+def places(w, a, b):
+    """Return the addresses of the arrays; 0 for those that are empty."""
+    return w.ctypes.data, a.ctypes.data if len(a) else 0, b.ctypes.data if len(b) else 0
+
+
+@jit
+def fetch_all(addresses, offset, size):
+    """Ask for a stretch of all arrays, which will soon be needed."""
+    w, a, b = addresses
+    fetch(w + offset, size)
+    if a != 0:
+        fetch(a + offset, size)
+    if b != 0:
+        fetch(b + offset, size)
+
+
+@jit
+def _sgd(step, state, each, first, stop, width):
+    w, g, starts, real, wide = state.w, state.g, each.starts, state.w.dtype.type, np.uint64(width)
     keep, cut = real(left(SGD, step.time, step.l2)), real(step.l1 * step.time)
     size = real(step.size) * real(step.weight)
-    for k in range(width):
-        i = start + k
-        w[i] = soft(keep * w[i] - size * g[at + k], cut)
+    for c in range(first, stop):
+        start, at = np.uint64(starts[c]), np.uint64(c - first) * wide
+        for k in range(wide):
+            i = start + k
+            w[i] = soft(keep * w[i] - size * g[at + k], cut)
 
 
-@inlined
-def _momentum(kind, step, faded, w, g, velocity, start, at, width):
-    real = w.dtype.type
+@jit
+def _momentum(kind, step, state, each, first, stop, width):
+    w, g, velocity, starts, faded, ahead = state.w, state.g, state.a, each.starts, each.faded, each.ahead
+    real, wide, bytes_of_one = w.dtype.type, np.uint64(width), w.itemsize
+    arrays = places(w, velocity, state.b)
     kept = left(kind, step.time, step.l2)
     keep, cut = real(kept), real(kept * step.l1 * step.time)
-    weight, size, beta, fading = real(step.weight), real(step.size), real(step.beta1), real(step.beta1 * faded)
+    weight, size, beta = real(step.weight), real(step.size), real(step.beta1)
     own, carried = (real(1), beta) if kind == NESTEROV else (real(0), real(1))
-    for k in range(width):
-        i = start + k
-        gi = weight * g[at + k]
-        v = fading * velocity[i] + gi
-        velocity[i] = v
-        w[i] = soft(keep * (w[i] - size * (own * gi + carried * v)), cut)
+    for c in range(first, stop):
+        if c < len(ahead):
+            fetch_all(arrays, ahead[c] * bytes_of_one, width * bytes_of_one)
+        start, at, fading = np.uint64(starts[c]), np.uint64(c - first) * wide, real(step.beta1 * faded[c])
+        for k in range(wide):
+            i = start + k
+            gi = weight * g[at + k]
+            v = fading * velocity[i] + gi
+            velocity[i] = v
+            w[i] = soft(keep * (w[i] - size * (own * gi + carried * v)), cut)
 
 
-@inlined
-def _scaled(kind, step, faded, pull, w, g, root, start, at, width):
+@jit
+def _scaled(kind, step, state, each, first, stop, width):
     """adagrad and rmsprop."""
-    real = w.dtype.type
-    keep, share = 1.0, 1.0
-    if kind == RMSPROP:
-        keep, share = step.beta1 * faded**2, 1.0 - step.beta1
-    kept, part, eps, one = real(keep), real(share), real(step.eps), real(1)
-    weight, size, ridge, cut = real(step.weight), real(step.time), real(step.l2 * pull), real(step.l1 * pull)
-    for k in range(width):
-        i = start + k
-        gi = weight * g[at + k]
-        h = math.sqrt(kept * (root[i] * root[i]) + part * (gi * gi))
-        root[i] = h
-        h = one / (h + eps)
-        w[i] = soft(w[i] - (size * gi) * h, cut * h) / (one + ridge * h)
+    w, g, root, starts, faded, pulls = state.w, state.g, state.a, each.starts, each.faded_root, each.pulls
+    real, wide, bytes_of_one, ahead = w.dtype.type, np.uint64(width), w.itemsize, each.ahead
+    arrays = places(w, root, state.b)
+    keep, share = (step.beta1, 1.0 - step.beta1) if kind == RMSPROP else (1.0, 1.0)
+    part, eps, one, weight, size = real(share), real(step.eps), real(1), real(step.weight), real(step.time)
+    for c in range(first, stop):
+        if c < len(ahead):
+            fetch_all(arrays, ahead[c] * bytes_of_one, width * bytes_of_one)
+        start, at, kept = np.uint64(starts[c]), np.uint64(c - first) * wide, real(keep)
+        if kind == RMSPROP:
+            kept = real(keep * faded[c] ** 2)
+        ridge, cut = real(step.l2 * pulls[c]), real(step.l1 * pulls[c])
+        most, zero = one / ridge, real(0)
+        for k in range(wide):
+            i = start + k
+            gi = weight * g[at + k]
+            h = math.sqrt(kept * (root[i] * root[i]) + part * (gi * gi))
+            root[i] = h
+            h = one / (h + eps)
+            short = min(h, most)
+            w[i] = soft(max(one - ridge * h, zero) * w[i] - (size * gi) * short, cut * short)
 
 
-@inlined
-def _adam(kind, step, faded, faded_root, pull, w, g, mean, root, start, at, width):
+@jit
+def _adam(kind, step, state, each, first, stop, width):
     """adam and adamw."""
-    real = w.dtype.type
-    one, least = real(1), real(LEAST_ROOT)
-    if kind == ADAM:
-        keep, ridge, cut, pinch = one, real(step.l2 * pull), real(step.l1 * pull), real(0)
-    else:
-        keep, ridge, cut = real(left(kind, step.time, step.l2)), real(0), real(0)
-        pinch = real(step.l1 * step.time)
+    w, g, direction, root, starts, pulls = state.w, state.g, state.a, state.b, each.starts, each.pulls
+    faded, faded_root, ahead = each.faded, each.faded_root, each.ahead
+    real, wide, bytes_of_one = w.dtype.type, np.uint64(width), w.itemsize
+    arrays = places(w, direction, root)
+    one, least, keep, pinch = real(1), real(LEAST_ROOT), real(1), real(0)
+    l1, l2 = step.l1, step.l2
+    if kind == ADAMW:
+        keep, pinch = real(left(kind, step.time, step.l2)), real(step.l1 * step.time)
+        l1, l2 = 0.0, 0.0
     weight, size = real(step.weight), real(step.size)
-    kept1, part1 = real(step.beta1 * faded), real(1.0 - step.beta1)
-    kept2, part2 = real(step.beta2 * faded_root**2), real(1.0 - step.beta2)
-    for k in range(width):
-        i = start + k
-        gi = weight * g[at + k]
-        m = kept1 * mean[i] + part1 * gi
-        mean[i] = m
-        h = max(math.sqrt(kept2 * (root[i] * root[i]) + part2 * (gi * gi)), least)
-        root[i] = h
-        h = one / h
-        x = soft(keep * w[i] - (size * m) * h, cut * h) / (one + ridge * h)
-        w[i] = soft(x, pinch)
+    part1, part2 = real(1.0 - step.beta1), real(1.0 - step.beta2)
+    for c in range(first, stop):
+        if c < len(ahead):
+            fetch_all(arrays, ahead[c] * bytes_of_one, width * bytes_of_one)
+        start, at = np.uint64(starts[c]), np.uint64(c - first) * wide
+        kept1, kept2 = real(step.beta1 * faded[c]), real(step.beta2 * faded_root[c] ** 2)
+        ridge, cut = real(l2 * pulls[c]), real(l1 * pulls[c])
+        most, zero = one / ridge, real(0)
+        for k in range(wide):
+            i = start + k
+            gi, before = weight * g[at + k], root[i]
+            m = kept1 * (direction[i] * before) + part1 * gi
+            h = max(math.sqrt(kept2 * (before * before) + part2 * (gi * gi)), least)
+            root[i] = h
+            h = one / h
+            direction[i] = m * h
+            short = min(h, most)
+            x = soft(keep * max(one - ridge * h, zero) * w[i] - (size * m) * short, cut * short)
+            w[i] = soft(x, pinch)
 
 
-@inlined
-def _ftrl(step, w, g, sums, root, start, at, width):
-    real = w.dtype.type
+@jit
+def _ftrl(step, state, each, first, stop, width):
+    w, g, sums, root, starts, ahead = state.w, state.g, state.a, state.b, each.starts, each.ahead
+    real, wide, bytes_of_one = w.dtype.type, np.uint64(width), w.itemsize
+    arrays = places(w, sums, root)
     inverse, weight, eps = real(1.0 / step.eta0), real(real(step.weight) * step.time), real(step.eps)
     ridge, cut = real(step.l2 * step.clock), real(step.l1 * step.clock)
-    for k in range(width):
-        i = start + k
-        gi = weight * g[at + k]
-        h = math.sqrt(root[i] * root[i] + gi * gi)
-        sums[i] += gi - (h - root[i]) * inverse * w[i]
-        root[i] = h
-        w[i] = -soft(sums[i], cut) / ((eps + h) * inverse + ridge)
+    for c in range(first, stop):
+        if c < len(ahead):
+            fetch_all(arrays, ahead[c] * bytes_of_one, width * bytes_of_one)
+        start, at = np.uint64(starts[c]), np.uint64(c - first) * wide
+        for k in range(wide):
+            i = start + k
+            gi = weight * g[at + k]
+            h = math.sqrt(root[i] * root[i] + gi * gi)
+            sums[i] += gi - (h - root[i]) * inverse * w[i]
+            root[i] = h
+            w[i] = -soft(sums[i], cut) / ((eps + h) * inverse + ridge)
 
 
-@inlined
-def settle(step, pull, w, root, start, width):
+@jit
+def settle(step, pulls, w, root, starts, width):
     """Apply the penalty of an optimiser that `divides`, whose divisors these are. step: has l1, l2 and eps.
 
-    pull: as in Each.
+    pulls: as in Each, for each stretch.
     """
-    real = w.dtype.type
-    one, eps, ridge, cut = real(1), real(step.eps), real(step.l2 * pull), real(step.l1 * pull)
-    for k in range(width):
-        h = one / (root[start + k] + eps)
-        w[start + k] = soft(w[start + k], cut * h) / (one + ridge * h)
+    real, wide = w.dtype.type, np.uint64(width)
+    one, eps = real(1), real(step.eps)
+    for c in range(len(starts)):
+        start, ridge, cut = np.uint64(starts[c]), real(step.l2 * pulls[c]), real(step.l1 * pulls[c])
+        most, zero = one / ridge, real(0)
+        for k in range(wide):
+            i = start + k
+            h = one / (root[i] + eps)
+            w[i] = soft(max(one - ridge * h, zero) * w[i], cut * min(h, most))
 
 
 @jit
@@ -308,15 +350,20 @@ def correction(kind, t, beta2):
     return math.sqrt(1.0 - beta2**t) if kind in (ADAM, ADAMW) else 1.0
 
 
-@inlined
-def leader(step, w, sums, root, start, width):
-    """Compute ftrl's weights from its sums."""
-    real = w.dtype.type
+@jit
+def leader(step, w, sums, root, starts, ahead, width):
+    """Compute ftrl's weights from its sums. ahead: as in Each."""
+    real, wide, bytes_of_one = w.dtype.type, np.uint64(width), w.itemsize
+    arrays = places(w, sums, root)
     inverse, eps = real(1.0 / step.eta0), real(step.eps)
     ridge, cut = real(step.l2 * step.clock), real(step.l1 * step.clock)
-    for k in range(width):
-        i = start + k
-        w[i] = -soft(sums[i], cut) / ((eps + root[i]) * inverse + ridge)
+    for c in range(len(starts)):
+        if c < len(ahead):
+            fetch_all(arrays, ahead[c] * bytes_of_one, width * bytes_of_one)
+        start = np.uint64(starts[c])
+        for k in range(wide):
+            i = start + k
+            w[i] = -soft(sums[i], cut) / ((eps + root[i]) * inverse + ridge)
 
 
 @inlined
