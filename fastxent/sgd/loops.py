@@ -71,8 +71,10 @@ class Rule(NamedTuple):
     eps: float  # 0 for adam and adamw, whose memory starts with it
     schedule: int
     eta0: float  # with `automatic`, in units of the rows' size
-    automatic: int  # 0, or the power of the rows' root mean square by which eta0 is divided
-    most: float  # with `automatic`, the largest step, in units of the batch's mean square
+    automatic: int  # 0, or the power of the rows' root mean square that eta0 is divided by
+    most: float  # with `automatic`, the largest step of a batch, in units of the inverse of its curvature
+    most_own: float  # ... of the intercept
+    spread: float  # a batch's mean square over its largest curvature in any direction
     alpha: float
     power: float
     horizon: float
@@ -81,7 +83,7 @@ class Rule(NamedTuple):
         float  # the automatic eta0, in units of the rows' size, which the schedule 'settling' is based on
     )
     no_model: float  # the loss of equal probabilities
-    steady: float  # the unit in which this schedule counts losses
+    steady: float  # the unit in which this schedule counts the losses of each column
     repeats: float  # how often momentum repeats a gradient in total
     batch: int
     fit_intercept: bool
@@ -164,10 +166,13 @@ def first_step(rule, counters):
 
 
 @jit
-def _scheduled(rule, counters, eta0, alpha, square):
-    """Return the present step of the schedule. square: the mean of s_i |x_i|^2, or of s_i for the intercept."""
+def _scheduled(rule, counters, eta0, alpha, square, columns):
+    """Return the present step of the schedule for so many columns.
+
+    square: the mean of s_i |x_i|^2, or of s_i for the intercept, which is one column.
+    """
     n = counters[UPDATES] + 1.0
-    noise = (square / rule.natural) ** 2 * counters[LOSSES] / rule.steady
+    noise = (square / rule.natural) ** 2 * counters[LOSSES] / (rule.steady * columns)
     return rate(rule.schedule, n, eta0, alpha, rule.power, rule.horizon, rule.warmup, noise)
 
 
@@ -189,13 +194,18 @@ def step_size(rule, counters, square, weight):
         return weight, 1.0
     if rule.automatic != 0 or rule.schedule == SETTLING:  # a step is eta times the mean weight
         alpha *= weight_mean
-    eta = _scheduled(rule, counters, eta0, alpha, mean)
+    eta = _scheduled(rule, counters, eta0, alpha, mean, rule.d)
     counters[ETA] = eta
     if multiple != 1.0 or rule.schedule == SETTLING:
-        own = _scheduled(rule, counters, eta0 * multiple, min(alpha, FREE * weight_mean), weight_mean)
+        own = _scheduled(rule, counters, eta0 * multiple, min(alpha, FREE * weight_mean), weight_mean, 1)
         multiple = own / eta if eta > 0.0 else 0.0
     if rule.automatic == 2:
-        eta = min(eta, rule.most / (square + multiple * weight))
+        if rule.batch > 1:
+            own = min(multiple * eta, rule.most_own / weight)
+            eta = min(eta, (rule.most - own * weight) * rule.spread / square) if square > 0.0 else eta
+            multiple = own / eta if eta > 0.0 else 0.0
+        else:
+            eta = min(eta, rule.most / (square + multiple * weight))
     time = eta * weight * rule.repeats
     if rule.kind in (SGD, ADAMW) and rule.l2 * time > 1.0:  # more would overshoot
         return 1.0 / rule.l2, multiple * (rule.l2 * time)
@@ -257,7 +267,7 @@ def catch_up(rule, memory, count):
         fading = Fading(kind, rule.ratio, rule.lifetime)
         coast(fading, (firsts, t - synced), memory.pace, powers, _state(memory, 0), starts, ahead, rule.ld)
     elif kind == FTRL:
-        if rule.l1 != 0.0 or rule.l2 != 0.0:
+        if (rule.l1 != 0.0 or rule.l2 != 0.0) and now > 0.0:
             eta0 = first_step(rule, counters)[0]
             leading = Step(0.0, 0.0, 0.0, rule.l1, rule.l2, 0.0, 0.0, rule.eps, eta0, now)
             leader(leading, w, a, b, starts, ahead, rule.ld)

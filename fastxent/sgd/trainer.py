@@ -5,6 +5,7 @@ import time
 from dataclasses import dataclass
 
 import numpy as np
+import scipy.sparse as sp
 
 from .. import kernels, parallel
 from ..data.rows import squared_norms
@@ -46,13 +47,16 @@ LONGEST_ERA = 65536
 # by the size of the gradient.
 _AUTOMATIC = {"adagrad": 0.5, "rmsprop": 0.03, "adam": 0.03, "adamw": 0.03, "ftrl": 0.5}
 _AUTOMATIC_SGD = 8.0
-# The largest step of a row and of a large batch, in units of its mean square. Softmax has a curvature of |x|^2 / 2 at
-# most, so a step that is longer than 4 / |x|^2 ends farther from the minimum along it than it began.
-_LARGEST, _LARGEST_OF_MANY = 2.0, 4.0
+# The largest step of a row, in units of its square. Softmax has a curvature of |x|^2 / 2 at most, so a step that is
+# longer than 4 / |x|^2 ends farther from the minimum along it than it began. Of minibatches, in units of the inverse of
+# their curvature in the steepest direction, see `steepness`: from 2 on, steps lead away. The intercept may take a part.
+_LARGEST, _LARGEST_OF_MANY, _OWN = 2.0, 1.5, 0.5
 # Under L1 both begin longer: the noise leaves the weights again as L1 pulls most of them back to zero, and weights that
 # are far away would take long to reach by steps that the penalty soon shortens.
 _LONGER = 5.0
 _STEADY = 0.1  # updates for each feature before the schedule "settling" shortens its steps
+
+_ROWS_TOGETHER, _ENTRIES_TOGETHER = 128, 4_000_000  # that `steepness` looks at
 
 _FADED = -40.0  # e^-40 of a momentum no longer changes any digit
 _FOREVER = 1 << 40
@@ -96,6 +100,7 @@ class Data:
 
     def __init__(self, options, X, target, n_classes, K, row_weight, class_weight=None, smoothing=0.0):
         dense = isinstance(X, np.ndarray)
+        self.target = target
         X_bound = X if dense else (X.data, X.indices, X.indptr, *X.shape)
         self.batches = dense and options.batch > 1
         # Single dense rows use whole registers of features, unless single features must catch up.
@@ -118,6 +123,7 @@ class Data:
         if _goes_by_sizes(options):
             self.squares = squared_norms(X)
         self._own_squares = None
+        self.width = X.shape[1]
 
     def bind(self):
         """Return the rows with their own scratch memory, for one thread."""
@@ -169,6 +175,7 @@ class Training:
                 self._arrays[name] = np.full_like(theta, self._padding(name))
         if options.average_from >= 0:
             self._arrays["average"] = np.zeros_like(theta)
+        self._steepness = None  # of minibatches in these units, see `steepness`
         self.standard = None  # the units of the columns
         self.columns = None
         if options.by_column:
@@ -203,6 +210,8 @@ class Training:
             new.columns = here.columns.copy()
             new.columns.change(options.fit_intercept, options.batch == 0)
             new.standard = new.columns.standard
+            if options.batch == old.batch:
+                new._steepness = here._steepness
         if _agree(options, old, "schedule", "epochs", "batch"):
             new.horizon = here.horizon
         if not edited and _agree(options, old, "schedule", "eta0"):
@@ -373,6 +382,9 @@ class Training:
                 if self._review():
                     rule, memory = self._enter(data)
                 step = min(step, self.columns.next_review - self.columns.rows)
+            if rule.automatic == 2 and rule.batch > 1 and self._steepness is None:
+                self._steepness = steepness(data, order[first : first + rule.batch], self.standard, self.K)
+                rule = self._rule()
             piece = order[first : first + -(-step // rule.batch) * rule.batch]
             first += len(piece)
             began = time.perf_counter()
@@ -403,6 +415,7 @@ class Training:
             return True
         self._to_natural()
         self.standard = new = columns.standard
+        self._steepness = None
         self.counters[SQUARES] = columns.mean_square() * self.counters[WEIGHTS]
         # Means of squares around another point, and debts to L1 in another unit, no longer mean anything.
         shifts = [np.zeros(self.d) if standard is None else standard.shift for standard in (old, new)]
@@ -670,26 +683,34 @@ class Training:
         longer = _LONGER if self._lengthens() else 1.0
         if eta0 is None:
             automatic, eta0 = 1 if self.adaptive else 2, longer * natural
+            if (
+                not self.adaptive
+            ):  # a batch begins with steps as long as those of its rows together, if it may
+                eta0 *= math.sqrt(max(1, o.batch))
         alpha = o.alpha
         if o.schedule == "settling":
             alpha *= self._repeats
             if self.standard is not None:
                 alpha *= float(self.standard.factor.min()) ** 2
-        most = math.inf
-        if automatic == 2:
-            most = min(_LARGEST * o.batch**0.25, _LARGEST_OF_MANY) * longer * (1.0 - self._beta)
+        most, most_own, spread = (_LARGEST, math.inf, 1.0) if o.batch == 1 else (math.inf, math.inf, 1.0)
+        if o.batch > 1 and self._steepness is not None:
+            share, spread = self._steepness
+            most, most_own = _LARGEST_OF_MANY / share, _OWN / share
+        whole = longer * (1.0 - self._beta)
         return {
             "schedule": SCHEDULES[o.schedule],
             "eta0": float(eta0),
             "automatic": automatic,
-            "most": most,
+            "most": most * whole,
+            "most_own": most_own * whole,
+            "spread": spread,
             "alpha": float(alpha),
             "power": float(o.power),
             "horizon": float(self.horizon),
             "warmup": float(o.warmup),
             "natural": float(natural),
             "no_model": math.log(max(2, self.K)),
-            "steady": self.d * _STEADY,
+            "steady": _STEADY,
         }
 
     def _memory(self):
@@ -712,6 +733,36 @@ class Training:
             powers=arrays["powers"],
             counters=self.counters,
         )
+
+
+def steepness(data, rows, standard, K):
+    """Return the size of a batch's curvature, in the steepest direction, as a bound of two factors.
+
+    The first comes from the classes: the share of the most frequent one, and 1/2 at most, since p_k (1 - p_k) is about
+    that where the mean of p_k is; a sigmoid has 1/4. The second, which is inverted, is the largest eigenvalue of the
+    rows' mean x x^T over their mean |x|^2: 1 if all rows are alike, and the less the less they have in common. Some of
+    the rows do. BLAS rounds as its threads are many, so two digits must do.
+    """
+    rows = rows[: max(2, min(_ROWS_TOGETHER, _ENTRIES_TOGETHER // max(1, data.width)))]
+    if len(data.arrays) == 1:
+        X = data.arrays[0][rows].astype(np.float64)
+    else:
+        values, indices, indptr = data.arrays
+        places = np.concatenate([np.arange(indptr[i], indptr[i + 1]) for i in rows])
+        ends = np.cumsum(indptr[rows + 1] - indptr[rows])
+        X = sp.csr_array(
+            (values[places].astype(np.float64), indices[places], np.append(0, ends)), (len(rows), data.width)
+        ).toarray()
+    if standard is not None:
+        X = (X - standard.shift) * standard.factor
+    X /= np.abs(X).max(initial=0.0) or 1.0
+    inner = X @ X.T
+    total = np.trace(inner)
+    spread = total / np.linalg.eigvalsh(inner)[-1] if total > 0.0 else 1.0
+    target = data.target[rows]
+    mass = np.bincount(target) if target.ndim == 1 else target.sum(axis=0)
+    share = 0.25 if K == 1 else min(0.5, float(mass.max()) / len(rows))
+    return max(share, 1e-3), float(f"{spread:.2g}")
 
 
 def _loop(kind, data):
