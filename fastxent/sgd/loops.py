@@ -267,7 +267,7 @@ def catch_up(rule, memory, count):
         fading = Fading(kind, rule.ratio, rule.lifetime)
         coast(fading, (firsts, t - synced), memory.pace, powers, _state(memory, 0), starts, ahead, rule.ld)
     elif kind == FTRL:
-        if (rule.l1 != 0.0 or rule.l2 != 0.0) and now > 0.0:
+        if (rule.l1 != 0.0 or rule.l2 != 0.0) and counters[ROWS] > 0.0:  # else nothing has changed
             eta0 = first_step(rule, counters)[0]
             leading = Step(0.0, 0.0, 0.0, rule.l1, rule.l2, 0.0, 0.0, rule.eps, eta0, now)
             leader(leading, w, a, b, starts, ahead, rule.ld)
