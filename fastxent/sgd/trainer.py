@@ -530,7 +530,6 @@ class Training:
         self._arrays["clock"] = np.full(features, self.counters[CLOCK])
         self._arrays["last"] = np.full(features, self.updates, dtype=np.int64)
         self._arrays["pace"] = np.zeros((KEPT, era if lazy else 0))
-        self._arrays["powers"] = self._powers() if lazy else np.zeros((0, 0, 0))
         self.counters[SYNCED], self.counters[LEFT] = self.updates, 1.0
         self.counters[PENALISED] = self.counters[CLOCK]
 
@@ -547,6 +546,7 @@ class Training:
             "g": parallel.zeros(gradients, self.dtype),
             "q": parallel.zeros(0 if batches else max(2, self.options.batch) * width, self.dtype),
             "touched": np.zeros(listed, np.int64),
+            "powers": self._powers() if features else np.zeros((0, 0, 0)),
             "slots": np.full(features, -1, np.int64),
             "entries": np.zeros(features, np.int64),
             "firsts": np.zeros(listed, np.int64),
@@ -730,7 +730,6 @@ class Training:
             factor=np.zeros(0) if standard is None else standard.factor,
             offsets=_NO_COLUMNS if standard is None or not sparse else _offsets(standard),
             pace=arrays["pace"],
-            powers=arrays["powers"],
             counters=self.counters,
         )
 
