@@ -44,8 +44,8 @@ def descend(
 ):
     """Return theta after the rows `order`, and the sum of losses. rate: t -> eta.
 
-    era: for sparse rows; rmsprop and adam then apply the penalty when a row has the feature, and every so many updates,
-    for all the time since they last did.
+    era: for sparse rows; adagrad, rmsprop and adam then apply the penalty when a row has the feature, and every so many
+    updates, for all the time since they last did.
     """
     theta = theta.astype(np.float64).copy()
     weights = np.ones(len(y)) if weights is None else weights
@@ -56,7 +56,14 @@ def descend(
     l1, l2 = l1 * penalised, l2 * penalised
     total = clock = 0.0
     budget, paid = np.zeros_like(theta), np.zeros_like(theta)
-    pending = np.zeros((len(theta), 1))  # time of the penalties that rmsprop and adam have not applied yet
+    pending = np.zeros((len(theta), 1))  # time of the penalties that those three have not applied yet
+
+    def in_its_metric(theta, move, time, h):
+        with np.errstate(divide="ignore"):
+            short = np.minimum(1.0 / h, 1.0 / (l2 * time))  # more would overshoot
+        keep = np.maximum(1.0 - l2 * time / h, 0.0)
+        return soft(keep * theta - move * short, l1 * time * short)
+
     for t, first in enumerate(range(0, len(order), batch), start=1):
         rows = order[first : first + batch]
         s = weights[rows]
@@ -84,20 +91,16 @@ def descend(
             theta = proximal(theta - eta * (g + momentum * a), eta / (1 - momentum))
         elif optimizer == "adagrad":
             a = a + g**2
-            time = eta / (np.sqrt(a) + eps)
-            with np.errstate(divide="ignore", invalid="ignore"):
-                short = np.where(l2 > 0, -np.expm1(-l2 * time) / l2, time)
-            theta = soft((1.0 - l2 * short) * theta - short * g, l1 * short)
+            move, h = eta * g, np.sqrt(a) + eps
         elif optimizer == "rmsprop":
             a = momentum * a + (1 - momentum) * g**2
-            h = np.sqrt(a) + eps
-            theta = theta - eta * g / h
+            move, h = eta * g, np.sqrt(a) + eps
         elif optimizer in ("adam", "adamw"):
             a = momentum * a + (1 - momentum) * g
             b = beta2 * b + (1 - beta2) * g**2
             mean, h = a / (1 - momentum**t), np.sqrt(b / (1 - beta2**t))
             if optimizer == "adam":
-                theta = theta - eta * mean / h
+                move = eta * mean
             else:
                 theta = soft((1.0 - l2 * short) * theta - short * mean / h, l1 * short)
         else:  # ftrl
@@ -105,11 +108,14 @@ def descend(
             a += g - (np.sqrt(b + g**2) - np.sqrt(b)) / eta0 * theta
             b += g**2
             theta = -soft(a, l1 * clock) / ((eps + np.sqrt(b)) / eta0 + l2 * clock)
-        if optimizer in ("rmsprop", "adam"):
+        if optimizer in ("adagrad", "rmsprop", "adam"):
             pending += eta
             due = np.ones_like(pending, bool)
-            if era and t % era and first + batch < len(order):  # in the end, all are due
+            if era:  # else all
                 due[:-1, 0] = X[rows].any(axis=0)
-            theta = np.where(due, soft(theta, l1 * pending / h) / (1 + l2 * pending / h), theta)
+            theta = np.where(due, in_its_metric(theta, move, pending, h), theta - move / h)
             pending[due] = 0.0
+            if t % (era or 1) == 0 or first + batch >= len(order):
+                theta = in_its_metric(theta, 0.0, pending, h)
+                pending[:] = 0.0
     return theta, total

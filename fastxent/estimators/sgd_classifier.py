@@ -53,8 +53,8 @@ class SGDClassifier(LinearClassifier):
 
     This is the multinomial loss itself, not one model against the rest for each class. The intercept b is
     never penalised. On sparse rows the cost of an update depends only on the row's entries (and the columns that are
-    centred, see ``eta0``), for every optimiser and penalty. To achieve that, rmsprop and adam penalise a feature's
-    weights when a row has it, for the whole time since.
+    centred, see ``eta0``), for every optimiser and penalty. To achieve that, adagrad, rmsprop and adam penalise a
+    feature's weights when a row has it, for the whole time since.
 
     Parameters
     ----------

@@ -13,7 +13,7 @@
 # The functions at the end have C linkage under plain names; fastxent.sgd.bridge gives them to Numba. Change
 # ROW_API_VERSION with any signature or meaning: compiled loops in users' caches call by it.
 
-ROW_API_VERSION = 3
+ROW_API_VERSION = 4
 
 cdef struct RowApi:
     Rows rows
@@ -477,3 +477,10 @@ cdef api double batch_gradient(const RowApi* api, const Py_ssize_t* order, Py_ss
     t.api, t.order, t.after, t.w, t.g = api, order, count, w, g
     dispatch(api.is_double, &t, gradient_of_batch, gradient_of_batch)
     return t.loss
+
+
+cdef api void fetch_memory(const char* place, Py_ssize_t size) noexcept nogil:
+    """Ask for memory that will soon be needed."""
+    cdef Py_ssize_t at
+    for at in range(0, size, 64):
+        FX_PREFETCH(place + at)

@@ -39,3 +39,5 @@ row_gradient = _external("row_gradient", _real, _PLACE, _PLACE, types.intp, _PLA
 row_add = _external("row_add", types.void, _PLACE, types.intp, _PLACE, _real, _PLACE)
 # (api, numbers of the rows, their count, weights, gradient) -> loss
 batch_gradient = _external("batch_gradient", _real, _PLACE, _PLACE, types.intp, _PLACE, _PLACE)
+# (address, bytes): memory that will soon be needed
+fetch = _external("fetch_memory", types.void, _PLACE, types.intp)

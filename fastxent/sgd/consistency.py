@@ -39,7 +39,19 @@ def is_consistent(training, shape):
         and _are_columns(columns, training.d)
         and (standard is None) == (columns is None or columns.standard is None)
         and (standard is None or standard is columns.standard)
+        and _is_steepness(training._steepness)
         and _are_arrays(training)
+    )
+
+
+def _is_steepness(found):
+    """Whether this is None or two positive numbers."""
+    if found is None:
+        return True
+    return (
+        isinstance(found, tuple)
+        and len(found) == 2
+        and all(isinstance(value, _REALS) and 0.0 < value < np.inf for value in found)
     )
 
 

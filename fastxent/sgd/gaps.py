@@ -4,156 +4,169 @@ Update s multiplies a weight by DECAY[s] and then moves it towards 0 by PINCH[s]
 updates f..t of a gap are equal to a single soft(D w, C) where, counted from the beginning of the era,
 
     LEFT[s] = product over r <= s of DECAY[r]                D = LEFT[t] / LEFT[f - 1]
-    CUT[s]  = sum over r <= s of  PINCH[r] / LEFT[r]         C = LEFT[t] (CUT[t] - CUT[f - 1])
+    CUT[s]  = sum over r <= s of  PINCH[r] / LEFT[r]         C = PINCH[t] + LEFT[t] (CUT[t - 1] - CUT[f - 1])
 
-An era ends before LEFT becomes too small as a divisor. Running means decay by a power. With momentum the weights keep
-moving in a fixed direction u, more and more slowly: in update s of a gap that begins at f they move by
-SIZE[s] ratio^(s - f + 1) along u. The result is w = D w - total u. `total` is looked up, not added up: updates form
-chunks, and in a full chunk, each place stores the sum from there to the end of the chunk,
+An era ends before LEFT becomes too small to divide by. Running means fade by a power. With momentum the weights keep
+moving in a fixed direction u, ever more slowly: in update s of a gap that begins at f they move by
+SIZE[s] ratio^(s - f + 1) along u. Together that is w = D w - T u. T is looked up, not added up: updates form
+chunks, and every place of a chunk stores the sum from there to the end of the chunk, or to the last update,
 
-    TAIL[s] = sum over r >= s in the chunk of  ratio^(r - s + 1) SIZE[r] FADE[r + 1]
-    FADE[s] = product over r >= s in the chunk of DECAY[r]
+    TAIL[s] = sum over r >= s in the chunk of  ratio^(r - s + 1) SIZE[r] LEFT[e] / LEFT[r]       e: the last of them
 
-so a gap costs one look-up for each full chunk, and one step for each update in the last chunk.
+so a gap costs one look for each chunk.
+
+Under L1 as well, soft(D w - T u, C) is what single updates lead to, unless a weight meets zero on its way: one that is
+not pushed to zero moves away from it while the momentum exceeds L1, and returns to it at most once, for good. A
+weight that its momentum does push through zero is followed to that point; from there on the formula holds.
 """
 
-import math
 from typing import NamedTuple
 
-from .compile import inlined, jit
-from .updates import ADAGRAD, ADAM, ADAMW, LEAST_SQUARE, RMSPROP, SVRG, drift, flow, pinch
+import numpy as np
 
-CHUNK = 32  # updates; larger chunks mean fewer look-ups, but more single updates at the end of a gap
-SIZE, DECAY, PINCH, TAIL, FADE, LEFT, CUT = range(7)  # the rows of `pace`, which has a column for each update
-KEPT = 7  # number of these rows
-LEAST_LEFT = 1e-200  # LEFT at which an era ends, far above the smallest positive number
+from .compile import inlined, jit
+from .updates import ADAM, ADAMW, LEAST_ROOT, MOMENTUM, NESTEROV, RMSPROP, fetch_all, places, soft
+
+CHUNK = 128  # updates; larger chunks mean fewer looks, but more sums to be continued in each update
+SIZE, DECAY, PINCH, TAIL, LEFT, CUT = range(6)  # what is stored of each update: the rows of `pace`
+KEPT = 6  # number of these rows
+LEAST_LEFT = 1e-200  # an era ends here, far above the least positive number
+
+FIRST, ROOT, RATIO = range(3)  # of what `powers` are: of beta1, of the root of beta2, of `Fading.ratio`
+SHORT = 256  # powers up to here, and those of whole multiples of it, give all powers of an era
 
 
 class Fading(NamedTuple):
     """How an optimiser continues without gradients."""
 
     kind: int
-    beta1: float
-    beta2: float
-    ratio: float  # of successive moves by a momentum
-    lifetime: int  # updates after which a momentum has decayed to nothing
+    ratio: float  # between successive moves by a momentum
+    lifetime: int  # updates after which nothing is left of a momentum
 
 
-class Gap(NamedTuple):
-    """Updates of this era in which a feature has no gradient."""
-
-    first: int  # number of the first, counted from the beginning of the era
-    updates: int  # their number
-    time: float  # sum of their etas
-    l1: float
-    l2: float
-    eps: float  # for adagrad
+@inlined
+def power(powers, base, n):
+    """Return the n-th power of one of three numbers."""
+    return powers[base, 0, n % SHORT] * powers[base, 1, n // SHORT]
 
 
 @jit
-def note(pace, at, size, decay, pinch, ratio):
-    """Store update number `at` of this era, and complete its chunk if it is full. Returns LEFT."""
+def note(pace, powers, at, size, decay, pinch):
+    """Store update number `at` of this era, and continue the sums of its chunk. Returns LEFT."""
     left, cut = (pace[LEFT, at - 1], pace[CUT, at - 1]) if at > 0 else (1.0, 0.0)
     left *= decay
     pace[SIZE, at], pace[DECAY, at], pace[PINCH, at] = size, decay, pinch
     pace[LEFT, at], pace[CUT, at] = left, cut + pinch / left if left > 0.0 else cut
-    if (at + 1) % CHUNK != 0:
-        return left
-    tail, fade = 0.0, 1.0
-    for s in range(at, at - CHUNK, -1):
-        tail = ratio * (pace[SIZE, s] * fade + tail)
-        fade *= pace[DECAY, s]
-        pace[TAIL, s], pace[FADE, s] = tail, fade
+    pace[TAIL, at] = 0.0
+    for s in range(at - at % CHUNK, at + 1):
+        pace[TAIL, s] = decay * pace[TAIL, s] + size * powers[RATIO, 0, at - s + 1]
     return left
 
 
 @inlined
-def _remains(pace, first, stop):
-    """Return D of the updates first..stop - 1."""
-    if stop == first:
+def _kept(pace, first, end):
+    """D of the updates first..end - 1."""
+    if end == first:
         return 1.0
-    return pace[LEFT, stop - 1] / (pace[LEFT, first - 1] if first > 0 else 1.0)
+    return pace[LEFT, end - 1] / (pace[LEFT, first - 1] if first > 0 else 1.0)
 
 
 @inlined
-def _wither(w, start, stop, pace, first, end):
-    """Apply the penalties of the updates first..end - 1 to w."""
-    if end != first:
-        decay = w.dtype.type(_remains(pace, first, end))
-        if decay != 1.0:
-            for i in range(start, stop):
-                w[i] *= decay
-        before = pace[CUT, first - 1] if first > 0 else 0.0
-        pinch(w, start, stop, pace[LEFT, end - 1] * (pace[CUT, end - 1] - before))
+def _cut(pace, first, end):
+    """C of the updates first..end - 1."""
+    if end == first:
+        return 0.0
+    before = pace[CUT, first - 1] if first > 0 else 0.0
+    last = pace[CUT, end - 2] if end > 1 else 0.0
+    return pace[PINCH, end - 1] + pace[LEFT, end - 1] * (last - before)
 
 
-@inlined
-def _glide(fading, gap, pace):
-    """Return the sum of the moves in a gap. After the lifetime of its momentum, the weights only shrink."""
-    total, factor = 0.0, 1.0
-    s, end = gap.first, gap.first + gap.updates
-    while s < end and s - gap.first < fading.lifetime:
-        chunk_end = s - s % CHUNK + CHUNK
-        if chunk_end <= end:
-            total = total * pace[FADE, s] + factor * pace[TAIL, s]
-            factor *= fading.ratio ** (chunk_end - s)
-            s = chunk_end
-        else:
-            factor *= fading.ratio
-            total = total * pace[DECAY, s] + factor * pace[SIZE, s]
-            s += 1
-    return total * _remains(pace, s, end)
+@jit
+def _moves(fading, first, end, pace, powers):
+    """T of the updates first..end - 1, of which the last is the last of all.
 
-
-@inlined
-def _coast(fading, gap, pace, w, gradient, squares, start, stop):
-    """Apply the moves of a momentum, and the penalty. squares: adam's divisors; other optimisers ignore it."""
-    real = w.dtype.type
-    adam = fading.kind in (ADAM, ADAMW)
-    end = gap.first + gap.updates
-    if gap.l1 == 0.0 or fading.kind == ADAM:
-        total, kept = real(_glide(fading, gap, pace)), real(_remains(pace, gap.first, end))
-        if adam:
-            for i in range(start, stop):
-                w[i] = kept * w[i] - total * gradient[i] / math.sqrt(squares[i])
-        else:
-            for i in range(start, stop):
-                w[i] = kept * w[i] - total * gradient[i]
-    else:
-        moves, factor = min(gap.updates, fading.lifetime), 1.0
-        for s in range(gap.first, gap.first + moves):  # L1 stops weights at zero between the moves
-            factor *= fading.ratio
-            size, decay = real(factor * pace[SIZE, s]), real(pace[DECAY, s])
-            if adam:
-                for i in range(start, stop):
-                    w[i] = decay * w[i] - size * (gradient[i] / math.sqrt(squares[i]))
-            else:
-                for i in range(start, stop):
-                    w[i] = decay * w[i] - size * gradient[i]
-            pinch(w, start, stop, pace[PINCH, s])
-        _wither(w, start, stop, pace, gap.first + moves, end)
-
-
-@inlined
-def rest(fading, gap, pace, state, start, stop):
-    """Bring the parameters start..stop, those of one feature, through a gap. Their gradients are zero.
-
-    Not for sgd, which does not need it, or for ftrl (see updates.leader). The penalty of rmsprop and adam is left to
-    updates.settle.
+    After its lifetime nothing is left of a momentum, and the weights only shrink.
     """
-    kind, w, a, b = fading.kind, state.w, state.a, state.b
-    if kind == ADAGRAD:
-        if gap.l1 != 0.0 or gap.l2 != 0.0:
-            flow(gap, w, state.g, a, start, stop)
-    elif kind == SVRG:
-        drift(w, b, gap.time, gap.l1, gap.l2, start, stop)
-    else:
-        if kind != RMSPROP:
-            _coast(fading, gap, pace, w, a, b if kind in (ADAM, ADAMW) else a, start, stop)
-        fade = a.dtype.type(fading.beta1**gap.updates)
-        for i in range(start, stop):
-            a[i] *= fade
-        if kind in (ADAM, ADAMW):
-            fade2, least = b.dtype.type(fading.beta2**gap.updates), b.dtype.type(LEAST_SQUARE)
-            for i in range(start, stop):
-                b[i] = max(b[i] * fade2, least)
+    total, s = 0.0, first
+    while s < end and s - first < fading.lifetime:
+        stop = min(s - s % CHUNK + CHUNK, end)
+        total = total * _kept(pace, s, stop) + power(powers, RATIO, s - first) * pace[TAIL, s]
+        s = stop
+    return total * _kept(pace, s, end)
+
+
+@jit
+def _followed(fading, first, end, pace, powers, w, u):
+    """Return a weight after a gap in which a momentum along u pushes it through zero."""
+    before, factor = w, 1.0
+    for s in range(first, end):
+        if s - first >= fading.lifetime:
+            return soft(_kept(pace, s, end) * w, _cut(pace, s, end))
+        factor *= fading.ratio
+        w = soft(pace[DECAY, s] * w - factor * pace[SIZE, s] * u, pace[PINCH, s])
+        if w * before <= 0.0:
+            rest = factor * _moves(fading, s + 1, end, pace, powers)
+            return soft(_kept(pace, s + 1, end) * w - rest * u, _cut(pace, s + 1, end))
+    return w
+
+
+@jit
+def coast(fading, gaps, pace, powers, state, starts, ahead, width):
+    """Bring the weights of features through gaps: the moves of a momentum, and the penalty.
+
+    gaps: where each begins and where all end, counted from the beginning of the era. starts, ahead: as in updates.Each.
+    state: with scratch for a feature in g.
+    """
+    firsts, end = gaps
+    w, direction, fresh = state.w, state.a, state.g
+    real, wide, bytes_of_one, zero = w.dtype.type, np.uint64(width), w.itemsize, w.dtype.type(0)
+    arrays = places(w, direction, direction[:0])
+    for c in range(len(starts)):
+        if c < len(ahead):
+            fetch_all(arrays, ahead[c] * bytes_of_one, width * bytes_of_one)
+        start, first = np.uint64(starts[c]), firsts[c]
+        if first == end:
+            continue
+        size, kept = real(_moves(fading, first, end, pace, powers)), real(_kept(pace, first, end))
+        own = real(_cut(pace, first, end))
+        if own == zero:
+            for k in range(wide):
+                i = start + k
+                w[i] = kept * w[i] - size * direction[i]
+            continue
+        crossed = 0
+        for k in range(wide):
+            i = start + k
+            x = soft(kept * w[i] - size * direction[i], own)
+            fresh[k] = x
+            crossed += (direction[i] * w[i] > zero) & (x * w[i] <= zero)
+        if crossed == 0:
+            for k in range(wide):
+                w[start + k] = fresh[k]
+            continue
+        for k in range(wide):
+            i = start + k
+            if direction[i] * w[i] > zero and fresh[k] * w[i] <= zero:
+                w[i] = real(_followed(fading, first, end, pace, powers, float(w[i]), float(direction[i])))
+            else:
+                w[i] = fresh[k]
+
+
+@jit
+def fade(kind, a, b, each, width):
+    """Bring the running means of features through gaps."""
+    starts, faded, faded_root = each.starts, each.faded, each.faded_root
+    wide, least = np.uint64(width), a.dtype.type(LEAST_ROOT)
+    for c in range(len(starts)):
+        start, kept, kept_root = np.uint64(starts[c]), a.dtype.type(faded[c]), a.dtype.type(faded_root[c])
+        if kind in (MOMENTUM, NESTEROV):
+            for k in range(wide):
+                a[start + k] *= kept
+        elif kind == RMSPROP:
+            for k in range(wide):
+                a[start + k] *= kept_root
+        elif kind in (ADAM, ADAMW):
+            for k in range(wide):
+                i = start + k
+                mean, root = kept * (a[i] * b[i]), max(kept_root * b[i], least)
+                a[i], b[i] = mean / root, root

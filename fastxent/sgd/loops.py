@@ -2,9 +2,10 @@
 
 Every loop computes the mean gradient of a batch, and `updates` applies it.
 
-    plain             SGD without memory, row by row (one fused kernel call each) or by batches of CSR rows
-    sparse_batches    every optimiser; only the features in a batch change, the others catch up later
-    dense_batches     dense rows in minibatches, by the kernels' block products; every parameter changes
+    plain             SGD without memory, row by row (in one fused call of the kernels) or by batches of CSR rows
+    sparse_batches    every optimiser on CSR rows; only the features in a batch change, the others catch up later
+    dense_rows        every optimiser on dense rows, one by one; every parameter changes
+    dense_batches     ... in minibatches, by the kernels' products of blocks
     variance_reduced  SVRG, row by row
     step_full         one update with a given gradient
 
@@ -18,22 +19,25 @@ from typing import NamedTuple
 import numpy as np
 
 from .bridge import batch_gradient, row_add, row_gradient, row_step
-from .compile import jit
-from .gaps import LEAST_LEFT, Fading, Gap, note, rest
+from .compile import inlined, jit
+from .gaps import FIRST, LEAST_LEFT, ROOT, Fading, coast, fade, note, power
 from .schedules import SETTLING, rate
 from .updates import (
     ADAM,
     ADAMW,
+    FAR,
     FTRL,
     MOMENTUM,
     NESTEROV,
-    RMSPROP,
     SGD,
     SVRG,
+    Each,
     State,
     Step,
     correction,
+    divides,
     divisor,
+    drift,
     leader,
     left,
     lengthened,
@@ -50,6 +54,7 @@ LEFT, BUDGET, LOSSES, PENALISED = range(11, 15)
 COUNTERS = 15
 FREE = 0.1  # the largest alpha in the schedule of the intercept, which has no penalty
 LEAST_SCALE = 1e-5  # below this, the common factor of all weights is multiplied into them
+TOGETHER = 128  # features of a batch of CSR rows whose gradients are added up, then applied
 
 
 class Rule(NamedTuple):
@@ -66,8 +71,10 @@ class Rule(NamedTuple):
     eps: float  # 0 for adam and adamw, whose memory starts with it
     schedule: int
     eta0: float  # with `automatic`, in units of the rows' size
-    automatic: int  # 0, or the power of the rows' root mean square by which eta0 is divided
-    most: float  # with `automatic`, the largest step, in units of the batch's mean square
+    automatic: int  # 0, or the power of the rows' root mean square that eta0 is divided by
+    most: float  # with `automatic`, the largest step of a batch, in units of the inverse of its curvature
+    most_own: float  # ... of the intercept
+    spread: float  # a batch's mean square over its largest curvature in any direction
     alpha: float
     power: float
     horizon: float
@@ -76,7 +83,7 @@ class Rule(NamedTuple):
         float  # the automatic eta0, in units of the rows' size, which the schedule 'settling' is based on
     )
     no_model: float  # the loss of equal probabilities
-    steady: float  # the unit in which this schedule counts losses
+    steady: float  # the unit in which this schedule counts the losses of each column
     repeats: float  # how often momentum repeats a gradient in total
     batch: int
     fit_intercept: bool
@@ -103,12 +110,19 @@ class Memory(NamedTuple):
     average: np.ndarray
     clock: np.ndarray  # for each feature, the clock when its penalty was last applied
     last: np.ndarray  # ... and the number of that update
-    touched: np.ndarray  # features in a batch
-    starts: np.ndarray  # of the stretches to update, see `update`
+    touched: np.ndarray  # features of a batch
+    slots: np.ndarray  # of each feature: its place among those, or -1
+    entries: np.ndarray  # of each of those: where its entries end, see `gather`
+    firsts: np.ndarray  # of each of those: the first of the updates that it missed
+    starts: np.ndarray  # of the stretches to update, see updates.Each; so are the next three
+    faded: np.ndarray
+    faded_root: np.ndarray
     pulls: np.ndarray
-    factor: np.ndarray  # the columns' units, see `columns`; empty if they are those of X
-    offsets: np.ndarray  # shifted features, which are nonzero in every CSR row, see `columns`
-    pace: np.ndarray  # what `gaps` stores about the updates of this era
+    shift: np.ndarray  # of the columns' units, see `columns`; empty if they are those of X
+    factor: np.ndarray
+    offsets: np.ndarray  # shifted features, which every CSR row has: see there
+    pace: np.ndarray  # what `gaps` stores of the updates of this era
+    powers: np.ndarray  # see there
     counters: np.ndarray
 
 
@@ -118,12 +132,13 @@ class Rows(NamedTuple):
     api: int  # the kernels' address of all rows
     order: np.ndarray  # numbers of the rows to visit
     weights: np.ndarray  # of all rows, like the rest; empty: all 1
-    squares: np.ndarray  # |x_i|^2; empty if not needed
-    indptr: np.ndarray  # of CSR rows, else empty
+    squares: np.ndarray  # |x_i|^2; empty where they are not needed
+    values: np.ndarray  # the arrays of CSR rows, else empty
+    indptr: np.ndarray
     indices: np.ndarray
 
 
-@jit
+@inlined
 def age(counters):
     """Return how many updates the optimiser's memory has seen."""
     return counters[UPDATES] - counters[BEGUN]
@@ -151,10 +166,13 @@ def first_step(rule, counters):
 
 
 @jit
-def _scheduled(rule, counters, eta0, alpha, square):
-    """Return the present step of the schedule. square: the mean of s_i |x_i|^2, or of s_i for the intercept."""
+def _scheduled(rule, counters, eta0, alpha, square, columns):
+    """Return the present step of the schedule for so many columns.
+
+    square: the mean of s_i |x_i|^2, or of s_i for the intercept, which is one column.
+    """
     n = counters[UPDATES] + 1.0
-    noise = (square / rule.natural) ** 2 * counters[LOSSES] / rule.steady
+    noise = (square / rule.natural) ** 2 * counters[LOSSES] / (rule.steady * columns)
     return rate(rule.schedule, n, eta0, alpha, rule.power, rule.horizon, rule.warmup, noise)
 
 
@@ -176,13 +194,18 @@ def step_size(rule, counters, square, weight):
         return weight, 1.0
     if rule.automatic != 0 or rule.schedule == SETTLING:  # a step is eta times the mean weight
         alpha *= weight_mean
-    eta = _scheduled(rule, counters, eta0, alpha, mean)
+    eta = _scheduled(rule, counters, eta0, alpha, mean, rule.d)
     counters[ETA] = eta
     if multiple != 1.0 or rule.schedule == SETTLING:
-        own = _scheduled(rule, counters, eta0 * multiple, min(alpha, FREE * weight_mean), weight_mean)
+        own = _scheduled(rule, counters, eta0 * multiple, min(alpha, FREE * weight_mean), weight_mean, 1)
         multiple = own / eta if eta > 0.0 else 0.0
     if rule.automatic == 2:
-        eta = min(eta, rule.most / (square + multiple * weight))
+        if rule.batch > 1:
+            own = min(multiple * eta, rule.most_own / weight)
+            eta = min(eta, (rule.most - own * weight) * rule.spread / square) if square > 0.0 else eta
+            multiple = own / eta if eta > 0.0 else 0.0
+        else:
+            eta = min(eta, rule.most / (square + multiple * weight))
     time = eta * weight * rule.repeats
     if rule.kind in (SGD, ADAMW) and rule.l2 * time > 1.0:  # more would overshoot
         return 1.0 / rule.l2, multiple * (rule.l2 * time)
@@ -222,61 +245,135 @@ def rescale(rule, memory):
 
 @jit
 def catch_up(rule, memory, count):
-    """Bring the features touched[:count] up to the last update, except for the penalty of rmsprop and adam."""
-    state, pace, counters = _state(memory), memory.pace, memory.counters
+    """Bring the weights of the features touched[:count] to the last update.
+
+    What the optimiser stores of them waits for `fade` or, like the penalty of those that divide by the gradient's
+    size, for `update`: see Each.
+    """
+    w, a, b, powers, counters = memory.w, memory.a, memory.b, memory.powers, memory.counters
     touched, last, clock, factor = memory.touched, memory.last, memory.clock, memory.factor
-    kind, l1, l2 = rule.kind, rule.l1, rule.l2
-    fading = Fading(kind, rule.beta1, rule.beta2, rule.ratio, rule.lifetime)
+    each, firsts, kind = _each(memory, count, memory.starts[:0]), memory.firsts[:count], rule.kind
+    starts, faded, faded_root = each.starts, each.faded, each.faded_root
+    ahead = starts[
+        count if rule.batch == 1 else min(FAR, count) :
+    ]  # of single rows, `update` has asked for them
     t, now, synced = int(counters[UPDATES]), counters[CLOCK], int(counters[SYNCED])
-    eta0 = first_step(rule, counters)[0] if kind == FTRL else 0.0
-    leading = Step(0.0, 0.0, 0.0, l1, l2, 0.0, 0.0, rule.eps, eta0, now)
     for c in range(count):
         j = touched[c]
         updates = t - last[j]
-        if updates > 0:
-            start = np.uint64(j * rule.ld)
-            stop = start + np.uint64(rule.ld)
-            if kind == FTRL:
-                leader(leading, state.w, state.a, state.b, start, stop)
-            else:
-                if kind == SVRG and len(factor):  # its differential equation is the same in any unit
+        starts[c], firsts[c] = j * rule.ld, last[j] - synced
+        faded[c], faded_root[c] = power(powers, FIRST, updates), power(powers, ROOT, updates)
+    if kind in (MOMENTUM, NESTEROV, ADAM, ADAMW):
+        fading = Fading(kind, rule.ratio, rule.lifetime)
+        coast(fading, (firsts, t - synced), memory.pace, powers, _state(memory, 0), starts, ahead, rule.ld)
+    elif kind == FTRL:
+        if (rule.l1 != 0.0 or rule.l2 != 0.0) and counters[ROWS] > 0.0:  # else nothing has changed
+            eta0 = first_step(rule, counters)[0]
+            leading = Step(0.0, 0.0, 0.0, rule.l1, rule.l2, 0.0, 0.0, rule.eps, eta0, now)
+            leader(leading, w, a, b, starts, ahead, rule.ld)
+    elif kind == SVRG:
+        l1, l2 = rule.l1, rule.l2
+        for c in range(count):
+            j = touched[c]
+            if last[j] < t:
+                if len(factor):  # its equation holds in any unit
                     l1, l2 = rule.late_l1 * factor[j], rule.late_l2 * factor[j] ** 2
-                gap = Gap(last[j] - synced, updates, now - clock[j], l1, l2, rule.eps)
-                rest(fading, gap, pace, state, start, stop)
-            if kind not in (RMSPROP, ADAM):
-                clock[j] = now
-            last[j] = t
+                start = np.uint64(starts[c])
+                drift(w, b, now - clock[j], l1, l2, start, start + np.uint64(rule.ld))
+                clock[j], last[j] = now, t
 
 
 @jit
-def touch(rule, memory, rows, first, stop):
-    """List the features of the rows order[first:stop], each once, and bring them up to the last update."""
-    touched, last = memory.touched, memory.last
-    order, indptr, indices = rows.order, rows.indptr, rows.indices
+def touch(rule, memory, rows, first, stop, held):
+    """List the features of the rows order[first:stop], each once, and bring their weights to the last update.
+
+    held: the entries of these rows, feature by feature, which are filled in.
+    """
+    touched, slots, ends = memory.touched, memory.slots, memory.entries
+    order, indptr, indices, values = rows.order, rows.indptr, rows.indices, rows.values
+    row, value = held
     count = 0
-    if len(indptr) == 0:
-        count = touch_all(rule, memory)
-    elif stop - first == 1 and len(memory.offsets) == 0:
+    if stop - first == 1 and len(memory.offsets) == 0:
         for p in range(indptr[order[first]], indptr[order[first] + 1]):
-            touched[count] = indices[p]
+            touched[count], ends[count] = indices[p], count + 1
+            row[count], value[count] = 0, values[p]
             count += 1
     else:
         for r in range(first, stop):
             for p in range(indptr[order[r]], indptr[order[r] + 1]):
-                j = int(indices[p])
-                if last[j] >= 0:
-                    touched[count] = j
-                    count += 1
-                    last[j] = -1 - last[j]  # seen
+                count = _list(touched, slots, ends, int(indices[p]), 1, count)
         for j in memory.offsets:
-            if last[j] >= 0:
-                touched[count] = j
-                count += 1
-                last[j] = -1 - last[j]
+            count = _list(touched, slots, ends, int(j), 0, count)
+        end = 0
+        for c in range(count):  # from the numbers of entries to where they begin
+            end, ends[c] = end + ends[c], end
+        for r in range(first, stop):
+            for p in range(indptr[order[r]], indptr[order[r] + 1]):
+                c = slots[indices[p]]
+                row[ends[c]], value[ends[c]] = r - first, values[p]
+                ends[c] += 1
         for c in range(count):
-            last[touched[c]] = -1 - last[touched[c]]
+            slots[touched[c]] = -1
     catch_up(rule, memory, count)
     return count
+
+
+@inlined
+def _list(touched, slots, ends, j, entries, count):
+    """Put feature j on the list, if it is not there yet, and count its entries."""
+    c = slots[j]
+    if c < 0:
+        c = slots[j] = count
+        touched[c], ends[c] = j, 0
+        count += 1
+    ends[c] += entries
+    return count
+
+
+@jit
+def touch_row(rule, memory, rows, r):
+    """Bring the weights of one row's features to the last update: for svrg, on any storage."""
+    touched, order, indptr, indices = memory.touched, rows.order, rows.indptr, rows.indices
+    count = 0
+    if len(indptr) == 0:
+        count = touch_all(rule, memory)
+    else:
+        for j in memory.offsets:
+            touched[count] = j
+            count += 1
+        for p in range(indptr[order[r]], indptr[order[r] + 1]):  # a second time changes nothing
+            touched[count] = indices[p]
+            count += 1
+    catch_up(rule, memory, count)
+
+
+@jit
+def gather(rule, memory, held, first, stop):
+    """Add up the gradients of the features touched[first:stop] in memory.g, one after another.
+
+    held: as in `touch`. The sum of all rows' gradients by logits is that of the intercept.
+    """
+    g, q, shift, factor, real = memory.g, memory.q, memory.shift, memory.factor, memory.w.dtype.type
+    row, value, ends, touched = *held, memory.entries, memory.touched
+    width, wide, total = np.uint64(rule.ld), np.uint64(len(q) // rule.batch), np.uint64(TOGETHER * rule.ld)
+    for c in range(first, stop):
+        at, begin = np.uint64(c - first) * width, ends[c - 1] if c > 0 else 0
+        unit = real(factor[touched[c]]) if len(factor) else real(1)
+        for e in range(begin, ends[c]):
+            x, here = value[e] * unit, np.uint64(row[e]) * wide
+            if e == begin:
+                for k in range(width):
+                    g[at + k] = x * q[here + k]
+            else:
+                for k in range(width):
+                    g[at + k] += x * q[here + k]
+        if begin == ends[c]:
+            for k in range(width):
+                g[at + k] = real(0)
+        if len(shift) and shift[touched[c]] != 0.0:
+            x = real(-shift[touched[c]] * factor[touched[c]])
+            for k in range(width):
+                g[at + k] += x * g[total + k]
 
 
 @jit
@@ -297,14 +394,14 @@ def synchronise(rule, memory):
         rescale(rule, memory)
     if len(memory.last):
         catch_up(rule, memory, touch_all(rule, memory))
-        if rule.kind in (RMSPROP, ADAM):
-            squares = memory.a if rule.kind == RMSPROP else memory.b
-            now, root = counters[CLOCK], correction(rule.kind, age(counters), rule.beta2)
+        fade(rule.kind, memory.a, memory.b, _each(memory, rule.d, memory.starts[:0]), rule.ld)
+        memory.last[:] = int(counters[UPDATES])
+        if divides(rule.kind) and (rule.l1 != 0.0 or rule.l2 != 0.0):
+            clock, pulls, now, unit = memory.clock, memory.pulls, counters[CLOCK], _root(rule, counters)
             for j in range(rule.d):
-                start = np.uint64(j * rule.ld)
-                pull = (now - memory.clock[j]) * root
-                settle(rule, pull, memory.w, squares, start, start + np.uint64(rule.ld))
-                memory.clock[j] = now
+                pulls[j] = (now - clock[j]) * unit
+                clock[j] = now
+            settle(rule, pulls, memory.w, memory.b if rule.kind == ADAM else memory.a, memory.starts, rule.ld)
     counters[SYNCED], counters[LEFT] = counters[UPDATES], 1.0
 
 
@@ -318,8 +415,8 @@ def penalise(rule, memory):
     time = counters[CLOCK] - counters[PENALISED]
     counters[PENALISED] = counters[CLOCK]
     counters[BUDGET] += rule.late_l1 * time
-    if rule.kind in (ADAM, RMSPROP):
-        time *= correction(rule.kind, age(counters), rule.beta2)
+    if divides(rule.kind):
+        time *= _root(rule, counters)
     budget = rule.kind == SGD and rule.late_l1 != 0.0 and len(a) > 0
     outer, inner = (rule.K, rule.d) if rule.by_class else (rule.d, rule.K)
     for i in range(outer):
@@ -432,36 +529,58 @@ def plain(rule, memory, rows, loss, mass):
 
 @jit
 def sparse_batches(rule, memory, rows, loss, mass):
-    """Batches of rows, with updates of only their features. Sums as in `plain`."""
-    w, g, q, counters = memory.w, memory.g, memory.q, memory.counters
-    api, order = rows.api, rows.order
-    w_address, g_address = w.ctypes.data, g.ctypes.data
-    q_address, order_address = q.ctypes.data, order.ctypes.data
-    n, features = len(order), rule.features
-    width = len(q) // rule.batch
-    everything, lazy = len(rows.indptr) == 0, len(memory.last) > 0
+    """Batches of CSR rows, by the features that they have. Sums as in `plain`."""
+    w, q, counters = memory.w, memory.q, memory.counters
+    api, order, indptr = rows.api, rows.order, rows.indptr
+    address, q_address, order_address = w.ctypes.data, q.ctypes.data, order.ctypes.data
+    n, width, most = len(order), len(q) // rule.batch, 0
+    for first in range(0, n, rule.batch):
+        entries = 0
+        for r in range(first, min(first + rule.batch, n)):
+            entries += indptr[order[r] + 1] - indptr[order[r]]
+        most = max(most, entries)
+    held = (np.empty(most, np.int32), np.empty(most, w.dtype))
     for first in range(0, n, rule.batch):
         stop = min(first + rule.batch, n)
-        count = 0 if everything else touch(rule, memory, rows, first, stop)
+        count = touch(rule, memory, rows, first, stop, held)
         square, weight = weigh(counters, rows, first, stop)
         time, multiple = step_size(rule, counters, square, weight)
         weight *= stop - first
         own = 0.0
         for r in range(first, stop):
             here, at = order_address + r * order.itemsize, q_address + (r - first) * width * q.itemsize
-            own += row_gradient(api, here, n - r - 1, w_address, 1.0, at)
-        for r in range(first, stop):
-            row = (r - first) * width
-            row_add(api, order[r], q_address + row * q.itemsize, 1.0, g_address)
-            for k in range(rule.K):
-                g[features + k] += q[row + k]
-        if everything:
-            step_everything(rule, memory, 1.0 / weight, time, multiple)
-        else:
-            step_touched(rule, memory, count, 1.0 / weight, time, multiple)
+            own += row_gradient(api, here, n - r - 1, address, 1.0, at)
+        step_touched(rule, memory, held, (stop - first, count), 1.0 / weight, time, multiple)
         loss, mass = loss + own, mass + weight
         counters[LOSSES] += min(own / weight, rule.no_model)
-        if is_due(rule, counters, lazy):
+        if is_due(rule, counters, True):
+            after_update(rule, memory)
+    return loss, mass
+
+
+@jit
+def dense_rows(rule, memory, rows, loss, mass):
+    """Dense rows one by one, all parameters at once. Sums as in `plain`."""
+    w, g, q, counters = memory.w, memory.g, memory.q, memory.counters
+    api, order = rows.api, rows.order
+    address, g_address, q_address, order_address = (
+        w.ctypes.data,
+        g.ctypes.data,
+        q.ctypes.data,
+        order.ctypes.data,
+    )
+    n = len(order)
+    for r in range(n):
+        square, weight = weigh(counters, rows, r, r + 1)
+        time, multiple = step_size(rule, counters, square, weight)
+        own = row_gradient(api, order_address + r * order.itemsize, n - r - 1, address, 1.0, q_address)
+        row_add(api, order[r], q_address, 1.0, g_address)
+        for k in range(rule.K):
+            g[rule.features + k] += q[k]
+        loss, mass = loss + own, mass + weight
+        counters[LOSSES] += min(own / weight, rule.no_model)
+        step_everything(rule, memory, 1.0 / weight, time, multiple)
+        if is_due(rule, counters, False):
             after_update(rule, memory)
     return loss, mass
 
@@ -508,7 +627,7 @@ def variance_reduced(rule, memory, rows, share, loss, mass):
     part = w.dtype.type(share)
     for r in range(len(order)):
         i = order[r]
-        touch(rule, memory, rows, r, r + 1)
+        touch_row(rule, memory, rows, r)
         place, after = order_address + r * order.itemsize, len(order) - r - 1
         loss += row_gradient(api, place, after, address, 1.0, here)
         row_gradient(api, place, after, snapshot.ctypes.data, 1.0, there)
@@ -542,12 +661,15 @@ def step_everything(rule, memory, part, time, multiple):
     pays = rule.kind == SGD and len(memory.a) > 0
     _count_update(counters, time)
     step = _step(rule, counters, part, time, 0.0 if pays else rule.l1)
-    starts, pulls = memory.starts[:1], memory.pulls[:1]
-    starts[0], pulls[0] = 0, time * _root(rule, counters)
-    update(rule.kind, step, _state(memory), starts, rule.features, pulls)
+    each = _each(memory, 1, memory.starts[:0])
+    each.starts[0], each.faded[0], each.faded_root[0] = 0, 1.0, 1.0
+    each.pulls[0] = time * _root(rule, counters)
+    one = len(each.starts)
+    update(rule.kind, step, _state(memory, 0), each, one - 1, one, rule.features)
     if pays:
         _pay_at_once(rule, memory, time)
-    _update_intercept(rule, memory, part, time, multiple)
+    _update_intercept(rule, memory, rule.features, part, time, multiple)
+    memory.g[:] = 0
 
 
 @jit
@@ -562,11 +684,21 @@ def _pay_at_once(rule, memory, time):
 
 
 @jit
-def step_touched(rule, memory, count, part, time, multiple):
-    """One update of the features touched[:count] and of the intercept."""
-    touched, last, clock, counters = memory.touched, memory.last, memory.clock, memory.counters
-    starts, pulls, kind = memory.starts[:count], memory.pulls[:count], rule.kind
-    at = int(counters[UPDATES] - counters[SYNCED])
+def step_touched(rule, memory, held, counts, part, time, multiple):
+    """One update of features and of the intercept.
+
+    counts: of rows, whose gradients by logits are known, and of features, which are in touched.
+    """
+    rows, count = counts
+    touched, last, clock, counters, g, q = (
+        memory.touched,
+        memory.last,
+        memory.clock,
+        memory.counters,
+        memory.g,
+        memory.q,
+    )
+    kind, at, pulls = rule.kind, int(counters[UPDATES] - counters[SYNCED]), memory.pulls
     _count_update(counters, time)
     step, root = _step(rule, counters, part, time, rule.l1), _root(rule, counters)
     move, keep, cut = step.size, 1.0, 0.0
@@ -574,22 +706,40 @@ def step_touched(rule, memory, count, part, time, multiple):
         keep, cut = left(kind, time, rule.l2), rule.l1 * time
     if kind in (MOMENTUM, NESTEROV):
         move, cut = keep * (move * rule.beta1 if kind == NESTEROV else move), keep * cut
-    counters[LEFT] = note(memory.pace, at, move, keep, cut, rule.ratio)
+    counters[LEFT] = note(memory.pace, memory.powers, at, move, keep, cut)
     t, now = int(counters[UPDATES]), counters[CLOCK]
     for c in range(count):
         j = touched[c]
-        starts[c], pulls[c] = j * rule.ld, (now - clock[j]) * root
+        pulls[c] = (now - clock[j]) * root
         last[j], clock[j] = t, now
-    update(kind, step, _state(memory), starts, rule.ld, pulls)
-    _update_intercept(rule, memory, part, time, multiple)
+    width, total = len(q) // rule.batch, TOGETHER * rule.ld
+    g[total : total + rule.K] = 0
+    for r in range(rows):
+        for k in range(rule.K):
+            g[total + k] += q[r * width + k]
+    ahead = memory.starts[min(FAR, count) : count]
+    each, state = _each(memory, count, ahead), _state(memory, 0)
+    for first in range(0, count, TOGETHER):
+        stop = min(first + TOGETHER, count)
+        gather(rule, memory, held, first, stop)
+        update(kind, step, state, each, first, stop, rule.ld)
+    _update_intercept(rule, memory, total, part, time, multiple)
 
 
-@jit
-def _state(memory):
-    return State(memory.w, memory.g, memory.a, memory.b)
+@inlined
+def _state(memory, at):
+    """Return what `update` takes, with gradients that begin there."""
+    return State(memory.w, memory.g[at:], memory.a, memory.b)
 
 
-@jit
+@inlined
+def _each(memory, count, ahead):
+    return Each(
+        memory.starts[:count], memory.faded[:count], memory.faded_root[:count], memory.pulls[:count], ahead
+    )
+
+
+@inlined
 def _count_update(counters, time):
     counters[CLOCK] += time
     counters[UPDATES] += 1.0
@@ -611,16 +761,16 @@ def _root(rule, counters):
 
 
 @jit
-def _update_intercept(rule, memory, part, time, multiple):
-    """The same for the intercept, which has no penalty."""
-    counters, start = memory.counters, rule.features
+def _update_intercept(rule, memory, at, part, time, multiple):
+    """The same for the intercept, which has no penalty. at: where its gradient is."""
+    counters = memory.counters
     if not rule.fit_intercept:
-        memory.g[start : start + rule.K] = 0
         return
     beta1, beta2, time = rule.beta1, rule.beta2, time * multiple
     size = move_size(rule.kind, age(counters), time, beta1, beta2)
     eta0, factor = first_step(rule, counters)
     step = Step(part, time, size, 0.0, 0.0, beta1, beta2, rule.eps, eta0 * factor, 0.0)
-    starts, pulls = memory.starts[:1], memory.pulls[:1]
-    starts[0], pulls[0] = start, 0.0
-    update(rule.kind, step, _state(memory), starts, rule.K, pulls)
+    each = _each(memory, 1, memory.starts[:0])
+    each.starts[0], each.faded[0], each.faded_root[0], each.pulls[0] = rule.features, 1.0, 1.0, 0.0
+    one = len(each.starts)
+    update(rule.kind, step, _state(memory, at), each, one - 1, one, rule.K)

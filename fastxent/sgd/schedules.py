@@ -23,11 +23,12 @@ def rate(schedule, t, eta0, alpha, power, horizon, warmup, noise):
     all times min(1, t / warmup).
 
     noise: (1 / e)^2 L / (d / 10), with e the automatic first step, L the sum of the mean losses of the n updates, each
-    before its update and log K at most, and d the number of features. So `settling` begins at eta0 and approaches
-    e / sqrt(n) once there have been more updates than there is to learn, when what remains is the noise of single rows.
-    It does so only while there is a loss left: where the classes can be separated, steps stay long (self-confident
-    rates: Auer, Cesa-Bianchi, Gentile 2002; Streeter, McMahan 2010). Once 1 / (alpha n) is shorter, it follows that, as
-    `optimal` does.
+    before its update and log K at most, and d the number of features: 1 for the intercept, which every row moves, and
+    which would otherwise pass its noise on to all logits. So `settling` begins at eta0 and approaches e / sqrt(n) once
+    there have been more updates than there is to learn, when what remains is the noise of single rows. It does so only
+    while there is a loss left: where the classes can be separated, steps stay long (self-confident rates: Auer,
+    Cesa-Bianchi, Gentile 2002; Streeter, McMahan 2010). Once 1 / (alpha n) is shorter, it follows that, as `optimal`
+    does.
     """
     n = t - 1.0
     eta = eta0

@@ -5,12 +5,13 @@ import time
 from dataclasses import dataclass
 
 import numpy as np
+import scipy.sparse as sp
 
 from .. import kernels, parallel
 from ..data.rows import squared_norms
 from . import loops
 from .columns import Columns, squares_of_dense, squares_of_sparse
-from .gaps import KEPT
+from .gaps import KEPT, SHORT
 from .loops import (
     AVERAGED,
     BEGUN,
@@ -32,7 +33,7 @@ from .loops import (
     Rule,
 )
 from .schedules import SCHEDULES
-from .updates import ADAM, ADAMW, FTRL, MEMORY, MOMENTUM, NESTEROV, OPTIMIZERS, SGD, SVRG
+from .updates import ADAM, ADAMW, FTRL, LEAST_ROOT, MEMORY, MOMENTUM, NESTEROV, OPTIMIZERS, RMSPROP, SGD, SVRG
 
 FIRST_CALL = 256  # rows in the first call of a loop, before it is known how long they take
 CALL_SECONDS = 0.03  # target for later calls; Ctrl-C takes effect between calls
@@ -46,13 +47,16 @@ LONGEST_ERA = 65536
 # by the size of the gradient.
 _AUTOMATIC = {"adagrad": 0.5, "rmsprop": 0.03, "adam": 0.03, "adamw": 0.03, "ftrl": 0.5}
 _AUTOMATIC_SGD = 8.0
-# The largest step of a row and of a large batch, in units of its mean square. Softmax has a curvature of |x|^2 / 2 at
-# most, so a step that is longer than 4 / |x|^2 ends farther from the minimum along it than it began.
-_LARGEST, _LARGEST_OF_MANY = 2.0, 4.0
+# The largest step of a row, in units of its square. Softmax has a curvature of |x|^2 / 2 at most, so a step that is
+# longer than 4 / |x|^2 ends farther from the minimum along it than it began. Of minibatches, in units of the inverse of
+# their curvature in the steepest direction, see `steepness`: from 2 on, steps lead away. The intercept may take a part.
+_LARGEST, _LARGEST_OF_MANY, _OWN = 2.0, 1.5, 0.5
 # Under L1 both begin longer: the noise leaves the weights again as L1 pulls most of them back to zero, and weights that
 # are far away would take long to reach by steps that the penalty soon shortens.
 _LONGER = 5.0
 _STEADY = 0.1  # updates for each feature before the schedule "settling" shortens its steps
+
+_ROWS_TOGETHER, _ENTRIES_TOGETHER = 128, 4_000_000  # that `steepness` looks at
 
 _FADED = -40.0  # e^-40 of a momentum no longer changes any digit
 _FOREVER = 1 << 40
@@ -96,27 +100,30 @@ class Data:
 
     def __init__(self, options, X, target, n_classes, K, row_weight, class_weight=None, smoothing=0.0):
         dense = isinstance(X, np.ndarray)
+        self.target = target
         X_bound = X if dense else (X.data, X.indices, X.indptr, *X.shape)
         self.batches = dense and options.batch > 1
         # Single dense rows use whole registers of features, unless single features must catch up.
-        steps_only = dense and options.batch == 1 and options.optimizer == "sgd"
+        all_at_once = dense and options.batch == 1 and options.optimizer != "svrg"
         self._arguments = (
             X_bound,
             K,
             kernels.Targets(target, n_classes, row_weight, class_weight, smoothing),
-            self.batches or steps_only,
+            self.batches or all_at_once,
             options.batch,
             _zeros,
         )
         self.problem = self.bind()
         none = np.zeros(0, np.int32)
-        _, self.indices, self.indptr = (none, none, none) if dense else arrays_of(X)
+        empty = (np.zeros(0, X.dtype), none, none)
+        self.values, self.indices, self.indptr = empty if dense else arrays_of(X)
         self.weights = np.zeros(0) if row_weight is None else row_weight
         self.arrays = arrays_of(X)
         self.squares = np.zeros(0)
         if _goes_by_sizes(options):
             self.squares = squared_norms(X)
         self._own_squares = None
+        self.width = X.shape[1]
 
     def bind(self):
         """Return the rows with their own scratch memory, for one thread."""
@@ -125,7 +132,9 @@ class Data:
     def rows(self, order, standard=None):
         """Return Rows for the loops, in the units of a training."""
         squares = self.squares_of(order, standard)
-        return Rows(self.problem.address, order, self.weights, squares, self.indptr, self.indices)
+        return Rows(
+            self.problem.address, order, self.weights, squares, self.values, self.indptr, self.indices
+        )
 
     def squares_of(self, rows, standard):
         """Return |x_i|^2 of all rows, up to date for these, in the units of a training."""
@@ -166,6 +175,7 @@ class Training:
                 self._arrays[name] = np.full_like(theta, self._padding(name))
         if options.average_from >= 0:
             self._arrays["average"] = np.zeros_like(theta)
+        self._steepness = None  # of minibatches in these units, see `steepness`
         self.standard = None  # the units of the columns
         self.columns = None
         if options.by_column:
@@ -200,6 +210,8 @@ class Training:
             new.columns = here.columns.copy()
             new.columns.change(options.fit_intercept, options.batch == 0)
             new.standard = new.columns.standard
+            if options.batch == old.batch:
+                new._steepness = here._steepness
         if _agree(options, old, "schedule", "epochs", "batch"):
             new.horizon = here.horizon
         if not edited and _agree(options, old, "schedule", "eta0"):
@@ -370,6 +382,9 @@ class Training:
                 if self._review():
                     rule, memory = self._enter(data)
                 step = min(step, self.columns.next_review - self.columns.rows)
+            if rule.automatic == 2 and rule.batch > 1 and self._steepness is None:
+                self._steepness = steepness(data, order[first : first + rule.batch], self.standard, self.K)
+                rule = self._rule()
             piece = order[first : first + -(-step // rule.batch) * rule.batch]
             first += len(piece)
             began = time.perf_counter()
@@ -377,8 +392,7 @@ class Training:
             if rule.kind == SVRG:
                 loss, mass = loops.variance_reduced(rule, memory, rows, share, loss, mass)
             else:
-                loop = loops.plain if rule.kind == SGD else loops.sparse_batches
-                loss, mass = (loops.dense_batches if data.batches else loop)(rule, memory, rows, loss, mass)
+                loss, mass = _loop(rule.kind, data)(rule, memory, rows, loss, mass)
             if self.columns is not None:
                 self.columns.observe(data.arrays, piece)
             took = max(time.perf_counter() - began, CALL_SECONDS / 8)
@@ -401,11 +415,12 @@ class Training:
             return True
         self._to_natural()
         self.standard = new = columns.standard
+        self._steepness = None
         self.counters[SQUARES] = columns.mean_square() * self.counters[WEIGHTS]
         # Means of squares around another point, and debts to L1 in another unit, no longer mean anything.
         shifts = [np.zeros(self.d) if standard is None else standard.shift for standard in (old, new)]
         moved = np.flatnonzero(np.logical_xor(*(shift != 0 for shift in shifts)))
-        if "squares" in self._roles.values():
+        if "root" in self._roles.values():
             for name, role in self._roles.items():
                 array = self._arrays[name]
                 # A gradient around a shift is nothing where it is that of the intercept times the shift.
@@ -454,7 +469,7 @@ class Training:
         elif role == "gradient":
             array = (standard.natural_gradient if to_natural else standard.own_gradient)(array)
         else:
-            power = 1.0 if role == "paid" else -2.0
+            power = 1.0 if role == "paid" else -1.0
             array[:-1] *= (standard.factor ** (power if to_natural else -power))[:, None]
         return array.astype(self.dtype, copy=False)
 
@@ -466,8 +481,8 @@ class Training:
             (slice(rule.features, None), eta0 * multiple, 0.0, 0.0),
         ):
             given = w[part] != 0
-            b[part] = np.where(given, np.maximum(b[part], (_TRUST / eta) ** 2), b[part])
-            scale = (rule.eps + np.sqrt(b[part])) / eta + l2 * clock
+            b[part] = np.where(given, np.maximum(b[part], _TRUST / eta), b[part])
+            scale = (rule.eps + b[part]) / eta + l2 * clock
             a[part] = -(w[part] * scale + np.sign(w[part]) * (l1 * clock))
         self._given = False
 
@@ -489,21 +504,26 @@ class Training:
         """Bring everything to the last update, and the arrays to (d + 1, K) in the units of X."""
         if self._layout is not None:
             self._catch_up()
-            for name in self._weight_like():
-                self._arrays[name] = self._natural(name, self._leave(name))
+            arrays = {name: self._leave(name) for name in self._weight_like()}
+            if self._kind in (ADAM, ADAMW):
+                arrays["a"] *= arrays["b"]
+            self._arrays |= {name: self._natural(name, array) for name, array in arrays.items()}
             self._layout = None
 
     def _padding(self, name):
         """Return the filling of unused places in an array, which must not be zero where it is a divisor."""
-        return self.options.eps**2 if name == "b" and self._kind in (ADAM, ADAMW) else 0.0
+        return self.options.eps if name == "b" and self._kind in (ADAM, ADAMW) else 0.0
 
     def _to_layout(self, layout):
         self._to_natural()
         self._layout, self._scratch = layout, None
         *_, batches, sparse = layout
-        for name in self._weight_like():
-            own = self._own(name, self._arrays[name])
-            self._arrays[name] = self._flat(own, layout, self._padding(name))
+        arrays = {name: self._own(name, self._arrays[name]) for name in self._weight_like()}
+        if self._kind in (ADAM, ADAMW):
+            np.maximum(arrays["b"], LEAST_ROOT, out=arrays["b"])
+            arrays["a"] /= arrays["b"]
+        for name, array in arrays.items():
+            self._arrays[name] = self._flat(array, layout, self._padding(name))
         lazy = self._lazy(batches, sparse)
         era = self._era()
         features = self.d if lazy else 0
@@ -515,13 +535,24 @@ class Training:
 
     def _make_scratch(self):
         """Return the arrays that hold nothing between two updates."""
-        *_, size, batches, _ = self._layout
+        _, ld, _, size, batches, sparse = self._layout
         width, features = -(-self.K // 16) * 16, len(self._arrays["last"])
+        gradients = size if batches or self._kind != SGD else 0
+        if features and sparse:
+            gradients = (loops.TOGETHER + 1) * max(ld, width)
+        # svrg may list a feature twice, and takes its rows in turn with those of the snapshot
+        listed = 2 * features if self._kind == SVRG else features
         return {
-            "g": parallel.zeros(size if batches or self._kind != SGD else 0, self.dtype),
+            "g": parallel.zeros(gradients, self.dtype),
             "q": parallel.zeros(0 if batches else max(2, self.options.batch) * width, self.dtype),
-            "touched": np.zeros(features, np.int64),
-            "starts": np.zeros(max(1, features), np.int64),
+            "touched": np.zeros(listed, np.int64),
+            "powers": self._powers() if features else np.zeros((0, 0, 0)),
+            "slots": np.full(features, -1, np.int64),
+            "entries": np.zeros(features, np.int64),
+            "firsts": np.zeros(listed, np.int64),
+            "starts": np.zeros(max(1, listed), np.int64),
+            "faded": np.ones(max(1, listed)),
+            "faded_root": np.ones(max(1, listed)),
             "pulls": np.zeros(max(1, features)),
         }
 
@@ -614,17 +645,30 @@ class Training:
     def _repeats(self):
         return 1.0 / (1.0 - self._beta) if self._kind in (MOMENTUM, NESTEROV) else 1.0
 
+    @property
+    def _ratio(self):
+        """Between successive moves by a momentum without new gradients."""
+        adam = self._kind in (ADAM, ADAMW)
+        return self._beta / math.sqrt(self.options.beta2) if adam else self._beta
+
+    def _powers(self):
+        """Return the table of gaps.power."""
+        squares = self._beta if self._kind == RMSPROP else self.options.beta2
+        bases = np.array([self._beta, math.sqrt(squares), self._ratio])[:, None]
+        n = np.arange(1 + LONGEST_ERA // SHORT)
+        with np.errstate(over="ignore"):
+            return np.stack([bases**n, bases ** (n * SHORT)], axis=1)
+
     def _moments(self):
         """Return the numbers in Rule about the optimiser's running means."""
-        o, beta = self.options, self._beta
+        o, beta, ratio = self.options, self._beta, self._ratio
         adam = self._kind in (ADAM, ADAMW)
-        ratio = beta / math.sqrt(o.beta2) if adam else beta
         return {
             "beta1": float(beta),
             "beta2": float(o.beta2),
             "eps": 0.0 if adam else float(o.eps),
             "ratio": ratio,
-            "lifetime": 1 + math.ceil(_FADED / math.log(ratio)) if 0.0 < ratio < 1.0 else _FOREVER,
+            "lifetime": _FOREVER if ratio >= 1.0 else 1 + math.ceil(_FADED / math.log(ratio)) if ratio else 1,
             "repeats": self._repeats,
         }
 
@@ -639,26 +683,34 @@ class Training:
         longer = _LONGER if self._lengthens() else 1.0
         if eta0 is None:
             automatic, eta0 = 1 if self.adaptive else 2, longer * natural
+            if (
+                not self.adaptive
+            ):  # a batch begins with steps as long as those of its rows together, if it may
+                eta0 *= math.sqrt(max(1, o.batch))
         alpha = o.alpha
         if o.schedule == "settling":
             alpha *= self._repeats
             if self.standard is not None:
                 alpha *= float(self.standard.factor.min()) ** 2
-        most = math.inf
-        if automatic == 2:
-            most = min(_LARGEST * o.batch**0.25, _LARGEST_OF_MANY) * longer * (1.0 - self._beta)
+        most, most_own, spread = (_LARGEST, math.inf, 1.0) if o.batch == 1 else (math.inf, math.inf, 1.0)
+        if o.batch > 1 and self._steepness is not None:
+            share, spread = self._steepness
+            most, most_own = _LARGEST_OF_MANY / share, _OWN / share
+        whole = longer * (1.0 - self._beta)
         return {
             "schedule": SCHEDULES[o.schedule],
             "eta0": float(eta0),
             "automatic": automatic,
-            "most": most,
+            "most": most * whole,
+            "most_own": most_own * whole,
+            "spread": spread,
             "alpha": float(alpha),
             "power": float(o.power),
             "horizon": float(self.horizon),
             "warmup": float(o.warmup),
             "natural": float(natural),
             "no_model": math.log(max(2, self.K)),
-            "steady": self.d * _STEADY,
+            "steady": _STEADY,
         }
 
     def _memory(self):
@@ -674,11 +726,51 @@ class Training:
             average=arrays.get("average", empty),
             clock=arrays["clock"],
             last=arrays["last"],
+            shift=np.zeros(0) if standard is None else standard.shift,
             factor=np.zeros(0) if standard is None else standard.factor,
             offsets=_NO_COLUMNS if standard is None or not sparse else _offsets(standard),
             pace=arrays["pace"],
             counters=self.counters,
         )
+
+
+def steepness(data, rows, standard, K):
+    """Return the size of a batch's curvature, in the steepest direction, as a bound of two factors.
+
+    The first comes from the classes: the share of the most frequent one, and 1/2 at most, since p_k (1 - p_k) is about
+    that where the mean of p_k is; a sigmoid has 1/4. The second, which is inverted, is the largest eigenvalue of the
+    rows' mean x x^T over their mean |x|^2: 1 if all rows are alike, and the less the less they have in common. Some of
+    the rows do. BLAS rounds as its threads are many, so two digits must do.
+    """
+    rows = rows[: max(2, min(_ROWS_TOGETHER, _ENTRIES_TOGETHER // max(1, data.width)))]
+    if len(data.arrays) == 1:
+        X = data.arrays[0][rows].astype(np.float64)
+    else:
+        values, indices, indptr = data.arrays
+        places = np.concatenate([np.arange(indptr[i], indptr[i + 1]) for i in rows])
+        ends = np.cumsum(indptr[rows + 1] - indptr[rows])
+        X = sp.csr_array(
+            (values[places].astype(np.float64), indices[places], np.append(0, ends)), (len(rows), data.width)
+        ).toarray()
+    if standard is not None:
+        X = (X - standard.shift) * standard.factor
+    X /= np.abs(X).max(initial=0.0) or 1.0
+    inner = X @ X.T
+    total = np.trace(inner)
+    spread = total / np.linalg.eigvalsh(inner)[-1] if total > 0.0 else 1.0
+    target = data.target[rows]
+    mass = np.bincount(target) if target.ndim == 1 else target.sum(axis=0)
+    share = 0.25 if K == 1 else min(0.5, float(mass.max()) / len(rows))
+    return max(share, 1e-3), float(f"{spread:.2g}")
+
+
+def _loop(kind, data):
+    """Return what takes rows of these data."""
+    if data.batches:
+        return loops.dense_batches
+    if kind == SGD:
+        return loops.plain
+    return loops.sparse_batches if len(data.indptr) else loops.dense_rows
 
 
 def _goes_by_sizes(options):

@@ -23,18 +23,15 @@ applies its penalty separately, as published: w = soft((1 - l2 eta) w - eta u, l
 again, at most 1 / l2 for eta. The penalties of many updates have a closed form (see `gaps`), so a feature that was
 absent for some time catches up in one step.
 
-An optimiser that divides by h = sqrt(G) minimises F only if the penalty is divided as well. adagrad's h is constant
-while a parameter has no gradient, and differs between parameters. So adagrad applies the penalty as a flow: the
-solution at time eta / h of  dw/dt = -l2 w - l1 sign(w). Several flows are one flow for the sum of their times.
-Together with the move this is the proximal step soft((1 - l2 eta') w - eta' g, l1 eta'), with
-eta' = (1 - exp(-l2 eta / h)) / l2.
+Where an optimiser divides by h = sqrt(G), it still minimises F only if the penalty is divided as well. adagrad, rmsprop
+and adam take the proximal step in their own metric, whose fixed points are the optima (Yun, Lozano, Yang 2021), with at
+most 1 / l2 for eta / h, as plain SGD does:
 
-rmsprop and adam divide by an h that changes with every update, so a flow cannot catch up. They take the implicit
-proximal step in their own metric, whose fixed points are also the optima (Yun, Lozano, Yang 2021):
+    w = soft((1 - l2 eta / h) w - (eta / h) g, l1 eta / h)
 
-    w = soft(w - eta u / h, l1 eta / h) / (1 + l2 eta / h)
-
-On sparse rows they take it when a row has the feature, for the whole time since the last one.
+On sparse rows they take it when a row has the feature, with the penalty of the whole time since the last one. (The flow
+dw/dt = -l2 w - l1 sign(w),  which adagrad could follow through a gap, costs two exponentials for each weight of each
+row. Its fixed points are the same.)
 
 adam and adamw start the mean of squares at eps^2 instead of adding eps to its root: the divisor is still positive, and
 a parameter without gradients keeps moving in a fixed direction.
@@ -54,6 +51,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .bridge import fetch
 from .compile import inlined, jit
 
 OPTIMIZERS = {
@@ -69,27 +67,28 @@ OPTIMIZERS = {
 }
 SGD, MOMENTUM, NESTEROV, ADAGRAD, RMSPROP, ADAM, ADAMW, FTRL, SVRG = range(9)
 
-# What each optimiser stores, in one or two arrays like the weights. sgd needs its array only for L1.
+# What each optimiser stores, in one or two arrays like the weights. sgd needs its array only for L1. Of squares the
+# root is stored. While adam and adamw run, the mean gradient is divided by it: along that weights move through a gap.
 MEMORY = {
     SGD: ("paid",),
     MOMENTUM: ("gradient",),
     NESTEROV: ("gradient",),
-    ADAGRAD: ("squares",),
-    RMSPROP: ("squares",),
-    ADAM: ("gradient", "squares"),
-    ADAMW: ("gradient", "squares"),
-    FTRL: ("sums", "squares"),
+    ADAGRAD: ("root",),
+    RMSPROP: ("root",),
+    ADAM: ("gradient", "root"),
+    ADAMW: ("gradient", "root"),
+    FTRL: ("sums", "root"),
     SVRG: ("weights", "gradient"),
 }
-_FADES = 40.0  # for larger x, 1 - exp(-x) rounds to 1
-LEAST_SQUARE = 1e-36  # the least mean of squares of adam, near the smallest normal float32
+LEAST_ROOT = 1e-18  # the least divisor of adam: its square is near the smallest normal float32
+FAR = 6  # features that memory is asked for ahead of their turn
 
 
 class State(NamedTuple):
     """Parameters and the optimiser's memory; arrays of the same length, or empty."""
 
     w: np.ndarray
-    g: np.ndarray  # gradient
+    g: np.ndarray  # gradient; of as many stretches as are updated together
     a: np.ndarray  # see MEMORY
     b: np.ndarray
 
@@ -109,16 +108,32 @@ class Step(NamedTuple):
     clock: float  # the time so far, including this update
 
 
+class Each(NamedTuple):
+    """What is different for each of the stretches of an update, which are of one length."""
+
+    starts: np.ndarray  # where it begins
+    faded: np.ndarray  # what its running mean of gradients has lost in a gap that ends here, as a factor
+    faded_root: np.ndarray  # ... and that of squares, its root
+    pulls: np.ndarray  # the time since its penalty was last applied, for those that `divides`
+    ahead: np.ndarray  # the same as starts, but FAR further: memory is asked for them meanwhile
+
+
 @jit
 def lengthened(time, l2):
     """Return (exp(l2 time) - 1) / l2, which is time for l2 = 0."""
     return time if l2 == 0.0 else math.expm1(l2 * time) / l2
 
 
-# Loops run over stretches start..stop of long arrays, with unsigned indices: LLVM uses vector registers only if Numba
-# knows that an index is not negative. Slices would also work, but Numba counts references to each of them, and to each
-# array argument of a call. For a feature with few classes, that takes longer than its update. For the same reason, the
-# functions for single stretches are inlined.
+@jit
+def divides(kind):
+    """Tell whether the penalty comes in the metric that an optimiser divides by."""
+    return kind in (ADAGRAD, RMSPROP, ADAM)
+
+
+# Loops run over stretches of long arrays, with unsigned places: an index that Numba knows not to be negative is what
+# lets LLVM use whole registers. Slices would do as well, but Numba counts references to each of them, to each array
+# that a call takes, and to each that comes out of a tuple: for a feature with few classes, that takes longer than its
+# update. So a call is for many stretches, its arrays get names before the loop, and what is called within has none.
 
 
 @jit
@@ -145,197 +160,188 @@ def pay(w, paid, budget):
 
 
 @inlined
-def pinch(w, start, stop, cut):
-    """Move weights towards 0 by a cut, but not past 0."""
-    if cut != 0.0:
-        own = w.dtype.type(cut)
-        for i in range(start, stop):
-            w[i] = _soft(w[i], own)
+def soft(x, cut):
+    """Move x towards 0 by a cut >= 0, but not beyond 0. What is not a number stays so."""
+    return x - max(min(x, cut), -cut)
 
 
 @jit
-def _soft(x, cut):
-    zero = cut - cut
-    return max(x - cut, zero) + min(x + cut, zero)
+def update(kind, step, state, each, first, stop, width):
+    """Update the stretches first..stop with their gradients, which stand one after another in g, and their penalty.
 
-
-@jit
-def update(kind, step, state, starts, width, pulls):
-    """Update stretches of parameters with their gradients, which are zeroed, and with their penalty.
-
-    starts: where the stretches begin; each is `width` long. pulls: one for each, for rmsprop and adam, see `settle`.
+    width: of each stretch.
     """
-    w, g, a, b = state
-    for c in range(len(starts)):
-        start = np.uint64(starts[c])
-        stop = start + np.uint64(width)
-        if kind == SGD:
-            _sgd(step, w, g, start, stop)
-        elif kind in (MOMENTUM, NESTEROV):
-            _momentum(step, kind == NESTEROV, w, g, a, start, stop)
-        elif kind == ADAGRAD:
-            _adagrad(step, w, g, a, start, stop)
-        elif kind == RMSPROP:
-            _rmsprop(step, w, g, a, start, stop)
-            settle(step, pulls[c], w, a, start, stop)
-        elif kind == ADAM:
-            _adam(step, 1.0, w, g, a, b, start, stop)
-            settle(step, pulls[c], w, b, start, stop)
-        elif kind == ADAMW:
-            _adam(step, left(kind, step.time, step.l2), w, g, a, b, start, stop)
-            pinch(w, start, stop, step.l1 * step.time)
-        else:
-            _ftrl(step, w, g, a, b, start, stop)
-            leader(step, w, a, b, start, stop)
-
-
-@inlined
-def _sgd(step, w, g, start, stop):
-    real = w.dtype.type
-    zero, keep = real(0), real(left(SGD, step.time, step.l2))
-    size = real(step.size) * real(step.weight)
-    for i in range(start, stop):
-        w[i] = keep * w[i] - size * g[i]
-        g[i] = zero
-    pinch(w, start, stop, step.l1 * step.time)
-
-
-@inlined
-def _momentum(step, ahead, w, g, velocity, start, stop):
-    """The move of momentum; ahead: of nesterov, which takes the gradient again and the next step's momentum."""
-    real = w.dtype.type
-    zero, keep = real(0), real(left(MOMENTUM, step.time, step.l2))
-    weight, size, beta = real(step.weight), real(step.size), real(step.beta1)
-    for i in range(start, stop):
-        gi = weight * g[i]
-        velocity[i] = beta * velocity[i] + gi
-        w[i] = keep * (w[i] - size * (gi + beta * velocity[i] if ahead else velocity[i]))
-        g[i] = zero
-    pinch(w, start, stop, keep * step.l1 * step.time)
-
-
-@inlined
-def _adagrad(step, w, g, squares, start, stop):
-    weight = w.dtype.type(step.weight)
-    for i in range(start, stop):
-        g[i] *= weight
-        squares[i] += g[i] * g[i]
-    flow(step, w, g, squares, start, stop)
-
-
-@inlined
-def _rmsprop(step, w, g, squares, start, stop):
-    real = w.dtype.type
-    one, zero = real(1), real(0)
-    weight, size, beta, eps = real(step.weight), real(step.time), real(step.beta1), real(step.eps)
-    for i in range(start, stop):
-        gi = weight * g[i]
-        squares[i] = beta * squares[i] + (one - beta) * gi * gi
-        w[i] -= size / (math.sqrt(squares[i]) + eps) * gi
-        g[i] = zero
-
-
-@inlined
-def _adam(step, keep, w, g, mean, squares, start, stop):
-    """The move of adam and adamw. keep: the factor on the weights before it."""
-    real = w.dtype.type
-    one, zero, least, kept = real(1), real(0), real(LEAST_SQUARE), real(keep)
-    weight, size, beta1, beta2 = real(step.weight), real(step.size), real(step.beta1), real(step.beta2)
-    for i in range(start, stop):
-        gi = weight * g[i]
-        mean[i] = beta1 * mean[i] + (one - beta1) * gi
-        squares[i] = max(beta2 * squares[i] + (one - beta2) * gi * gi, least)
-        w[i] = kept * w[i] - size * mean[i] / math.sqrt(squares[i])
-        g[i] = zero
-
-
-@inlined
-def _ftrl(step, w, g, sums, squares, start, stop):
-    real = w.dtype.type
-    zero, inverse, weight = real(0), real(1.0 / step.eta0), real(real(step.weight) * step.time)
-    for i in range(start, stop):
-        gi = weight * g[i]
-        root = math.sqrt(squares[i])
-        squares[i] += gi * gi
-        sums[i] += gi - (math.sqrt(squares[i]) - root) * inverse * w[i]
-        g[i] = zero
-
-
-@inlined
-def flow(step, w, g, squares, start, stop):
-    """Move adagrad's weights along g, which is zeroed, and apply the penalty, each for its own time.
-
-    step: the Step of an update, or a Gap; both have time, l1, l2 and eps.
-    """
-    real, time, l2, eps = w.dtype.type, step.time, step.l2, step.eps
-    zero, ridge, cut = real(0), real(step.l2), real(step.l1)
-    if l2 == 0.0:
-        for i in range(start, stop):
-            short = real(time / (math.sqrt(squares[i]) + eps))
-            w[i] = _soft(w[i] - short * g[i], cut * short)
-            g[i] = zero
+    if kind == SGD:
+        _sgd(step, state, each, first, stop, width)
+    elif kind in (MOMENTUM, NESTEROV):
+        _momentum(kind, step, state, each, first, stop, width)
+    elif kind in (ADAGRAD, RMSPROP):
+        _scaled(kind, step, state, each, first, stop, width)
+    elif kind in (ADAM, ADAMW):
+        _adam(kind, step, state, each, first, stop, width)
     else:
-        for i in range(start, stop):
-            short = real(_faded(l2 * (time / (math.sqrt(squares[i]) + eps))) / l2)
-            w[i] = _soft(w[i] - short * (ridge * w[i] + g[i]), cut * short)
-            g[i] = zero
+        _ftrl(step, state, each, first, stop, width)
 
 
 @jit
-def _faded(x):
-    """Return 1 - exp(-x) for x >= 0, within four units in the last place.
+def places(w, a, b):
+    """Return the addresses of the arrays; 0 for those that are empty."""
+    return w.ctypes.data, a.ctypes.data if len(a) else 0, b.ctypes.data if len(b) else 0
 
-    Without calls and branches, so that loops use whole registers: a series at y = x / 2^10, then ten doublings by
-    1 - exp(-2 y) = (1 - exp(-y)) (2 - (1 - exp(-y))).
+
+@jit
+def fetch_all(addresses, offset, size):
+    """Ask for a stretch of all arrays, which will soon be needed."""
+    w, a, b = addresses
+    fetch(w + offset, size)
+    if a != 0:
+        fetch(a + offset, size)
+    if b != 0:
+        fetch(b + offset, size)
+
+
+@jit
+def _sgd(step, state, each, first, stop, width):
+    w, g, starts, real, wide = state.w, state.g, each.starts, state.w.dtype.type, np.uint64(width)
+    keep, cut = real(left(SGD, step.time, step.l2)), real(step.l1 * step.time)
+    size = real(step.size) * real(step.weight)
+    for c in range(first, stop):
+        start, at = np.uint64(starts[c]), np.uint64(c - first) * wide
+        for k in range(wide):
+            i = start + k
+            w[i] = soft(keep * w[i] - size * g[at + k], cut)
+
+
+@jit
+def _momentum(kind, step, state, each, first, stop, width):
+    w, g, velocity, starts, faded, ahead = state.w, state.g, state.a, each.starts, each.faded, each.ahead
+    real, wide, bytes_of_one = w.dtype.type, np.uint64(width), w.itemsize
+    arrays = places(w, velocity, state.b)
+    kept = left(kind, step.time, step.l2)
+    keep, cut = real(kept), real(kept * step.l1 * step.time)
+    weight, size, beta = real(step.weight), real(step.size), real(step.beta1)
+    own, carried = (real(1), beta) if kind == NESTEROV else (real(0), real(1))
+    for c in range(first, stop):
+        if c < len(ahead):
+            fetch_all(arrays, ahead[c] * bytes_of_one, width * bytes_of_one)
+        start, at, fading = np.uint64(starts[c]), np.uint64(c - first) * wide, real(step.beta1 * faded[c])
+        for k in range(wide):
+            i = start + k
+            gi = weight * g[at + k]
+            v = fading * velocity[i] + gi
+            velocity[i] = v
+            w[i] = soft(keep * (w[i] - size * (own * gi + carried * v)), cut)
+
+
+@jit
+def _scaled(kind, step, state, each, first, stop, width):
+    """adagrad and rmsprop."""
+    w, g, root, starts, faded, pulls = state.w, state.g, state.a, each.starts, each.faded_root, each.pulls
+    real, wide, bytes_of_one, ahead = w.dtype.type, np.uint64(width), w.itemsize, each.ahead
+    arrays = places(w, root, state.b)
+    keep, share = (step.beta1, 1.0 - step.beta1) if kind == RMSPROP else (1.0, 1.0)
+    part, eps, one, weight, size = real(share), real(step.eps), real(1), real(step.weight), real(step.time)
+    for c in range(first, stop):
+        if c < len(ahead):
+            fetch_all(arrays, ahead[c] * bytes_of_one, width * bytes_of_one)
+        start, at, kept = np.uint64(starts[c]), np.uint64(c - first) * wide, real(keep)
+        if kind == RMSPROP:
+            kept = real(keep * faded[c] ** 2)
+        ridge, cut = real(step.l2 * pulls[c]), real(step.l1 * pulls[c])
+        most, zero = one / ridge, real(0)
+        for k in range(wide):
+            i = start + k
+            gi = weight * g[at + k]
+            h = math.sqrt(kept * (root[i] * root[i]) + part * (gi * gi))
+            root[i] = h
+            h = one / (h + eps)
+            short = min(h, most)
+            w[i] = soft(max(one - ridge * h, zero) * w[i] - (size * gi) * short, cut * short)
+
+
+@jit
+def _adam(kind, step, state, each, first, stop, width):
+    """adam and adamw."""
+    w, g, direction, root, starts, pulls = state.w, state.g, state.a, state.b, each.starts, each.pulls
+    faded, faded_root, ahead = each.faded, each.faded_root, each.ahead
+    real, wide, bytes_of_one = w.dtype.type, np.uint64(width), w.itemsize
+    arrays = places(w, direction, root)
+    one, least, keep, pinch = real(1), real(LEAST_ROOT), real(1), real(0)
+    l1, l2 = step.l1, step.l2
+    if kind == ADAMW:
+        keep, pinch = real(left(kind, step.time, step.l2)), real(step.l1 * step.time)
+        l1, l2 = 0.0, 0.0
+    weight, size = real(step.weight), real(step.size)
+    part1, part2 = real(1.0 - step.beta1), real(1.0 - step.beta2)
+    for c in range(first, stop):
+        if c < len(ahead):
+            fetch_all(arrays, ahead[c] * bytes_of_one, width * bytes_of_one)
+        start, at = np.uint64(starts[c]), np.uint64(c - first) * wide
+        kept1, kept2 = real(step.beta1 * faded[c]), real(step.beta2 * faded_root[c] ** 2)
+        ridge, cut = real(l2 * pulls[c]), real(l1 * pulls[c])
+        most, zero = one / ridge, real(0)
+        for k in range(wide):
+            i = start + k
+            gi, before = weight * g[at + k], root[i]
+            m = kept1 * (direction[i] * before) + part1 * gi
+            h = max(math.sqrt(kept2 * (before * before) + part2 * (gi * gi)), least)
+            root[i] = h
+            h = one / h
+            direction[i] = m * h
+            short = min(h, most)
+            x = soft(keep * max(one - ridge * h, zero) * w[i] - (size * m) * short, cut * short)
+            w[i] = soft(x, pinch)
+
+
+@jit
+def _ftrl(step, state, each, first, stop, width):
+    w, g, sums, root, starts, ahead = state.w, state.g, state.a, state.b, each.starts, each.ahead
+    real, wide, bytes_of_one = w.dtype.type, np.uint64(width), w.itemsize
+    arrays = places(w, sums, root)
+    inverse, weight, eps = real(1.0 / step.eta0), real(real(step.weight) * step.time), real(step.eps)
+    ridge, cut = real(step.l2 * step.clock), real(step.l1 * step.clock)
+    for c in range(first, stop):
+        if c < len(ahead):
+            fetch_all(arrays, ahead[c] * bytes_of_one, width * bytes_of_one)
+        start, at = np.uint64(starts[c]), np.uint64(c - first) * wide
+        for k in range(wide):
+            i = start + k
+            gi = weight * g[at + k]
+            h = math.sqrt(root[i] * root[i] + gi * gi)
+            sums[i] += gi - (h - root[i]) * inverse * w[i]
+            root[i] = h
+            w[i] = -soft(sums[i], cut) / ((eps + h) * inverse + ridge)
+
+
+@jit
+def settle(step, pulls, w, root, starts, width):
+    """Apply the penalty of an optimiser that `divides`, whose divisors these are. step: has l1, l2 and eps.
+
+    pulls: as in Each, for each stretch.
     """
-    y = (
-        x if x < _FADES else _FADES
-    ) * 2.0**-10  # a parameter without any gradient may make x NaN or infinite
-    series = 1.0 - y * (1.0 / 7.0)
-    series = 1.0 - y * series * (1.0 / 6.0)
-    series = 1.0 - y * series * (1.0 / 5.0)
-    series = 1.0 - y * series * (1.0 / 4.0)
-    series = 1.0 - y * series * (1.0 / 3.0)
-    faded = y * (1.0 - 0.5 * y * series)
-    faded *= 2.0 - faded
-    faded *= 2.0 - faded
-    faded *= 2.0 - faded
-    faded *= 2.0 - faded
-    faded *= 2.0 - faded
-    faded *= 2.0 - faded
-    faded *= 2.0 - faded
-    faded *= 2.0 - faded
-    faded *= 2.0 - faded
-    faded *= 2.0 - faded
-    return faded
-
-
-@inlined
-def settle(step, pull, w, squares, start, stop):
-    """Apply the penalty of rmsprop or adam, with their means of squares. step: any tuple with l1, l2 and eps.
-
-    pull: the time since it was last applied, times adam's correction of the root.
-    """
-    if pull != 0.0 and (step.l1 != 0.0 or step.l2 != 0.0):
-        real = w.dtype.type
-        one, eps, ridge, cut = real(1), real(step.eps), real(step.l2 * pull), real(step.l1 * pull)
-        for i in range(start, stop):
-            h = one / (math.sqrt(squares[i]) + eps)
-            w[i] = _soft(w[i], cut * h) / (one + ridge * h)
+    real, wide = w.dtype.type, np.uint64(width)
+    one, eps = real(1), real(step.eps)
+    for c in range(len(starts)):
+        start, ridge, cut = np.uint64(starts[c]), real(step.l2 * pulls[c]), real(step.l1 * pulls[c])
+        most, zero = one / ridge, real(0)
+        for k in range(wide):
+            i = start + k
+            h = one / (root[i] + eps)
+            w[i] = soft(max(one - ridge * h, zero) * w[i], cut * min(h, most))
 
 
 @jit
 def shrunk(w, cut, ridge):
-    """Return the proximal step of a weight: the x that minimises cut |x| + ridge x^2 / 2 + (x - w)^2 / 2."""
-    return _soft(w, cut) / (1.0 + ridge)
+    """The proximal step of a penalty on one weight: what minimises cut |x| + ridge x^2 / 2 + (x - w)^2 / 2."""
+    return soft(w, cut) / (1.0 + ridge)
 
 
 @jit
 def divisor(kind, a, b, i, eps):
     """Return the optimiser's divisor of the gradient of parameter i."""
     if kind in (ADAGRAD, RMSPROP):
-        return math.sqrt(a[i]) + eps
-    return math.sqrt(b[i]) if kind == ADAM else 1.0
+        return a[i] + eps
+    return b[i] if kind == ADAM else 1.0
 
 
 @jit
@@ -344,14 +350,20 @@ def correction(kind, t, beta2):
     return math.sqrt(1.0 - beta2**t) if kind in (ADAM, ADAMW) else 1.0
 
 
-@inlined
-def leader(step, w, sums, squares, start, stop):
-    """Compute ftrl's weights from its sums."""
-    real = w.dtype.type
+@jit
+def leader(step, w, sums, root, starts, ahead, width):
+    """Compute ftrl's weights from its sums. ahead: as in Each."""
+    real, wide, bytes_of_one = w.dtype.type, np.uint64(width), w.itemsize
+    arrays = places(w, sums, root)
     inverse, eps = real(1.0 / step.eta0), real(step.eps)
     ridge, cut = real(step.l2 * step.clock), real(step.l1 * step.clock)
-    for i in range(start, stop):
-        w[i] = -_soft(sums[i], cut) / ((eps + math.sqrt(squares[i])) * inverse + ridge)
+    for c in range(len(starts)):
+        if c < len(ahead):
+            fetch_all(arrays, ahead[c] * bytes_of_one, width * bytes_of_one)
+        start = np.uint64(starts[c])
+        for k in range(wide):
+            i = start + k
+            w[i] = -soft(sums[i], cut) / ((eps + root[i]) * inverse + ridge)
 
 
 @inlined

@@ -754,3 +754,24 @@ def test_hogwild_ends_near_the_serial_result():
             SGDClassifier(parallel="hogwild", **wrong).fit(X, y)
     with pytest.raises(ValueError, match="sparse X"):
         SGDClassifier(parallel="hogwild").fit(X[:100].toarray(), y[:100])
+
+
+@pytest.mark.parametrize("batch_size", [1, 128])
+@pytest.mark.parametrize("kind", ["words", "columns"])
+def test_the_default_schedule_learns_as_much_per_epoch_as_adagrad(kind, batch_size):
+    """Of minibatches, too, steps are as long as the rows allow; and the intercept passes on no noise of single rows."""
+    rng = np.random.default_rng(0)
+    if kind == "words":
+        X = sp.random_array((4000, 2000), density=0.01, rng=rng, format="csr")
+        X.data[:] = 1.0
+    else:
+        X = rng.normal(size=(4000, 30))
+    y = (X @ rng.normal(size=(X.shape[1], 8)) + rng.gumbel(size=(4000, 8))).argmax(axis=1)
+
+    def loss(optimizer):
+        model = SGDClassifier(
+            optimizer=optimizer, alpha=1e-5, batch_size=batch_size, max_iter=2, tol=None, random_state=0
+        ).fit(X[:3000], y[:3000])
+        return -np.log(model.predict_proba(X[3000:])[np.arange(1000), y[3000:]]).mean()
+
+    assert loss("sgd") < loss("adagrad") + 0.05

@@ -231,3 +231,19 @@ def test_drift_is_the_solution_of_its_equation():
         updates.drift(twice, mean, 0.6, l1, l2, 0, len(w))
         updates.drift(twice, mean, 0.9, l1, l2, 0, len(w))
         np.testing.assert_allclose(twice, w, rtol=1e-12, atol=1e-14)
+
+
+def test_steepness_is_the_curvature_of_a_batch():
+    """Rows that are all alike are as steep together as one of them; rows without common columns the less steep."""
+    options = Options(batch=16)
+    alike, apart = np.tile([1.0, 2.0, 0.0], (16, 1)), np.eye(16)
+    for X, spread in ((alike, 1.0), (apart, 16.0)):
+        for storage in ("dense", "csr32", "csr64"):
+            data = Data(options, stored(X, storage, np.float64), np.arange(16) % 4, 4, 4, None)
+            assert trainer.steepness(data, np.arange(16), None, 4) == (0.25, spread)
+    soft = np.full((16, 4), 0.1)
+    soft[:, 1] = 0.7
+    data = Data(options, apart, soft, 4, 4, None)
+    assert trainer.steepness(data, np.arange(16), None, 4) == (0.5, 16.0)
+    data = Data(options, np.zeros((16, 3)), np.arange(16) % 2, 2, 1, None)
+    assert trainer.steepness(data, np.arange(16), None, 1) == (0.25, 1.0)
