@@ -618,6 +618,7 @@ OURS = {
     "files",
     "forks",
     "kernels",
+    "kernels.caches",
     "kernels.cleanup",
     "log",
     "logits",

@@ -1,6 +1,6 @@
 # How much work is taken at a time: every block, panel and distance of a prefetch that depends on the caches, as a
-# formula of them. The sizes are set once, when the package is imported (caches.py); results depend on them in their last
-# digits, because they decide where partial sums begin.
+# formula of them. The sizes are set once, at import (caches.py). Results depend on them in their last digits, because
+# they decide where partial sums begin.
 
 cdef struct Caches:
     Py_ssize_t first               # bytes of the first-level data cache

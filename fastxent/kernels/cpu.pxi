@@ -12,8 +12,9 @@ cdef extern from *:
         for (int l = 0; l < 2; l++)
             for (unsigned i = 0; i < 16; i++) {
                 if (!__get_cpuid_count(leaves[l], i, &a, &b, &c, &d) || (a & 31) == 0) break;
-                if ((a & 31) != 2 && ((a >> 5) & 7) == level)
-                    return (long long)((b >> 22) + 1) * (((b >> 12) & 1023) + 1) * ((b & 4095) + 1) * ((long long)c + 1);
+                if ((a & 31) == 2 || ((a >> 5) & 7) != level) continue;
+                const long long ways = (b >> 22) + 1, partitions = ((b >> 12) & 1023) + 1, line = (b & 4095) + 1;
+                return ways * partitions * line * ((long long)c + 1);
             }
         return 0;
     }

@@ -242,11 +242,18 @@ class Training:
         """Tell whether weights pay for L1 from a budget: see `updates`."""
         return self._kind == SGD and self.options.l1 > 0 and self.options.batch > 0
 
-    def _lengthens(self):
-        """Tell whether the automatic step begins longer: not before the columns are known to have similar units, since
-        L1 cannot undo soon what goes into a large column; and not if the weights are averaged from the start."""
+    def _longer(self):
+        """Return the factor by which the automatic step begins longer: with L1, and in part with the elastic net.
+
+        Not before the columns are known to have similar units, because L1 cannot undo soon what goes into a large
+        column; not if the weights are averaged from the start; and only for single rows, because the limit of minibatches
+        follows from their curvature.
+        """
+        o = self.options
         similar = self.columns is None or (self.columns.rows > 0 and self.standard is None)
-        return self._pays() and similar and self.options.average_from < 0
+        if not self._pays() or not similar or o.average_from >= 0 or o.batch > 1:
+            return 1.0
+        return 1.0 + (_LONGER - 1.0) * o.l1 / (o.l1 + o.l2)
 
     @property
     def _kind(self):
@@ -680,7 +687,7 @@ class Training:
             natural *= 1.0 - o.momentum
         if not self.adaptive:  # means of many rows are less noisy
             natural *= math.sqrt(max(1, o.batch))
-        longer = _LONGER if self._lengthens() else 1.0
+        longer = self._longer()
         if eta0 is None:
             automatic, eta0 = 1 if self.adaptive else 2, longer * natural
             if (

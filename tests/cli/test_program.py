@@ -27,7 +27,7 @@ def test_info_says_what_a_bug_report_needs(run):
     assert shown["fastxent"] == fastxent.__version__
     assert shown["kernels"].startswith(kernels.level)
     assert shown["processors"].startswith(f"{processors()} usable of ")
-    assert set(shown) == {"fastxent", "kernels", "processors", "Python"}
+    assert set(shown) == {"fastxent", "kernels", "caches", "processors", "Python"}
 
 
 def test_info_about_a_model(run, models):

@@ -34,7 +34,8 @@ the others. Weights that are zero at the model's minimum are exactly zero.
 
 The decrease that the model predicts, -(G (V - W) + l1 (|V| - |W|)) / 2, estimates F - F*, but may be far too small. If
 it is a tenth of what tol allows, no radius limited it, and no Newton step has gained more since, the dual decides
-(duality.py). If the dual's bound is too weak, the estimate must be much smaller, twice in a row, or once after a Newton step that gained little.
+(duality.py). If the dual's bound is too weak, the estimate must be much smaller, twice in a row, or once after a Newton
+step that gained little.
 """
 
 import numpy as np
@@ -72,6 +73,7 @@ _SHIFT = 1e-9  # share of the curvature that is added if a truncated Newton step
 # bound is weak, the second if sweeps did not come close to the model's minimum.
 _SMALL, _TINY, _TINY_IF_SLOW = 0.1, 3e-2, 1e-3
 _LAST = 0.02  # share that a Newton step, and the estimate before it, may be if the next one, at most _TINY, is believed
+_LOOSE = 1e-3  # the least tol for which it is: to get from there to a smaller one is a matter of few steps
 _NEXT = 1e-2  # share of an estimate that the dual did not confirm, at which it is computed again
 _SLOW = 0.3  # a decrease by more than this share of the last one is slow convergence
 _SHARE_OF_SAMPLE = 8  # see above
@@ -216,7 +218,7 @@ class _Remainder:
         self._tiny = self._tiny + 1 if seeming <= tiny and free else 0
         # What was left before a Newton step is about what it gained, and then much less is left.
         last = max(self.gained, abs(self._last_fall) / 2)
-        settled = self.gained > 0 and not step.enters()
+        settled = self.tol >= _LOOSE and self.gained > 0 and not step.enters()
         if settled and last <= _LAST * enough and abs(fall) / 2 <= _TINY * enough and free:
             self._tiny = 2
         if self._tiny == 2 and not self.believed:
