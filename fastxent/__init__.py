@@ -22,21 +22,35 @@ _HOME = {
     "logistic_path": "estimators.logistic_path",
     "LossCurveDisplay": "display",
     "load": "files",
+    "set_num_threads": "threads",
+    "get_num_threads": "threads",
 }
+_MODULES = ("functional", "reference")  # that are public themselves
 
 __all__ = ["__version__", *_HOME]
 
 
 def __getattr__(name):
-    if name in _HOME:
+    if name in _HOME or name in _MODULES:
         from .forks import importing
 
         with importing:
-            value = getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
+            value = importlib.import_module(f"{__name__}.{_HOME.get(name, name)}")
+        if name in _HOME:
+            value = getattr(value, name)
         globals()[name] = value
         return value
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    # Without the module as obj, Python adds no hint of its own.
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}{_hint(name)}", name=name)
+
+
+def _hint(name):
+    import difflib  # only for names that are wrong
+
+    public = {known.lower(): known for known in (*_HOME, *_MODULES)}
+    nearest = [] if name.startswith("_") else difflib.get_close_matches(name.lower(), public, n=1)
+    return "".join(f". Did you mean: {public[known]!r}?" for known in nearest)
 
 
 def __dir__():
-    return sorted(set(globals()) | set(_HOME))
+    return sorted(set(globals()) | set(_HOME) | set(_MODULES))

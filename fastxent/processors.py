@@ -11,17 +11,29 @@ from .log import logger
 _NUMBER = r"\s*\+?0*([1-9][0-9]{0,17})\s*"
 _NUMBERS = re.compile(f"{_NUMBER}(?:,{_NUMBER})*", re.ASCII)  # by level of nesting, as OpenMP has it
 
+_chosen = None  # (number of threads, process in which it was chosen); replaced as a whole, so that no lock is needed
+
+
+def choose_threads(n_threads):
+    """Let ``n_threads=None`` stand for this number from now on; None lets the package choose again."""
+    global _chosen
+    _chosen = None if n_threads is None else (n_threads, os.getpid())
+
 
 def available_threads():
     """Return the number of threads that ``n_threads=None`` stands for.
 
-    The processors this process may use, or less where ``FASTXENT_NUM_THREADS`` or ``OMP_NUM_THREADS`` (which joblib's
-    workers set so that nested parallelism does not multiply) asks for less. One in the processes of a pool of
-    ``multiprocessing``, and so of joblib's backend of that name: the pool has the processors already.
+    The number that was chosen, if one was. Else the processors this process may use, or less where
+    ``FASTXENT_NUM_THREADS`` or ``OMP_NUM_THREADS`` (which joblib's workers set so that nested parallelism does not
+    multiply) asks for less. One in the processes of a pool of ``multiprocessing``, and so of joblib's backend of that
+    name, unless it was chosen there: the pool has the processors already.
     """
+    chosen = _chosen
     pool = sys.modules.get("multiprocessing.process")
-    if pool is not None and pool.current_process().daemon:
+    if pool is not None and pool.current_process().daemon and (chosen is None or chosen[1] != os.getpid()):
         return 1
+    if chosen is not None:
+        return chosen[0]
     limits = [_allowed()]
     for name in ("FASTXENT_NUM_THREADS", "OMP_NUM_THREADS"):
         value = os.environ.get(name)

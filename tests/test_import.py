@@ -55,5 +55,39 @@ def test_unknown_name_is_an_attribute_error():
         _ = fastxent.softmaxx
 
 
+@pytest.mark.parametrize(
+    ("wrong", "right"),
+    [
+        ("softmaxx", "softmax"),
+        ("logisticregression", "LogisticRegression"),
+        ("funtional", "functional"),
+        ("set_n_threads", "set_num_threads"),
+    ],
+)
+def test_misspelt_name_is_told_the_nearest(wrong, right):
+    with pytest.raises(AttributeError, match=rf"no attribute {wrong!r}\. Did you mean: {right!r}\?$"):
+        getattr(fastxent, wrong)
+
+
+def test_names_like_none_get_no_hint():
+    for name in ("zzz", "__wrapped__"):
+        with pytest.raises(AttributeError, match=f"no attribute {name!r}$"):
+            getattr(fastxent, name)
+
+
+def test_hint_is_printed_once():
+    program = "import fastxent; fastxent.sofmax"
+    run = subprocess.run([sys.executable, "-P", "-c", program], capture_output=True, text=True, check=False)
+    assert run.stderr.count("Did you mean") == 1
+
+
+@pytest.mark.parametrize("name", ["functional", "reference"])
+def test_public_modules_load_with_the_package(name):
+    program = f"import fastxent; print(fastxent.{name}.softmax([[0.0, 0.0]]))"
+    run = subprocess.run([sys.executable, "-P", "-c", program], capture_output=True, text=True, check=False)
+    assert run.stdout == "[[0.5 0.5]]\n", run.stderr
+    assert name in dir(fastxent)
+
+
 def test_installed_version_is_the_literal():
     assert version("fastxent") == fastxent.__version__

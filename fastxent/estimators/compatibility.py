@@ -41,16 +41,13 @@ def penalties(model):
     """Return ``l1_ratios`` or None, and the shares of L1 to fit, for the arguments of a LogisticRegressionCV.
 
     The two differ under a deprecated ``penalty``, which decides alone: each of ``l1_ratios`` is then fitted as
-    that penalty. Warns where scikit-learn warns, and refuses what its solver of that name cannot do.
+    that penalty. Warns where scikit-learn warns, except at the defaults, and refuses what its solver of that name
+    cannot do.
     """
     ratios = model.l1_ratios
     notes = []
-    if isinstance(ratios, str):
+    if isinstance(ratios, str):  # "auto", and scikit-learn's "warn"
         ratios = None
-        notes.append(
-            "The default value for l1_ratios will change from None to (0.0,), as it will in scikit-learn 1.10. "
-            "The model is the same, its attributes gain a dimension; give l1_ratios=(0,) to have that now."
-        )
     elif ratios is None and model.penalty == "deprecated":
         notes.append("'l1_ratios=None' was deprecated in scikit-learn 1.8; use l1_ratios=(0,).")
     if ratios is not None:
@@ -81,6 +78,8 @@ def penalties(model):
             text = f"l1_ratios parameter is only used when penalty is 'elasticnet'. Got (penalty={kind})"
             warnings.warn(text, UserWarning, stacklevel=CALLER)
         shares = [float(kind == "l1")] * len(shares)
+    elif isinstance(model.l1_ratios, str) and not has_legacy_attributes(model):
+        ratios = shares
     return ratios, shares
 
 
@@ -88,17 +87,9 @@ def _is_share(ratio):
     return isinstance(ratio, Real) and 0 <= ratio <= 1
 
 
-def legacy_attributes(model):
+def has_legacy_attributes(model):
     """Whether a LogisticRegressionCV gives its attributes the shapes they had before scikit-learn 1.10."""
-    if isinstance(model.use_legacy_attributes, str):
-        warnings.warn(
-            "The default value of use_legacy_attributes will change from True to False, as it will in "
-            "scikit-learn 1.10. Give False for the simpler attributes now, True to keep these.",
-            FutureWarning,
-            stacklevel=CALLER,
-        )
-        return True
-    return model.use_legacy_attributes
+    return model.use_legacy_attributes != "warn" and bool(model.use_legacy_attributes)
 
 
 def _about_penalty(kind, C, l1_ratio):

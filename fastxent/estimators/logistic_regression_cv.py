@@ -49,18 +49,19 @@ class LogisticRegressionCV(LogisticRegression):
     r"""Logistic regression whose C and ``l1_ratio`` are those that score best in cross-validation.
 
     A drop-in replacement for ``sklearn.linear_model.LogisticRegressionCV``: the same arguments and attributes,
-    and the objective of :class:`LogisticRegression`. One default differs: models are scored by their log loss,
-    as they will be in scikit-learn 1.11, while scikit-learn 1.9 counts right labels. Give
-    ``scoring="accuracy"`` for that. Accuracy is the same for many values of C, and log loss is what is fitted.
+    and the objective of :class:`LogisticRegression`. Its defaults are those that scikit-learn has announced for its
+    next versions, so they cause no warnings. Two of them differ from what scikit-learn 1.9 does: models are scored by
+    their log loss (``scoring="accuracy"`` counts right labels instead, which is the same for many values of C), and
+    ``use_legacy_attributes`` is False, so that ``C_`` is a float and ``scores_`` an array.
 
     Parameters
     ----------
     Cs : int or array-like of floats, default=10
         Inverse strengths of the penalty to try, positive; ``np.inf`` is no penalty. An int is that many from
         1e-4 to 1e4, evenly spaced in their logarithm.
-    l1_ratios : array-like of floats or None
-        Shares of L1 in the penalty to try, from 0 (L2) to 1 (L1). The default None, which is deprecated as in
-        scikit-learn, is 0 alone, without a dimension for it in the attributes.
+    l1_ratios : array-like of floats, 'auto' or None, default='auto'
+        Shares of L1 in the penalty to try, from 0 (L2) to 1 (L1). 'auto' is 0 alone. None, which is deprecated as in
+        scikit-learn, is the same. Neither has a dimension in legacy attributes.
     fit_intercept : bool, default=True
         Whether there is an intercept; otherwise it is zero.
     cv : int, splitter, iterable of pairs (train, test), or None
@@ -95,10 +96,10 @@ class LogisticRegressionCV(LogisticRegression):
         Without effect.
     random_state : int, RandomState instance or None, default=None
         As in :class:`LogisticRegression`; every fit has the same.
-    use_legacy_attributes : bool, default=True
-        Which shapes the attributes have; its default will change as in scikit-learn 1.10. Below, F is the
-        number of folds, R of l1_ratios, M of Cs, p is d, or d + 1 with an intercept, which is the last entry,
-        and K is 1 for two classes.
+    use_legacy_attributes : bool, default=False
+        Whether the attributes have the shapes that they had before scikit-learn 1.10. Below, F is the number of folds,
+        R of l1_ratios, M of Cs, p is d, or d + 1 with an intercept, which is the last entry, and K is 1 for two
+        classes.
     n_threads : int or None, default=None
         Threads, over the folds or inside each evaluation; None lets the package choose, -1 is all cores.
         Results are bit for bit the same for any number.
@@ -111,12 +112,12 @@ class LogisticRegressionCV(LogisticRegression):
         As in :class:`LogisticRegression`.
     Cs_ : ndarray of shape (M,)
     l1_ratios_ : ndarray of shape (R,)
-        ``[None]`` if ``l1_ratios`` is None.
+        ``[None]`` if ``l1_ratios`` is None, or if it is 'auto' and the attributes are legacy.
     C_, l1_ratio_ : float
         The values chosen. Legacy: ndarrays of shape (K,), the same value for each class.
     scores_ : ndarray of shape (F, R, M)
         Legacy: a dict from each class (for two, from the second) to the scores, of shape (F, M, R), or (F, M)
-        if ``l1_ratios`` is None.
+        if ``l1_ratios`` is 'auto' or None.
     coefs_paths_ : ndarray of shape (F, R, M, K, p)
         Legacy: a dict from each class to its coefficients, of shape (F, M, R, p) or (F, M, p).
     n_iter_ : ndarray of shape (F, R, M)
@@ -134,7 +135,7 @@ class LogisticRegressionCV(LogisticRegression):
     >>> from sklearn.datasets import load_iris
     >>> from fastxent import LogisticRegressionCV
     >>> X, y = load_iris(return_X_y=True)
-    >>> model = LogisticRegressionCV(Cs=[0.1, 10, 1000], l1_ratios=(0,), use_legacy_attributes=False)
+    >>> model = LogisticRegressionCV(Cs=[0.1, 10, 1000])
     >>> model.fit(X, y).C_
     10.0
     >>> model.scores_.mean(axis=0).round(2)
@@ -151,7 +152,7 @@ class LogisticRegressionCV(LogisticRegression):
             if name not in ("C", "l1_ratio", "warm_start")
         },
         "Cs": [Interval(Integral, 1, None, closed="left"), "array-like"],
-        "l1_ratios": ["array-like", None, Hidden(StrOptions({"warn"}))],
+        "l1_ratios": ["array-like", None, StrOptions({"auto"}), Hidden(StrOptions({"warn"}))],
         "cv": ["cv_object"],
         "penalty": [StrOptions({"l1", "l2", "elasticnet"}), Hidden(StrOptions({"deprecated"}))],
         "scoring": [StrOptions(set(get_scorer_names())), callable, None],
@@ -163,7 +164,7 @@ class LogisticRegressionCV(LogisticRegression):
         self,
         *,
         Cs=10,
-        l1_ratios="warn",
+        l1_ratios="auto",
         fit_intercept=True,
         cv=None,
         dual=False,
@@ -178,7 +179,7 @@ class LogisticRegressionCV(LogisticRegression):
         refit=True,
         intercept_scaling=1.0,
         random_state=None,
-        use_legacy_attributes="warn",
+        use_legacy_attributes=False,
         n_threads=None,
         penalty_factor=None,
         penalty_groups=None,
@@ -241,7 +242,6 @@ class LogisticRegressionCV(LogisticRegression):
 
     def _fit(self, X, y, sample_weight, callback, params):
         ratios, shares = compatibility.penalties(self)
-        legacy = compatibility.legacy_attributes(self)
         Cs = self._check_Cs()
         n_threads = validation.check_n_threads(self.n_threads)
         rows, X, target, classes = self._check_weighted_rows(X, y, sample_weight)
@@ -295,7 +295,7 @@ class LogisticRegressionCV(LogisticRegression):
         self.l1_ratios_ = np.asarray([None] if ratios is None else ratios)
         self.C_, self.l1_ratio_ = float(C), float(l1_ratio)
         self.coefs_paths_, self.scores_, self.n_iter_ = paths.coefs, paths.scores, paths.n_iter
-        if legacy:
+        if compatibility.has_legacy_attributes(self):
             self._reshape_as_legacy(has_ratios=ratios is not None)
         return self
 

@@ -1,5 +1,6 @@
 """Stochastic, minibatch and full-batch descent for logistic regression, as scikit-learn's class of the same name."""
 
+import functools
 import math
 from numbers import Integral, Real
 
@@ -8,7 +9,6 @@ import scipy.sparse as sp
 from sklearn.base import _fit_context
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.metaestimators import available_if
 
 from .. import validation
 from ..data.rows import without_duplicates
@@ -33,12 +33,25 @@ _RANGE32 = 1e15  # squares of larger numbers are too near the limit of float32
 _WEIGHT32, _WEIGHT64 = 1e20, 1e150  # products of such weights with features and steps leave a dtype's range
 
 
-def _takes_pieces(model):
-    if model.optimizer == "svrg":
-        raise AttributeError(
-            "partial_fit: optimizer='svrg' needs all rows at once, which partial_fit never has. Use another."
-        )
-    return True
+class _UnlessSvrg:
+    """A method that objects with ``optimizer="svrg"`` lack, by an AttributeError that says why.
+
+    scikit-learn's ``available_if`` would hide the reason behind a general message.
+    """
+
+    def __init__(self, method):
+        self._method = method
+        functools.update_wrapper(self, method)
+
+    def __get__(self, model, owner=None):
+        if getattr(model, "optimizer", None) == "svrg":
+            name = self._method.__name__
+            raise AttributeError(
+                f"{name}: optimizer='svrg' needs all rows at once, which {name} never has. Use another optimizer, "
+                "or fit.",
+                name=name,
+            )
+        return self._method.__get__(model, owner)
 
 
 class SGDClassifier(LinearClassifier):
@@ -350,7 +363,7 @@ class SGDClassifier(LinearClassifier):
                 X, y, coef_init, intercept_init, sample_weight, eval_set, check_callback(callback)
             )
 
-    @available_if(_takes_pieces)
+    @_UnlessSvrg
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X, y, classes=None, sample_weight=None, eval_set=None):
         """Go on training with these rows, once, in their order.

@@ -92,7 +92,8 @@ def test_constructor_takes_all_that_theirs_takes():
     mine = LogisticRegressionCV().get_params()
     other = sklearn.linear_model.LogisticRegressionCV().get_params()
     assert other.keys() <= mine.keys()
-    assert {name for name in other if mine[name] != other[name]} == {"solver", "scoring", "max_iter"}
+    differing = {"solver", "scoring", "max_iter", "l1_ratios", "use_legacy_attributes"}
+    assert {name for name in other if mine[name] != other[name]} == differing
 
 
 # The same paths, scores and choice --------------------------------------------------------------------------
@@ -105,6 +106,19 @@ def test_everything_equals_theirs(data, legacy, refit, scoring):
     X, y = data
     how = {"use_legacy_attributes": legacy, "refit": refit, "scoring": scoring, "cv": StratifiedKFold(3)}
     assert_same_learned(ours(**how, **TIGHT).fit(X, y), theirs(**how).fit(X, y))
+
+
+def test_defaults_are_those_of_scikit_learn_s_next_versions_and_warn_of_nothing(data):
+    X, y = data
+    model = LogisticRegressionCV().fit(X, y)  # warnings are errors in all tests
+    announced = {"l1_ratios": (0.0,), "use_legacy_attributes": False, "scoring": "neg_log_loss"}
+    assert_same_learned(model, LogisticRegressionCV(**announced).fit(X, y))
+    given = LogisticRegressionCV(
+        l1_ratios="warn", use_legacy_attributes="warn"
+    )  # scikit-learn's own defaults
+    assert_same_learned(model, given.fit(X, y))
+    assert isinstance(model.C_, float) and model.scores_.shape == (5, 1, 10)
+    assert model.score(X, y) == -log_loss(y, model.predict_proba(X))
 
 
 @pytest.mark.parametrize("refit", [True, False])

@@ -23,6 +23,9 @@ NOT_RUN = {
     "test_logistic_regression_callback_support_warning": "wants callbacks for one solver; all ours have them",
     "test_logistic_regression_array_api_compliance": "wants other libraries' arrays back; ours gives NumPy's",
     "test_logistic_regression_array_api_warm_start": "skips itself where those libraries are missing",
+    "test_logisticregressioncv_warns_with_use_legacy_attributes": (
+        "wants a warning that the default will become False; ours is that already"
+    ),
     "test_lr_scoring_warns": "wants a warning that the default score will become log loss; ours is that already",
 }
 
