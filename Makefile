@@ -4,6 +4,8 @@ PYTHON ?= python3
 VENV ?= .venv
 PY = $(VENV)/bin/python
 PIP = $(PY) -m pip --disable-pip-version-check install --quiet
+# After `built`, what is left to do is to copy; pip itself would build in silence.
+INSTALL = $(PIP) --no-build-isolation
 # -P keeps the source tree out of sys.path: the tests see the installed package.
 PYTEST = -P -m pytest
 TESTS = tests --doctest-modules --pyargs fastxent
@@ -13,7 +15,7 @@ LINTED = fastxent tests setup.py $(wildcard bench examples docs)
 # By name: given a folder, cython-lint skips every path with 'build' or 'venv' in it, parents included.
 CYTHON = $(shell find fastxent -name '*.p[yx][xid]')
 
-.PHONY: help demo test lint bench fuzz wheel debug sanitize fresh clean
+.PHONY: help demo test lint bench fuzz wheel debug sanitize built fresh clean
 
 # A virtual environment that was not finished is made again.
 .DELETE_ON_ERROR:
@@ -29,12 +31,12 @@ help:
 	@echo "make sanitize  the kernel tests under AddressSanitizer and UndefinedBehaviorSanitizer"
 	@echo "make clean     remove what these made"
 
-demo: $(PY) fresh
-	$(PIP) ".[plot]"
+demo: built
+	$(INSTALL) ".[plot]"
 	$(PY) -P -m fastxent demo
 
-test: $(PY) fresh
-	$(PIP) --group test .
+test: built
+	$(INSTALL) --group test .
 	$(PY) $(PYTEST) $(TESTS)
 
 lint: $(PY)
@@ -44,16 +46,16 @@ lint: $(PY)
 	$(IN_VENV) cython-lint $(CYTHON)
 	$(IN_VENV) lint-imports --no-cache
 
-bench: $(PY) fresh
-	$(PIP) --group test --group bench .
+bench: built
+	$(INSTALL) --group test --group bench .
 	$(PY) bench/run.py
 	$(PY) bench/latency.py
 	$(PY) bench/convergence.py
 	$(PY) bench/convergence_tables.py bench_output/convergence.json > bench_output/convergence.md
 
 # Another run: make fuzz FUZZ="--examples 1000 --seed 7 --entry linear"
-fuzz: $(PY) fresh
-	$(PIP) --group test .
+fuzz: built
+	$(INSTALL) --group test .
 	PYTHONPATH=tests $(PY) -P -m fuzz.run $(FUZZ)
 
 # The wheel for users: built from the sdist, tested in a bare environment in a folder that holds nothing but the tests.
@@ -87,6 +89,11 @@ sanitize: fresh
 	ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
 	.venv-sanitize/bin/python $(PYTEST) tests/kernels tests/test_functional.py tests/data/test_moments.py \
 	tests/solvers/dual tests/solvers/coordinate tests/sgd/test_loops.py tests/sgd/test_columns.py
+
+# The kernels, with a line for each step; what has not changed is not built again.
+built: $(PY) fresh
+	$(PIP) --group build
+	$(PY) setup.py build_ext
 
 # setuptools would install again what earlier builds left in build/lib*, modules deleted since then too.
 fresh:

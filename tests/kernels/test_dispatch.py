@@ -1,6 +1,7 @@
 """The chooser: which instruction-set level is taken, and what it says when it cannot be."""
 
 import os
+import pickle
 import platform
 import subprocess
 import sys
@@ -86,3 +87,21 @@ def test_level_agrees_with_what_linux_says_of_the_processor():
     v3 = {"avx2", "fma", "bmi1", "bmi2"} <= flags
     v4 = v3 and {"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"} <= flags
     assert kernels.cpu_level() == (4 if v4 else 3 if v3 else 0)
+
+
+@pytest.mark.parametrize("level", kernels.available())
+def test_everything_of_a_level_bears_the_name_of_its_module(level):
+    """All levels are one translated C file, in which a clone's name is put for the baseline's."""
+    module = kernels.load(level)
+    name = f"fastxent.kernels._{level}"
+    assert module.__name__ == module.__spec__.name == name
+    own = {key: value for key, value in vars(module).items() if hasattr(value, "__qualname__")}
+    assert {"LinearSoftmax", "Targets", "cpu_level"} <= own.keys()
+    assert {value.__module__ for key, value in own.items() if not key.startswith("__")} == {name}
+    assert module.LinearSoftmax.loss.__module__ == name
+    assert repr(module.LinearSoftmax) == f"<class '{name}.LinearSoftmax'>"
+    with pytest.raises(TypeError) as error:
+        module.set_caches("large", 0, 0)
+    assert [frame.name for frame in error.traceback][-1] == f"{name}.set_caches"
+    targets = module.Targets(None, None)
+    assert type(pickle.loads(pickle.dumps(targets))) is module.Targets
