@@ -19,6 +19,7 @@ from ..prediction import evaluate, has_few
 from ..predictor import Predictor
 from . import diagnosis, inputs, stored
 from .callbacks import CallbackSupportMixin
+from .doc_link import DocLinkMixin
 from .inputs import has_columns
 from .soft_labels import class_names, soft_labels
 from .weighting import weighted_rows
@@ -30,7 +31,7 @@ OBJECTIVE = "training objective", "objective: mean log loss + penalty (nats)"  #
 _EDITED = "It was edited, or the file it came from is damaged: fit again, or correct it."
 
 
-class LinearClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
+class LinearClassifier(CallbackSupportMixin, DocLinkMixin, ClassifierMixin, BaseEstimator):
     """Logits X W + b by ``coef_`` and ``intercept_``; labels and probabilities from them."""
 
     def _validate_params(self):
