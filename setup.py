@@ -123,9 +123,17 @@ class BuildKernels(build_ext):
         if self.parallel is None:  # setup.cfg or -j: else all clones at once, as far as there are processors
             self.parallel = min(len(self.extensions), os.cpu_count() or 1)
 
-    def build_extensions(self):
+    def run(self):
+        log = logging.getLogger()
+        before = log.level
         if self.verbose == 1:  # a line for each step instead of the compiler's commands, which -v shows
-            logging.getLogger().setLevel(logging.WARNING)
+            log.setLevel(logging.WARNING)
+        try:
+            super().run()
+        finally:
+            log.setLevel(before)
+
+    def build_extensions(self):
         self.check_compiler()
         for ext in [ext for ext in self.extensions if ext.optional]:
             if not self.accepts(ext.extra_compile_args):
