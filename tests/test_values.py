@@ -157,7 +157,7 @@ class OfMyOwn(dict):
         np.zeros(2, np.longdouble),
         np.zeros(2, [("a", int)]),
         np.ma.zeros(2),
-        np.matrix([[1]]),
+        np.ones((1, 1)).view(np.matrix),
         sp.csc_matrix((2, 2)),
         np.array([len, None], object),
         np.random.default_rng(0),
@@ -165,7 +165,6 @@ class OfMyOwn(dict):
     ],
     ids=lambda value: type(value).__name__,
 )
-@pytest.mark.filterwarnings("ignore:the matrix subclass")
 def test_what_has_no_place_is_refused_by_name(value):
     with pytest.raises(
         TypeError, match=r"(?s)value\.0.*is an? .*which a model file cannot hold.*Replace value\.0"
