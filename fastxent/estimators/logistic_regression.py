@@ -142,7 +142,7 @@ class LogisticRegression(LinearClassifier, LinearClassifierMixin):  # the mixin:
     """
 
     # A callback and classes are told to one fit; they do not go with the rows, as what is routed does.
-    __metadata_request__fit = {name: metadata_routing.UNUSED for name in ("callback", "classes")}  # noqa: RUF012
+    __metadata_request__fit = dict.fromkeys(("callback", "classes"), metadata_routing.UNUSED)
 
     _parameter_constraints: dict = {  # noqa: RUF012 - the name and kind that scikit-learn looks for
         "penalty": [StrOptions({"l1", "l2", "elasticnet"}), None, Hidden(StrOptions({"deprecated"}))],
