@@ -231,12 +231,16 @@ def test_lists_of_tuples_of_numbers_are_arrays():
     assert model.predict([(0.0, 1.0), (2.0, 5.0)]).shape == (2,)
 
 
-def test_verbose_says_how_fast_the_passes_are(capsys):
+def test_verbose_says_how_fast_the_passes_are(caplog):
     X, y = rows(3)
-    LogisticRegression(verbose=1).fit(cut(X, y))
-    assert "rows/s" in capsys.readouterr().err
-    LogisticRegression(verbose=1).fit(X, y)
-    assert "rows/s" not in capsys.readouterr().err
+    with caplog.at_level("INFO", logger="fastxent"):
+        LogisticRegression(verbose=1).fit(cut(X, y))
+    assert "rows/s" in caplog.text
+    caplog.clear()
+    with caplog.at_level("INFO", logger="fastxent"):
+        LogisticRegression(verbose=1).fit(X, y)
+    assert "iteration" in caplog.text
+    assert "rows/s" not in caplog.text
 
 
 def test_sequences_of_batches_are_sources():
