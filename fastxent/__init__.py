@@ -25,7 +25,7 @@ _HOME = {
     "set_num_threads": "threads",
     "get_num_threads": "threads",
 }
-_MODULES = ("functional", "reference")  # that are public themselves
+_MODULES = ("functional", "reference", "sources")  # that are public themselves
 
 __all__ = ["__version__", *_HOME]
 

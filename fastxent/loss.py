@@ -46,6 +46,8 @@ class Facts(NamedTuple):
     weight_exponent: int
     is_sparse: bool
     cost: int
+    total_weight: float  # what the rows weigh together in a mean, in units of 2**weight_exponent
+    n_present: int  # rows of positive weight
 
 
 @dataclass
@@ -134,6 +136,14 @@ class Part:
         self._loss(theta, row_losses=losses)
         with np.errstate(over="ignore"):
             return ldexp(losses, self.targets.exponent).astype(self.given_dtype, copy=False)
+
+    def is_certain(self, theta):
+        """Whether the probability of each row's label is above one half.
+
+        Then larger multiples of theta have ever smaller losses.
+        """
+        plain = self.replaced(self.X, Targets(self.targets.target, self.n_classes))
+        return bool((plain.row_losses(theta) < np.log(2.0)).all())
 
     def hessp(self, theta, v, scale=1.0, l2=0.0, out=None):
         """Return its cost in passes, and  scale times the Hessian at theta times v + l2 v,  an array like v.
@@ -270,8 +280,9 @@ class Part:
         """Return the attributes that an objective needs."""
         return Facts(*(getattr(self, name) for name in Facts._fields))
 
+    @property
     def total_weight(self):
-        """Return the sum of the rows' weights in a mean, in units of 2**weight_exponent."""
+        """The sum of the rows' weights in a mean, in units of 2**weight_exponent."""
         return self.targets.total
 
     def least_mass(self, scale=1.0):
@@ -279,10 +290,16 @@ class Part:
         masses = self.targets.masses
         return float(masses.min(initial=np.inf, where=masses > 0)) * scale
 
-    def present(self):
-        """Return which rows have a positive weight, bool (n,)."""
+    @property
+    def n_present(self):
+        """How many rows have a positive weight."""
         weight = self.targets.row_weight
-        return np.ones(self.n_rows, bool) if weight is None else weight > 0
+        return self.n_rows if weight is None else int(np.count_nonzero(weight))
+
+    def take_present(self, rows, share=None):
+        """As `take`, of the rows that have a positive weight, counted among themselves."""
+        weight = self.targets.row_weight
+        return self.take(rows if weight is None else np.flatnonzero(weight)[rows], share)
 
     def traces(self, theta, mean, width, scale=1.0):
         """Return c_i (1 - |p_i|^2) |a_i|^2, the same without |a_i|^2, and c_i, (n,) each.

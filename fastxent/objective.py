@@ -22,6 +22,8 @@ from .loss import Part
 from .parallel import ordered_sum
 from .penalty import Penalty
 
+_SAMPLE_PARTS, _SAMPLE_ROWS = 3, 2000  # which are in memory for a sample of all parts, the larger of the two
+
 
 @dataclass
 class _Known:
@@ -30,6 +32,7 @@ class _Known:
     passes: float = 0.0
     moments: Moments | None = None
     flat: np.ndarray | None = None
+    sample: tuple = (None, None)  # of parts: what was asked for, and the Part
 
 
 class Objective:
@@ -50,6 +53,7 @@ class Objective:
         Shape of theta: feature-major, the intercept last; K = 1 is a binary model.
     dtype : numpy dtype of the features
     n_rows, n_classes : int
+    rows_of_parts : list of int
     total_weight : float
         S, in units of 2**weight_exponent: weights may have any magnitude, and a common scale is divided out.
     weight_exponent : int
@@ -81,18 +85,20 @@ class Objective:
         self._known = _Known()
         self._counted_by = None  # another objective that also counts this one's passes
         if self.local is not None:
-            self._rows_of_parts, self.n_rows, self.cost = [first.n_rows], first.n_rows, first.cost
+            self.rows_of_parts, self.n_rows, self.cost = [first.n_rows], first.n_rows, first.cost
             self.weight_exponent = first.weight_exponent
             self._total_weight = None
             self._scales = [self.local.targets.scale(reduction)]
         else:
-            self._rows_of_parts = [part.n_rows for part in facts]
-            self.n_rows = sum(self._rows_of_parts)
+            self.rows_of_parts = [part.n_rows for part in facts]
+            self.n_rows = sum(self.rows_of_parts)
             self.cost = sum(part.cost for part in facts)
             self.weight_exponent = max(part.weight_exponent for part in facts)
             units = [float(ldexp(1.0, part.weight_exponent - self.weight_exponent)) for part in facts]
-            totals = engine.each("total_weight")
-            self._total_weight = sum(unit * total for unit, total in zip(units, totals, strict=True))
+            self._total_weight = sum(
+                unit * part.total_weight for unit, part in zip(units, facts, strict=True)
+            )
+            self._present_of_parts = [part.n_present for part in facts]
             whole = 1.0 / self._total_weight if self._total_weight > 0 else 0.0
             self._scales = [unit * whole for unit in units]
 
@@ -174,7 +180,7 @@ class Objective:
         """Return the Hessian at theta times v, an array like theta."""
         theta, v = np.ascontiguousarray(theta), np.ascontiguousarray(v)
         passes, out = self._summed("hessp", (theta, v), v, out)
-        self.count(passes / len(self._rows_of_parts))
+        self.count(passes / len(self.rows_of_parts))
         return out
 
     def _summed(self, method, arguments, at, out):
@@ -202,6 +208,11 @@ class Objective:
         """Return s_i loss_i of every row (n,), with the weights as given, in the dtype of the data."""
         self.count(1)
         return np.concatenate(list(self._engine.each("row_losses", np.ascontiguousarray(theta))))
+
+    def is_certain(self, theta):
+        """Whether a row's own label is likelier than all others together, for every row (of labels, not soft ones)."""
+        self.count(1)
+        return all(self._engine.each("is_certain", np.ascontiguousarray(theta)))
 
     # Moments --------------------------------------------------------------------------------------------
 
@@ -237,6 +248,11 @@ class Objective:
         self.count(0.5)
         return ordered_sum(self._each("curvature_moments", np.ascontiguousarray(theta)), _add)
 
+    @property
+    def fitting_rows(self):
+        """How many rows a sample may have to be as large as a few parts."""
+        return min(self.n_rows, max(_SAMPLE_PARTS * max(self.rows_of_parts), _SAMPLE_ROWS))
+
     # Some of the rows -----------------------------------------------------------------------------------
 
     def sample(self, count, theta=None, *, columns=None, seed=0):
@@ -261,26 +277,34 @@ class Objective:
         """
         if count >= self.n_rows and self.local is not None:
             return Objective(Local([self.local]), self.penalty)
-        rng = np.random.default_rng(seed)
+        asked = (count, seed) if theta is None and self.local is None else None  # all parts are read for it
+        known, part = self._known.sample
+        if asked is None or asked != known:
+            part = self._drawn_part(count, theta, columns, np.random.default_rng(seed))
+            if asked is not None:
+                self._known.sample = asked, part
+        return Objective(Local([part]), self.penalty)
+
+    def _drawn_part(self, count, theta, columns, rng):
         if theta is None:
-            present = np.concatenate(list(self._engine.each("present")))
-            chosen = np.flatnonzero(present)
-            if count < len(chosen):
-                chosen = np.sort(rng.choice(chosen, count, replace=False))
+            counts = [self.local.n_present] if self.local is not None else self._present_of_parts
             shares = None
+            chosen = np.arange(sum(counts))
+            if count < len(chosen):
+                chosen = np.sort(rng.choice(len(chosen), count, replace=False))
         else:
             self.count(0.5)
             traces = list(self._each("traces", np.ascontiguousarray(theta), *columns))
             chosen, shares = _drawn(*map(np.concatenate, zip(*traces, strict=True)), count, rng)
-        starts = np.cumsum([0, *self._rows_of_parts])
+            counts = self.rows_of_parts
+        starts = np.cumsum([0, *counts])
         bounds = np.searchsorted(chosen, starts)
         by_part = [
             (chosen[a:b] - start, None if shares is None else shares[a:b])
             for a, b, start in zip(bounds[:-1], bounds[1:], starts[:-1], strict=True)
         ]
-        taken = self._engine.each("take", by_part=by_part)
-        part = Part.joined([part for part in taken if part is not None])
-        return Objective(Local([part]), self.penalty)
+        taken = self._engine.each("take_present" if theta is None else "take", by_part=by_part)
+        return Part.joined([part for part in taken if part is not None])
 
     def over_part(self, part):
         """Return the mean objective over another local part, with the same penalty; its passes are counted here too."""

@@ -30,7 +30,13 @@ def modules_after(statement):
 
 
 @pytest.mark.parametrize(
-    "statement", ["import fastxent", "import fastxent.kernels", "import fastxent.functional"]
+    "statement",
+    [
+        "import fastxent",
+        "import fastxent.kernels",
+        "import fastxent.functional",
+        "import fastxent; fastxent.sources",
+    ],
 )
 def test_import_loads_nothing_heavy(statement):
     loaded = modules_after(statement)

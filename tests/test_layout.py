@@ -19,6 +19,8 @@ PUBLIC = {
         "linear_cross_entropy_and_grad",
         "linear_cross_entropy_hessp",
     },
+    "sources/parquet.py": {"ParquetSource.__init__"},
+    "sources/svmlight.py": {"SvmlightSource.__init__"},
     "reference.py": {
         "linear_cross_entropy",
         "linear_cross_entropy_and_grad",

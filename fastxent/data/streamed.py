@@ -15,11 +15,7 @@ class Streamed:
     local = None
 
     def __init__(self, batches, bind):
-        if iter(batches) is batches:
-            raise TypeError(
-                f"batches must be an iterable that can be gone through again and again, such as a list; "
-                f"got {type(batches).__name__}, which is used up after one pass."
-            )
+        refuse_single_pass(batches, "batches")
         self._batches, self._bind = batches, bind
 
     def each(self, method, *arguments, by_part=None):
@@ -30,3 +26,12 @@ class Streamed:
         for i, (X, y, *weight) in enumerate(self._batches):
             part = self._bind(X, y, *(weight or (None,)))
             yield getattr(part, method)(*arguments, *(() if by_part is None else by_part[i]))
+
+
+def refuse_single_pass(batches, name):
+    """Refuse what is used up after one pass, such as a generator."""
+    if iter(batches) is batches:
+        raise TypeError(
+            f"{name} must be an iterable that can be gone through again and again, such as a list, or an object whose "
+            f"__iter__ begins anew; got {type(batches).__name__}, which is used up after one pass."
+        )

@@ -17,7 +17,7 @@ from .. import record, sparse, validation, versions
 from ..arrays import FLOATS, as_native, check_finite, check_memory, is_finite, is_sparse, plain_array, shown
 from ..prediction import evaluate, has_few
 from ..predictor import Predictor
-from . import diagnosis, inputs, stored
+from . import diagnosis, inputs, stored, streaming
 from .callbacks import CallbackSupportMixin
 from .doc_link import DocLinkMixin
 from .inputs import has_columns
@@ -72,6 +72,11 @@ class LinearClassifier(CallbackSupportMixin, DocLinkMixin, ClassifierMixin, Base
         return X, target, classes
 
     def _check_input(self, X, y, classes=None, reset=True):
+        if streaming.is_source(X):
+            raise TypeError(
+                "X is a source, whose rows come in batches; here all of them must be in memory. LogisticRegression and "
+                "SGDClassifier take sources."
+            )
         X = self._validated(X, reset=reset, n_rows=validation.count_rows(y))
         if has_columns(y):
             if classes is None:
@@ -99,6 +104,10 @@ class LinearClassifier(CallbackSupportMixin, DocLinkMixin, ClassifierMixin, Base
             len(classes),
         )
         return for_kernels(X), target, classes
+
+    def _for_training(self, X):
+        """Checked rows as the kernels take them."""
+        return for_kernels(X)
 
     def _check_held_out(self, X, y, classes, dtype, names=("X", "y")):
         """Return rows for validation, and their codes or soft labels. names: of both, for messages."""
@@ -224,28 +233,44 @@ class LinearClassifier(CallbackSupportMixin, DocLinkMixin, ClassifierMixin, Base
         return self._validated(X, reset=False), True
 
     def decision_function(self, X):
-        """Return logits X W + b (n, K); for two classes (n,), positive if ``classes_[1]`` is more likely."""
+        """Return logits X W + b (n, K); for two classes (n,), positive if ``classes_[1]`` is more likely.
+
+        X may be a source. Then this and the other methods of prediction return an iterator of arrays, one per batch.
+        """
+        if streaming.is_source(X):
+            return self._lazily("decision_function", X)
         return self._predict(X, "logits")
 
     def predict_proba(self, X):
         """Return probabilities (n, K), in the order of ``classes_``."""
+        if streaming.is_source(X):
+            return self._lazily("predict_proba", X)
         return self._predict(X, "proba")
 
     def predict_log_proba(self, X):
         """Return logarithms of the probabilities (n, K), also of those too small for a float."""
+        if streaming.is_source(X):
+            return self._lazily("predict_log_proba", X)
         return self._predict(X, "log_proba")
 
     def predict(self, X):
         """Return the most likely label of each row (n,)."""
+        if streaming.is_source(X):
+            return self._lazily("predict", X)
         best = self._most_likely(X)
         return np.asarray(self.classes_)[best]
+
+    def _lazily(self, method, source):
+        if "coef_" not in vars(self):
+            check_is_fitted(self)
+        return streaming.each(getattr(self, method), source)
 
     def _most_likely(self, X):
         """Return the position in ``classes_`` of each row's most likely label."""
         logits = self.decision_function(X)
         return (logits > 0).astype(np.intp) if logits.ndim == 1 else logits.argmax(axis=1)
 
-    def score(self, X, y, sample_weight=None):
+    def score(self, X, y=None, sample_weight=None):
         """Return the accuracy: the share of rows whose label is predicted; with soft labels, its expected value.
 
         A row with the distribution t counts t_k if class k is predicted, the expected value for a label drawn from t.
@@ -253,7 +278,8 @@ class LinearClassifier(CallbackSupportMixin, DocLinkMixin, ClassifierMixin, Base
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n, d)
+        X : {array-like, sparse matrix} of shape (n, d), or a source
+            A source gives batches (X, y) or (X, y, weight); it has the labels and weights.
         y : array-like of shape (n,), or (n, K)
             Labels, or soft labels: each row a distribution over ``classes_``. The columns of a frame are found by
             their names.
@@ -264,6 +290,9 @@ class LinearClassifier(CallbackSupportMixin, DocLinkMixin, ClassifierMixin, Base
         -------
         float
         """
+        if streaming.is_source(X):
+            streaming.refuse_beside(y=y, sample_weight=sample_weight)
+            return streaming.score(self, X)
         best = self._most_likely(X)
         classes = np.asarray(self.classes_)
         sample_weight = validation.check_sample_weight(sample_weight, len(best), all_zero=False)

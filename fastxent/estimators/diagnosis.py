@@ -5,8 +5,6 @@ import scipy.sparse as sp
 
 from .. import validation
 from ..data.moments import column_moments, spread_of_rounding
-from ..data.targets import Targets
-from ..objective import Objective
 from ..solvers.result import NO_DESCENT, out_of_iterations
 from ..solvers.svrg import TOO_SHORT
 from . import separation
@@ -111,18 +109,11 @@ def unbounded(result, objective, classes, tol):
 
     The objective has labels and no penalty.
     """
-    part = objective.local
-    # A loss below log 2 means that the row's label has a probability above one half. If this holds for all rows, larger
-    # multiples of theta have smaller and smaller losses.
-    plain = Objective.over(
-        part.X,
-        Targets(part.targets.target, objective.n_classes),
-        objective.K,
-        fit_intercept=objective.fit_intercept,
-        n_threads=objective.n_threads,
-    )
-    if (plain.row_losses(result.theta) < np.log(2.0)).all():
+    if objective.is_certain(result.theta):
         return separable(result.theta)
+    if objective.local is None:
+        return None  # what is partly separable would take single rows
+    part = objective.local
     if len(classes_without_mass(objective)):
         return None  # there is a separate warning about these classes
     gap = max(result.history.latest()["gap"], tol * result.value)

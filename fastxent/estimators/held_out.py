@@ -9,7 +9,8 @@ from ..forks import importing
 from ..objective import Objective
 from ..prediction import predict
 from .base import for_kernels
-from .verdict import chance_loss
+from .streaming import accuracy
+from .verdict import chance_loss, chance_of
 
 
 class HeldOut:
@@ -51,6 +52,29 @@ class HeldOut:
         logits = predict(self._X, theta, "logits", self._n_threads)
         guess = (logits > 0) if theta.shape[1] == 1 else logits.argmax(axis=1)
         return loss, float(np.average(guess == self._codes, weights=self._weights))
+
+
+class HeldOutBatches:
+    """The same on a source.
+
+    Parameters
+    ----------
+    model : SGDClassifier
+    batches : streaming.ValidationBatches
+    n_threads : int or None
+    """
+
+    def __init__(self, model, batches, n_threads):
+        self._batches, self._n_threads = batches, n_threads
+        self._objective = batches.objective(n_threads=n_threads)
+        self._by_loss, self.chance = model.validation_metric == "log_loss", math.inf
+        if self._by_loss and model.class_weight is None:
+            self.chance = chance_of(batches.mass.floats()[0], model.fit_intercept)
+
+    def __call__(self, theta):
+        """Return the mean log loss and the score, as of `HeldOut`."""
+        loss = self._objective.value(theta)
+        return loss, -loss if self._by_loss else accuracy(self._batches, theta, self._n_threads)
 
 
 def split(model, target, rows):

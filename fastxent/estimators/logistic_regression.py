@@ -21,10 +21,10 @@ from ..penalty import Penalty
 from ..solvers.centring import known_moved
 from ..solvers.policy import OUR_NAMES, SCIKIT_LEARN_NAMES
 from ..solvers.result import STOPPED_BY_CALLER
-from . import compatibility, diagnosis
+from . import compatibility, diagnosis, streaming
 from .base import OBJECTIVE, LinearClassifier, restored_on_failure
 from .callbacks import IterationTasks, asks_to_stop, check_callback, context_of
-from .weighting import check_sample_weight
+from .weighting import WeightedRows, check_sample_weight
 
 _LEAST, _LARGEST = 1e-300, 1e300  # strengths of a penalty
 
@@ -76,6 +76,8 @@ class LogisticRegression(LinearClassifier, LinearClassifierMixin):  # the mixin:
             'saga', 'liblinear'}, default='auto'
         'metric' is L-BFGS in a metric that follows the curvature (no L1 penalty); 'sdca' dual ascent over the
         rows of a sparse X (L2 penalty only); 'prox_newton' is for L1 penalties. 'auto' takes one of the three.
+        Of a source, it takes 'metric', or with an L1 penalty 'l1-newton', whose ``tol`` is that of scikit-learn's
+        names.
         'sgd' takes stochastic steps with reduced variance, whose speed depends on the scales of rows and columns,
         and knows neither penalty_factor nor penalty_groups. The other names are scikit-learn's, with its rules
         about which penalty each may have; all reach the same optimum, by our solvers: 'lbfgs', 'sag' and 'saga' by
@@ -139,8 +141,8 @@ class LogisticRegression(LinearClassifier, LinearClassifierMixin):  # the mixin:
     (0.97, True)
     """
 
-    # A callback is told of one fit; it does not go with the rows, as what is routed does.
-    __metadata_request__fit = {"callback": metadata_routing.UNUSED}  # noqa: RUF012
+    # A callback and classes are told to one fit; they do not go with the rows, as what is routed does.
+    __metadata_request__fit = dict.fromkeys(("callback", "classes"), metadata_routing.UNUSED)
 
     _parameter_constraints: dict = {  # noqa: RUF012 - the name and kind that scikit-learn looks for
         "penalty": [StrOptions({"l1", "l2", "elasticnet"}), None, Hidden(StrOptions({"deprecated"}))],
@@ -202,25 +204,30 @@ class LogisticRegression(LinearClassifier, LinearClassifierMixin):  # the mixin:
         self.penalty_groups = penalty_groups
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y, sample_weight=None, eval_set=None, callback=None):
+    def fit(self, X, y=None, sample_weight=None, eval_set=None, callback=None, *, classes=None):
         """Fit the model.
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n, d)
+        X : {array-like, sparse matrix} of shape (n, d), or a source
             float32 stays float32; everything else becomes float64. No copy is made of float32 and float64
             arrays that are C- or F-contiguous, nor of CSR matrices of those.
+            A source is an iterable of batches (X, y) or (X, y, weight) that gives the same ones each time, such as a
+            list of tuples or those of ``fastxent.sources``: see docs/larger-than-memory.md. Only a few batches are
+            in memory at a time.
         y : array-like of shape (n,), or (n, K) with K >= 2
             Labels of any kind (int, bool, string ...), or soft labels: each row a distribution over K
             classes. The columns of a frame of soft labels are named by the classes.
         sample_weight : array-like of shape (n,) or None
             Weights of rows, not negative. A weight of zero leaves the row out, an integer weight repeats it.
-        eval_set : tuple (X, y) or None
+        eval_set : tuple (X, y), a source, or None
             Rows on which ``history_["val_loss"]`` is measured after every iteration. The columns of a frame of soft
             labels are found by their names.
         callback : callable or None
             Called after every iteration with the last entries of ``history_`` as a dict (of ``gap``, which some
             solvers know only later, the last that is known); if what it returns is true, fitting ends there.
+        classes : array-like of shape (K,) or None
+            All labels of a source; None is to find them in a first pass.
 
         Returns
         -------
@@ -234,26 +241,33 @@ class LogisticRegression(LinearClassifier, LinearClassifierMixin):  # the mixin:
             impossible. The estimator is left as it was, as it is by an interrupt, or by an error in the callback.
         """
         with restored_on_failure(self):
-            return self._fit(X, y, sample_weight, eval_set, check_callback(callback))
+            return self._fit(X, y, sample_weight, eval_set, check_callback(callback), classes)
 
-    def _fit(self, X, y, sample_weight, eval_set, callback):
+    def _fit(self, X, y, sample_weight, eval_set, callback, classes):
         C, l1_ratio = compatibility.penalty(self)
         n_threads = validation.check_n_threads(self.n_threads)
-        rows, X, _, classes = self._check_weighted_rows(X, y, sample_weight)
+        batches = None
+        if streaming.is_source(X):
+            batches, objective = self._streamed(X, y, sample_weight, classes, n_threads)
+            classes, dtype = batches.classes, batches.dtype
+        else:
+            if classes is not None:
+                raise ValueError("classes is for a source; of an array X, those of y are the classes.")
+            rows, X, _, classes = self._check_weighted_rows(X, y, sample_weight)
+            dtype = X.dtype
+            objective = self._objective(rows.X, rows.targets(len(classes)), n_threads)
         compatibility.check_n_classes(self.solver, len(classes))
-        objective = self._objective(rows.X, rows.targets(len(classes)), n_threads)
         objective = penalised(objective, C, l1_ratio)
-        self._report_classes_without_mass(objective, classes)
+        self._report_classes_without_mass(objective, classes, batches)
         theta0 = self._start(objective)
+        if batches is not None:
+            rows, theta0 = self._first_answer(objective, theta0)
         validation_loss = None
         if eval_set is not None:
-            *held_out, of_held_out = self._check_eval_set(eval_set, classes, X.dtype)
-            validation_loss = self._held_out_loss(
-                held_out, len(classes), n_threads, sample_weight=of_held_out
-            )
+            validation_loss = self._validation_loss(eval_set, classes, dtype, n_threads)
 
         def attributes(theta):
-            theta = stored(theta, objective, X.dtype)
+            theta = stored(theta, objective, dtype)
             return {"classes_": classes, "coef_": theta[:-1].T, "intercept_": theta[-1]}
 
         metadata = None if sample_weight is None else {"sample_weight": sample_weight}
@@ -275,7 +289,7 @@ class LogisticRegression(LinearClassifier, LinearClassifierMixin):  # the mixin:
                 epoch, loss, largest = (history[name][-1] for name in ("epoch", "loss", "grad_norm"))
                 tell(
                     f"{history.solver}   iteration {epoch:4d}   objective {loss:.10g}   largest gradient entry "
-                    f"{largest:.3g}"
+                    f"{largest:.3g}" + ("" if batches is None else streaming.pace(history, objective.n_rows))
                 )
             stop = asks_to_stop(callback, history, **measured)
             return bool(tasks(theta)) or stop
@@ -305,14 +319,52 @@ class LogisticRegression(LinearClassifier, LinearClassifierMixin):  # the mixin:
 
     # What comes in ------------------------------------------------------------------------------------
 
+    def _streamed(self, source, y, sample_weight, classes, n_threads):
+        """The batches of a source, and their mean loss, without a penalty yet."""
+        streaming.refuse_beside(y=y, sample_weight=sample_weight)
+        if self.solver in ("sdca", "prox_newton", "sgd"):
+            raise ValueError(
+                f"solver={self.solver!r} needs all rows in memory, and a source has them in batches. Use solver='auto'."
+            )
+        if self.penalty_groups is not None and self.l1_ratio:
+            raise ValueError(
+                f"penalty_groups={self.penalty_groups!r} with an L1 penalty needs all rows in memory, and a source has "
+                "them in batches. Use penalty_groups=None, or fit an array."
+            )
+        batches = streaming.Batches(self, source, classes).for_training()
+        objective = batches.objective(
+            self._factors(batches.n_features), fit_intercept=self.fit_intercept, n_threads=n_threads
+        )
+        return batches, objective
+
+    def _first_answer(self, objective, theta0):
+        """A sample of the rows, and where to begin: with what it says, or with the last fit."""
+        if (self.warm_start and hasattr(self, "coef_")) or self.max_iter == 0:
+            sample, start = objective.sample(objective.fitting_rows), theta0
+        else:
+            sample, start = streaming.first_answer(objective, theta0, seed_of(self.random_state))
+        part = sample.local
+        return WeightedRows(part.X, part.targets.target, None, None, None), start
+
+    def _validation_loss(self, eval_set, classes, dtype, n_threads):
+        """A function of theta: the mean cross-entropy on ``eval_set``."""
+        if streaming.is_source(eval_set):
+            held_out = streaming.ValidationBatches(self, eval_set, classes, dtype)
+            return held_out.objective(fit_intercept=self.fit_intercept, n_threads=n_threads).value
+        *rows, weight = self._check_eval_set(eval_set, classes, dtype)
+        return self._held_out_loss(rows, len(classes), n_threads, sample_weight=weight)
+
+    def _factors(self, n_features):
+        factors = validation.check_penalty_factor(self.penalty_factor, n_features)
+        return Penalty(factors=factors, groups=self.penalty_groups)
+
     def _objective(self, X, targets, n_threads):
         """The mean loss of the rows, without a penalty yet."""
-        factors = validation.check_penalty_factor(self.penalty_factor, X.shape[1])
         return Objective.over(
             X,
             targets,
             1 if targets.n_classes == 2 else targets.n_classes,
-            penalty=Penalty(factors=factors, groups=self.penalty_groups),
+            penalty=self._factors(X.shape[1]),
             fit_intercept=self.fit_intercept,
             n_threads=n_threads,
         )
@@ -334,9 +386,13 @@ class LogisticRegression(LinearClassifier, LinearClassifierMixin):  # the mixin:
 
     # What came out ------------------------------------------------------------------------------------
 
-    def _report_classes_without_mass(self, objective, classes):
+    def _report_classes_without_mass(self, objective, classes, batches=None):
         """Warn of classes without rows of positive weight; without an intercept, a penalty bounds their weights."""
-        missing = diagnosis.classes_without_mass(objective)
+        if batches is None:
+            missing = diagnosis.classes_without_mass(objective)
+        else:
+            free = objective.fit_intercept or objective.penalty.is_zero
+            missing = np.flatnonzero(~batches.present) if free else []
         if len(missing):
             text = diagnosis.without_mass(missing, classes)
             warnings.warn(text, ConvergenceWarning, stacklevel=compatibility.CALLER)

@@ -206,7 +206,7 @@ class LogisticRegressionCV(LogisticRegression):
         self.penalty_groups = penalty_groups
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y, sample_weight=None, callback=None, **params):
+    def fit(self, X, y=None, sample_weight=None, callback=None, *, classes=None, **params):
         """Fit the path on every fold, choose, and fit all rows.
 
         Parameters
@@ -222,6 +222,8 @@ class LogisticRegressionCV(LogisticRegression):
             Called after every iteration of every fit, as in :class:`LogisticRegression`; the dict has ``fold`` (None
             in the refit of all rows), ``C`` and ``l1_ratio``, too. If what it returns is true, that one fit ends
             there, and the next begins. With a callback, folds are fitted one after the other.
+        classes : None
+            Only :class:`LogisticRegression` takes sources, for which it names the labels.
         **params
             For the splitter and the scorer; needs scikit-learn's metadata routing.
 
@@ -236,6 +238,10 @@ class LogisticRegressionCV(LogisticRegression):
             not a number, and soft labels under a ``scoring`` that takes single labels. The estimator is left as
             it was, as it is by an interrupt, or by an error in the callback.
         """
+        if classes is not None:
+            raise ValueError(
+                "classes is for a source, which LogisticRegression takes; here those of y are the classes."
+            )
         metadata_routing._raise_for_params(params, self, "fit")
         with restored_on_failure(self):
             return self._fit(X, y, sample_weight, check_callback(callback), params)

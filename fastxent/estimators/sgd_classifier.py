@@ -2,7 +2,11 @@
 
 import functools
 import math
+from collections.abc import Callable
+from contextlib import nullcontext
+from functools import partial
 from numbers import Integral, Real
+from typing import NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
@@ -15,14 +19,17 @@ from ..data.rows import without_duplicates
 from ..data.scaled import ldexp
 from ..data.targets import Targets
 from ..forks import importing
+from ..objective import Objective
+from . import streaming
 from .base import OBJECTIVE, LinearClassifier, for_kernels, restored_on_failure
 from .callbacks import IterationTasks, check_callback, context_of
 from .continuation import has_been_scored, recalled, remembered
-from .held_out import HeldOut, split, taken
+from .descending import DescentOverBatches
+from .held_out import HeldOut, HeldOutBatches, split, taken
 from .history import extended
 from .inputs import has_columns, labels
 from .soft_labels import named_classes, same_classes
-from .verdict import Verdict
+from .verdict import Verdict, chance_loss, chance_of
 from .watch import Patience, Watch
 from .weighting import check_sample_weight, class_weights, rows_that_count
 
@@ -52,6 +59,18 @@ class _UnlessSvrg:
                 name=name,
             )
         return self._method.__get__(model, owner)
+
+
+class _Plan(NamedTuple):
+    """A descent, and what a fit needs beside."""
+
+    descent: object
+    order: Callable  # what the next epoch is told, from a generator of random numbers
+    X: object  # rows whose sizes messages tell
+    classes: np.ndarray
+    score: Callable | None  # of theta, on validation rows
+    objective: Callable  # makes the Objective of the training rows
+    chance: float  # the loss of the best constant prediction
 
 
 class SGDClassifier(LinearClassifier):
@@ -321,13 +340,25 @@ class SGDClassifier(LinearClassifier):
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(
-        self, X, y, coef_init=None, intercept_init=None, sample_weight=None, eval_set=None, callback=None
+        self,
+        X,
+        y=None,
+        coef_init=None,
+        intercept_init=None,
+        sample_weight=None,
+        eval_set=None,
+        callback=None,
+        *,
+        classes=None,
     ):
         """Train from the start, epoch after epoch.
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n, d)
+        X : {array-like, sparse matrix} of shape (n, d), or a source
+            A source is an iterable of batches (X, y) or (X, y, weight) that gives the same ones each time: see
+            docs/larger-than-memory.md. Each epoch takes the batches in their order, and with ``shuffle`` the rows of
+            each in a new random order. Weights make longer or shorter steps there, whole numbers, too.
         y : array-like of shape (n,), or (n, K) with K >= 2
             Labels of any kind, or soft labels: each row a distribution over K classes. The columns of a frame of soft
             labels are named by the classes.
@@ -341,12 +372,14 @@ class SGDClassifier(LinearClassifier):
             weights make longer or shorter steps, in proportion to their mean. (``partial_fit`` does not know the mean
             of rows to come: there it is that of the rows so far, and a given ``eta0`` is the step of a row of
             weight 1.)
-        eval_set : tuple (X, y) or (X, y, sample_weight), or None
+        eval_set : tuple (X, y) or (X, y, sample_weight), a source, or None
             Validation rows, instead of ones held out of X. The columns of a frame of soft labels are found by their
             names.
         callback : callable or None
             Called after every epoch with the last entries of ``history_`` as a dict; if what it returns is true,
             training ends.
+        classes : array-like of shape (K,) or None
+            All labels of a source; None is to find them in a first pass.
 
         Returns
         -------
@@ -360,12 +393,12 @@ class SGDClassifier(LinearClassifier):
         """
         with restored_on_failure(self):
             return self._fit(
-                X, y, coef_init, intercept_init, sample_weight, eval_set, check_callback(callback)
+                X, y, coef_init, intercept_init, sample_weight, eval_set, check_callback(callback), classes
             )
 
     @_UnlessSvrg
     @_fit_context(prefer_skip_nested_validation=True)
-    def partial_fit(self, X, y, classes=None, sample_weight=None, eval_set=None):
+    def partial_fit(self, X, y=None, classes=None, sample_weight=None, eval_set=None):
         """Go on training with these rows, once, in their order.
 
         Training continues from the public attributes, with the current parameters: see the notes on the class. Unless
@@ -375,12 +408,13 @@ class SGDClassifier(LinearClassifier):
         Parameters
         ----------
         X, y, sample_weight : as in ``fit``
-            Not all weights may be zero. The rows may all be of one class.
+            Not all weights may be zero. The rows may all be of one class. Of a source, each batch is a piece, and one
+            pass is made: it may be a generator. If it fails in a later batch, nothing of the call remains.
         classes : array-like of shape (K,)
             All labels, also those of later calls; needed at the first call, unless ``classes_`` exists, or y is soft
             labels, whose columns are the classes. The columns of an array of soft labels are those of ``classes``, in
             their order.
-        eval_set : tuple (X, y) or (X, y, sample_weight), or None
+        eval_set : tuple (X, y) or (X, y, sample_weight), a source, or None
             Validation rows to be measured after this call. With ``early_stopping``, when the score has not improved
             for ``n_iter_no_change`` calls, the best weights are restored, and further calls do nothing until
             something else is changed.
@@ -398,53 +432,32 @@ class SGDClassifier(LinearClassifier):
         with restored_on_failure(self):
             return self._partial_fit(X, y, classes, sample_weight, eval_set)
 
-    def _fit(self, X, y, coef_init, intercept_init, sample_weight, eval_set, callback):
+    def _fit(self, X, y, coef_init, intercept_init, sample_weight, eval_set, callback, classes):
         n_threads = validation.check_n_threads(self.n_threads)
         if self.optimizer == "svrg" and self.batch_size != 1:
             raise ValueError(
                 f"optimizer='svrg' takes rows one by one: batch_size must be 1, got {self.batch_size}."
             )
-        with importing:
-            from ..sgd.descents import Weights  # brings Numba
-            from ..sgd.trainer import Training
-
-        X, target, classes = self._check_rows(X, y)
-        sample_weight = check_sample_weight(sample_weight, X.shape[0])
-        class_weight = class_weights(self.class_weight, classes, target, sample_weight)
-        rows = _rows_that_count(classes, target, sample_weight, class_weight)
-        options = self._options()
-        training = Training(options, self._start(X, classes, coef_init, intercept_init))
+        start = partial(self._start, coef_init=coef_init, intercept_init=intercept_init)
+        if streaming.is_source(X):
+            streaming.refuse_beside(y=y, sample_weight=sample_weight)
+            plan = self._over_batches(X, start, eval_set, classes, n_threads)
+        else:
+            if classes is not None:
+                raise ValueError("classes is for a source; of an array X, those of y are the classes.")
+            plan = self._over_rows(X, y, start, sample_weight, eval_set, n_threads)
+            X = plan.X
+        descent, classes, score = plan.descent, plan.classes, plan.score
         metadata = None if sample_weight is None else {"sample_weight": sample_weight}
         data = {"X": X, "y": y, "metadata": metadata}
-        score = None
-        if eval_set is not None:
-            score = HeldOut(self, self._check_eval_set(eval_set, classes, X.dtype), len(classes), n_threads)
-        elif self.early_stopping:
-            held_out, rows = split(self, target, rows)
-            score = HeldOut(self, taken(held_out, X, target, sample_weight), len(classes), n_threads)
-            X, target, sample_weight = taken(rows, X, target, sample_weight)
-            rows = np.arange(len(rows))
-        shuffle = self.shuffle and self.batch_size is not None
-        repeats = _repeats(sample_weight, rows) if shuffle else None
-        if shuffle:
-            from ..sgd.order import by_content
-
-            rows = by_content(X, target, rows)
-            rows = rows if repeats is None else np.repeat(rows, repeats[rows])
-        wanted = Targets(target, len(classes), sample_weight, class_weight, folded=True).astype(X.dtype)
-        visit = wanted if repeats is None else Targets(target, len(classes), None, class_weight, folded=True)
-        target, weights = wanted.target, Weights(wanted.row_weight, _relative(visit.row_weight, rows), None)
-        descent = _descent(self, training, X, target, classes, weights, n_threads)
-        descent.begin(rows)
         random = check_random_state(self.random_state)
         decides = score is not None and self.early_stopping
         watch = Watch(self, decides, math.log(len(classes)))
         verdict = Verdict(
-            (X, target, wanted.row_weight),
-            len(classes),
-            options,
+            plan.objective,
+            plan.chance,
+            descent.training.options,
             self.tol,
-            n_threads,
             getattr(self, "feature_names_in_", None),
             score.chance if decides else None,
         )
@@ -461,9 +474,7 @@ class SGDClassifier(LinearClassifier):
             tasks(descent.theta())
 
         for _ in range(self.max_iter):
-            if shuffle:
-                random.shuffle(rows)
-            loss, found = descent.epoch(rows)
+            loss, found = descent.epoch(plan.order(random))
             watch.note(loss, descent.learning_rate, **found)
             if score is not None:
                 watch.judge(descent.theta(), *score(descent.theta()))
@@ -482,17 +493,100 @@ class SGDClassifier(LinearClassifier):
         tasks.close()
         best = watch.patience.best
         theta = descent.theta() if best is None else best
-        validation.check_finite_result(theta, X)
+        validation.check_finite_result(theta, plan.X)
         vars(self).update(attributes(theta))
         self.n_iter_ = len(watch.history["epoch"])
         self.t_ = descent.updates
         self.converged_ = watch.converged
         self.history_ = {name: np.array(values) for name, values in watch.history.items()}
         training = descent.training if best is None else None
-        self._remembered_ = remembered(self, options, training, Patience())
+        self._remembered_ = remembered(self, descent.training.options, training, Patience())
         if context is not None:
             context.call_on_fit_task_end(estimator=self, reconstruction_attributes={}, **data)
         return self
+
+    def _over_rows(self, X, y, start, sample_weight, eval_set, n_threads):
+        """The descent over rows in memory, and what it needs beside."""
+        with importing:
+            from ..sgd.descents import Weights  # brings Numba
+            from ..sgd.trainer import Training
+
+        X, target, classes = self._check_rows(X, y)
+        given = X
+        sample_weight = check_sample_weight(sample_weight, X.shape[0])
+        class_weight = class_weights(self.class_weight, classes, target, sample_weight)
+        rows = _rows_that_count(classes, target, sample_weight, class_weight)
+        training = Training(self._options(), start(X.shape[1], X.dtype, classes))
+        score = None
+        if eval_set is not None:
+            score = self._held_out(eval_set, classes, X.dtype, n_threads)
+        elif self.early_stopping:
+            held_out, rows = split(self, target, rows)
+            score = HeldOut(self, taken(held_out, X, target, sample_weight), len(classes), n_threads)
+            X, target, sample_weight = taken(rows, X, target, sample_weight)
+            rows = np.arange(len(rows))
+        shuffle = self.shuffle and self.batch_size is not None
+        repeats = _repeats(sample_weight, rows) if shuffle else None
+        if shuffle:
+            from ..sgd.order import by_content
+
+            rows = by_content(X, target, rows)
+            rows = rows if repeats is None else np.repeat(rows, repeats[rows])
+        wanted = Targets(target, len(classes), sample_weight, class_weight, folded=True).astype(X.dtype)
+        visit = wanted if repeats is None else Targets(target, len(classes), None, class_weight, folded=True)
+        target, weights = wanted.target, Weights(wanted.row_weight, _relative(visit.row_weight, rows), None)
+        descent = _descent(self, training, X, target, len(classes), weights, n_threads)
+        descent.begin(rows)
+
+        def order(random):
+            if shuffle:
+                random.shuffle(rows)
+            return rows
+
+        def objective():
+            targets = Targets(target, len(classes), wanted.row_weight)
+            return Objective.over(X, targets, training.K, n_threads=n_threads)
+
+        chance = chance_loss(target, len(classes), wanted.row_weight, self.fit_intercept)
+        return _Plan(descent, order, given, classes, score, objective, chance)
+
+    def _over_batches(self, source, start, eval_set, classes, n_threads):
+        """The same over the batches of a source."""
+        self._refuse_for_sources()
+        if self.early_stopping and eval_set is None:
+            raise ValueError(
+                "early_stopping holds out rows of an array, and X is a source: give an eval_set, for "
+                "instance another source."
+            )
+        with importing:
+            from ..sgd.trainer import Training  # brings Numba
+
+        batches = streaming.Batches(self, source, classes).for_training()
+        classes = batches.classes
+        training = Training(self._options(), start(batches.n_features, batches.dtype, classes))
+        objective = batches.objective(n_threads=n_threads)
+        descent = DescentOverBatches(training, batches, objective, partial(_descent, self), n_threads)
+        descent.begin()
+        score = None if eval_set is None else self._held_out(eval_set, classes, batches.dtype, n_threads)
+        mass = batches.mass if batches.class_weight is None else batches.mass * batches.class_weight
+        return _Plan(
+            descent,
+            lambda random: random if self.shuffle else None,
+            np.full((1, 1), batches.largest, batches.dtype),
+            classes,
+            score,
+            lambda: objective,
+            chance_of(mass.floats()[0], self.fit_intercept),
+        )
+
+    def _refuse_for_sources(self):
+        """Refuse what takes all rows at once."""
+        if self.batch_size is None or self.optimizer == "svrg":
+            what = "optimizer='svrg'" if self.batch_size is not None else "batch_size=None"
+            raise ValueError(
+                f"{what} needs all rows in memory, and a source has them in batches. Use another, or "
+                "LogisticRegression, which reaches the optimum over sources, too."
+            )
 
     def _partial_fit(self, X, y, classes, sample_weight, eval_set):
         n_threads = validation.check_n_threads(self.n_threads)
@@ -507,29 +601,39 @@ class SGDClassifier(LinearClassifier):
             raise ValueError(
                 "early_stopping should be False with partial_fit, unless it is given an eval_set: it holds out no rows."
             )
-        options = self._options()
-        X, target, classes = self._check_piece(X, y, self._classes_of_pieces(classes, y))
-        sample_weight = check_sample_weight(sample_weight, X.shape[0])
-        class_weight = class_weights(self.class_weight, classes, target, sample_weight)
-        rows = _rows_that_count(classes, target, sample_weight, class_weight, at_least=1)
-        training, new, patience = recalled(self, options, X.shape[1], len(classes), X.dtype)
-        weights = _weights(target, sample_weight, class_weight)
-        if weights.visit is not None:
-            visit = training.in_unit(weights.visit)
-            _refuse_extreme(weights.visit, visit, X.dtype, self.eta0)
-            weights = weights._replace(visit=visit)
-        evaluate = None
-        if eval_set is not None:
-            evaluate = HeldOut(
-                self, self._check_eval_set(eval_set, classes, X.dtype), len(classes), n_threads
-            )
-        if self.early_stopping and patience.is_over(self.tol, self.n_iter_no_change):
-            return self
-        watch = Watch(self, self.early_stopping, math.log(len(classes)), patience)
-        descent = _descent(self, training, X, target, classes, weights, n_threads)
-        if new:
-            descent.begin(rows)
-        loss, found = descent.epoch(rows)
+        pieces = [(0, (X, y, sample_weight))]
+        in_batches = streaming.is_source(X)
+        if in_batches:
+            streaming.refuse_beside(y=y, sample_weight=sample_weight)
+            self._refuse_for_sources()
+            pieces = streaming.read(X)
+        options, training, losses, masses = self._options(), None, [], []
+        for number, batch in pieces:
+            X, y, sample_weight = streaming.parts_of(number, batch)
+            with streaming.named(number) if in_batches else nullcontext():
+                piece = self._piece(X, y, sample_weight, classes, training)
+                X, target, classes, rows, weights = piece
+                if training is None:
+                    training, new, patience = recalled(self, options, X.shape[1], len(classes), X.dtype)
+                    evaluate = None
+                    if eval_set is not None:
+                        evaluate = self._held_out(eval_set, classes, X.dtype, n_threads)
+                    if self.early_stopping and patience.is_over(self.tol, self.n_iter_no_change):
+                        return self
+                    watch = Watch(self, self.early_stopping, math.log(len(classes)), patience)
+                weights = self._in_unit(weights, training, X.dtype)
+            if len(rows) == 0:
+                continue
+            descent = _descent(self, training, X, target, len(classes), weights, n_threads)
+            if new:
+                descent.begin(rows)
+                new = False
+            loss, found = descent.epoch(rows)
+            losses.append(loss)
+            masses.append(len(rows) if weights.visit is None else weights.visit[rows].sum())
+        if not losses:
+            raise ValueError("The source has no rows of positive weight, so there is nothing to learn from.")
+        loss = losses[0] if len(losses) == 1 else float(np.average(losses, weights=masses))
         watch.note(loss, descent.learning_rate, **found)
         theta = descent.theta()
         validation.check_finite_result(theta, X)
@@ -546,6 +650,23 @@ class SGDClassifier(LinearClassifier):
         self.history_ = extended(getattr(self, "history_", None), watch.entry())
         self._remembered_ = remembered(self, options, training, patience)
         return self
+
+    def _piece(self, X, y, sample_weight, classes, training):
+        """X, targets, classes, the rows that count and the weights of a piece; training: None for the first."""
+        first = training is None
+        classes = self._classes_of_pieces(classes, y) if first else classes
+        X, target, classes = self._check_piece(X, y, classes, None if first else training.dtype)
+        sample_weight = check_sample_weight(sample_weight, X.shape[0])
+        class_weight = class_weights(self.class_weight, classes, target, sample_weight)
+        rows = _rows_that_count(classes, target, sample_weight, class_weight, at_least=1)
+        return X, target, classes, rows, _weights(target, sample_weight, class_weight)
+
+    def _in_unit(self, weights, training, dtype):
+        if weights.visit is None:
+            return weights
+        visit = training.in_unit(weights.visit)
+        _refuse_extreme(weights.visit, visit, dtype, self.eta0)
+        return weights._replace(visit=visit)
 
     def _history_quantities(self):
         """Return what ``history_["loss"]`` measures: full-batch descent and SVRG compute the objective itself."""
@@ -588,12 +709,14 @@ class SGDClassifier(LinearClassifier):
             average_from=int(self.average) - 1,
         )
 
+    def _for_training(self, X):
+        _refuse_beyond_float32(X, X.dtype)
+        return without_duplicates(for_kernels(X))
+
     def _check_rows(self, X, y, classes=None, reset=True, dtype=None):
         X, target, classes = super()._check_rows(X, y, classes, reset)
         dtype = X.dtype if dtype is None else dtype
-        trouble = _beyond_float32(X, dtype)
-        if trouble is not None:
-            raise ValueError(trouble)
+        _refuse_beyond_float32(X, dtype)
         if dtype != X.dtype:
             X, target = for_kernels(X.astype(dtype)), target if target.ndim == 1 else target.astype(dtype)
         # Duplicate entries would count as two.
@@ -621,36 +744,43 @@ class SGDClassifier(LinearClassifier):
             )
         return found
 
-    def _check_piece(self, X, y, classes):
+    def _check_piece(self, X, y, classes, dtype):
         """`_check_rows` for partial_fit: codes are positions in these classes, in any order."""
-        dtype = None
-        if hasattr(self, "coef_"):
+        if dtype is None and hasattr(self, "coef_"):
             single = getattr(self.coef_, "dtype", None) == np.float32
             dtype = np.dtype(np.float32 if single else np.float64)
         return self._check_rows(X, y, classes, not hasattr(self, "n_features_in_"), dtype)
 
-    def _start(self, X, classes, coef_init, intercept_init):
+    def _start(self, d, dtype, classes, *, coef_init, intercept_init):
         """Return the starting parameters: given ones, zeros, or those of the last fit."""
-        theta = np.zeros((X.shape[1] + 1, 1 if len(classes) == 2 else len(classes)), X.dtype)
+        theta = np.zeros((d + 1, 1 if len(classes) == 2 else len(classes)), dtype)
         if self.warm_start and hasattr(self, "coef_"):
-            theta[...] = self._theta_to_start_from((theta.shape[1], X.shape[1]), X.dtype)
+            theta[...] = self._theta_to_start_from((theta.shape[1], d), dtype)
         for name, given, target in (
             ("coef_init", coef_init, theta[:-1].T),
             ("intercept_init", intercept_init, theta[-1]),
         ):
             if given is None:
                 continue
-            given = validation.as_native(given, name, X.dtype)
+            given = validation.as_native(given, name, dtype)
             if len(target) == 1 and given.ndim == target.ndim - 1:  # two classes, which have one row
                 given = given[np.newaxis]
             if given.shape != target.shape:
                 raise ValueError(
                     f"Provided {name} does not match dataset: its shape is {given.shape}, and {len(classes)} classes "
-                    f"of {X.shape[1]} features need {target.shape}."
+                    f"of {d} features need {target.shape}."
                 )
             validation.check_finite(given, name)
             target[...] = given
         return theta
+
+    def _held_out(self, eval_set, classes, dtype, n_threads):
+        """Return the HeldOut of the argument ``eval_set``, or its like for a source."""
+        if streaming.is_source(eval_set):
+            return HeldOutBatches(
+                self, streaming.ValidationBatches(self, eval_set, classes, dtype), n_threads
+            )
+        return HeldOut(self, self._check_eval_set(eval_set, classes, dtype), len(classes), n_threads)
 
 
 def _rows_that_count(classes, target, sample_weight, class_weight, at_least=2):
@@ -699,20 +829,20 @@ def _refuse_extreme(given, visit, dtype, eta0):
     )
 
 
-def _beyond_float32(X, dtype):
+def _refuse_beyond_float32(X, dtype):
     stored = X.data if sp.issparse(X) else X
     if dtype != np.float32 or stored.size == 0:
-        return None
+        return
     largest = max(float(stored.max()), -float(stored.min()))
     if largest == 0.0 or 1.0 / _RANGE32 <= largest <= _RANGE32:
-        return None
-    return (
+        return
+    raise ValueError(
         f"The largest entry of X is {largest:.3g} in absolute value, and steps with such numbers leave the range of "
         "float32. Scale the features, or pass X as float64."
     )
 
 
-def _descent(model, training, X, target, classes, weights, n_threads):
+def _descent(model, training, X, target, n_classes, weights, n_threads):
     """Return the descent for a model's arguments: by rows, by minibatches, or by all rows."""
     from ..sgd import descents
 
@@ -733,4 +863,4 @@ def _descent(model, training, X, target, classes, weights, n_threads):
         kind = descents.VarianceReduced
     else:
         kind = descents.FullBatch if model.batch_size is None else descents.Minibatches
-    return kind(training, X, target, len(classes), weights, n_threads)
+    return kind(training, X, target, n_classes, weights, n_threads)

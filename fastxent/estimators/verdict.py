@@ -13,9 +13,6 @@ some column. So a training counts as converged only if it passes some cheap chec
 
 import numpy as np
 
-from ..data.targets import Targets
-from ..objective import Objective
-
 _RISE = 0.1  # share of the gain over the start, or over no model; a larger rise is not noise
 _SLACK = 0.01  # share of its first loss by which a training may end above it
 _STEP = 0.1  # share of the best constant prediction's loss; if a step could lower the loss by it, little was learned
@@ -30,12 +27,17 @@ _ADVICE = (
 
 def chance_loss(target, n_classes, row_weight=None, fit_intercept=True):
     """Return the least loss of a prediction that is the same for all rows."""
-    if not fit_intercept:
-        return float(np.log(n_classes))
     if target.ndim == 1:
         mass = np.bincount(target, row_weight, n_classes).astype(np.float64)
     else:
         mass = target.sum(axis=0, dtype=np.float64) if row_weight is None else row_weight @ target
+    return chance_of(mass, fit_intercept)
+
+
+def chance_of(mass, fit_intercept=True):
+    """The same, from what the classes weigh."""
+    if not fit_intercept:
+        return float(np.log(len(mass)))
     share = mass[mass > 0] / mass.sum()
     return float(-(share * np.log(share)).sum())
 
@@ -53,8 +55,10 @@ class Verdict:
 
     Parameters
     ----------
-    rows : tuple
-        The training rows: X, target and the weights of the rows, or None.
+    objective : callable
+        Returns the mean loss of the training rows, an Objective; called once training has stopped.
+    chance : float
+        The loss of constant predictions on the training rows.
     options : fastxent.sgd.trainer.Options
     names : ndarray or None
         Names of the columns.
@@ -62,16 +66,13 @@ class Verdict:
         The loss of constant predictions on held-out rows, if their loss decides.
     """
 
-    def __init__(self, rows, n_classes, options, tol, n_threads, names=None, held_out=None):
-        self._rows = rows
-        self._n_classes = n_classes
+    def __init__(self, objective, chance, options, tol, names=None, held_out=None):
+        self._objective = objective
+        self._chance = chance
         self._options = options
         self._tol = tol
-        self._n_threads = n_threads
         self._names = names
         self._held_out = held_out
-        _, target, row_weight = rows
-        self._chance = chance_loss(target, n_classes, row_weight, options.fit_intercept)
 
     def objection(self, history, theta):
         """Return the objection, a sentence or two, or None. history: of a Watch; theta: the final weights."""
@@ -100,9 +101,7 @@ class Verdict:
         return self._of_columns(theta, objective, loss, gradient)
 
     def _measure(self, theta):
-        X, target, row_weight = self._rows
-        targets = Targets(target, self._n_classes, row_weight)
-        objective = Objective.over(X, targets, theta.shape[1], n_threads=self._n_threads)
+        objective = self._objective()
         return objective, *objective.value_and_grad(theta)
 
     def _fall(self, theta, step, slope, objective, loss):

@@ -40,6 +40,14 @@ class WeightedRows(NamedTuple):
         weight = None if self.sample_weight is None else self.sample_weight[rows]
         return WeightedRows(self.X[rows], self.target[rows], weight, self.class_weight, None)
 
+    def only(self, kept):
+        """Return those of some numbers, in the same order of memory."""
+        rows = self.take(kept)._replace(kept=kept)
+        in_order = (
+            isinstance(self.X, np.ndarray) and not self.X.flags.c_contiguous
+        )  # NumPy gives rows of any array in C order
+        return rows._replace(X=np.asfortranarray(rows.X)) if in_order else rows
+
     def targets(self, n_classes):
         """Return the rows' targets and weights for an objective; S is the total weight."""
         return Targets(self.target, n_classes, self.sample_weight, self.class_weight, folded=True)
@@ -53,13 +61,7 @@ def weighted_rows(X, target, classes, sample_weight, class_weight):
     if sample_weight is None and class_weight is None and target.ndim == 1:
         return rows  # the classes are those of the labels
     kept = rows_that_count(target, classes, sample_weight, class_weight)
-    if kept is None:
-        return rows
-    rows = rows.take(kept)._replace(kept=kept)
-    in_order = (
-        isinstance(X, np.ndarray) and not X.flags.c_contiguous
-    )  # NumPy gives rows of any array in C order
-    return rows._replace(X=np.asfortranarray(rows.X)) if in_order else rows
+    return rows if kept is None else rows.only(kept)
 
 
 def check_sample_weight(sample_weight, n_rows):
@@ -77,9 +79,7 @@ def class_weights(class_weight, classes, target, sample_weight):
         if sample_weight is not None and not sample_weight.all():
             rows = np.flatnonzero(sample_weight)
             target, sample_weight = target[rows], sample_weight[rows]
-        mass = _mass_by_class(target, sample_weight, len(classes))
-        floats, exponent = mass.floats()
-        return Scaled(floats.sum(), exponent) / (Scaled(np.count_nonzero(floats)) * mass)
+        return balanced(mass_by_class(target, sample_weight, len(classes)))
     if isinstance(
         class_weight, dict
     ):  # scikit-learn would accept '2' as a number, and does not name other wrong values
@@ -89,15 +89,27 @@ def class_weights(class_weight, classes, target, sample_weight):
     return Scaled(validation.check_class_weight(weights, len(classes)))
 
 
-def _mass_by_class(target, sample_weight, n_classes):
+def balanced(mass):
+    """The weights under which all classes that weigh anything weigh the same. mass: what each does, a Scaled."""
+    floats, exponent = mass.floats()
+    return Scaled(floats.sum(), exponent) / (Scaled(np.count_nonzero(floats)) * mass)
+
+
+def united(numbers):
+    """One Scaled array of several."""
+    mantissas, exponents = ([getattr(one, name) for one in numbers] for name in ("mantissa", "exponent"))
+    return Scaled(np.concatenate(mantissas), np.concatenate(exponents))
+
+
+def mass_by_class(target, sample_weight, n_classes):
+    """What the rows of each class weigh together, a Scaled; of soft labels, their shares in it."""
     if target.ndim == 2:
         if sample_weight is None:
             return Scaled(target.sum(axis=0, dtype=np.float64))
         if is_moderate(sample_weight):
             return Scaled(sample_weight @ target)
         weight, zeros = Scaled(sample_weight), np.zeros(len(target), np.intp)
-        sums = [(weight * Scaled(share.astype(np.float64))).sums(zeros, 1) for share in target.T]
-        return Scaled(np.concatenate([s.mantissa for s in sums]), np.concatenate([s.exponent for s in sums]))
+        return united([(weight * Scaled(share.astype(np.float64))).sums(zeros, 1) for share in target.T])
     if sample_weight is None or is_moderate(sample_weight):
         return Scaled(np.bincount(target, sample_weight, n_classes).astype(np.float64))
     return Scaled(sample_weight).sums(target, n_classes)
@@ -105,10 +117,8 @@ def _mass_by_class(target, sample_weight, n_classes):
 
 def rows_that_count(target, classes, sample_weight, class_weight, at_least=2):
     """Return the positions of rows with a positive weight, None if all have; refuse rows of too few classes."""
-    counts = np.ones(len(target), bool) if sample_weight is None else sample_weight > 0.0
-    weighs = np.ones(len(classes), bool) if class_weight is None else class_weight.mantissa > 0.0
-    if not weighs.all():
-        counts &= weighs[target] if target.ndim == 1 else target[:, weighs].any(axis=1)
+    counts = counting(target, len(classes), sample_weight, class_weight)
+    weighs = _weighing(len(classes), class_weight)
     rows = None if counts.all() else np.flatnonzero(counts)
     some = target if rows is None else target[rows]
     if len(some) == 0:
@@ -124,3 +134,16 @@ def rows_that_count(target, classes, sample_weight, class_weight, at_least=2):
             f"{classes.tolist()[int(np.argmax(present))]!r}{why}"
         )
     return rows
+
+
+def counting(target, n_classes, sample_weight, class_weight):
+    """Which rows have a positive weight, bool (n,)."""
+    counts = np.ones(len(target), bool) if sample_weight is None else sample_weight > 0.0
+    weighs = _weighing(n_classes, class_weight)
+    if not weighs.all():
+        counts &= weighs[target] if target.ndim == 1 else target[:, weighs].any(axis=1)
+    return counts
+
+
+def _weighing(n_classes, class_weight):
+    return np.ones(n_classes, bool) if class_weight is None else class_weight.mantissa > 0.0

@@ -6,7 +6,7 @@ import sys
 import zlib
 from contextlib import contextmanager
 
-from .batch import BATCH_BYTES, DataError, pyarrow
+from .batch import BATCH_BYTES, DataError, MissingPackage, pyarrow
 
 STANDARD_INPUT = "-"
 _MAGIC = {b"\x1f\x8b": ".gz", b"\x28\xb5": ".zst"}
@@ -48,8 +48,28 @@ def _raw(path):
     if path == STANDARD_INPUT:
         yield sys.stdin.buffer
         return
+    if is_url(path):
+        with file_systems(path).open(path, "rb") as file:
+            yield io.BufferedReader(file)
+        return
     with open(path, "rb") as file:
         yield file
+
+
+def is_url(path):
+    """Whether fsspec is to open a path."""
+    return "://" in str(path)
+
+
+def file_systems(path):
+    """Return fsspec, or say what to install."""
+    try:
+        import fsspec
+    except ImportError:
+        raise MissingPackage(
+            f"reading {path} needs fsspec, which is not installed: pip install fsspec"
+        ) from None
+    return fsspec
 
 
 class PackingError(Exception):

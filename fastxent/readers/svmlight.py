@@ -5,7 +5,6 @@ gone through line by line, to say where and what.
 """
 
 import re
-import warnings
 
 import numpy as np
 import scipy.sparse as sp
@@ -33,12 +32,13 @@ def read(path, columns, *, labelled=True):
     name = shown(path)
     with opened(path) as stream:
         for number, block in blocks_of_lines(stream):
-            batch = _batch(name, number, block, columns.first or 0, labelled)
+            batch = batch_of(name, number, block, columns.first or 0, labelled)
             if batch is not None:
                 yield batch
 
 
-def _batch(name, number, block, first, labelled):
+def batch_of(name, number, block, first, labelled):
+    """Return the Batch of a block of whole lines, None if it has no rows. number: that of its first line."""
     if number == 1:
         block = block.removeprefix(b"\xef\xbb\xbf")  # the mark that some editors begin a file with
     if b"\0" in block:
@@ -111,12 +111,13 @@ def _numbers(text):
     """All numbers of a text, or None if it has anything else."""
     if not text.strip():
         return np.zeros(0)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", DeprecationWarning)  # how NumPy says that it stopped at something
-        try:
-            return np.fromstring(text.decode("ascii"), sep=" ")
-        except (DeprecationWarning, ValueError):
-            return None
+    # NumPy stops at what is no number, and says so by a warning. Filters of warnings are for the whole process, and
+    # this may be one of several threads: a last number that is missing says the same.
+    try:
+        numbers = np.fromstring(text.decode("ascii") + " 0", sep=" ")
+    except (DeprecationWarning, ValueError):
+        return None
+    return numbers[:-1]
 
 
 def _find_fault(name, number, block, labelled, first=0):

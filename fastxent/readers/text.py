@@ -22,12 +22,13 @@ def read(path, *, labelled=True):
     name = shown(path)
     with opened(path) as stream:
         for number, block in blocks_of_lines(stream):
-            batch = _batch(name, number, block, labelled)
+            batch = batch_of(name, number, block, labelled)
             if batch is not None:
                 yield batch
 
 
-def _batch(name, number, block, labelled):
+def batch_of(name, number, block, labelled):
+    """Return the Batch of a block of whole lines, None if it has no documents. number: that of its first line."""
     documents, labels, lines = [], [], []
     for i, line in enumerate(block.removesuffix(b"\n").split(b"\n"), number):
         try:

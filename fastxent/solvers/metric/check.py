@@ -1,7 +1,7 @@
 """How far F is above its minimum: the decrement, checked.
 
 The decrement -G.D/2 is F - F* if D is Newton's step. With a model of the Hessian it can be far too small, if the model
-overestimates the curvature. Three criteria are used instead, the cheapest first.
+overestimates the curvature. Four criteria are used instead, the cheapest first.
 
     bound       |G_j|^2 / (2 ridge_j), summed over the rows of u, is an upper bound on F - F* if every row has a penalty
                 (the intercepts, which have none, add an estimate by their own curvature).
@@ -12,8 +12,12 @@ overestimates the curvature. Three criteria are used instead, the cheapest first
     step        A Newton step with the true Hessian, by conjugate gradients preconditioned by the model and its pairs.
                 The decreases of the quadratic model show how much of it is left, and the slope at the end shows by how
                 much the curvature decreased on the way. The step is not wasted: it lowers F as a few iterations would.
+    hindsight   In place of these two, for a model that is the Hessian over some of the rows, where a pass over all rows
+                is expensive: if F decreased r times as much as the decrements of the last iterations did, F - F* is
+                taken as 1.5 r times the decrement, or as the sum of all further decreases at their recent rate if that
+                is larger.
 
-The last two are estimates; the first is proven except for the intercepts' part. tests/solvers/test_tolerance.py
+The last three are estimates; the first is proven except for the intercepts' part. tests/solvers/test_tolerance.py
 compares all of them with the optimum.
 
     M. R. Hestenes, E. Stiefel, "Methods of conjugate gradients for solving linear systems", Journal of Research of the
@@ -32,6 +36,7 @@ _DROP, _MISTRUST = (
     0.1,
     30.0,
 )  # history: the drop of the decrement, and the factor by which it may be too small
+_TRUST, _FELL = 1.5, 0.5  # hindsight: the factor, and the share of their decrement that earlier points need
 _RECENT = 4  # number of earlier decrements that are checked, or half of all
 
 # "Enough" is the gap that tol allows. A step is taken when the decrement and the decrease in the last iteration are
@@ -72,7 +77,7 @@ class Check:
         )
         self._left = None  # estimate of F - F* after this step
 
-    def gap(self, u, grad, decrement, enough, *, knows_columns):
+    def gap(self, u, grad, decrement, enough, *, knows_columns, sees_rows=False):
         """Return an upper bound on F - F* at u, or an estimate; infinite if neither is available or small enough.
 
         Parameters
@@ -83,6 +88,8 @@ class Check:
             The gap that tol allows.
         knows_columns : bool
             Whether the model of the Hessian sees correlations between columns.
+        sees_rows : bool
+            Whether it is the Hessian itself over some of the rows.
         """
         iteration = len(self._losses) - 1
         self._decrements += [np.nan] * (iteration - len(self._decrements)) + [decrement]
@@ -92,6 +99,8 @@ class Check:
             return bound + self._bound_of_intercept(u, grad)
         if left is not None:
             return _SAFE * max(decrement, left)
+        if sees_rows:
+            return self._by_hindsight(iteration)
         return self._by_history(iteration) if knows_columns else np.inf
 
     def is_due(self, enough):
@@ -159,6 +168,21 @@ class Check:
         there = np.array(self._losses[first:-1]) - self._losses[-1] + now
         ratio = np.nanmax(there / self._decrements[first:-1])
         return _MISTRUST * max(ratio, 1.0) * now
+
+    def _by_hindsight(self, iteration):
+        now, lowest = self._decrements[-1], self._losses[-1]
+        earlier = range(max(0, iteration - _RECENT), iteration)
+        falls = [
+            (self._losses[i] - lowest) / (self._decrements[i] - now)
+            for i in earlier
+            if now <= _FELL * self._decrements[i]
+        ]
+        if len(falls) < 2:
+            return np.inf
+        last = -np.diff(self._losses[max(0, iteration - _RECENT) :])
+        rate = (last[-1] / last[0]) ** (1 / (len(last) - 1)) if last[0] > last[-1] > 0 else 1.0
+        rest = last[-1] * rate / (1 - rate) if rate < 1.0 else np.inf
+        return max(_TRUST * max(1.0, *falls) * now, rest)
 
     def _bound(self, grad):
         """Return an upper bound on F - F* by the gradient in u, as if the intercepts' gradient were zero."""

@@ -11,6 +11,7 @@ The models:
     gram       sum_i c_i w_i a_i a_i' / (K - 1), the same for every class; exact for two classes and where W = 0
     nystrom    the same, of rank 50 and a multiple of the identity
     sampled    H itself at the current u, over a sample, by conjugate gradients preconditioned with gram     sampled.py
+    rows       the same for parts that are not in memory together, preconditioned with diagonal             rows.py
     exact      H itself at the current u, over all rows                                                        exact.py
 
 The diagonal model gets sums over all rows from the objective; gram, nystrom and sampled use a sample of the rows, and
@@ -49,9 +50,11 @@ class Model:
         Whether it can evaluate F over a sample of the rows, by ``evaluate``.
     knows_columns : bool
         Whether it sees correlations between columns.
+    sees_rows : bool
+        Whether it is the Hessian itself over some rows at the current u, where a pass over all rows is expensive.
     """
 
-    is_exact = has_scale = is_part = False
+    is_exact = has_scale = is_part = sees_rows = False
     knows_columns = True
 
     def solve(self, R):
@@ -94,9 +97,11 @@ class Diagonal(Model):
         centre, scale = (column[:, np.newaxis] for column in problem.columns)
         self._shift = (np.append(mean, 0.0)[:, np.newaxis] - centre) * scale / scale[-1]
         self._ranges = problem.ranges
+        # The diagonal itself, without penalty and floor: one column times one row.
+        self.variance, self.beta = np.square(np.append(deviation, 1.0)[:, np.newaxis] * scale), beta
         self.inverse, self._share = np.empty((2, len(scale), len(beta)))
         least = _LEAST_CURVATURE * beta.max()
-        variance = np.square(np.append(deviation, 1.0)[:, np.newaxis] * scale)
+        variance = self.variance
 
         def part(rows):
             v, rest = variance[rows], variance[rows] * least + problem.ridge[rows] + JITTER * beta.max()
@@ -104,7 +109,6 @@ class Diagonal(Model):
             np.multiply(v / (inverse * rest @ beta)[:, np.newaxis] * beta, inverse, out=self._share[rows])
 
         self._ranges.map(part)
-        self._beta = beta
         self._coupled = len(beta) > 1
 
     def solve(self, R):
@@ -114,7 +118,7 @@ class Diagonal(Model):
         def part(rows):
             x = np.multiply(R[rows] - self._shift[rows] * last, self.inverse[rows], out=X[rows])
             if self._coupled:
-                x += self._share[rows] * (x @ self._beta)[:, np.newaxis]
+                x += self._share[rows] * (x @ self.beta)[:, np.newaxis]
             return self._shift[rows].T @ x
 
         X[-1] -= sum(self._ranges.map(part))[0]

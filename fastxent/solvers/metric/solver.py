@@ -46,9 +46,17 @@ from .check import Check
 from .exact import Exact
 from .memory import Pairs
 from .models import Diagonal, Gram, Nystrom
+from .rows import Rows
 from .sampled import Sampled
 
-MODELS = {"diag": Diagonal, "gram": Gram, "nystrom": Nystrom, "sampled": Sampled, "exact": Exact}
+MODELS = {
+    "diag": Diagonal,
+    "gram": Gram,
+    "nystrom": Nystrom,
+    "sampled": Sampled,
+    "rows": Rows,
+    "exact": Exact,
+}
 
 _REFRESH = frozenset([0] + [5 * (2**i - 1) for i in range(1, 30)])
 _SUFFICIENT_DECREASE, _CURVATURE = (
@@ -63,6 +71,7 @@ _SAMPLE_FALL = 1e-2  # share of F; if a step over the sample gains less, it is t
 _DAMPING, _DAMPING_SHARE = 0.1, 1.0
 _SHORTEST, _LONGEST = 0.3, 2.0  # limits of a single step's effect on the metric's scale
 _TRIALS = 40  # of the line search
+_PASSES = 15  # over rows on a disk, before a step of Newton's method over all of them may be tried
 _PATIENCE = 5  # iterations without a smaller decrement, once decrements are below rounding
 _LARGE = 10_000_000  # multiplications in a pass
 _TINY = 2_500_000  # multiplications for the whole Hessian that take no longer than calling NumPy
@@ -84,7 +93,7 @@ def solve(objective, theta0, *, tol, max_iter, callback=None, kind=None):
         Maximum number of iterations; each is one evaluation of loss and gradient, rarely a few.
     callback : callable or None
         ``callback(theta, history)`` after every iteration; return True to stop.
-    kind : {"diag", "gram", "nystrom", "sampled", "exact"} or None
+    kind : {"diag", "gram", "nystrom", "sampled", "rows", "exact"} or None
         The model of the Hessian; None lets ``choose`` decide.
 
     Returns
@@ -105,6 +114,8 @@ def choose(objective):
     ('exact', 'gram', 'sampled')
     """
     width, K = objective.shape
+    if objective.local is None:
+        return "rows"
     if _cost_of_exact(objective) <= _TINY:
         return "exact"
     if objective.is_sparse:
@@ -157,7 +168,14 @@ def _solve(objective, theta0, tol, max_iter, callback, kind):
         if exact:
             gap = metric.gap(grad, D, enough)
         else:
-            gap = check.gap(u, grad, decrement, enough, knows_columns=metric.knows_columns)
+            gap = check.gap(
+                u,
+                grad,
+                decrement,
+                enough,
+                knows_columns=metric.knows_columns,
+                sees_rows=metric.sees_rows,
+            )
         record.gap(gap if np.isfinite(gap) else decrement)
         # At least one step: on a path, each fit may start within tol, and neighbours should still differ.
         if gap <= enough and iteration > 0:
@@ -169,7 +187,8 @@ def _solve(objective, theta0, tol, max_iter, callback, kind):
             return record.result(theta, True, AT_ROUNDING)
         if iteration == max_iter:
             return record.result(theta, False, out_of_iterations(max_iter))
-        if not exact and check.is_due(enough):
+        patient = metric.sees_rows and iteration < _PASSES
+        if not (exact or patient) and check.is_due(enough):
             if _exact_pays(objective, iteration):
                 metric, exact = Exact(problem, u), True
                 pairs.clear()

@@ -71,7 +71,7 @@ def test_diagonal_model_inverts_what_it_says(K):
     inner = X.copy()
     inner[-1] += (model._shift.T @ X)[0]
     D = 1.0 / model.inverse
-    beta = model._beta
+    beta = model.beta
     images = D * inner
     if len(beta) > 1:
         v = (D[:, 1] - D[:, 0]) / (beta[1] - beta[0])

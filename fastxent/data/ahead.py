@@ -1,0 +1,75 @@
+"""One batch read ahead: the next one is read while its predecessor is used."""
+
+import os
+import threading
+from contextlib import suppress
+
+_PATIENCE = (
+    0.1  # seconds that an end waits for a read under way, which ends by itself; Ctrl-C is not to take longer
+)
+
+
+def ahead(batches):
+    """Yield what an iterable yields, in order; the next item is read meanwhile, in a thread of its own.
+
+    The thread lasts as long as the read of one item, so none is left when the caller stops early. What a read raises,
+    the caller gets in its place.
+
+    >>> list(ahead("abc"))
+    ['a', 'b', 'c']
+    """
+    iterator = iter(batches)
+    reading = _Reading(iterator)
+    try:
+        while True:
+            try:
+                item = reading.result()
+            except StopIteration:
+                return
+            reading = _Reading(iterator)
+            yield item
+            del item  # or three would be in memory
+    finally:
+        reading.end(iterator)
+
+
+class _Reading:
+    """The read of one item that is under way."""
+
+    def __init__(self, iterator):
+        self._iterator, self._item, self._error = iterator, None, None
+        self._process = os.getpid()
+        self._thread = threading.Thread(target=self._read, name="fastxent reads ahead", daemon=True)
+        try:
+            self._thread.start()
+        except RuntimeError:  # no more threads, or the interpreter is ending
+            self._thread = None
+            self._read()
+
+    def _read(self):
+        try:
+            self._item = next(self._iterator)
+        except BaseException as error:
+            self._error = error
+
+    def result(self):
+        if self._thread is not None:
+            if os.getpid() != self._process:
+                raise RuntimeError(
+                    "this process was forked while a batch was being read, and its copy of the pass cannot go on: "
+                    "begin a new one"
+                )
+            self._thread.join()
+        if self._error is not None:
+            raise self._error
+        item, self._item = self._item, None
+        return item
+
+    def end(self, iterator):
+        """Give up the pass; an iterator that can be closed is, unless a read takes too long."""
+        if self._thread is not None and os.getpid() == self._process:
+            self._thread.join(_PATIENCE)
+        close = getattr(iterator, "close", None)
+        if close is not None:
+            with suppress(ValueError):  # a generator that is running
+                close()

@@ -1,0 +1,392 @@
+"""Sources in place of arrays: rows that come in batches (X, y) or (X, y, weight), of which a few are in memory.
+
+A source is whatever gives the same batches each time it is iterated over. Its first pass finds what no batch alone can
+tell: the classes, what each weighs, whether batches go together. Every pass checks what it reads, since files change.
+"""
+
+from contextlib import contextmanager
+
+import numpy as np
+import scipy.sparse as sp
+
+from .. import solvers, validation
+from ..arrays import check_memory, largest, shown
+from ..data.ahead import ahead
+from ..data.scaled import Scaled
+from ..data.streamed import Streamed, refuse_single_pass
+from ..data.targets import Targets
+from ..loss import Part
+from ..objective import Objective
+from ..penalty import Penalty
+from ..prediction import predict
+from . import inputs
+from .diagnosis import unusable_scale
+from .soft_labels import class_names, named_classes, soft_labels
+from .weighting import WeightedRows, balanced, class_weights, counting, mass_by_class, united
+
+_SAMPLE_TOL = 1e-2  # of the first answer, which is off by more than that for being that of some rows
+
+
+# What is a source ----------------------------------------------------------------------------------------
+
+
+def is_source(X):
+    """Whether X gives batches of rows: an iterable that is no array, or a list of tuples that begin with a table."""
+    kind = type(X)
+    if kind is np.ndarray or sp.issparse(X):
+        return False
+    if isinstance(X, (list, tuple)):
+        return len(X) > 0 and _is_batch(X[0])
+    if isinstance(X, (str, bytes, dict, set, frozenset)) or not hasattr(kind, "__iter__"):
+        return False
+    arrays = ("__array__", "__array_interface__", "__dataframe__", "columns", "shape")
+    if any(hasattr(X, name) for name in arrays):
+        return False
+    if hasattr(kind, "__len__") and hasattr(kind, "__getitem__"):  # NumPy makes arrays of such objects
+        return len(X) > 0 and _is_batch(X[0])
+    return True
+
+
+def _is_batch(item):
+    return isinstance(item, tuple) and len(item) > 0 and _is_table(item[0])
+
+
+def _is_table(X):
+    if sp.issparse(X) or hasattr(X, "shape"):
+        return len(X.shape) == 2
+    return isinstance(X, (list, tuple)) and len(X) > 0 and isinstance(X[0], (list, tuple, np.ndarray))
+
+
+def refuse_beside(**given):
+    """Refuse arguments that say what the batches of a source say themselves."""
+    for name, value in given.items():
+        if value is not None:
+            part = {"y": "its labels", "sample_weight": "its weights, as their third part"}[name]
+            raise ValueError(
+                f"{name} must be None where X is a source: each of its batches (X, y, weight) has {part}."
+            )
+
+
+def read(source):
+    """Yield the batches, numbered: one is read ahead in a thread, unless they are in memory already."""
+    yield from enumerate(source if isinstance(source, (list, tuple)) else ahead(source))
+
+
+def parts_of(number, batch):
+    """X, y and weight or None of a batch."""
+    if not isinstance(batch, tuple) or not 2 <= len(batch) <= 4:
+        what = f"a tuple of {len(batch)}" if isinstance(batch, tuple) else type(batch).__name__
+        raise TypeError(f"Batch {number}: a batch must be a tuple (X, y) or (X, y, weight); got {what}.")
+    X, y, weight = (*batch, None)[:3]
+    return X, y, weight
+
+
+@contextmanager
+def named(number):
+    """Begin what is refused with the number of the batch."""
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        if type(error) not in (TypeError, ValueError):
+            raise
+        raise type(error)(f"Batch {number}: {error}") from error
+
+
+# Prediction ----------------------------------------------------------------------------------------------
+
+
+def each(method, source):
+    """Yield what a method of a model makes of the rows of each batch, (X, ...) or X alone."""
+    for number, batch in read(source):
+        X = batch[0] if isinstance(batch, tuple) and len(batch) > 0 else batch
+        with named(number):
+            found = method(X)
+        yield found
+
+
+def score(model, source):
+    """The mean over the rows of a source of what `model.score` is the mean of."""
+    scores, masses = [], []
+    for number, batch in read(source):
+        X, y, weight = parts_of(number, batch)
+        with named(number):
+            n = validation.count_rows(y)
+            if weight is not None:
+                weight = validation.check_sample_weight(weight, n)
+                if not weight.any():
+                    continue
+            scores.append(model.score(X, y, weight))
+            masses.append(Scaled(np.array([n], float)) if weight is None else _sum(weight))
+    return _mean(scores, masses)
+
+
+def accuracy(held_out, theta, n_threads):
+    """Return the accuracy on ValidationBatches, by their weights."""
+    shares, masses = [], []
+    for X, target, weight in held_out:
+        logits = predict(X, theta, "logits", n_threads)
+        guess = (logits > 0) if logits.ndim == 1 else logits.argmax(axis=1)
+        codes = target if target.ndim == 1 else target.argmax(axis=1)
+        shares.append(np.average(guess == codes, weights=weight))
+        masses.append(Scaled(np.array([len(codes)], float)) if weight is None else _sum(weight))
+    return _mean(shares, masses)
+
+
+def _mean(shares, masses):
+    if not shares:
+        raise ValueError("The source has no rows of positive weight, so there is nothing to score.")
+    return float(np.average(shares, weights=united(masses).floats()[0]))
+
+
+def _sum(weight):
+    return Scaled(weight).sums(np.zeros(len(weight), np.intp), 1)
+
+
+# Training ------------------------------------------------------------------------------------------------
+
+
+class Batches:
+    """The batches of a source as the kernels take them; iterated over, X, codes or soft labels, and weights or None.
+
+    Rows of weight zero are left out.
+
+    Parameters
+    ----------
+    model : LinearClassifier
+        Its first batch sets the features that the model knows.
+    source : iterable
+    classes : array-like or None
+        All labels; None is to find them.
+
+    Attributes
+    ----------
+    classes : ndarray
+    class_weight : Scaled or None
+    soft : bool
+        Whether there are soft labels.
+    dtype, is_sparse :
+        Those of X in all batches.
+    n_rows, n_features : int
+        Rows of weight zero count.
+    mass : Scaled
+        What each class weighs by the weights of rows.
+    """
+
+    def __init__(self, model, source, classes=None, *, name="X"):
+        refuse_single_pass(source, name)
+        self._model, self._source, self._name = model, source, name
+        self.classes, self.class_weight, self.soft = classes, None, None
+        self.dtype = self.is_sparse = self.n_features = None
+        self.largest = 0.0
+        self._rows_of = []  # of each batch
+        self._survey()
+        self.n_rows = sum(self._rows_of)
+
+    def for_training(self):
+        """Refuse what nothing can be learned from; take in the class weights."""
+        model = self._model
+        if isinstance(model.class_weight, str):
+            self.class_weight = balanced(self.mass)
+        else:
+            self.class_weight = class_weights(model.class_weight, self.classes, None, None)
+        check_memory(
+            8 * (self.n_features + 1) * len(self.classes),
+            "coefficients of {} columns of X and {} classes",
+            self.n_features,
+            len(self.classes),
+        )
+        trouble = unusable_scale(np.array([[self.largest]]))
+        if trouble is not None:
+            raise ValueError(trouble)
+        weighs = self.present
+        if not weighs.any():
+            raise ValueError(
+                "The weights of all rows are zero once class_weight is taken in; one must be positive."
+            )
+        if np.count_nonzero(weighs) < 2:
+            raise ValueError(
+                "Training needs samples of at least 2 classes in the data, but the data contains only one class: "
+                f"{self.classes.tolist()[int(np.argmax(weighs))]!r}"
+            )
+        return self
+
+    @property
+    def present(self):
+        """Which classes have rows of positive weight, bool (K,)."""
+        weighs = self.mass.mantissa > 0
+        return weighs if self.class_weight is None else weighs & (self.class_weight.mantissa > 0)
+
+    def __iter__(self):
+        count = 0
+        for number, batch in read(self._source):
+            X, y, weight = self._checked(number, batch, reset=False)
+            if number >= len(self._rows_of) or X.shape[0] != self._rows_of[number]:
+                before = f"{self._rows_of[number]} rows" if number < len(self._rows_of) else "no such batch"
+                raise ValueError(
+                    f"Batch {number}: it has {X.shape[0]} rows, and in the first pass there was {before}: the source "
+                    "changed. It must give the same batches in every pass."
+                )
+            count += 1
+            with named(number):
+                target = self._targets(X, y)
+            kept = counting(target, len(self.classes), weight, self.class_weight)
+            if kept.all():
+                yield X, target, weight
+            elif kept.any():
+                rows = WeightedRows(X, target, weight, None, None).only(np.flatnonzero(kept))
+                yield rows.X, rows.target, rows.sample_weight
+        if count < len(self._rows_of):
+            raise ValueError(
+                f"The source ended after {count} batches, and in the first pass there were {len(self._rows_of)}: it "
+                "must give the same batches in every pass."
+            )
+
+    def targets(self, target, weight):
+        """Targets of rows that were iterated over."""
+        return Targets(target, len(self.classes), weight, self.class_weight, folded=True)
+
+    def objective(self, penalty=None, *, fit_intercept=True, n_threads=None):
+        """The mean loss over all batches, and a penalty."""
+        K = 1 if len(self.classes) == 2 else len(self.classes)
+
+        def bind(X, target, weight):
+            targets = self.targets(target, weight)
+            return Part(X, targets, K, fit_intercept=fit_intercept, n_threads=n_threads)
+
+        return Objective(Streamed(self, bind), penalty)
+
+    # The first pass -----------------------------------------------------------------------------------
+
+    def _survey(self):
+        given, found, mass = self.classes is not None, None, None
+        for number, batch in read(self._source):
+            X, y, weight = self._checked(number, batch, reset=number == 0)
+            self._rows_of.append(X.shape[0])
+            stored = X.data if sp.issparse(X) else X
+            self.largest = max(self.largest, largest(stored)) if stored.size else self.largest
+            with named(number):
+                if given or self.soft:
+                    target = self._targets(X, y)
+                    of_batch = mass_by_class(target, weight, len(self.classes))
+                    mass = of_batch if mass is None else _added([mass, of_batch])
+                else:
+                    y = inputs.labels(y, X.shape[0], warn=False)
+                    labels, codes = np.unique(y, return_inverse=True)
+                    found, mass = _merged(found, mass, labels, mass_by_class(codes, weight, len(labels)))
+        if not self._rows_of:
+            raise ValueError(
+                f"{self._name} has no batches: 0 sample(s) while a minimum of 1 is required. A source gives tuples "
+                "(X, y) or (X, y, weight)."
+            )
+        if self.classes is None:
+            self.classes = found
+        if len(self.classes) < 2:
+            raise ValueError(
+                "Training needs samples of at least 2 classes in the data, but the data contains only one class: "
+                f"{self.classes.tolist()[0]!r}"
+            )
+        self.mass = mass
+
+    def _checked(self, number, batch, reset):
+        X, y, weight = parts_of(number, batch)
+        if y is None:
+            raise ValueError(f"Batch {number}: training requires labels, but its y is None.")
+        with named(number):
+            X = self._features(X, y, reset)
+            if self.dtype is None:
+                self.dtype, self.is_sparse, self.n_features = X.dtype, sp.issparse(X), X.shape[1]
+            if sp.issparse(X) != self.is_sparse:
+                kinds = ("dense", "sparse")
+                raise ValueError(
+                    f"X is {kinds[sp.issparse(X)]}, and that of batch 0 is {kinds[self.is_sparse]}: all batches must "
+                    "be of one kind."
+                )
+            if X.dtype != self.dtype:
+                raise ValueError(
+                    f"X has dtype {X.dtype}, and that of batch 0 has {self.dtype}: all batches must have the same. "
+                    "Convert them, for instance by X.astype."
+                )
+            if weight is not None:
+                weight = validation.check_sample_weight(weight, X.shape[0])
+            soft = inputs.has_columns(y)
+            if self.soft is None:
+                self.soft = soft
+                if self.classes is not None:
+                    self.classes = named_classes(inputs.labels(self.classes, name="classes"), y)
+                elif soft:
+                    names = class_names(y, "y")
+                    self.classes = np.arange(np.shape(y)[1]) if names is None else names
+            if soft != self.soft:
+                one, other = ("soft labels" if kind else "labels" for kind in (soft, self.soft))
+                raise ValueError(f"y has {one}, and that of batch 0 has {other}: all must be of one kind.")
+        return X, y, weight
+
+    def _features(self, X, y, reset):
+        return self._model._for_training(
+            self._model._validated(X, reset=reset, n_rows=validation.count_rows(y))
+        )
+
+    def _targets(self, X, y):
+        if self.soft:
+            return soft_labels(y, X.shape[0], self.classes, X.dtype)
+        return inputs.codes_of(
+            inputs.labels(y, X.shape[0], warn=False), self.classes, "y", "classes, or of the first pass"
+        )
+
+
+class ValidationBatches(Batches):
+    """Batches that are not trained on, with the classes and the dtype of those that are."""
+
+    def __init__(self, model, source, classes, dtype, *, name="eval_set"):
+        self._dtype = dtype
+        super().__init__(model, source, classes, name=name)
+        if not self.mass.mantissa.any():
+            raise ValueError(f"{name}: the weights of all rows are zero; at least one must be positive.")
+
+    def _features(self, X, y, reset):
+        from .base import for_kernels
+
+        X = self._model._validated(X, dtype=self._dtype, reset=False, n_rows=validation.count_rows(y))
+        return for_kernels(X)
+
+
+def first_answer(objective, theta, random_state=0):
+    """Solve over a sample of the rows first: the sample, and where to begin with all of them.
+
+    The penalty stands against the sum of the sample's losses as that of all rows does, since fewer rows say less.
+    """
+    sample, penalty = objective.sample(objective.fitting_rows), objective.penalty
+    times = objective.n_rows / sample.n_rows
+    some = sample.with_penalty(
+        Penalty(times * penalty.l2, times * penalty.l1, penalty.factors, penalty.groups)
+    )
+    found = solvers.solve(some, theta, tol=_SAMPLE_TOL, max_iter=100, random_state=random_state)
+    return sample, found.theta
+
+
+def pace(history, n_rows):
+    """How fast the passes of a run were, for a line of ``verbose``."""
+    seconds = max(history["seconds"][-1], 1e-9)
+    return f"   {history['passes'][-1]:g} passes, {n_rows * history['passes'][-1] / seconds:.3g} rows/s"
+
+
+def _merged(labels, mass, others, of_others):
+    """The classes of two sets of rows, sorted, and what they weigh."""
+    if labels is None:
+        return others, of_others
+    if len({_is_text(labels), _is_text(others)}) > 1:
+        raise TypeError(
+            f"y mixes strings and other labels, which have no order: here is {shown(others.tolist()[0])}, in earlier "
+            f"batches was {shown(labels.tolist()[0])}. Use labels of one kind."
+        )
+    both, place = np.unique(np.concatenate([labels, others]), return_inverse=True)
+    return both, united([mass, of_others]).sums(place, len(both))
+
+
+def _is_text(labels):
+    return isinstance(labels.tolist()[0], str)
+
+
+def _added(masses):
+    K = len(masses[0].mantissa)
+    return united(masses).sums(np.tile(np.arange(K), len(masses)), K)

@@ -1,0 +1,90 @@
+"""What was parsed, in our own layout on the disk: later passes read it as fast as the disk allows.
+
+A file holds the arrays of one batch, one after the other, each at a multiple of 64 bytes. Where they are, their dtypes,
+shapes and checksums stay in memory: a cache belongs to one source of one process, and goes with it.
+"""
+
+import mmap
+import os
+import shutil
+import tempfile
+import weakref
+import zlib
+
+import numpy as np
+
+_ALIGNED = 64
+
+
+class CacheError(OSError):
+    """What is in the cache is not what was put there."""
+
+
+class Cache:
+    """Batches on the disk, in a new folder of their own, which is removed with this object or the process.
+
+    Parameters
+    ----------
+    folder : str or None
+        Where the new folder is made; None is that of temporary files.
+    size : int
+        Bytes at most.
+    """
+
+    def __init__(self, folder, size):
+        self._folder = tempfile.mkdtemp(prefix="fastxent-", dir=folder)
+        self._left, self._batches = size, []
+        self._remove = weakref.finalize(self, _remove, self._folder, os.getpid())
+
+    def close(self):
+        """Remove the folder."""
+        self._remove()
+
+    def append(self, arrays):
+        """Write the arrays of a batch; False if they do not fit."""
+        size = sum(-(-array.nbytes // _ALIGNED) * _ALIGNED for array in arrays)
+        if size > self._left:
+            return False
+        self._left -= size
+        described, offset = [], 0
+        with open(self._file(len(self._batches)), "xb") as file:
+            for array in arrays:
+                array = np.ascontiguousarray(array)
+                content = array.view(np.uint8).data if array.nbytes else b""
+                file.write(content)
+                described.append((array.dtype, array.shape, offset, zlib.crc32(content)))
+                padding = -array.nbytes % _ALIGNED
+                file.write(bytes(padding))
+                offset += array.nbytes + padding
+        self._batches.append(described)
+        return True
+
+    def __iter__(self):
+        for number, described in enumerate(self._batches):
+            yield self._read(self._file(number), described)
+
+    def _read(self, path, described):
+        """The arrays of a file, mapped into memory, once their checksums are right."""
+        arrays = []
+        with open(path, "rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if size else b""
+        for dtype, shape, offset, checksum in described:
+            count = int(np.prod(shape))
+            stop = offset + count * dtype.itemsize
+            if stop > size or zlib.crc32(memoryview(content)[offset:stop]) != checksum:
+                raise CacheError(f"{path}: the cache was changed or is damaged. Fit again.")
+            arrays.append(
+                np.frombuffer(content, dtype, count, offset).reshape(shape)
+                if count
+                else np.empty(shape, dtype)
+            )
+        return arrays
+
+    def _file(self, number):
+        return os.path.join(self._folder, f"{number:08d}")
+
+
+def _remove(folder, process):
+    if os.getpid() == process:  # a forked child must not
+        shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,192 @@
+"""What all sources do: batches of equal size, bad rows, the cache."""
+
+import os
+from numbers import Integral
+from typing import Any, NamedTuple
+
+import numpy as np
+import scipy.sparse as sp
+
+from ..log import tell
+from .cache import Cache
+
+
+class Piece(NamedTuple):
+    """Rows as they were parsed: of any number."""
+
+    X: Any  # csr_array or array
+    y: Any  # array, or None
+    weight: Any  # array or None
+
+
+class Source:
+    """Batches (X, y) or (X, y, weight) of files, or (X,) without labels, the same ones in every pass.
+
+    Subclasses have ``_pieces()``, which parses, and ``_finished(X)``, which knows what the first pass found.
+
+    Attributes
+    ----------
+    skipped_ : int
+        Bad rows that the last whole pass over the files left out.
+    """
+
+    def __init__(self, batch_rows, on_bad_rows, cache, cache_size):
+        if not isinstance(batch_rows, Integral) or batch_rows < 1:
+            raise ValueError(f"batch_rows must be a whole number of rows, at least 1; got {batch_rows!r}.")
+        if on_bad_rows not in ("raise", "skip"):
+            raise ValueError(f"on_bad_rows must be 'raise' or 'skip'; got {on_bad_rows!r}.")
+        if not isinstance(cache_size, Integral) or cache_size < 0:
+            raise ValueError(f"cache_size must be a number of bytes, or 0 for no cache; got {cache_size!r}.")
+        self.batch_rows, self.on_bad_rows = int(batch_rows), on_bad_rows
+        self.cache, self.cache_size = cache, int(cache_size)
+        self.skipped_ = 0
+        self._cache = None
+
+    def __iter__(self):
+        if self._cache is None and self._has_to_be_seen():
+            for _ in self._parsed():  # to the end: then it is known
+                pass
+        for X, y, weight in self._parsed() if self._cache is None else self._cached():
+            X = self._finished(X)
+            yield (X,) if y is None else (X, y) if weight is None else (X, y, weight)
+
+    def close(self):
+        """Remove the cache; the next pass makes another."""
+        if self._cache is not None:
+            self._cache.close()
+        self._cache = None
+
+    def __getstate__(self):
+        return vars(self) | {"_cache": None}
+
+    def _pieces(self):
+        """Yield a Piece after the other, and count bad rows by `_skip`."""
+        raise NotImplementedError
+
+    def _has_to_be_seen(self):
+        """Whether the files have to be gone through before a batch can be given."""
+        return False
+
+    def _finished(self, X):
+        """X as it is given away."""
+        return X
+
+    def _skip(self, error, rows=1):
+        """Count bad rows, or raise the error for them."""
+        if self.on_bad_rows == "raise":
+            raise error from None
+        self._skipping += rows
+
+    # The cache ----------------------------------------------------------------------------------------
+
+    def _parsed(self):
+        """Batches from the files; if all are asked for, they are in the cache then."""
+        self._skipping = 0
+        cache = self._new_cache()
+        try:
+            for piece in _of_size(self._pieces(), self.batch_rows):
+                if cache is not None and not _stored(cache, piece):
+                    tell(
+                        f"{type(self).__name__}: more than cache_size={self.cache_size} bytes, or than the disk has "
+                        "room for; every pass parses the files again."
+                    )
+                    cache.close()
+                    cache = None
+                    self.cache_size = 0
+                yield piece
+        except BaseException:
+            if cache is not None:
+                cache.close()
+            raise
+        self.skipped_ = self._skipping
+        self._cache = cache
+
+    def _new_cache(self):
+        return Cache(self.cache, self.cache_size) if self.cache_size > 0 else None
+
+    def _cached(self):
+        for arrays in self._cache:
+            kind, shape, *arrays = arrays
+            is_sparse, has_labels, has_weights = kind
+            weight = arrays.pop() if has_weights else None
+            y = arrays.pop() if has_labels else None
+            X = sp.csr_array(tuple(arrays), shape=tuple(shape)) if is_sparse else arrays[0]
+            yield Piece(X, y, weight)
+
+
+def _stored(cache, piece):
+    X, y, weight = piece
+    sparse = sp.issparse(X)
+    parts = [X.data, X.indices, X.indptr] if sparse else [X]
+    head = [np.array([sparse, y is not None, weight is not None]), np.array(X.shape)]
+    rest = [part for part in (y, weight) if part is not None]
+    try:
+        return cache.append([*head, *parts, *rest])
+    except OSError:
+        return False
+
+
+def _of_size(pieces, size):
+    """Pieces of `size` rows, the last of fewer."""
+    waiting, count = [], 0
+    for piece in pieces:
+        while piece is not None and count + piece.X.shape[0] >= size:
+            first, piece = _cut(piece, size - count)
+            yield _joined([*waiting, first])
+            waiting, count = [], 0
+        if piece is not None:
+            waiting.append(piece)
+            count += piece.X.shape[0]
+    if waiting:
+        yield _joined(waiting)
+
+
+def _cut(piece, n):
+    """The first n rows, and the others or None."""
+    if n == piece.X.shape[0]:
+        return piece, None
+    parts = [[part, part] if part is None else [part[:n], part[n:]] for part in piece]
+    return tuple(Piece(*part) for part in zip(*parts, strict=True))
+
+
+def _joined(pieces):
+    if len(pieces) == 1:
+        return pieces[0]
+    X, y, weight = ([getattr(piece, name) for piece in pieces] for name in Piece._fields)
+    y, weight = (None if parts[0] is None else np.concatenate(parts) for parts in (y, weight))
+    return Piece(stacked(X) if sp.issparse(X[0]) else np.concatenate(X), y, weight)
+
+
+def stacked(parts):
+    """CSR matrices of different widths, one over the other."""
+    width = max(part.shape[1] for part in parts)
+    lengths = np.concatenate([np.diff(part.indptr) for part in parts])
+    indptr = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
+    data, indices = (np.concatenate([getattr(part, name) for part in parts]) for name in ("data", "indices"))
+    return sp.csr_array((data, indices, indptr), shape=(len(lengths), width))
+
+
+def checked_path(path):
+    if not isinstance(path, (str, os.PathLike, list, tuple)):
+        raise TypeError(
+            f"path must be a path, a pattern, a URL or a list of them; got {type(path).__name__}."
+        )
+    return path
+
+
+def checked_dtype(dtype):
+    dtype = np.dtype(dtype)
+    if dtype not in (np.float32, np.float64):
+        raise ValueError(f"dtype must be float32 or float64; got {dtype}.")
+    return dtype
+
+
+def halves(block):
+    """The first half of a block's lines and the number of them, and the other half; None if it is one line."""
+    count = block.count(b"\n") + (not block.endswith(b"\n"))
+    if count < 2:
+        return None
+    stop = -1
+    for _ in range(count // 2):
+        stop = block.index(b"\n", stop + 1)
+    return block[: stop + 1], count // 2, block[stop + 1 :]

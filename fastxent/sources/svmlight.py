@@ -1,0 +1,181 @@
+"""svmlight's format, in blocks of bytes."""
+
+from numbers import Integral
+
+import numpy as np
+import scipy.sparse as sp
+
+from ..readers import svmlight
+from ..readers.batch import DataError
+from ..readers.stream import blocks_of_lines, opened, packing_of, shown
+from .places import files_of
+from .source import Piece, Source, checked_dtype, checked_path, halves
+
+_SUFFIXES = tuple(
+    name + packing for name in (".svm", ".svmlight", ".libsvm", ".txt") for packing in ("", ".gz", ".zst")
+)
+
+
+class SvmlightSource(Source):
+    """Rows of files in svmlight's format, which LIBSVM and LIBLINEAR read: ``label column:value column:value ...``
+
+    Parameters
+    ----------
+    path : str, os.PathLike, or a list of them
+        Files, folders, patterns such as ``"part-*.svm.gz"``, and URLs that fsspec opens. Suffixes .gz and .zst are
+        unpacked.
+    n_features : int or None
+        Columns of X. None: as many as the files have; they are gone through once to find out.
+    zero_based : bool or 'auto'
+        Whether columns count from 0. 'auto': they do if a column 0 occurs, which takes the same pass.
+    dtype : {np.float64, np.float32}
+    byte_range : (int, int) or None
+        Of one file that is not packed, only the lines that begin in these bytes.
+    batch_rows : int
+    on_bad_rows : {'raise', 'skip'}
+        A line that cannot be read is an error with file, line and value, or left out and counted in ``skipped_``.
+    cache : str or None
+        The folder for the cache; None is that of temporary files.
+    cache_size : int
+        Bytes that the cache may have at most; 0 is no cache. It is removed with the source.
+
+    Examples
+    --------
+    >>> import os, tempfile
+    >>> from fastxent.sources import SvmlightSource
+    >>> path = os.path.join(tempfile.mkdtemp(), "rows.svm")
+    >>> with open(path, "w") as file:
+    ...     _ = file.write("1 1:0.5 3:2\\n0 2:1\\n1 3:1.5\\n")
+    >>> for X, y in SvmlightSource(path, batch_rows=2):
+    ...     print(X.toarray().tolist(), y)
+    [[0.5, 0.0, 2.0], [0.0, 1.0, 0.0]] [1 0]
+    [[0.0, 0.0, 1.5]] [1]
+    """
+
+    def __init__(
+        self,
+        path,
+        *,
+        n_features=None,
+        zero_based="auto",
+        dtype=np.float64,
+        byte_range=None,
+        batch_rows=65536,
+        on_bad_rows="raise",
+        cache=None,
+        cache_size=1 << 34,
+    ):
+        super().__init__(batch_rows, on_bad_rows, cache, cache_size)
+        if n_features is not None and (not isinstance(n_features, Integral) or n_features < 1):
+            raise ValueError(f"n_features must be a whole number of columns or None; got {n_features!r}.")
+        if zero_based not in (True, False, "auto"):
+            raise ValueError(f"zero_based must be True, False or 'auto'; got {zero_based!r}.")
+        self.path, self.n_features, self.zero_based = checked_path(path), n_features, zero_based
+        self.dtype, self.byte_range = checked_dtype(dtype), byte_range
+        if byte_range is not None:
+            first, stop = byte_range
+            if not 0 <= first <= stop or isinstance(path, (list, tuple)) or packing_of(path):
+                raise ValueError(
+                    f"byte_range must be two places in one file that is not packed; got {byte_range!r} of {path!r}."
+                )
+        self._seen = None  # the least and the largest column
+
+    def _has_to_be_seen(self):
+        return self._seen is None and (self.n_features is None or self.zero_based == "auto")
+
+    def _finished(self, X):
+        first = int(not self.zero_based) if self.zero_based != "auto" else int(self._seen[0] > 0)
+        d = max(1, self._seen[1] + 1 - first) if self.n_features is None else self.n_features
+        indices = X.indices - np.int32(first) if first else X.indices
+        return sp.csr_array((X.data, indices, X.indptr), shape=(X.shape[0], d))
+
+    def _pieces(self):
+        least, largest, rows = 1, -1, 0
+        for file in files_of(self.path, _SUFFIXES):
+            for number, place, block in self._blocks(file):
+                for batch in self._usable(shown(file), number, place, block):
+                    X = batch.X.astype(self.dtype)
+                    if X.nnz:
+                        least, largest = min(least, int(X.indices.min())), max(largest, int(X.indices.max()))
+                    rows += X.shape[0]
+                    yield Piece(X, batch.y, None)
+        if not rows:
+            raise DataError(str(self.path), None, "has no rows")
+        if (
+            self.n_features is not None
+            and largest + int(least == 0) > self.n_features
+            and self.zero_based == "auto"
+        ):
+            raise DataError(
+                str(self.path),
+                None,
+                f"has columns 0 and {largest}, which contradicts n_features={self.n_features}",
+            )
+        self._seen = least, largest
+
+    def _blocks(self, file):
+        """The number of the first line, where its byte is if lines are not counted, and whole lines."""
+        if self.byte_range is None:
+            with opened(file) as stream:
+                for number, block in blocks_of_lines(stream):
+                    yield number, None, block
+            return
+        first, stop = self.byte_range
+        with opened(file) as stream:
+            stream.seek(max(0, first - 1))
+            if first:
+                stream.readline()  # it begins before
+            place = stream.tell()
+            while place < stop:
+                block = stream.read(min(1 << 20, stop - place))
+                if not block:
+                    return
+                if not block.endswith(b"\n"):
+                    block += stream.readline()
+                yield 2, place, block  # only line 1 of a file may begin with a mark
+                place += len(block)
+
+    def _usable(self, name, number, place, block):
+        """The batches of a block without its bad lines, which are found by halving."""
+        try:
+            batch = svmlight.batch_of(name, number, block, 0, True)
+            if batch is not None and batch.X.nnz:
+                self._check_columns(name, batch)
+        except DataError as error:
+            halved = halves(block)
+            if halved is None or self.on_bad_rows == "raise":
+                if place is not None:
+                    error = _at_byte(name, number, place, block, error)
+                self._skip(error)
+                return
+            before, count, after = halved
+            yield from self._usable(name, number, place, before)
+            place = None if place is None else place + len(before)
+            yield from self._usable(name, number + count, place, after)
+        else:
+            if batch is not None:
+                yield batch
+
+    def _check_columns(self, name, batch):
+        columns = batch.X.indices
+        least = int(self.zero_based is False)
+        largest = np.inf if self.n_features is None else self.n_features - int(self.zero_based is True)
+        wrong = (columns < least) | (columns > largest)
+        if wrong.any():
+            at = int(np.argmax(wrong))
+            row = int(np.searchsorted(batch.X.indptr, at, side="right")) - 1
+            wanted = f"n_features={self.n_features}" if columns[at] > largest else "zero_based=False"
+            raise DataError(name, batch.place(row), f"has a column {columns[at]}, which contradicts {wanted}")
+
+
+def _at_byte(name, number, place, block, error):
+    """The error with the byte of its line in the file, in place of the line's number in a range."""
+    text = str(error)
+    begin = f"{name}, line "
+    if not text.startswith(begin):
+        return error
+    line, _, message = text.removeprefix(begin).partition(": ")
+    for _ in range(int(line.split()[0]) - number):
+        end = block.index(b"\n") + 1
+        place, block = place + end, block[end:]
+    return DataError(name, f"byte {place}", message)
