@@ -246,8 +246,8 @@ class Training:
         """Return the factor by which the automatic step begins longer: with L1, and in part with the elastic net.
 
         Not before the columns are known to have similar units, because L1 cannot undo soon what goes into a large
-        column; not if the weights are averaged from the start; and only for single rows, because minibatches are limited
-        by their curvature.
+        column; not if the weights are averaged from the start; and not for minibatches, which are limited by their
+        curvature.
         """
         o = self.options
         similar = self.columns is None or (self.columns.rows > 0 and self.standard is None)
