@@ -342,9 +342,9 @@ class LinearClassifier(CallbackSupportMixin, DocLinkMixin, ClassifierMixin, Base
         Parameters
         ----------
         path : str or os.PathLike
-            A file that is there is replaced, atomically: after a failure at any moment it is as it was.
+            An existing file is replaced atomically: after a failure at any moment it is unchanged.
         vectorizer : TfidfVectorizer, CountVectorizer or HashingVectorizer of scikit-learn, or None
-            What makes rows out of texts, fitted: `fastxent.files.load_vectorizer` gives it back.
+            The fitted vectoriser that turns texts into rows; `fastxent.files.load_vectorizer` returns it.
 
         Raises
         ------

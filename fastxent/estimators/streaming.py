@@ -24,7 +24,7 @@ from .diagnosis import unusable_scale
 from .soft_labels import class_names, named_classes, soft_labels
 from .weighting import WeightedRows, balanced, class_weights, counting, mass_by_class, united
 
-_SAMPLE_TOL = 1e-2  # of the first answer, which is off by more than that for being that of some rows
+_SAMPLE_TOL = 1e-2  # of the first answer: the error from using a sample is larger than that
 
 
 # What is a source ----------------------------------------------------------------------------------------

@@ -1,6 +1,6 @@
 # Products of matrices by SciPy's BLAS, where a block of rows is multiplied with many classes: nothing of ours is faster
 # there. The functions are handed over at run time (fastxent/blas.py), because importing scipy.linalg takes longer than
-# most calls do. Without them the tiles do the work. Callers hold BLAS to one thread.
+# most calls. Without them the tiles do the work. Callers hold BLAS to one thread.
 
 ctypedef void (*Dgemm)(char*, char*, int*, int*, int*, double*, const double*, int*, const double*, int*, double*,
                        double*, int*) noexcept nogil
@@ -42,7 +42,7 @@ cdef struct Gemm:
 
 
 cdef void gemm(const Gemm* t, const real* a, const real* b, real* c) noexcept nogil:
-    """For BLAS, which thinks in columns, all is transposed: C' = B' A'."""
+    """BLAS is column-major, so everything is transposed: C' = B' A'."""
     cdef char plain = b"N", other_way = b"T"
     cdef char* way = &other_way if t.turned else &plain
     cdef int m = <int>t.columns, n = <int>t.rows, k = <int>t.depth, lda = <int>t.lda, ldb = <int>t.ldb, ldc = <int>t.ldc

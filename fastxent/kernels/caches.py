@@ -10,7 +10,7 @@ import re
 import sys
 from pathlib import Path
 
-DEFAULT = 32 << 10, 1 << 20, 16 << 20  # where nobody knows
+DEFAULT = 32 << 10, 1 << 20, 16 << 20  # used if the sizes are unknown
 _UNITS = {"": 0, "K": 10, "M": 20, "G": 30}
 _SIZE = re.compile(r"([1-9][0-9]{0,11})([KMG]?)", re.IGNORECASE | re.ASCII)
 _SYSCTL = ("hw.perflevel0.l1dcachesize", "hw.perflevel0.l2cachesize", "hw.l3cachesize")

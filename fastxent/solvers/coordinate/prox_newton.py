@@ -72,8 +72,10 @@ _SHIFT = 1e-9  # share of the curvature that is added if a truncated Newton step
 # Shares of what tol allows: an estimate for which the dual is computed; and estimates that are enough if the dual's
 # bound is weak, the second if sweeps did not come close to the model's minimum.
 _SMALL, _TINY, _TINY_IF_SLOW = 0.1, 3e-2, 1e-3
-_LAST = 0.02  # share that a Newton step, and the estimate before it, may be if the next one, at most _TINY, is believed
-_LOOSE = 1e-3  # the least tol for which it is: to get from there to a smaller one is a matter of few steps
+# After a Newton step: the share of what tol allows that its gain and the estimate before it may have, if an estimate of
+# at most _TINY is to be enough once.
+_LAST = 0.02
+_LOOSE = 1e-3  # the smallest tol for which that holds; below it, further steps cost little
 _NEXT = 1e-2  # share of an estimate that the dual did not confirm, at which it is computed again
 _SLOW = 0.3  # a decrease by more than this share of the last one is slow convergence
 _SHARE_OF_SAMPLE = 8  # see above
