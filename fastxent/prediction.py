@@ -1,30 +1,39 @@
 """Logits, probabilities and log-probabilities of a linear softmax model.
 
 Dense rows up to some hundreds, or sparse rows with few entries, are multiplied with the coefficients in their own
-memory order. The coefficients are packed for the kernels only if there are enough rows or entries that packing takes a
-small part of the time. This choice, and so the bits of the result, depends only on shapes, and for more than a few
-dense rows on their memory order.
+memory order, by BLAS where there are many classes. The coefficients are packed for the kernels only if there are enough
+rows or entries that packing takes a small part of the time. This choice, and so the bits of the result, depends only on
+shapes, and for more than a few dense rows on their memory order and that of the coefficients.
 """
 
 import numpy as np
 
 from . import kernels, parallel
 from .arrays import is_finite
-from .data.ranges import MIN_RANGE, Ranges, cost
+from .blas import one_blas_thread
+from .data.ranges import MAX_CALL, MIN_RANGE, Ranges, cost
 from .data.rows import bind, pack, ranges_of
 from .logits import softmax_rows
 
 _KINDS = {"logits": "logits", "proba": "softmax", "log_proba": "log_softmax"}
-_FEW_ROWS = 2000  # up to this number, dense rows in C order count as few,
-_FEW_ROWS_OF_BLAS = (
-    500  # or this, with at least this side and number of coefficients: BLAS multiplies more rows
-)
-_BLAS_SIDE, _BLAS_SIZE = 64, 131_072
+FEW_ROWS = 2000  # up to this number, dense rows in C order count as few
 _FEW_IN_F_ORDER = 16  # the same in Fortran order, which would have to be copied
 MOST_ENTRIES = 4  # entries per column up to which sparse rows count as few
 _TILES = (
     48  # rows: a whole number of the kernels' tiles, and small enough to split a hundred rows among threads
 )
+# From these numbers on, BLAS multiplies dense rows faster than the kernels do, with the coefficients where they are.
+_BLAS_ROWS, _BLAS_CLASSES, _BLAS_FEATURES, _BLAS_WORK = 8, 128, 64, 2 * MIN_RANGE
+_OWN_ROWS_IN_C_ORDER, _OWN_ROWS_IN_F_ORDER = (
+    200,
+    2000,
+)  # of coef: with more rows, half as many classes will do
+_BLAS_ROWS_OF_PIECE = 128, 512  # fewer cost speed, more leave the cache
+_BLAS_WORK_OF_PIECE = 8_000_000
+_BLAS_SPLIT, _BLAS_CLASSES_OF_PIECE = (
+    100_000_000,
+    144,
+)  # fewer rows are divided by classes from these numbers on
 _SCATTERED = 2  # a random read of a coefficient takes as long as copying this number of them
 
 
@@ -67,25 +76,62 @@ def evaluate(X, coef, intercept, output, n_threads=None, out=None):
     n, K = X.shape[0], coef.shape[0]
     if out is None:
         out = np.empty((n, 2 if K == 1 and output != "logits" else K), X.dtype)
-    if has_few(X, coef.shape):
+    if isinstance(X, np.ndarray) and X.dtype == coef.dtype and by_blas(n, coef):
+        finite = _of_blas(X, coef, intercept, output, n_threads, out)
+    elif has_few(X, coef.shape):
         finite = _of_few(X, coef, intercept, output, n_threads, out)
     else:
         finite = _of_many(X, coef, intercept, output, n_threads, out)
     return out[:, 0] if K == 1 and output == "logits" else out, finite
 
 
+def by_blas(n, coef):
+    """Tell whether BLAS multiplies n dense rows of the dtype of these coefficients."""
+    K, d = coef.shape
+    own = _OWN_ROWS_IN_F_ORDER if coef.flags.f_contiguous else _OWN_ROWS_IN_C_ORDER
+    least = _BLAS_CLASSES if n <= own else _BLAS_CLASSES // 2
+    return n >= _BLAS_ROWS and least <= K and d >= _BLAS_FEATURES and n * K * d >= _BLAS_WORK
+
+
 def has_few(X, shape):
     """Tell whether X has so few rows or entries that coefficients of this shape (K, d) are not packed."""
     if isinstance(X, np.ndarray):
         n = X.shape[0]
-        return n <= _FEW_IN_F_ORDER or (n <= most_rows(shape) and X.flags.c_contiguous)
+        return n <= _FEW_IN_F_ORDER or (n <= FEW_ROWS and X.flags.c_contiguous)
     return len(X.indices) <= MOST_ENTRIES * shape[1]
 
 
-def most_rows(shape):
-    """Return the number of dense rows in C order that still counts as few for coefficients of this shape (K, d)."""
-    K, d = shape
-    return _FEW_ROWS_OF_BLAS if min(K, d) >= _BLAS_SIDE and K * d >= _BLAS_SIZE else _FEW_ROWS
+def _of_blas(X, coef, intercept, output, n_threads, out):
+    """Divide the rows among the threads, or the classes if there are few rows; each thread calls BLAS on one."""
+
+    def multiply(rows, classes):
+        logits = out[rows, classes]
+        np.matmul(X[rows], coef[classes].T, out=logits)
+        logits += intercept[classes]
+
+    def answer(rows, n_threads=1):
+        finite = is_finite(out[rows])
+        if output != "logits":
+            softmax_rows(out[rows], out[rows], _KINDS[output], n_threads)
+        return finite
+
+    def task(rows):
+        multiply(rows, slice(None))
+        return answer(rows)
+
+    if not (coef.flags.f_contiguous or coef.flags.c_contiguous):
+        coef = np.asfortranarray(coef)
+    n, K = X.shape[0], coef.shape[0]
+    least, most = _BLAS_ROWS_OF_PIECE
+    with one_blas_thread:
+        if n < 2 * least and X.size * K >= _BLAS_SPLIT and K >= 2 * _BLAS_CLASSES_OF_PIECE:
+            count = min(K // _BLAS_CLASSES_OF_PIECE, 4)
+            step = -(-K // (16 * count)) * 16  # whole registers
+            Ranges.by_step(K, step, n_threads).map(lambda classes: multiply(slice(None), classes))
+            return answer(slice(None), n_threads)
+        work = X.shape[1] * K  # for a row
+        piece = max(min(n // 8, most, MAX_CALL // work), least, _BLAS_WORK_OF_PIECE // work)
+        return all(Ranges.by_count(n, max(1, n // piece), n_threads).map(task))
 
 
 def _of_few(X, coef, intercept, output, n_threads, out):

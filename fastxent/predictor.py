@@ -13,21 +13,23 @@ import fastxent
 from . import kernels, record, sparse, validation, versions
 from .arrays import FLOATS, as_native, check_finite, copied, is_sparse, plain_array
 from .data.ranges import MIN_RANGE
-from .prediction import MOST_ENTRIES, evaluate, most_rows
+from .prediction import FEW_ROWS, MOST_ENTRIES, by_blas, evaluate
 
 _KINDS = {
     output: kernels.KINDS[kind]
     for output, kind in (("logits", "logits"), ("proba", "softmax"), ("log_proba", "log_softmax"))
 }
 _SOFTMAX = _KINDS["proba"]
+_MANY = 1_000_000_000  # rows
 _WIDE = 8  # from this number of classes on, a feature's coefficients are contiguous
 
 
 class Predictor:
     """Probabilities and labels of rows, by the coefficients that a model had when ``model.predictor()`` was called.
 
-    It is immutable. Any number of threads may use it, and so may a child after a fork. It needs no scikit-learn, starts
-    no threads and takes no locks. Its results have the same bits as the model's.
+    It is immutable. Any number of threads may use it, and so may a child after a fork. It needs no scikit-learn and
+    starts no threads. It takes no locks, except for products of many dense rows with many classes: BLAS computes them,
+    and is held to one thread meanwhile. Its results have the same bits as the model's.
 
     A row is a vector, or the indices and values of its entries; entries with the same index are added up. Native arrays
     of float64 (or float32, if the model has float32 coefficients) are fastest; all real numbers are accepted. NaN is
@@ -75,10 +77,12 @@ class Predictor:
             raise ValueError(f"intercept must have shape ({K},) to match coef; got {intercept.shape}.")
         if classes.shape != (max(K, 2),):
             raise ValueError(f"classes must have shape ({max(K, 2)},) to match coef; got {classes.shape}.")
-        coef, intercept = copied(coef, "C" if K < _WIDE else "F"), np.array(intercept)
+        # The bits of BLAS may depend on the order of the coefficients.
+        kept = coef.flags.c_contiguous and by_blas(_MANY, coef)
+        coef, intercept = copied(coef, "C" if kept or K < _WIDE else "F"), np.array(intercept)
         for array in (coef, intercept, classes):
             array.flags.writeable = False
-        packed = kernels.Packed(coef, intercept, np.empty, FLOATS, most_rows(coef.shape), MIN_RANGE)
+        packed = kernels.Packed(coef, intercept, np.empty, FLOATS, FEW_ROWS, MIN_RANGE)
         for name, value in (
             ("_coef", coef),
             ("_intercept", intercept),

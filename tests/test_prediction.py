@@ -91,6 +91,36 @@ def test_few_rows_at_a_time_or_all_at_once(level, K, storage):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(
+    ("n", "d", "K"), [(8, 2000, 300), (130, 2600, 301), (300, 300, 130), (1100, 300, 200), (2001, 64, 70)]
+)
+def test_dense_rows_and_many_classes(n, d, K, dtype, monkeypatch):
+    """BLAS multiplies these with the coefficients where they are, in either order, on any number of threads."""
+    products = []
+    matmul = np.matmul
+    monkeypatch.setattr(np, "matmul", lambda *a, **k: (products.append(len(a[0])), matmul(*a, **k)))
+    rng = np.random.default_rng(n)
+    X, theta = features(rng, n, d, dtype, sparse=False), theta_of(rng, d, K, dtype)
+    exact = Expected(X, theta)
+    for order, output in itertools.product("CF", OUTPUTS):
+        coef = np.asarray(theta[:-1].T, order=order)
+        results = [
+            evaluate(np.asarray(X, order=of_rows), coef, theta[-1], output, n_threads)
+            for of_rows, n_threads in itertools.product("CF", (1, 3))
+        ]
+        assert all(finite for _, finite in results)
+        for got, _ in results:
+            assert_close(got, *exact.output(output), f"{order} {output}")
+        for one, three in (results[:2], results[2:]):
+            np.testing.assert_array_equal(one[0], three[0])
+    assert products
+    X[n // 2, d // 2] = np.nan
+    got, finite = evaluate(X, coef, theta[-1], "proba")
+    assert not finite
+    assert np.flatnonzero(np.isnan(got).any(axis=1)).tolist() == [n // 2]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
 def test_binary_probabilities_keep_their_digits(level, dtype):
     """Columns are 1 - p and p, each computed for itself; log-probabilities stay exact where these underflow."""
     z = np.array([0, 1e-6, -1e-6, 0.5, -2, 15, -36, 40, -70, 88.5, -101, 700, -745.5, 3000, -1e30], dtype)

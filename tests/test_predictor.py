@@ -15,7 +15,7 @@ from fastxent import LogisticRegression, LogisticRegressionCV, SGDClassifier
 from fastxent.predictor import Predictor
 from problems import DTYPES
 
-SHAPES = [(1, 2), (4, 2), (7, 3), (64, 10), (33, 16), (300, 57), (40, 130)]  # features, classes
+SHAPES = [(1, 2), (4, 2), (7, 3), (64, 10), (33, 16), (300, 57), (40, 130), (900, 130)]  # features, classes
 
 
 def model_of(rng, d, K, dtype, order="F"):
