@@ -1,4 +1,4 @@
-"""``demo``, ``info`` and ``warmup``: what this installation does and is."""
+"""``demo``, ``info`` and ``warmup``: about this installation."""
 
 from .arguments import source, whole, writable
 

@@ -1,4 +1,4 @@
-"""What several commands take, and values that are checked while the command line is read."""
+"""Arguments that several commands have, and types that check their values."""
 
 import argparse
 import math
@@ -11,11 +11,11 @@ from fastxent.readers.stream import STANDARD_INPUT
 
 
 class UsageError(Exception):
-    """Arguments do not fit together, or with what was found."""
+    """Arguments contradict each other, or the files."""
 
 
 def whole(least, most=None):
-    """A type of whole numbers from ``least`` to ``most``."""
+    """A type of integers from ``least`` to ``most``."""
 
     def check(text):
         try:
@@ -31,7 +31,7 @@ def whole(least, most=None):
 
 
 def real(least=0.0, most=math.inf, *, open_below=False):
-    """A type of numbers from ``least`` to ``most``, or beyond ``least`` if it is open there."""
+    """A type of numbers from ``least`` to ``most``; an open range excludes ``least``."""
 
     def check(text):
         try:
@@ -53,7 +53,7 @@ def threads(text):
 
 
 def listed(text):
-    """Names with commas between them."""
+    """Names separated by commas."""
     return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
@@ -88,7 +88,7 @@ def weights(text):
 
 
 def source(text):
-    """A file that is there, or '-'."""
+    """An existing file, or '-'."""
     if text == STANDARD_INPUT:
         return text
     if os.path.isdir(text):
@@ -102,7 +102,7 @@ def source(text):
 
 
 def writable(text):
-    """A path that can be written: this is found out before the work, not after it."""
+    """A path that can be written; this is checked before the work starts."""
     path = Path(text).absolute()
     if path.is_dir():
         raise argparse.ArgumentTypeError(f"{text} is a folder")
@@ -120,27 +120,27 @@ def writable(text):
 
 
 def replaceable(text):
-    """A path that a model can be written to, which is put there as a whole: no device."""
+    """A path that a model can be written to. Models are written atomically, so it must not be a device."""
     if os.path.exists(text) and not os.path.isfile(text):
         raise argparse.ArgumentTypeError(f"{text} is a folder, a device or a pipe")
     return writable(text)
 
 
 def check_apart(option, path, sources):
-    """Refuse to write over what is read."""
+    """Refuse to overwrite an input file."""
     for name in sources:
         if name != STANDARD_INPUT and path and os.path.exists(path) and os.path.samefile(name, path):
             raise UsageError(f"{option} {path} would replace {name}, which is read")
 
 
 def add_data_and_model(parser):
-    """Add what a model is used on, and the model."""
+    """Add the arguments for the rows and the model."""
     parser.add_argument("data", type=source, help="a file, or - for standard input")
     parser.add_argument("--model", type=source, required=True, metavar="FILE", help="what `fit` has written")
 
 
 def add_reading(parser, *, unlabeled=False):
-    """Add how files are read."""
+    """Add the arguments about reading files."""
     group = parser.add_argument_group("reading")
     group.add_argument(
         "--format",

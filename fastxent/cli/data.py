@@ -1,4 +1,4 @@
-"""Files as rows that a model takes."""
+"""Files as rows for a model."""
 
 from bisect import bisect_right
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ class Rows:
 
 
 def gather(path, form, columns):
-    """Read a file with labels as a whole. What is not known of its columns yet is put into ``columns``."""
+    """Read a file with labels as a whole. What is found out about its columns is put into ``columns``."""
     looks = form == "svmlight" and columns.first is None
     batches, places, count = [], [], 0
     for batch in reader(path, form, columns, True):
@@ -59,7 +59,7 @@ def gather(path, form, columns):
 
 
 def _stacked(parts):
-    """CSR matrices of different widths, one over the other."""
+    """Stack CSR matrices of different widths."""
     width = max(part.shape[1] for part in parts)
     lengths = np.concatenate([np.diff(part.indptr) for part in parts])
     indptr = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
@@ -68,7 +68,7 @@ def _stacked(parts):
 
 
 def of_width(X, d, path, warn):
-    """Rows with as many columns as a model has: zeros for those that are missing, and none beyond.
+    """Rows with as many columns as a model has. Missing columns are zero.
 
     Sparse files leave out zeros, so a file may have fewer columns. Those beyond the model's have no weights; as in
     LIBLINEAR, they are ignored, and ``warn`` is called. A dense table is refused if its width differs.

@@ -14,7 +14,7 @@ from .arguments import UsageError
 
 
 def vectorized(arguments, rows, test):
-    """Turn the texts of rows into numbers, and return what does it."""
+    """Turn the texts of rows into numbers. Returns the vectoriser."""
     from sklearn.feature_extraction.text import HashingVectorizer, TfidfVectorizer
 
     options = {"ngram_range": (1, arguments.word_ngrams or 1)}
@@ -78,7 +78,7 @@ def estimator(arguments, rows, classes):
 
 
 def try_out(arguments, n_classes, is_sparse):
-    """Fit as many rows as there are classes: whether solver and penalty go together does not depend on the rows."""
+    """Fit one row per class: whether a solver supports a penalty does not depend on the rows."""
     if arguments.sgd:
         return
     model = fastxent.LogisticRegression(**_common(arguments), **_penalty(arguments), max_iter=1)

@@ -1,4 +1,4 @@
-"""``evaluate``: how well a model predicts the labels of a file."""
+"""``evaluate``: measure how well a model predicts the labels of a file."""
 
 import numpy as np
 
@@ -38,7 +38,7 @@ def _run(arguments):
 
 
 def add_batch(tally, predictor, true, X, weight):
-    """Add rows to a tally."""
+    """Add rows to the scores."""
     order = np.argsort(predictor.classes, kind="stable")
     predicted = order[np.searchsorted(predictor.classes, predictor.predict(X), sorter=order)]
     tally.add(true, predicted, predictor.log_proba(X), weight)

@@ -1,4 +1,4 @@
-"""``fit``: train a model on a file, and keep it in another."""
+"""``fit``: train a model on a file and store it in another."""
 
 import json
 import time
@@ -173,11 +173,11 @@ def _run(arguments):
     _report(arguments, model, rows, test, seconds)
 
 
-# What fits together ---------------------------------------------------------------------------------------
+# Checks of arguments ---------------------------------------------------------------------------------------
 
 
 def _checked(arguments):
-    """The formats of the files, if all arguments go together."""
+    """Return the formats of the files, or raise if arguments contradict each other."""
     paths = [path for path in (arguments.data, arguments.test) if path is not None]
     if paths.count(STANDARD_INPUT) > 1:
         raise UsageError("only one of the files can be standard input")
@@ -215,7 +215,7 @@ def _checked(arguments):
 
 
 def _check_classes(arguments, classes, rows):
-    """Refuse what can be told of the labels before the training."""
+    """Refuse unusable labels before the training."""
     counted = classes.values.tolist()
     if len(counted) < 2:
         raise DataError(

@@ -1,4 +1,4 @@
-"""Labels as files have them, and as models do.
+"""Labels in files and in models.
 
 A file of text knows no types, so labels that are whole numbers, however they are written, become integers, and all
 others stay strings. Whether two labels are the same is decided by how they are written then.
@@ -18,13 +18,13 @@ _PLAIN = re.compile(r"[+-]?(0|[1-9]\d*)(\.0*)?")
 
 
 def plain(label):
-    """How a label is written: the same for 1, +1 and 1.0."""
+    """The canonical text of a label: the same for 1, +1 and 1.0."""
     text = str(label)
     return str(int(float(text))) if _PLAIN.fullmatch(text) and len(text) < 16 else text
 
 
 def of_training(rows):
-    """The labels of rows as a model is to have them: integers if all are, otherwise strings."""
+    """The labels of rows as a model gets them: integers if all are integers, otherwise strings."""
     y = rows.y
     if y.dtype.kind in "iu":
         return y
@@ -47,7 +47,7 @@ def of_training(rows):
 
 
 class Classes:
-    """Finds the numbers of labels among a model's classes."""
+    """The positions of labels among a model's classes."""
 
     def __init__(self, classes):
         self.values = classes
@@ -57,11 +57,11 @@ class Classes:
         return plain(label) in self._numbers
 
     def value(self, label):
-        """The model's own class for a label as it was written."""
+        """The model's class for a label in a file."""
         return self.values[self._numbers[plain(label)]].item()
 
     def numbers(self, y, path, place):
-        """The numbers of labels; refused, with its place, if the model does not know one."""
+        """Return the positions of labels. A label that the model does not know is refused, with its line."""
         names, codes = np.unique(y, return_inverse=True)
         found = np.array([self._numbers.get(plain(name), -1) for name in names.tolist()])
         numbers = found[codes]

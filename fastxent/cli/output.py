@@ -1,4 +1,4 @@
-"""Where results go: to standard output, or to a file that is there as a whole or not at all."""
+"""Where results go: to standard output, or atomically to a file."""
 
 import io
 import os

@@ -1,4 +1,4 @@
-"""``predict``: labels, probabilities or the likeliest classes of rows, in their order, a block at a time."""
+"""``predict``: labels, probabilities or the most likely classes of rows, in their order, block by block."""
 
 from . import served
 from .arguments import UsageError, add_data_and_model, add_reading, check_apart, form_of, whole, writable

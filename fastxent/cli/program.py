@@ -1,4 +1,4 @@
-"""The commands, and what each outcome exits with: 0, 1 for bad data, 2 for wrong usage."""
+"""The commands and their exit codes: 0, 1 for bad data, 2 for wrong usage."""
 
 import argparse
 import os
@@ -67,7 +67,7 @@ def _show_warning(message, category, filename, lineno, file=None, line=None):
 
 
 def _close_standard_output():
-    """Send what is still in the buffer nowhere, so that Python does not complain at its end."""
+    """Discard what is still in the buffer, so that Python does not complain when it exits."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, sys.stdout.fileno())
     os.close(nowhere)

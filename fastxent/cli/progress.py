@@ -1,4 +1,4 @@
-"""A fit as it goes on: a bar on a terminal, elsewhere a line of JSON for each iteration, on standard error."""
+"""Progress of a fit on standard error: a bar on a terminal, elsewhere a line of JSON for each iteration."""
 
 import json
 import math
@@ -32,7 +32,7 @@ def _line(entries):
 
 
 def _plain(value):
-    """A number as JSON has it, which knows no NaN."""
+    """A number for JSON, which has no NaN."""
     value = value.item() if hasattr(value, "item") else value
     return None if isinstance(value, float) and not math.isfinite(value) else value
 

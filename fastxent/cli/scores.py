@@ -1,4 +1,4 @@
-"""How good predictions are: log loss, accuracy, and each class's precision, recall and F1."""
+"""Scores of predictions: log loss, accuracy, and each class's precision, recall and F1."""
 
 import json
 import math
@@ -7,7 +7,7 @@ import numpy as np
 
 
 class Tally:
-    """What has been counted, by weight, of the rows of each class, and the sum of losses."""
+    """Weighted counts of rows for each pair of classes, and the sum of losses."""
 
     def __init__(self, classes):
         self._classes = classes
@@ -16,7 +16,7 @@ class Tally:
         self._rows = 0
 
     def add(self, true, predicted, log_proba, weight=None):
-        """Add rows: numbers of their classes, and the logarithms of their probabilities (n, K)."""
+        """Add rows: the positions of their classes, and the logarithms of their probabilities (n, K)."""
         weight = np.ones(len(true)) if weight is None else weight
         right = true == predicted
         for counts, classes, weights in (
@@ -30,7 +30,7 @@ class Tally:
         self._rows += len(true)
 
     def scores(self):
-        """All scores as a dict that JSON can hold. What would be divided by zero is 0."""
+        """All scores as a dict for JSON. Where a divisor is zero, the score is 0."""
         true, predicted, right = self._true, self._predicted, self._right
         total = true.sum()
         precision, recall, f1 = (

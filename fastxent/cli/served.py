@@ -1,4 +1,4 @@
-"""A model from its file, with all it needs to read other files as the first was read."""
+"""A model from its file, with what it needs to read other files as the first one was read."""
 
 import warnings
 
@@ -19,7 +19,7 @@ MOST_NUMBERS = 1 << 18  # of a block's results
 
 
 def with_columns(model, columns):
-    """Give a fitted model what its file is to hold besides: names of features, and what the columns of files mean."""
+    """Add to a fitted model what its file stores besides: names of features, and what the columns of files mean."""
     kept = columns.as_dict()
     names = kept.pop("names")
     if names is not None:
@@ -48,7 +48,7 @@ class Served:
             self.columns.first = 1
 
     def describe(self):
-        """What the file holds, as a dict of strings."""
+        """The contents of the file, as a dict of strings."""
         classes = list(map(str, self.predictor.classes.tolist()))
         some = classes if len(classes) <= 8 else [*classes[:7], "..."]
         return {
@@ -64,7 +64,7 @@ class Served:
         return self.vectorizer is not None
 
     def use(self, arguments):
-        """Let arguments about columns have precedence over what the model keeps."""
+        """Let arguments about columns override what the model stores."""
         for name in ("label", "weight", "header"):
             if getattr(arguments, name) is not None:
                 setattr(self.columns, name, getattr(arguments, name))
@@ -72,7 +72,7 @@ class Served:
     def batches(self, path, form, labelled):
         """Yield pairs: rows of numbers as the predictor takes them, and the part of a batch they came from.
 
-        They are so few at a time that the results, one for each class, take little memory.
+        Their number is limited, so that the results, one for each class, take little memory.
         """
         most = max(1, MOST_NUMBERS // len(self.predictor.classes))
         warned = []
@@ -105,7 +105,7 @@ class Served:
 
 
 def check_columns_are_of_tables(arguments, forms, options):
-    """Refuse options about the columns of tables where no file is one."""
+    """Refuse options about columns of tables where no file is a table."""
     for name in options:
         if getattr(arguments, name) not in (None, [], ()) and not set(forms) & set(TABLES):
             option = f"--{name}" if getattr(arguments, name) is not False else f"--no-{name}"

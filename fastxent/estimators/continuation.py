@@ -14,7 +14,7 @@ from .watch import Patience
 class Settings(NamedTuple):
     """What determines how a training continues, apart from its weights."""
 
-    options: object  # fastxent.sgd.trainer.Options
+    options: object  # fastxent.sgd.options.Options
     updates: int
     metric: str
     class_weight: object

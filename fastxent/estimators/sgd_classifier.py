@@ -677,7 +677,7 @@ class SGDClassifier(LinearClassifier):
     def _options(self):
         """Return the Options from the arguments."""
         with importing:
-            from ..sgd.trainer import Options  # brings Numba
+            from ..sgd.options import Options  # brings Numba
 
         if self.penalty == "elasticnet" and self.l1_ratio is None:
             raise ValueError("l1_ratio must be set when penalty is 'elasticnet': a number from 0 to 1.")

@@ -16,7 +16,7 @@ from ..record import Contents
 
 # Classes whose objects an estimator may have, and where they live; of a splitter's, plain attributes are all there is.
 _HOME = {
-    "Options": "fastxent.sgd.trainer",
+    "Options": "fastxent.sgd.options",
     "Training": "fastxent.sgd.trainer",
     "Columns": "fastxent.sgd.columns",
     "Standard": "fastxent.sgd.columns",

@@ -59,7 +59,7 @@ class Verdict:
         Returns the mean loss of the training rows, an Objective; called once training has stopped.
     chance : float
         The loss of constant predictions on the training rows.
-    options : fastxent.sgd.trainer.Options
+    options : fastxent.sgd.options.Options
     names : ndarray or None
         Names of the columns.
     held_out : float or None

@@ -1,4 +1,4 @@
-"""What readers yield, what they need to know, and what they raise."""
+"""What readers take, yield and raise."""
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -8,7 +8,7 @@ BATCH_BYTES = 1 << 20  # about so much of a file, or of its numbers, is held at 
 
 
 class Batch(NamedTuple):
-    """Rows that follow each other in a file."""
+    """Consecutive rows of a file."""
 
     X: Any  # csr_matrix or array of shape (n, d), or a list of n documents
     y: Any  # n labels, whole numbers or strings; None where the file has none
@@ -17,18 +17,18 @@ class Batch(NamedTuple):
 
 
 class DataError(ValueError):
-    """A file cannot be used; the message begins with its name and, where one is to blame, the line."""
+    """A file cannot be used. The message begins with its name and, if known, the line."""
 
     def __init__(self, name, place, message):
         super().__init__(f"{name}, {place}: {message}" if place else f"{name}: {message}")
 
 
 class FormatError(ValueError):
-    """A file was asked to be read as what it cannot be: its format is unknown, or has no such column."""
+    """A file has an unknown format, or no such column."""
 
 
 class MissingPackage(ImportError):
-    """An optional package is needed."""
+    """An optional package is missing."""
 
 
 def pyarrow(purpose):
@@ -44,7 +44,7 @@ def pyarrow(purpose):
 
 @dataclass
 class Columns:
-    """What the columns of a file mean. Kept with a model, so that other files are read as the first one was.
+    """What the columns of a file mean. Stored with a model, so that other files are read as the first one was.
 
     names, order and count are those of the features; a reader that finds them None sets them from its file.
     """

@@ -171,7 +171,7 @@ def _line_of(path, row, header, delimiter):
 
 
 class _Joined(io.RawIOBase):
-    """Bytes that were read already, and the rest of their stream."""
+    """A stream that begins with bytes that were read already."""
 
     def __init__(self, begun, stream):
         self._begun = begun

@@ -20,7 +20,7 @@ SPARSE = ("svmlight", "text")  # formats whose rows are sparse (those of npz may
 
 
 def format_of(path, given=None):
-    """The name of a file's format; a FormatError if it cannot be told."""
+    """Return the name of a file's format, or raise a FormatError if it is unknown."""
     if given is not None:
         return given
     if path == STANDARD_INPUT:

@@ -1,4 +1,4 @@
-"""NumPy's archives: dense arrays X and y, or the arrays of scipy.sparse.save_npz, with y beside them."""
+"""NumPy's archives: dense arrays X and y, or the arrays of scipy.sparse.save_npz and y."""
 
 import io
 
@@ -90,7 +90,7 @@ def _sparse(name, found):
 
 
 def _check(name, X, y, weight):
-    """Refuse what is not finite, with its row."""
+    """Refuse values that are not finite; the message names the row."""
     if y is not None and y.dtype.kind == "f":
         wrong = ~np.isfinite(y) | (y != np.floor(y))
         if wrong.any():

@@ -57,7 +57,7 @@ def _raw(path):
 
 
 def is_url(path):
-    """Whether fsspec is to open a path."""
+    """Whether fsspec opens a path."""
     return "://" in str(path)
 
 
@@ -77,7 +77,7 @@ class PackingError(Exception):
 
 
 class _Unpacked(io.RawIOBase):
-    """An Arrow stream as a Python one, whose errors cannot be taken for those of a disk."""
+    """An Arrow stream as a Python one, whose errors cannot be mistaken for those of a disk."""
 
     def __init__(self, stream):
         self._stream = stream

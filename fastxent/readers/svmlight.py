@@ -1,4 +1,4 @@
-"""svmlight's format, which LIBSVM and LIBLINEAR read: a label, then column:value for what is not zero.
+"""The svmlight format, which LIBSVM and LIBLINEAR read: a label, then column:value for each nonzero entry.
 
 A block of lines is taken apart by a few operations over all of its bytes. Only a block that these find fault with is
 gone through line by line, to say where and what.
@@ -108,11 +108,11 @@ def _parts(block):
 
 
 def _numbers(text):
-    """All numbers of a text, or None if it has anything else."""
+    """All numbers of a text, or None if it contains anything else."""
     if not text.strip():
         return np.zeros(0)
-    # NumPy stops at what is no number, and says so by a warning. Filters of warnings are for the whole process, and
-    # this may be one of several threads: a last number that is missing says the same.
+    # NumPy stops at the first thing that is no number, with a warning. Warning filters belong to the whole process, and
+    # this may be one of several threads, so a missing last number is looked for instead.
     try:
         numbers = np.fromstring(text.decode("ascii") + " 0", sep=" ")
     except (DeprecationWarning, ValueError):

@@ -1,4 +1,4 @@
-"""Documents, one a line: ``label<TAB>text``, or ``__label__x text`` as fastText has it."""
+"""Documents, one per line: ``label<TAB>text``, or fastText's ``__label__x text``."""
 
 import numpy as np
 
@@ -16,8 +16,8 @@ def read(path, *, labelled=True):
     path : str
         A file, or '-' for standard input. Its encoding is UTF-8.
     labelled : bool or None
-        Whether each line must begin with a label; with None, it may, and lines without one are documents as they are.
-        With False, every line is one, whatever it begins with.
+        Whether each line must begin with a label. With None, it may; a line without a label is a document as a whole.
+        With False, every line is a document as a whole.
     """
     name = shown(path)
     with opened(path) as stream:

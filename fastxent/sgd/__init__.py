@@ -1,14 +1,20 @@
-"""Stochastic and minibatch descent: jitted loops that call the kernels row by row. Numba is imported
-only here.
+"""Stochastic and minibatch descent: jitted loops that call the kernels row by row. Numba is imported only here.
 
+options     the choices of a training, and what follows from them alone
+trainer     the state of a training, in its units and layout
+rules       the numbers by which the loops update weights
+layouts     arrays like the weights as the kernels have them
+columns     units of the columns, from the rows seen so far
+steepness   how steep the loss of a minibatch can be
+loops       an epoch, or a piece of one, in one call
 schedules   step sizes by the number of the update
 updates     optimisers and penalties on a stretch of parameters
 gaps        updates in which a feature has no gradient, all at once
-loops       an epoch, or a piece of one, in one call
 order       rows sorted by their content
-trainer     the state of a training, and its arrays for the loops
+fingerprint  whether weights have been changed, without a copy of them
 variance_reduction  the steps of SVRG
 descents    epochs over data in memory: by rows, by minibatches, by all rows, SVRG, Hogwild
+consistency whether the state of a training, as a file has it, can be true
 warmup      compile the most common combinations in advance
 bridge      the kernels as functions that jitted code can call; the only file that knows llvmlite
 compile     the decorators for jitted functions

@@ -10,8 +10,9 @@ from ..arrays import FLOATS
 from .columns import Columns, Standard
 from .gaps import KEPT
 from .loops import COUNTERS, SYNCED, UPDATES
+from .options import Options
 from .schedules import SCHEDULES
-from .trainer import Options, Training
+from .trainer import Training
 from .updates import OPTIMIZERS
 
 _MOST = 2**53

@@ -87,7 +87,7 @@ class FullBatch(Minibatches):
         objective, training = self._objective, self.training
         training.look_at(arrays_of(objective.local.X), visited, self._row_weight)
         standard = training.standard
-        if training.adaptive:
+        if training.options.is_adaptive:
             squares = objective.local.squared_norms
             square = float(np.average(squares, weights=self._row_weight))
             training.scale((square if standard is None else training.columns.mean_square()) + 1.0)

@@ -2,16 +2,15 @@
 
 import math
 import time
-from dataclasses import dataclass
 
 import numpy as np
-import scipy.sparse as sp
 
 from .. import kernels, parallel
 from ..data.rows import squared_norms
 from . import loops
 from .columns import Columns, squares_of_dense, squares_of_sparse
-from .gaps import KEPT, SHORT
+from .gaps import KEPT
+from .layouts import flat, unflat
 from .loops import (
     AVERAGED,
     BEGUN,
@@ -30,63 +29,19 @@ from .loops import (
     WEIGHTS,
     Memory,
     Rows,
-    Rule,
 )
-from .schedules import SCHEDULES
-from .updates import ADAM, ADAMW, FTRL, LEAST_ROOT, MEMORY, MOMENTUM, NESTEROV, OPTIMIZERS, RMSPROP, SGD, SVRG
+from .rules import State, automatic_step, era, powers, rule_of
+from .steepness import steepness
+from .updates import FTRL, LEAST_ROOT, MEMORY, SGD, SVRG
 
 FIRST_CALL = 256  # rows in the first call of a loop, before it is known how long they take
 CALL_SECONDS = 0.03  # target for later calls; Ctrl-C takes effect between calls
 ROUND = 4096  # rows per thread between two penalties, where threads write to the same weights
-# Updates after which all features are brought up to date (an era, see `gaps`): as many as there are features, so that
-# each update pays for one; but what is kept of an era's updates should fit the cache.
-FIRST_ERA = 256
-LONGEST_ERA = 65536
-
-# Automatic step sizes, in units of the data: eta0 times the mean of |x|^2, or times its root for optimisers that divide
-# by the size of the gradient.
-_AUTOMATIC = {"adagrad": 0.5, "rmsprop": 0.03, "adam": 0.03, "adamw": 0.03, "ftrl": 0.5}
-_AUTOMATIC_SGD = 8.0
-# The largest step of a row, in units of its square. Softmax has a curvature of |x|^2 / 2 at most, so a step that is
-# longer than 4 / |x|^2 ends farther from the minimum along it than it began. Of minibatches, in units of the inverse of
-# their curvature in the steepest direction, see `steepness`: from 2 on, steps lead away. The intercept may take a part.
-_LARGEST, _LARGEST_OF_MANY, _OWN = 2.0, 1.5, 0.5
-# Under L1 both begin longer: the noise leaves the weights again as L1 pulls most of them back to zero, and weights that
-# are far away would take long to reach by steps that the penalty soon shortens.
-_LONGER = 5.0
-_STEADY = 0.1  # updates for each feature before the schedule "settling" shortens its steps
-
-_ROWS_TOGETHER, _ENTRIES_TOGETHER = 128, 4_000_000  # that `steepness` looks at
-
-_FADED = -40.0  # e^-40 of a momentum no longer changes any digit
-_FOREVER = 1 << 40
 _NO_COLUMNS = np.zeros(0, np.int32)
 
 # ftrl computes its weights from its sums. Weights given at the start count like one gradient of about the size that
 # eta0 is meant for, times this.
 _TRUST = 0.25
-
-
-@dataclass(frozen=True)
-class Options:
-    """The choices of a training. eta0 None: from the data, as they arrive."""
-
-    optimizer: str = "sgd"
-    l1: float = 0.0
-    l2: float = 0.0
-    momentum: float = 0.9
-    beta2: float = 0.999
-    eps: float = 1e-8
-    schedule: str = "optimal"
-    eta0: float | None = None
-    alpha: float = 0.0
-    power: float = 0.5
-    warmup: int = 0
-    batch: int = 1
-    fit_intercept: bool = True
-    average_from: int = -1
-    epochs: int = 1
-    by_column: bool = False  # whether columns get their own units
 
 
 def arrays_of(X):
@@ -120,7 +75,7 @@ class Data:
         self.weights = np.zeros(0) if row_weight is None else row_weight
         self.arrays = arrays_of(X)
         self.squares = np.zeros(0)
-        if _goes_by_sizes(options):
+        if options.goes_by_sizes:
             self.squares = squared_norms(X)
         self._own_squares = None
         self.width = X.shape[1]
@@ -170,7 +125,7 @@ class Training:
         self._layout = None
         self._scratch = None
         self._arrays = {"w": theta}
-        if self._kind != SGD or self._pays():
+        if self.options.kind != SGD or self.options.pays:
             for name in self._roles:
                 self._arrays[name] = np.full_like(theta, self._padding(name))
         if options.average_from >= 0:
@@ -179,9 +134,9 @@ class Training:
         self.standard = None  # the units of the columns
         self.columns = None
         if options.by_column:
-            one_step = options.batch == 0 or self._kind == SVRG
+            one_step = options.batch == 0 or self.options.kind == SVRG
             self.columns = Columns(self.d, self.dtype, options.fit_intercept, one_step)
-        self._given = self._kind == FTRL and theta.any()  # weights that are not in its sums yet
+        self._given = self.options.kind == FTRL and theta.any()  # weights that are not in its sums yet
 
     def successor(self, options, updates, theta=None):
         """Return a training that continues from here with other options, another count of updates, or other weights.
@@ -194,7 +149,7 @@ class Training:
         The sizes of rows seen so far are always kept, if they were measured.
         """
         here, old, edited = self, self.options, theta is not None
-        if not edited or self._kind == FTRL:  # else no array is kept
+        if not edited or self.options.kind == FTRL:  # else no array is kept
             here = self.copy()
             here._to_natural()
         averages = not edited and options.average_from == old.average_from and here.counters[AVERAGED] > 0
@@ -202,7 +157,7 @@ class Training:
             theta = here.theta(averaged=not averages)
         new = Training(options, theta, updates)
         automatic = options.eta0 is None and old.eta0 is None
-        if _goes_by_sizes(old) and (automatic or here._unit == 0):
+        if old.goes_by_sizes and (automatic or here._unit == 0):
             sizes = [SQUARES, WEIGHTS, ROWS]
             new.counters[sizes] = here.counters[sizes]
             new._unit = here._unit
@@ -212,14 +167,14 @@ class Training:
             new.standard = new.columns.standard
             if options.batch == old.batch:
                 new._steepness = here._steepness
-        if _agree(options, old, "schedule", "epochs", "batch"):
+        if options.agree(old, "schedule", "epochs", "batch"):
             new.horizon = here.horizon
-        if not edited and _agree(options, old, "schedule", "eta0"):
+        if not edited and options.agree(old, "schedule", "eta0"):
             new.counters[LOWERED] = here.counters[LOWERED]
         if averages:
             new.counters[AVERAGED] = here.counters[AVERAGED]
             new._arrays["average"] = here._arrays["average"]
-        if options.optimizer == old.optimizer and (not edited or here._kind == FTRL):
+        if options.optimizer == old.optimizer and (not edited or here.options.kind == FTRL):
             new._given = edited or here._given
             new.counters[BEGUN] -= here.counters[UPDATES] - here.counters[BEGUN]
             new.counters[CLOCK] = here.counters[CLOCK]
@@ -238,31 +193,10 @@ class Training:
         with np.errstate(over="ignore"):  # the caller will see
             return np.ldexp(weights, -self._unit)
 
-    def _pays(self):
-        """Tell whether weights pay for L1 from a budget: see `updates`."""
-        return self._kind == SGD and self.options.l1 > 0 and self.options.batch > 0
-
-    def _longer(self):
-        """Return the factor by which the automatic step begins longer: with L1, and in part with the elastic net.
-
-        Not before the columns are known to have similar units, because L1 cannot undo soon what goes into a large
-        column; not if the weights are averaged from the start; and not for minibatches, which are limited by their
-        curvature.
-        """
-        o = self.options
-        similar = self.columns is None or (self.columns.rows > 0 and self.standard is None)
-        if not self._pays() or not similar or o.average_from >= 0 or o.batch > 1:
-            return 1.0
-        return 1.0 + (_LONGER - 1.0) * o.l1 / (o.l1 + o.l2)
-
-    @property
-    def _kind(self):
-        return OPTIMIZERS[self.options.optimizer]
-
     @property
     def _roles(self):
         """What the optimiser's arrays contain, by name."""
-        return dict(zip("ab", MEMORY[self._kind], strict=False))
+        return dict(zip("ab", MEMORY[self.options.kind], strict=False))
 
     @property
     def updates(self):
@@ -272,11 +206,6 @@ class Training:
     def learning_rate(self):
         """The step size of the last update."""
         return float(self.counters[ETA])
-
-    @property
-    def adaptive(self):
-        """Whether the optimiser divides by the size of the gradient."""
-        return self.options.optimizer in _AUTOMATIC
 
     def expect(self, updates):
         """Announce the updates of one epoch: they set the horizon of schedules, unless it is already set."""
@@ -289,7 +218,7 @@ class Training:
 
     def scale(self, square):
         """Set eta0 of adaptive optimisers for full batches. square: the mean of |x|^2 + 1."""
-        self._eta0 = _AUTOMATIC[self.options.optimizer] / math.sqrt(square)
+        self._eta0 = automatic_step(self.options) / math.sqrt(square)
 
     def weights(self):
         """Return the present weights, not averaged."""
@@ -300,7 +229,7 @@ class Training:
         rule, memory = self._enter(data)
         loops.synchronise(rule, memory)
         memory.a[:] = memory.w
-        memory.b[:] = self._flat(self._own("b", gradient), self._layout)
+        memory.b[:] = flat(self._own("b", gradient), self._layout)
 
     def step(self, gradient):
         """Make one update with this gradient (d + 1, K) of the mean loss."""
@@ -433,7 +362,7 @@ class Training:
                 # A gradient around a shift is nothing where it is that of the intercept times the shift.
                 nothing = np.outer(shifts[1][moved], array[-1]) if role == "gradient" else self._padding(name)
                 array[moved] = nothing
-        if self._pays():
+        if self.options.pays:
             self._arrays["a"][:] = 0.0
             self.counters[BUDGET] = 0.0
         return True
@@ -446,7 +375,7 @@ class Training:
         if name == "average":
             return self._natural(name, self._leave(name))
         waiting = self.standard is not None and self.counters[PENALISED] != self.counters[CLOCK]
-        if waiting or len(self._arrays["last"]) or self._pays():
+        if waiting or len(self._arrays["last"]) or self.options.pays:
             current = self.copy()  # the copy catches up, the original stays as it is
             current._catch_up()
             return current._natural("w", current._leave("w"))
@@ -512,31 +441,31 @@ class Training:
         if self._layout is not None:
             self._catch_up()
             arrays = {name: self._leave(name) for name in self._weight_like()}
-            if self._kind in (ADAM, ADAMW):
+            if self.options.is_adam:
                 arrays["a"] *= arrays["b"]
             self._arrays |= {name: self._natural(name, array) for name, array in arrays.items()}
             self._layout = None
 
     def _padding(self, name):
         """Return the filling of unused places in an array, which must not be zero where it is a divisor."""
-        return self.options.eps if name == "b" and self._kind in (ADAM, ADAMW) else 0.0
+        return self.options.eps if name == "b" and self.options.is_adam else 0.0
 
     def _to_layout(self, layout):
         self._to_natural()
         self._layout, self._scratch = layout, None
         *_, batches, sparse = layout
         arrays = {name: self._own(name, self._arrays[name]) for name in self._weight_like()}
-        if self._kind in (ADAM, ADAMW):
+        if self.options.is_adam:
             np.maximum(arrays["b"], LEAST_ROOT, out=arrays["b"])
             arrays["a"] /= arrays["b"]
         for name, array in arrays.items():
-            self._arrays[name] = self._flat(array, layout, self._padding(name))
+            self._arrays[name] = flat(array, layout, self._padding(name))
         lazy = self._lazy(batches, sparse)
-        era = self._era()
+        kept = era(self.d)
         features = self.d if lazy else 0
         self._arrays["clock"] = np.full(features, self.counters[CLOCK])
         self._arrays["last"] = np.full(features, self.updates, dtype=np.int64)
-        self._arrays["pace"] = np.zeros((KEPT, era if lazy else 0))
+        self._arrays["pace"] = np.zeros((KEPT, kept if lazy else 0))
         self.counters[SYNCED], self.counters[LEFT] = self.updates, 1.0
         self.counters[PENALISED] = self.counters[CLOCK]
 
@@ -544,16 +473,16 @@ class Training:
         """Return the arrays that hold nothing between two updates."""
         _, ld, _, size, batches, sparse = self._layout
         width, features = -(-self.K // 16) * 16, len(self._arrays["last"])
-        gradients = size if batches or self._kind != SGD else 0
+        gradients = size if batches or self.options.kind != SGD else 0
         if features and sparse:
             gradients = (loops.TOGETHER + 1) * max(ld, width)
         # svrg may list a feature twice, and takes its rows in turn with those of the snapshot
-        listed = 2 * features if self._kind == SVRG else features
+        listed = 2 * features if self.options.kind == SVRG else features
         return {
             "g": parallel.zeros(gradients, self.dtype),
             "q": parallel.zeros(0 if batches else max(2, self.options.batch) * width, self.dtype),
             "touched": np.zeros(listed, np.int64),
-            "powers": self._powers() if features else np.zeros((0, 0, 0)),
+            "powers": powers(self.options) if features else np.zeros((0, 0, 0)),
             "slots": np.full(features, -1, np.int64),
             "entries": np.zeros(features, np.int64),
             "firsts": np.zeros(listed, np.int64),
@@ -563,162 +492,32 @@ class Training:
             "pulls": np.zeros(max(1, features)),
         }
 
-    def _flat(self, theta, layout, padding=0.0):
-        """Return an array (d + 1, K) in a layout."""
-        by_class, ld, intercept, size, *_ = layout
-        flat = parallel.zeros(size, self.dtype)
-        if padding:
-            flat[:] = padding
-        if by_class:
-            flat[:intercept].reshape(self.K, ld)[:, : self.d] = theta[:-1].T
-        else:
-            flat[:intercept].reshape(self.d, ld)[:, : self.K] = theta[:-1]
-        flat[intercept : intercept + self.K] = theta[-1]
-        return flat
-
     def _weight_like(self):
         return [name for name in ("w", "a", "b", "average") if name in self._arrays]
 
     def _leave(self, name, scale=1.0):
         """Return one array as (d + 1, K), the features multiplied by a scale."""
-        flat = self._arrays[name]
-        by_class, ld, intercept, *_ = self._layout
-        theta = np.empty((self.d + 1, self.K), self.dtype)
-        if by_class:
-            features = flat[:intercept].reshape(self.K, ld)[:, : self.d].T
-        else:
-            features = flat[:intercept].reshape(self.d, ld)[:, : self.K]
-        if scale == 1.0:
-            theta[:-1] = features
-        else:
-            np.multiply(features, self.dtype.type(scale), out=theta[:-1])
-        theta[-1] = flat[intercept : intercept + self.K]
-        return theta
+        return unflat(self._arrays[name], self._layout, (self.d + 1, self.K), scale)
 
     def _lazy(self, batches, sparse):
         """Tell whether features without a gradient are updated later."""
         if batches:
             return False
-        if self._kind == SVRG:
+        if self.options.kind == SVRG:
             return True  # the mean gradient moves every feature all the time
-        return sparse and self._kind != SGD
-
-    def _era(self):
-        return min(max(FIRST_ERA, self.d), LONGEST_ERA)
+        return sparse and self.options.kind != SGD
 
     def _bound(self):
         """Return Rule and Memory for the loops."""
         return self._rule(), self._memory()
 
     def _rule(self):
-        by_class, ld, intercept, _, batches, sparse = self._layout
-        o = self.options
-        every = 1 if batches or o.batch == 0 else 8 if not sparse else max(1, self.d // 64)
-        return Rule(
-            kind=self._kind,
-            **self._penalties(),
-            **self._moments(),
-            **self._steps(),
-            batch=int(o.batch),
-            fit_intercept=bool(o.fit_intercept),
-            average_from=int(o.average_from),
-            average_every=every,
-            era=self._era(),
-            K=self.K,
-            ld=ld,
-            features=intercept,
-            by_class=bool(by_class),
-            d=self.d,
+        columns, standard = self.columns, self.standard
+        similar = columns is None or (columns.rows > 0 and standard is None)
+        state = State(
+            self.d, self.K, self._layout, self._eta0, self.horizon, standard, similar, self._steepness
         )
-
-    def _penalties(self):
-        """Return the penalties in Rule: of each update or, where columns have their own units, of some updates."""
-        o, late = self.options, self.standard is not None
-        # A penalty for all columns must not cost more than the updates since the last one, in any storage.
-        every = max(1, max(8, self.d // 16) // max(1, o.batch)) if o.batch else 1
-        return {
-            "l1": 0.0 if late else float(o.l1),
-            "l2": 0.0 if late else float(o.l2),
-            "late_l1": float(o.l1),
-            "late_l2": float(o.l2),
-            "late_every": every if late and self._kind != SVRG and (o.l1 or o.l2) else 0,
-        }
-
-    @property
-    def _beta(self):
-        return self.options.momentum if self._kind != SGD else 0.0
-
-    @property
-    def _repeats(self):
-        return 1.0 / (1.0 - self._beta) if self._kind in (MOMENTUM, NESTEROV) else 1.0
-
-    @property
-    def _ratio(self):
-        """Between successive moves by a momentum without new gradients."""
-        adam = self._kind in (ADAM, ADAMW)
-        return self._beta / math.sqrt(self.options.beta2) if adam else self._beta
-
-    def _powers(self):
-        """Return the table of gaps.power."""
-        squares = self._beta if self._kind == RMSPROP else self.options.beta2
-        bases = np.array([self._beta, math.sqrt(squares), self._ratio])[:, None]
-        n = np.arange(1 + LONGEST_ERA // SHORT)
-        with np.errstate(over="ignore"):
-            return np.stack([bases**n, bases ** (n * SHORT)], axis=1)
-
-    def _moments(self):
-        """Return the numbers in Rule about the optimiser's running means."""
-        o, beta, ratio = self.options, self._beta, self._ratio
-        adam = self._kind in (ADAM, ADAMW)
-        return {
-            "beta1": float(beta),
-            "beta2": float(o.beta2),
-            "eps": 0.0 if adam else float(o.eps),
-            "ratio": ratio,
-            "lifetime": _FOREVER if ratio >= 1.0 else 1 + math.ceil(_FADED / math.log(ratio)) if ratio else 1,
-            "repeats": self._repeats,
-        }
-
-    def _steps(self):
-        """Return the numbers in Rule about step sizes."""
-        o, eta0, automatic = self.options, self._eta0, 0
-        natural = _AUTOMATIC.get(o.optimizer, _AUTOMATIC_SGD)
-        if o.optimizer in ("momentum", "nesterov"):
-            natural *= 1.0 - o.momentum
-        if not self.adaptive:  # means of many rows are less noisy
-            natural *= math.sqrt(max(1, o.batch))
-        longer = self._longer()
-        if eta0 is None:
-            automatic, eta0 = 1 if self.adaptive else 2, longer * natural
-            if (
-                not self.adaptive
-            ):  # a batch begins with steps as long as those of its rows together, if it may
-                eta0 *= math.sqrt(max(1, o.batch))
-        alpha = o.alpha
-        if o.schedule == "settling":
-            alpha *= self._repeats
-            if self.standard is not None:
-                alpha *= float(self.standard.factor.min()) ** 2
-        most, most_own, spread = (_LARGEST, math.inf, 1.0) if o.batch == 1 else (math.inf, math.inf, 1.0)
-        if o.batch > 1 and self._steepness is not None:
-            share, spread = self._steepness
-            most, most_own = _LARGEST_OF_MANY / share, _OWN / share
-        whole = longer * (1.0 - self._beta)
-        return {
-            "schedule": SCHEDULES[o.schedule],
-            "eta0": float(eta0),
-            "automatic": automatic,
-            "most": most * whole,
-            "most_own": most_own * whole,
-            "spread": spread,
-            "alpha": float(alpha),
-            "power": float(o.power),
-            "horizon": float(self.horizon),
-            "warmup": float(o.warmup),
-            "natural": float(natural),
-            "no_model": math.log(max(2, self.K)),
-            "steady": _STEADY,
-        }
+        return rule_of(self.options, state)
 
     def _memory(self):
         if self._scratch is None:
@@ -741,36 +540,6 @@ class Training:
         )
 
 
-def steepness(data, rows, standard, K):
-    """Return the size of a batch's curvature, in the steepest direction, as a bound of two factors.
-
-    The first comes from the classes: the share of the most frequent one, and 1/2 at most, since p_k (1 - p_k) is about
-    that where the mean of p_k is; a sigmoid has 1/4. The second, which is inverted, is the largest eigenvalue of the
-    rows' mean x x^T over their mean |x|^2: 1 if all rows are alike, and the less the less they have in common. Some of
-    the rows do. BLAS rounds as its threads are many, so two digits must do.
-    """
-    rows = rows[: max(2, min(_ROWS_TOGETHER, _ENTRIES_TOGETHER // max(1, data.width)))]
-    if len(data.arrays) == 1:
-        X = data.arrays[0][rows].astype(np.float64)
-    else:
-        values, indices, indptr = data.arrays
-        places = np.concatenate([np.arange(indptr[i], indptr[i + 1]) for i in rows])
-        ends = np.cumsum(indptr[rows + 1] - indptr[rows])
-        X = sp.csr_array(
-            (values[places].astype(np.float64), indices[places], np.append(0, ends)), (len(rows), data.width)
-        ).toarray()
-    if standard is not None:
-        X = (X - standard.shift) * standard.factor
-    X /= np.abs(X).max(initial=0.0) or 1.0
-    inner = X @ X.T
-    total = np.trace(inner)
-    spread = total / np.linalg.eigvalsh(inner)[-1] if total > 0.0 else 1.0
-    target = data.target[rows]
-    mass = np.bincount(target) if target.ndim == 1 else target.sum(axis=0)
-    share = 0.25 if K == 1 else min(0.5, float(mass.max()) / len(rows))
-    return max(share, 1e-3), float(f"{spread:.2g}")
-
-
 def _loop(kind, data):
     """Return what takes rows of these data."""
     if data.batches:
@@ -778,11 +547,6 @@ def _loop(kind, data):
     if kind == SGD:
         return loops.plain
     return loops.sparse_batches if len(data.indptr) else loops.dense_rows
-
-
-def _goes_by_sizes(options):
-    """Tell whether steps depend on the sizes of rows."""
-    return options.eta0 is None or options.schedule == "settling"
 
 
 def _offsets(standard):
@@ -795,10 +559,6 @@ def _for_kernels(standard, dtype):
     columns = _offsets(standard)
     offsets = -(standard.shift * standard.factor)[columns]
     return *(part.astype(dtype) for part in standard), columns, offsets.astype(dtype)
-
-
-def _agree(options, others, *names):
-    return all(getattr(options, name) == getattr(others, name) for name in names)
 
 
 def _zeros(size, itemsize):

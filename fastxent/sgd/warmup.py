@@ -6,8 +6,9 @@ import numpy as np
 import scipy.sparse as sp
 
 from .fingerprint import fingerprint
+from .options import Options
 from .order import by_content
-from .trainer import Data, Options, Training
+from .trainer import Data, Training
 
 
 def warm_up():

@@ -130,7 +130,8 @@ def _promise(objective, theta, grad):
 def _prepare(objective, theta, max_iter):
     """Return a training at theta, its steps, and the numbers of the rows that they take."""
     with importing:
-        from ..sgd.trainer import Data, Options, Training  # brings Numba
+        from ..sgd.options import Options  # brings Numba
+        from ..sgd.trainer import Data, Training
         from ..sgd.variance_reduction import VarianceReduction
 
     part, penalty = objective.local, objective.penalty

@@ -7,7 +7,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from fastxent import LogisticRegression, SGDClassifier
 from fastxent.sgd.columns import Columns, Standard
-from fastxent.sgd.trainer import Data, Options, Training, arrays_of
+from fastxent.sgd.options import Options
+from fastxent.sgd.trainer import Data, Training, arrays_of
 from fastxent.sgd.updates import OPTIMIZERS
 from sgd_plain import descend, loss_and_gradient
 

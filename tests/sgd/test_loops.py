@@ -8,8 +8,9 @@ import pytest
 import scipy.sparse as sp
 
 from fastxent import parallel
-from fastxent.sgd import trainer, updates
-from fastxent.sgd.trainer import Data, Options, Training
+from fastxent.sgd import rules, updates
+from fastxent.sgd.options import Options
+from fastxent.sgd.trainer import Data, Training
 from fastxent.sgd.updates import OPTIMIZERS as ALL
 from sgd_plain import descend, loss_and_gradient
 
@@ -88,7 +89,7 @@ def test_loops_equal_plain_numpy(optimizer, penalty, storage, K):
             batch=batch,
             weights=row_weight,
             eta0=eta0,
-            era=trainer.FIRST_ERA if storage.startswith("csr") else None,
+            era=rules.FIRST_ERA if storage.startswith("csr") else None,
         )
         np.testing.assert_allclose(theta, expected, rtol=1e-8, atol=1e-10)
         np.testing.assert_allclose(loss, total, rtol=1e-10)
@@ -123,7 +124,7 @@ def test_thousands_of_steps_equal_a_plain_loop_to_rounding(optimizer, penalty, s
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_eras_and_worn_out_momentum(optimizer, penalty, monkeypatch):
     """Many updates: parameters are brought up to date now and then, and gaps outlive a short momentum."""
-    monkeypatch.setattr(trainer, "FIRST_ERA", 60)
+    monkeypatch.setattr(rules, "FIRST_ERA", 60)
     l1, l2 = PENALTIES[penalty]
     X, y, order = problem(3)
     order = np.tile(order, 5)
@@ -231,19 +232,3 @@ def test_drift_is_the_solution_of_its_equation():
         updates.drift(twice, mean, 0.6, l1, l2, 0, len(w))
         updates.drift(twice, mean, 0.9, l1, l2, 0, len(w))
         np.testing.assert_allclose(twice, w, rtol=1e-12, atol=1e-14)
-
-
-def test_steepness_is_the_curvature_of_a_batch():
-    """Rows that are all alike are as steep together as one of them; rows without common columns the less steep."""
-    options = Options(batch=16)
-    alike, apart = np.tile([1.0, 2.0, 0.0], (16, 1)), np.eye(16)
-    for X, spread in ((alike, 1.0), (apart, 16.0)):
-        for storage in ("dense", "csr32", "csr64"):
-            data = Data(options, stored(X, storage, np.float64), np.arange(16) % 4, 4, 4, None)
-            assert trainer.steepness(data, np.arange(16), None, 4) == (0.25, spread)
-    soft = np.full((16, 4), 0.1)
-    soft[:, 1] = 0.7
-    data = Data(options, apart, soft, 4, 4, None)
-    assert trainer.steepness(data, np.arange(16), None, 4) == (0.5, 16.0)
-    data = Data(options, np.zeros((16, 3)), np.arange(16) % 2, 2, 1, None)
-    assert trainer.steepness(data, np.arange(16), None, 1) == (0.25, 1.0)
