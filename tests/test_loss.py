@@ -113,6 +113,33 @@ def test_every_shape_within_rounding_of_the_reference(level, dtype, storage, mon
     assert paths == {"one", "ranges", "shared"}
 
 
+@pytest.mark.parametrize("index", [np.int32, np.int64])
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_value_that_all_entries_share_is_not_read_again(level, dtype, index):
+    """One-hot rows, and words that are there or not, of two classes."""
+    rng = np.random.default_rng(4)
+    for d, value in itertools.product((1, 7, 8, 9, 100), (1.0, -0.3)):
+        n = 400
+        X = ((rng.random((n, d)) < 0.4) * value).astype(dtype)
+        rows = sp.csr_array(X)
+        rows = sp.csr_array((rows.data, rows.indices.astype(index), rows.indptr.astype(index)), rows.shape)
+        y, weight = rng.integers(0, 2, n), rng.random(n)
+        theta, direction = theta_of(rng, d, 1, np.float64), theta_of(rng, d, 1, np.float64)
+        expected = Expected(X, theta, y, sample_weight=weight)
+        ours = objective_of(rows, y, binary=True, sample_weight=weight)
+        rows.data[:] = np.nan  # read until now
+        loss, gradient = ours.value_and_grad(theta)
+        assert_close(loss, *expected.value(), "value")
+        assert_close(gradient, *expected.gradient(), "gradient")
+        assert_close(ours.hessp(theta, direction), *expected.hessp(direction), "hessp")
+        for place in {0, rows.nnz // 2, rows.nnz - 1}:  # one that differs is enough to have all read
+            rows.data[:] = value
+            rows.data[place] = 2.0
+            ours = objective_of(rows, y, binary=True, sample_weight=weight)
+            expected = Expected(rows.toarray(), theta, y, sample_weight=weight)
+            assert_close(ours.value_and_grad(theta)[1], *expected.gradient(), "gradient")
+
+
 def everything(ours, theta, direction):
     """All that an objective computes, as bytes."""
     value, gradient = ours.value_and_grad(theta)

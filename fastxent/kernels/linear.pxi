@@ -99,9 +99,10 @@ cdef class LinearSoftmax:
     cdef bint binary
 
     def __init__(self, X, K, targets=None, shared=False):
-        cdef Py_ssize_t itemsize, index_size
+        cdef Py_ssize_t itemsize, index_size, nnz = 0
         if isinstance(X, tuple):
             data, indices, indptr, self.n, self.d = X
+            nnz = len(data)
             itemsize, index_size = data.itemsize, indices.itemsize
             self.rows.is_sparse = True
             self.rows.is_wide = index_size == 8
@@ -120,6 +121,14 @@ cdef class LinearSoftmax:
         self.is_double = itemsize == 8
         self.rows.n = self.n
         self.rows.d = self.d
+        self.rows.has_one_value, self.rows.value = False, 0.0
+        if K == 1 and targets is not None and nnz:  # many passes are to come
+            self.rows.value = data[0]
+            with nogil:
+                if self.is_double:
+                    self.rows.has_one_value = all_are(<const double*>self.rows.values, nnz, self.rows.value)
+                else:
+                    self.rows.has_one_value = all_are(<const float*>self.rows.values, nnz, self.rows.value)
         self.binary = K == 1
         self.layout = plan(&self.rows, K, FX_LANES_F64 if self.is_double else FX_LANES_F32, itemsize, shared)
         self.uses_theta = self.layout.scheme == CLASSES

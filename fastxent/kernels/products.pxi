@@ -40,6 +40,8 @@ cdef struct Rows:
     Py_ssize_t col_stride
     const void* indices
     const void* indptr
+    bint has_one_value             # a CSR matrix whose stored values are all the same, for binary models
+    double value                   # this one
 
 cdef struct Layout:
     Scheme scheme
@@ -662,11 +664,15 @@ cdef void sparse_logits(const Rows* X, const Layout* p, const Block* block, cons
     cdef const real* x
     cdef const real* bias = w + p.d * p.ldw
     cdef Py_ssize_t L = lanes(w), K = p.K, i, k, nnz
+    cdef real value = <real>X.value
     cdef real* row = <real*>block.panel
     for i in range(block.shape.rows):
         nnz = row_entries(X, block.first + i, &x, &j)
         if K == 1:
-            z[i] = bias[0] + csr_dot_one(nnz, x, j, w)
+            if X.has_one_value:
+                z[i] = bias[0] + value * <real>csr_sum_one(nnz, j, w)
+            else:
+                z[i] = bias[0] + csr_dot_one(nnz, x, j, w)
             continue
         if not p.rows_in_lanes:
             row = z + i * p.ldz
@@ -685,11 +691,15 @@ cdef void sparse_gradient(const Rows* X, const Layout* p, const Block* block, co
     cdef real* one_row = <real*>block.panel
     cdef real* bias = g + p.d * p.ldw
     cdef Py_ssize_t L = lanes(q), K = p.K, i, k, nnz
+    cdef real value = <real>X.value
     memset(one_row, 0, round_up(K, L) * sizeof(real))
     for i in range(block.shape.rows):
         nnz = row_entries(X, block.first + i, &x, &j)
         if K == 1:
-            csr_add_one(nnz, x, j, q[i], g)
+            if X.has_one_value:
+                csr_add_ones(nnz, j, value * q[i], g)
+            else:
+                csr_add_one(nnz, x, j, q[i], g)
             continue
         if p.rows_in_lanes:
             row = one_row

@@ -25,6 +25,21 @@ cdef inline double sum_of_squares(const real* x, Py_ssize_t count) noexcept nogi
     return total
 
 
+cdef bint all_are(const real* x, Py_ssize_t n, double value) noexcept nogil:
+    """Whether all numbers have this value."""
+    cdef real one = <real>value
+    cdef Py_ssize_t i = 0, k
+    cdef bint same = True
+    while i + 64 <= n and same:
+        for k in range(64):
+            same = same & (x[i + k] == one)
+        i += 64
+    while i < n and same:
+        same = x[i] == one
+        i += 1
+    return same
+
+
 cdef void squared_norms(void* task, const real* x, const index* indptr) noexcept nogil:
     """|x_i|^2 of rows first..stop; a column that stands twice in a CSR row counts as two."""
     cdef const RowFacts* t = <const RowFacts*>task

@@ -191,6 +191,8 @@ typedef struct {
 #define csr_add_tile(tile, nnz, ahead, x, j, q, g, ld) FX_CSR(csr_add_tile, x, j)(tile, nnz, ahead, x, j, q, g, ld)
 #define csr_dot_one(nnz, x, j, w) FX_CSR(csr_dot_one, x, j)(nnz, x, j, w)
 #define csr_add_one(nnz, x, j, q, g) FX_CSR(csr_add_one, x, j)(nnz, x, j, q, g)
+#define csr_sum_one(nnz, j, w) FX_CSR(csr_sum_one, w, j)(nnz, j, w)
+#define csr_add_ones(nnz, j, q, g) FX_CSR(csr_add_ones, g, j)(nnz, j, q, g)
 #define csr_add_pair(nnz, x, j, a, b, g) FX_CSR(csr_add_pair, x, j)(nnz, x, j, a, b, g)
 
 #endif

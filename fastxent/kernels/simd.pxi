@@ -45,6 +45,8 @@ cdef extern from "simd.h" nogil:
                       Py_ssize_t ld)
     double csr_dot_one(Py_ssize_t nnz, const void* x, const void* j, const void* w)
     void csr_add_one(Py_ssize_t nnz, const void* x, const void* j, double q, void* g)
+    double csr_sum_one(Py_ssize_t nnz, const void* j, const void* w)
+    void csr_add_ones(Py_ssize_t nnz, const void* j, double q, void* g)
     void csr_add_pair(Py_ssize_t nnz, const void* x, const void* j, double a, double b, double* g)
 
     void column_moments(Py_ssize_t n, const void* x, const void* p, const void* mass, double* sums)

@@ -116,6 +116,9 @@ FX_LOCAL void FXI(csr_add_tile)(int tile, ptrdiff_t nnz, ptrdiff_t ahead, const 
 }
 #undef ADD
 
+/* One column (binary logistic). With `ones`, all x[p] count as 1 and are not read: they are two thirds of the bytes that
+   come from memory. */
+
 /* sum_p x[p] * w[j[p]] over the last entries of a row, fewer than ONE_STEP. Where lanes can be masked there is no branch:
    a mispredicted end of a loop costs more than the sum. */
 #ifdef GATHER
@@ -123,36 +126,52 @@ FX_LOCAL void FXI(csr_add_tile)(int tile, ptrdiff_t nnz, ptrdiff_t ahead, const 
 #else
 #define ONE_STEP 4
 #endif
-FX_INLINE REAL FXI(csr_dot_rest)(ptrdiff_t nnz, const REAL *x, const INDEX *j, const REAL *w)
+FX_INLINE REAL FXI(csr_dot_rest)(const int ones, ptrdiff_t nnz, const REAL *x, const INDEX *j, const REAL *w)
 {
 #ifdef GATHER
     const __mmask8 live = (__mmask8)((1u << nnz) - 1);
-    const FX(oct) all = LOAD8(live, x) * GATHER(live, j, w);
+    FX(oct) all = GATHER(live, j, w);
+    if (!ones) all *= LOAD8(live, x);
     const FX(quad) low = __builtin_shufflevector(all, all, 0, 1, 2, 3), high = __builtin_shufflevector(all, all, 4, 5, 6, 7);
     const FX(quad) half = low + high;
     return (half[0] + half[1]) + (half[2] + half[3]);
 #else
     REAL sum = 0;
-    for (ptrdiff_t p = 0; p < nnz; p++) sum += x[p] * w[j[p]];
+    for (ptrdiff_t p = 0; p < nnz; p++) sum += ones ? w[j[p]] : x[p] * w[j[p]];
     return sum;
 #endif
 }
 
-/* One column (binary logistic): four scalar sums in flight. Vectorised, the loop would spend its time on shuffles. */
-FX_LOCAL FX_SCALAR REAL FXI(csr_dot_one)(ptrdiff_t nnz, const REAL *x, const INDEX *j, const REAL *w)
+/* Four scalar sums in flight. Vectorised, the loop would spend its time on shuffles. */
+FX_INLINE REAL FXI(csr_dot_of)(const int ones, ptrdiff_t nnz, const REAL *x, const INDEX *j, const REAL *w)
 {
     REAL s[4] = {0, 0, 0, 0};
     ptrdiff_t p = 0;
     for (; p + ONE_STEP <= nnz; p += ONE_STEP) {
         FX_UNROLL
-        for (int u = 0; u < ONE_STEP; u++) s[u % 4] += x[p + u] * w[j[p + u]];
+        for (int u = 0; u < ONE_STEP; u++) s[u % 4] += ones ? w[j[p + u]] : x[p + u] * w[j[p + u]];
     }
-    return FXI(csr_dot_rest)(nnz - p, x + p, j + p, w) + ((s[0] + s[1]) + (s[2] + s[3]));
+    return FXI(csr_dot_rest)(ones, nnz - p, x + (ones ? 0 : p), j + p, w) + ((s[0] + s[1]) + (s[2] + s[3]));
+}
+
+FX_LOCAL FX_SCALAR REAL FXI(csr_dot_one)(ptrdiff_t nnz, const REAL *x, const INDEX *j, const REAL *w)
+{
+    return FXI(csr_dot_of)(0, nnz, x, j, w);
+}
+
+FX_LOCAL FX_SCALAR REAL FXI(csr_sum_one)(ptrdiff_t nnz, const INDEX *j, const REAL *w)
+{
+    return FXI(csr_dot_of)(1, nnz, w, j, w);
 }
 
 FX_LOCAL FX_SCALAR void FXI(csr_add_one)(ptrdiff_t nnz, const REAL *x, const INDEX *j, REAL q, REAL *g)
 {
     for (ptrdiff_t p = 0; p < nnz; p++) g[j[p]] += x[p] * q;
+}
+
+FX_LOCAL FX_SCALAR void FXI(csr_add_ones)(ptrdiff_t nnz, const INDEX *j, REAL q, REAL *g)
+{
+    for (ptrdiff_t p = 0; p < nnz; p++) g[j[p]] += q;
 }
 
 /* g[j[p]] += x[p] * (a, b): two sums a feature, in one register */
