@@ -15,7 +15,7 @@ LINTED = fastxent tests setup.py $(wildcard bench examples docs)
 # By name: given a folder, cython-lint skips every path with 'build' or 'venv' in it, parents included.
 CYTHON = $(shell find fastxent -name '*.p[yx][xid]')
 
-.PHONY: help demo test lint bench fuzz wheel debug sanitize built fresh clean
+.PHONY: help demo test test-oldest lint bench fuzz wheel debug sanitize built fresh clean
 
 # A virtual environment that was not finished is made again.
 .DELETE_ON_ERROR:
@@ -27,6 +27,7 @@ help:
 	@echo "make fuzz      20,000 malformed and unusual calls in child processes: no crash, no hang, no error from inside"
 	@echo "make lint      ruff, cython-lint and import-linter"
 	@echo "make wheel     sdist, wheel, manylinux repair, tests of the wheel outside the source tree"
+	@echo "make test-oldest  the tests with the lowest supported version of each dependency"
 	@echo "make debug     the tests on a build with bounds checks"
 	@echo "make sanitize  the kernel tests under AddressSanitizer and UndefinedBehaviorSanitizer"
 	@echo "make clean     remove what these made"
@@ -38,6 +39,16 @@ demo: built
 test: built
 	$(INSTALL) --group test .
 	$(PY) $(PYTEST) $(TESTS)
+
+# The lowest versions that pyproject.toml admits of what the package and its extras need. They warn of newer versions of
+# what they need themselves, and of pytest: that is no error here.
+test-oldest: fresh
+	$(MAKE) VENV=.venv-oldest .venv-oldest/bin/python
+	.venv-oldest/bin/python -c 'import itertools, tomllib; project = tomllib.load(open("pyproject.toml", "rb"))["project"]; \
+	names = itertools.chain(project["dependencies"], *project["optional-dependencies"].values()); \
+	print("\n".join(name.replace(">=", "==") for name in names))' > .venv-oldest/lowest.txt
+	.venv-oldest/bin/python -m pip install --quiet --group test --constraint .venv-oldest/lowest.txt .
+	.venv-oldest/bin/python $(PYTEST) -W default $(TESTS)
 
 lint: $(PY)
 	$(PIP) --group lint
@@ -106,6 +117,6 @@ fresh:
 	$@ -m pip --disable-pip-version-check install --quiet --upgrade "pip>=25.1"
 
 clean:
-	rm -rf .venv .venv-debug .venv-sanitize build dist fastxent.egg-info .pytest_cache .ruff_cache .benchmarks .hypothesis
+	rm -rf .venv .venv-debug .venv-sanitize .venv-oldest build dist fastxent.egg-info .pytest_cache .ruff_cache .benchmarks .hypothesis
 	rm -rf bench_output fastxent-demo.png fastxent/kernels/*.so fastxent/kernels/*.c
 	find fastxent tests -name __pycache__ -prune -exec rm -rf {} +

@@ -48,6 +48,9 @@ DEBUG_FLAGS = ["-O0", "-g"]
 SANITIZE_FLAGS = ["-O1", "-g", "-fno-omit-frame-pointer", "-fsanitize=address,undefined"]
 # The leaves' generic names (simd.h) need C11.
 MSVC_FLAGS = ["/std:c11", *(["/Od", "/Zi"] if DEBUG else ["/O2"])]
+# On Windows, CC=clang-cl compiles the vector extensions, which Visual C++ lacks. It takes Clang's own flags like this.
+CLANG_CL = os.environ.get("CC") == "clang-cl"
+CLANG_CL_FLAGS = [f"/clang:{flag}" for flag in (DEBUG_FLAGS if DEBUG else RELEASE_FLAGS)]
 
 
 # What a build needs, in the order in which it is tried: a C program, and what is wrong if it does not compile.
@@ -134,6 +137,11 @@ class BuildKernels(build_ext):
             log.setLevel(before)
 
     def build_extensions(self):
+        if self.compiler.compiler_type == "msvc" and CLANG_CL:
+            self.compiler.initialize()
+            self.compiler.cc = "clang-cl"
+            for ext in self.extensions:
+                ext.extra_compile_args = [f"/clang:{flag}" for flag in ext.extra_compile_args]
         self.check_compiler()
         for ext in [ext for ext in self.extensions if ext.optional]:
             if not self.accepts(ext.extra_compile_args):
@@ -205,7 +213,7 @@ class BuildKernels(build_ext):
 
     def flags(self):
         if self.compiler.compiler_type == "msvc":
-            return MSVC_FLAGS, []
+            return MSVC_FLAGS + (CLANG_CL_FLAGS if CLANG_CL else []), []
         if SANITIZE:
             return SANITIZE_FLAGS, ["-fsanitize=address,undefined"]
         return (DEBUG_FLAGS if DEBUG else RELEASE_FLAGS), []
@@ -221,9 +229,9 @@ class BuildKernels(build_ext):
 
     def accepts(self, march):
         """Whether this compiler, aimed at x86-64, takes the flags of a clone."""
-        if self.compiler.compiler_type == "msvc":  # only warns about flags it does not know
+        if self.compiler.compiler_type == "msvc" and not CLANG_CL:  # only warns about flags it does not know
             return False
-        return self.compiles("#ifndef __x86_64__\n#error not x86-64\n#endif\nint probe;\n", march)
+        return self.compiles("#if !defined(__x86_64__) && !defined(_M_X64)\n#error not x86-64\n#endif\nint probe;\n", march)
 
     def compiles(self, program, flags=()):
         flags = list(flags) or [flag for flag in self.flags()[0] if flag.startswith("/std")]

@@ -176,7 +176,7 @@ def test_columns_that_never_occur_are_left_out_and_change_no_bit(dtype, K, index
     rng = np.random.default_rng(K)
     n, d = 40, 3000
     for density in (0.0005, 0.0):
-        X = sp.random_array((n, d), density=density, format="csr", dtype=dtype, rng=rng)
+        X = sp.random_array((n, d), density=density, format="csr", dtype=dtype, random_state=rng)
         X.indices, X.indptr = X.indices.astype(index_dtype), X.indptr.astype(index_dtype)
         y, direction = rng.integers(0, max(K, 2), n), theta_of(rng, d, K, np.float64)
         for theta_dtype, l2, fit_intercept in itertools.product(DTYPES, (0.0, 0.3), (True, False)):

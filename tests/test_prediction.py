@@ -194,7 +194,7 @@ def test_prediction_and_objective_see_the_same_logits():
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_columns_that_never_occur_change_no_bit(dtype, K):
     rng = np.random.default_rng(K)
-    X = sp.random_array((50, 10_000), density=0.0001, format="csr", dtype=dtype, rng=rng)
+    X = sp.random_array((50, 10_000), density=0.0001, format="csr", dtype=dtype, random_state=rng)
     theta = theta_of(rng, 10_000, K, np.float64)
     used = np.unique(X.indices)
     fewer, theta_of_fewer = X[:, used], theta[np.append(used, -1)]

@@ -205,7 +205,7 @@ def test_hogwild_starts_no_more_threads_than_there_are_processors(machine, monke
     machine(2)
     monkeypatch.setattr(parallel, "_pool", parallel._Pool())
     rng = np.random.default_rng(0)
-    X = sp.random_array((3000, 40), density=0.1, format="csr", rng=rng)
+    X = sp.random_array((3000, 40), density=0.1, format="csr", random_state=rng)
     model = SGDClassifier(parallel="hogwild", n_threads=n_threads, max_iter=2, tol=None)
     model.fit(X, rng.integers(0, 3, 3000))
     assert parallel._pool.size <= 1 and len(parallel._pool.threads) <= 1

@@ -12,7 +12,7 @@ from fastxent.data.ranges import Ranges, cost
 
 def ways(n):
     X = np.zeros((n, 3))
-    skewed = sp.random_array((n, 40), density=0.2, format="csr", rng=np.random.default_rng(n))
+    skewed = sp.random_array((n, 40), density=0.2, format="csr", random_state=np.random.default_rng(n))
     return {
         "step": Ranges.by_step(n, 7),
         "a step of nothing": Ranges.by_step(n, 0),

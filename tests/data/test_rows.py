@@ -11,7 +11,7 @@ from fastxent.data import ranges, rows
 @pytest.fixture(params=[np.float32, np.float64])
 def X(request):
     A = sp.random_array(
-        (30, 50), density=0.2, rng=np.random.default_rng(0), format="csr", dtype=request.param
+        (30, 50), density=0.2, random_state=np.random.default_rng(0), format="csr", dtype=request.param
     )
     A.data -= 0.5
     return A

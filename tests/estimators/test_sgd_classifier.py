@@ -750,7 +750,7 @@ def test_kinds_of_arrays(data, kind, tmp_path):
 
 def test_hogwild_ends_near_the_serial_result():
     rng = np.random.default_rng(0)
-    X = sp.random_array((30_000, 2000), density=0.005, rng=rng, format="csr")
+    X = sp.random_array((30_000, 2000), density=0.005, random_state=rng, format="csr")
     y = np.argmax(X @ rng.normal(size=(2000, 5)) + 0.1 * rng.gumbel(size=(30_000, 5)), axis=1)
     settings = {"alpha": 1e-4, "max_iter": 4, "tol": None, "random_state": 0}
     serial = SGDClassifier(**settings).fit(X, y)
@@ -770,7 +770,7 @@ def test_the_default_schedule_learns_as_much_per_epoch_as_adagrad(kind, batch_si
     """Of minibatches, too, steps are as long as the rows allow; and the intercept passes on no noise of single rows."""
     rng = np.random.default_rng(0)
     if kind == "words":
-        X = sp.random_array((4000, 2000), density=0.01, rng=rng, format="csr")
+        X = sp.random_array((4000, 2000), density=0.01, random_state=rng, format="csr")
         X.data[:] = 1.0
     else:
         X = rng.normal(size=(4000, 30))

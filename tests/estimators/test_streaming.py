@@ -121,7 +121,7 @@ def test_any_number_of_threads(kind):
 def test_tol_is_kept(seed, C):
     rng = np.random.default_rng(seed)
     n, d, K = 6000, int(rng.integers(5, 300)), int(rng.integers(2, 12))
-    X = sp.random_array((n, d), density=0.1, rng=rng, format="csr") * rng.uniform(0.1, 3, d)
+    X = sp.random_array((n, d), density=0.1, random_state=rng, format="csr") * rng.uniform(0.1, 3, d)
     X = sp.csr_array(X)
     y = np.argmax(X @ rng.normal(size=(d, K)) + rng.gumbel(size=(n, K)), axis=1)
     model = LogisticRegression(C=C).fit(cut(X, y, borders=np.arange(0, n + 1, 500)))

@@ -122,7 +122,7 @@ for dtype in (np.float64, np.float32):
     for index in (np.int32, np.int64):
         for K in (2, 3, 5, 16, 45, 130, 300):
             n, d, ld = 40, 70, -(-K // 16) * 16
-            X = sp.random(n, d, 0.2, "csr", dtype=dtype, rng=rng)
+            X = sp.random(n, d, 0.2, "csr", dtype=dtype, random_state=rng)
             X.indices, X.indptr = X.indices.astype(index), X.indptr.astype(index)
             X.data -= dtype(0.3)
             labels = rng.integers(K, size=n)

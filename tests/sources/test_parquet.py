@@ -67,7 +67,7 @@ def test_a_column_of_lists(tmp_path, rows, kind):
 def test_indices_and_values(tmp_path, rows):
     _, y = rows
     rng = np.random.default_rng(1)
-    A = sp.random_array((N, 20), density=0.2, rng=rng, format="csr")
+    A = sp.random_array((N, 20), density=0.2, random_state=rng, format="csr")
     A = sp.csr_array(A.toarray() + np.eye(N, 20, 19))
     ends = list(zip(A.indptr[:-1], A.indptr[1:], strict=True))
     path = written(

@@ -163,7 +163,7 @@ def test_log_odds_balance_the_classes(options, storage):
 
 def binary(n_threads=1, dtype=np.float64, n=20_000):
     rng = np.random.default_rng(3)
-    X = sp.random_array((n, 200), density=0.1, format="csr", rng=rng, dtype=np.float64).astype(dtype)
+    X = sp.random_array((n, 200), density=0.1, format="csr", random_state=rng, dtype=np.float64).astype(dtype)
     y = (X @ rng.normal(size=200) + rng.normal(size=n) > 0).astype(np.intp)
     return objective_of(X, y, n_classes=2, binary=True, l1=1e-3, n_threads=n_threads)
 
