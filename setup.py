@@ -231,7 +231,8 @@ class BuildKernels(build_ext):
         """Whether this compiler, aimed at x86-64, takes the flags of a clone."""
         if self.compiler.compiler_type == "msvc" and not CLANG_CL:  # only warns about flags it does not know
             return False
-        return self.compiles("#if !defined(__x86_64__) && !defined(_M_X64)\n#error not x86-64\n#endif\nint probe;\n", march)
+        probe = "#if !defined(__x86_64__) && !defined(_M_X64)\n#error not x86-64\n#endif\nint probe;\n"
+        return self.compiles(probe, march)
 
     def compiles(self, program, flags=()):
         flags = list(flags) or [flag for flag in self.flags()[0] if flag.startswith("/std")]
