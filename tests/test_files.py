@@ -671,4 +671,5 @@ def test_what_the_first_answer_loads(estimator, path):
         "_blake2",
         "json",
         "_json",
+        "lazy_loader",
     }

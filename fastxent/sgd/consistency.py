@@ -11,6 +11,7 @@ from .columns import Columns, Standard
 from .gaps import KEPT
 from .loops import COUNTERS, SYNCED, UPDATES
 from .options import Options
+from .rules import era
 from .schedules import SCHEDULES
 from .trainer import Training
 from .updates import OPTIMIZERS
@@ -107,12 +108,12 @@ def _are_arrays(training):
     if not (ld >= line and intercept == lines * ld and size >= intercept + K):
         return False
     lazy = training._lazy(batches, sparse)
-    era, features = training._era() if lazy else 0, d if lazy else 0
+    kept, features = (era(d), d) if lazy else (0, 0)
     if arrays.keys() != names | {"clock", "last", "pace"} or not (
         all(_is_array(arrays[name], (size,), dtype) for name in names)
         and _is_array(arrays["clock"], (features,))
         and _is_array(arrays["last"], (features,), np.int64)
-        and _is_array(arrays["pace"], (KEPT, era))
+        and _is_array(arrays["pace"], (KEPT, kept))
     ):
         return False
     synced, updates = training.counters[[SYNCED, UPDATES]]
@@ -121,7 +122,7 @@ def _are_arrays(training):
         0 <= synced <= updates < _MOST
         and updates == int(updates)
         and synced == int(synced)
-        and (not lazy or updates - synced < era)
+        and (not lazy or updates - synced < kept)
         and bool(((synced <= last) & (last <= updates)).all())
     )
 
