@@ -25,7 +25,7 @@ help:
 	@echo "make test      build, install into $(VENV), run all tests"
 	@echo "make bench     benchmark against the reference and the peers"
 	@echo "make fuzz      20,000 malformed and unusual calls in child processes: no crash, no hang, no error from inside"
-	@echo "make lint      ruff, cython-lint and import-linter"
+	@echo "make lint      ruff, cython-lint, import-linter, and zizmor for the workflows"
 	@echo "make wheel     sdist, wheel, manylinux repair, tests of the wheel outside the source tree"
 	@echo "make test-oldest  the tests with the lowest supported version of each dependency"
 	@echo "make debug     the tests on a build with bounds checks"
@@ -56,6 +56,7 @@ lint: $(PY)
 	$(PY) -m ruff format --check $(LINTED)
 	$(IN_VENV) cython-lint $(CYTHON)
 	$(IN_VENV) lint-imports --no-cache
+	$(IN_VENV) zizmor --offline --quiet .github
 
 bench: built
 	$(INSTALL) --group test --group bench .
