@@ -82,6 +82,7 @@ class Checkpoint:
         seconds = self.every_seconds
         if seconds is not None and not (isinstance(seconds, Real) and 0 <= seconds < math.inf):
             raise ValueError(f"every_seconds must be a number, not negative, or None; got {seconds!r}.")
+        object.__setattr__(self, "folder", os.fspath(self.folder))
 
     def is_due(self, iterations, seconds):
         """Tell whether to write, so many iterations and seconds after the last checkpoint."""
@@ -137,6 +138,11 @@ class Session:
             self._read()
         if self.result is None:
             _tidy(self._folder)
+
+    @property
+    def begins(self):
+        """Whether nothing was kept: the fit begins."""
+        return self.state is None and self.result is None
 
     def keep(self, state):
         """Note the state at the beginning of an iteration; it is written if that is due, and at the very first."""

@@ -3,6 +3,7 @@
 import dataclasses
 import importlib
 import math
+import os
 import sys
 
 import numpy as np
@@ -16,6 +17,7 @@ from ..record import Contents
 
 # Classes whose objects an estimator may have, and where they live; of a splitter's, plain attributes are all there is.
 _HOME = {
+    "Checkpoint": "fastxent.checkpoint",
     "Options": "fastxent.sgd.options",
     "Training": "fastxent.sgd.trainer",
     "Columns": "fastxent.sgd.columns",
@@ -51,6 +53,8 @@ def contents(model):
             "model.predictor(), which gives the same predictions, or use pickle."
         )
     parameters = model.get_params(deep=False)
+    if isinstance(parameters.get("checkpoint"), os.PathLike):
+        parameters["checkpoint"] = os.fspath(parameters["checkpoint"])
     attributes = {name: value for name, value in vars(model).items() if name not in parameters}
     if _REQUESTS in attributes:
         asked = vars(attributes[_REQUESTS])
