@@ -21,6 +21,7 @@ A fit whose facts differ is refused. A fit that has ended is not repeated: it ha
 callback has stopped has not ended, and goes on.
 """
 
+import errno
 import json
 import math
 import os
@@ -174,17 +175,17 @@ class Session:
         try:
             metadata, arrays = container.read(self._path)
         except container.Unreadable as error:
-            raise self._refusal(error.why) from error
+            raise self.refusal(error.why) from error
         if metadata.get("format") != FORMAT:
-            raise self._refusal("is no checkpoint")
+            raise self.refusal("is no checkpoint")
         if metadata.get("schema") != str(SCHEMA):
-            raise self._refusal("is a checkpoint of another version of fastxent")
+            raise self.refusal("is a checkpoint of another version of fastxent")
         try:
             read = Reader(arrays, self._build)
             facts, state, result = (read(json.loads(metadata[name])) for name in ("facts", "state", "result"))
             facts = dict(facts)
         except (KeyError, TypeError, ValueError, RecursionError) as error:
-            raise self._refusal(f"is no valid checkpoint: {error}") from error
+            raise self.refusal(f"is no valid checkpoint: {error}") from error
         names = [*self._facts, *(name for name in facts if name not in self._facts)]
         differences = [
             _difference(name, facts.get(name), self._facts.get(name))
@@ -202,7 +203,8 @@ class Session:
             f"checkpoint in {self._folder}: {'this fit has ended' if state is None else 'going on from it'}"
         )
 
-    def _refusal(self, why):
+    def refusal(self, why):
+        """Return the error for a file from which nothing can go on."""
         return ValueError(
             f"checkpoint: {self._path} {why}. Nothing can go on from it: delete this file to begin anew, or use "
             "another folder."
@@ -253,9 +255,9 @@ def _described(value):
 def _make(folder):
     try:
         os.makedirs(folder, exist_ok=True)
-    except FileExistsError as error:
+    except FileExistsError:
         raise NotADirectoryError(
-            error.errno, "checkpoint must be a folder, and this is a file", folder
+            errno.ENOTDIR, "checkpoint must be a folder, and this is a file", folder
         ) from None
 
 

@@ -43,7 +43,7 @@ def session(model, facts, objective, classes, start, held_out=None, **how):
         "sparsity of X": "sparse" if objective.is_sparse else "dense",
         "classes": fact(np.asarray(classes)),
         "X": digest_fact(rows),
-        "y, with the weights": digest_fact(targets),
+        "y with weights": digest_fact(targets),
         "the start": digest_fact(start),
         "eval_set": "None" if held_out is None else digest_fact(*held_out.digests()),
     }

@@ -63,13 +63,13 @@ def contents(model):
             for method, request in asked.items()
             if getattr(request, "requests", None)
         }
-    return Contents(kind.__name__, model._coef_shape()[1], attributes, parameters, _describe)
+    return Contents(kind.__name__, model._coef_shape()[1], attributes, parameters, describe)
 
 
 def restored(estimator, record):
     """An estimator of this class by a record."""
-    parameters = record.values("parameters", _build)
-    attributes = record.values("attributes", _build)
+    parameters = record.values("parameters", build)
+    attributes = record.values("attributes", build)
     requests = attributes.pop(_REQUESTS, {})
     try:
         hidden = [name for name in attributes if hasattr(estimator, name)]
@@ -91,7 +91,7 @@ def restored(estimator, record):
     return model
 
 
-def _describe(value):
+def describe(value):
     """Name and state of an object of a class that is known here; else None."""
     name = type(value).__name__
     if type(value) is np.random.RandomState:
@@ -103,7 +103,7 @@ def _describe(value):
     return name, dict(value.__getstate__() or {})
 
 
-def _build(name, state):
+def build(name, state):
     """The object of that description."""
     if name == _RANDOM:
         random = np.random.RandomState()
