@@ -121,9 +121,9 @@ class Part:
         return self._view if self._features is None else bind(self.X, self.K, self.targets)
 
     def digests(self):
-        """Return digests of the rows, and of their targets and weights."""
+        """Return digests of the rows, and of their targets and weights. The layout counts: it decides the last bits."""
         X, n_threads = self.X, self.n_threads
-        arrays = (X.data, X.indices, X.indptr) if self.is_sparse else (X,)
+        arrays = (X.data, X.indices, X.indptr) if self.is_sparse else (X, X.flags.c_contiguous)
         targets = *self.targets.arguments, self.targets.exponent
         return digest(X.shape, *arrays, n_threads=n_threads), digest(*targets, n_threads=n_threads)
 

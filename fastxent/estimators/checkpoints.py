@@ -42,8 +42,8 @@ def session(model, facts, objective, classes, start, held_out=None, **how):
         "dtype of X": objective.dtype.name,
         "sparsity of X": "sparse" if objective.is_sparse else "dense",
         "classes": fact(np.asarray(classes)),
-        "X": digest_fact(rows),
-        "y with weights": digest_fact(targets),
+        "X (values, layout)": digest_fact(rows),
+        "y (labels, weights)": digest_fact(targets),
         "the start": digest_fact(start),
         "eval_set": "None" if held_out is None else digest_fact(*held_out.digests()),
     }
