@@ -5,6 +5,7 @@ import os
 import pickle
 import signal
 import time
+import traceback
 
 import numpy as np
 import pytest
@@ -380,6 +381,7 @@ LONG = {
 }
 
 
+@pytest.mark.usefixtures("small_samples")
 @pytest.mark.parametrize("name", LONG)
 def test_killed_at_random_moments(tmp_path, name):
     """Each process is killed some time after it has begun; the next goes on, until one comes to its end."""
@@ -392,16 +394,18 @@ def test_killed_at_random_moments(tmp_path, name):
         child = os.fork()
         if child == 0:
             try:
-                model.fit(*data, callback=lambda entry: time.sleep(0.005))
+                model.fit(*data, callback=lambda entry: time.sleep(0.02))
                 np.save(out, np.vstack([model.coef_.T, model.intercept_]))
+            except BaseException:
+                traceback.print_exc()
             finally:
                 os._exit(0)
-        if kills < 30:
-            time.sleep(random.uniform(0.01, 0.05))
+        if kills < 12:
+            time.sleep(random.uniform(0.02, 0.12))
             os.kill(child, signal.SIGKILL)
         killed = os.waitpid(child, 0)[1] == signal.SIGKILL
         assert killed or out.exists()
         kills += killed
-    assert kills > 2
+    assert kills > 1
     assert_array_equal(np.load(out), np.vstack([expected.coef_.T, expected.intercept_]))
     assert os.listdir(folder) == [NAME]
