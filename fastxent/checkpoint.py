@@ -7,7 +7,8 @@ beginning of an iteration the state is handed to the fit's `Session`, which writ
 
 The file is replaced as a whole (atomic.py): whatever happens, it is the last checkpoint or the one before. Where a
 state follows from less by the same arithmetic, only that is kept: models of the Hessian are made again at the point
-where they were made, and L-BFGS gets its gradients a second time.
+where they were made, and L-BFGS gets its gradients a second time. These are all that there ever were, so they are
+written only once, to files of their own (`Journal`).
 
 Strings of the metadata:
 
@@ -41,7 +42,9 @@ from .values import Reader, Writer
 
 FORMAT = "fastxent checkpoint"
 SCHEMA = 1  # larger by one with every change that a reader of the rules before would misunderstand
-NAME = "checkpoint.fxt"
+_SUFFIX = ".fxt"
+NAME = f"checkpoint{_SUFFIX}"
+_WAITING = 8  # arrays of a journal in memory, at most
 _SECONDS = 60.0  # between two checkpoints, if nothing else is asked for
 _LONGEST = 60  # characters of a fact; longer ones are known by their digest
 _DIGEST = "#"  # how a digest begins
@@ -132,7 +135,7 @@ class Session:
         self._folder = os.fsdecode(checkpoint.folder)
         self._path = os.path.join(self._folder, NAME)
         self._waiting = None  # the state at the beginning of this iteration
-        self._iterations, self._written = 0, None
+        self._iterations, self._written, self._journals = 0, None, []
         self.state = self.result = None
         _make(self._folder)
         if os.path.lexists(self._path):
@@ -161,6 +164,13 @@ class Session:
     def finish(self, result):
         """Write the result of a fit that has ended."""
         self._write(None, result)
+        for journal in self._journals:
+            journal.remove()
+
+    def journal(self, name, n_files):
+        """Return the Journal of this name with so many files; when the fit ends, it is removed."""
+        self._journals.append(Journal(os.path.join(self._folder, name), n_files))
+        return self._journals[-1]
 
     def _write(self, state, result):
         writer = Writer(self._describe)
@@ -172,10 +182,7 @@ class Session:
         self._iterations, self._written = 0, time.monotonic()
 
     def _read(self):
-        try:
-            metadata, arrays = container.read(self._path)
-        except container.Unreadable as error:
-            raise self.refusal(error.why) from error
+        metadata, arrays = _contents(self._path)
         if metadata.get("format") != FORMAT:
             raise self.refusal("is no checkpoint")
         if metadata.get("schema") != str(SCHEMA):
@@ -205,10 +212,69 @@ class Session:
 
     def refusal(self, why):
         """Return the error for a file from which nothing can go on."""
-        return ValueError(
-            f"checkpoint: {self._path} {why}. Nothing can go on from it: delete this file to begin anew, or use "
-            "another folder."
-        )
+        return _refusal(self._path, why)
+
+
+class Journal:
+    """Arrays that belong to a state, all that there ever were: some of them at a time go to a new file.
+
+    A state refers to the first so many files. Others are from a process that died before it wrote its state, and are
+    written again.
+    """
+
+    def __init__(self, stem, n_files=0):
+        self._stem, self._count, self._waiting = stem, n_files, []
+
+    def append(self, array):
+        """Add an array."""
+        self._waiting.append(array)
+        if len(self._waiting) >= _WAITING:
+            self._write()
+
+    def state(self):
+        """Write what is not written yet; return the number of files."""
+        if self._waiting:
+            self._write()
+        return self._count
+
+    def read(self):
+        """Yield the arrays of the files that there are now."""
+        for number in range(self._count):
+            _, arrays = _contents(self._path(number))
+            yield from (arrays[str(i)] for i in range(len(arrays)))
+
+    def remove(self):
+        """Delete all files, those of processes that died, too."""
+        folder, name = os.path.split(self._stem)
+        for file in os.listdir(folder):
+            if file.startswith(f"{name}-") and file.endswith(_SUFFIX):
+                os.unlink(os.path.join(folder, file))
+
+    def _write(self):
+        arrays = {str(i): array for i, array in enumerate(self._waiting)}
+        container.write(self._path(self._count), arrays, {"format": FORMAT})
+        self._count += 1
+        self._waiting = []
+
+    def _path(self, number):
+        return f"{self._stem}-{number:06d}{_SUFFIX}"
+
+
+def _contents(path):
+    """Return metadata and arrays of a file."""
+    try:
+        return container.read(path)
+    except container.Unreadable as error:
+        raise _refusal(path, error.why) from error
+    except FileNotFoundError as error:
+        raise _refusal(path, "is missing") from error
+
+
+def _refusal(path, why):
+    state = os.path.join(os.path.dirname(path), NAME)
+    return ValueError(
+        f"checkpoint: {path} {why}. Nothing can go on from it: delete {state} to begin anew, or use another folder."
+    )
 
 
 def fact(value):

@@ -106,6 +106,42 @@ def test_objects_are_kept_by_their_state(tmp_path):
     assert state["counter"] == {"count": 3} and other.random() == rng.random()
 
 
+def test_a_journal_writes_each_array_once(tmp_path):
+    one = session(tmp_path)
+    journal, arrays = one.journal("steps", 0), [np.full(3, float(i)) for i in range(20)]
+    for i, array in enumerate(arrays):
+        journal.append(array)
+        if i in (2, 18):
+            one.keep({"steps": journal})
+    assert session(tmp_path).state["steps"] == 3  # of 3, 8 and 8
+    assert len(list(tmp_path.glob("steps-*.fxt"))) == 3
+    again = session(tmp_path)
+    journal = again.journal("steps", again.state["steps"])
+    np.testing.assert_array_equal(list(journal.read()), arrays[:19])
+    journal.append(arrays[19])
+    again.keep({"steps": journal})
+    np.testing.assert_array_equal(list(journal.read()), arrays)
+    (tmp_path / "steps-000099.fxt").write_bytes(b"of a process that died")
+    again.finish({})
+    assert os.listdir(tmp_path) == [NAME]
+
+
+@pytest.mark.parametrize("fault", ["missing", "damaged"])
+def test_a_journal_with_a_fault_is_refused(tmp_path, fault):
+    one = session(tmp_path)
+    journal = one.journal("steps", 0)
+    journal.append(np.zeros(3))
+    one.keep({"steps": journal})
+    (path,) = tmp_path.glob("steps-*")
+    if fault == "missing":
+        path.unlink()
+    else:
+        path.write_bytes(path.read_bytes()[:-1])
+    again = session(tmp_path)
+    with pytest.raises(ValueError, match=rf"{path} is {fault}.*delete {tmp_path / NAME} to begin anew"):
+        list(again.journal("steps", again.state["steps"]).read())
+
+
 # Whose ---------------------------------------------------------------------------------------------------
 
 
@@ -157,7 +193,7 @@ def test_a_flipped_bit_anywhere_is_found(kept):
     content = path.read_bytes()
     for place in np.linspace(0, len(content) - 1, 60).astype(int):
         path.write_bytes(content[:place] + bytes([content[place] ^ 4]) + content[place + 1 :])
-        with pytest.raises(ValueError, match=rf"checkpoint: {path} .*delete this file to begin anew"):
+        with pytest.raises(ValueError, match=rf"checkpoint: {path} .*delete {path} to begin anew"):
             session(kept)
     path.write_bytes(content)
     assert session(kept).state is not None
@@ -168,7 +204,7 @@ def test_a_file_that_was_cut_or_is_none_of_ours(kept):
     content = path.read_bytes()
     for size in (0, 1, 8, 100, len(content) // 2, len(content) - 1):
         path.write_bytes(content[:size])
-        with pytest.raises(ValueError, match=r"Nothing can go on from it: delete this file"):
+        with pytest.raises(ValueError, match=f"Nothing can go on from it: delete {path}"):
             session(kept)
     for other in (b"text\n" * 100, content + b"x", b"PK\x03\x04" * 100):
         path.write_bytes(other)

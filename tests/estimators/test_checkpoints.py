@@ -319,7 +319,7 @@ def test_a_checkpoint_that_is_damaged(tmp_path):
     content[len(content) // 2] ^= 1
     (tmp_path / NAME).write_bytes(content)
     before = dict(vars(model))
-    with pytest.raises(ValueError, match=f"{NAME} is damaged: .*delete this file"):
+    with pytest.raises(ValueError, match=f"{NAME} is damaged: .*delete .*{NAME} to begin anew"):
         model.fit(X, y)
     assert vars(model) == before
 

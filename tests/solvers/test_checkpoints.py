@@ -81,15 +81,17 @@ def check(make_solve, folder):
     assert expected.n_iter > 2
 
     def collect(theta, history):
-        files.append((folder / NAME).read_bytes())
+        files.append({path.name: path.read_bytes() for path in folder.glob("*.fxt")})
 
     assert_same(make_solve()(checkpoint=session(folder, every_iterations=1), callback=collect), expected)
     assert_same(Result.from_state(session(folder).result), expected)
     assert len(files) == expected.n_iter + 1
-    for iteration, content in enumerate(files):
+    assert [path.name for path in folder.iterdir()] == [NAME]
+    for iteration, contents in enumerate(files):
         at = folder / str(iteration)
         at.mkdir()
-        (at / NAME).write_bytes(content)
+        for name, content in contents.items():
+            (at / name).write_bytes(content)
         kept, seen = session(at), []
         assert kept.result is None and len(kept.state["history"]["lists"]["epoch"]) == iteration
 
