@@ -26,8 +26,10 @@ import errno
 import json
 import math
 import os
+import re
 import tempfile
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from numbers import Integral, Real
 
@@ -44,6 +46,10 @@ FORMAT = "fastxent checkpoint"
 SCHEMA = 1  # larger by one with every change that a reader of the rules before would misunderstand
 _SUFFIX = ".fxt"
 NAME = f"checkpoint{_SUFFIX}"
+_JOURNALS = re.compile(rf"checkpoint-.+-\d{{6}}\{_SUFFIX}")
+_TEMPORARY = re.compile(
+    rf"\.checkpoint.*\{_SUFFIX}\.[0-9a-f]+\.tmp"
+)  # of atomic.py, from processes that were killed
 _WAITING = 8  # arrays of a journal in memory, at most
 _SECONDS = 60.0  # between two checkpoints, if nothing else is asked for
 _LONGEST = 60  # characters of a fact; longer ones are known by their digest
@@ -135,13 +141,16 @@ class Session:
         self._folder = os.fsdecode(checkpoint.folder)
         self._path = os.path.join(self._folder, NAME)
         self._waiting = None  # the state at the beginning of this iteration
-        self._iterations, self._written, self._journals = 0, None, []
+        self._iterations, self._written = 0, None
         self.state = self.result = None
         _make(self._folder)
         if os.path.lexists(self._path):
             self._read()
         if self.result is None:
-            _tidy(self._folder)
+            _check_writable(self._folder)
+        else:
+            _remove(self._folder, _JOURNALS)
+        _remove(self._folder, _TEMPORARY)
 
     @property
     def begins(self):
@@ -164,13 +173,11 @@ class Session:
     def finish(self, result):
         """Write the result of a fit that has ended."""
         self._write(None, result)
-        for journal in self._journals:
-            journal.remove()
+        _remove(self._folder, _JOURNALS)
 
-    def journal(self, name, n_files):
-        """Return the Journal of this name with so many files; when the fit ends, it is removed."""
-        self._journals.append(Journal(os.path.join(self._folder, name), n_files))
-        return self._journals[-1]
+    def journal(self, name, kept=None):
+        """Return the Journal of this name. Its files are removed when the fit ends."""
+        return Journal(os.path.join(self._folder, f"checkpoint-{name}"), kept)
 
     def _write(self, state, result):
         writer = Writer(self._describe)
@@ -219,11 +226,14 @@ class Journal:
     """Arrays that belong to a state, all that there ever were: some of them at a time go to a new file.
 
     A state refers to the first so many files. Others are from a process that died before it wrote its state, and are
-    written again.
+    written again. Files name their run: those of another one, which wrote to the same folder, are refused.
+
+    kept: what ``state()`` gave, if the run goes on.
     """
 
-    def __init__(self, stem, n_files=0):
-        self._stem, self._count, self._waiting = stem, n_files, []
+    def __init__(self, stem, kept=None):
+        self._stem, self._waiting = stem, []
+        self._run, self._count = kept or (os.urandom(8).hex(), 0)
 
     def append(self, array):
         """Add an array."""
@@ -232,27 +242,22 @@ class Journal:
             self._write()
 
     def state(self):
-        """Write what is not written yet; return the number of files."""
+        """Write what is not written yet; return the run and the number of files."""
         if self._waiting:
             self._write()
-        return self._count
+        return self._run, self._count
 
     def read(self):
         """Yield the arrays of the files that there are now."""
         for number in range(self._count):
-            _, arrays = _contents(self._path(number))
+            metadata, arrays = _contents(self._path(number))
+            if metadata.get("run") != self._run:
+                raise _refusal(self._path(number), "belongs to another run, which wrote to the same folder")
             yield from (arrays[str(i)] for i in range(len(arrays)))
-
-    def remove(self):
-        """Delete all files, those of processes that died, too."""
-        folder, name = os.path.split(self._stem)
-        for file in os.listdir(folder):
-            if file.startswith(f"{name}-") and file.endswith(_SUFFIX):
-                os.unlink(os.path.join(folder, file))
 
     def _write(self):
         arrays = {str(i): array for i, array in enumerate(self._waiting)}
-        container.write(self._path(self._count), arrays, {"format": FORMAT})
+        container.write(self._path(self._count), arrays, {"format": FORMAT, "run": self._run})
         self._count += 1
         self._waiting = []
 
@@ -327,10 +332,14 @@ def _make(folder):
         ) from None
 
 
-def _tidy(folder):
-    """Find out whether files can be written, and remove those that a killed process was writing."""
+def _check_writable(folder):
     with tempfile.TemporaryFile(dir=folder):
         pass
+
+
+def _remove(folder, pattern):
+    """Remove files that are of no more use, if that is allowed."""
     for name in os.listdir(folder):
-        if name.startswith(f".{NAME}.") and name.endswith(".tmp"):
-            os.unlink(os.path.join(folder, name))
+        if pattern.fullmatch(name):
+            with suppress(OSError):
+                os.unlink(os.path.join(folder, name))

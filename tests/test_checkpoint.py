@@ -108,37 +108,46 @@ def test_objects_are_kept_by_their_state(tmp_path):
 
 def test_a_journal_writes_each_array_once(tmp_path):
     one = session(tmp_path)
-    journal, arrays = one.journal("steps", 0), [np.full(3, float(i)) for i in range(20)]
+    journal, arrays = one.journal("steps"), [np.full(3, float(i)) for i in range(20)]
     for i, array in enumerate(arrays):
         journal.append(array)
         if i in (2, 18):
             one.keep({"steps": journal})
-    assert session(tmp_path).state["steps"] == 3  # of 3, 8 and 8
-    assert len(list(tmp_path.glob("steps-*.fxt"))) == 3
+    assert session(tmp_path).state["steps"][1] == 3  # of 3, 8 and 8
+    assert len(list(tmp_path.glob("*-steps-*.fxt"))) == 3
     again = session(tmp_path)
     journal = again.journal("steps", again.state["steps"])
     np.testing.assert_array_equal(list(journal.read()), arrays[:19])
     journal.append(arrays[19])
     again.keep({"steps": journal})
     np.testing.assert_array_equal(list(journal.read()), arrays)
-    (tmp_path / "steps-000099.fxt").write_bytes(b"of a process that died")
+    (tmp_path / "checkpoint-steps-000099.fxt").write_bytes(b"of a process that died")
+    files = {path: path.read_bytes() for path in tmp_path.glob("checkpoint-*")}
     again.finish({})
+    assert os.listdir(tmp_path) == [NAME]
+    for path, content in files.items():  # as if it had died at this moment
+        path.write_bytes(content)
+    assert session(tmp_path).result == {}
     assert os.listdir(tmp_path) == [NAME]
 
 
-@pytest.mark.parametrize("fault", ["missing", "damaged"])
+@pytest.mark.parametrize("fault", ["is missing", "is damaged", "belongs to another run"])
 def test_a_journal_with_a_fault_is_refused(tmp_path, fault):
     one = session(tmp_path)
-    journal = one.journal("steps", 0)
+    journal = one.journal("steps")
     journal.append(np.zeros(3))
     one.keep({"steps": journal})
-    (path,) = tmp_path.glob("steps-*")
-    if fault == "missing":
+    (path,) = tmp_path.glob("*-steps-*")
+    if fault == "is missing":
         path.unlink()
-    else:
+    elif fault == "is damaged":
         path.write_bytes(path.read_bytes()[:-1])
+    else:
+        other = one.journal("steps")
+        other.append(np.ones(3))
+        other.state()
     again = session(tmp_path)
-    with pytest.raises(ValueError, match=rf"{path} is {fault}.*delete {tmp_path / NAME} to begin anew"):
+    with pytest.raises(ValueError, match=rf"{path} {fault}.*delete {tmp_path / NAME} to begin anew"):
         list(again.journal("steps", again.state["steps"]).read())
 
 
@@ -293,7 +302,7 @@ def test_a_folder_that_cannot_be_written_is_an_error_at_once(has_begun):
 
 
 def test_what_a_killed_process_was_writing_is_removed(kept):
-    for name in (f".{NAME}.0123.tmp", ".other.tmp", "mine"):
+    for name in (f".{NAME}.0123.tmp", ".checkpoint-x-000001.fxt.ab01.tmp", ".other.tmp", "mine"):
         (kept / name).write_bytes(b"half")
     assert session(kept).state is not None
     assert sorted(os.listdir(kept)) == [".other.tmp", NAME, "mine"]

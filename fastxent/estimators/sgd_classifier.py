@@ -184,8 +184,8 @@ class SGDClassifier(LinearClassifier):
         A folder in which ``fit`` keeps its state between epochs, once a minute; :class:`fastxent.Checkpoint` says how
         often. If the process dies, the same fit with the same folder goes on from there, and ends with the bits that
         it would have had. If it has ended, it has its result at once. Another fit is refused: other parameters (but
-        for ``verbose`` and ``n_threads``), data, or versions of fastxent, NumPy and SciPy. Rows that are held out at
-        random need a ``random_state`` for it. ``partial_fit`` keeps nothing: save the model between its calls.
+        for ``verbose`` and ``n_threads``), data, or versions of fastxent, NumPy, SciPy and Numba. Rows that are held
+        out at random need a ``random_state`` for it. ``partial_fit`` keeps nothing: save the model between its calls.
 
     Attributes
     ----------
@@ -536,7 +536,10 @@ class SGDClassifier(LinearClassifier):
                 "checkpoint needs a random_state where early_stopping holds out rows: without one, these are others "
                 "in every fit. Give random_state a number, or give an eval_set."
             )
-        return checkpoints.facts_of(self)
+        with importing:
+            import numba
+
+        return checkpoints.facts_of(self) | {"Numba": numba.__version__}
 
     def _over_rows(self, X, y, start, sample_weight, eval_set, n_threads):
         """The descent over rows in memory, and what it needs beside."""

@@ -55,7 +55,7 @@ def solve(objective, theta0, *, tol, max_iter, callback=None, checkpoint=None):
     """
     problem = Rescaled(objective)
     record = Recorder(objective, callback, "lbfgs", checkpoint)
-    state = record.resumed() or {"u": problem.variables(theta0), "values": [], "gradients": 0}
+    state = record.resumed() or {"u": problem.variables(theta0), "values": [], "gradients": None}
     u, evaluate, at_start = state["u"], _Evaluations(problem, checkpoint, state), []
     if record.begun == 0:
         record.keep(u=u, values=evaluate.values, gradients=evaluate.gradients)

@@ -376,6 +376,7 @@ def test_without_one_nothing_is_written(tmp_path, monkeypatch):
 LONG = {
     "metric": (LogisticRegression(tol=1e-10, C=100.0), "batches"),
     "prox_newton": (LogisticRegression(l1_ratio=1.0, tol=1e-10), "rows"),
+    "lbfgs": (LogisticRegression(solver="lbfgs", tol=1e-7), "rows"),
     "sdca": (LogisticRegression(solver="sdca", tol=1e-8), "sparse"),
     "sgd": (SGDClassifier(random_state=0, max_iter=20, tol=None), "sparse"),
 }
