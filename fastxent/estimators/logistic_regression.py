@@ -23,7 +23,7 @@ from ..penalty import Penalty
 from ..solvers.centring import known_moved
 from ..solvers.policy import OUR_NAMES, SCIKIT_LEARN_NAMES
 from ..solvers.result import STOPPED_BY_CALLER
-from . import checkpoints, compatibility, diagnosis, streaming
+from . import checkpoints, compatibility, diagnosis, pace, streaming
 from .base import OBJECTIVE, LinearClassifier, restored_on_failure
 from .callbacks import IterationTasks, asks_to_stop, check_callback, context_of
 from .weighting import WeightedRows, check_sample_weight
@@ -89,7 +89,8 @@ class LogisticRegression(LinearClassifier, LinearClassifierMixin):  # the mixin:
         Iterations at most. (scikit-learn's default is 100; here ``tol`` is to decide.)
     verbose : int, default=0
         Whether to log a line for every iteration, with the name of the solver: by ``logging``, to the logger
-        "fastxent" at level INFO. Where no handler takes such lines, they go to stderr.
+        "fastxent" at level INFO. Where no handler takes such lines, they go to stderr. Of a source, the line also has
+        passes, rows per second and the time left, and long passes have lines of their own.
     warm_start : bool, default=False
         Whether to start from the coefficients of the last fit instead of zeros.
     n_jobs : None
@@ -300,7 +301,8 @@ class LogisticRegression(LinearClassifier, LinearClassifierMixin):  # the mixin:
                 epoch, loss, largest = (history[name][-1] for name in ("epoch", "loss", "grad_norm"))
                 tell(
                     f"{history.solver}   iteration {epoch:4d}   objective {loss:.10g}   largest gradient entry "
-                    f"{largest:.3g}" + ("" if batches is None else streaming.pace(history, objective.n_rows))
+                    f"{largest:.3g}"
+                    + ("" if batches is None else pace.of_run(history, objective.n_rows, self.tol))
                 )
             stop = asks_to_stop(callback, history)
             return bool(tasks(theta)) or stop

@@ -22,7 +22,7 @@ from ..data.scaled import ldexp
 from ..data.targets import Targets
 from ..forks import importing
 from ..objective import Objective
-from . import checkpoints, streaming
+from . import checkpoints, pace, streaming
 from .base import OBJECTIVE, LinearClassifier, for_kernels, restored_on_failure
 from .callbacks import IterationTasks, check_callback, context_of
 from .continuation import has_been_scored, recalled, remembered
@@ -118,7 +118,8 @@ class SGDClassifier(LinearClassifier):
         another order give the same model.
     verbose : int, default=0
         Whether to log a line for every epoch: by ``logging``, to the logger "fastxent" at level INFO. Where no handler
-        takes such lines, they go to stderr.
+        takes such lines, they go to stderr. Of a source, the line also has rows per second and the most time left, and
+        long passes have lines of their own.
     random_state : int, RandomState instance or None, default=None
         For the order of rows and the held-out rows.
     learning_rate : str, default='auto'
@@ -452,10 +453,11 @@ class SGDClassifier(LinearClassifier):
                 f"optimizer='svrg' takes rows one by one: batch_size must be 1, got {self.batch_size}."
             )
         facts = None if self.checkpoint is None else self._facts(eval_set)
-        start = partial(self._start, coef_init=coef_init, intercept_init=intercept_init)
+        start, n_rows = partial(self._start, coef_init=coef_init, intercept_init=intercept_init), None
         if streaming.is_source(X):
             streaming.refuse_beside(y=y, sample_weight=sample_weight)
             plan = self._over_batches(X, start, eval_set, classes, n_threads)
+            n_rows = plan.objective().n_rows
         else:
             if classes is not None:
                 raise ValueError("classes is for a source; of an array X, those of y are the classes.")
@@ -503,7 +505,7 @@ class SGDClassifier(LinearClassifier):
             if watched:
                 stop |= bool(tasks(descent.theta()))
             if self.verbose:
-                watch.report()
+                watch.report(pace.of_epochs(watch.history, n_rows, self.max_iter) if n_rows else "")
         epochs.close(goes_on=stop and not epochs.ended)
         if stop:
             watch.warn_if_elsewhere()

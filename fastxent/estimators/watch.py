@@ -148,8 +148,8 @@ class Watch:
             self._objection = of_chance("The validation loss", loss, chance)
             self.warn_if_elsewhere()
 
-    def report(self):
-        tell("   ".join(f"{name} {values[-1]:.6g}" for name, values in self.history.items()))
+    def report(self, more=""):
+        tell("   ".join(f"{name} {values[-1]:.6g}" for name, values in self.history.items()) + more)
 
     def ran_out(self, model):
         """Warn, after the last epoch, if the training has not converged."""
