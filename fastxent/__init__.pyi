@@ -3,6 +3,7 @@
 from . import functional as functional
 from . import reference as reference
 from . import sources as sources
+from .checkpoint import Checkpoint as Checkpoint
 from .display import LossCurveDisplay as LossCurveDisplay
 from .estimators.logistic_path import logistic_path as logistic_path
 from .estimators.logistic_regression import LogisticRegression as LogisticRegression

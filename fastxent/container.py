@@ -60,6 +60,12 @@ _OTHERS = (
 _WANTED = "A model file is what model.save(path) writes."
 
 
+class Unreadable(ValueError):
+    """A file that is damaged, or of another kind. why: what is wrong with it, as a phrase after its name."""
+
+    why = ""
+
+
 def write(path, arrays, metadata):
     """Write a file, atomically.
 
@@ -119,11 +125,11 @@ def read(path, wanted=None):
     ------
     OSError
         There is no such file, or it cannot be read.
-    ValueError
+    Unreadable
         It is damaged, or another kind of file.
     """
     if not stat.S_ISREG(os.stat(path).st_mode):
-        raise ValueError(f"{shown(path)} is no regular file. {_WANTED}")
+        raise _unreadable(path, "is no regular file")
     with open(path, "rb", buffering=0) as file:
         size = os.fstat(file.fileno()).st_size
         checksum = hashlib.sha256()
@@ -168,9 +174,7 @@ def _header(path, file, size, start, checksum):
     if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
         raise _damaged(path, "its metadata are no strings")
     if DIGEST not in header:
-        raise ValueError(
-            f"{shown(path)} is a safetensors file without the checksum of a model file. {_WANTED}"
-        )
+        raise _unreadable(path, "is a safetensors file without the checksum of a model file")
     places = sorted(
         (_place(path, name, entry) for name, entry in header.items()), key=lambda place: place[1:3]
     )
@@ -239,18 +243,22 @@ def _bytes_of(array):
     return memoryview(array.reshape(-1).view(np.uint8))
 
 
+def _unreadable(path, why, advice=_WANTED):
+    error = Unreadable(f"{shown(path)} {why}. {advice}")
+    error.why = why
+    return error
+
+
 def _damaged(path, why):
-    return ValueError(f"{shown(path)} is damaged: {why}. Use a copy of the file, or save the model again.")
+    return _unreadable(path, f"is damaged: {why}", "Use a copy of the file, or save the model again.")
 
 
 def _unknown(path, size, start):
     if size == 0:
-        return ValueError(f"{shown(path)} is empty. {_WANTED}")
+        return _unreadable(path, "is empty")
     of_safetensors = start[4:8] == bytes(4) and start[8:9] in (b"", b"{")  # whatever its length begins with
     for magic, what in _OTHERS:
         if start.startswith(magic) and not of_safetensors:
             advice = " Nothing is unpickled here: if you trust its source, read it with what wrote it."
-            return ValueError(f"{shown(path)} looks like {what}. {_WANTED}{advice}")
-    return ValueError(
-        f"{shown(path)} is damaged, or no model file at all: it has no header of safetensors. {_WANTED}"
-    )
+            return _unreadable(path, f"looks like {what}", _WANTED + advice)
+    return _unreadable(path, "is damaged, or no model file at all: it has no header of safetensors")

@@ -14,6 +14,7 @@ import scipy.sparse as sp
 
 from . import kernels, parallel
 from .blas import for_products
+from .data.digest import digest
 from .data.moments import column_moments, farthest
 from .data.ranges import MIN_RANGE, Ranges, cost
 from .data.rows import (
@@ -118,6 +119,13 @@ class Part:
     def rows(self):
         """The kernels' view of all columns of X, and of the targets."""
         return self._view if self._features is None else bind(self.X, self.K, self.targets)
+
+    def digests(self):
+        """Return digests of the rows, and of their targets and weights. The layout counts: it decides the last bits."""
+        X, n_threads = self.X, self.n_threads
+        arrays = (X.data, X.indices, X.indptr) if self.is_sparse else (X, X.flags.c_contiguous)
+        targets = *self.targets.arguments, self.targets.exponent
+        return digest(X.shape, *arrays, n_threads=n_threads), digest(*targets, n_threads=n_threads)
 
     # Sums over the rows ---------------------------------------------------------------------------------
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .data.digest import digest
 from .data.local import Local
 from .data.moments import Moments, spread_of_rounding
 from .data.scaled import ldexp
@@ -147,11 +148,19 @@ class Objective:
     def passes(self):
         return self._known.passes
 
+    @passes.setter
+    def passes(self, passes):
+        self._known.passes = passes
+
     def count(self, passes):
         """Count passes over the data that were made elsewhere."""
         self._known.passes += passes
         if self._counted_by is not None:
             self._counted_by.count(passes)
+
+    def digests(self):
+        """Return digests of all rows, and of their targets and weights. Takes a pass, which is not counted."""
+        return tuple(digest(*parts) for parts in zip(*self._engine.each("digests"), strict=True))
 
     def initial(self):
         """Return theta = 0."""

@@ -126,6 +126,13 @@ def replaceable(text):
     return writable(text)
 
 
+def folder(text):
+    """A folder, or a name for one."""
+    if os.path.lexists(text) and not os.path.isdir(text):
+        raise argparse.ArgumentTypeError(f"{text} is a file; a folder is wanted")
+    return text
+
+
 def check_apart(option, path, sources):
     """Refuse to overwrite an input file."""
     for name in sources:

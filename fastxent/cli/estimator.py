@@ -68,13 +68,14 @@ def estimator(arguments, rows, classes):
             class_weight=weights,
             random_state=arguments.seed,
             n_threads=arguments.threads,
+            checkpoint=arguments.checkpoint,
         )
     common = {**_common(arguments), "class_weight": weights, "max_iter": arguments.max_iter or 1000}
     if arguments.cv is not None:
         return fastxent.LogisticRegressionCV(
             l1_ratios=(penalty["l1_ratio"],), cv=arguments.cv, use_legacy_attributes=False, **common
         )
-    return fastxent.LogisticRegression(**penalty, **common)
+    return fastxent.LogisticRegression(**penalty, **common, checkpoint=arguments.checkpoint)
 
 
 def try_out(arguments, n_classes, is_sparse):

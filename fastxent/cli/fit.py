@@ -17,6 +17,7 @@ from .arguments import (
     UsageError,
     add_reading,
     check_apart,
+    folder,
     folds,
     form_of,
     listed,
@@ -133,6 +134,12 @@ def add(commands):
     solver.add_argument(
         "--threads", type=threads, metavar="N", help="default: as many as there are processors"
     )
+    solver.add_argument(
+        "--checkpoint",
+        type=folder,
+        metavar="FOLDER",
+        help="keep the state of the training there, once a minute; the same command goes on from it",
+    )
     solver.add_argument("--seed", type=whole(0, 2**32 - 1), default=0, help="of random orders (default: 0)")
 
     parser.add_argument("--json", action="store_true", help="one JSON object instead of tables")
@@ -202,6 +209,7 @@ def _checked(arguments):
         ("sgd", "cv"),
         ("sgd", "solver"),
         ("sgd", "max_iter"),
+        ("checkpoint", "cv"),
         ("hashing", "min_count"),
         ("word_ngrams", "char_ngrams"),
     ):

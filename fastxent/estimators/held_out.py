@@ -26,6 +26,8 @@ class HeldOut:
 
     Attributes
     ----------
+    objective : Objective
+        The mean log loss.
     chance : float
         The loss of the best constant prediction. Infinite if it says nothing about the training: class weights are only
         for the training rows, and accuracy is not a loss.
@@ -39,14 +41,14 @@ class HeldOut:
         self._X, self._weights, self._n_threads = X, sample_weight, n_threads
         self._codes = target if target.ndim == 1 else target.argmax(axis=1)
         targets, K = Targets(target, n_classes, sample_weight), 1 if n_classes == 2 else n_classes
-        self._objective = Objective.over(X, targets, K, n_threads=n_threads)
+        self.objective = Objective.over(X, targets, K, n_threads=n_threads)
         self._by_loss, self.chance = model.validation_metric == "log_loss", math.inf
         if self._by_loss and model.class_weight is None:
             self.chance = chance_loss(target, n_classes, sample_weight, model.fit_intercept)
 
     def __call__(self, theta):
         """Return the mean log loss and the score (the larger the better) of the parameters theta (d + 1, K)."""
-        loss = self._objective.value(theta)
+        loss = self.objective.value(theta)
         if self._by_loss:
             return loss, -loss
         logits = predict(self._X, theta, "logits", self._n_threads)
@@ -66,14 +68,14 @@ class HeldOutBatches:
 
     def __init__(self, model, batches, n_threads):
         self._batches, self._n_threads = batches, n_threads
-        self._objective = batches.objective(n_threads=n_threads)
+        self.objective = batches.objective(n_threads=n_threads)
         self._by_loss, self.chance = model.validation_metric == "log_loss", math.inf
         if self._by_loss and model.class_weight is None:
             self.chance = chance_of(batches.mass.floats()[0], model.fit_intercept)
 
     def __call__(self, theta):
         """Return the mean log loss and the score, as of `HeldOut`."""
-        loss = self._objective.value(theta)
+        loss = self.objective.value(theta)
         return loss, -loss if self._by_loss else accuracy(self._batches, theta, self._n_threads)
 
 

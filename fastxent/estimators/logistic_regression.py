@@ -1,6 +1,7 @@
 """Logistic regression, binary and multinomial, as scikit-learn's class of the same name."""
 
 import math
+import os
 import warnings
 from numbers import Integral, Real
 
@@ -13,6 +14,7 @@ from sklearn.utils._param_validation import Hidden, Interval, StrOptions
 
 from .. import solvers, validation
 from ..arrays import finfo
+from ..checkpoint import Checkpoint
 from ..data.scaled import ldexp
 from ..data.targets import Targets
 from ..log import tell
@@ -21,7 +23,7 @@ from ..penalty import Penalty
 from ..solvers.centring import known_moved
 from ..solvers.policy import OUR_NAMES, SCIKIT_LEARN_NAMES
 from ..solvers.result import STOPPED_BY_CALLER
-from . import compatibility, diagnosis, streaming
+from . import checkpoints, compatibility, diagnosis, pace, streaming
 from .base import OBJECTIVE, LinearClassifier, restored_on_failure
 from .callbacks import IterationTasks, asks_to_stop, check_callback, context_of
 from .weighting import WeightedRows, check_sample_weight
@@ -87,7 +89,8 @@ class LogisticRegression(LinearClassifier, LinearClassifierMixin):  # the mixin:
         Iterations at most. (scikit-learn's default is 100; here ``tol`` is to decide.)
     verbose : int, default=0
         Whether to log a line for every iteration, with the name of the solver: by ``logging``, to the logger
-        "fastxent" at level INFO. Where no handler takes such lines, they go to stderr.
+        "fastxent" at level INFO. Where no handler takes such lines, they go to stderr. Of a source, the line also has
+        passes, rows per second and the time left, and long passes have lines of their own.
     warm_start : bool, default=False
         Whether to start from the coefficients of the last fit instead of zeros.
     n_jobs : None
@@ -101,6 +104,11 @@ class LogisticRegression(LinearClassifier, LinearClassifierMixin):  # the mixin:
     penalty_groups : {'features'} or None, default=None
         'features': the L1 part penalises the norm of a feature's weights in all classes, so that features come
         and go as a whole. For two classes it is the same as None.
+    checkpoint : str, os.PathLike, Checkpoint or None, default=None
+        A folder in which a fit keeps its state, once a minute; :class:`fastxent.Checkpoint` says how often. If the
+        process dies, the same fit with the same folder goes on from there, and ends with the bits that it would have
+        had. If it has ended, it has its result at once. Another fit is refused: other parameters (but for ``verbose``
+        and ``n_threads``), data, or versions of fastxent, NumPy and SciPy. See docs/larger-than-memory.md.
 
     Attributes
     ----------
@@ -162,6 +170,7 @@ class LogisticRegression(LinearClassifier, LinearClassifierMixin):  # the mixin:
         "n_threads": [None, Integral],
         "penalty_factor": ["array-like", None],
         "penalty_groups": [StrOptions({"features"}), None],
+        "checkpoint": [str, os.PathLike, Checkpoint, None],
     }
 
     def __init__(
@@ -184,6 +193,7 @@ class LogisticRegression(LinearClassifier, LinearClassifierMixin):  # the mixin:
         n_threads=None,
         penalty_factor=None,
         penalty_groups=None,
+        checkpoint=None,
     ):
         self.penalty = penalty
         self.C = C
@@ -202,6 +212,7 @@ class LogisticRegression(LinearClassifier, LinearClassifierMixin):  # the mixin:
         self.n_threads = n_threads
         self.penalty_factor = penalty_factor
         self.penalty_groups = penalty_groups
+        self.checkpoint = checkpoint
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y=None, sample_weight=None, eval_set=None, callback=None, *, classes=None):
@@ -259,12 +270,16 @@ class LogisticRegression(LinearClassifier, LinearClassifierMixin):  # the mixin:
         compatibility.check_n_classes(self.solver, len(classes))
         objective = penalised(objective, C, l1_ratio)
         self._report_classes_without_mass(objective, classes, batches)
-        theta0 = self._start(objective)
-        if batches is not None:
-            rows, theta0 = self._first_answer(objective, theta0)
-        validation_loss = None
+        theta0, held_out, session = self._start(objective), None, None
         if eval_set is not None:
-            validation_loss = self._validation_loss(eval_set, classes, dtype, n_threads)
+            held_out = self._validation(eval_set, classes, dtype, n_threads)
+        if self.checkpoint is not None:
+            session = checkpoints.session(
+                self, checkpoints.facts_of(self), objective, classes, theta0, held_out
+            )
+        if batches is not None:
+            begins = session is None or session.begins
+            rows, theta0 = self._first_answer(objective, theta0, begins)
 
         def attributes(theta):
             theta = stored(theta, objective, dtype)
@@ -276,22 +291,20 @@ class LogisticRegression(LinearClassifier, LinearClassifierMixin):  # the mixin:
         if context is not None:
             context.call_on_fit_task_begin(estimator=self, **data)
         tasks = IterationTasks(context, self, attributes, **data)
-        validation_losses = []
 
         def after_iteration(theta, history):
             for name in ("loss", "grad_norm"):
                 validation.check_finite_result(history[name][-1], rows.X)
-            measured = {}
-            if validation_loss is not None:
-                measured["val_loss"] = validation_loss(theta)
-                validation_losses.append(measured["val_loss"])
+            if held_out is not None:
+                history.setdefault("val_loss", []).append(float(held_out.value(theta)))
             if self.verbose:
                 epoch, loss, largest = (history[name][-1] for name in ("epoch", "loss", "grad_norm"))
                 tell(
                     f"{history.solver}   iteration {epoch:4d}   objective {loss:.10g}   largest gradient entry "
-                    f"{largest:.3g}" + ("" if batches is None else streaming.pace(history, objective.n_rows))
+                    f"{largest:.3g}"
+                    + ("" if batches is None else pace.of_run(history, objective.n_rows, self.tol))
                 )
-            stop = asks_to_stop(callback, history, **measured)
+            stop = asks_to_stop(callback, history)
             return bool(tasks(theta)) or stop
 
         result = solvers.solve(
@@ -302,6 +315,7 @@ class LogisticRegression(LinearClassifier, LinearClassifierMixin):  # the mixin:
             max_iter=self.max_iter,
             callback=after_iteration,
             random_state=seed_of(self.random_state),
+            checkpoint=session,
         )
         tasks.close()
         validation.check_finite_result(result.theta, rows.X)
@@ -310,8 +324,6 @@ class LogisticRegression(LinearClassifier, LinearClassifierMixin):  # the mixin:
         self.n_iter_ = np.array([result.n_iter], dtype=np.int32)
         self.solver_ = result.solver
         self.history_ = {name: np.array(values) for name, values in result.history.items()}
-        if eval_set is not None:
-            self.history_["val_loss"] = np.array(validation_losses)
         self.converged_ = self._judge(result, objective, rows, classes)
         if context is not None:
             context.call_on_fit_task_end(estimator=self, reconstruction_attributes={}, **data)
@@ -337,22 +349,25 @@ class LogisticRegression(LinearClassifier, LinearClassifierMixin):  # the mixin:
         )
         return batches, objective
 
-    def _first_answer(self, objective, theta0):
-        """A sample of the rows, and where to begin: with what it says, or with the last fit."""
-        if (self.warm_start and hasattr(self, "coef_")) or self.max_iter == 0:
+    def _first_answer(self, objective, theta0, begins):
+        """A sample of the rows, and where to begin: with what it says, or with the last fit.
+
+        begins: whether the fit begins, and does not go on from a checkpoint.
+        """
+        if (self.warm_start and hasattr(self, "coef_")) or self.max_iter == 0 or not begins:
             sample, start = objective.sample(objective.fitting_rows), theta0
         else:
             sample, start = streaming.first_answer(objective, theta0, seed_of(self.random_state))
         part = sample.local
         return WeightedRows(part.X, part.targets.target, None, None, None), start
 
-    def _validation_loss(self, eval_set, classes, dtype, n_threads):
-        """A function of theta: the mean cross-entropy on ``eval_set``."""
+    def _validation(self, eval_set, classes, dtype, n_threads):
+        """The mean cross-entropy on ``eval_set``, an Objective."""
         if streaming.is_source(eval_set):
             held_out = streaming.ValidationBatches(self, eval_set, classes, dtype)
-            return held_out.objective(fit_intercept=self.fit_intercept, n_threads=n_threads).value
+            return held_out.objective(fit_intercept=self.fit_intercept, n_threads=n_threads)
         *rows, weight = self._check_eval_set(eval_set, classes, dtype)
-        return self._held_out_loss(rows, len(classes), n_threads, sample_weight=weight)
+        return self._held_out(rows, len(classes), n_threads, sample_weight=weight)
 
     def _factors(self, n_features):
         factors = validation.check_penalty_factor(self.penalty_factor, n_features)
@@ -378,11 +393,11 @@ class LogisticRegression(LinearClassifier, LinearClassifierMixin):  # the mixin:
                 theta[-1] = 0.0
         return theta
 
-    def _held_out_loss(self, rows, n_classes, n_threads, *, sample_weight=None):
-        """A function of theta: the mean cross-entropy on rows (features, targets) that were not fitted."""
+    def _held_out(self, rows, n_classes, n_threads, *, sample_weight=None):
+        """The mean cross-entropy on rows (features, targets) that were not fitted, an Objective."""
         X, target = rows
         sample_weight = check_sample_weight(sample_weight, X.shape[0])
-        return self._objective(X, Targets(target, n_classes, sample_weight), n_threads).value
+        return self._objective(X, Targets(target, n_classes, sample_weight), n_threads)
 
     # What came out ------------------------------------------------------------------------------------
 

@@ -149,7 +149,7 @@ class LogisticRegressionCV(LogisticRegression):
         **{
             name: allowed
             for name, allowed in LogisticRegression._parameter_constraints.items()
-            if name not in ("C", "l1_ratio", "warm_start")
+            if name not in ("C", "l1_ratio", "warm_start", "checkpoint")
         },
         "Cs": [Interval(Integral, 1, None, closed="left"), "array-like"],
         "l1_ratios": ["array-like", None, StrOptions({"auto"}), Hidden(StrOptions({"warn"}))],
@@ -447,8 +447,7 @@ class LogisticRegressionCV(LogisticRegression):
         theta = self._theta()
         rows = self._check_held_out(X, y, np.asarray(self.classes_), theta.dtype)
         n_threads = validation.check_n_threads(self.n_threads)
-        loss = self._held_out_loss(rows, len(self.classes_), n_threads, **score_params)
-        return -loss(theta)
+        return -self._held_out(rows, len(self.classes_), n_threads, **score_params).value(theta)
 
     def get_metadata_routing(self):
         """Which metadata go to the splitter, and which to the scorer.

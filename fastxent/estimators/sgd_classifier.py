@@ -2,6 +2,7 @@
 
 import functools
 import math
+import os
 from collections.abc import Callable
 from contextlib import nullcontext
 from functools import partial
@@ -15,16 +16,18 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from .. import validation
+from ..checkpoint import Checkpoint
 from ..data.rows import without_duplicates
 from ..data.scaled import ldexp
 from ..data.targets import Targets
 from ..forks import importing
 from ..objective import Objective
-from . import streaming
+from . import checkpoints, pace, streaming
 from .base import OBJECTIVE, LinearClassifier, for_kernels, restored_on_failure
 from .callbacks import IterationTasks, check_callback, context_of
 from .continuation import has_been_scored, recalled, remembered
 from .descending import DescentOverBatches
+from .epochs import Epochs
 from .held_out import HeldOut, HeldOutBatches, split, taken
 from .history import extended
 from .inputs import has_columns, labels
@@ -71,6 +74,7 @@ class _Plan(NamedTuple):
     score: Callable | None  # of theta, on validation rows
     objective: Callable  # makes the Objective of the training rows
     chance: float  # the loss of the best constant prediction
+    rows: np.ndarray | None = None  # which `order` shuffles, if it goes on from the order before
 
 
 class SGDClassifier(LinearClassifier):
@@ -114,7 +118,8 @@ class SGDClassifier(LinearClassifier):
         another order give the same model.
     verbose : int, default=0
         Whether to log a line for every epoch: by ``logging``, to the logger "fastxent" at level INFO. Where no handler
-        takes such lines, they go to stderr.
+        takes such lines, they go to stderr. Of a source, the line also has rows per second and the most time left, and
+        long passes have lines of their own.
     random_state : int, RandomState instance or None, default=None
         For the order of rows and the held-out rows.
     learning_rate : str, default='auto'
@@ -176,6 +181,12 @@ class SGDClassifier(LinearClassifier):
         'hogwild': ``n_threads`` threads, at most one for each processor, take rows of sparse data at the same time
         and write to the same weights without locks. Faster where rows seldom share features, and not reproducible to
         the last digit. For stochastic sgd without L1 and averaging only.
+    checkpoint : str, os.PathLike, Checkpoint or None, default=None
+        A folder in which ``fit`` keeps its state between epochs, once a minute; :class:`fastxent.Checkpoint` says how
+        often. If the process dies, the same fit with the same folder goes on from there, and ends with the bits that
+        it would have had. If it has ended, it has its result at once. Another fit is refused: other parameters (but
+        for ``verbose`` and ``n_threads``), data, or versions of fastxent, NumPy, SciPy and Numba. Rows that are held
+        out at random need a ``random_state`` for it. ``partial_fit`` keeps nothing: save the model between its calls.
 
     Attributes
     ----------
@@ -270,6 +281,7 @@ class SGDClassifier(LinearClassifier):
         "validation_metric": [StrOptions({"log_loss", "accuracy"})],
         "n_jobs": [None, Integral],
         "n_threads": [None, Integral],
+        "checkpoint": [str, os.PathLike, Checkpoint, None],
         "parallel": [StrOptions({"hogwild"}), None],
     }
 
@@ -305,6 +317,7 @@ class SGDClassifier(LinearClassifier):
         n_jobs=None,
         n_threads=None,
         parallel=None,
+        checkpoint=None,
     ):
         self.loss = loss
         self.penalty = penalty
@@ -335,6 +348,7 @@ class SGDClassifier(LinearClassifier):
         self.n_jobs = n_jobs
         self.n_threads = n_threads
         self.parallel = parallel
+        self.checkpoint = checkpoint
 
     # Training -----------------------------------------------------------------------------------------
 
@@ -438,10 +452,12 @@ class SGDClassifier(LinearClassifier):
             raise ValueError(
                 f"optimizer='svrg' takes rows one by one: batch_size must be 1, got {self.batch_size}."
             )
-        start = partial(self._start, coef_init=coef_init, intercept_init=intercept_init)
+        facts = None if self.checkpoint is None else self._facts(eval_set)
+        start, n_rows = partial(self._start, coef_init=coef_init, intercept_init=intercept_init), None
         if streaming.is_source(X):
             streaming.refuse_beside(y=y, sample_weight=sample_weight)
             plan = self._over_batches(X, start, eval_set, classes, n_threads)
+            n_rows = plan.objective().n_rows
         else:
             if classes is not None:
                 raise ValueError("classes is for a source; of an array X, those of y are the classes.")
@@ -473,21 +489,26 @@ class SGDClassifier(LinearClassifier):
         if watched:
             tasks(descent.theta())
 
-        for _ in range(self.max_iter):
+        epochs = Epochs(plan, watch, random)
+        if self.checkpoint is not None:
+            epochs.open(self, facts)
+        stop = epochs.ended
+        while not stop and len(watch.history["epoch"]) < self.max_iter:
+            epochs.keep()
             loss, found = descent.epoch(plan.order(random))
             watch.note(loss, descent.learning_rate, **found)
             if score is not None:
                 watch.judge(descent.theta(), *score(descent.theta()))
-            stop = watch.should_stop(descent, verdict)
+            epochs.ended = stop = watch.should_stop(descent, verdict)
             if callback is not None:
                 stop |= bool(callback(watch.entry()))
             if watched:
                 stop |= bool(tasks(descent.theta()))
             if self.verbose:
-                watch.report()
-            if stop:
-                watch.warn_if_elsewhere()
-                break
+                watch.report(pace.of_epochs(watch.history, n_rows, self.max_iter) if n_rows else "")
+        epochs.close(goes_on=stop and not epochs.ended)
+        if stop:
+            watch.warn_if_elsewhere()
         else:
             watch.ran_out(self)
         tasks.close()
@@ -504,6 +525,23 @@ class SGDClassifier(LinearClassifier):
         if context is not None:
             context.call_on_fit_task_end(estimator=self, reconstruction_attributes={}, **data)
         return self
+
+    def _facts(self, eval_set):
+        """What a checkpoint belongs to, so far; refuses what cannot be repeated."""
+        if self.parallel is not None:
+            raise ValueError(
+                f"checkpoint does not go with parallel={self.parallel!r}, whose last digits depend on chance. Use "
+                "parallel=None, or checkpoint=None."
+            )
+        if self.early_stopping and eval_set is None and self.random_state is None:
+            raise ValueError(
+                "checkpoint needs a random_state where early_stopping holds out rows: without one, these are others "
+                "in every fit. Give random_state a number, or give an eval_set."
+            )
+        with importing:
+            import numba
+
+        return checkpoints.facts_of(self) | {"Numba": numba.__version__}
 
     def _over_rows(self, X, y, start, sample_weight, eval_set, n_threads):
         """The descent over rows in memory, and what it needs beside."""
@@ -548,7 +586,7 @@ class SGDClassifier(LinearClassifier):
             return Objective.over(X, targets, training.K, n_threads=n_threads)
 
         chance = chance_loss(target, len(classes), wanted.row_weight, self.fit_intercept)
-        return _Plan(descent, order, given, classes, score, objective, chance)
+        return _Plan(descent, order, given, classes, score, objective, chance, rows if shuffle else None)
 
     def _over_batches(self, source, start, eval_set, classes, n_threads):
         """The same over the batches of a source."""

@@ -3,6 +3,7 @@
 import dataclasses
 import importlib
 import math
+import os
 import sys
 
 import numpy as np
@@ -16,6 +17,7 @@ from ..record import Contents
 
 # Classes whose objects an estimator may have, and where they live; of a splitter's, plain attributes are all there is.
 _HOME = {
+    "Checkpoint": "fastxent.checkpoint",
     "Options": "fastxent.sgd.options",
     "Training": "fastxent.sgd.trainer",
     "Columns": "fastxent.sgd.columns",
@@ -51,6 +53,8 @@ def contents(model):
             "model.predictor(), which gives the same predictions, or use pickle."
         )
     parameters = model.get_params(deep=False)
+    if isinstance(parameters.get("checkpoint"), os.PathLike):
+        parameters["checkpoint"] = os.fspath(parameters["checkpoint"])
     attributes = {name: value for name, value in vars(model).items() if name not in parameters}
     if _REQUESTS in attributes:
         asked = vars(attributes[_REQUESTS])
@@ -59,13 +63,13 @@ def contents(model):
             for method, request in asked.items()
             if getattr(request, "requests", None)
         }
-    return Contents(kind.__name__, model._coef_shape()[1], attributes, parameters, _describe)
+    return Contents(kind.__name__, model._coef_shape()[1], attributes, parameters, describe)
 
 
 def restored(estimator, record):
     """An estimator of this class by a record."""
-    parameters = record.values("parameters", _build)
-    attributes = record.values("attributes", _build)
+    parameters = record.values("parameters", build)
+    attributes = record.values("attributes", build)
     requests = attributes.pop(_REQUESTS, {})
     try:
         hidden = [name for name in attributes if hasattr(estimator, name)]
@@ -87,7 +91,7 @@ def restored(estimator, record):
     return model
 
 
-def _describe(value):
+def describe(value):
     """Name and state of an object of a class that is known here; else None."""
     name = type(value).__name__
     if type(value) is np.random.RandomState:
@@ -99,7 +103,7 @@ def _describe(value):
     return name, dict(value.__getstate__() or {})
 
 
-def _build(name, state):
+def build(name, state):
     """The object of that description."""
     if name == _RANDOM:
         random = np.random.RandomState()

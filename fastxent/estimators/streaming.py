@@ -21,6 +21,7 @@ from ..penalty import Penalty
 from ..prediction import predict
 from . import inputs
 from .diagnosis import unusable_scale
+from .pace import Pass
 from .soft_labels import class_names, named_classes, soft_labels
 from .weighting import WeightedRows, balanced, class_weights, counting, mass_by_class, united
 
@@ -217,7 +218,7 @@ class Batches:
         return weighs if self.class_weight is None else weighs & (self.class_weight.mantissa > 0)
 
     def __iter__(self):
-        count = 0
+        count, progress = 0, self._progress(self.n_rows)
         for number, batch in read(self._source):
             X, y, weight = self._checked(number, batch, reset=False)
             if number >= len(self._rows_of) or X.shape[0] != self._rows_of[number]:
@@ -227,6 +228,7 @@ class Batches:
                     "changed. It must give the same batches in every pass."
                 )
             count += 1
+            progress(X.shape[0])
             with named(number):
                 target = self._targets(X, y)
             kept = counting(target, len(self.classes), weight, self.class_weight)
@@ -255,13 +257,18 @@ class Batches:
 
         return Objective(Streamed(self, bind), penalty)
 
+    def _progress(self, n_rows=None):
+        """What counts the rows of a pass, and tells of them with ``verbose``."""
+        return Pass(n_rows).add if self._model.verbose else lambda rows: None
+
     # The first pass -----------------------------------------------------------------------------------
 
     def _survey(self):
-        given, found, mass = self.classes is not None, None, None
+        given, found, mass, progress = self.classes is not None, None, None, self._progress()
         for number, batch in read(self._source):
             X, y, weight = self._checked(number, batch, reset=number == 0)
             self._rows_of.append(X.shape[0])
+            progress(X.shape[0])
             stored = X.data if sp.issparse(X) else X
             self.largest = max(self.largest, largest(stored)) if stored.size else self.largest
             with named(number):
@@ -362,12 +369,6 @@ def first_answer(objective, theta, random_state=0):
     )
     found = solvers.solve(some, theta, tol=_SAMPLE_TOL, max_iter=100, random_state=random_state)
     return sample, found.theta
-
-
-def pace(history, n_rows):
-    """How fast the passes of a run were, for a line of ``verbose``."""
-    seconds = max(history["seconds"][-1], 1e-9)
-    return f"   {history['passes'][-1]:g} passes, {n_rows * history['passes'][-1] / seconds:.3g} rows/s"
 
 
 def _merged(labels, mass, others, of_others):

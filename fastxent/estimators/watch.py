@@ -11,6 +11,7 @@ from .verdict import of_chance
 
 _LOWER, _LOWEST = 0.2, 1e-6  # "adaptive" multiplies the step size by the first, until it is below the second
 _GROWTH = 4.0  # a loss above this multiple of the best, and of the loss without a model, is not noise
+_OF_THE_FIT = ("_model", "_by_validation", "_ceiling", "_began")  # and no state of a Watch
 
 
 class Patience:
@@ -59,6 +60,16 @@ class Watch:
         self._lowered = 1.0
         self._objection = None
         self._began = time.perf_counter()
+
+    def state(self):
+        """Return what `restore` needs to go on."""
+        kept = {name: value for name, value in vars(self).items() if name not in _OF_THE_FIT}
+        return kept | {"seconds": time.perf_counter() - self._began}
+
+    def restore(self, state):
+        """Go on from the state of a watch with the same arguments."""
+        vars(self).update({name: value for name, value in state.items() if name != "seconds"})
+        self._began = time.perf_counter() - state["seconds"]
 
     def note(self, loss, learning_rate, **found):
         """Record an epoch's loss; raise if the descent diverges."""
@@ -137,8 +148,8 @@ class Watch:
             self._objection = of_chance("The validation loss", loss, chance)
             self.warn_if_elsewhere()
 
-    def report(self):
-        tell("   ".join(f"{name} {values[-1]:.6g}" for name, values in self.history.items()))
+    def report(self, more=""):
+        tell("   ".join(f"{name} {values[-1]:.6g}" for name, values in self.history.items()) + more)
 
     def ran_out(self, model):
         """Warn, after the last epoch, if the training has not converged."""

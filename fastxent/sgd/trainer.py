@@ -262,6 +262,14 @@ class Training:
     def __getstate__(self):
         return vars(self) | {"_scratch": None}
 
+    def state(self):
+        """Return what `restore` needs to go on; not for trainings with units of columns."""
+        return {name: value for name, value in self.__getstate__().items() if name != "options"}
+
+    def restore(self, state):
+        """Go on from the state of a training with the same options."""
+        vars(self).update(state)
+
     def run_together(self, data, order, n_threads):
         """Like `run`, on threads that write to the same weights without locks (Hogwild).
 

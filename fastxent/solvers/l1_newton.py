@@ -36,7 +36,7 @@ _MAX_BENDS = 20  # of the step to the minimum of the model
 _SHIFT = 1e-3  # mu / L, see above
 
 
-def solve(objective, theta0, *, tol, max_iter, callback=None):
+def solve(objective, theta0, *, tol, max_iter, callback=None, checkpoint=None):
     """Minimise an objective with an L1 penalty, from ``theta0``.
 
     Parameters
@@ -49,6 +49,8 @@ def solve(objective, theta0, *, tol, max_iter, callback=None):
         Maximum number of pairs of a proximal and a Newton step.
     callback : callable or None
         ``callback(theta, history)`` after every iteration; return True to stop.
+    checkpoint : fastxent.checkpoint.Session or None
+        Where the run keeps its state, and goes on from.
 
     Returns
     -------
@@ -56,11 +58,16 @@ def solve(objective, theta0, *, tol, max_iter, callback=None):
         Its ``value`` includes the L1 term; weights that are zero at the optimum are exactly zero.
     """
     problem = L1Problem(objective)
-    u = problem.variables(theta0)
-    record = Recorder(objective, callback, "l1-newton")
-    value, grad = problem.value_and_grad(u)
-    bound = None
-    for iteration in range(max_iter + 1):
+    record = Recorder(objective, callback, "l1-newton", checkpoint)
+    state = record.resumed()
+    if state is None:
+        u = problem.variables(theta0)
+        value, grad = problem.value_and_grad(u)
+        bound = None
+    else:
+        u, value, grad, bound = (state[name] for name in ("u", "value", "grad", "bound"))
+    for iteration in range(record.begun, max_iter + 1):
+        record.keep(u=u, value=value, grad=grad, bound=bound)
         theta, grad_norm = problem.theta(u), problem.badness(u, grad)
         if record(theta, value, grad_norm):
             return record.result(theta, False, STOPPED_BY_CALLER)

@@ -13,6 +13,9 @@
 
 scikit-learn's "lbfgs" uses both criteria for the same objective, so the same tol gives the same accuracy. The second
 one means that this method makes no more progress in double precision; ``newton_cg`` gets a little further.
+
+SciPy's routine does not show its state, but all that it does follows from the values and gradients that it gets. So a
+checkpoint has all of these, on the disk, and a run that goes on gets them again.
 """
 
 import numpy as np
@@ -30,7 +33,7 @@ _PAIRS, _FEW_PAIRS, _MANY_PARAMETERS = 10, 5, 200_000
 _OUT_OF_ITERATIONS = 1
 
 
-def solve(objective, theta0, *, tol, max_iter, callback=None):
+def solve(objective, theta0, *, tol, max_iter, callback=None, checkpoint=None):
     """Minimise a smooth objective from ``theta0``, without an L1 penalty.
 
     Parameters
@@ -43,35 +46,41 @@ def solve(objective, theta0, *, tol, max_iter, callback=None):
         Maximum number of iterations; each is one evaluation of loss and gradient, rarely a few.
     callback : callable or None
         ``callback(theta, history)`` after every iteration; return True to stop.
+    checkpoint : fastxent.checkpoint.Session or None
+        Where the run keeps its state, and goes on from.
 
     Returns
     -------
     Result
     """
     problem = Rescaled(objective)
-    u = problem.variables(theta0)
-    record = Recorder(objective, callback, "lbfgs")
-    value, grad = problem.value_and_grad(u)
-    grad_norm = np.abs(problem.gradient(grad)).max()
-    if record(problem.theta(u), value, grad_norm):
-        return record.result(problem.theta(u), False, STOPPED_BY_CALLER)
-    if grad_norm <= tol:
-        return record.result(problem.theta(u), True, small_gradient(grad_norm, tol))
-    if max_iter == 0:
-        return record.result(problem.theta(u), False, out_of_iterations(max_iter))
-
-    at_start = [(value, grad.ravel())]  # the first evaluation is already known
-    stopped = False
+    record = Recorder(objective, callback, "lbfgs", checkpoint)
+    state = record.resumed() or {"u": problem.variables(theta0), "values": [], "gradients": None}
+    u, evaluate, at_start = state["u"], _Evaluations(problem, checkpoint, state), []
+    if record.begun == 0:
+        record.keep(u=u, values=evaluate.values, gradients=evaluate.gradients)
+        value, grad = evaluate(u)
+        at_start.append((value, grad))
+        grad_norm = np.abs(problem.gradient(grad)).max()
+        if record(problem.theta(u), value, grad_norm):
+            return record.result(problem.theta(u), False, STOPPED_BY_CALLER)
+        if grad_norm <= tol:
+            return record.result(problem.theta(u), True, small_gradient(grad_norm, tol))
+        if max_iter == 0:
+            return record.result(problem.theta(u), False, out_of_iterations(max_iter))
+    stopped, iteration = False, 0
 
     def value_and_grad(flat):
         nonlocal grad
-        if at_start:
-            return at_start.pop()
-        value, grad = problem.value_and_grad(np.ascontiguousarray(flat).reshape(u.shape))
+        value, grad = at_start.pop() if at_start else evaluate(np.ascontiguousarray(flat).reshape(u.shape))
         return value, grad.ravel()
 
     def after_iteration(intermediate_result):
-        nonlocal stopped, grad_norm
+        nonlocal stopped, grad_norm, iteration
+        iteration += 1
+        if iteration < record.begun:
+            return
+        record.keep(u=u, values=evaluate.values, gradients=evaluate.gradients)
         # The line search ends at its last evaluation, so that gradient belongs to the new iterate.
         grad_norm = np.abs(problem.gradient(grad)).max()
         theta = problem.theta(intermediate_result.x.reshape(u.shape))
@@ -106,3 +115,23 @@ def solve(objective, theta0, *, tol, max_iter, callback=None):
     losses = record.history["loss"]
     at_rounding = len(losses) > 1 and losses[-2] - losses[-1] <= problem.rounding * abs(losses[-1])
     return record.result(theta, at_rounding, AT_ROUNDING if at_rounding else NO_DESCENT)
+
+
+class _Evaluations:
+    """Values and gradients in the order in which SciPy asks for them; those that a checkpoint has come first."""
+
+    def __init__(self, problem, checkpoint, state):
+        self._problem = problem
+        self.values, self.gradients, self._again = state["values"], None, iter(())
+        if checkpoint is not None:
+            self.gradients = checkpoint.journal("gradients", state["gradients"])
+            self._again = zip(self.values.copy(), self.gradients.read(), strict=True)
+
+    def __call__(self, u):
+        here = next(self._again, None)
+        if here is None:
+            here = self._problem.value_and_grad(u)
+            if self.gradients is not None:
+                self.values.append(here[0])
+                self.gradients.append(here[1])
+        return here

@@ -26,7 +26,7 @@ _MAX_HALVINGS = 40  # shorter steps cannot be told from rounding
 _SUFFICIENT_DECREASE = 1e-4  # Armijo's rule, with its usual value
 
 
-def solve(objective, theta0, *, tol, max_iter, callback=None):
+def solve(objective, theta0, *, tol, max_iter, callback=None, checkpoint=None):
     """Minimise a smooth objective from ``theta0``, without an L1 penalty.
 
     Parameters
@@ -39,20 +39,27 @@ def solve(objective, theta0, *, tol, max_iter, callback=None):
         Maximum number of Newton steps; each costs some Hessian-vector products (usually 5 to 50, at most 500).
     callback : callable or None
         ``callback(theta, history)`` after every iteration; return True to stop.
+    checkpoint : fastxent.checkpoint.Session or None
+        Where the run keeps its state, and goes on from.
 
     Returns
     -------
     Result
     """
     problem = Rescaled(objective)
-    u = problem.variables(theta0)
-    record = Recorder(objective, callback, "newton-cg")
-    value, grad = problem.value_and_grad(u)
+    record = Recorder(objective, callback, "newton-cg", checkpoint)
+    state = record.resumed()
+    if state is None:
+        u = problem.variables(theta0)
+        value, grad = problem.value_and_grad(u)
+    else:
+        u, value, grad = state["u"], state["value"], state["grad"]
 
     def badness(u, grad):
         return np.abs(problem.gradient(grad)).max()
 
-    for iteration in range(max_iter + 1):
+    for iteration in range(record.begun, max_iter + 1):
+        record.keep(u=u, value=value, grad=grad)
         theta, grad_norm = problem.theta(u), badness(u, grad)
         if record(theta, value, grad_norm):
             return record.result(theta, False, STOPPED_BY_CALLER)

@@ -5,10 +5,13 @@ tol F: the same quality on all data. Solvers with scikit-learn's names use it as
 largest entry of the gradient, which varied from 5e-6 to 5e-2 at F - F* = 1e-4 F.
 """
 
+from functools import partial
+
 from .. import parallel
 from . import centring, l1_newton, lbfgs, metric, newton_cg, svrg
 from .coordinate import prox_newton
 from .dual import sdca
+from .result import STOPPED_BY_CALLER, Result
 
 SOLVERS = {
     "lbfgs": lbfgs.solve,
@@ -82,8 +85,12 @@ def solve(
     max_iter=100,
     callback=None,
     random_state=0,
+    checkpoint=None,
 ):
-    """Run the solver with this name: "auto", one of ours, or one of scikit-learn's. Returns its Result."""
+    """Run the solver with this name: "auto", one of ours, or one of scikit-learn's. Returns its Result.
+
+    checkpoint: a `fastxent.checkpoint.Session` to go on from, or None. What has ended is not repeated.
+    """
     name = SCIKIT_LEARN_NAMES.get(solver, solver)
     if name == "auto":
         name = choose(objective)
@@ -105,11 +112,19 @@ def solve(
             f"solver {solver!r} does not support penalty_groups; use solver='auto' or 'prox_newton', or "
             "penalty_groups=None."
         )
-    arguments = {"tol": tol, "max_iter": max_iter, "callback": callback}
+    arguments = {"tol": tol, "max_iter": max_iter, "callback": callback, "checkpoint": checkpoint}
     if name in _DRAW:
         arguments["random_state"] = random_state
     with parallel.one_blas_thread:
         moved = centring.moved(objective, reads_columns=name in _READ_COLUMNS)
-        if moved is not None:
-            return moved.solve(objective, SOLVERS[name], theta0, **arguments)
-        return SOLVERS[name](objective, theta0, **arguments)
+        if checkpoint is not None and checkpoint.result is not None:
+            return Result.from_state(checkpoint.result)
+        run = (
+            partial(SOLVERS[name], objective)
+            if moved is None
+            else partial(moved.solve, objective, SOLVERS[name])
+        )
+        result = run(theta0, **arguments)
+    if checkpoint is not None and result.reason != STOPPED_BY_CALLER:
+        checkpoint.finish(result.state())
+    return result

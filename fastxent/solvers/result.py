@@ -17,6 +17,17 @@ class History(dict):
         self.solver = solver
         self.predecessor = None
 
+    def state(self):
+        """Return what `restore` needs."""
+        lists = {name: values.copy() for name, values in self.items()}
+        return {"lists": lists, "solver": self.solver, "predecessor": self.predecessor}
+
+    def restore(self, state):
+        """Become the history of that state; the lists stay the same objects."""
+        for name, values in state["lists"].items():
+            self.setdefault(name, [])[:] = values
+        self.solver, self.predecessor = state["solver"], state["predecessor"]
+
     def latest(self):
         """Return the last entries by name; for ``gap``, which is added after an iteration, the last known one."""
         known = (gap for gap in reversed(self["gap"]) if not math.isnan(gap))
@@ -60,20 +71,61 @@ class Result:
         """The name of the solver that ended the run."""
         return self.history.solver
 
+    def state(self):
+        """Return what `from_state` makes the same result of."""
+        return dict(vars(self), history=self.history.state())
+
+    @classmethod
+    def from_state(cls, state):
+        history = History(None)
+        history.restore(state["history"])
+        return cls(**{**state, "history": history})
+
 
 class Recorder:
     """Records the history of a run and calls the callback after each iteration.
 
     ``callback(theta, history)`` gets the current parameters, which it must not change, and the history so far; it ends
-    the run by returning True. ``solver`` is the name of the solver that runs.
+    the run by returning True. ``solver`` is the name of the solver that runs. ``checkpoint`` is a
+    `fastxent.checkpoint.Session`, or None.
     """
 
-    def __init__(self, objective, callback, solver):
+    def __init__(self, objective, callback, solver, checkpoint=None):
         self.history = History(solver)
         self._objective = objective
         self._callback = callback
+        self._checkpoint = checkpoint
+        self._kept = None if checkpoint is None else checkpoint.state
         self._start_time = perf_counter()
         self._start_passes = objective.passes
+
+    def resumed(self):
+        """Return the state that `keep` kept last if the run was interrupted, and take up its history; else None."""
+        if self._kept is not None:
+            self.history.restore(self._kept["history"])
+        return self._kept
+
+    @property
+    def begun(self):
+        """The number of iterations that are recorded."""
+        return len(self.history["epoch"])
+
+    def keep(self, **state):
+        """Keep what an iteration begins with. Its values may be objects that have a method ``state``."""
+        if self._checkpoint is None:
+            return
+        if self._kept is not None:  # now everything is as it was there
+            self._start_time -= self._kept["seconds"]
+            self._start_passes, self._objective.passes = self._kept["passes"]
+            self._kept = None
+        self._checkpoint.keep(
+            {
+                "history": self.history.state(),
+                "seconds": perf_counter() - self._start_time,
+                "passes": (self._start_passes, self._objective.passes),
+                **state,
+            }
+        )
 
     def __call__(self, theta, value, grad_norm):
         """Record an iteration; return True if the callback ends the run."""
@@ -84,7 +136,14 @@ class Recorder:
         history["gap"].append(np.nan)
         history["seconds"].append(perf_counter() - self._start_time)
         history["passes"].append(self._objective.passes - self._start_passes)
-        return self._callback is not None and self._callback(theta, history) is True
+        stops = self._callback is not None and self._callback(theta, history) is True
+        if stops and self._checkpoint is not None:
+            self._checkpoint.write()
+        return stops
+
+    def checkpoint_within(self, state):
+        """Return the checkpoint for another solver that goes on here: "rest" in this run's state is the other's."""
+        return None if self._checkpoint is None else _Within(self, self._checkpoint, state)
 
     def gap(self, gap):
         """Add the estimate of F - F* to the iteration recorded last."""
@@ -107,6 +166,20 @@ class Recorder:
             reason,
             history,
         )
+
+
+class _Within:
+    """A checkpoint in another run's, whose solver has handed over: what the other run keeps, and "rest"."""
+
+    def __init__(self, record, checkpoint, state):
+        self._record, self._checkpoint = record, checkpoint
+        self.state, self._outer = state["rest"], state
+
+    def keep(self, state):
+        self._record.keep(**{**self._outer, "rest": state})
+
+    def write(self):
+        self._checkpoint.write()
 
 
 STOPPED_BY_CALLER = "the callback asked to stop"

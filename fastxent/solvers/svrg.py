@@ -40,7 +40,7 @@ _HOPELESS = 0.1  # share of the gap; if all remaining epochs would gain less, th
 TOO_SHORT = "the steps that the longest row allows are too short to lower the objective"
 
 
-def solve(objective, theta0, *, tol, max_iter, callback=None, random_state=0):
+def solve(objective, theta0, *, tol, max_iter, callback=None, random_state=0, checkpoint=None):
     """Minimise an objective with L2 or L1 penalties, or both, from ``theta0``.
 
     Parameters
@@ -55,6 +55,8 @@ def solve(objective, theta0, *, tol, max_iter, callback=None, random_state=0):
         ``callback(theta, history)`` after every epoch; return True to stop.
     random_state : int or numpy.random.Generator
         Order of the rows.
+    checkpoint : fastxent.checkpoint.Session or None
+        Where the run keeps its state, and goes on from.
 
     Returns
     -------
@@ -77,11 +79,17 @@ def solve(objective, theta0, *, tol, max_iter, callback=None, random_state=0):
             )
     tol = max(tol, attainable(objective))
     rng = np.random.default_rng(random_state)
-    record = Recorder(objective, callback, "sgd")
+    record = Recorder(objective, callback, "sgd", checkpoint)
     training, steps, rows = _prepare(objective, theta0, max_iter)
     value, fall, small, wanted = np.inf, np.inf, 0, 2
     bottomless = bottomless_below(objective)
-    for iteration in range(max_iter + 1):
+    state = record.resumed()
+    if state is not None:
+        value, fall, small, wanted = state["numbers"]
+        rng.bit_generator.state = state["rng"]
+        training.restore(state["training"])
+    for iteration in range(record.begun, max_iter + 1):
+        record.keep(numbers=(value, fall, small, wanted), rng=rng, training=training)
         theta = training.theta().astype(np.float64)
         before, last_fall = value, fall
         smooth, grad = objective.value_and_grad(theta)

@@ -9,8 +9,8 @@ import scipy.sparse as sp
 from sklearn.datasets import dump_svmlight_file
 
 import fastxent
-from fastxent import LogisticRegression
-from fastxent.cli import fit
+from fastxent import Checkpoint, LogisticRegression
+from fastxent.cli import fit, progress
 
 
 @pytest.fixture
@@ -304,3 +304,40 @@ def test_packages_that_are_missing(run, files, tmp_path, monkeypatch):
         assert "pip install 'fastxent[parquet]'" in err
     for argv in (["train.svm.gz"], ["train.npz"], ["texts.txt", "--text"]):
         assert run("fit", files / argv[0], *argv[1:], "--model", tmp_path / "m.fxt")[0] == 0
+
+
+@pytest.mark.parametrize("options", [[], ["--sgd", "--epochs", "4"]])
+def test_a_training_that_was_killed_goes_on(run, files, tmp_path, monkeypatch, options):
+    command = (files / "train.npz", *options)
+    expected, _, _ = fitted(run, tmp_path, *command, "--quiet")
+    monkeypatch.setattr(Checkpoint, "is_due", lambda *how: True)
+    monkeypatch.setattr(progress, "_line", dies)
+    with pytest.raises(Died):
+        run("fit", *command, "--model", tmp_path / "m.fxt", "--checkpoint", tmp_path / "folder")
+    monkeypatch.undo()
+    model, _, err = fitted(run, tmp_path, *command, "--checkpoint", tmp_path / "folder")
+    assert json.loads(err.splitlines()[0])["epoch"] == 2
+    np.testing.assert_array_equal(model.coef_, expected.coef_)
+    code, _, err = run(
+        "fit", *command, "--C", "2", "--model", tmp_path / "m.fxt", "--checkpoint", tmp_path / "folder"
+    )
+    assert code == 1 and "belongs to another fit" in err
+
+
+class Died(BaseException):
+    """Stands for the end of the process."""
+
+
+def dies(entries):
+    if entries["epoch"] == 2:
+        raise Died
+
+
+def test_a_checkpoint_needs_a_folder_and_no_folds(run, files, tmp_path):
+    (tmp_path / "file").write_text("")
+    for options, message in (
+        (["--checkpoint", tmp_path / "file"], "is a file; a folder is wanted"),
+        (["--checkpoint", tmp_path / "folder", "--cv"], "--checkpoint does not go with --cv"),
+    ):
+        code, _, err = run("fit", files / "train.npz", "--model", tmp_path / "m.fxt", *options)
+        assert code == 2 and message in err

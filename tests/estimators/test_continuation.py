@@ -340,6 +340,7 @@ NO_EFFECT = {
     "validation_metric": "see test_patience",
     "n_jobs": "never",
     "n_threads": "never",
+    "checkpoint": "of fit",
     "parallel": "not reproducible, see test_hogwild_may_follow",
 }
 

@@ -14,7 +14,7 @@ from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from fastxent import LogisticRegression, LogisticRegressionCV, SGDClassifier, solvers
 from fastxent.data.local import Local
 from fastxent.data.targets import Targets
-from fastxent.estimators.streaming import first_answer
+from fastxent.estimators.streaming import Batches, first_answer
 from fastxent.loss import Part
 from fastxent.objective import Objective
 from fastxent.penalty import Penalty
@@ -85,27 +85,61 @@ def test_the_optimum_of_the_rows_in_memory(options, K, sparse):
 
 @pytest.mark.parametrize("sparse", [False, True])
 @pytest.mark.parametrize("solver", ["metric", "lbfgs", "newton-cg", "l1"])
-@pytest.mark.parametrize("warm", [False, True])
-def test_the_bits_of_the_same_parts_in_memory(solver, sparse, warm):
-    X, y = rows(4, sparse=sparse)
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"weighted": True},
+        {"weighted": True, "warm_start": True},
+        {"K": 2, "weighted": True, "class_weight": {1: 0.1}},
+        {"class_weight": {0: 3.0, 1: 0.5}, "warm_start": True},
+        {"class_weight": "balanced", "weighted": True},
+        {"soft": True, "weighted": True},
+        {"soft": True, "class_weight": {2: 7.0}, "K": 3},
+        {"soft": True, "K": 2, "warm_start": True},
+        {"penalty_factor": np.array([0.0, 1, 2, 1, 1, 0.5, 1, 1]), "weighted": True},
+        {"fit_intercept": False, "weighted": True},
+        {"dtype": np.float32, "weighted": True},
+        {"C": 30.0},
+    ],
+    ids=str,
+)
+def test_the_bits_of_the_same_parts_in_memory(options, solver, sparse):
+    own = {"K": 4, "dtype": np.float64, "weighted": False, "soft": False}
+    K, dtype, weighted, soft = (options.get(name, default) for name, default in own.items())
+    options = {name: value for name, value in options.items() if name not in own}
+    l1 = 0.5 if solver == "l1" else 0.0
+    how = {"solver": "auto" if l1 else solver, "tol": 1e-6}
+    X, y = rows(K, sparse=sparse, dtype=dtype)
+    if soft:
+        y = np.random.default_rng(2).dirichlet(np.ones(K), len(y))
     weight = np.random.default_rng(1).uniform(0.5, 2.0, len(y))
-    l1 = solver == "l1"
-    solver = "auto" if l1 else solver
-    model = LogisticRegression(solver=solver, l1_ratio=0.5 * l1, tol=1e-6, warm_start=warm)
-    if warm:
+    source = cut(X, y, weight) if weighted else cut(X, y)
+    model = LogisticRegression(l1_ratio=l1, **how, **options, n_threads=3)
+    start = None
+    if model.warm_start:
         model.fit(X[:100], y[:100])
         start = np.vstack([model.coef_.T, model.intercept_])
-    model.fit(cut(X, y, weight))
-    parts = [Part(A, Targets(b, 4, w, folded=True), 4) for A, b, w in cut(X, y, weight)]
+    batches = Batches(model, source).for_training()
+    model.fit(source)
+
+    columns = 1 if K == 2 else K
+    parts = [
+        Part(A, Targets(target, K, w, batches.class_weight, folded=True), columns,
+             fit_intercept=model.fit_intercept, n_threads=1)
+        for A, target, w in batches
+    ]  # fmt: skip
     objective = Objective(Local(parts))
-    strength = 1.0 / (objective.total_weight * 2.0**objective.weight_exponent)
-    objective = objective.with_penalty(Penalty(strength * (1 - 0.5 * l1), strength * 0.5 * l1))
-    if not warm:
+    strength = 1.0 / (model.C * objective.total_weight * 2.0**objective.weight_exponent)
+    factors = model.penalty_factor
+    objective = objective.with_penalty(Penalty(strength * (1.0 - l1), strength * l1, factors))
+    if start is None:
         start = first_answer(objective, objective.initial())[1]
-    theta = solvers.solve(objective, start, solver=solver, tol=1e-6, max_iter=1000).theta
-    theta = objective.penalty.centred(theta)
+    result = solvers.solve(objective, start, max_iter=1000, **how)
+    assert result.converged and result.solver == {"l1": "l1-newton"}.get(solver, solver)
+    theta = objective.penalty.centred(result.theta).astype(dtype)
     assert_array_equal(model.coef_, theta[:-1].T)
     assert_array_equal(model.intercept_, theta[-1])
+    assert model.history_["loss"].tolist() == result.history["loss"]
 
 
 @pytest.mark.parametrize("kind", [LogisticRegression, SGDClassifier])

@@ -189,6 +189,13 @@ class RowsLoss:
         self._shares = _shares(columns.part)
         self._grad = self._curvature = None
 
+    def state(self):
+        """Return what `restore` needs: nothing is stored between iterations."""
+        return {}
+
+    def restore(self, state, theta):
+        """Go on from the state of another one, at theta."""
+
     def log_odds(self):
         """Return the best intercepts for W = 0."""
         value, grad = self._objective.value_and_grad(self._objective.initial())
@@ -237,6 +244,13 @@ class BinaryLoss:
         n = len(self._one)
         self._z, self._r, self._h = np.zeros(n), np.empty(n), np.empty(n)
         self._way = None, None  # a step, and its change of z at t = 1
+
+    def state(self):
+        return {"z": self._z}
+
+    def restore(self, state, theta):
+        self._z = state["z"]
+        self._value(self._z, theta)
 
     def log_odds(self):
         one, zero = self._one.sum(), self._zero.sum()

@@ -97,7 +97,7 @@ _COORDINATE = np.dtype(
 )
 
 
-def solve(objective, theta0, *, tol, max_iter, callback=None, random_state=0):
+def solve(objective, theta0, *, tol, max_iter, callback=None, random_state=0, checkpoint=None):
     """Minimise an objective with an L1 penalty, and possibly an L2 penalty, from ``theta0``.
 
     Parameters
@@ -113,6 +113,8 @@ def solve(objective, theta0, *, tol, max_iter, callback=None, random_state=0):
         ``callback(theta, history)`` after every iteration; return True to stop.
     random_state : int or numpy.random.Generator
         Order of the coordinates.
+    checkpoint : fastxent.checkpoint.Session or None
+        Where the run keeps its state, and goes on from.
 
     Returns
     -------
@@ -120,16 +122,26 @@ def solve(objective, theta0, *, tol, max_iter, callback=None, random_state=0):
         Its ``value`` includes the L1 term; weights that are zero at the optimum are exactly zero.
     """
     rng = np.random.default_rng(random_state)
-    record = Recorder(objective, callback, "prox_newton")
+    record = Recorder(objective, callback, "prox_newton", checkpoint)
     rounding = 16 * float(finfo(objective.dtype).eps)
     bottomless = bottomless_below(objective)
     loss = loss_of(objective)
-    theta = _first(objective, loss, theta0, max_iter, rng)
+    state = record.resumed()
+    if state is None:
+        theta = _first(objective, loss, theta0, max_iter, rng)
     model, inside = _Model(objective), _Inside(objective)
     remainder = _Remainder(objective, max(tol, attainable(objective)))
-    value, grad = loss.at(theta)
-    value += model.penalty(theta)
-    for iteration in range(max_iter + 1):
+    if state is None:
+        value, grad = loss.at(theta)
+        value += model.penalty(theta)
+    else:
+        theta, value, grad = state["theta"], state["value"], state["grad"]
+        rng.bit_generator.state = state["rng"]
+        loss.restore(state["loss"], theta)
+        model.restore(state["model"])
+        remainder.restore(state["remainder"])
+    for iteration in range(record.begun, max_iter + 1):
+        record.keep(theta=theta, value=value, grad=grad, rng=rng, loss=loss, model=model, remainder=remainder)
         parts = model.parts(theta, grad)
         badness = max((part.badness for part in parts), default=0.0)
         if record(theta, value, badness):
@@ -201,6 +213,14 @@ class _Remainder:
         self._dual, self._next, self._proven = Dual(objective), np.inf, np.inf
         self.gained, self._tiny, self._last_fall = 0.0, 0, np.inf
         self.believed = self.slow = self.crawls = False
+
+    def state(self):
+        """Return what `restore` needs to go on."""
+        return {name: value for name, value in vars(self).items() if name != "_dual"}
+
+    def restore(self, state):
+        """Go on from the state of another one."""
+        vars(self).update(state)
 
     def estimate(self, step, theta, value, grad, *, free, finished):
         """Estimate F - F* at theta, by the step from there to the model's minimum.
@@ -506,6 +526,14 @@ class _Model:
         self.A = np.empty((K, n), columns.dtype)
         self.s = np.empty(n, columns.dtype) if K > 1 else None
         self.shifted = np.empty(K)
+
+    def state(self):
+        """Return what `restore` needs to go on: the radii, and a measure of violations."""
+        return {"radius": self.radius, "first_worst": self._first_worst}
+
+    def restore(self, state):
+        """Go on from the state of another model."""
+        self.radius, self._first_worst = state["radius"], state["first_worst"]
 
     def count(self, share):
         self._objective.count(share)

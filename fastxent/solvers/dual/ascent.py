@@ -167,6 +167,32 @@ class Ascent:
         else:
             self._leave_targets(f, G, sum(squares))
 
+    def state(self):
+        """Return what `restore` needs to go on."""
+        return {
+            "single": self._exact is not None,
+            "weights": self._weights,
+            "gap": self._gap,
+            "residual": self._residual,
+            "random": self._random,
+            "numbers": (self.epochs, self.passes, self.value, self.grad_norm),
+            "alpha": self._alpha,
+        }
+
+    def restore(self, state):
+        """Go on from the state of another ascent that began at the same point. Arrays are bound, so they are filled."""
+        if self._exact is not None and not state["single"]:
+            self._go_double()
+        self._weights[:], self._gap[:] = state["weights"], state["gap"]
+        self._residual[:], self._random[:] = state["residual"], state["random"]
+        self.epochs, self.passes, self.value, self.grad_norm = state["numbers"]
+        self._alpha[:] = state["alpha"]
+
+    @property
+    def _alpha(self):
+        """What the rows' distributions are stored as."""
+        return self._log_alpha
+
     def _blocks(self):
         n, K = self._log_alpha.shape
         step = max(1, _BLOCK // K)
@@ -438,6 +464,10 @@ class BinaryAscent(Ascent):
         intercept = math.log(f / (1 - f))  # 0 without one
         scaled = np.append(g * (-eta / self._l2), intercept)[:, np.newaxis]
         self._rows.pack(scaled, self._weights, 0, len(scaled))
+
+    @property
+    def _alpha(self):
+        return self._state["moved"]
 
     def _set_probabilities(self, theta):
         z = predict(self._part.X, theta, "logits", self._objective.n_threads).astype(np.float64).ravel()

@@ -48,7 +48,7 @@ _SLOW = 0.9  # if a pass leaves more of the gap than this share, `metric` is fas
 _PATIENCE = 6.0  # passes over which the decrease is measured
 
 
-def solve(objective, theta0, *, tol, max_iter, callback=None, random_state=0):
+def solve(objective, theta0, *, tol, max_iter, callback=None, random_state=0, checkpoint=None):
     """Minimise a smooth objective with an L2 penalty over CSR rows.
 
     Parameters
@@ -67,6 +67,8 @@ def solve(objective, theta0, *, tol, max_iter, callback=None, random_state=0):
         True to stop.
     random_state : int or numpy.random.Generator
         Order of the visits.
+    checkpoint : fastxent.checkpoint.Session or None
+        Where the run keeps its state, and goes on from.
 
     Returns
     -------
@@ -85,15 +87,25 @@ def solve(objective, theta0, *, tol, max_iter, callback=None, random_state=0):
             f"{penalty.l2:.3g} and l1 = {penalty.l1:.3g}. Use solver='auto'."
         )
     if is_weak(objective):
-        return metric.solve(objective, theta0, tol=tol, max_iter=max_iter, callback=callback)
+        return metric.solve(
+            objective, theta0, tol=tol, max_iter=max_iter, callback=callback, checkpoint=checkpoint
+        )
     tol = max(tol, attainable(objective))
-    record = Recorder(objective, callback, "sdca")
+    record = Recorder(objective, callback, "sdca", checkpoint)
+    state = record.resumed()
+    if state is not None and "rest" in state:
+        return _hand_over(objective, theta0, record, tol, max_iter, callback, state)
     ascent = (BinaryAscent if objective.K == 1 else Ascent)(objective, theta0, random_state)
-    theta = ascent.start
-    if record(theta, ascent.value, ascent.grad_norm):
-        return record.result(theta, False, STOPPED_BY_CALLER)
-    checked, gaps = 0, []
-    for epoch in range(1, max_iter + 1):
+    theta, first, checked, gaps = ascent.start, 1, 0, []
+    if state is not None and record.begun > 0:
+        theta, first, checked, gaps = (state[name] for name in ("theta", "epoch", "checked", "gaps"))
+        ascent.restore(state["ascent"])
+    else:
+        record.keep()
+        if record(theta, ascent.value, ascent.grad_norm):
+            return record.result(theta, False, STOPPED_BY_CALLER)
+    for epoch in range(first, max_iter + 1):
+        record.keep(theta=theta, epoch=epoch, checked=checked, gaps=gaps, ascent=ascent)
         ascent.run_epoch(tol)
         gap = ascent.gap()
         gaps.append((ascent.passes, gap))
@@ -114,7 +126,7 @@ def solve(objective, theta0, *, tol, max_iter, callback=None, random_state=0):
                 reason = f"duality gap {gap:.3g} <= tol = {tol:.3g} times the objective"
                 return record.result(theta, True, reason)
             if epoch < max_iter and _is_slow(gaps):
-                return _hand_over(objective, theta, record, tol, epoch, max_iter, callback)
+                return _hand_over(objective, theta, record, tol, max_iter, callback, {"epoch": epoch})
         ascent.anchor_intercept()
     return record.result(theta, False, out_of_iterations(max_iter))
 
@@ -136,22 +148,35 @@ def _is_slow(gaps):
     return gap > earlier_gap * _SLOW ** (passes - earlier_passes)
 
 
-def _hand_over(objective, theta, record, tol, epoch, max_iter, callback):
-    """Continue with ``metric`` after ``epoch`` epochs; the history, also in callbacks, covers both solvers."""
-    history = record.history
-    history.predecessor, history.solver = history.solver, "metric"
-    offsets = {name: history[name][-1] for name in ("epoch", "seconds", "passes")}
-    earlier = len(history["epoch"])
+def _hand_over(objective, theta, record, tol, max_iter, callback, state):
+    """Continue with ``metric``; the history, also in callbacks, covers both solvers.
+
+    state: of a checkpoint after that; or the number of epochs alone.
+    """
+    history, epoch = record.history, state["epoch"]
+    if "rest" not in state:
+        history.predecessor, history.solver = history.solver, "metric"
+        offsets = {name: history[name][-1] for name in ("epoch", "seconds", "passes")}
+        state = {"epoch": epoch, "offsets": offsets, "earlier": len(history["epoch"]), "rest": None}
+    state = {name: state[name] for name in ("epoch", "offsets", "earlier", "rest")}
+    offsets, earlier = state["offsets"], state["earlier"]
 
     def go_on(theta, rest):
         if len(rest["epoch"]) == 1:  # the point where the ascent ended, already recorded
             return False
-        for name, values in history.items():
-            values.append(offsets.get(name, 0) + rest[name][-1])
+        for name, values in rest.items():
+            history[name].append(offsets.get(name, 0) + values[-1])
         history["gap"][earlier:-1] = rest["gap"][1:-1]  # known by now
         return callback is not None and callback(theta, history)
 
-    rest = metric.solve(objective, theta, tol=tol, max_iter=max_iter - epoch, callback=go_on)
+    rest = metric.solve(
+        objective,
+        theta,
+        tol=tol,
+        max_iter=max_iter - epoch,
+        callback=go_on,
+        checkpoint=record.checkpoint_within(state),
+    )
     history["gap"][earlier:] = rest.history["gap"][1:]
     rest.history, rest.n_iter = history, history["epoch"][-1]
     if rest.reason == out_of_iterations(max_iter - epoch):

@@ -77,6 +77,20 @@ class Check:
         )
         self._left = None  # estimate of F - F* after this step
 
+    def state(self):
+        """Return what `restore` needs to go on."""
+        return {
+            "decrements": self._decrements,
+            "next": self._next,
+            "step": self._step,
+            "left": self._left,
+        }
+
+    def restore(self, state):
+        """Go on from the state of another check."""
+        self._decrements, self._next = state["decrements"], state["next"]
+        self._step, self._left = state["step"], state["left"]
+
     def gap(self, u, grad, decrement, enough, *, knows_columns, sees_rows=False):
         """Return an upper bound on F - F* at u, or an estimate; infinite if neither is available or small enough.
 

@@ -47,6 +47,23 @@ class Pairs:
         self._order = []  # places, oldest first
         self._new = False
 
+    def state(self):
+        """Return what `restore` needs to go on."""
+        return {
+            "steps": self._steps,
+            "changes": self._changes,
+            "products": self._products,
+            "slopes": self._slopes,
+            "order": self._order,
+            "new": self._new,
+        }
+
+    def restore(self, state):
+        """Go on from the state of other pairs."""
+        self._steps, self._changes = state["steps"], state["changes"]
+        self._products, self._slopes = state["products"], state["slopes"]
+        self._order, self._new = state["order"], state["new"]
+
     def __len__(self):
         return len(self._order)
 

@@ -28,6 +28,7 @@ The criteria used instead are in check.py, those for the whole Hessian in exact.
 """
 
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 
@@ -80,7 +81,7 @@ _LAYOUT = 250  # cost of writing such an entry, in multiplications
 _NEGLIGIBLE = 1e-4  # for the damping, F counts as at least this share of the initial F
 
 
-def solve(objective, theta0, *, tol, max_iter, callback=None, kind=None):
+def solve(objective, theta0, *, tol, max_iter, callback=None, kind=None, checkpoint=None):
     """Minimise a smooth objective from ``theta0``, without an L1 penalty.
 
     Parameters
@@ -95,13 +96,16 @@ def solve(objective, theta0, *, tol, max_iter, callback=None, kind=None):
         ``callback(theta, history)`` after every iteration; return True to stop.
     kind : {"diag", "gram", "nystrom", "sampled", "rows", "exact"} or None
         The model of the Hessian; None lets ``choose`` decide.
+    checkpoint : fastxent.checkpoint.Session or None
+        Where the run keeps its state, and goes on from.
 
     Returns
     -------
     Result
     """
     with parallel.one_blas_thread:  # the same bits for any number of threads
-        return _solve(objective, theta0, tol, max_iter, callback, kind)
+        record = Recorder(objective, callback, "metric", checkpoint)
+        return _solve(objective, theta0, tol, max_iter, MODELS[kind or choose(objective)], record)
 
 
 def choose(objective):
@@ -128,18 +132,33 @@ def choose(objective):
     return "sampled" if K > 2 and pays else "gram"
 
 
-def _solve(objective, theta0, tol, max_iter, callback, kind):
+def _solve(objective, theta0, tol, max_iter, build, record):
     problem = Rescaled(objective)
-    build = MODELS[kind or choose(objective)]
-    record = Recorder(objective, callback, "metric")
-    u = problem.variables(theta0)
-    value, grad, theta, largest = problem.evaluate(u)
-    least = _NEGLIGIBLE * value
     bottomless = bottomless_below(objective)
-    pairs = Pairs(u.shape, problem.ranges)
-    waited, least_slope, decrement, scale, refreshes = 0, np.inf, np.inf, 1.0, _REFRESH
-    metric, exact, check = None, False, Check(problem, record.history["loss"])
-    for iteration in range(max_iter + 1):
+    pairs, check = Pairs(objective.shape, problem.ranges), Check(problem, record.history["loss"])
+    state = record.resumed()
+    if state is None:
+        u = problem.variables(theta0)
+        value, grad, theta, largest = problem.evaluate(u)
+        least = _NEGLIGIBLE * value
+        waited, least_slope, decrement, scale, first = 0, np.inf, np.inf, 1.0, 0
+        metric, exact, made = None, False, _Made()
+    else:
+        u, (value, grad, largest) = state["u"], state["there"]
+        theta = problem.theta(u)
+        least, waited, least_slope, decrement, scale, first, exact, made = state["rest"]
+        made = _Made(*made)
+        metric = Exact(problem, u) if exact else made.again(build, problem)
+        pairs.restore(state["pairs"])
+        check.restore(state["check"])
+    for iteration in range(record.begun, max_iter + 1):
+        record.keep(
+            u=u,
+            there=(value, grad, largest),
+            rest=(least, waited, least_slope, decrement, scale, first, exact, tuple(made)),
+            pairs=pairs,
+            check=check,
+        )
         if record(theta, value, largest):
             return record.result(theta, False, STOPPED_BY_CALLER)
         if not grad.any():
@@ -149,15 +168,15 @@ def _solve(objective, theta0, tol, max_iter, callback, kind):
             return record.result(theta, False, SEPARABLE)
         if exact:
             metric.follow(u)
-        elif iteration in refreshes:
-            metric = build(problem, u)
+        elif iteration - first in _REFRESH:
+            metric, made = build(problem, u), _Made(u)
             exact = metric.is_exact
             if iteration == 0 and not u.any() and metric.is_part and max_iter > 0:
-                start = _over_sample(problem, metric, u)
+                start, made = _over_sample(problem, metric, made)
                 there = problem.evaluate(start)
                 if there[0] < value:
                     u, (value, grad, theta, largest) = start, there
-                    refreshes = {1 + at for at in _REFRESH}
+                    first = 1
                     continue
         if metric.has_scale:
             metric.move(u, min(_DAMPING, _DAMPING_SHARE * decrement / max(value, least)))
@@ -210,6 +229,21 @@ def _solve(objective, theta0, tol, max_iter, callback, kind):
         scale = min(1.0, scale * np.sqrt(min(max(best, _SHORTEST), _LONGEST)))
 
 
+class _Made(NamedTuple):
+    """Where a model of the Hessian was made, and the last point that it followed: it is the same if made again."""
+
+    at: np.ndarray | None = None
+    followed: np.ndarray | None = None
+
+    def again(self, build, problem):
+        if self.at is None:
+            return None
+        metric = build(problem, self.at)
+        if self.followed is not None:
+            metric.follow(self.followed)
+        return metric
+
+
 def _exact_pays(objective, iteration):
     """Tell whether a step with the Hessian of all rows costs no more than the passes so far."""
     layout = _LAYOUT * objective.n_rows * sum(objective.shape)
@@ -229,13 +263,15 @@ def _shared(metric, scale, R):
     return _times(scale, metric.shared(R))
 
 
-def _over_sample(problem, metric, u):
-    """Take some steps over the sample alone, with its shared model; return u."""
+def _over_sample(problem, metric, made):
+    """Take some steps over the sample alone, with its shared model; return u, and where the model is now."""
+    u = made.at
     pairs = Pairs(u.shape, problem.ranges)
     value, grad = metric.evaluate(u)
     for step in range(_SAMPLE_STEPS):
         if step in _REFRESH and step > 0:
             metric.follow(u)
+            made = made._replace(followed=u)
         D, slope, _ = _direction(problem, metric.shared, pairs, grad)
         lower = _line_search(metric, problem.ranges, u, value, D, slope) if slope < 0 else None
         if lower is None:
@@ -245,7 +281,7 @@ def _over_sample(problem, metric, u):
         fall, value, grad = value - new_value, new_value, new_grad
         if fall <= _SAMPLE_FALL * value:
             break
-    return u
+    return u, made
 
 
 def _direction(problem, solve, pairs, grad, scale=None):
