@@ -202,9 +202,12 @@ PROGRAM = """
 """
 
 
+FORKS = ("-W", "ignore:This process:DeprecationWarning")  # Python 3.12 and later warn of forks beside threads
+
+
 def child(program):
     run = subprocess.run(
-        [sys.executable, "-P", "-c", textwrap.dedent(PROGRAM) + textwrap.dedent(program)],
+        [sys.executable, "-P", *FORKS, "-c", textwrap.dedent(PROGRAM) + textwrap.dedent(program)],
         capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
     assert not run.stderr

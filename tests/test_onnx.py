@@ -166,6 +166,7 @@ def test_maps_of_probabilities(dtype, digits):
         np.testing.assert_allclose(np.transpose(columns), wanted, rtol=0, atol=CLOSE)
 
 
+@pytest.mark.todays_peer
 def test_raw_scores_and_class_labels(digits):
     X, y = digits
     model = LogisticRegression().fit(X, y)

@@ -17,11 +17,13 @@ import pytest
 from fastxent import parallel
 from strikes import strikes
 
+FORKS = ("-W", "ignore:This process:DeprecationWarning")  # Python 3.12 and later warn of forks beside threads
+
 
 def child(program, *, timeout=60, **environment):
     """Run a program in a fresh interpreter."""
     return subprocess.run(
-        [sys.executable, "-P", "-c", textwrap.dedent(program)],
+        [sys.executable, "-P", *FORKS, "-c", textwrap.dedent(program)],
         env=os.environ | environment, capture_output=True, text=True, timeout=timeout,
     )  # fmt: skip
 

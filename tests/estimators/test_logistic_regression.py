@@ -59,6 +59,7 @@ def test_scikit_learn_checks(estimator, check):
     check(estimator)
 
 
+@pytest.mark.todays_peer
 def test_constructor_takes_all_that_theirs_takes():
     ours, other = LogisticRegression().get_params(), sklearn.linear_model.LogisticRegression().get_params()
     assert other.keys() <= ours.keys()
@@ -108,6 +109,7 @@ def test_every_solver_name(solver):
     assert_allclose(ours.coef_, theirs().fit(X, y).coef_, atol=1e-4)
 
 
+@pytest.mark.todays_peer
 @pytest.mark.parametrize("l1_ratio", [0.3, 1.0])
 def test_l1_equals_theirs(data, l1_ratio):
     X, y = data

@@ -88,6 +88,7 @@ def test_scikit_learn_checks(estimator, check):
     check(estimator)
 
 
+@pytest.mark.todays_peer
 def test_constructor_takes_all_that_theirs_takes():
     mine = LogisticRegressionCV().get_params()
     other = sklearn.linear_model.LogisticRegressionCV().get_params()
@@ -99,6 +100,7 @@ def test_constructor_takes_all_that_theirs_takes():
 # The same paths, scores and choice --------------------------------------------------------------------------
 
 
+@pytest.mark.todays_peer
 @pytest.mark.parametrize("legacy", [True, False])
 @pytest.mark.parametrize("refit", [True, False])
 @pytest.mark.parametrize("scoring", ["neg_log_loss", "accuracy", None])
@@ -108,6 +110,7 @@ def test_everything_equals_theirs(data, legacy, refit, scoring):
     assert_same_learned(ours(**how, **TIGHT).fit(X, y), theirs(**how).fit(X, y))
 
 
+@pytest.mark.todays_peer
 def test_defaults_are_those_of_scikit_learn_s_next_versions_and_warn_of_nothing(data):
     X, y = data
     model = LogisticRegressionCV().fit(X, y)  # warnings are errors in all tests
@@ -121,6 +124,7 @@ def test_defaults_are_those_of_scikit_learn_s_next_versions_and_warn_of_nothing(
     assert model.score(X, y) == -log_loss(y, model.predict_proba(X))
 
 
+@pytest.mark.todays_peer
 @pytest.mark.parametrize("refit", [True, False])
 def test_one_dimension_less_without_l1_ratios(data, refit):
     X, y = data
@@ -134,6 +138,7 @@ def test_one_dimension_less_without_l1_ratios(data, refit):
     assert_same_learned(mine, other)
 
 
+@pytest.mark.todays_peer
 @pytest.mark.parametrize("fit_intercept", [True, False])
 @pytest.mark.parametrize("class_weight", [None, "balanced", {0: 2.0, 1: 0.5, 2: 1.0}])
 @pytest.mark.parametrize("weighted", [True, False])
@@ -147,6 +152,7 @@ def test_weights_equal_theirs(data, fit_intercept, class_weight, weighted):
     assert_same_learned(mine, theirs(**how).fit(X, y, sample_weight=sample_weight))
 
 
+@pytest.mark.todays_peer
 def test_elastic_net_equals_theirs():
     X, y = problem(2, n=60)
     how = {"l1_ratios": [0.0, 0.4, 1.0], "Cs": [0.5, 5.0], "cv": 2}
@@ -380,6 +386,7 @@ def test_scorer_gets_weights(data):
     assert_array_equal(scores[:, 0, 0], [weight[test].sum() for _, test in folds])
 
 
+@pytest.mark.todays_peer
 def test_metadata_reach_splitter_and_scorer(data):
     X, y = data
     groups = np.arange(len(y)) % 4

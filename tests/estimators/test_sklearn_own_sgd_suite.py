@@ -5,6 +5,8 @@ import pytest
 import sklearn_own
 from fastxent import SGDClassifier
 
+pytestmark = pytest.mark.todays_peer
+
 # The module's names for the class, on dense rows and on sparse ones; and for others, which do not concern us.
 OURS = ["SGDClassifier", "SparseSGDClassifier", "_SparseSGDClassifier"]
 OTHERS = ["SGDRegressor", "SparseSGDRegressor", "SGDOneClassSVM", "SparseSGDOneClassSVM"]
