@@ -5,7 +5,8 @@ import numpy as np
 from ..checkpoint import Session, digest_fact, fact
 from ..log import tell
 
-_WITHOUT_EFFECT = ("verbose", "n_jobs", "n_threads", "checkpoint")  # on the bits
+# On the bits; the last two are those of a cluster.
+_WITHOUT_EFFECT = ("verbose", "n_jobs", "n_threads", "checkpoint", "client", "timeout")
 
 
 def facts_of(model):

@@ -1,5 +1,6 @@
 """``checkpoint``: a fit that dies goes on, with the bits of one that did not; any other fit is refused."""
 
+import errno
 import itertools
 import os
 import pickle
@@ -322,6 +323,41 @@ def test_a_checkpoint_that_is_damaged(tmp_path):
     with pytest.raises(ValueError, match=f"{NAME} is damaged: .*delete .*{NAME} to begin anew"):
         model.fit(X, y)
     assert vars(model) == before
+
+
+@pytest.mark.parametrize(
+    "model", [LogisticRegression(solver="lbfgs", tol=1e-7), SGDClassifier(random_state=0)], ids=str
+)
+def test_a_disk_that_is_full_for_a_while(tmp_path, monkeypatch, model):
+    X, y = rows()
+    expected = clone(model).fit(X, y)
+    model = clone(model).set_params(checkpoint=Checkpoint(tmp_path, every_iterations=1))
+    left, fsync = [9], os.fsync  # of files and of the folder
+
+    def full(descriptor):
+        left[0] -= 1
+        if left[0] < 0:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match=rf"No space left on device: cannot write: .*{tmp_path.name}"):
+        model.fit(X, y)
+    assert not hasattr(model, "coef_")
+    assert not [name for name in os.listdir(tmp_path) if name.endswith(".tmp")]
+    monkeypatch.undo()
+    seen = []
+    assert_same(model.fit(X, y, callback=lambda entry: seen.append(entry["epoch"])), expected)
+    assert seen[0] > 1
+
+
+@pytest.mark.parametrize("kind", [LogisticRegression, SGDClassifier])
+def test_a_folder_that_cannot_be_made(tmp_path, kind):
+    (tmp_path / "file").write_bytes(b"")
+    model = kind(checkpoint=tmp_path / "file" / "folder")
+    with pytest.raises(NotADirectoryError):
+        model.fit(*rows())
+    assert not hasattr(model, "coef_")
 
 
 # With everything else ------------------------------------------------------------------------------------

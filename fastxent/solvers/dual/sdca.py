@@ -100,6 +100,7 @@ def solve(objective, theta0, *, tol, max_iter, callback=None, random_state=0, ch
     if state is not None and record.begun > 0:
         theta, first, checked, gaps = (state[name] for name in ("theta", "epoch", "checked", "gaps"))
         ascent.restore(state["ascent"])
+        state = None  # it is as large as the ascent
     else:
         record.keep()
         if record(theta, ascent.value, ascent.grad_norm):
