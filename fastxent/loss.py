@@ -16,13 +16,14 @@ from . import kernels, parallel
 from .blas import for_products
 from .data.digest import digest
 from .data.moments import column_moments, farthest
-from .data.ranges import MIN_RANGE, Ranges, cost
+from .data.ranges import Ranges, cost
 from .data.rows import (
     bind,
     gradient_ranges,
     occurring,
     pack,
     ranges_of,
+    shares_gradient,
     squared_norms,
     without_duplicates,
 )
@@ -102,8 +103,7 @@ class Part:
         self._view = bind(used, K, targets)
         self._ranges = gradient_ranges(self._view, used, n_threads)
         self._wide = None
-        shares_classes = self._view.uses_theta or (self.is_sparse and K > 1)
-        if shares_classes and len(self._ranges) < 4 and self.cost >= 8 * MIN_RANGE:
+        if shares_gradient(self._view, used, self._ranges):
             self._wide = wide_model(used, targets, K, n_threads)
         self._hessian = None, None  # theta of the last Hessian product, and the probabilities there
         self._weights = parallel.Buffers(self._view.weights_size, self.dtype)

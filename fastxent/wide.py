@@ -1,7 +1,8 @@
 """Loss, gradient and Hessian product of a model so wide that all threads share one gradient.
 
 Rows are taken some at a time. Their softmax is divided among the threads by rows, their gradient by classes. So every
-entry of the gradient is a sum over the rows in order, whatever the number of threads.
+entry of the gradient is a sum over the rows in order, whatever the number of threads. Dual ascent uses the same for
+functions of rows of its own (`over_rows`, `over_classes`).
 """
 
 import numpy as np
@@ -50,7 +51,7 @@ class WideSparseModel:
                 return self._rows.loss(weights, scratch, first, stop, None, row_losses)
             return self._rows.keep_loss(weights, scratch, first, stop, kept, row_losses)
 
-        return self._over_rows(find, gradient)
+        return self.over_rows(find, gradient)
 
     def hessp(self, weights, direction, gradient, store=None):
         """Add the Hessian at `weights` times `direction` to `gradient`. store: see LinearSoftmax.hessian."""
@@ -58,10 +59,13 @@ class WideSparseModel:
         def find(first, stop, scratch, kept):
             self._rows.keep_hessp(weights, direction, scratch, first, stop, kept, store)
 
-        self._over_rows(find, gradient)
+        self.over_rows(find, gradient)
 
-    def _over_rows(self, find, gradient):
-        """Return what find(first, stop, scratch, kept) returns; what it keeps is added to the gradient, unless None."""
+    def over_rows(self, find, gradient):
+        """Return what find(first, stop, scratch, kept) returns for ranges of rows, in order.
+
+        What it keeps, in the layout of LinearSoftmax.keep_loss, is added to the gradient; kept is None if that is.
+        """
         found, kept = [], self._kept.take() if gradient is not None else None
         for chunk in self._chunks:
             found += self._find(find, chunk, kept)
@@ -84,17 +88,25 @@ class WideSparseModel:
         return Ranges.by_step(chunk.stop - chunk.start, self._step, self._n_threads).map(task)
 
     def _add(self, chunk, kept, gradient):
-        """Each thread adds to some of the classes: all additions to one of them are in the order of the rows."""
+        self.over_classes(
+            lambda k0, k1, scratch: self._rows.add_kept(
+                kept, scratch, chunk.start, chunk.stop, gradient, k0, k1
+            )
+        )
+
+    def over_classes(self, add):
+        """Call add(k0, k1, scratch) for each thread's share of the classes.
+
+        All additions to one class are in the order of the rows, whatever the shares.
+        """
 
         def task(some):
             scratch = self._scratch.take()
-            self._rows.add_kept(kept, scratch, chunk.start, chunk.stop, gradient, some.start, some.stop)
+            add(some.start, some.stop, scratch)
             self._scratch.give(scratch)
 
         K, lanes = self._rows.K, self._rows.panel // 4
-        shares = (
-            self._n_threads or parallel.available_threads()
-        )  # the bits are the same for any number of them
+        shares = self._n_threads or parallel.available_threads()
         registers = -(-K // lanes)
         Ranges.by_step(K, -(-registers // min(registers, shares)) * lanes, self._n_threads).map(task)
 

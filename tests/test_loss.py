@@ -38,7 +38,6 @@ SMALL_PIECE = (
 def small_ranges(monkeypatch, size):
     """Let ranges of rows be worth a thread from so many multiplications on."""
     monkeypatch.setattr(data_rows, "MIN_RANGE", size)
-    monkeypatch.setattr(loss, "MIN_RANGE", size)
 
 
 def random_problem(rng, K, d, dtype, storage):

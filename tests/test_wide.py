@@ -5,7 +5,7 @@ import pytest
 import scipy.sparse as sp
 from numpy.testing import assert_allclose, assert_array_equal
 
-from fastxent import kernels, loss
+from fastxent import kernels
 from fastxent.data.targets import Targets
 from fastxent.loss import Part
 from fastxent.wide import WideModel, WideSparseModel
@@ -33,7 +33,7 @@ def test_a_shared_gradient_is_that_of_separate_ones(rows, dtype, monkeypatch):
     plain = part(X, K, 1)
     assert plain._wide is None
     monkeypatch.setattr("fastxent.data.rows._GRADIENTS_MEMORY", 1)
-    monkeypatch.setattr(loss, "MIN_RANGE", 1)
+    monkeypatch.setattr("fastxent.data.rows.MIN_RANGE", 1)
     results = []
     for n_threads in (1, 2, 5):
         wide = part(X, K, n_threads)
@@ -59,7 +59,7 @@ def test_threads_take_classes_of_many_sparse_rows(monkeypatch):
     K = 57
     X = sp.random(3000, 2000, 0.02, format="csr", random_state=0)
     monkeypatch.setattr("fastxent.data.rows._GRADIENTS_MEMORY", 1)
-    monkeypatch.setattr(loss, "MIN_RANGE", 1)
+    monkeypatch.setattr("fastxent.data.rows.MIN_RANGE", 1)
     wide = part(X, K, 3)
     calls = []
     add = kernels.LinearSoftmax.add_kept

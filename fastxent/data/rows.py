@@ -52,6 +52,16 @@ def gradient_ranges(view, X, n_threads):
     return _cut(view, X, count, view.block, n_threads)
 
 
+def shares_gradient(view, X, ranges):
+    """Tell whether all threads work on one gradient, each on its share of the classes (wide.py).
+
+    ranges : Ranges
+        Those of `gradient_ranges`: too few for the threads, because the gradients are large.
+    """
+    by_class = view.uses_theta or (not isinstance(X, np.ndarray) and view.K > 1)
+    return by_class and len(ranges) < 4 and cost(X, view.K) >= 8 * MIN_RANGE
+
+
 def _cut(view, X, count, block, n_threads):
     """Return ranges of about equal cost for the products of a view."""
     ranges = Ranges.by_cost(X, count, block, n_threads, total=cost(X, view.K))

@@ -271,16 +271,22 @@ cdef class LinearSoftmax:
         k0 is a multiple of the register width, and so is k1, or it is K.
         """
         cdef Pass task = self.over(first, stop, scratch)
+        task.classes = self.classes(k0, k1)
+        task.kept = self.kept_buffer(kept, first, stop, False)
+        task.gradient = self.buffer(gradient, self.weights_size, True)
+        self.run(&task, add_kept_range, add_kept_range)
+
+    cdef Classes classes(self, Py_ssize_t k0, Py_ssize_t k1) except *:
+        """Classes k0..k1, for sums by classes."""
+        cdef Classes some
         cdef Py_ssize_t L = FX_LANES_F64 if self.is_double else FX_LANES_F32
         if self.layout.scheme != SPARSE or self.K == 1:
             raise ValueError("gradients are added by classes only for a CSR matrix, and for more than one class")
         check_range(k0, k1, self.K)
         check_range(k0 % L, 0, 0)
         check_range(0 if k1 == self.K else k1 % L, 0, 0)
-        task.kept = self.kept_buffer(kept, first, stop, False)
-        task.gradient = self.buffer(gradient, self.weights_size, True)
-        task.classes.first, task.classes.stop = k0, k1
-        self.run(&task, add_kept_range, add_kept_range)
+        some.first, some.stop = k0, k1
+        return some
 
     cdef void* kept_buffer(self, kept, Py_ssize_t first, Py_ssize_t stop, bint writable) except? NULL:
         """The blocks of rows first..stop, z_size entries each."""

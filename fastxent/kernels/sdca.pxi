@@ -49,6 +49,8 @@ cdef struct DualPass:
     double beta
     double enough
     void* gradient                 # evaluate_range, targets_range, bound_range: the array that they add to
+    void* kept                     # evaluate_range, bound_range: instead of it, as in Pass
+    Classes classes                # targets_range
     const void* tilt               # shares_range, bound_range: (K,)
     const void* mixed              # bound_range: (K,)
     double share
@@ -116,7 +118,16 @@ cdef class DualAscent:
         cdef DualPass task
         check_range(first, stop, self.rows.n)
         task.dual, task.first, task.stop, task.total = self.dual, first, stop, 0.0
+        task.kept = NULL
         return task
+
+    cdef int add_to(self, DualPass* task, gradient, kept) except -1:
+        """What the rows of a pass add goes to the gradient, or is kept."""
+        if kept is None:
+            task.gradient = self.rows.buffer(gradient, self.rows.weights_size, True)
+        else:
+            task.kept = self.rows.kept_buffer(kept, task.first, task.stop, True)
+        return 0
 
     def visit(self, order, Py_ssize_t first, Py_ssize_t stop, double scale, double beta, double enough, scratch):
         """Visit the rows order[first:stop], in that order.
@@ -130,21 +141,26 @@ cdef class DualAscent:
         task.first, task.stop, task.scale, task.beta, task.enough = first, stop, scale, beta, enough
         self.rows.run_index(&task, ascend_range, ascend_range, ascend_range, ascend_range)
 
-    def evaluate(self, gradient, scratch, Py_ssize_t first, Py_ssize_t stop):
+    def evaluate(self, gradient, scratch, Py_ssize_t first, Py_ssize_t stop, kept=None):
         """Losses, gaps and gradient of rows first..stop.
 
         Returns sum_i c_i loss_i, fills gap[first:stop], and adds sum_i c_i x_i (p_i - t_i)' to the gradient, an array
-        like the weights, including the intercept's row.
+        like the weights, including the intercept's row. kept: it becomes the rows' c_i (p_i - t_i), and there is no
+        gradient (LinearSoftmax.keep_loss).
         """
         cdef DualPass task = self.over(first, stop)
         task.scratch = self.rows.buffer(scratch, self.scratch_size, True)
-        task.gradient = self.rows.buffer(gradient, self.rows.weights_size, True)
+        self.add_to(&task, gradient, kept)
         self.rows.run_index(&task, evaluate_range, evaluate_range, evaluate_range, evaluate_range)
         return task.total
 
-    def add_targets(self, gradient, scratch, Py_ssize_t first, Py_ssize_t stop):
-        """Add sum_i c_i x_i t_i' of rows first..stop to the gradient, the intercept's row too."""
+    def add_targets(self, gradient, scratch, Py_ssize_t first, Py_ssize_t stop, k0=0, k1=None):
+        """Add sum_i c_i x_i t_i' of rows first..stop to the gradient, the intercept's row too; or of some classes.
+
+        k0 and k1: as in LinearSoftmax.add_kept.
+        """
         cdef DualPass task = self.over(first, stop)
+        task.classes = self.rows.classes(k0, self.rows.K if k1 is None else k1)
         task.scratch = self.rows.buffer(scratch, self.scratch_size, True)
         task.gradient = self.rows.buffer(gradient, self.rows.weights_size, True)
         self.rows.run_index(&task, targets_range, targets_range, targets_range, targets_range)
@@ -160,15 +176,16 @@ cdef class DualAscent:
         task.sums = doubles_out(sums, self.rows.K)
         self.rows.run(&task, shares_range, shares_range)
 
-    def bound(self, tilt, mixed, double share, gradient, scratch, Py_ssize_t first, Py_ssize_t stop):
+    def bound(self, tilt, mixed, double share, gradient, scratch, Py_ssize_t first, Py_ssize_t stop, kept=None):
         """Entropies of rows first..stop, and what they add to the dual's W.
 
         With alpha'_i = (1 - share) softmax(log alpha_i + tilt) + share * mixed: adds sum_i c_i x_i (alpha'_i - t_i)' to
-        the gradient, and returns sum_i c_i H(alpha'_i). tilt, mixed: (K,) in the dtype of the data.
+        the gradient, and returns sum_i c_i H(alpha'_i). tilt, mixed: (K,) in the dtype of the data. kept: as in
+        `evaluate`.
         """
         cdef DualPass task = self.over(first, stop)
         task.scratch = self.rows.buffer(scratch, self.scratch_size, True)
-        task.gradient = self.rows.buffer(gradient, self.rows.weights_size, True)
+        self.add_to(&task, gradient, kept)
         task.tilt = self.rows.buffer(tilt, self.rows.K, False)
         task.mixed = self.rows.buffer(mixed, self.rows.K, False)
         task.share = share
@@ -339,30 +356,50 @@ cdef void evaluate_range(void* task, const real* x, const index* j) noexcept nog
     cdef DualPass* t = <DualPass*>task
     cdef const Layout* p = t.dual.layout
     cdef const real* w = <const real*>t.dual.weights
-    cdef real* g = <real*>t.gradient
-    cdef real* bias = g + p.d * p.ldw
     cdef RowAscent row = row_ascent(p.K, <real*>t.scratch)
     cdef real* z = <real*>row.z
     cdef real* e = <real*>row.e
-    cdef Py_ssize_t i, k, nnz, ahead, wide = round_up(p.K, lanes(w))
+    cdef Py_ssize_t i, nnz, wide = round_up(p.K, lanes(w))
     cdef double c
     row.sums.stiffness = 0
     for i in range(t.first, t.stop):
         c = t.dual.row[i].mass
         t.dual.gap[i] = 0
         if c == 0:
+            add_or_keep(t, i, 0, <real*>row.u, j)
             continue
         nnz = row_entries(t.dual.rows, i, &x, &j)
-        ahead = safely_ahead(t.dual.rows, p, i, j)
         memcpy(z, w + p.d * p.ldw, wide * sizeof(real))
-        csr_row_dot(p, nnz, ahead, x, j, w, z)
+        csr_row_dot(p, nnz, safely_ahead(t.dual.rows, p, i, j), x, j, w, z)
         row.gap = dual_gap(z, <real*>t.dual.log_alpha + i * p.K, <real*>row.a, e, <real*>row.h, p.K, &row.sums)
         t.dual.gap[i] = c * row.gap if row.gap > 0 else 0
         t.total += c * (row.sums.log_rest + subtract_target(&t.dual, i, <real>row.sums.top_logit, z, e, <real*>row.u))
-        for k in range(wide):
-            e[k] *= <real>c
-            bias[k] += e[k]
-        csr_row_add(p, nnz, ahead, x, j, e, g)
+        add_or_keep(t, i, c, e, j)
+
+
+cdef void add_or_keep(const DualPass* t, Py_ssize_t i, double c, real* q, const index* j) noexcept nogil:
+    """G += c x_i q', the intercept's row too; or c q is kept, to be added later. q: overwritten."""
+    cdef const Layout* p = t.dual.layout
+    cdef const real* x
+    cdef real* g = <real*>t.gradient
+    cdef real* kept = <real*>t.kept
+    cdef Py_ssize_t k, nnz, at = i - t.first
+    for k in range(p.K):
+        q[k] *= <real>c
+    if kept:
+        kept += at // p.block * p.z_size
+        at %= p.block
+        if p.rows_in_lanes:
+            for k in range(p.K):
+                kept[at + k * p.ldz] = q[k]
+        else:
+            memcpy(kept + at * p.ldz, q, round_up(p.K, lanes(q)) * sizeof(real))
+    elif c != 0:
+        nnz = row_entries(t.dual.rows, i, &x, &j)
+        csr_row_add(p, nnz, safely_ahead(t.dual.rows, p, i, j), x, j, q, g)
+        g += p.d * p.ldw
+        for k in range(p.K):
+            g[k] += q[k]
 
 
 cdef double subtract_target(const Dual* dual, Py_ssize_t i, real m, const real* z, real* p, real* t) noexcept nogil:
@@ -396,15 +433,17 @@ cdef void targets_range(void* task, const real* x, const index* j) noexcept nogi
         nnz = row_entries(t.dual.rows, i, &x, &j)
         if is_plain(t.dual.target):
             k = t.dual.target.codes[i]
+            if not t.classes.first <= k < t.classes.stop:
+                continue
             bias[k] += c
             for e in range(nnz):
                 g[j[e] * p.ldw + k] += c * x[e]
             continue
         c /= <real>target_row(t.dual.target, i, u)
-        for k in range(p.K):
+        for k in range(t.classes.first, t.classes.stop):
             u[k] *= c
             bias[k] += u[k]
-        csr_row_add(p, nnz, safely_ahead(t.dual.rows, p, i, j), x, j, u, g)
+        csr_row_add_classes(p, nnz, safely_ahead(t.dual.rows, p, i, j), x, j, u, &t.classes, g)
 
 
 cdef void shares_range(void* task, const real* log_alpha) noexcept nogil:
@@ -442,10 +481,11 @@ cdef void bound_range(void* task, const real* x, const index* j) noexcept nogil:
     cdef real* u = <real*>row.u
     cdef real least = 1e-37, share = <real>t.share  # least: divides 1 without overflow, in single precision too
     cdef double c
-    cdef Py_ssize_t i, k, nnz
+    cdef Py_ssize_t i, k
     for i in range(t.first, t.stop):
         c = t.dual.row[i].mass
         if c == 0:
+            add_or_keep(t, i, 0, u, j)
             continue
         tilted_row(p.K, <real*>t.dual.log_alpha + i * p.K, <const real*>t.tilt, a)
         for k in range(p.K):
@@ -456,7 +496,4 @@ cdef void bound_range(void* task, const real* x, const index* j) noexcept nogil:
         log1p_array(h, p.K)  # -log a
         t.total += c * dot_row(a, h, p.K)
         subtract_target(&t.dual, i, <real>0, a, u, <real*>row.z)
-        for k in range(p.K):
-            u[k] *= <real>c
-        nnz = row_entries(t.dual.rows, i, &x, &j)
-        csr_row_add(p, nnz, safely_ahead(t.dual.rows, p, i, j), x, j, u, <real*>t.gradient)
+        add_or_keep(t, i, c, u, j)

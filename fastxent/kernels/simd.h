@@ -24,6 +24,8 @@
 #define FX_SCALAR __attribute__((optimize("no-tree-vectorize")))
 #endif
 #define FX_PREFETCH(p) __builtin_prefetch(p)
+/* For functions that only prefetch: GCC would take them to have no effect, and remove the calls. An empty asm has one. */
+#define FX_KEPT_PREFETCH(p) (__extension__({ __builtin_prefetch(p); __asm__ volatile(""); }))
 #if defined(__AVX512F__) && defined(__AVX512DQ__)
 #define FX_BYTES 64
 #include <immintrin.h>
@@ -47,6 +49,7 @@
 #define FX_UNROLL
 #define FX_SCALAR
 #define FX_PREFETCH(p) ((void)0)
+#define FX_KEPT_PREFETCH(p) ((void)0)
 #endif
 
 /* Whether gathers can leave lanes out. */

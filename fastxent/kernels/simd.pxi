@@ -7,7 +7,7 @@ cdef extern from "simd.h" nogil:
     enum: FX_DOT_CLASSES
     enum: FX_LANES_F64
     enum: FX_LANES_F32
-    void FX_PREFETCH(const void* p)
+    void FX_PREFETCH "FX_KEPT_PREFETCH"(const void* p)
     Py_ssize_t lanes(const void* x)         # numbers of this type in a vector register
 
     double exp_one(double x)

@@ -5,6 +5,7 @@ before it breaks the promise. `pytest -rP tests/kernels/test_accuracy.py` prints
 better, lower the numbers. They are those of x86-64; on other processors the promise alone is held.
 """
 
+import ctypes
 import functools
 import itertools
 import math
@@ -145,6 +146,25 @@ def test_exp_of_zero_is_one(level, dtype):
         assert p[0, K // 2] == 1 and p.sum() == 1
         assert output(z, "logsumexp")[0] == 3
         assert output(z, "log_softmax")[0, K // 2] == 0
+
+
+UNDERFLOW = {"x86_64": 0x10, "aarch64": 0x08}.get(platform.machine())  # FE_UNDERFLOW of <fenv.h>
+
+
+@pytest.mark.skipif(
+    sys.platform != "linux" or UNDERFLOW is None, reason="the flag is known for Linux on x86-64 and ARM"
+)
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("K", [5, 37], ids=["lanes", "row"])
+def test_zeros_come_from_no_underflow(level, dtype, K):
+    """A product that underflows takes the processor thirty times as long as others."""
+    z = np.zeros((70, K), dtype)
+    z[:, :4] = -50.0, -800.0, -1e4, -np.inf
+    flags = ctypes.CDLL(None)
+    flags.feclearexcept(UNDERFLOW)
+    p = output(z, "softmax")
+    assert not flags.fetestexcept(UNDERFLOW)
+    assert (p[:, 1:4] == 0).all() and (p[:, 0] > 0).all()
 
 
 # What is made of it -----------------------------------------------------------------------------------------

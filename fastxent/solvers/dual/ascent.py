@@ -20,12 +20,14 @@ import numpy as np
 
 from ... import kernels, parallel
 from ...data.ranges import Ranges, cost
-from ...data.rows import bind, gradient_ranges, squared_norms, without_duplicates
+from ...data.rows import bind, gradient_ranges, shares_gradient, squared_norms, without_duplicates
 from ...prediction import predict
+from ...wide import wide_model
 
 HOPEFUL = 5.0  # the sum of the rows' gaps may be too large by this factor: many are from earlier visits
 _ROWS_OF_A_CALL = 1 << 14  # some milliseconds: Ctrl-C is heard between calls
 _BLOCK = 1 << 15  # probabilities at a time
+_ENTRIES = 1 << 20  # of a gradient that a thread sets to zero at a time
 _RANGES = (
     8  # of rows, in passes over alpha alone: a fixed number, for the same bits with any number of threads
 )
@@ -106,6 +108,10 @@ class Ascent:
         self._weights = parallel.zeros(rows.weights_size, dtype)
         self._ranges = gradient_ranges(rows, self._X, self._objective.n_threads)
         self._sums = parallel.Buffers(rows.weights_size, dtype)
+        self._wide = None
+        if shares_gradient(rows, self._X, self._ranges):
+            targets = self._targets.astype(dtype)
+            self._wide = wide_model(self._X, targets, self._objective.K, self._objective.n_threads)
 
     def _go_single(self, longest):
         """Start in single precision if that saves time (half the memory traffic) and no row is too long for it."""
@@ -154,7 +160,7 @@ class Ascent:
             np.subtract(masses * f, targets, out=targets)
             return _square(targets), largest
 
-        _, found, G = self._over_rows(self._dual.add_targets, 1.0 / self._total, look=leave)
+        _, found, G = self._over_rows(self._dual.add_targets, 1.0 / self._total, look=leave, by_class=True)
         squares, largest = zip(*found, strict=True)
         self.value = math.log(K) * mass.sum() / self._total
         even = (mass.sum() / K - self._wanted) / self._total
@@ -198,22 +204,15 @@ class Ascent:
         step = max(1, _BLOCK // K)
         return [slice(first, min(first + step, n)) for first in range(0, n, step)]
 
-    def _over_rows(self, part, scale, l2=0.0, theta=None, look=None):
+    def _over_rows(self, part, scale, l2=0.0, theta=None, look=None, by_class=False):
         """Sum the results of part(gradient, scratch, first, stop) over fixed ranges of rows.
 
         Returns this sum; the results of look(gradient[features], features) for ranges of features, called while the
         range is in cache; and the gradient (d + 1, K), ``scale`` times the sum over the ranges of rows, plus
-        l2 theta.
+        l2 theta. If all threads share one gradient, part is called with what it keeps of its rows as one more argument,
+        or by_class with two: it adds to some classes only, and returns nothing.
         """
-
-        def task(some):
-            gradient, scratch = self._sums.take(), self._scratch.take()
-            gradient.fill(0)
-            results = [part(gradient, scratch, *call) for call in self._ranges.calls(some)]
-            self._scratch.give(scratch)
-            return results, gradient
-
-        results, gradients = zip(*self._ranges.map(task), strict=True)
+        results, gradients = (self._separate if self._wide is None else self._shared)(part, by_class)
         out = np.empty(self._objective.shape)
         theta = out if theta is None else theta
 
@@ -226,7 +225,40 @@ class Ascent:
         for gradient in gradients:
             self._sums.give(gradient)
         self._count(1)
-        return sum(result for some in results for result in some if result is not None), found, out
+        return sum(result for result in results if result is not None), found, out
+
+    def _separate(self, part, _):
+        """Return the results of part, and a gradient for each range of rows."""
+
+        def task(some):
+            gradient, scratch = self._sums.take(), self._scratch.take()
+            gradient.fill(0)
+            results = [part(gradient, scratch, *call) for call in self._ranges.calls(some)]
+            self._scratch.give(scratch)
+            return results, gradient
+
+        results, gradients = zip(*self._ranges.map(task), strict=True)
+        return [result for some in results for result in some], gradients
+
+    def _shared(self, part, by_class):
+        """Return the results of part, and the one gradient that all threads add to."""
+        gradient = self._sums.take()
+        Ranges.by_step(len(gradient), _ENTRIES, self._objective.n_threads).map(
+            lambda some: gradient[some].fill(0)
+        )
+
+        def find(first, stop, scratch, kept):
+            return part(None, scratch, first, stop, kept)
+
+        def add(k0, k1, scratch):
+            for some in Ranges.by_step(self._rows.n, _ROWS_OF_A_CALL):
+                parallel.stopping_point()
+                part(gradient, scratch, some.start, some.stop, k0, k1)
+
+        if by_class:
+            self._wide.over_classes(add)
+            return [], [gradient]
+        return self._wide.over_rows(find, gradient), [gradient]
 
     def _largest(self, gradient, features):
         """Return the largest gradient entry of F, from gradients in the ascent's variables at some features."""

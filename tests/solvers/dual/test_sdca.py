@@ -155,6 +155,52 @@ def test_same_bits_for_any_number_of_threads_and_the_same_seed(K, n):
         np.testing.assert_array_equal(theta, thetas[0])
 
 
+@pytest.fixture
+def _one_gradient(monkeypatch):
+    """Problems of any size take the path of wide ones: all threads share one gradient."""
+    monkeypatch.setattr("fastxent.data.rows._MAX_GRADIENTS", 1)
+    monkeypatch.setattr("fastxent.data.rows.MIN_RANGE", 1)
+    monkeypatch.setattr("fastxent.wide._KEPT", 1)
+
+
+@pytest.mark.usefixtures("_one_gradient", "level")
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("storage", ["csr32", "csr64"])
+@pytest.mark.parametrize("options", [{}, {"soft": True, "sample_weight": True}], ids=["labels", "soft"])
+@pytest.mark.parametrize("K", [3, 21])  # rows in lanes, classes in lanes
+def test_threads_that_share_a_gradient(K, options, storage, dtype, monkeypatch):
+    """The start, an evaluation and the bound: the same bits with any number of threads, as with one gradient alone."""
+    found = []
+    for n_threads in (1, 2, 3, None):
+        if n_threads is None:
+            monkeypatch.setattr(dual_ascent, "shares_gradient", lambda *_: False)
+        problem = objective(
+            K, storage=storage, dtype=dtype, l2=1e-3, n=2800, d=60, n_threads=n_threads, **options
+        )
+        ascent = Ascent(problem, problem.initial())
+        assert (ascent._wide is None) == (n_threads is None)
+        start = ascent.value, ascent.grad_norm, ascent._scaled()
+        ascent.run_epoch(1e-12)
+        theta = ascent.evaluate(1e-12)
+        found.append([*start, theta, ascent.value, ascent.grad_norm, ascent.certified_gap(np.inf)])
+    *shared, separate = found
+    for others in shared[1:]:
+        for one, other in zip(shared[0], others, strict=True):
+            np.testing.assert_array_equal(one, other)
+    # Sums of losses are cut elsewhere; an entry of a gradient is the same sum over the rows.
+    for one, other in zip(shared[0], separate, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-13, atol=1e-14)
+
+
+@pytest.mark.usefixtures("_one_gradient")
+@pytest.mark.parametrize("options", WITH_A_DUAL.values(), ids=WITH_A_DUAL)
+def test_wide_models_reach_the_optimum(options):
+    problem = objective(12, storage="csr32", l2=1e-2, n_threads=2, **options)
+    result = sdca.solve(problem, problem.initial(), tol=1e-9, max_iter=1000)
+    assert result.converged, result.reason
+    assert result.value <= least(problem) * (1 + 1e-8)
+
+
 @pytest.mark.parametrize("n_classes", [2, 3])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_next_to_no_penalty_is_left_to_metric(n_classes, dtype):
