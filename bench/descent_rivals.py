@@ -5,11 +5,11 @@ timed) and gives ``train``; ``train(epochs)`` trains from nothing and returns ``
 probabilities (n_test, K) of the held-out rows.
 """
 
-import functools
 import os
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
@@ -43,7 +43,7 @@ class Rows:
         """Return the same with the first n training rows only; a class may be missing."""
         return Rows(self.X[:n], self.y[:n], self.X_test, self.y_test, self.n_classes)
 
-    @functools.cached_property
+    @cached_property
     def folder(self):
         """A folder for the files that some want; it is gone with these rows."""
         self._folder = tempfile.TemporaryDirectory(prefix="fastxent-bench-")
@@ -62,25 +62,18 @@ class Descender(Rival):
 
     ``steps`` are the step sizes (and what goes with them) that are tried out before the race, the library's own
     default, if it has one, first. Rivals of the same ``path`` get the same weights in their own ways, and are searched
-    once. Rivals of the same name and dtype are settings of one library: the fastest runs.
+    once.
     """
 
-    dtype: type = F32
+    dtypes: tuple = (F64, F32)
     steps: tuple = ({},)
     patience: int = 12  # epochs at most
     path: str = ""
+    threads: int = 1
 
     @property
     def search_name(self):
         return self.path or self.name
-
-    def __hash__(self):
-        return id(self)
-
-    def start(self, rows, n_threads):
-        """What `memory.peak_megabytes` asks for: a call without arguments."""
-        train = self.build(rows, self.openmp or n_threads, **self.steps[0])
-        return (lambda: train(1)), None
 
 
 # ---------------------------------------------------------------------------------- libraries
@@ -210,15 +203,15 @@ def shuffled_csr(rows, random):
     return torch.from_numpy(X.indices.astype(np.int64)), torch.from_numpy(X.data), place, rows.y[order]
 
 
-def with_embedding_bag(sparse, rows, n_threads, lr=30.0):
-    """EmbeddingBag, cross_entropy, autograd, optim.SGD."""
+def with_embedding_bag(rows, n_threads, lr=30.0):
+    """EmbeddingBag with sparse gradients, cross_entropy, autograd, optim.SGD."""
     import torch
     from torch.nn import functional
 
     def train(epochs):
         (n, d), K = rows.X.shape, rows.n_classes
         bag = torch.nn.EmbeddingBag(
-            d, K, mode="sum", sparse=sparse, _weight=torch.from_numpy(np.zeros((d, K), rows.X.dtype))
+            d, K, mode="sum", sparse=True, _weight=torch.from_numpy(np.zeros((d, K), rows.X.dtype))
         )
         bias = torch.zeros(K, dtype=bag.weight.dtype, requires_grad=True)
         optimizer = torch.optim.SGD([bag.weight, bias], lr=lr)
@@ -278,27 +271,11 @@ def dense_batches(rows, epochs):
             yield X[batch], y[batch]
 
 
-def with_torch_linear(rows, n_threads, lr=0.1):
-    """addmm, cross_entropy, autograd, optim.SGD in its fused form."""
-    import torch
-    from torch.nn import functional
-
-    def train(epochs):
-        weights = torch.from_numpy(np.zeros((rows.n_classes, rows.X.shape[1]), rows.X.dtype)).requires_grad_()
-        bias = torch.zeros(rows.n_classes, dtype=weights.dtype, requires_grad=True)
-        optimizer = torch.optim.SGD([weights, bias], lr=lr, fused=True)
-        for X, y in dense_batches(rows, epochs):
-            optimizer.zero_grad()
-            functional.cross_entropy(functional.linear(X, weights, bias), y).backward()
-            optimizer.step()
-        return torch_model(rows, weights.T, bias)
-
-    return train
-
-
 def with_torch_by_hand(rows, n_threads, lr=0.1):
     """The same steps without autograd: two products a batch, the second straight into the weights."""
     import torch
+
+    torch.set_num_threads(n_threads)
 
     @torch.no_grad()
     def train(epochs):
@@ -318,98 +295,61 @@ def with_torch_by_hand(rows, n_threads, lr=0.1):
 # ------------------------------------------------------------------------------------- races
 
 
-def etas(*values, **more):
-    return tuple({"eta0": eta0, **more} for eta0 in values)
+def steps(name, *values, **more):
+    return tuple({name: value, **more} for value in values)
 
 
 def ours(batch_size, *more):
-    """Our own in both precisions: the automatic step first, then those of a search."""
-    steps = ({}, *more)
-    build = functools.partial(with_fastxent, batch_size)
-    return [Descender(OURS, "fastxent", build, dtype=dtype, steps=steps) for dtype in (F64, F32)]
+    """Our own: the automatic step first, then those of a search."""
+    return Descender(OURS, "fastxent", partial(with_fastxent, batch_size), steps=({}, *more))
 
 
-def scikit_learn(*steps):
-    return [
-        Descender(
-            "scikit-learn",
-            "sklearn.linear_model",
-            with_scikit_learn,
-            dtype=dtype,
-            steps=steps,
-            patience=8,
-        )
-        for dtype in (F64, F32)
-    ]
+def scikit_learn(*tried):
+    return Descender("scikit-learn", "sklearn.linear_model", with_scikit_learn, steps=tried, patience=8)
 
 
-def torch_rivals(name, builds, lrs, all_threads=False):
-    """Every way of one PyTorch rival, in both precisions, on one thread or (also) on all."""
-    return [
-        Descender(
-            name,
-            "torch",
-            build,
-            setting=f"{how}{', all threads' if openmp else ''}",
-            openmp=openmp,
-            dtype=dtype,
-            steps=tuple({"lr": lr} for lr in lrs),
-            path="PyTorch",
-        )
-        for dtype in (F64, F32)
-        for how, build in builds.items()
-        for openmp in ((None, os.cpu_count()) if all_threads else (None,))
-    ]
+def torch_rival(name, build, lrs, **how):
+    return Descender(name, "torch", build, steps=steps("lr", *lrs), path="PyTorch", **how)
 
 
-SPARSE_BAGS = {
-    "sparse gradients": functools.partial(with_embedding_bag, True),
-    "dense gradients": functools.partial(with_embedding_bag, False),
-}
-BAG_STEPS = (30.0, 45.0, 60.0)
+def vowpal_wabbit(name, options, *rates):
+    build = partial(with_vowpal_wabbit, options=options)
+    tried = steps("learning_rate", *rates)
+    return Descender(name, "vowpalwabbit", build, dtypes=(F32,), steps=tried, patience=4)
+
+
 ON_TEXT = [
-    *ours(1, *etas(8.0, 16.0), {"learning_rate": "cosine"}, *etas(3.0, learning_rate="cosine")),
-    *scikit_learn(
-        {},
-        *etas(3.0, learning_rate="constant"),
-        *etas(30.0, learning_rate="invscaling", power_t=0.25),
+    ours(
+        1,
+        *steps("eta0", 8.0, 16.0),
+        {"learning_rate": "cosine"},
+        *steps("eta0", 3.0, learning_rate="cosine"),
     ),
-    *torch_rivals("PyTorch by hand", {"index_add_": with_embedding_bag_by_hand}, BAG_STEPS),
-    *torch_rivals("PyTorch EmbeddingBag", SPARSE_BAGS, BAG_STEPS),
-]  # fmt: skip
+    scikit_learn(
+        {},
+        *steps("eta0", 3.0, learning_rate="constant"),
+        *steps("eta0", 30.0, learning_rate="invscaling", power_t=0.25),
+    ),
+    torch_rival("PyTorch by hand, index_add_", with_embedding_bag_by_hand, (30.0, 45.0, 60.0)),
+    torch_rival("PyTorch EmbeddingBag, sparse gradients", with_embedding_bag, (30.0, 45.0, 60.0)),
+]
 WORDS_ONLY = [
+    vowpal_wabbit("Vowpal Wabbit", "", 0.5, 1.0, 2.0),
+    vowpal_wabbit("Vowpal Wabbit --sgd", "--sgd --power_t 0", 1.0, 3.0),
     Descender(
-        name,
-        "vowpalwabbit",
-        functools.partial(with_vowpal_wabbit, options=options),
-        steps=tuple({"learning_rate": rate} for rate in rates),
-        patience=4,
-    )
-    for name, options, rates in (
-        ("Vowpal Wabbit", "", (0.5, 1.0, 2.0)),
-        ("Vowpal Wabbit --sgd", "--sgd --power_t 0", (1.0, 3.0)),
-    )
-] + [
-    Descender(
-        "fastText",
-        "fasttext",
-        with_fasttext,
-        steps=tuple({"lr": lr} for lr in (0.2, 0.4, 0.8)),
-        patience=8,
-    )
+        "fastText", "fasttext", with_fasttext, dtypes=(F32,), steps=steps("lr", 0.2, 0.4, 0.8), patience=8
+    ),
 ]
 IN_MINIBATCHES = [
-    *ours(BATCH, *etas(0.05, 0.1, 0.2, learning_rate="constant"), {"learning_rate": "cosine"}),
-    *torch_rivals(
-        "PyTorch",
-        {"by hand": with_torch_by_hand, "autograd": with_torch_linear},
-        (0.05, 0.1, 0.2),
-        all_threads=True,
+    ours(BATCH, *steps("eta0", 0.05, 0.1, 0.2, learning_rate="constant"), {"learning_rate": "cosine"}),
+    torch_rival("PyTorch, by hand", with_torch_by_hand, (0.05, 0.1, 0.2)),
+    torch_rival(
+        "PyTorch, by hand, all threads", with_torch_by_hand, (0.05, 0.1, 0.2), threads=os.cpu_count() or 1
     ),
 ]
 BY_PIXELS = [
-    *ours(1, *etas(0.003, 0.01, 0.03)),
-    *scikit_learn(*etas(0.003, 0.01, learning_rate="constant")),
+    ours(1, *steps("eta0", 0.003, 0.01, 0.03)),
+    scikit_learn(*steps("eta0", 0.003, 0.01, learning_rate="constant")),
 ]
 
 
@@ -431,9 +371,14 @@ def glosses(units):
     return lambda dtype, part: data.glosses(dtype, units, part)
 
 
-RACES = [
-    Race("WordNet glosses, words, 45 classes", 45, glosses("words"), ON_TEXT + WORDS_ONLY),
-    Race("WordNet glosses, character n-grams, 45 classes", 45, glosses("characters"), ON_TEXT, goal=False),
-    Race("Fashion-MNIST, 10 classes, minibatches of 128", 10, data.fashion, IN_MINIBATCHES),
-    Race("Fashion-MNIST, 10 classes, single rows", 10, data.fashion, BY_PIXELS),
-]
+RACES = {
+    race.name: race
+    for race in (
+        Race("WordNet glosses, words, 45 classes", 45, glosses("words"), ON_TEXT + WORDS_ONLY),
+        Race(
+            "WordNet glosses, character n-grams, 45 classes", 45, glosses("characters"), ON_TEXT, goal=False
+        ),
+        Race("Fashion-MNIST, 10 classes, minibatches of 128", 10, data.fashion, IN_MINIBATCHES),
+        Race("Fashion-MNIST, 10 classes, single rows", 10, data.fashion, BY_PIXELS),
+    )
+}

@@ -103,10 +103,10 @@ def better(one, other):
     return {n: {name: max(rate, other[n][name]) for name, rate in rates.items()} for n, rates in one.items()}
 
 
-def least_work(problem, products=2, exponentials=True, output=False):
+def least_work(problem, products=2):
     """Return what a pass over the rows of a linear model cannot avoid, whoever computes it.
 
-    Read X once (and write n x K results, if they are the ``output``); multiply; take an exponential for each
+    Read X once (and write n x K results, if they are what is wanted); multiply; take an exponential for each
     logit. "moves" are pairs: bytes, and the bytes of what they are part of, which decides on the cache they come
     from. For each non-zero of a CSR row the logits also read a row of weights, and the gradient reads and writes
     one: at best in the second-level cache.
@@ -114,7 +114,7 @@ def least_work(problem, products=2, exponentials=True, output=False):
     X, K = problem.X, problem.theta.shape[1]
     n, itemsize = X.shape[0], X.dtype.itemsize
     streamed = X.data.nbytes + X.indices.nbytes + X.indptr.nbytes if problem.sparse else X.nbytes
-    streamed += n * K * itemsize if output else 0
+    streamed += n * K * itemsize if products == 1 else 0
     entries = X.nnz if problem.sparse else X.size
     moves = [[streamed, streamed]]
     if problem.sparse:
@@ -122,14 +122,8 @@ def least_work(problem, products=2, exponentials=True, output=False):
     return {
         "moves": moves,
         "flops": 2 * products * entries * K,
-        "exponentials": n * K if exponentials else 0,
+        "exponentials": n * K,
     }
-
-
-def least_work_on_rows(problem, output=True):
-    """Return the same for a function of given logits."""
-    size = problem.X.nbytes * (2 if output else 1)
-    return {"moves": [[size, size]], "flops": 0, "exponentials": problem.X.size}
 
 
 def least_seconds(work, dtype, rates):

@@ -13,7 +13,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from fastxent.sgd.trainer import Data, Options, Training
-from run import wanted
+from rivals import wanted
 
 OPTIMIZERS = ("sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamw", "ftrl")
 PENALTIES = {"none": (0.0, 0.0), "l2": (0.0, 1e-5), "l1": (1e-5, 0.0), "elasticnet": (1e-6, 1e-5)}

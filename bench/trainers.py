@@ -4,7 +4,7 @@
 ``fit(effort)``: from scratch with so much effort, a number of iterations or a tolerance, to coef and intercept.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -36,13 +36,7 @@ class Trainer(Rival):
 
     efforts: tuple = PASSES
     intercepts: str = "free"
-    threaded: bool = True  # whether it is also tried on one thread
-
-    def settings(self, n_threads):
-        """Return this trainer on all threads and, where that is another thing, on one."""
-        everything = replace(self, setting=f"{n_threads} threads")
-        alone = replace(self, setting="1 thread", openmp=1, blas=1)
-        return [everything, alone] if self.threaded and n_threads > 1 else [alone]
+    threaded: bool = True  # whether it is also tried on more than one thread
 
 
 def parameters(model):
@@ -192,6 +186,7 @@ def with_skglm(problem, n_threads):
 def with_torch(problem, n_threads):
     import torch
 
+    torch.set_num_threads(n_threads)
     columns = 1 if problem.binary else problem.n_classes
     labels = torch.from_numpy(problem.y)
     if problem.sparse:
@@ -363,7 +358,7 @@ TRAINERS = [
     Trainer("snapml dual, float32", "snapml", with_snapml, two_classes_l2, intercepts="penalised"),
     Trainer("skglm", "skglm", with_skglm, two_classes_l1, threaded=False),
     Trainer("celer", "celer", with_celer, two_classes_l1, threaded=False, intercepts="none"),
-    Trainer("JAX optax L-BFGS", "optax", with_jax, dense, threaded=False),
+    Trainer("JAX optax L-BFGS", "optax", with_jax, dense),
     Trainer("scikit-learn lbfgs", "sklearn", with_scikit_learn("lbfgs"), smooth),
     Trainer("scikit-learn newton-cholesky", "sklearn", with_scikit_learn("newton-cholesky"), few_unknowns),
     Trainer("scikit-learn newton-cg", "sklearn", with_scikit_learn("newton-cg"), smooth),
