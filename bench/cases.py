@@ -81,7 +81,9 @@ def dense(n_rows, n_features, n_classes, **how):
 
 
 def text(n_rows, n_features, entries, n_classes, **how):
-    name = f"text {n_rows:,} x {n_features:,}, {'two' if n_classes == 2 else n_classes} classes"
+    name = (
+        f"text {n_rows:,} x {n_features:,}, {entries} a row, {'two' if n_classes == 2 else n_classes} classes"
+    )
     return Case(
         name,
         n_classes,
@@ -115,3 +117,18 @@ CASES = [
     text(100_000, 47_000, 75, 2, binary=True, compared=True),
     text(20_000, 20_000, 40, 2, binary=True),
 ]
+
+
+def decades(first):
+    """Return seven sizes over two decades."""
+    return [int(size) for size in np.unique(np.geomspace(first, 100 * first, 7).round())]
+
+
+GROWTH = {  # of what grows: what stays the same, and the cases
+    "rows": ("100 features, 10 classes", [dense(n, 100, 10) for n in decades(3_000)]),
+    "classes": ("10,000 rows, 100 features", [dense(10_000, 100, K) for K in decades(10)]),
+    "non-zeros": (
+        "5,000 sparse rows, 10,000 features, 20 classes",
+        [text(5_000, 10_000, entries, 20) for entries in decades(10)],
+    ),
+}

@@ -12,15 +12,14 @@ is fitted anew:
 `report.py` makes the tables in docs/solvers.md of the results.
 """
 
-import argparse
 import time
 from functools import cache
-from pathlib import Path
 
 import numpy as np
 
 import data
 import processes
+import store
 from cases import F64, drawn_labels
 from convergence import LEVELS, seconds_to
 from fastxent import solvers
@@ -28,7 +27,6 @@ from fastxent.data.ranges import cost
 from fastxent.solvers import policy
 from machine import log
 from objectives import objective_of
-from store import DRAFTS, Results
 from tables import markdown, measured_on
 
 TOL = 1e-7
@@ -215,18 +213,15 @@ def tables(known):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = store.parser(__doc__)
     parser.add_argument("--seconds", type=float, default=300, help="how long to go on (300)")
     parser.add_argument("--kind", choices=list(SOLVERS), action="append", help="default: all")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument(
-        "--processor", metavar="NAME", help="for systems that do not know their processor's name"
-    )
-    parser.add_argument("--output", type=Path, default=DRAFTS, help=f"folder of the results ({DRAFTS})")
     options = parser.parse_args()
     versions, _ = processes.found([])
-    results = Results(options.output, "choices", name=options.processor, versions=versions)
+    results = store.Results(options, "choices", versions)
     results.known["choices"] = []
+    options.seconds = 20 if options.quick else options.seconds
     rng, deadline, number = np.random.default_rng(options.seed), time.monotonic() + options.seconds, 0
     while time.monotonic() < deadline:
         for kind in options.kind or SOLVERS:

@@ -6,7 +6,6 @@ thread and on all. The runs on both sides of each level are then repeated in fur
 is kept is seconds and F of each run: `convergence_tables.py` makes tables and pictures of them.
 """
 
-import argparse
 import math
 import os
 import pickle
@@ -18,11 +17,11 @@ from pathlib import Path
 import numpy as np
 
 import processes
+import store
 from data import DataNotFound
 from machine import log
 from objectives import objective_of
 from rivals import OURS, wanted
-from store import DRAFTS, Results
 from trainers import TRAINERS
 from training import TRAININGS
 
@@ -288,26 +287,21 @@ def race(course, trainers, rounds):
 
 
 def arguments():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = store.parser(__doc__)
     parser.add_argument("--budget", type=float, default=3000, metavar="S", help="for everything (3000 s)")
     parser.add_argument("--twins", action="store_true", help="only the kinds of problems that were slow once")
-    parser.add_argument("--quick", action="store_true", help="a subset")
     for what in ("problem", "rival"):
         help_text = f"only {what}s whose name has TEXT (repeatable)"
         parser.add_argument(f"--{what}", action="append", metavar="TEXT", help=help_text)
     parser.add_argument("--threads", type=int, default=os.cpu_count(), metavar="N", help="default: all")
     parser.add_argument("--rounds", type=int, default=2, help="further processes of those who matter (2)")
-    parser.add_argument(
-        "--processor", metavar="NAME", help="for systems that do not know their processor's name"
-    )
-    parser.add_argument("--output", type=Path, default=DRAFTS, help=f"folder of the results ({DRAFTS})")
     return parser.parse_args()
 
 
 def main():
     options = arguments()
     versions, trainers = processes.found([t for t in TRAINERS if wanted(t.name, options.rival)])
-    results = Results(options.output, "training", name=options.processor, versions=versions)
+    results = store.Results(options, "training", versions)
     problems = [
         training
         for training in TRAININGS

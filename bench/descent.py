@@ -11,21 +11,19 @@ Two questions, everybody in processes of their own and on one thread, but PyTorc
 `report.py` makes the tables of docs/sgd.md of the results.
 """
 
-import argparse
 import math
 import tempfile
 import time
-from pathlib import Path
 
 import numpy as np
 
 import processes
+import store
 from data import DataNotFound
 from descent_rivals import RACES
 from machine import log
 from memory import extra_megabytes
 from rivals import OURS, wanted
-from store import DRAFTS, Results
 from tables import PRECISION, markdown, measured_on, seconds_text, significant, times_text
 
 EPOCHS = (1, 2, 3, 5, 8, 12)
@@ -245,18 +243,16 @@ def tables(known):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = store.parser(__doc__)
     parser.add_argument("--case", action="append", metavar="TEXT", help="only races whose name has TEXT")
     parser.add_argument("--rival", action="append", metavar="TEXT", help="only rivals whose name has TEXT")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument(
-        "--processor", metavar="NAME", help="for systems that do not know their processor's name"
-    )
-    parser.add_argument("--output", type=Path, default=DRAFTS, help=f"folder of the results ({DRAFTS})")
     options = parser.parse_args()
+    if options.quick:
+        options.rounds, options.case = 1, ["single rows"]
     everybody = [rival for race in RACES.values() for rival in race.rivals]
     versions, there = processes.found([rival for rival in everybody if wanted(rival.name, options.rival)])
-    results = Results(options.output, "descent", name=options.processor, versions=versions)
+    results = store.Results(options, "descent", versions)
     for race in (race for race in RACES.values() if wanted(race.name, options.case)):
         rivals = [rival for rival in race.rivals if rival in there]
         log(race.name)

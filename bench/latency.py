@@ -5,47 +5,41 @@ predictor, the entries of a text where it takes them, a dense row of 80,000 numb
 other. Making it is not timed.
 """
 
-from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 import scipy.sparse as sp
 
-from cases import F32, F64, Problem, point
+from cases import F32, F64, Case
 from rivals import OURS, Rival
 
 ESTIMATOR = "fastxent estimator"
 
 
-@dataclass(frozen=True)
-class Case:
-    """Some rows, and a model of them. words: of each row, if it is sparse."""
+def rows(n_rows, n_features, words):
+    """Return what makes dense rows, or sparse ones of so many words."""
 
-    name: str
-    n_features: int
-    n_classes: int
-    n_rows: int
-    words: int = 0
-    compared: bool = False
-    dtypes: tuple = (F64,)
-
-    def problem(self, dtype):
+    def make(dtype):
         rng = np.random.default_rng(0)
-        if self.words:
-            columns = [
-                np.sort(rng.choice(self.n_features, self.words, replace=False)) for _ in range(self.n_rows)
-            ]
-            indptr = self.words * np.arange(self.n_rows + 1)
-            values = rng.random(self.n_rows * self.words) + 0.1
-            parts = values, np.concatenate(columns).astype(np.int32), indptr.astype(np.int32)
-            X = sp.csr_matrix(parts, shape=(self.n_rows, self.n_features))
-        else:
-            X = rng.standard_normal((self.n_rows, self.n_features))
-        return Problem(X, None, point(X, self.n_classes), self.n_classes)
+        if not words:
+            return rng.standard_normal((n_rows, n_features)), None
+        columns = [np.sort(rng.choice(n_features, words, replace=False)) for _ in range(n_rows)]
+        parts = rng.random(n_rows * words) + 0.1, np.concatenate(columns), words * np.arange(n_rows + 1)
+        X = sp.csr_matrix(parts, shape=(n_rows, n_features))
+        X.indices, X.indptr = X.indices.astype(np.int32), X.indptr.astype(np.int32)
+        return X, None
+
+    return make
 
 
 CASES = [
-    Case(f"{what}, {'one row' if n == 1 else f'{n} rows'}", d, K, n, words)
+    Case(
+        f"{what}, {f'{n} rows' if n > 1 else 'one row'}",
+        K,
+        rows(n, d, words),
+        sparse=bool(words),
+        dtypes=(F64,),
+    )
     for what, d, K, words in (
         ("64 features, 10 classes", 64, 10, 0),
         ("784 features, 10 classes", 784, 10, 0),

@@ -4,20 +4,18 @@ Every rival runs in processes of its own, with one thread and with all, in every
 interleaved. The results go to the processor's JSON file in --output, from where `report.py` makes tables.
 """
 
-import argparse
 import os
 import random
 import tempfile
-from pathlib import Path
 
 import numpy as np
 
 import processes
+import store
 from data import DataNotFound
 from limits import better, measure_limits
 from machine import log
 from rivals import wanted
-from store import DRAFTS, Results
 from tasks import TASKS, write
 
 QUICK = ("1,797", "text 20,000", "64 features, 10 classes")
@@ -60,7 +58,8 @@ def race(task, case, dtype, runners, options, results):
                     library=rival.module,
                     threads=threads,
                     configuration=configuration,
-                    more={"TORCHINDUCTOR_CACHE_DIR": folder},  # the first round compiles
+                    # The first round compiles; code for another number of threads would be wrong.
+                    more={"TORCHINDUCTOR_CACHE_DIR": f"{folder}/{threads} {configuration}"},
                 )
                 if fault:
                     log(f"    {rival.label}, {threads} threads, {configuration} is left out: {fault}")
@@ -78,7 +77,7 @@ def race(task, case, dtype, runners, options, results):
                 "setting": rival.setting,
                 "seconds": [record["seconds"] for record in found],
                 **{key: found[0][key] for key in ("import", "first", "extra_megabytes", "error", "value")},
-                "rows": case.n_rows if hasattr(case, "n_rows") else work["rows"],
+                "rows": work["rows"],
                 **({"work": work} if rival.ours else {}),
             }
         )
@@ -92,12 +91,12 @@ def best_settings(finished):
 
 
 def layout(problem):
-    """Return the kernels' layout for a problem, the rows of a block, and all rows."""
+    """Return the kernels' layout for a problem, the rows of a block, and all rows and entries."""
     from fastxent.data.rows import bind
 
     rows = bind(problem.X, problem.theta.shape[1])
     name = "SPARSE" if problem.sparse else "CLASSES" if rows.uses_theta else "FEATURES"
-    return {"layout": name, "block": rows.block, "rows": problem.X.shape[0]}
+    return {"layout": name, "block": rows.block, "rows": problem.X.shape[0], "entries": problem.X.size}
 
 
 def chosen_cases(task, options):
@@ -113,8 +112,7 @@ def chosen_cases(task, options):
 
 
 def arguments():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="a few small cases, in under two minutes")
+    parser = store.parser(__doc__)
     parser.add_argument("--all", action="store_true", help="all cases, not those alone that are compared")
     for what in ("task", "case", "rival"):
         help_text = f"only {what}s whose name has TEXT (repeatable)"
@@ -127,10 +125,6 @@ def arguments():
     parser.add_argument(
         "--seconds", type=float, metavar="S", help="of each process: 0.5, or 0.1 with --quick"
     )
-    parser.add_argument(
-        "--processor", metavar="NAME", help="for systems that do not know their processor's name"
-    )
-    parser.add_argument("--output", type=Path, default=DRAFTS, help=f"folder of the results ({DRAFTS})")
     options = parser.parse_args()
     options.rounds = options.rounds or (1 if options.quick else 3)
     options.seconds = options.seconds or (0.1 if options.quick else 0.5)
@@ -142,7 +136,7 @@ def main():
     threads = options.threads or sorted({1, os.cpu_count()})[-1 if options.quick else 0 :]
     configurations = options.configuration or ["native"]
     versions, options.there = processes.found([rival for task in TASKS.values() for rival in task.rivals])
-    results = Results(options.output, "speed", name=options.processor, versions=versions)
+    results = store.Results(options, "speed", versions)
     tasks = [task for task in TASKS.values() if wanted(task.name, options.task)]
     with_limits = not options.quick and any(task.threaded for task in tasks)
     if with_limits:

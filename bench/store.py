@@ -6,6 +6,7 @@
 A part is what one script measures. Every record has a date; a newer one replaces the older of the same keys.
 """
 
+import argparse
 import datetime
 import json
 import math
@@ -30,14 +31,26 @@ KEYS = (
 )
 
 
+def parser(what):
+    """Return a parser of what every script is told: where results go, and whose they are."""
+    parser = argparse.ArgumentParser(description=what.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="a subset, in a few minutes")
+    parser.add_argument(
+        "--processor", metavar="NAME", help="for systems that do not know their processor's name"
+    )
+    parser.add_argument("--output", type=Path, default=DRAFTS, help=f"folder of the results ({DRAFTS})")
+    return parser
+
+
 class Results:
     """What is known of one processor; ``part`` is what will be added to."""
 
-    def __init__(self, folder, part, *, name=None, versions=None):
-        self.path, self.part = Path(folder) / file_name(describe(name)["processor"]), part
+    def __init__(self, options, part, versions):
+        machine, self.part = describe(options.processor), part
+        self.path = options.output / file_name(machine["processor"])
         self.known = json.loads(self.path.read_text(encoding="utf-8")) if self.path.exists() else {}
-        self.known |= describe(name)
-        self.known.setdefault("versions", {})[part] = versions or {}
+        self.known |= machine
+        self.known.setdefault("versions", {})[part] = versions
         self.known.setdefault("busy", {})[part] = busy_processors()  # before we add to it
         self.known.setdefault(part, [])
 

@@ -12,7 +12,7 @@ import numpy as np
 import latency
 import loss_gradient
 import probabilities
-from cases import CASES
+from cases import CASES, GROWTH
 from limits import least_work
 from memory import extra_megabytes
 
@@ -35,11 +35,13 @@ class Task:
         return [np.asarray(array, np.float64) for array in unpack(call())]
 
 
+GROWING = list({case.name: case for _, cases in GROWTH.values() for case in cases}.values())
 TASKS = {
     task.name: task
     for task in (
         Task("loss + gradient", CASES, loss_gradient.RIVALS, least_work),
         Task("class probabilities", CASES, probabilities.RIVALS, partial(least_work, products=1)),
+        Task("growth", GROWING, loss_gradient.RIVALS[:2], least_work),  # ours and NumPy
         Task("latency", latency.CASES, latency.RIVALS, partial(least_work, products=1), threaded=False),
     )
 }
