@@ -7,6 +7,7 @@ interleaved. The results go to the processor's JSON file in --output, from where
 import os
 import random
 import tempfile
+from pathlib import Path
 
 import numpy as np
 
@@ -39,48 +40,46 @@ def contenders(task, case, configurations, threads, options):
 
 def race(task, case, dtype, runners, options, results):
     """Let everybody run on one problem, round after round, and add a record of each to the results."""
-    rounds = {runner: [] for runner in runners}
+    found = {runner: [] for runner in runners}
     with tempfile.TemporaryDirectory(prefix="fastxent-bench-") as folder:
         path, problem = write(task, case, dtype, folder)
         work = {**task.least_work(problem), **layout(problem)}
         del problem
         for i in range(options.rounds):
-            for runner in random.Random(i).sample(
-                runners, len(runners)
-            ):  # nobody always has the same neighbour
-                rival, threads, configuration = runner
-                if rounds[runner] is None:
-                    continue
-                arguments = {"task": task.name, "label": rival.label, "path": path, "threads": threads}
-                found, fault = processes.run(
-                    "tasks:time_rival",
-                    arguments | {"seconds": options.seconds, "with_memory": i == 0},
-                    library=rival.module,
-                    threads=threads,
-                    configuration=configuration,
-                    # The first round compiles; code for another number of threads would be wrong.
-                    more={"TORCHINDUCTOR_CACHE_DIR": f"{folder}/{threads} {configuration}"},
-                )
+            for runner in random.Random(i).sample(list(found), len(found)):  # no neighbours for ever
+                records, fault = run(task, runner, path, options.seconds, with_memory=i == 0)
+                found[runner] += records
                 if fault:
-                    log(f"    {rival.label}, {threads} threads, {configuration} is left out: {fault}")
-                rounds[runner] = None if fault else [*rounds[runner], *found]
-    finished = {runner: found for runner, found in rounds.items() if found}
-    for (rival, threads, configuration), found in best_settings(finished).items():
-        results.add(
-            {
-                "task": task.name,
-                "case": case.name,
-                "dtype": np.dtype(dtype).name,
-                "configuration": configuration,
-                "threads": threads,
-                "rival": rival.name,
-                "setting": rival.setting,
-                "seconds": [record["seconds"] for record in found],
-                **{key: found[0][key] for key in ("import", "first", "extra_megabytes", "error", "value")},
-                "rows": work["rows"],
-                **({"work": work} if rival.ours else {}),
-            }
-        )
+                    rival, *where = runner
+                    log(f"    {rival.label}, {where} is left out: {fault}")
+                    del found[runner]
+    for (rival, threads, configuration), records in best_settings(found).items():
+        about = {"task": task.name, "case": case.name, "dtype": np.dtype(dtype).name}
+        about |= {
+            "configuration": configuration,
+            "threads": threads,
+            "rival": rival.name,
+            "setting": rival.setting,
+        }
+        about |= {"seconds": [record["seconds"] for record in records], "rows": work["rows"]}
+        about |= {key: records[0][key] for key in ("import", "first", "extra_megabytes", "error", "value")}
+        results.add(about | ({"work": work} if rival.ours else {}))
+
+
+def run(task, runner, path, seconds, with_memory):
+    """Return the record of a rival in a process of its own, in a list, and what went wrong."""
+    rival, threads, configuration = runner
+    # The first round compiles. Code for other threads or another level would be wrong, so that each has its own.
+    cache = Path(path).parent / f"{threads}-{[*processes.CONFIGURATIONS].index(configuration)}"
+    arguments = {"task": task.name, "label": rival.label, "path": path, "threads": threads}
+    return processes.run(
+        "tasks:time_rival",
+        arguments | {"seconds": seconds, "with_memory": with_memory},
+        library=rival.module,
+        threads=threads,
+        configuration=configuration,
+        more={"TORCHINDUCTOR_CACHE_DIR": str(cache)},
+    )
 
 
 def best_settings(finished):
