@@ -1,12 +1,18 @@
 """The benchmarks run in their quick modes, and the tables in the documentation are what their results say."""
 
+import importlib.util
 import json
 import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
+from sklearn.datasets import load_digits
+
+import fastxent
 
 BENCH = Path(__file__).resolve().parents[1] / "bench"
 HERE = {"FASTXENT_PEERS": sys.executable}  # what is measured here is only that everything works
@@ -71,3 +77,20 @@ def test_a_fault_of_a_process_is_told(monkeypatch):
 
     found, fault = processes.run("machine:installed", {"modules": 3})
     assert found == [] and fault.startswith("TypeError")
+
+
+def test_the_objective_of_the_benchopt_benchmark(monkeypatch):
+    monkeypatch.setitem(sys.modules, "benchopt", SimpleNamespace(BaseObjective=object))
+    spec = importlib.util.spec_from_file_location("objective", BENCH / "benchopt" / "objective.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    (X, y), l2 = load_digits(return_X_y=True), 1e-3
+    objective = module.Objective()
+    objective.l2 = l2
+    objective.set_data(X, y)
+    assert objective.evaluate_result(**objective.get_one_result())["value"] == pytest.approx(np.log(10))
+    model = fastxent.LogisticRegression(C=1 / (l2 * len(y)), tol=1e-12, max_iter=1000).fit(X, y)
+    found = objective.evaluate_result(model.coef_, model.intercept_)
+    loss = fastxent.linear_cross_entropy(X, y, model.coef_, model.intercept_)
+    assert found["value"] == pytest.approx(loss + l2 / 2 * np.sum(model.coef_**2), rel=1e-12)
+    assert found["grad_norm"] < 1e-5 and found["train_accuracy"] == model.score(X, y)
