@@ -8,8 +8,8 @@ probabilities (n_test, K) of the held-out rows.
 import os
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from functools import cached_property, partial
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -32,7 +32,6 @@ class Rows:
     X_test: object
     y_test: np.ndarray
     n_classes: int
-    parsed: dict = field(default_factory=dict)  # examples of Vowpal Wabbit, by its options
 
     def log_loss(self, probabilities):
         """Return the mean log loss on the held-out rows; a probability counts as 1e-15 at least."""
@@ -42,12 +41,6 @@ class Rows:
     def first(self, n):
         """Return the same with the first n training rows only; a class may be missing."""
         return Rows(self.X[:n], self.y[:n], self.X_test, self.y_test, self.n_classes)
-
-    @cached_property
-    def folder(self):
-        """A folder for the files that some want; it is gone with these rows."""
-        self._folder = tempfile.TemporaryDirectory(prefix="fastxent-bench-")
-        return Path(self._folder.name)
 
     def lines(self, line, part="train"):
         """Yield ``line(label, columns, values)`` of every sparse row."""
@@ -83,15 +76,14 @@ def with_fastxent(batch_size, rows, n_threads, **step):
     from fastxent import SGDClassifier
 
     def train(epochs):
-        model = SGDClassifier(
-            alpha=ALPHA,
-            batch_size=batch_size,
-            max_iter=epochs,
-            tol=None,
-            random_state=0,
-            n_threads=n_threads,
-            **step,
-        ).fit(rows.X, rows.y)
+        how = {
+            "alpha": ALPHA,
+            "batch_size": batch_size,
+            "tol": None,
+            "random_state": 0,
+            "n_threads": n_threads,
+        }
+        model = SGDClassifier(max_iter=epochs, **how, **step).fit(rows.X, rows.y)
         return lambda: model.predict_proba(rows.X_test)
 
     return train
@@ -102,9 +94,8 @@ def with_scikit_learn(rows, n_threads, **step):
     from sklearn.linear_model import SGDClassifier
 
     def train(epochs):
-        model = SGDClassifier(
-            loss="log_loss", alpha=ALPHA, max_iter=epochs, tol=None, random_state=0, n_jobs=n_threads, **step
-        ).fit(rows.X, rows.y)
+        how = {"loss": "log_loss", "alpha": ALPHA, "tol": None, "random_state": 0, "n_jobs": n_threads}
+        model = SGDClassifier(max_iter=epochs, **how, **step).fit(rows.X, rows.y)
         return lambda: model.predict_proba(rows.X_test)
 
     return train
@@ -123,13 +114,11 @@ def with_vowpal_wabbit(rows, n_threads, options="", **step):
     def line(label, columns, values):
         return f"{label + 1} | " + " ".join(f"{j}:{x:.7g}" for j, x in zip(columns, values, strict=True))
 
-    if options not in rows.parsed:  # their form depends on the options, and they point into their parser
-        parser = vw.Workspace(command)
-        rows.parsed[options] = parser, [parser.example(text) for text in rows.lines(line)]
+    parser = vw.Workspace(command)
+    examples = [parser.example(text) for text in rows.lines(line)]
 
     def train(epochs):
-        workspace, (_, examples) = vw.Workspace(command), rows.parsed[options]
-        random = np.random.default_rng(0)
+        workspace, random = vw.Workspace(command), np.random.default_rng(0)
         for _ in range(epochs):
             for i in random.permutation(len(examples)).tolist():
                 workspace.learn(examples[i])
@@ -140,6 +129,7 @@ def with_vowpal_wabbit(rows, n_threads, options="", **step):
 
         return model
 
+    train.parser = parser  # it must live as long as its examples
     return train
 
 
@@ -150,21 +140,12 @@ def with_fasttext(rows, n_threads, lr=0.1):
     def words(label, columns, values):
         return " ".join([f"__label__{label}", *map(str, columns)])
 
-    path = rows.folder / "train.txt"
-    if not path.exists():
-        path.write_text("\n".join(rows.lines(words)) + "\n")
+    folder = tempfile.TemporaryDirectory(prefix="fastxent-bench-")  # gone with what is returned
+    Path(folder.name, "train.txt").write_text("\n".join(rows.lines(words)) + "\n")
 
     def train(epochs):
-        model = fasttext.train_supervised(
-            str(path),
-            epoch=epochs,
-            lr=lr,
-            dim=rows.n_classes,
-            loss="softmax",
-            minCount=1,
-            thread=n_threads,
-            verbose=0,
-        )
+        how = {"dim": rows.n_classes, "loss": "softmax", "minCount": 1, "thread": n_threads, "verbose": 0}
+        model = fasttext.train_supervised(f"{folder.name}/train.txt", epoch=epochs, lr=lr, **how)
 
         def probabilities():  # of its own predict, the wheel repeats the first class's for all
             vectors, logits_of = model.get_input_matrix(), model.get_output_matrix()
@@ -193,14 +174,21 @@ def torch_model(rows, weights, bias):
     return lambda: softmax(np.asarray(rows.X_test @ weights + bias, dtype=F64), axis=1)
 
 
-def shuffled_csr(rows, random):
-    """Return the CSR rows in a new order as tensors, and their labels."""
+def sparse_batches(rows, epochs):
+    """Yield columns, values, first places of rows and labels of batches of CSR rows, in a new order each epoch."""
     import torch
 
-    order = random.permutation(len(rows.y))
-    X = rows.X[order]
-    place = torch.from_numpy(X.indptr.astype(np.int64))
-    return torch.from_numpy(X.indices.astype(np.int64)), torch.from_numpy(X.data), place, rows.y[order]
+    random, n = np.random.default_rng(0), len(rows.y)
+    for _ in range(epochs):
+        order = random.permutation(n)
+        X, y = rows.X[order], torch.from_numpy(rows.y[order])
+        columns, values = torch.from_numpy(X.indices.astype(np.int64)), torch.from_numpy(X.data)
+        places = torch.from_numpy(X.indptr.astype(np.int64))
+        bounds = places.tolist()
+        for first in range(0, n, BATCH):
+            stop = min(first + BATCH, n)
+            begin, end = bounds[first], bounds[stop]
+            yield columns[begin:end], values[begin:end], places[first : stop + 1] - begin, y[first:stop]
 
 
 def with_embedding_bag(rows, n_threads, lr=30.0):
@@ -209,23 +197,14 @@ def with_embedding_bag(rows, n_threads, lr=30.0):
     from torch.nn import functional
 
     def train(epochs):
-        (n, d), K = rows.X.shape, rows.n_classes
-        bag = torch.nn.EmbeddingBag(
-            d, K, mode="sum", sparse=True, _weight=torch.from_numpy(np.zeros((d, K), rows.X.dtype))
-        )
-        bias = torch.zeros(K, dtype=bag.weight.dtype, requires_grad=True)
+        zeros = torch.from_numpy(np.zeros((rows.X.shape[1], rows.n_classes), rows.X.dtype))
+        bag = torch.nn.EmbeddingBag(*zeros.shape, mode="sum", sparse=True, _weight=zeros)
+        bias = torch.zeros(rows.n_classes, dtype=zeros.dtype, requires_grad=True)
         optimizer = torch.optim.SGD([bag.weight, bias], lr=lr)
-        random = np.random.default_rng(0)
-        for _ in range(epochs):
-            columns, values, place, y = shuffled_csr(rows, random)
-            y, bounds = torch.from_numpy(y), place.tolist()
-            for first in range(0, n, BATCH):
-                stop = min(first + BATCH, n)
-                begin, end = bounds[first], bounds[stop]
-                logits = bag(columns[begin:end], place[first:stop] - begin, values[begin:end]) + bias
-                optimizer.zero_grad()
-                functional.cross_entropy(logits, y[first:stop]).backward()
-                optimizer.step()
+        for columns, values, places, y in sparse_batches(rows, epochs):
+            optimizer.zero_grad()
+            functional.cross_entropy(bag(columns, places[:-1], values) + bias, y).backward()
+            optimizer.step()
         return torch_model(rows, bag.weight, bias)
 
     return train
@@ -238,23 +217,15 @@ def with_embedding_bag_by_hand(rows, n_threads, lr=30.0):
 
     @torch.no_grad()
     def train(epochs):
-        (n, d), K = rows.X.shape, rows.n_classes
-        weights = torch.from_numpy(np.zeros((d, K), rows.X.dtype))
-        bias = torch.zeros(K, dtype=weights.dtype)
-        random = np.random.default_rng(0)
-        for _ in range(epochs):
-            columns, values, place, y = shuffled_csr(rows, random)
-            y, bounds, lengths = torch.from_numpy(y), place.tolist(), place.diff()
-            for first in range(0, n, BATCH):
-                stop = min(first + BATCH, n)
-                j, x = columns[bounds[first] : bounds[stop]], values[bounds[first] : bounds[stop]]
-                start, numbers = place[first:stop] - bounds[first], torch.arange(stop - first)
-                q = functional.embedding_bag(j, weights, start, mode="sum", per_sample_weights=x)
-                q = torch.softmax(q.add_(bias), dim=1)
-                q[numbers, y[first:stop]] -= 1
-                row = torch.repeat_interleave(numbers, lengths[first:stop])
-                weights.index_add_(0, j, q[row].mul_(x[:, None]), alpha=-lr / (stop - first))
-                bias.sub_(q.sum(dim=0), alpha=lr / (stop - first))
+        weights = torch.from_numpy(np.zeros((rows.X.shape[1], rows.n_classes), rows.X.dtype))
+        bias, numbers = torch.zeros(rows.n_classes, dtype=weights.dtype), torch.arange(BATCH)
+        for j, x, places, y in sparse_batches(rows, epochs):
+            q = functional.embedding_bag(j, weights, places[:-1], mode="sum", per_sample_weights=x)
+            q = torch.softmax(q.add_(bias), dim=1)
+            q[numbers[: len(y)], y] -= 1
+            row = torch.repeat_interleave(numbers[: len(y)], places.diff())
+            weights.index_add_(0, j, q[row].mul_(x[:, None]), alpha=-lr / len(y))
+            bias.sub_(q.sum(dim=0), alpha=lr / len(y))
         return torch_model(rows, weights, bias)
 
     return train

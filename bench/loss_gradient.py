@@ -94,7 +94,6 @@ def with_torch(forward, compiled=False):
 
         torch.set_num_threads(threads)
         X, y, weights, bias = torch_tensors(problem)
-        torch.compiler.reset()
         loss_of = torch.compile(forward, dynamic=False) if compiled else forward
 
         def call():

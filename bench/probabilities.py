@@ -1,8 +1,12 @@
 """The task of predictions: the class probabilities of all rows of a linear softmax model."""
 
+import importlib
+
 import numpy as np
 
 from rivals import OURS, Rival
+
+SCIKIT_LEARN, INTEL = "sklearn.linear_model", "sklearnex.linear_model"
 
 
 def one_array(result):
@@ -35,13 +39,16 @@ def with_numpy(problem, threads):
     return (binary if problem.binary else multinomial), one_array
 
 
-def with_scikit_learn(problem, threads):
-    from sklearn.linear_model import LogisticRegression
+def with_scikit_learn(module):
+    """scikit-learn's class, or that of an extension."""
 
-    model = LogisticRegression()
-    model.classes_ = np.arange(problem.n_classes)
-    model.coef_, model.intercept_ = np.ascontiguousarray(problem.theta[:-1].T), problem.theta[-1]
-    return lambda: model.predict_proba(problem.X), one_array
+    def build(problem, threads):
+        model = importlib.import_module(module).LogisticRegression()
+        model.classes_, model.n_features_in_ = np.arange(problem.n_classes), problem.X.shape[1]
+        model.coef_, model.intercept_ = np.ascontiguousarray(problem.theta[:-1].T), problem.theta[-1]
+        return lambda: model.predict_proba(problem.X), one_array
+
+    return build
 
 
 def with_torch(problem, threads):
@@ -74,7 +81,8 @@ def with_jax(problem, threads):
 RIVALS = [
     Rival(OURS, "fastxent.prediction", with_fastxent),
     Rival("NumPy", "numpy", with_numpy),
-    Rival("scikit-learn", "sklearn.linear_model", with_scikit_learn),
+    Rival("scikit-learn", SCIKIT_LEARN, with_scikit_learn(SCIKIT_LEARN)),
+    Rival("scikit-learn-intelex", INTEL, with_scikit_learn(INTEL), suits=lambda case: not case.sparse),
     Rival("PyTorch", "torch", with_torch),
     Rival("JAX", "jax", with_jax, suits=lambda case: not (case.sparse or case.binary)),
 ]

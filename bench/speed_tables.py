@@ -70,7 +70,8 @@ def processor_row(frame, threads):
     """Return one line: a case in one configuration."""
     row, times = {}, {}
     for n in threads:
-        own, best = ours_and_best(frame[frame["threads"] == n])
+        own, _ = ours_and_best(frame[frame["threads"] == n])
+        _, best = ours_and_best(frame[frame["threads"] <= n])  # some peers are faster on fewer threads
         at = f"{n} thread{'s' if n > 1 else ''}"
         row[f"{at}: {OURS}"] = speed_text(own)
         row[f"best peer, {at}"] = NOTHING if best is None else f"{best['rival']} {speed_text(best)}"
