@@ -20,6 +20,7 @@ import processes
 import store
 from data import DataNotFound
 from machine import log
+from memory import extra_megabytes
 from objectives import objective_of
 from rivals import OURS, wanted
 from trainers import TRAINERS
@@ -104,37 +105,51 @@ def reference(path, intercepts, threads, seconds):
     }
 
 
-def climb(path, name, threads, least, efforts, cap):
-    """Yield effort, seconds and F of a trainer's runs, by growing effort, until the last level is behind.
+def climb(path, name, threads, least, cap):
+    """Yield the runs of a trainer at growing effort, until the last level is behind.
 
     "first" is the seconds of the first run in this process, which is not one of them. The climb ends when nothing moves
     any more, or when another run would take more than ``cap`` seconds.
     """
-    from memory import extra_megabytes
-
-    problem = load(path)
-    trainer = next(trainer for trainer in TRAINERS if trainer.name == name)
-    fit = trainer.build(problem, threads)
-    start = time.perf_counter()
-    fit(efforts[0])
-    first, points = time.perf_counter() - start, []
-    extra = extra_megabytes(lambda: fit(efforts[0]))
+    trainer, problem, fit, first = start(path, name, threads)
+    extra = extra_megabytes(lambda: fit(trainer.efforts[0]))
+    values, efforts = [], trainer.efforts
     for i, effort in enumerate(efforts):
-        start = time.perf_counter()
-        found = fit(effort)
-        seconds = time.perf_counter() - start
-        points.append(problem.objective(*found, trainer.intercepts))
-        yield {
-            "effort": effort,
-            "seconds": [seconds],
-            "objective": points[-1],
-            "first": first,
-            "extra_megabytes": extra,
-        }
-        settled = len(points) > 6 and points[-1] == points[-4]
+        point = run(trainer, problem, fit, effort)
+        values.append(point["objective"])
+        yield {**point, "first": first, "extra_megabytes": extra}
+        settled = len(values) > 6 and values[-1] == values[-4]
         growth = effort / efforts[i - 1] if i else 1.0
-        if points[-1] / least - 1 <= 0.3 * LEVELS[-1] or settled or seconds * max(growth, 1.5) > cap:
+        there = values[-1] / least - 1 <= 0.3 * LEVELS[-1]
+        if there or settled or point["seconds"][0] * max(growth, 1.5) > cap:
             return
+
+
+def again(path, name, threads, efforts):
+    """Yield the runs of a trainer at some efforts."""
+    trainer, problem, fit, _ = start(path, name, threads)
+    for effort in efforts:
+        yield run(trainer, problem, fit, effort)
+
+
+def start(path, name, threads):
+    """Return a trainer, its problem, its fit, and the seconds of a first run: of imports and compiling, for many."""
+    trainer, problem = next(trainer for trainer in TRAINERS if trainer.name == name), load(path)
+    fit = trainer.build(problem, threads)
+    begin = time.perf_counter()
+    fit(trainer.efforts[0])
+    return trainer, problem, fit, time.perf_counter() - begin
+
+
+def run(trainer, problem, fit, effort):
+    begin = time.perf_counter()
+    found = fit(effort)
+    seconds = time.perf_counter() - begin
+    return {
+        "effort": effort,
+        "seconds": [seconds],
+        "objective": problem.objective(*found, trainer.intercepts),
+    }
 
 
 def what_tol_gives(path, threads):
@@ -172,40 +187,30 @@ class Course:
         """Find the least value of F, or of the variant that is minimised with such an intercept, once."""
         if intercepts not in self.least:
             seconds = max(2.0, self.left() / 6)
-            arguments = {
-                "path": self.path,
-                "intercepts": intercepts,
-                "threads": self.threads,
-                "seconds": seconds,
-            }
-            found, fault = self.run("reference", arguments, seconds)
+            found, fault = self.run("reference", seconds, intercepts=intercepts, seconds=seconds)
             if fault:
                 raise RuntimeError(fault)
             self.least[intercepts] = found[0].pop("least")
             self.about = self.about or {key: found[0][key] for key in ("choice", "rows", "features")}
 
-    def run(self, function, arguments, seconds, library="", threads=None):
+    def run(self, function, wait, trainer=None, threads=None, **arguments):
+        """Return what a function yields in a process of its own, and what went wrong; it may take twice ``wait`` s."""
+        arguments |= {"path": self.path, "threads": threads or self.threads}
+        arguments |= {"name": trainer.name} if trainer else {}
         return processes.run(
             f"convergence:{function}",
             arguments,
-            library=library,
+            library=trainer.module if trainer else "",
             threads=threads or self.threads,
-            timeout=STARTUP_SECONDS + 2 * seconds,
+            timeout=STARTUP_SECONDS + 2 * wait,
         )
 
-    def climb(self, trainer, threads, efforts=None):
+    def climb(self, trainer, threads):
         """Return a trainer's runs on so many threads."""
         patience = OUR_PATIENCE if trainer.ours else PATIENCE
         cap = min(max(LEAST_PATIENCE, patience * self.pace), max(LEAST_PATIENCE, self.left() / 6))
-        arguments = {
-            "path": self.path,
-            "name": trainer.name,
-            "threads": threads,
-            "least": self.least[trainer.intercepts] if efforts is None else 0.0,
-            "efforts": efforts or trainer.efforts,
-            "cap": cap if efforts is None else math.inf,
-        }
-        points, fault = self.run("climb", arguments, 3 * cap, trainer.module, threads)
+        least = self.least[trainer.intercepts]
+        points, fault = self.run("climb", 3 * cap, trainer, threads, least=least, cap=cap)
         if not points:
             log(f"    {trainer.name:32} {threads}: {fault}")
         for point in points:
@@ -238,11 +243,12 @@ def repeat(course, climbed, rounds):
         for trainer in np.roll(contenders, -i):  # nobody always runs after the same neighbour
             threads, points = climbed[trainer]
             chosen = around(points, course.least[trainer.intercepts])
-            if not chosen or sum(points[k]["seconds"][0] for k in chosen) > course.left():
-                continue
-            again = course.climb(trainer, threads, [points[k]["effort"] for k in chosen])
-            for k, point in zip(chosen, again, strict=False):
-                points[k]["seconds"] += point["seconds"]
+            wait = sum(points[k]["seconds"][0] for k in chosen)
+            if chosen and wait <= course.left():
+                efforts = [points[k]["effort"] for k in chosen]
+                found, _ = course.run("again", 3 * wait, trainer, threads, efforts=efforts)
+                for k, point in zip(chosen, found, strict=False):
+                    points[k]["seconds"] += point["seconds"]
 
 
 def in_contention(course, climbed):
@@ -274,9 +280,7 @@ def race(course, trainers, rounds):
         log(f"    {trainer.name:32} {threads}" + "".join(f"{s:9.3g} s" for s in reached))
         if trainer.name == OURS:
             course.pace = float(np.nan_to_num(reached[-1], nan=course.pace))
-            found, _ = course.run(
-                "what_tol_gives", {"path": course.path, "threads": course.threads}, course.left()
-            )
+            found, _ = course.run("what_tol_gives", course.left())
             record["tol"] = [{key: r[key] for key in ("tol", "seconds", "objective")} for r in found]
         yield {**record, **course.about, "least": course.least}
     repeat(course, climbed, rounds)

@@ -67,7 +67,10 @@ def run(function, arguments, *, library="", threads=1, configuration="native", t
         if done.returncode:
             fault = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1][:200]
     except subprocess.TimeoutExpired as late:
-        output, fault = (late.stdout or b"").decode(), f"no end after {timeout:.0f} s"
+        output, fault = late.stdout or b"", f"no end after {timeout:.0f} s"
+        output = (
+            output.decode() if isinstance(output, bytes) else output
+        )  # whatever was asked for, up to 3.11
     lines = output.splitlines(keepends=True)
     return [json.loads(line) for line in lines if line.endswith("\n")], fault
 

@@ -68,15 +68,17 @@ def test_a_race_to_the_optimum(tmp_path):
     assert set(record["trainers"]) == {"fastxent metric", "scikit-learn newton-cholesky"}
     for trainer in record["trainers"].values():
         assert 0 <= trainer["points"][-1]["objective"] / record["least"]["free"] - 1 < 1e-6
-        assert max(len(point["seconds"]) for point in trainer["points"]) == 2
+        assert [len(point["seconds"]) for point in trainer["points"]].count(2) > 1  # on both sides of a level
 
 
-def test_a_fault_of_a_process_is_told(monkeypatch):
+def test_faults_and_delays_of_a_process_are_told(monkeypatch):
     monkeypatch.syspath_prepend(str(BENCH))
     import processes
 
     found, fault = processes.run("machine:installed", {"modules": 3})
     assert found == [] and fault.startswith("TypeError")
+    found, fault = processes.run("machine:busy_processors", {"seconds": 60}, timeout=2)
+    assert found == [] and fault == "no end after 2 s"
 
 
 def test_the_objective_of_the_benchopt_benchmark(monkeypatch):
