@@ -87,10 +87,12 @@ def processor_row(frame, threads):
     return row
 
 
-def processor_tables(known, everything=False):
+def processor_tables(known):
     """Return a heading and a table for each configuration of one processor."""
     frame = frame_of(known)
-    frame = frame[frame["task"] != LATENCY]
+    frame = frame[frame["task"].isin([MAIN, PROBABILITIES])]
+    compared = frame[~frame["case"].isin([case.name for case in CASES if not case.compared])]
+    frame = compared if len(compared) else frame
     parts = [f"### {known['processor']}\n", *(f"{note}\n" for note in known.get("notes", []))]
     for configuration in [c for c in CONFIGURATIONS if c in set(frame["configuration"])]:
         some = frame[frame["configuration"] == configuration]
