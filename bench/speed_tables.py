@@ -90,7 +90,7 @@ def processor_row(frame, threads):
 def processor_tables(known):
     """Return a heading and a table for each configuration of one processor."""
     frame = frame_of(known)
-    frame = frame[frame["task"].isin([MAIN, PROBABILITIES])]
+    frame = pd.concat([frame[frame["task"] == task] for task in (MAIN, PROBABILITIES)])
     compared = frame[~frame["case"].isin([case.name for case in CASES if not case.compared])]
     frame = compared if len(compared) else frame
     parts = [f"### {known['processor']}\n", *(f"{note}\n" for note in known.get("notes", []))]
