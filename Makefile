@@ -62,7 +62,6 @@ lint: $(PY)
 bench: built
 	$(INSTALL) --group test --group bench .
 	$(PY) bench/run.py $(BENCH)
-	$(PY) bench/growth.py $(BENCH)
 	$(PY) bench/convergence.py $(BENCH)
 	$(PY) bench/report.py bench_output > bench_output/report.md
 

@@ -62,9 +62,10 @@ def main():
             insert(text, page, name)
         else:
             print(f"## {name}\n\n{text}")
-    if options.insert:
-        for draw in FIGURES:
-            next(filter(draw, results), None)  # the newest that have what is drawn
+    for draw in FIGURES if options.insert else ():
+        next(filter(draw, results), None)  # the newest that have what is drawn
+    for known in () if options.insert else results:
+        print(*map(convergence_tables.everybody, convergence_tables.outcomes(known)), sep="\n")
 
 
 if __name__ == "__main__":

@@ -52,7 +52,8 @@ def markdown(rows):
 def measured_on(known, part):
     """Return where, when and with what a part of the results was measured."""
     dates = sorted({record["date"] for record in known[part] if "date" in record})
-    where = f"{known['processor']} ({known['processors']} processors, caches {known['caches']})"
+    caches = f", caches {known['caches']}" if "caches" in known else ""
+    where = f"{known['processor']} ({known['processors']} processors{caches})"
     when = f", {' to '.join(dict.fromkeys((dates[0], dates[-1])))}" if dates else ""
     what = "".join(f", {name} {version}" for name, version in known["versions"].get(part, {}).items())
     line = f"Measured on {where}{when}{';' + what[1:] if what else ''}."
