@@ -169,23 +169,31 @@ def draw(known):
     chosen = [outcome for start in DRAWN for outcome in found if outcome.name.startswith(start)]
     if len(chosen) < len(DRAWN):
         return False
-    from matplotlib import pyplot
+    from matplotlib import ticker
 
     figure, panels = figures.subplots(2, math.ceil(len(chosen) / 2), figsize=(10.5, 7), squeeze=False)
     names = list(dict.fromkeys(name for outcome in chosen for name in outcome.peers))
-    colours = dict(zip(names, pyplot.get_cmap("tab20")(np.linspace(0, 1, len(names))), strict=True))
+    looks = {
+        name: {"color": f"C{i % 10}", "linestyle": ("-", "--", ":")[i // 10]} for i, name in enumerate(names)
+    }
     handles = {}
     for panel, outcome in zip(panels.flat, chosen, strict=False):
         for name in (*outcome.peers, OURS):
             trainer = outcome.trainers[name]
             seconds, gap = gaps(trainer["points"], outcome.optimum(trainer))
-            style = {"color": colours.get(name, "black"), "linewidth": 2.5 if name == OURS else 1}
+            style = {"linewidth": 1, **looks[name]} if name != OURS else {"linewidth": 2.5, "color": "black"}
             shown = np.maximum.accumulate(seconds), np.maximum(np.minimum.accumulate(gap), 1e-8)
-            (handles[outcome.mark(name)],) = panel.loglog(*shown, ".-", markersize=3, **style)
+            (handles[outcome.mark(name)],) = panel.loglog(*shown, marker=".", markersize=3, **style)
         for level in LEVELS:
             panel.axhline(level, color="0.8", linewidth=0.7, zorder=0)
         panel.set_ylim(1e-8, 3)
         panel.set_title(outcome.name, fontsize=8)
+        decades = np.diff(np.log10(panel.get_xlim()))[0]
+        panel.xaxis.set_major_locator(
+            ticker.LogLocator(subs=(1.0,) if decades > 2 else (1.0, 3.0), numticks=6)
+        )
+        panel.xaxis.set_major_formatter(ticker.FuncFormatter(lambda seconds, _: f"{seconds:g}"))
+        panel.xaxis.set_minor_formatter(ticker.NullFormatter())
     for panel in panels[-1]:
         panel.set_xlabel("seconds")
     for panel in panels[:, 0]:

@@ -51,30 +51,33 @@ def draw(known):
     if not (found := shown(known)):
         return False
     cases, rates, threads = found
-    figure, panels = figures.subplots(1, 2, figsize=(9, 4.2), sharey=True)
+    figure, panels = figures.subplots(1, 2, figsize=(9, 4.8), sharey=True)
     for panel, dtype in zip(panels, ("float64", "float32"), strict=True):
         peak = rates[f"product GFLOP/s {dtype}"]
         x = np.geomspace(0.1, 2000, 200)
         for megabytes, style in ((READ_MEGABYTES[0], ":"), (16, "--"), (READ_MEGABYTES[-1], "-")):
             roof = np.minimum(peak, x * read_rate(megabytes * 2**20, rates))
             panel.plot(x, roof, "k", linestyle=style, linewidth=1, label=f"reading {megabytes} MB")
-        for number, by_dtype in enumerate(cases.values(), 1):
+        for number, (case, by_dtype) in enumerate(cases.items()):
             own, numpy = by_dtype[dtype]
             work = own["work"]
             at, gigaflops = work["flops"] / sum(size for size, _ in work["moves"]), work["flops"] / 1e9
             ours, peer = gigaflops / own["median"], gigaflops / numpy
-            looks = {"color": figures.COLOURS[dtype], "marker": LAYOUTS[work["layout"]]}
-            panel.plot([at] * 2, [peer, ours], color=figures.COLOURS[dtype], linewidth=0.7)
+            looks = {"color": f"C{number}", "marker": LAYOUTS[work["layout"]]}
+            panel.plot([at] * 2, [peer, ours], color=f"C{number}", linewidth=0.7)
             panel.plot(at, peer, fillstyle="none", markersize=5, **looks)
-            panel.plot(at, ours, markersize=7, **looks)
-            beside = 6 if number % 2 else -11
-            panel.annotate(str(number), (at, ours), (beside, -3), textcoords="offset points")
+            panel.plot(
+                at, ours, markersize=7, linestyle="", label=case if dtype == "float64" else None, **looks
+            )
         panel.set(xscale="log", yscale="log", xlabel="flops a byte", title=dtype)
     panels[0].set_ylabel(f"GFLOP/s, {threads} threads")
     for name, marker in LAYOUTS.items():
         panels[1].plot([], [], marker, color="grey", label=name)
     panels[1].plot([], [], "o", color="grey", fillstyle="none", markersize=5, label="NumPy")
     panels[1].legend(loc="lower right", frameon=False, fontsize=8)
+    names = dict(zip(*panels[0].get_legend_handles_labels()[::-1], strict=True))
+    names = {name: handle for name, handle in names.items() if name in cases}
+    figure.legend(names.values(), names, loc="outside lower center", ncols=3, fontsize=7, frameon=False)
     figures.save(figure, "roofline")
     return True
 
