@@ -164,9 +164,10 @@ def all_cases(known):
 
 def single_predictions(known):
     """Return the README's table of predictions asked for alone, None if there are none."""
-    frame = frame_of(known) if "speed" in known else pd.DataFrame({"task": []})
+    if "speed" not in known:
+        return None
+    frame, rows = frame_of(known), []
     frame = frame[frame["task"] == LATENCY]
-    rows = []
     for case, group in frame.groupby("case", sort=False):
         median = group.set_index("rival")["median"]
         row = {"": case, "predictor": seconds_text(median[OURS])}
