@@ -63,7 +63,9 @@ def test_single_evaluations(tmp_path):
 def test_a_race_to_the_optimum(tmp_path):
     some = ("--problem", "wine", "--rival", "fastxent metric", "--rival", "newton-cholesky", "--threads", 1)
     run("convergence.py", "--quick", *some, "--rounds", 1, "--budget", 100, "--output", tmp_path)
-    assert "| wine raw, 3 classes, l2 1e-03 |" not in run("report.py", tmp_path)  # without auto there is no race
+    assert "| wine raw, 3 classes, l2 1e-03 |" not in run(
+        "report.py", tmp_path
+    )  # without auto there is no race
     (record,) = results_in(tmp_path)["training"]
     assert record["choice"] == "metric" and record["rows"] == 178
     assert set(record["trainers"]) == {"fastxent metric", "scikit-learn newton-cholesky"}
