@@ -292,7 +292,7 @@ def race(course, trainers, rounds):
 
 def arguments():
     parser = store.parser(__doc__)
-    parser.add_argument("--budget", type=float, default=3000, metavar="S", help="for everything (3000 s)")
+    parser.add_argument("--budget", type=float, default=4000, metavar="S", help="for everything (4000 s)")
     parser.add_argument("--twins", action="store_true", help="only the kinds of problems that were slow once")
     for what in ("problem", "rival"):
         help_text = f"only {what}s whose name has TEXT (repeatable)"

@@ -54,10 +54,10 @@ class Outcome:
         name = min(reached, key=lambda name: self.seconds[name][i], default=None)
         return name, self.seconds[name][i] if name else math.nan
 
-    def own_ratio(self, i):
-        """Return auto's time over the best of our solvers', infinite if auto alone did not get there."""
-        own, best = self.seconds[OURS][i], self.fastest(self.ours, i)[1]
-        return math.nan if math.isnan(best) else math.inf if math.isnan(own) else own / best
+
+def quotient(own, other):
+    """Return our time over another's, which is known."""
+    return "not reached" if math.isnan(own) else f"{own / other:.2f}"
 
 
 def outcomes(known):
@@ -80,7 +80,9 @@ def race(known):
         for i, level in enumerate(LEVEL_NAMES):
             name, seconds = outcome.fastest(outcome.peers, i)
             row[f"fastest peer {level}"] = (
-                f"{own[i] / seconds:.2f}, {outcome.mark(name)} {seconds_text(seconds)}" if name else NOTHING
+                f"{quotient(own[i], seconds)}, {outcome.mark(name)} {seconds_text(seconds)}"
+                if name
+                else NOTHING
             )
         rows.append(row)
     return "\n".join([HOW_TO_READ, markdown(rows), measured_on(known, "training")]) if rows else None
@@ -99,30 +101,27 @@ def choices(known):
                 outcome.seconds.get(name, [None])[-1]
             )
         for i, level in enumerate(LEVEL_NAMES):
-            ratio = outcome.own_ratio(i)
-            row[f"auto / best, {level}"] = NOTHING if math.isnan(ratio) else f"{ratio:.2f}"
+            name, seconds = outcome.fastest(outcome.ours, i)
+            row[f"auto / best, {level}"] = quotient(outcome.seconds[OURS][i], seconds) if name else NOTHING
         rows.append(row)
     return "\n".join([markdown(rows), *behind(found), measured_on(known, "training")])
 
 
 def behind(found):
     """Return the lines that say where auto is far from the best of our solvers, and where a peer is ahead."""
-    far, ahead = [], []
+    places = {"far": [], "ahead": []}
     for outcome in found:
         for i, level in enumerate(LEVEL_NAMES):
-            if outcome.own_ratio(i) > FAR:
-                best, _ = outcome.fastest(outcome.ours, i)
-                far.append(
-                    f"{outcome.name}, {level} ({outcome.own_ratio(i):.2f}, {best.removeprefix(OURS).strip()})"
-                )
-            name, seconds = outcome.fastest(outcome.peers, i)
             own = outcome.seconds[OURS][i]
-            if name and not own <= seconds:
-                ratio = f"{own / seconds:.2f}" if own > 0 else "not reached"
-                ahead.append(f"{outcome.name}, {level} ({ratio}, {outcome.mark(name)})")
+            for kind, names, most in (("far", outcome.ours, FAR), ("ahead", outcome.peers, 1.0)):
+                name, seconds = outcome.fastest(names, i)
+                if name and not own <= most * seconds:
+                    who = outcome.mark(name).removeprefix(OURS).strip()
+                    places[kind].append(f"{outcome.name}, {level} ({quotient(own, seconds)}, {who})")
+    far, ahead = ("; ".join(lines) or "nowhere" for lines in places.values())
     return [
-        f"auto takes more than {FAR} times as long as the best of our solvers: {'; '.join(far) or 'nowhere'}.\n",
-        f"A peer is ahead of auto: {'; '.join(ahead) or 'nowhere'}.\n",
+        f"auto takes more than {FAR} times as long as the best of our solvers: {far}.\n",
+        f"A peer is ahead of auto: {ahead}.\n",
     ]
 
 
