@@ -35,7 +35,7 @@ def ours_alone(configuration):
 
 def python_of(library):
     ours = not library or library.split(".")[0] in OURS
-    return sys.executable if ours else os.environ.get("FASTXENT_PEERS", sys.executable)
+    return sys.executable if ours else os.environ.get("FASTXENT_PEERS") or sys.executable
 
 
 def environment_of(threads, configuration):
