@@ -58,12 +58,12 @@ lint: $(PY)
 	$(IN_VENV) lint-imports --no-cache
 	$(IN_VENV) zizmor --offline --quiet .github
 
+# In a few minutes, of a few small problems: make bench BENCH=--quick
 bench: built
 	$(INSTALL) --group test --group bench .
-	$(PY) bench/run.py
-	$(PY) bench/latency.py
-	$(PY) bench/convergence.py
-	$(PY) bench/convergence_tables.py bench_output/convergence.json > bench_output/convergence.md
+	$(PY) bench/run.py $(BENCH)
+	$(PY) bench/convergence.py $(BENCH)
+	$(PY) bench/report.py bench_output > bench_output/report.md
 
 # Another run: make fuzz FUZZ="--examples 1000 --seed 7 --entry linear"
 fuzz: built
@@ -82,7 +82,7 @@ ifeq ($(shell uname -s),Linux)
 endif
 	@! $(PY) -m zipfile --list dist/*.whl | grep -E '\.libs/|\.pyx|\.pxi|\.c ' || { echo "the wheel holds what it should not"; exit 1; }
 	bare=$$(mktemp -d) && trap 'rm -rf "$$bare"' EXIT \
-	&& cp -r tests docs README.md pyproject.toml "$$bare" && rm "$$bare/tests/test_build.py" \
+	&& cp -r tests docs bench README.md pyproject.toml "$$bare" && rm "$$bare/tests/test_build.py" \
 	&& $(PYTHON) -m venv "$$bare/venv" && "$$bare/venv/bin/python" -m pip install --quiet --upgrade "pip>=25.1" \
 	&& "$$bare/venv/bin/python" -m pip install --quiet --group "$$bare/pyproject.toml:test" dist/*.whl \
 	&& cd "$$bare" && venv/bin/python $(PYTEST) $(TESTS)

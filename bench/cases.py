@@ -1,8 +1,7 @@
-"""The problems that are measured: a case makes a `Problem` when asked, so that only one is in memory."""
+"""The problems of single evaluations: a case makes a `Problem` when asked, so that only one is in memory."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 import scipy.sparse as sp
@@ -32,16 +31,9 @@ class Problem:
     def sparse(self):
         return sp.issparse(self.X)
 
-    @cached_property
-    def direction(self):
-        """A direction (d + 1, K) for Hessian products."""
-        return np.random.default_rng(2).standard_normal(self.theta.shape).astype(self.theta.dtype)
-
     def in_float64(self):
         """Return the same problem in float64: the yardstick of everybody's errors."""
-        same = Problem(self.X.astype(F64, copy=False), self.y, self.theta.astype(F64), self.n_classes)
-        same.direction = self.direction.astype(F64)
-        return same
+        return Problem(self.X.astype(F64, copy=False), self.y, self.theta.astype(F64), self.n_classes)
 
 
 @dataclass(frozen=True)
@@ -53,7 +45,7 @@ class Case:
     make: Callable
     binary: bool = False
     sparse: bool = False
-    quick: bool = False
+    compared: bool = False  # by processor, in every configuration
     dtypes: tuple = (F64, F32)
 
     def problem(self, dtype):
@@ -83,12 +75,22 @@ def drawn_labels(X, theta):
     return (logits + rng.gumbel(size=logits.shape)).argmax(axis=1)
 
 
-def dense(n_rows, n_features):
-    return lambda dtype: (data.made_dense(n_rows, n_features, dtype), None)
+def dense(n_rows, n_features, n_classes, **how):
+    name = f"{n_rows:,} x {n_features}, {'two' if n_classes == 2 else format(n_classes, ',')} classes"
+    return Case(name, n_classes, lambda dtype: (data.synthetic_dense(n_rows, n_features, dtype), None), **how)
 
 
-def made_text(n_rows, n_features, nnz_per_row):
-    return lambda dtype: (data.made_sparse(n_rows, n_features, nnz_per_row, dtype), None)
+def text(n_rows, n_features, entries, n_classes, **how):
+    name = (
+        f"text {n_rows:,} x {n_features:,}, {entries} a row, {'two' if n_classes == 2 else n_classes} classes"
+    )
+    return Case(
+        name,
+        n_classes,
+        lambda dtype: (data.synthetic_text(n_rows, n_features, entries, dtype), None),
+        sparse=True,
+        **how,
+    )
 
 
 def glosses(units):
@@ -96,33 +98,37 @@ def glosses(units):
 
 
 CASES = [
-    Case("Fashion-MNIST 60,000 x 784, 10 classes", 10, data.fashion, quick=True),
-    Case("made 581,012 x 54, 7 classes", 7, dense(581_012, 54)),
-    Case("made 20,000 x 512, 1,000 classes", 1000, dense(20_000, 512)),
-    Case("made 2,048 x 512, 32,000 classes", 32_000, dense(2_048, 512), dtypes=(F32,)),
-    Case("made 60,000 x 784, binary", 2, dense(60_000, 784), binary=True),
-    Case("made 20,000 x 100, 50 classes", 50, dense(20_000, 100)),
-    Case("made 20,000 x 16, 26 classes", 26, dense(20_000, 16), quick=True),
-    Case("made 5,000 x 784, 10 classes", 10, dense(5_000, 784)),
-    Case("made 1,797 x 64, 10 classes", 10, dense(1_797, 64), quick=True),
-    Case("made 150 x 4, 3 classes", 3, dense(150, 4), quick=True),
-    Case("WordNet glosses, words, 45 classes", 45, glosses("words"), sparse=True, quick=True),
+    Case("Fashion-MNIST 60,000 x 784, 10 classes", 10, data.fashion),
+    dense(60_000, 784, 10, compared=True),
+    dense(581_012, 54, 7, compared=True),
+    dense(20_000, 512, 1_000, compared=True),
+    dense(2_048, 512, 32_000, compared=True, dtypes=(F32,)),
+    dense(60_000, 784, 2, binary=True),
+    dense(20_000, 100, 50),
+    dense(20_000, 16, 26),
+    dense(5_000, 784, 10),
+    dense(1_797, 64, 10),
+    dense(150, 4, 3),
+    Case("WordNet glosses, words, 45 classes", 45, glosses("words"), sparse=True),
     Case("WordNet glosses, character n-grams, 45 classes", 45, glosses("characters"), sparse=True),
-    Case("made text 64,000 x 40,000, 57 classes", 57, made_text(64_000, 40_000, 42), sparse=True),
-    Case("made text 100,000 x 47,000, 50 classes", 50, made_text(100_000, 47_000, 75), sparse=True),
-    Case(
-        "made text 100,000 x 47,000, binary",
-        2,
-        made_text(100_000, 47_000, 75),
-        sparse=True,
-        binary=True,
-    ),
-    Case(
-        "made text 20,000 x 20,000, binary",
-        2,
-        made_text(20_000, 20_000, 40),
-        binary=True,
-        sparse=True,
-        quick=True,
-    ),
+    text(50_000, 80_000, 77, 57, compared=True),
+    text(64_000, 40_000, 42, 57),
+    text(100_000, 47_000, 75, 50),
+    text(100_000, 47_000, 75, 2, binary=True, compared=True),
+    text(20_000, 20_000, 40, 2, binary=True),
 ]
+
+
+def decades(first):
+    """Return seven sizes over two decades."""
+    return [int(size) for size in np.unique(np.geomspace(first, 100 * first, 7).round())]
+
+
+GROWTH = {  # of what grows: what stays the same, and the cases
+    "rows": ("100 features, 10 classes", [dense(n, 100, 10) for n in decades(3_000)]),
+    "classes": ("10,000 rows, 100 features", [dense(10_000, 100, K) for K in decades(10)]),
+    "non-zeros": (
+        "5,000 sparse rows, 10,000 features, 20 classes",
+        [text(5_000, 10_000, entries, 20) for entries in decades(10)],
+    ),
+}

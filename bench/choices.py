@@ -1,7 +1,7 @@
 """How well solver="auto" chooses, on problems drawn at random: `python bench/choices.py`.
 
-Made ones: rows, columns, classes, non-zeros, spectrum, how sharp the labels are, strength of the penalty. Real text:
-some of the rows and some of the classes of the glosses, words or character n-grams. Each of our solvers runs once
+Synthetic ones: rows, columns, classes, non-zeros, spectrum, how sharp the labels are, strength of the penalty. Real
+text: some of the rows and some of the classes of the glosses, words or character n-grams. Each of our solvers runs once
 on one thread, its history gives its course, and processor seconds count, so that a busy machine does little harm.
 What auto would have taken is compared with the best; for CSR rows the cost model of `fastxent/solvers/policy.py`
 is fitted anew:
@@ -9,27 +9,25 @@ is fitted anew:
     log(seconds of sdca / seconds of metric)
         = start + a log(stiffness) + b log K + c log(rows / columns) + e log(entries of a row)
 
---insert puts the tables into docs/solvers.md.
+`report.py` makes the tables in docs/solvers.md of the results.
 """
 
-import argparse
-import json
 import time
 from functools import cache
-from pathlib import Path
 
 import numpy as np
-import scipy.sparse as sp
 
 import data
+import processes
+import store
 from cases import F64, drawn_labels
-from convergence import LEVELS, save, seconds_to
+from convergence import LEVELS, seconds_to
 from fastxent import solvers
 from fastxent.data.ranges import cost
 from fastxent.solvers import policy
+from machine import log
 from objectives import objective_of
-from run import installed_versions, log, machine
-from table import insert, machine_line, markdown
+from tables import markdown, measured_on
 
 TOL = 1e-7
 CAP_SECONDS = 5.0  # for one solver on one problem
@@ -65,17 +63,8 @@ def sparse_case(rng):
         K = int(rng.choice(CLASSES))
         if n * nnz * (2 * K + 16) <= MOST_WORK and d * K <= MOST_UNKNOWNS:
             break
-    topics = rng.integers(K, size=n)
-    common = data.made_sparse(n, d, nnz, F64, seed=int(rng.integers(1 << 30)))
-    # A share of a row's words is of its topic: the same frequencies, but a rarer word becomes a frequent one.
-    rows = np.repeat(np.arange(n), np.diff(common.indptr))
-    topical = rng.random(common.nnz) < 10 ** rng.uniform(-1.5, -0.2)
-    shift = rng.integers(d, size=K)
-    columns = np.where(topical, (common.indices + shift[topics[rows]]) % d, common.indices)
-    X = sp.csr_matrix((common.data, columns, common.indptr), shape=(n, d))
-    X.sum_duplicates()
-    y = np.where(rng.random(n) < rng.uniform(0, 0.3), rng.integers(K, size=n), topics)
-    y[:K] = np.arange(K)
+    topical, wrong = 10 ** rng.uniform(-1.5, -0.2), rng.uniform(0, 0.3)
+    X, y = data.topical_text(rng, (n, d), nnz, K, topical=topical, wrong=wrong)
     return X, y, K, 1 / (n * 10 ** rng.uniform(-1.5, 3))
 
 
@@ -169,31 +158,27 @@ def measure(kind, rng):
 
 def regrets(case):
     """Return auto's seconds over the best solver's, at each level."""
-    best = np.fmin.reduce(np.array(list(case["seconds"].values())))
-    return np.nan_to_num(np.array(case["seconds"][case["choice"]]) / best, nan=np.inf)
+    best = np.fmin.reduce(np.array(list(case["seconds"].values()), float))
+    return np.nan_to_num(np.array(case["seconds"][case["choice"]], float) / best, nan=np.inf)
 
 
 def regret_table(cases):
-    header = [
-        "problems",
-        "number",
-        *(f"{what}, {level:.0e}" for level in LEVELS for what in ("median", "within 1.5x")),
-    ]
     rows = []
     for name, belongs in GROUPS.items():
         found = np.array([regrets(case) for case in cases if belongs(case)]).reshape(-1, len(LEVELS))
-        cells = [
-            c for r in found.T if r.size for c in (f"{np.median(r):.2f}", f"{100 * np.mean(r <= 1.5):.0f} %")
-        ]
-        rows.append([name, str(len(found)), *cells])
-    return markdown(header, [row for row in rows if len(row) == len(header)])
+        row = {"problems": name, "number": str(len(found))}
+        for level, ratios in zip(LEVELS, found.T, strict=True):
+            row[f"median, {level:.0e}"] = f"{np.median(ratios):.2f}"
+            row[f"within 1.5x, {level:.0e}"] = f"{100 * np.mean(ratios <= 1.5):.0f} %"
+        rows.append(row)
+    return markdown([row for row in rows if row["number"] != "0"])
 
 
 def fit(cases, level):
     """Return start, a, b, c, e of the cost model at a level, and the spread of what it leaves, in powers of ten."""
     rows, ratios = [], []
     for case in cases:
-        ours, other = (case["seconds"][name][level] for name in ("sdca", "metric"))
+        ours, other = np.array([case["seconds"][name][level] for name in ("sdca", "metric")], float)
         if not np.isfinite(other):
             continue
         # A run that did not get there took at least ten times as long, for all that matters here.
@@ -207,45 +192,42 @@ def fit(cases, level):
 
 
 def model_table(cases):
-    header = ["level", "problems", "start", "stiffness", "K", "rows / columns", "entries of a row", "spread"]
-    chosen = [case for case in cases if case["kind"] != "dense"]
-    rows = [
-        [f"{l:.0e}", str(len(chosen)), *(f"{v:.2f}" for v in fit(chosen, i))] for i, l in enumerate(LEVELS)
-    ]
-    return markdown(header, rows)
+    names = ("start", "stiffness", "K", "rows / columns", "entries of a row", "spread")
+    return markdown(
+        [
+            {"level": f"{level:.0e}", "problems": str(len(cases))}
+            | {name: f"{value:.2f}" for name, value in zip(names, fit(cases, i), strict=True)}
+            for i, level in enumerate(LEVELS)
+        ]
+    )
 
 
-def arguments():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seconds", type=float, default=300, help="how long to go on (300)")
-    parser.add_argument("--kind", choices=list(SOLVERS), action="append", help="default: all")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--output", type=Path, default=Path("bench_output/choices.json"), help="the results")
-    parser.add_argument("--tables", action="store_true", help="measure nothing, read what --output holds")
-    parser.add_argument("--insert", action="store_true", help="into docs/solvers.md")
-    return parser.parse_args()
+def tables(known):
+    """Return the section of docs/solvers.md, None if these results do not have it."""
+    cases = known.get("choices", [])
+    sparse = [case for case in cases if case["kind"] != "dense"]
+    if len(sparse) < 10:
+        return None
+    where = f"One thread. {measured_on(known, 'choices')}"
+    return "\n".join([regret_table(cases), model_table(sparse), where])
 
 
 def main():
-    options = arguments()
-    results = {"machine": machine(), "versions": installed_versions(), "cases": []}
-    if options.tables:
-        results = json.loads(options.output.read_text())
-    rng = np.random.default_rng(options.seed)
-    deadline = time.monotonic() + (0 if options.tables else options.seconds)
+    parser = store.parser(__doc__)
+    parser.add_argument("--seconds", type=float, default=300, help="how long to go on (300)")
+    parser.add_argument("--kind", choices=list(SOLVERS), action="append", help="default: all")
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    versions, _ = processes.found([])
+    results = store.Results(options, "choices", versions)
+    results.known["choices"] = []
+    options.seconds = 20 if options.quick else options.seconds
+    rng, deadline, number = np.random.default_rng(options.seed), time.monotonic() + options.seconds, 0
     while time.monotonic() < deadline:
         for kind in options.kind or SOLVERS:
-            results["cases"].append(measure(kind, rng))
-            save(results, options.output)
-        log(f"{len(results['cases'])} problems")
-    tables = f"{regret_table(results['cases'])}\n{model_table(results['cases'])}"
-    text = f"{tables}\nOne thread of {machine_line(results)}\n"
-    if options.insert:
-        import figures
-
-        insert(text, figures.DOCS / "solvers.md", "cost-model")
-    else:
-        print(text)
+            number += 1
+            results.add({"number": number, **measure(kind, rng)})
+        log(f"{number} problems")
 
 
 if __name__ == "__main__":

@@ -125,12 +125,12 @@ def read_glosses():
 # ------------------------------------------------------------------------------- synthetic data
 
 
-def made_dense(n_rows, n_features, dtype, seed=0):
+def synthetic_dense(n_rows, n_features, dtype, seed=0):
     """Return standard normal rows."""
     return np.random.default_rng(seed).standard_normal((n_rows, n_features), dtype=dtype)
 
 
-def made_sparse(n_rows, n_features, nnz_per_row, dtype, seed=0):
+def synthetic_text(n_rows, n_features, nnz_per_row, dtype, seed=0):
     """Return CSR rows of unit length whose columns follow Zipf's law, like the words of a text.
 
     Word frequencies fall as 1 / (rank + 10), and ranks are scattered over the columns, as in an
@@ -149,3 +149,22 @@ def made_sparse(n_rows, n_features, nnz_per_row, dtype, seed=0):
     norms = np.sqrt(np.asarray(X.multiply(X).sum(axis=1)).ravel())
     X.data /= np.repeat(norms, np.diff(X.indptr)).astype(dtype)
     return X
+
+
+def topical_text(rng, shape, entries, n_classes, *, topical=0.2, wrong=0.1):
+    """Return CSR rows of unit length, like texts of some topics, and the topics, a share of them wrong.
+
+    A share of a row's words is of its topic: the same frequencies, but a rarer word becomes a frequent one.
+    """
+    n, d = shape
+    topics = rng.integers(n_classes, size=n)
+    common = synthetic_text(n, d, entries, np.float64, seed=int(rng.integers(1 << 30)))
+    rows = np.repeat(np.arange(n), np.diff(common.indptr))
+    shift = rng.integers(d, size=n_classes)
+    moved = (common.indices + shift[topics[rows]]) % d
+    columns = np.where(rng.random(common.nnz) < topical, moved, common.indices)
+    X = sp.csr_matrix((common.data, columns, common.indptr), shape=shape)
+    X.sum_duplicates()
+    y = np.where(rng.random(n) < wrong, rng.integers(n_classes, size=n), topics)
+    y[:n_classes] = np.arange(n_classes)
+    return X, y

@@ -1,59 +1,55 @@
-"""Race stochastic and minibatch descents: `python bench/descent.py --insert`, some minutes.
+"""Race stochastic and minibatch descents: `python bench/descent.py`, some minutes.
 
-Two questions, everybody on one thread, but PyTorch's dense minibatches on what suits them best:
+Two questions, everybody in processes of their own and on one thread, but PyTorch's dense minibatches on all, too:
 
-- How long is an epoch? Training for 1 and for 1 + E epochs is timed, in rounds, one rival after the other; the
-  difference, divided by E, is an epoch. What a library does once at the start (dictionaries, labels, checks) is in
-  the first alone.
+- How long is an epoch? Training for 1 and for 1 + E epochs is timed; the difference, divided by E, is an epoch. What a
+  library does once at the start (dictionaries, labels, checks) is in the first alone.
 - How long until the held-out log loss is GOAL times the lowest that scikit-learn reaches (PyTorch, where it does not
-  run)? Before the race each rival
-  gets a small search for its step size, for which it is not charged. The number of epochs to that loss, interpolated
-  between whole ones, and the times just measured make the answer. Losses do not depend on how busy the machine is:
-  --search takes the peers' (not ours) from the results of an earlier run.
+  run)? Before the race each rival gets a small search for its step size, for which it is not charged. The number of
+  epochs to that loss, interpolated between whole ones, and the times just measured make the answer.
 
-Results go to descent.json in --output, the tables to docs/sgd.md with --insert.
+`report.py` makes the tables of docs/sgd.md of the results.
 """
 
-import argparse
-import json
 import math
-import os
-import subprocess
-import sys
 import tempfile
 import time
-import warnings
-from pathlib import Path
 
 import numpy as np
 
-from cases import F32, F64
+import processes
+import store
 from data import DataNotFound
 from descent_rivals import RACES
-from measure import busy_processors, pause, quartiles
-from memory import can_measure, peak_megabytes
-from rivals import OURS
-from run import installed_versions, log, processor, wanted
-from table import BUSY, PRECISION, insert, machine_line, markdown, seconds_text, significant, times_text
+from machine import log
+from memory import extra_megabytes
+from rivals import OURS, wanted
+from tables import PRECISION, markdown, measured_on, seconds_text, significant, times_text
 
-PAGE = Path(__file__).resolve().parents[1] / "docs" / "sgd.md"
-PACKAGES = ("fastxent", "numba", "numpy", "scipy", "scikit-learn", "vowpalwabbit", "fasttext-wheel", "torch")
 EPOCHS = (1, 2, 3, 5, 8, 12)
 GOAL = 1.02
 FURTHER_SECONDS = 0.4  # about what the E further epochs take together
 MOST_EPOCHS = 8
-ROUNDS = 3
 FIRST_ROWS = 1_000  # of the first call in a fresh process
+FIRST = "a fresh process"
 
 
-# --------------------------------------------------------------------------------------- search
+# ------------------------------------------------------------------------------ in a process of their own
 
 
-def curve(rival, rows, step, goal):
-    """Train for ever more epochs; return them and the losses, until the goal is reached or the loss grows."""
-    train = rival.build(rows, rival.openmp or 1, **step)
+def start(race, name, dtype, step, first_rows=None):
+    """Return the rows and a rival's ``train``."""
+    rival = next(rival for rival in RACES[race].rivals if rival.name == name)
+    rows = RACES[race].rows(np.dtype(dtype).type)
+    rows = rows.first(first_rows) if first_rows else rows
+    return rows, rival.build(rows, rival.threads, **step)
+
+
+def curve(race, name, step, patience, goal):
+    """Yield epochs and held-out losses of ever longer trainings, until the goal is reached or the loss grows."""
+    rows, train = start(race, name, "float32", step)
     epochs, losses = [], []
-    for n in (n for n in EPOCHS if n <= rival.patience):
+    for n in (n for n in EPOCHS if n <= patience):
         try:
             loss = rows.log_loss(train(n)())
         except (ValueError, RuntimeError):  # diverged: fastxent and fastText say so
@@ -62,7 +58,34 @@ def curve(rival, rows, step, goal):
         losses.append(loss)
         if loss > 1.05 * min(losses) or loss <= goal:
             break
-    return {"step": step, "epochs": epochs, "losses": losses}
+    yield {"step": step, "epochs": epochs, "losses": losses}
+
+
+def time_epochs(race, name, dtype, step, with_memory):
+    """Yield the seconds of a first epoch and of each further one, and the loss after one."""
+    rows, train = start(race, name, dtype, step)
+    loss = rows.log_loss(train(1)())  # imports, compiles
+    one = seconds_of(train, 1)
+    further = int(np.clip(round(FURTHER_SECONDS / one), 1, MOST_EPOCHS))
+    more = seconds_of(train, 1 + further)
+    extra = extra_megabytes(lambda: train(1)) if with_memory else None
+    yield {"first": one, "epoch": (more - one) / further, "loss": loss, "extra_megabytes": extra}
+
+
+def seconds_of(train, epochs):
+    begin = time.perf_counter()
+    train(epochs)
+    return time.perf_counter() - begin
+
+
+def first_call(race, name):
+    """Yield the seconds of an epoch on a few rows, right after the import."""
+    rival = next(rival for rival in RACES[race].rivals if rival.name == name)
+    _, train = start(race, name, "float32", rival.steps[0], FIRST_ROWS)
+    yield {"first": seconds_of(train, 1)}
+
+
+# --------------------------------------------------------------------------------------- search
 
 
 def epochs_to(goal, found):
@@ -77,253 +100,172 @@ def epochs_to(goal, found):
 
 def best_of(curves, goal):
     """Return the curve that meets the goal first, or comes nearest to it."""
-    return min(
-        (c for c in curves if c["losses"]),
-        key=lambda c: (epochs_to(goal, c) or math.inf, min(c["losses"])),
-    )
+    tried = [c for c in curves if c["losses"]]
+    return min(tried, key=lambda c: (epochs_to(goal, c) or math.inf, min(c["losses"])))
 
 
-def search(race, rivals, rows, known):
-    """Return the goal, and by `search_name` the curves of every step size; those that are known are kept."""
+def search(race, rivals):
+    """Return the goal, and by `search_name` the curves of every step size."""
     curves, goal = {}, 0.0
-    names = [rival.search_name for rival in rivals if rival.name != OURS]
+    names = [rival.search_name for rival in rivals if not rival.ours]
     yardstick = "scikit-learn" if "scikit-learn" in names else next(iter(names), OURS)
     for rival in sorted(rivals, key=lambda rival: rival.search_name != yardstick):
-        name = rival.search_name
-        if rival.dtype is F64 or name in curves:
+        if rival.search_name in curves:
             continue
-        if name in known and name != OURS:
-            curves[name] = known[name]
-        else:
-            log(f"    step sizes of {name}")
-            with rival.threads(1):
-                curves[name] = [curve(rival, rows, step, goal) for step in rival.steps]
-        if name == yardstick:
-            goal = GOAL * min(min(c["losses"]) for c in curves[name])
+        log(f"    step sizes of {rival.search_name}")
+        curves[rival.search_name] = [
+            found
+            for step in rival.steps
+            for found in run("curve", race, rival, step=step, patience=rival.patience, goal=goal)
+        ]
+        if rival.search_name == yardstick:
+            goal = GOAL * min(min(c["losses"]) for c in curves[yardstick] if c["losses"])
     return goal, curves
 
 
 # ----------------------------------------------------------------------------------------- race
 
 
-def timed(rival, train, epochs, clock):
-    """Return the seconds of a training."""
-    pause()
-    with rival.threads(1):
-        start = clock()
-        train(epochs)
-        return clock() - start
+def run(function, race, rival, more=None, **arguments):
+    """Return what a function yields about a rival in a process of its own."""
+    found, fault = processes.run(
+        f"descent:{function}",
+        {"race": race.name, "name": rival.name, **arguments},
+        library=rival.module,
+        threads=rival.threads,
+        more=more,
+    )
+    if fault:
+        log(f"    {rival.name}: {fault}")
+    return found
 
 
-def fastest_settings(trains, clock):
-    """Return the seconds of a first epoch, by rival: of each library's settings the fastest only."""
-    first = {}
-    for rival, train in trains.items():
-        timed(rival, train, 1, clock)
-        first[rival] = timed(rival, train, 1, clock)
-    by_library = {}
-    for rival in sorted(first, key=first.get, reverse=True):
-        by_library[rival.name, rival.dtype] = rival
-    return {rival: first[rival] for rival in trains if rival in by_library.values()}
-
-
-def run_race(race, rivals, known, rounds, clock):
-    """Return the records of one race."""
-    rows = {dtype: race.rows(dtype) for dtype in (F64, F32)}
-    goal, curves = search(race, rivals, rows[F32], known) if race.goal else (None, {})
+def run_race(race, rivals, rounds):
+    """Yield the records of one race."""
+    goal, curves = search(race, rivals) if race.goal else (None, {})
     chosen = {r: best_of(curves[r.search_name], goal) if curves else {"step": r.steps[0]} for r in rivals}
-    trains = {r: r.build(rows[r.dtype], r.openmp or 1, **chosen[r]["step"]) for r in rivals}
-    estimate = fastest_settings(trains, clock)
-    further = {r: int(np.clip(round(FURTHER_SECONDS / estimate[r]), 1, MOST_EPOCHS)) for r in estimate}
-    seconds = {r: np.empty((rounds, 2)) for r in estimate}  # of the first epoch, and of each further one
+    runners = [(rival, np.dtype(dtype).name) for rival in rivals for dtype in rival.dtypes]
+    timed = {runner: [] for runner in runners}
     for i in range(rounds):
         log(f"    round {i + 1} of {rounds}")
-        for rival in np.roll(list(estimate), -i):  # nobody always runs after the same neighbour
-            one = timed(rival, trains[rival], 1, clock)
-            more = timed(rival, trains[rival], 1 + further[rival], clock)
-            seconds[rival][i] = one, (more - one) / further[rival]
-    units = {r.dtype: r for r in estimate if r.name == OURS}
-    records = []
-    for rival in estimate:
-        first, epoch = seconds[rival].T
-        record = {
-            "name": rival.name,
-            "setting": rival.setting,
-            "dtype": np.dtype(rival.dtype).name,
+        for j in np.roll(np.arange(len(runners)), -i):  # nobody always runs after the same neighbour
+            rival, dtype = runners[j]
+            step = chosen[rival]["step"]
+            timed[runners[j]] += run("time_epochs", race, rival, dtype=dtype, step=step, with_memory=i == 0)
+    for (rival, dtype), found in timed.items():
+        if not found:
+            continue
+        tried = curves.get(rival.search_name, [])
+        yield {
+            "race": race.name,
+            "rival": rival.name,
+            "dtype": dtype,
+            "threads": rival.threads,
+            "goal": goal,
             "step": chosen[rival]["step"],
-            "first": quartiles(first),
-            "epoch": quartiles(epoch),
-            "rows_per_second": len(rows[F32].y) / float(np.median(epoch)),
-            "ratio": {np.dtype(t).name: quartiles(epoch / seconds[u][:, 1]) for t, u in units.items()},
-            "loss": rows[rival.dtype].log_loss(trains[rival](1)()),
-            "extra_megabytes": peak_megabytes(rival, rows[rival.dtype], 1) if can_measure() else None,
+            "first": [record["first"] for record in found],
+            "seconds": [record["epoch"] for record in found],
+            "loss": found[0]["loss"],
+            "extra_megabytes": found[0]["extra_megabytes"],
+            "searched": epochs_to(goal, chosen[rival]) if goal else None,
+            "automatic": epochs_to(goal, tried[0]) if goal else None,
+            "best": min(p for c in tried for p in zip(c["losses"], c["epochs"], strict=True))
+            if goal
+            else None,
         }
-        if race.goal:
-            tried = curves[rival.search_name]
-            record["best"] = list(min(p for c in tried for p in zip(c["losses"], c["epochs"], strict=True)))
-            for what, found in (("searched", chosen[rival]), ("automatic", tried[0])):
-                n = epochs_to(goal, found)
-                record[what] = None if n is None else {"epochs": n, "seconds": time_to(n, first, epoch)}
-        records.append(record)
-    return {"race": race.name, "goal": goal, "rounds": rounds, "rivals": records, "search": curves}
-
-
-def time_to(epochs, first, epoch):
-    """Return the median seconds of so many epochs, whose number need not be whole."""
-    return float(np.median(first + (epochs - 1) * epoch))
-
-
-# ------------------------------------------------------------------------------------ first call
-
-
-def in_this_process(race, name):
-    """Import one library and let it train on a few rows; return the seconds of each."""
-    import importlib
-
-    rival = next(r for r in race.rivals if r.name == name)
-    start = time.perf_counter()
-    importlib.import_module(rival.module)
-    imported = time.perf_counter() - start
-    rows = race.rows(rival.dtype).first(FIRST_ROWS)
-    train = rival.build(rows, 1, **rival.steps[0])
-    start = time.perf_counter()
-    train(1)
-    return {"import": imported, "first": time.perf_counter() - start}
 
 
 def first_calls(race, rivals):
-    """Return by name the seconds of import and of an epoch on a few rows; ours without and with compiled loops."""
-    found = {}
+    """Yield a record of each fresh process: import, and an epoch on a few rows; ours with loops compiled or not."""
     with tempfile.TemporaryDirectory() as folder:
-        for name in dict.fromkeys(r.name for r in rivals):
-            for kind in ("cold", "warm") if name == OURS else ("",):
-                run = subprocess.run(
-                    [sys.executable, __file__, "--first", race.name, name],
-                    env=os.environ | {"NUMBA_CACHE_DIR": folder},
-                    capture_output=True,
-                    text=True,
-                    check=True,
-                    timeout=300,
-                )
-                found[f"{name} {kind}".strip()] = json.loads(run.stdout.splitlines()[-1])
-    return found
+        for rival in rivals:
+            for kind in ("cold", "warm") if rival.ours else ("",):
+                for found in run("first_call", race, rival, more={"NUMBA_CACHE_DIR": folder}):
+                    yield {"race": FIRST, "rival": f"{rival.name} {kind}".strip(), **found}
 
 
 # ---------------------------------------------------------------------------------------- report
 
 
-def against(record, dtype):
-    """Return "12x (11.8–12.3)"."""
-    if record["name"] == OURS or dtype not in record["ratio"]:
-        return "–"
-    low, middle, high = record["ratio"][dtype]
-    return f"{times_text(middle)} ({significant(low, 2)}–{significant(high, 2)})"
-
-
 def way_to_goal(record):
     """Return time and epochs to the goal, or what was reached instead."""
+
+    def text(epochs):
+        seconds = np.median(record["first"]) + (epochs - 1) * np.median(record["seconds"])
+        return f"{seconds_text(float(seconds))}, {epochs:.1f}"
+
     if record["searched"] is None:
         loss, epochs = record["best"]
         return f"never: {loss:.3f} at best, after {epochs}"
-    found = record["searched"]
-    text = f"{seconds_text(found['seconds'])}, {found['epochs']:.1f} epochs"
-    if record["name"] == OURS:
-        found = record["automatic"]
-        text += " (automatic step: " + (
-            "never)" if found is None else f"{seconds_text(found['seconds'])}, {found['epochs']:.1f})"
-        )
-    return text
+    way = f"{text(record['searched'])} epochs"
+    if record["rival"] == OURS:
+        way += f" (automatic step: {text(record['automatic']) if record['automatic'] else 'never'})"
+    return way
 
 
-def race_table(race):
-    header = ["", "rows/s", "an epoch", "against ours, f64", "against ours, f32", "log loss after one"]
-    header += ["extra MB"] + ([f"to log loss {race['goal']:.3f}"] if race["goal"] else [])
-    lines = []
-    for r in sorted(race["rivals"], key=lambda r: (r["name"] != OURS, r["epoch"][1])):
-        line = [
-            f"{r['name']}{', ' + r['setting'] if r['setting'] else ''}, {PRECISION[r['dtype']]}",
-            f"{significant(r['rows_per_second'] / 1e3)}k",
-            seconds_text(r["epoch"][1]),
-            *(against(r, dtype) for dtype in ("float64", "float32")),
-            f"{r['loss']:.3f}",
-            "–" if r["extra_megabytes"] is None else significant(r["extra_megabytes"], 2),
-        ]
-        lines.append(line + ([way_to_goal(r)] if race["goal"] else []))
-    return markdown(header, lines)
+def race_table(records):
+    median = {(r["rival"], r["dtype"]): float(np.median(r["seconds"])) for r in records}
+    rows = []
+    for record in sorted(records, key=lambda r: (r["rival"] != OURS, np.median(r["seconds"]))):
+        own = median[record["rival"], record["dtype"]]
+        row = {"": f"{record['rival']}, {PRECISION[record['dtype']]}"}
+        row["rows/s"] = f"{significant(record['rows'] / own / 1e3)}k"
+        row["an epoch"] = seconds_text(own)
+        for dtype, short in PRECISION.items():
+            unit = median.get((OURS, dtype)) if record["rival"] != OURS else None
+            row[f"against ours, {short}"] = times_text(own / unit) if unit else "–"
+        row["log loss after one"] = f"{record['loss']:.3f}"
+        row["extra MB"] = significant(record["extra_megabytes"], 2)
+        if record["goal"]:
+            row[f"to log loss {record['goal']:.3f}"] = way_to_goal(record)
+        rows.append(row)
+    return markdown(rows)
 
 
-def report(results):
-    """Return the tables as the documentation shows them."""
+def tables(known):
+    """Return the section of docs/sgd.md, None if these results do not have it."""
+    records = known.get("descent", [])
     parts = []
-    for race in results["races"]:
-        parts += [f"**{race['race']}**\n", race_table(race)]
-    if results["first"]:
-        rows = [[n, seconds_text(t["import"]), seconds_text(t["first"])] for n, t in results["first"].items()]
-        parts += [
-            f"**A fresh process**: import, and one epoch on the first {FIRST_ROWS:,} rows of the glosses\n",
-            markdown(["", "import", "first epoch"], rows),
-        ]
-    draft = ""
-    if results["load"] > BUSY or results["clock"] == "process_time":
-        draft = f" **A draft: the machine was busy (load {results['load']:.1f}).**"
-    return "\n".join([*parts, f"Measured on {machine_line(results)}{draft}\n"])
+    for name in RACES:
+        if chosen := [record for record in records if record["race"] == name]:
+            parts += [f"**{name}**\n", race_table(chosen)]
+    rows = [
+        {"": r["rival"], "import": seconds_text(r["import"]), "first epoch": seconds_text(r["first"])}
+        for r in records
+        if r["race"] == FIRST
+    ]
+    if rows:
+        title = (
+            f"**A fresh process**: import, and one epoch on the first {FIRST_ROWS:,} rows of the glosses\n"
+        )
+        parts += [title, markdown(rows)]
+    return "\n".join([*parts, measured_on(known, "descent")]) if parts else None
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = store.parser(__doc__)
     parser.add_argument("--case", action="append", metavar="TEXT", help="only races whose name has TEXT")
     parser.add_argument("--rival", action="append", metavar="TEXT", help="only rivals whose name has TEXT")
-    parser.add_argument("--rounds", type=int, default=ROUNDS)
-    parser.add_argument("--cpu", action="store_true", help="processor time instead: drafts on a busy machine")
-    parser.add_argument("--search", type=Path, metavar="JSON", help="earlier results: the peers' step sizes")
-    parser.add_argument("--output", type=Path, default=Path("bench_output"), help="folder of descent.json")
-    parser.add_argument(
-        "--table", type=Path, metavar="JSON", help="measure nothing: the tables of these results"
-    )
-    parser.add_argument("--insert", action="store_true", help=f"put the tables into docs/{PAGE.name}")
-    parser.add_argument("--first", nargs=2, help=argparse.SUPPRESS)
+    parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
-    if options.first:
-        race = next(race for race in RACES if race.name == options.first[0])
-        print(json.dumps(in_this_process(race, options.first[1])))
-        return
-    results = json.loads(options.table.read_text()) if options.table else measure(options)
-    text = report(results)
-    print(text)
-    if options.insert:
-        insert(text, PAGE, "descent")
-
-
-def measure(options):
-    """Run what was asked for; return the results, which are saved after every race."""
-    warnings.filterwarnings("ignore")  # nobody is to converge
-    earlier = json.loads(options.search.read_text())["races"] if options.search else []
-    known = {race["race"]: race["search"] for race in earlier}
-    clock = time.process_time if options.cpu else time.perf_counter
-    results = {
-        "machine": {"processor": processor(), "processors": os.cpu_count()},
-        "versions": installed_versions(PACKAGES),
-        "load": busy_processors(),  # before we add to it
-        "clock": clock.__name__,
-        "races": [],
-        "first": {},
-    }
-    options.output.mkdir(parents=True, exist_ok=True)
-    for race in RACES:
-        rivals = [r for r in race.rivals if wanted(r.name, options.rival) and r.installed()]
-        if not (rivals and wanted(race.name, options.case)):
-            continue
+    if options.quick:
+        options.rounds, options.case = 1, ["single rows"]
+    everybody = [rival for race in RACES.values() for rival in race.rivals]
+    versions, there = processes.found([rival for rival in everybody if wanted(rival.name, options.rival)])
+    results = store.Results(options, "descent", versions)
+    for race in (race for race in RACES.values() if wanted(race.name, options.case)):
+        rivals = [rival for rival in race.rivals if rival in there]
         log(race.name)
         try:
-            found = run_race(race, rivals, known.get(race.name, {}), options.rounds, clock)
-            results["races"].append(found)
-            if race is RACES[0]:
-                log("    first calls in fresh processes")
-                results["first"] = first_calls(race, rivals)
+            n_rows = len(race.rows(np.float32).y)
+            for record in run_race(race, rivals, options.rounds):
+                results.add({**record, "rows": n_rows})
         except DataNotFound as fault:
             log(f"    left out: {fault}")
-        (options.output / "descent.json").write_text(json.dumps(results, indent=1) + "\n")
-    return results
+            continue
+        if race is next(iter(RACES.values())):
+            for record in first_calls(race, rivals):
+                results.add(record)
 
 
 if __name__ == "__main__":

@@ -5,11 +5,11 @@ timed) and gives ``train``; ``train(epochs)`` trains from nothing and returns ``
 probabilities (n_test, K) of the held-out rows.
 """
 
-import functools
 import os
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -32,7 +32,6 @@ class Rows:
     X_test: object
     y_test: np.ndarray
     n_classes: int
-    parsed: dict = field(default_factory=dict)  # examples of Vowpal Wabbit, by its options
 
     def log_loss(self, probabilities):
         """Return the mean log loss on the held-out rows; a probability counts as 1e-15 at least."""
@@ -42,12 +41,6 @@ class Rows:
     def first(self, n):
         """Return the same with the first n training rows only; a class may be missing."""
         return Rows(self.X[:n], self.y[:n], self.X_test, self.y_test, self.n_classes)
-
-    @functools.cached_property
-    def folder(self):
-        """A folder for the files that some want; it is gone with these rows."""
-        self._folder = tempfile.TemporaryDirectory(prefix="fastxent-bench-")
-        return Path(self._folder.name)
 
     def lines(self, line, part="train"):
         """Yield ``line(label, columns, values)`` of every sparse row."""
@@ -62,25 +55,18 @@ class Descender(Rival):
 
     ``steps`` are the step sizes (and what goes with them) that are tried out before the race, the library's own
     default, if it has one, first. Rivals of the same ``path`` get the same weights in their own ways, and are searched
-    once. Rivals of the same name and dtype are settings of one library: the fastest runs.
+    once.
     """
 
-    dtype: type = F32
+    dtypes: tuple = (F64, F32)
     steps: tuple = ({},)
     patience: int = 12  # epochs at most
     path: str = ""
+    threads: int = 1
 
     @property
     def search_name(self):
         return self.path or self.name
-
-    def __hash__(self):
-        return id(self)
-
-    def start(self, rows, n_threads):
-        """What `memory.peak_megabytes` asks for: a call without arguments."""
-        train = self.build(rows, self.openmp or n_threads, **self.steps[0])
-        return (lambda: train(1)), None
 
 
 # ---------------------------------------------------------------------------------- libraries
@@ -90,15 +76,14 @@ def with_fastxent(batch_size, rows, n_threads, **step):
     from fastxent import SGDClassifier
 
     def train(epochs):
-        model = SGDClassifier(
-            alpha=ALPHA,
-            batch_size=batch_size,
-            max_iter=epochs,
-            tol=None,
-            random_state=0,
-            n_threads=n_threads,
-            **step,
-        ).fit(rows.X, rows.y)
+        how = {
+            "alpha": ALPHA,
+            "batch_size": batch_size,
+            "tol": None,
+            "random_state": 0,
+            "n_threads": n_threads,
+        }
+        model = SGDClassifier(max_iter=epochs, **how, **step).fit(rows.X, rows.y)
         return lambda: model.predict_proba(rows.X_test)
 
     return train
@@ -109,9 +94,8 @@ def with_scikit_learn(rows, n_threads, **step):
     from sklearn.linear_model import SGDClassifier
 
     def train(epochs):
-        model = SGDClassifier(
-            loss="log_loss", alpha=ALPHA, max_iter=epochs, tol=None, random_state=0, n_jobs=n_threads, **step
-        ).fit(rows.X, rows.y)
+        how = {"loss": "log_loss", "alpha": ALPHA, "tol": None, "random_state": 0, "n_jobs": n_threads}
+        model = SGDClassifier(max_iter=epochs, **how, **step).fit(rows.X, rows.y)
         return lambda: model.predict_proba(rows.X_test)
 
     return train
@@ -130,13 +114,11 @@ def with_vowpal_wabbit(rows, n_threads, options="", **step):
     def line(label, columns, values):
         return f"{label + 1} | " + " ".join(f"{j}:{x:.7g}" for j, x in zip(columns, values, strict=True))
 
-    if options not in rows.parsed:  # their form depends on the options, and they point into their parser
-        parser = vw.Workspace(command)
-        rows.parsed[options] = parser, [parser.example(text) for text in rows.lines(line)]
+    parser = vw.Workspace(command)
+    examples = [parser.example(text) for text in rows.lines(line)]
 
     def train(epochs):
-        workspace, (_, examples) = vw.Workspace(command), rows.parsed[options]
-        random = np.random.default_rng(0)
+        workspace, random = vw.Workspace(command), np.random.default_rng(0)
         for _ in range(epochs):
             for i in random.permutation(len(examples)).tolist():
                 workspace.learn(examples[i])
@@ -147,6 +129,7 @@ def with_vowpal_wabbit(rows, n_threads, options="", **step):
 
         return model
 
+    train.parser = parser  # it must live as long as its examples
     return train
 
 
@@ -157,21 +140,12 @@ def with_fasttext(rows, n_threads, lr=0.1):
     def words(label, columns, values):
         return " ".join([f"__label__{label}", *map(str, columns)])
 
-    path = rows.folder / "train.txt"
-    if not path.exists():
-        path.write_text("\n".join(rows.lines(words)) + "\n")
+    folder = tempfile.TemporaryDirectory(prefix="fastxent-bench-")  # gone with what is returned
+    Path(folder.name, "train.txt").write_text("\n".join(rows.lines(words)) + "\n")
 
     def train(epochs):
-        model = fasttext.train_supervised(
-            str(path),
-            epoch=epochs,
-            lr=lr,
-            dim=rows.n_classes,
-            loss="softmax",
-            minCount=1,
-            thread=n_threads,
-            verbose=0,
-        )
+        how = {"dim": rows.n_classes, "loss": "softmax", "minCount": 1, "thread": n_threads, "verbose": 0}
+        model = fasttext.train_supervised(f"{folder.name}/train.txt", epoch=epochs, lr=lr, **how)
 
         def probabilities():  # of its own predict, the wheel repeats the first class's for all
             vectors, logits_of = model.get_input_matrix(), model.get_output_matrix()
@@ -200,39 +174,37 @@ def torch_model(rows, weights, bias):
     return lambda: softmax(np.asarray(rows.X_test @ weights + bias, dtype=F64), axis=1)
 
 
-def shuffled_csr(rows, random):
-    """Return the CSR rows in a new order as tensors, and their labels."""
+def sparse_batches(rows, epochs):
+    """Yield columns, values, first places of rows and labels of batches of CSR rows, in a new order each epoch."""
     import torch
 
-    order = random.permutation(len(rows.y))
-    X = rows.X[order]
-    place = torch.from_numpy(X.indptr.astype(np.int64))
-    return torch.from_numpy(X.indices.astype(np.int64)), torch.from_numpy(X.data), place, rows.y[order]
+    random, n = np.random.default_rng(0), len(rows.y)
+    for _ in range(epochs):
+        order = random.permutation(n)
+        X, y = rows.X[order], torch.from_numpy(rows.y[order])
+        columns, values = torch.from_numpy(X.indices.astype(np.int64)), torch.from_numpy(X.data)
+        places = torch.from_numpy(X.indptr.astype(np.int64))
+        bounds = places.tolist()
+        for first in range(0, n, BATCH):
+            stop = min(first + BATCH, n)
+            begin, end = bounds[first], bounds[stop]
+            yield columns[begin:end], values[begin:end], places[first : stop + 1] - begin, y[first:stop]
 
 
-def with_embedding_bag(sparse, rows, n_threads, lr=30.0):
-    """EmbeddingBag, cross_entropy, autograd, optim.SGD."""
+def with_embedding_bag(rows, n_threads, lr=30.0):
+    """EmbeddingBag with sparse gradients, cross_entropy, autograd, optim.SGD."""
     import torch
     from torch.nn import functional
 
     def train(epochs):
-        (n, d), K = rows.X.shape, rows.n_classes
-        bag = torch.nn.EmbeddingBag(
-            d, K, mode="sum", sparse=sparse, _weight=torch.from_numpy(np.zeros((d, K), rows.X.dtype))
-        )
-        bias = torch.zeros(K, dtype=bag.weight.dtype, requires_grad=True)
+        zeros = torch.from_numpy(np.zeros((rows.X.shape[1], rows.n_classes), rows.X.dtype))
+        bag = torch.nn.EmbeddingBag(*zeros.shape, mode="sum", sparse=True, _weight=zeros)
+        bias = torch.zeros(rows.n_classes, dtype=zeros.dtype, requires_grad=True)
         optimizer = torch.optim.SGD([bag.weight, bias], lr=lr)
-        random = np.random.default_rng(0)
-        for _ in range(epochs):
-            columns, values, place, y = shuffled_csr(rows, random)
-            y, bounds = torch.from_numpy(y), place.tolist()
-            for first in range(0, n, BATCH):
-                stop = min(first + BATCH, n)
-                begin, end = bounds[first], bounds[stop]
-                logits = bag(columns[begin:end], place[first:stop] - begin, values[begin:end]) + bias
-                optimizer.zero_grad()
-                functional.cross_entropy(logits, y[first:stop]).backward()
-                optimizer.step()
+        for columns, values, places, y in sparse_batches(rows, epochs):
+            optimizer.zero_grad()
+            functional.cross_entropy(bag(columns, places[:-1], values) + bias, y).backward()
+            optimizer.step()
         return torch_model(rows, bag.weight, bias)
 
     return train
@@ -245,23 +217,15 @@ def with_embedding_bag_by_hand(rows, n_threads, lr=30.0):
 
     @torch.no_grad()
     def train(epochs):
-        (n, d), K = rows.X.shape, rows.n_classes
-        weights = torch.from_numpy(np.zeros((d, K), rows.X.dtype))
-        bias = torch.zeros(K, dtype=weights.dtype)
-        random = np.random.default_rng(0)
-        for _ in range(epochs):
-            columns, values, place, y = shuffled_csr(rows, random)
-            y, bounds, lengths = torch.from_numpy(y), place.tolist(), place.diff()
-            for first in range(0, n, BATCH):
-                stop = min(first + BATCH, n)
-                j, x = columns[bounds[first] : bounds[stop]], values[bounds[first] : bounds[stop]]
-                start, numbers = place[first:stop] - bounds[first], torch.arange(stop - first)
-                q = functional.embedding_bag(j, weights, start, mode="sum", per_sample_weights=x)
-                q = torch.softmax(q.add_(bias), dim=1)
-                q[numbers, y[first:stop]] -= 1
-                row = torch.repeat_interleave(numbers, lengths[first:stop])
-                weights.index_add_(0, j, q[row].mul_(x[:, None]), alpha=-lr / (stop - first))
-                bias.sub_(q.sum(dim=0), alpha=lr / (stop - first))
+        weights = torch.from_numpy(np.zeros((rows.X.shape[1], rows.n_classes), rows.X.dtype))
+        bias, numbers = torch.zeros(rows.n_classes, dtype=weights.dtype), torch.arange(BATCH)
+        for j, x, places, y in sparse_batches(rows, epochs):
+            q = functional.embedding_bag(j, weights, places[:-1], mode="sum", per_sample_weights=x)
+            q = torch.softmax(q.add_(bias), dim=1)
+            q[numbers[: len(y)], y] -= 1
+            row = torch.repeat_interleave(numbers[: len(y)], places.diff())
+            weights.index_add_(0, j, q[row].mul_(x[:, None]), alpha=-lr / len(y))
+            bias.sub_(q.sum(dim=0), alpha=lr / len(y))
         return torch_model(rows, weights, bias)
 
     return train
@@ -278,27 +242,11 @@ def dense_batches(rows, epochs):
             yield X[batch], y[batch]
 
 
-def with_torch_linear(rows, n_threads, lr=0.1):
-    """addmm, cross_entropy, autograd, optim.SGD in its fused form."""
-    import torch
-    from torch.nn import functional
-
-    def train(epochs):
-        weights = torch.from_numpy(np.zeros((rows.n_classes, rows.X.shape[1]), rows.X.dtype)).requires_grad_()
-        bias = torch.zeros(rows.n_classes, dtype=weights.dtype, requires_grad=True)
-        optimizer = torch.optim.SGD([weights, bias], lr=lr, fused=True)
-        for X, y in dense_batches(rows, epochs):
-            optimizer.zero_grad()
-            functional.cross_entropy(functional.linear(X, weights, bias), y).backward()
-            optimizer.step()
-        return torch_model(rows, weights.T, bias)
-
-    return train
-
-
 def with_torch_by_hand(rows, n_threads, lr=0.1):
     """The same steps without autograd: two products a batch, the second straight into the weights."""
     import torch
+
+    torch.set_num_threads(n_threads)
 
     @torch.no_grad()
     def train(epochs):
@@ -318,98 +266,61 @@ def with_torch_by_hand(rows, n_threads, lr=0.1):
 # ------------------------------------------------------------------------------------- races
 
 
-def etas(*values, **more):
-    return tuple({"eta0": eta0, **more} for eta0 in values)
+def steps(name, *values, **more):
+    return tuple({name: value, **more} for value in values)
 
 
 def ours(batch_size, *more):
-    """Our own in both precisions: the automatic step first, then those of a search."""
-    steps = ({}, *more)
-    build = functools.partial(with_fastxent, batch_size)
-    return [Descender(OURS, "fastxent", build, dtype=dtype, steps=steps) for dtype in (F64, F32)]
+    """Our own: the automatic step first, then those of a search."""
+    return Descender(OURS, "fastxent", partial(with_fastxent, batch_size), steps=({}, *more))
 
 
-def scikit_learn(*steps):
-    return [
-        Descender(
-            "scikit-learn",
-            "sklearn.linear_model",
-            with_scikit_learn,
-            dtype=dtype,
-            steps=steps,
-            patience=8,
-        )
-        for dtype in (F64, F32)
-    ]
+def scikit_learn(*tried):
+    return Descender("scikit-learn", "sklearn.linear_model", with_scikit_learn, steps=tried, patience=8)
 
 
-def torch_rivals(name, builds, lrs, all_threads=False):
-    """Every way of one PyTorch rival, in both precisions, on one thread or (also) on all."""
-    return [
-        Descender(
-            name,
-            "torch",
-            build,
-            setting=f"{how}{', all threads' if openmp else ''}",
-            openmp=openmp,
-            dtype=dtype,
-            steps=tuple({"lr": lr} for lr in lrs),
-            path="PyTorch",
-        )
-        for dtype in (F64, F32)
-        for how, build in builds.items()
-        for openmp in ((None, os.cpu_count()) if all_threads else (None,))
-    ]
+def torch_rival(name, build, lrs, **how):
+    return Descender(name, "torch", build, steps=steps("lr", *lrs), path="PyTorch", **how)
 
 
-SPARSE_BAGS = {
-    "sparse gradients": functools.partial(with_embedding_bag, True),
-    "dense gradients": functools.partial(with_embedding_bag, False),
-}
-BAG_STEPS = (30.0, 45.0, 60.0)
+def vowpal_wabbit(name, options, *rates):
+    build = partial(with_vowpal_wabbit, options=options)
+    tried = steps("learning_rate", *rates)
+    return Descender(name, "vowpalwabbit", build, dtypes=(F32,), steps=tried, patience=4)
+
+
 ON_TEXT = [
-    *ours(1, *etas(8.0, 16.0), {"learning_rate": "cosine"}, *etas(3.0, learning_rate="cosine")),
-    *scikit_learn(
-        {},
-        *etas(3.0, learning_rate="constant"),
-        *etas(30.0, learning_rate="invscaling", power_t=0.25),
+    ours(
+        1,
+        *steps("eta0", 8.0, 16.0),
+        {"learning_rate": "cosine"},
+        *steps("eta0", 3.0, learning_rate="cosine"),
     ),
-    *torch_rivals("PyTorch by hand", {"index_add_": with_embedding_bag_by_hand}, BAG_STEPS),
-    *torch_rivals("PyTorch EmbeddingBag", SPARSE_BAGS, BAG_STEPS),
-]  # fmt: skip
+    scikit_learn(
+        {},
+        *steps("eta0", 3.0, learning_rate="constant"),
+        *steps("eta0", 30.0, learning_rate="invscaling", power_t=0.25),
+    ),
+    torch_rival("PyTorch by hand, index_add_", with_embedding_bag_by_hand, (30.0, 45.0, 60.0)),
+    torch_rival("PyTorch EmbeddingBag, sparse gradients", with_embedding_bag, (30.0, 45.0, 60.0)),
+]
 WORDS_ONLY = [
+    vowpal_wabbit("Vowpal Wabbit", "", 0.5, 1.0, 2.0),
+    vowpal_wabbit("Vowpal Wabbit --sgd", "--sgd --power_t 0", 1.0, 3.0),
     Descender(
-        name,
-        "vowpalwabbit",
-        functools.partial(with_vowpal_wabbit, options=options),
-        steps=tuple({"learning_rate": rate} for rate in rates),
-        patience=4,
-    )
-    for name, options, rates in (
-        ("Vowpal Wabbit", "", (0.5, 1.0, 2.0)),
-        ("Vowpal Wabbit --sgd", "--sgd --power_t 0", (1.0, 3.0)),
-    )
-] + [
-    Descender(
-        "fastText",
-        "fasttext",
-        with_fasttext,
-        steps=tuple({"lr": lr} for lr in (0.2, 0.4, 0.8)),
-        patience=8,
-    )
+        "fastText", "fasttext", with_fasttext, dtypes=(F32,), steps=steps("lr", 0.2, 0.4, 0.8), patience=8
+    ),
 ]
 IN_MINIBATCHES = [
-    *ours(BATCH, *etas(0.05, 0.1, 0.2, learning_rate="constant"), {"learning_rate": "cosine"}),
-    *torch_rivals(
-        "PyTorch",
-        {"by hand": with_torch_by_hand, "autograd": with_torch_linear},
-        (0.05, 0.1, 0.2),
-        all_threads=True,
+    ours(BATCH, *steps("eta0", 0.05, 0.1, 0.2, learning_rate="constant"), {"learning_rate": "cosine"}),
+    torch_rival("PyTorch, by hand", with_torch_by_hand, (0.05, 0.1, 0.2)),
+    torch_rival(
+        "PyTorch, by hand, all threads", with_torch_by_hand, (0.05, 0.1, 0.2), threads=os.cpu_count() or 1
     ),
 ]
 BY_PIXELS = [
-    *ours(1, *etas(0.003, 0.01, 0.03)),
-    *scikit_learn(*etas(0.003, 0.01, learning_rate="constant")),
+    ours(1, *steps("eta0", 0.003, 0.01, 0.03)),
+    scikit_learn(*steps("eta0", 0.003, 0.01, learning_rate="constant")),
 ]
 
 
@@ -431,9 +342,14 @@ def glosses(units):
     return lambda dtype, part: data.glosses(dtype, units, part)
 
 
-RACES = [
-    Race("WordNet glosses, words, 45 classes", 45, glosses("words"), ON_TEXT + WORDS_ONLY),
-    Race("WordNet glosses, character n-grams, 45 classes", 45, glosses("characters"), ON_TEXT, goal=False),
-    Race("Fashion-MNIST, 10 classes, minibatches of 128", 10, data.fashion, IN_MINIBATCHES),
-    Race("Fashion-MNIST, 10 classes, single rows", 10, data.fashion, BY_PIXELS),
-]
+RACES = {
+    race.name: race
+    for race in (
+        Race("WordNet glosses, words, 45 classes", 45, glosses("words"), ON_TEXT + WORDS_ONLY),
+        Race(
+            "WordNet glosses, character n-grams, 45 classes", 45, glosses("characters"), ON_TEXT, goal=False
+        ),
+        Race("Fashion-MNIST, 10 classes, minibatches of 128", 10, data.fashion, IN_MINIBATCHES),
+        Race("Fashion-MNIST, 10 classes, single rows", 10, data.fashion, BY_PIXELS),
+    )
+}

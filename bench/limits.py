@@ -1,7 +1,7 @@
 """What this machine can do at best, to see how far everybody is from it: `python bench/limits.py`."""
 
 import os
-import time
+import timeit
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -10,15 +10,17 @@ from threadpoolctl import threadpool_limits
 READ_MEGABYTES = (1, 4, 16, 64, 256)
 
 
-def best_seconds(call, repeats=5):
-    """Return the least time of a few calls: a limit is what is possible, not what is usual."""
-    call()
-    times = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        call()
-        times.append(time.perf_counter() - start)
-    return min(times)
+def least(ways, parts):
+    """Return the least seconds of a few calls of the fastest way, one thread for each part of the work.
+
+    A limit is what is possible, not what is usual.
+    """
+    with threadpool_limits(1), ThreadPoolExecutor(len(parts)) as pool:
+        return min(
+            seconds
+            for way in ways
+            for seconds in timeit.repeat(lambda way=way: list(pool.map(way, parts)), number=1, repeat=6)
+        )
 
 
 def read_bandwidth(n_threads, megabytes):
@@ -35,9 +37,7 @@ def read_bandwidth(n_threads, megabytes):
         for _ in range(times):
             part @ part
 
-    with threadpool_limits(1), ThreadPoolExecutor(n_threads) as pool:
-        seconds = min(best_seconds(lambda read=read: list(pool.map(read, parts))) for read in (largest, dot))
-    return times * megabytes * 2**20 / seconds / 1e9
+    return times * megabytes * 2**20 / least([largest, dot], parts) / 1e9
 
 
 def product_rate(dtype, n_threads, shape=(1536, 1024, 1536)):
@@ -54,9 +54,7 @@ def product_rate(dtype, n_threads, shape=(1536, 1024, 1536)):
     def ours(part):
         predict(part[0], theta, "logits", n_threads=1)
 
-    with threadpool_limits(1), ThreadPoolExecutor(n_threads) as pool:
-        seconds = (best_seconds(lambda work=work: list(pool.map(work, parts))) for work in (blas, ours))
-        return 2 * n * d * k / min(seconds) / 1e9
+    return 2 * n * d * k / least([blas, ours], parts) / 1e9
 
 
 def exp_rate(dtype, n_threads, shape=(8, 1024), repeats=2_000):
@@ -73,27 +71,17 @@ def exp_rate(dtype, n_threads, shape=(8, 1024), repeats=2_000):
         for _ in range(repeats):
             softmax_rows(values, out, "logsumexp", n_threads=1)
 
-    with ThreadPoolExecutor(n_threads) as pool:
-        seconds = (
-            best_seconds(lambda work=work: list(pool.map(work, range(n_threads))), 3)
-            for work in (numpy, ours)
-        )
-        return n_threads * shape[0] * shape[1] * repeats / min(seconds) / 1e9
+    return n_threads * shape[0] * shape[1] * repeats / least([numpy, ours], range(n_threads)) / 1e9
 
 
 def measure_limits(threads):
     """Return a dict of thread count to a dict of rates."""
-    tall = (60_000, 784, 10)
+    dtypes, tall = ("float64", "float32"), (60_000, 784, 10)
     return {
-        n: {
-            **{read_name(size): read_bandwidth(n, size) for size in READ_MEGABYTES},
-            **{f"product GFLOP/s {np.dtype(t)}": product_rate(t, n) for t in (np.float64, np.float32)},
-            **{
-                f"10-column product GFLOP/s {np.dtype(t)}": product_rate(t, n, tall)
-                for t in (np.float64, np.float32)
-            },
-            **{f"exp G/s {np.dtype(t)}": exp_rate(t, n) for t in (np.float64, np.float32)},
-        }
+        n: {read_name(size): read_bandwidth(n, size) for size in READ_MEGABYTES}
+        | {f"product GFLOP/s {dtype}": product_rate(dtype, n) for dtype in dtypes}
+        | {f"10-column product GFLOP/s {dtype}": product_rate(dtype, n, tall) for dtype in dtypes}
+        | {f"exp G/s {dtype}": exp_rate(dtype, n) for dtype in dtypes}
         for n in threads
     }
 
@@ -103,10 +91,10 @@ def better(one, other):
     return {n: {name: max(rate, other[n][name]) for name, rate in rates.items()} for n, rates in one.items()}
 
 
-def least_work(problem, products=2, exponentials=True, output=False):
+def least_work(problem, products=2):
     """Return what a pass over the rows of a linear model cannot avoid, whoever computes it.
 
-    Read X once (and write n x K results, if they are the ``output``); multiply; take an exponential for each
+    Read X once (and write n x K results, if they are what is wanted); multiply; take an exponential for each
     logit. "moves" are pairs: bytes, and the bytes of what they are part of, which decides on the cache they come
     from. For each non-zero of a CSR row the logits also read a row of weights, and the gradient reads and writes
     one: at best in the second-level cache.
@@ -114,22 +102,12 @@ def least_work(problem, products=2, exponentials=True, output=False):
     X, K = problem.X, problem.theta.shape[1]
     n, itemsize = X.shape[0], X.dtype.itemsize
     streamed = X.data.nbytes + X.indices.nbytes + X.indptr.nbytes if problem.sparse else X.nbytes
-    streamed += n * K * itemsize if output else 0
+    streamed += n * K * itemsize if products == 1 else 0
     entries = X.nnz if problem.sparse else X.size
     moves = [[streamed, streamed]]
     if problem.sparse:
         moves.append([(2 * products - 1) * entries * K * itemsize, 0])
-    return {
-        "moves": moves,
-        "flops": 2 * products * entries * K,
-        "exponentials": n * K if exponentials else 0,
-    }
-
-
-def least_work_on_rows(problem, output=True):
-    """Return the same for a function of given logits."""
-    size = problem.X.nbytes * (2 if output else 1)
-    return {"moves": [[size, size]], "flops": 0, "exponentials": problem.X.size}
+    return {"moves": moves, "flops": 2 * products * entries * K, "exponentials": n * K}
 
 
 def least_seconds(work, dtype, rates):

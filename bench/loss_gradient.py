@@ -3,10 +3,12 @@
 Everybody returns the loss and a gradient (d + 1, K). No penalty, no weights: what all libraries share.
 """
 
+from functools import partial
+
 import numpy as np
 
 from objectives import objective_of
-from rivals import OURS, Rival, settings_of_scikit_learn
+from rivals import OURS, Rival
 
 
 def with_fastxent_objective(problem, threads):
@@ -14,28 +16,6 @@ def with_fastxent_objective(problem, threads):
         problem.X, problem.y, problem.n_classes, binary=problem.binary, n_threads=threads
     )
     return lambda: objective.value_and_grad(problem.theta), list
-
-
-def with_fastxent_function(problem, threads):
-    import fastxent
-
-    X, y, theta = problem.X, problem.y, problem.theta
-    if problem.binary:
-        coef, intercept = np.ascontiguousarray(theta[:-1, 0]), theta[-1, 0]
-    else:
-        coef, intercept = (
-            theta[:-1].T,
-            theta[-1],
-        )  # the transpose of a C-ordered array: the kernels' own layout
-
-    def call():
-        return fastxent.linear_cross_entropy_and_grad(X, y, coef, intercept, n_threads=threads)
-
-    def unpack(result):
-        loss, grad_coef, grad_intercept = result
-        return [loss, np.vstack([np.atleast_2d(grad_coef).T, np.atleast_1d(grad_intercept)])]
-
-    return call, unpack
 
 
 def with_numpy(problem, threads):
@@ -76,7 +56,7 @@ def with_numpy(problem, threads):
     return (binary if problem.binary else multinomial), list
 
 
-def with_scikit_learn(problem, threads):
+def with_scikit_learn(problem, threads, openmp=None):
     from sklearn._loss.loss import HalfBinomialLoss, HalfMultinomialLoss
     from sklearn.linear_model._linear_loss import LinearModelLoss
 
@@ -88,7 +68,7 @@ def with_scikit_learn(problem, threads):
     def unpack(result):
         return [result[0], result[1].reshape(-1, 1) if problem.binary else result[1].T]
 
-    return lambda: loss.loss_gradient(coef, problem.X, y, n_threads=threads), unpack
+    return lambda: loss.loss_gradient(coef, problem.X, y, n_threads=openmp or threads), unpack
 
 
 def torch_tensors(problem):
@@ -112,8 +92,8 @@ def with_torch(forward, compiled=False):
     def build(problem, threads):
         import torch
 
+        torch.set_num_threads(threads)
         X, y, weights, bias = torch_tensors(problem)
-        torch.compiler.reset()
         loss_of = torch.compile(forward, dynamic=False) if compiled else forward
 
         def call():
@@ -146,6 +126,23 @@ def chunked(X, y, weights, bias):
     )
 
 
+def with_jax(problem, threads):
+    """Automatic gradients, compiled by XLA."""
+    import jax
+
+    jax.config.update("jax_enable_x64", problem.X.dtype == np.float64)
+    X, y, theta = (jax.numpy.asarray(part) for part in (problem.X, problem.y, problem.theta))
+
+    def loss(theta, X, y):
+        logits = X @ theta[:-1] + theta[-1]
+        if problem.binary:
+            logits = jax.numpy.hstack([jax.numpy.zeros_like(logits), logits])
+        return -jax.numpy.take_along_axis(jax.nn.log_softmax(logits), y[:, None], 1).mean()
+
+    compiled = jax.jit(jax.value_and_grad(loss))
+    return lambda: jax.block_until_ready(compiled(theta, X, y)), list
+
+
 def is_dense(case):
     return not case.sparse
 
@@ -156,12 +153,17 @@ def is_wide(case):
 
 RIVALS = [
     Rival(OURS, "fastxent.objective", with_fastxent_objective),
-    Rival("fastxent function", "fastxent.functional", with_fastxent_function),
-    Rival("NumPy", "numpy", with_numpy, setting="all threads"),
-    Rival("NumPy", "numpy", with_numpy, setting="one thread", blas=1),
-    *settings_of_scikit_learn("scikit-learn", "sklearn.linear_model", with_scikit_learn),
-    Rival("PyTorch", "torch", with_torch(plain), setting="all threads"),
-    Rival("PyTorch", "torch", with_torch(plain), setting="one thread", openmp=1),
+    Rival("NumPy", "numpy", with_numpy),
+    Rival("scikit-learn", "sklearn.linear_model", with_scikit_learn),
+    # Its two pools can get into each other's way.
+    Rival(
+        "scikit-learn",
+        "sklearn.linear_model",
+        partial(with_scikit_learn, openmp=1),
+        setting="OpenMP one thread",
+    ),
+    Rival("PyTorch", "torch", with_torch(plain)),
     Rival("PyTorch compiled", "torch", with_torch(plain, compiled=True), suits=is_dense),
-    Rival("PyTorch linear_cross_entropy", "torch", with_torch(chunked), suits=is_wide, starts=False),
+    Rival("PyTorch linear_cross_entropy", "torch", with_torch(chunked), suits=is_wide),
+    Rival("JAX", "jax", with_jax, suits=is_dense),
 ]

@@ -1,7 +1,7 @@
 """Peak extra memory of one call, as the system sees it: what C libraries allocate counts too.
 
-Linux keeps each process's highest resident size and lets it be reset. Freed memory is first given back to
-the system, or a rival would be served from what another has left.
+Linux keeps each process's highest resident size and lets it be reset. Freed memory is first given back to the system,
+or a call would be served from what an earlier one has left.
 """
 
 import ctypes
@@ -19,23 +19,19 @@ def status(field):
     raise LookupError(f"/proc/self/status has no field {field}")
 
 
-def can_measure():
-    """Whether this system can tell (Linux with glibc)."""
-    return Path("/proc/self/clear_refs").exists() and hasattr(ctypes.CDLL(None), "malloc_trim")
+def extra_megabytes(call):
+    """Return how far the process grows during ``call()``; None where the system does not tell (not Linux, not glibc).
 
-
-def peak_megabytes(rival, problem, n_threads):
-    """Return how far the process grows while the rival is built for the problem and called once.
-
-    Call it when the rival has run before, so that thread pools and buffers kept for ever are not counted.
+    Call it when the same has run before, so that thread pools and buffers kept for ever are not counted.
     """
-    gc.collect()
-    ctypes.CDLL(None).malloc_trim(0)
-    Path("/proc/self/clear_refs").write_text(RESET_PEAK)
-    before = status("VmRSS")
-    with rival.threads(n_threads):
-        call, _ = rival.start(problem, n_threads)
+    try:
+        gc.collect()
+        ctypes.CDLL(None).malloc_trim(0)
+        Path("/proc/self/clear_refs").write_text(RESET_PEAK)
+        before = status("VmRSS")
         result = call()
-    peak = status("VmHWM") - before
-    del call, result
-    return peak
+        peak = status("VmHWM") - before
+    except (OSError, AttributeError):
+        return None
+    del result
+    return round(peak, 1)

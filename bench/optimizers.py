@@ -1,6 +1,6 @@
 """Rows per second of every optimiser, penalty and batch size, on one thread: `python bench/optimizers.py`.
 
-Text is a CSR matrix of 77 entries per row out of 80,000 features, 57 classes; dense rows have 50 features, 10 classes.
+Text has about 77 of 80,000 words a row and 57 classes; dense rows have 50 features and 10 classes.
 Each figure is a median over rounds of interleaved runs; behind it stands the share of plain sgd's rows per second with
 the same penalty and batch size, a median of ratios within rounds.
 """
@@ -10,40 +10,19 @@ import itertools
 import time
 
 import numpy as np
-import scipy.sparse as sp
 
+import data
+from cases import F64
 from fastxent.sgd.trainer import Data, Options, Training
-from run import wanted
+from rivals import wanted
+from tables import markdown
 
 OPTIMIZERS = ("sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamw", "ftrl")
 PENALTIES = {"none": (0.0, 0.0), "l2": (0.0, 1e-5), "l1": (1e-5, 0.0), "elasticnet": (1e-6, 1e-5)}
-BATCHES = (1, 32, 128)
-
-
-def text(n=20_000, d=80_000, entries=77, K=57):
-    """Return CSR rows whose features follow Zipf's law, like words, and labels."""
-    random = np.random.default_rng(0)
-    share = 1.0 / (np.arange(d) + 10.0)
-    wide = random.choice(d, (n, 2 * entries), p=share / share.sum())
-    rows = []
-    for row in wide:  # each feature once
-        _, first = np.unique(row, return_index=True)
-        rows.append(np.sort(row[np.sort(first)[:entries]]))
-    indptr = np.r_[0, np.cumsum([len(row) for row in rows])]
-    values = random.exponential(size=indptr[-1]) + 0.1
-    values /= np.sqrt(np.repeat(np.add.reduceat(values**2, indptr[:-1]), np.diff(indptr)))
-    X = sp.csr_array((values, np.concatenate(rows).astype(np.int32), indptr.astype(np.int32)), (n, d))
-    labels = X @ random.normal(size=(d, K)) * 3 + random.gumbel(size=(n, K))
-    return X, labels.argmax(axis=1), K
-
-
-def dense(n=20_000, d=50, K=10):
-    random = np.random.default_rng(0)
-    X = random.normal(size=(n, d))
-    return X, (X @ random.normal(size=(d, K)) + random.gumbel(size=(n, K))).argmax(axis=1), K
-
-
-PROBLEMS = {"text": text, "dense": dense}
+PROBLEMS = {  # rows, labels, number of classes
+    "text": lambda: (*data.topical_text(np.random.default_rng(0), (20_000, 80_000), 77, 57), 57),
+    "dense": lambda: (data.synthetic_dense(20_000, 50, F64), np.arange(20_000) % 10, 10),
+}
 
 
 def trainer(problem, optimizer, penalty, batch):
@@ -67,38 +46,33 @@ def trainer(problem, optimizer, penalty, batch):
     return run
 
 
+def speeds(problem, optimizers, penalty, batch, options):
+    """Return {optimizer: "rows per second (share of sgd's)"}, medians over rounds."""
+    runs = [trainer(problem, optimizer, penalty, batch) for optimizer in optimizers]
+    found = np.array([[run(options.rows) for run in runs] for _ in range(1 + options.rounds)])[1:]
+    rates, shares = np.median(found, axis=0), np.median(found / found[:, :1], axis=0)
+    cells = [f"{rate / 1e3:,.1f}k ({share:.2f})" for rate, share in zip(rates, shares, strict=True)]
+    return dict(zip(optimizers, cells, strict=True))
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--problem", action="append", metavar="TEXT")
-    parser.add_argument("--optimizer", action="append", metavar="TEXT")
-    parser.add_argument("--penalty", action="append", metavar="TEXT")
+    for what in ("problem", "optimizer", "penalty"):
+        parser.add_argument(f"--{what}", action="append", metavar="TEXT")
     parser.add_argument("--batch", action="append", type=int)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--rows", type=int, default=4096, help="of a run")
-    parser.add_argument("--f32", action="store_true")
     options = parser.parse_args()
-    print(f"{'':30}" + "".join(f"{optimizer:>17}" for optimizer in OPTIMIZERS))
+    optimizers = [o for o in OPTIMIZERS if o == "sgd" or wanted(o, options.optimizer)]
+    table = []
     for name, make in PROBLEMS.items():
-        if not wanted(name, options.problem):
-            continue
-        problem = make()
-        if options.f32:
-            problem = (problem[0].astype(np.float32), *problem[1:])
-        for penalty, batch in itertools.product(PENALTIES, options.batch or BATCHES):
-            if not wanted(penalty, options.penalty):
-                continue
-            some = [o for o in OPTIMIZERS if o == "sgd" or wanted(o, options.optimizer)]
-            runs = {optimizer: trainer(problem, optimizer, penalty, batch) for optimizer in some}
-            for run in runs.values():
-                run(options.rows)
-            speeds = np.array([[run(options.rows) for run in runs.values()] for _ in range(options.rounds)])
-            shares = np.median(speeds / speeds[:, :1], axis=0)
-            found = dict(zip(some, zip(np.median(speeds, axis=0), shares, strict=True), strict=True))
-            cells = [f"{v[0] / 1e3:,.1f}k ({v[1]:.2f})" if (v := found.get(o)) else "" for o in OPTIMIZERS]
-            print(
-                f"{name:6} {penalty:12} {batch:>5}     " + "".join(f"{cell:>17}" for cell in cells),
-                flush=True,
-            )
+        if wanted(name, options.problem):
+            problem = make()
+            for penalty, batch in itertools.product(PENALTIES, options.batch or (1, 32, 128)):
+                if wanted(penalty, options.penalty):
+                    row = {"problem": name, "penalty": penalty, "batch": str(batch)}
+                    table.append(row | speeds(problem, optimizers, penalty, batch, options))
+    print(markdown(table))
 
 
 if __name__ == "__main__":

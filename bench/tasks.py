@@ -1,14 +1,23 @@
-"""The list of what is measured: a task is a name, the cases it runs on, and who competes."""
+"""What is timed by itself: a task is a name, the cases it runs on, and who competes; `time_rival` runs one of them."""
 
+import pickle
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
-import hessian_product
-import logits
+import numpy as np
+
+import latency
 import loss_gradient
-from cases import CASES
-from limits import least_work, least_work_on_rows
+import probabilities
+from cases import CASES, GROWTH
+from limits import least_work
+from memory import extra_megabytes
+
+BURST_SECONDS = 0.03
+LARGEST_ERROR = 0.01
 
 
 @dataclass(frozen=True, eq=False)
@@ -17,23 +26,80 @@ class Task:
     cases: list
     rivals: list
     least_work: Callable  # of a problem, see limits.py
+    threaded: bool = True
 
     def reference(self, problem):
         """Return the result that errors are measured against: plain NumPy in float64."""
         plain = next(rival for rival in self.rivals if rival.name == "NumPy")
-        call, unpack = plain.start(problem.in_float64(), n_threads=None)
-        return unpack(call())
+        call, unpack = plain.build(problem.in_float64(), None)
+        return [np.asarray(array, np.float64) for array in unpack(call())]
 
 
-TASKS = [
-    Task("loss + gradient", CASES, loss_gradient.RIVALS, least_work),
-    Task(
-        "Hessian product",
-        [case for case in CASES if case.n_classes < 1000],
-        hessian_product.RIVALS,
-        partial(least_work, exponentials=False),
-    ),
-    Task("class probabilities", CASES, logits.PROBABILITIES, partial(least_work, products=1, output=True)),
-    Task("softmax", logits.CASES, logits.SOFTMAX, least_work_on_rows),
-    Task("logsumexp", logits.CASES, logits.LOGSUMEXP, partial(least_work_on_rows, output=False)),
-]
+GROWING = list({case.name: case for _, cases in GROWTH.values() for case in cases}.values())
+TASKS = {
+    task.name: task
+    for task in (
+        Task("loss + gradient", CASES, loss_gradient.RIVALS, least_work),
+        Task("class probabilities", CASES, probabilities.RIVALS, partial(least_work, products=1)),
+        Task("growth", GROWING, loss_gradient.RIVALS[:2], least_work),  # ours and NumPy
+        Task("latency", latency.CASES, latency.RIVALS, partial(least_work, products=1), threaded=False),
+    )
+}
+
+
+def write(task, case, dtype, folder):
+    """Make a problem and what its result should be, for the processes to read; return the path and the problem."""
+    problem = case.problem(dtype)
+    path = Path(folder) / "problem.pickle"
+    with path.open("wb") as file:
+        pickle.dump((problem, task.reference(problem)), file, protocol=5)
+    return str(path), problem
+
+
+def errors(result, reference):
+    """Return each array's largest deviation from the float64 reference, relative to the largest entry."""
+    deviations = (np.max(np.abs(ours - exact)) for ours, exact in zip(result, reference, strict=True))
+    return [float(d / np.max(np.abs(exact))) for d, exact in zip(deviations, reference, strict=True)]
+
+
+def time_rival(task, label, path, threads, seconds, with_memory):
+    """Yield the record of one rival, in this process.
+
+    "first" is the time until a first result, conversions and compiling included; "seconds" the median of bursts that
+    take ``seconds`` together; "value" the loss, where there is one.
+    """
+    rival = next(rival for rival in TASKS[task].rivals if rival.label == label)
+    with open(path, "rb") as file:
+        problem, reference = pickle.load(file)
+    start = time.perf_counter()
+    call, unpack = rival.build(problem, threads)
+    result = call()
+    first = time.perf_counter() - start
+    arrays = [np.asarray(array, np.float64) for array in unpack(result)]
+    found = errors(arrays, reference)
+    if not max(found) < LARGEST_ERROR:
+        raise ArithmeticError(f"wrong by {max(found):.1g} of the largest entry")
+    yield {
+        "first": first,
+        "seconds": float(np.median(bursts(call, seconds))),
+        "error": found[-1],
+        "value": float(arrays[0]) if arrays[0].ndim == 0 else None,
+        "extra_megabytes": extra_megabytes(lambda: rival.build(problem, threads)[0]())
+        if with_memory
+        else None,
+    }
+
+
+def bursts(call, seconds):
+    """Return seconds a call in bursts, each the mean of as many as fit into some tens of milliseconds."""
+    call()
+    start = time.perf_counter()
+    call()
+    repeats = max(1, round(BURST_SECONDS / (time.perf_counter() - start)))
+    found, deadline = [], time.perf_counter() + seconds
+    while len(found) < 3 or time.perf_counter() < deadline:
+        start = time.perf_counter()
+        for _ in range(repeats):
+            call()
+        found.append((time.perf_counter() - start) / repeats)
+    return found

@@ -4,7 +4,8 @@
 ``fit(effort)``: from scratch with so much effort, a number of iterations or a tolerance, to coef and intercept.
 """
 
-from dataclasses import dataclass, replace
+import importlib
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -36,97 +37,81 @@ class Trainer(Rival):
 
     efforts: tuple = PASSES
     intercepts: str = "free"
-    threaded: bool = True  # whether it is also tried on one thread
-
-    def settings(self, n_threads):
-        """Return this trainer on all threads and, where that is another thing, on one."""
-        everything = replace(self, setting=f"{n_threads} threads")
-        alone = replace(self, setting="1 thread", openmp=1, blas=1)
-        return [everything, alone] if self.threaded and n_threads > 1 else [alone]
+    threaded: bool = True  # whether it is also tried on more than one thread
 
 
 def parameters(model):
-    return model.coef_, model.intercept_
+    """Return coef (K, d), or (1, d), and intercept, whatever shape a library gives them."""
+    coef, intercept = np.atleast_2d(model.coef_), np.ravel(model.intercept_)
+    return (coef if len(coef) == max(1, len(intercept)) else coef.T), intercept
 
 
-# ------------------------------------------------------------------------------------ ours
-
-
-def with_fastxent(solver):
-    # Not smaller: "auto" and "lbfgs" go over to another solver for tolerances that are tighter.
-    tol = 1e-7
+def estimator(path, options, X=lambda problem: problem.X, y=lambda problem: problem.y):
+    """Return the builder of an estimator in scikit-learn's idiom, of the parameters ``options(problem, n_threads)``."""
 
     def build(problem, n_threads):
-        from fastxent import LogisticRegression
-
-        how = {"C": problem.C, "l1_ratio": problem.l1_ratio, "solver": solver, "n_threads": n_threads}
-        return lambda effort: parameters(
-            LogisticRegression(tol=tol, max_iter=effort, **how).fit(problem.X, problem.y)
-        )
+        module, name = path.rsplit(".", 1)
+        kind = getattr(importlib.import_module(module), name)
+        rows, labels, how = X(problem), y(problem), options(problem, n_threads)
+        return lambda effort: parameters(kind(max_iter=effort, **how).fit(rows, labels))
 
     return build
+
+
+def signs(problem):
+    return problem.signs
+
+
+def by_columns(problem):
+    return problem.X.tocsc()
+
+
+def single(problem):
+    return problem.X.astype(np.float32)
 
 
 def ours(solver, suits=lambda training: True, name=None):
+    def options(problem, n_threads):
+        # tol is not smaller, because "auto" and "lbfgs" go over to another solver for tighter tolerances.
+        how = {"C": problem.C, "l1_ratio": problem.l1_ratio, "tol": 1e-7}
+        return how | {"solver": solver, "n_threads": n_threads}
+
     name = OURS if solver == "auto" else f"{OURS} {name or solver}"
-    return Trainer(name, "fastxent", with_fastxent(solver), suits)
+    return Trainer(name, "fastxent", estimator("fastxent.LogisticRegression", options), suits)
 
 
-# ------------------------------------------------------------------------------------ scikit-learn, Intel's
+def scikit_learn(solver, suits, **how):
+    def options(problem, n_threads):
+        how = {"C": problem.C, "l1_ratio": problem.l1_ratio, "tol": TINY}
+        return how | {"solver": solver, "random_state": 0}
+
+    build = estimator("sklearn.linear_model.LogisticRegression", options)
+    return Trainer(f"scikit-learn {solver}", "sklearn.linear_model", build, suits, **how)
 
 
-def with_scikit_learn(solver):
-    def build(problem, n_threads):
-        from sklearn.linear_model import LogisticRegression
-
-        how = {"C": problem.C, "l1_ratio": problem.l1_ratio, "solver": solver, "random_state": 0}
-        return lambda effort: parameters(
-            LogisticRegression(tol=TINY, max_iter=effort, **how).fit(problem.X, problem.y)
-        )
-
-    return build
+def of_intel(problem, n_threads):
+    return {"C": problem.C, "tol": TINY, "n_jobs": n_threads}
 
 
-def with_intel_extension(problem, n_threads):
-    from sklearnex.linear_model import LogisticRegression
-
-    how = {"C": problem.C, "n_jobs": n_threads}
-    return lambda effort: parameters(
-        LogisticRegression(tol=TINY, max_iter=effort, **how).fit(problem.X, problem.y)
-    )
-
-
-# ------------------------------------------------------------------------------------ Cyanure
-
-
-def with_cyanure(problem, n_threads):
-    from cyanure.estimators import Classifier
-
-    penalty = {"penalty": "l2", "lambda_1": problem.l2}
-    if problem.l1:
-        penalty = {"penalty": "l1", "lambda_1": problem.l1}
-    if problem.l1 and problem.l2:
-        penalty = {"penalty": "elastic-net", "lambda_1": problem.l1, "lambda_2": problem.l2}
+def of_cyanure(problem, n_threads):
+    kind = "elastic-net" if problem.l1 and problem.l2 else "l1" if problem.l1 else "l2"
+    strengths = {"lambda_1": problem.l1 or problem.l2, "lambda_2": problem.l2 if problem.l1 else 0.0}
     loss = "logistic" if problem.binary else "multiclass-logistic"
-
-    def fit(effort):
-        model = Classifier(
-            loss=loss,
-            fit_intercept=True,
-            tol=TINY,
-            max_iter=effort,
-            n_threads=n_threads,
-            verbose=False,
-            **penalty,
-        ).fit(problem.X, problem.y)
-        coef = np.atleast_2d(model.coef_)
-        classes = 1 if problem.binary else problem.n_classes
-        return (coef if coef.shape[0] == classes else coef.T), np.ravel(model.intercept_)
-
-    return fit
+    how = {"loss": loss, "penalty": kind, "fit_intercept": True, "tol": TINY, "verbose": False}
+    return how | strengths | {"n_threads": n_threads}
 
 
-# ------------------------------------------------------------------------------------ two classes
+def of_snapml(problem, n_threads):
+    how = {"regularizer": 1 / problem.C, "dual": True, "fit_intercept": True, "random_state": 0, "tol": TINY}
+    return how | {"n_jobs": n_threads}
+
+
+def of_celer(problem, n_threads):
+    return {"C": problem.C, "tol": TINY}
+
+
+def of_skglm(problem, n_threads):
+    return {"alpha": problem.l1, "tol": TINY}
 
 
 def with_liblinear(solver, bias):
@@ -145,112 +130,6 @@ def with_liblinear(solver, bias):
         return fit
 
     return build
-
-
-def with_snapml(problem, n_threads):
-    from snapml import LogisticRegression
-
-    X = problem.X.astype(np.float32)
-    how = {"regularizer": 1 / problem.C, "dual": True, "n_jobs": n_threads, "fit_intercept": True}
-
-    def fit(effort):
-        model = LogisticRegression(tol=TINY, max_iter=effort, random_state=0, **how).fit(X, problem.signs)
-        return np.ravel(model.coef_)[np.newaxis], np.ravel(model.intercept_)
-
-    return fit
-
-
-def with_celer(problem, n_threads):
-    from celer import LogisticRegression
-
-    X = problem.X.tocsc()
-
-    def fit(effort):
-        model = LogisticRegression(C=problem.C, tol=TINY, max_iter=effort).fit(X, problem.signs)
-        return model.coef_, np.zeros(1)
-
-    fit(1)  # Numba compiles
-    return fit
-
-
-def with_skglm(problem, n_threads):
-    from skglm import SparseLogisticRegression
-
-    X = problem.X.tocsc()
-
-    def fit(effort):
-        model = SparseLogisticRegression(alpha=problem.l1, tol=TINY, max_iter=effort).fit(X, problem.signs)
-        return model.coef_, np.ravel(model.intercept_)
-
-    fit(1)  # Numba compiles
-    return fit
-
-
-# ------------------------------------------------------------------------------------ L-BFGS on automatic gradients
-
-
-def with_torch(problem, n_threads):
-    import torch
-
-    columns = 1 if problem.binary else problem.n_classes
-    labels = torch.from_numpy(problem.y)
-    if problem.sparse:
-        product = torch_product(problem.X)
-    else:
-        rows = torch.from_numpy(problem.X)
-
-        def product(weights):
-            return rows @ weights
-
-    def fit(effort):
-        weights = torch.zeros((problem.X.shape[1], columns), dtype=torch.float64, requires_grad=True)
-        intercept = torch.zeros(columns, dtype=torch.float64, requires_grad=True)
-        optimizer = torch.optim.LBFGS(
-            [weights, intercept],
-            max_iter=effort,
-            max_eval=10 * effort,
-            history_size=10,
-            tolerance_grad=0,
-            tolerance_change=0,
-            line_search_fn="strong_wolfe",
-        )
-
-        def closure():
-            optimizer.zero_grad()
-            logits = product(weights) + intercept
-            if problem.binary:
-                logits = torch.hstack([torch.zeros_like(logits), logits])
-            value = torch.nn.functional.cross_entropy(logits, labels)
-            value = value + problem.l2 / 2 * weights.square().sum()
-            value.backward()
-            return value
-
-        optimizer.step(closure)
-        return weights.detach().numpy().T, intercept.detach().numpy()
-
-    return fit
-
-
-def torch_product(X):
-    """Return X @ weights whose gradient is a product with a transpose made once; torch's own is many times slower."""
-    import torch
-
-    def as_tensor(matrix):
-        parts = (matrix.indptr, matrix.indices, matrix.data)
-        return torch.sparse_csr_tensor(*map(torch.from_numpy, parts), size=matrix.shape)
-
-    rows, columns = as_tensor(X), as_tensor(X.T.tocsr())
-
-    class Product(torch.autograd.Function):
-        @staticmethod
-        def forward(context, weights):
-            return rows @ weights
-
-        @staticmethod
-        def backward(context, gradient):
-            return columns @ gradient
-
-    return Product.apply
 
 
 def with_jax(problem, n_threads):
@@ -291,8 +170,10 @@ def with_jax(problem, n_threads):
         theta = np.asarray(run(start, effort, rows, labels))
         return theta[:-1].T, theta[-1]
 
-    fit(1)  # XLA compiles
     return fit
+
+
+# ------------------------------------------------------------------------------------ who suits what
 
 
 def smooth(training):
@@ -308,7 +189,7 @@ def dense(training):
 
 
 def few_unknowns(training):
-    return dense(training) and "Fashion" not in training.name
+    return dense(training) and "x 784" not in training.name
 
 
 def sparse_l2(training):
@@ -323,6 +204,11 @@ def two_classes_l1(training):
     return training.binary and training.l1 and not training.l2
 
 
+def liblinear(name, solver, bias, suits, **how):
+    build = with_liblinear(solver, bias)
+    return Trainer(f"LIBLINEAR {name}", "liblinear", build, suits, threaded=False, **how)
+
+
 # Time may run out: those who are fast as a rule come first.
 TRAINERS = [
     ours("auto"),
@@ -332,41 +218,42 @@ TRAINERS = [
     ours("newton-cg", smooth),
     ours("lbfgs", smooth),
     ours("saga", penalised, name="l1-newton"),  # what scikit-learn's names mean with an L1 penalty
-    Trainer("Cyanure", "cyanure", with_cyanure),
-    Trainer("scikit-learn-intelex lbfgs", "sklearnex", with_intel_extension, dense),
-    Trainer("scikit-learn saga", "sklearn", with_scikit_learn("saga"), threaded=False),
+    Trainer("Cyanure", "cyanure.estimators", estimator("cyanure.estimators.Classifier", of_cyanure)),
     Trainer(
-        "LIBLINEAR primal",
-        "liblinear",
-        with_liblinear(0, "-R"),
-        two_classes_l2,
-        efforts=tolerances(1e-9),
-        threaded=False,
+        "scikit-learn-intelex lbfgs",
+        "sklearnex.linear_model",
+        estimator("sklearnex.linear_model.LogisticRegression", of_intel),
+        dense,
     ),
+    scikit_learn("saga", lambda training: True, threaded=False),
+    liblinear("primal", 0, "-R", two_classes_l2, efforts=tolerances(1e-9)),
+    liblinear("dual", 7, "", two_classes_l2, efforts=tolerances(1e-9, first=10.0), intercepts="penalised"),
+    liblinear("L1", 6, "-R", two_classes_l1, efforts=tolerances(1e-9)),
     Trainer(
-        "LIBLINEAR dual",
-        "liblinear",
-        with_liblinear(7, ""),
+        "snapml dual, float32",
+        "snapml",
+        estimator("snapml.LogisticRegression", of_snapml, single, signs),
         two_classes_l2,
-        efforts=tolerances(1e-9, first=10.0),
-        threaded=False,
         intercepts="penalised",
     ),
     Trainer(
-        "LIBLINEAR L1",
-        "liblinear",
-        with_liblinear(6, "-R"),
+        "skglm",
+        "skglm",
+        estimator("skglm.SparseLogisticRegression", of_skglm, by_columns, signs),
         two_classes_l1,
-        efforts=tolerances(1e-9),
         threaded=False,
     ),
-    Trainer("snapml dual, float32", "snapml", with_snapml, two_classes_l2, intercepts="penalised"),
-    Trainer("skglm", "skglm", with_skglm, two_classes_l1, threaded=False),
-    Trainer("celer", "celer", with_celer, two_classes_l1, threaded=False, intercepts="none"),
-    Trainer("JAX optax L-BFGS", "optax", with_jax, dense, threaded=False),
-    Trainer("scikit-learn lbfgs", "sklearn", with_scikit_learn("lbfgs"), smooth),
-    Trainer("scikit-learn newton-cholesky", "sklearn", with_scikit_learn("newton-cholesky"), few_unknowns),
-    Trainer("scikit-learn newton-cg", "sklearn", with_scikit_learn("newton-cg"), smooth),
-    Trainer("PyTorch L-BFGS", "torch", with_torch, smooth),
-    Trainer("scikit-learn sag", "sklearn", with_scikit_learn("sag"), smooth, threaded=False),
+    Trainer(
+        "celer",
+        "celer",
+        estimator("celer.LogisticRegression", of_celer, by_columns, signs),
+        two_classes_l1,
+        threaded=False,
+        intercepts="none",
+    ),
+    Trainer("JAX optax L-BFGS", "optax", with_jax, dense),
+    scikit_learn("lbfgs", smooth),
+    scikit_learn("newton-cholesky", few_unknowns),
+    scikit_learn("newton-cg", smooth),
+    scikit_learn("sag", smooth, threaded=False),
 ]

@@ -32,6 +32,7 @@ class Training:
     l1: float = 0.0
     sparse: bool = False
     quick: bool = False
+    twin: bool = False  # one of the kinds of problems that were slow once, with synthetic data
 
     @property
     def label(self):
@@ -133,13 +134,75 @@ def two_largest_classes():
     return X, (y[kept] == largest[1]).astype(np.intp)
 
 
-def clusters(n_rows=200_000, n_features=20, n_classes=26, seed=0):
-    """Return correlated columns and labels drawn from a softmax model: few features, many classes."""
-    rng = np.random.default_rng(seed)
-    mixing = rng.standard_normal((n_features, n_features)) / np.sqrt(n_features)
-    X = rng.standard_normal((n_rows, n_features)) @ mixing
-    theta = np.vstack([2.0 * rng.standard_normal((n_features, n_classes)), np.zeros(n_classes)])
-    return X, drawn_labels(X, theta)
+def clusters(n_rows, n_features):
+    """Correlated columns and labels of 26 classes drawn from a softmax model: few features, many classes."""
+
+    def make(n_classes=26):
+        rng = np.random.default_rng(0)
+        mixing = rng.standard_normal((n_features, n_features)) / np.sqrt(n_features)
+        X = rng.standard_normal((n_rows, n_features)) @ mixing
+        theta = np.vstack([2.0 * rng.standard_normal((n_features, n_classes)), np.zeros(n_classes)])
+        return X, drawn_labels(X, theta)
+
+    return make
+
+
+def labels_of_shares(rng, logits, shares):
+    """Draw labels from a softmax model whose intercepts give the classes about these shares of the rows."""
+    noisy = logits + rng.gumbel(size=logits.shape)
+    offsets = np.zeros(len(shares))
+    for _ in range(200):
+        counts = np.bincount((noisy + offsets).argmax(axis=1), minlength=len(shares))
+        offsets += np.log((len(noisy) * np.array(shares) + 0.5) / (counts + 0.5))
+    y = (noisy + offsets).argmax(axis=1)
+    y[: len(shares)] = np.arange(len(shares))
+    return y
+
+
+def heavy_tails(n_rows=46_400, shares=(0.79, 0.15, 0.05, 8e-3, 1e-3, 4e-4, 2e-4)):
+    """Columns of Student's t with 3 degrees of freedom, rare classes, and classes that are nearly separable."""
+    rng = np.random.default_rng(0)
+    X = rng.standard_t(3, (n_rows, 9))
+    return X, labels_of_shares(rng, 3.0 * X @ rng.standard_normal((9, len(shares))), shares)
+
+
+def images(n_rows=4_000, size=28, n_classes=10):
+    """Smooth grey images, each a prototype of its class and three disturbances that all classes share."""
+    rng = np.random.default_rng(0)
+    grid = np.linspace(-1, 1, size)
+
+    def blobs(count):
+        centre, width = rng.uniform(-0.7, 0.7, (2, count, 1)), rng.uniform(0.1, 0.4, (2, count, 1))
+        across, down = np.exp(-(((grid - centre) / width) ** 2))
+        return (down[:, :, None] * across[:, None, :]).reshape(count, -1)
+
+    y = rng.integers(n_classes, size=n_rows)
+    prototypes = blobs(4 * n_classes).reshape(n_classes, 4, -1).sum(axis=1)
+    X = prototypes[y] + rng.normal(scale=0.7, size=(n_rows, 60)) @ blobs(60)
+    X += rng.normal(scale=0.1, size=X.shape)
+    return np.clip(X, 0, 1), y
+
+
+def one_hot(n_rows=80_000, n_columns=29, n_features=649, rare=(4e-4, 7e-5, 4e-5)):
+    """One-hot categories, their frequencies falling as 1 / rank, and 8 classes, some of a few rows."""
+    rng = np.random.default_rng(0)
+    sizes = np.full(n_columns, n_features // n_columns)
+    sizes[: n_features % n_columns] += 1
+    starts = np.cumsum(sizes) - sizes
+    shares = [1 / np.arange(1, size + 1) for size in sizes]
+    columns = [
+        start + rng.choice(size, n_rows, p=share / share.sum())
+        for start, size, share in zip(starts, sizes, shares, strict=True)
+    ]
+    indices = np.stack(columns, axis=1).ravel().astype(np.int32)
+    indptr = n_columns * np.arange(n_rows + 1, dtype=np.int32)
+    X = sp.csr_matrix((np.ones(indices.size), indices, indptr), shape=(n_rows, n_features))
+    logits = X @ (0.5 * rng.standard_normal((n_features, 8)))
+    return X, labels_of_shares(rng, logits, (0.35, 0.25, 0.2, 0.15, 0.05 - sum(rare), *rare))
+
+
+def text_of_two_classes():
+    return data.topical_text(np.random.default_rng(0), (60_000, 30_000), 60, 2, topical=0.1)
 
 
 def raw(loader):
@@ -154,6 +217,21 @@ def raw(loader):
     return make
 
 
+TWO_CLASSES = {"name": "text 60,000 x 30,000, two classes", "make": text_of_two_classes, "n_classes": 2}
+LETTERS = {"name": "clusters 16,000 x 16, 26 classes", "make": clusters(16_000, 16), "n_classes": 26}
+IMAGES = {"name": "images 4,000 x 784, 10 classes", "make": images, "n_classes": 10}
+ONE_HOT = {"name": "one-hot 80,000 x 649, 8 classes", "make": one_hot, "n_classes": 8, "sparse": True}
+TWINS = [
+    Training("heavy tails 46,400 x 9, 7 classes", heavy_tails, 7, l2=1e-7, twin=True),
+    Training(**LETTERS, l2=1e-5, twin=True),
+    Training(**LETTERS, l1=1e-3, twin=True),
+    Training(**IMAGES, l2=1e-4, twin=True),
+    Training(**IMAGES, l1=1e-3, twin=True),
+    Training(**ONE_HOT, l2=1e-5, twin=True),
+    Training(**ONE_HOT, l1=1e-4, twin=True),
+    Training(**TWO_CLASSES, l2=1e-5, sparse=True, twin=True),
+    Training(**TWO_CLASSES, l1=1e-4, sparse=True, twin=True),
+]
 FASHION = {"name": "Fashion-MNIST 60,000 x 784, 10 classes", "make": fashion, "n_classes": 10}
 WORDS = {"name": "glosses, words, 45 classes", "make": words, "n_classes": 45, "sparse": True}
 CHARACTERS = {"name": "glosses, n-grams, 45 classes", "make": characters, "n_classes": 45, "sparse": True}
@@ -164,12 +242,13 @@ BINARY = {
     "sparse": True,
 }
 TRAININGS = [
+    *TWINS,
     Training("breast_cancer raw, two classes", raw("load_breast_cancer"), 2, l2=1e-3, quick=True),
     Training("wine raw, 3 classes", raw("load_wine"), 3, l2=1e-3, quick=True),
     Training("digits raw, 10 classes", raw("load_digits"), 10, l2=1e-3, quick=True),
     *(Training(**BINARY, l2=l2, quick=l2 == 1e-4) for l2 in (1e-3, 1e-4, 1e-5)),
     *(Training(**BINARY, l1=l1) for l1 in (1e-3, 1e-4)),
-    *(Training("made 200,000 x 20, 26 classes", clusters, 26, l2=l2) for l2 in (1e-3, 1e-5)),
+    *(Training("clusters 200,000 x 20, 26 classes", clusters(200_000, 20), 26, l2=l2) for l2 in (1e-3, 1e-5)),
     *(Training(**FASHION, l2=l2) for l2 in (1e-2, 1e-4, 1e-6)),
     *(Training(**WORDS, l2=l2) for l2 in (1e-4, 1e-5, 1e-6)),
     Training(**WORDS, l1=3e-4),

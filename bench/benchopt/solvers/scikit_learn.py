@@ -1,0 +1,14 @@
+"""scikit-learn's solvers."""
+
+from benchmark_utils.estimators import EstimatorSolver
+
+
+class Solver(EstimatorSolver):
+    name = "scikit-learn"
+    requirements = ["scikit-learn"]
+    parameters = {"solver": ["lbfgs", "newton-cg", "newton-cholesky", "sag", "saga"]}
+
+    def estimator(self):
+        from sklearn.linear_model import LogisticRegression
+
+        return LogisticRegression

@@ -1,6 +1,0 @@
-"""Let pytest find the benchmark modules, whatever its import mode, and the package where it is installed."""
-
-import sys
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parent))
