@@ -5,9 +5,9 @@
     S = sum_i s_i w_{y_i},  for soft labels  sum_i s_i
 
 An objective is an ordered sum over parts: ranges of rows with their targets. An engine visits the parts:
-data/local.py has them in memory, data/streamed.py loads one after the other, dask/engine.py sends the work to where they
-lie. A solver that uses only the methods of this class runs on every engine. With the same part boundaries, it gives the
-same bits on all of them.
+data/local.py has them in memory, data/streamed.py loads one after the other, dask/engine.py sends the work to where
+they lie. A solver that uses only the methods of this class runs on every engine. With the same part boundaries, it
+gives the same bits on all of them.
 """
 
 import operator
@@ -171,11 +171,7 @@ class Objective:
         """Return F(theta)."""
         theta = np.ascontiguousarray(theta)
         self.count(1)
-        if self.local is not None:
-            loss = self.local.loss(theta, *self._scales)
-        else:
-            loss = self._sum("loss", theta)
-        return loss + self.penalty.smooth(theta)
+        return self._sum("loss", theta) + self.penalty.smooth(theta)
 
     def value_and_grad(self, theta, out=None):
         """Return F(theta) and its gradient, an array like theta."""

@@ -140,7 +140,7 @@ class LinearClassifier(CallbackSupportMixin, DocLinkMixin, ClassifierMixin, Base
 
     def _validation_batches(self, source, classes, dtype):
         """Return the batches of the argument ``eval_set``, if it is a source."""
-        return streaming.ValidationBatches(self, source, classes, dtype)
+        return streaming.ValidationBatches(self, source, classes, dtype).for_validation()
 
     def _theta(self):
         """Return the parameters (d + 1, K) from ``coef_`` and ``intercept_``, which users may have changed."""

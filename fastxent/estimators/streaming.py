@@ -83,14 +83,14 @@ def parts_of(number, batch):
 
 
 @contextmanager
-def named(number, kind="Batch"):
+def named(number):
     """Begin what is refused with the number of the batch."""
     try:
         yield
     except (TypeError, ValueError) as error:
         if type(error) not in (TypeError, ValueError):
             raise
-        raise type(error)(f"{kind} {number}: {error}") from error
+        raise type(error)(f"Batch {number}: {error}") from error
 
 
 # Prediction ----------------------------------------------------------------------------------------------
@@ -187,6 +187,7 @@ class Batches:
         self.classes, self.class_weight, self.soft = classes, None, None
         self.dtype = self.is_sparse = self.n_features = None
         self.largest = 0.0
+        self._first = "batch 0"  # in messages
         self._rows_of = []  # of each batch
         self._survey()
         self.n_rows = sum(self._rows_of)
@@ -216,6 +217,14 @@ class Batches:
             raise ValueError(
                 "Training needs samples of at least 2 classes in the data, but the data contains only one class: "
                 f"{self.classes.tolist()[int(np.argmax(weighs))]!r}"
+            )
+        return self
+
+    def for_validation(self):
+        """Refuse what nothing can be measured on."""
+        if not self.mass.mantissa.any():
+            raise ValueError(
+                f"{self._name}: the weights of all rows are zero; at least one must be positive."
             )
         return self
 
@@ -329,22 +338,21 @@ class Batches:
         if is_sparse != self.is_sparse:
             kinds = ("dense", "sparse")
             raise ValueError(
-                f"X is {kinds[is_sparse]}, and that of batch 0 is {kinds[self.is_sparse]}: all batches must be of one "
+                f"X is {kinds[is_sparse]}, and that of {self._first} is {kinds[self.is_sparse]}: all must be of one "
                 "kind."
             )
         if dtype != self.dtype:
             raise ValueError(
-                f"X has dtype {dtype}, and that of batch 0 has {self.dtype}: all batches must have the same. Convert "
+                f"X has dtype {dtype}, and that of {self._first} has {self.dtype}: all must have the same. Convert "
                 "them, for instance by X.astype."
             )
         if soft != self.soft:
             one, other = ("soft labels" if kind else "labels" for kind in (soft, self.soft))
-            raise ValueError(f"y has {one}, and that of batch 0 has {other}: all must be of one kind.")
+            raise ValueError(f"y has {one}, and that of {self._first} has {other}: all must be of one kind.")
 
     def _features(self, X, y, reset):
-        return self._model._for_training(
-            self._model._validated(X, reset=reset, n_rows=validation.count_rows(y))
-        )
+        X = self._model._validated(X, reset=reset, n_rows=validation.count_rows(y))
+        return row_by_row(self._model._for_training(X))
 
     def _targets(self, X, y):
         if self.soft:
@@ -371,14 +379,17 @@ class ValidationBatches(Batches):
     def __init__(self, model, source, classes, dtype, *, name="eval_set"):
         self._dtype = dtype
         super().__init__(model, source, classes, name=name)
-        if not self.mass.mantissa.any():
-            raise ValueError(f"{name}: the weights of all rows are zero; at least one must be positive.")
 
     def _features(self, X, y, reset):
         from .base import for_kernels
 
         X = self._model._validated(X, dtype=self._dtype, reset=False, n_rows=validation.count_rows(y))
-        return for_kernels(X)
+        return row_by_row(for_kernels(X))
+
+
+def row_by_row(X):
+    """X in C order, whatever it came in: frames lie in memory in one order here, in the other after a journey."""
+    return X if sp.issparse(X) else np.ascontiguousarray(X)
 
 
 def first_answer(objective, theta, random_state=0):
