@@ -7,6 +7,7 @@ from ..estimators.soft_labels import named_classes, order_of
 from ..objective import Objective
 from .cluster import named
 from .engine import Distributed
+from .parts import Portions
 from .worker import Binding, Check
 
 
@@ -28,7 +29,7 @@ class DistributedBatches(streaming.Batches):
 
     def _survey(self):
         local = self._model._unfitted() if self._held_out is None else self._model.to_local()
-        self._portions = self._source.loaded(lambda room: Check(local, self._held_out, room))
+        self._portions = Portions(self._source, lambda room: Check(local, self._held_out, room))
         self._items, labels, mass = [], None, None
         for item, survey in self._portions.surveys():
             try:

@@ -3,7 +3,7 @@
 import threading
 import time
 import uuid
-from asyncio import CancelledError
+from concurrent.futures import CancelledError
 from contextlib import suppress
 
 from distributed import KilledWorker, get_client, wait
@@ -11,8 +11,8 @@ from distributed import KilledWorker, get_client, wait
 from ..parallel import StoppedError
 from . import worker
 
-_POLL = 1.0  # seconds between looks at the cluster while nothing ends
-_WITHOUT_WORKERS = 30.0  # seconds that are waited for a first worker, or for the next
+_POLL, _LOOK = 1.0, 10.0  # seconds between looks at the cluster while nothing ends, at first and at most
+_WITHOUT_WORKERS = 60.0  # seconds that are waited for a first worker, or for the next
 _ANSWER = 20.0  # seconds in which the scheduler must answer
 _PATIENCE = 0.8  # seconds that an interrupted fit waits for its tasks to be told
 MEMORY = 0.4  # share of a worker's memory that parts may take
@@ -20,6 +20,10 @@ MEMORY = 0.4  # share of a worker's memory that parts may take
 
 class ClusterError(RuntimeError):
     """A fit cannot go on because of the cluster: workers or tasks were lost, or a worker fails."""
+
+
+class WorkersLostError(Exception):
+    """All workers that held parts are gone, and others have come: what they held is to be made again."""
 
 
 class Cluster:
@@ -62,21 +66,33 @@ class Cluster:
         """Return the futures of delayed tasks."""
         return self._known(self.client.compute(tasks, **_where(at)))
 
-    def results(self, futures, name):
+    def results(self, futures, name, homes=()):
         """Yield each future and its result as they end.
 
-        name : callable, for messages: name(future) is that of a part or source.
+        Parameters
+        ----------
+        futures : iterable
+        name : callable
+            For messages: name(future) is that of a part or source.
+        homes : collection of str
+            The workers that the tasks depend on.
+
+        Raises
+        ------
+        WorkersLostError
+            All of these workers are lost, and others are there. Dask gives tasks that name a worker to others, but not
+            if there was none at that moment.
         """
-        for future in self.ended(futures, name):
+        for future in self.ended(futures, name, homes):
             try:
                 result = future.result(timeout=self.timeout)
             except Exception as error:
                 raise self._blamed(error, future, name) from error
             yield future, result
 
-    def ended(self, futures, name):
-        """Yield futures as they end. Every wait has a limit."""
-        pending, last = set(futures), time.monotonic()
+    def ended(self, futures, name, homes=()):
+        """As `results`, yield futures as they end. Every wait has a limit."""
+        pending, last, look = set(futures), time.monotonic(), _POLL
         try:
             while pending:
                 ended = self._some_ended(pending)
@@ -86,10 +102,12 @@ class Cluster:
                         raise self._blamed(error, future, name) from error
                     pending.discard(future)
                     yield future
+                waited = time.monotonic() - last
                 if ended:
-                    last = time.monotonic()
-                else:
-                    self._check(time.monotonic() - last)
+                    last, look = time.monotonic(), _POLL
+                elif waited >= look:
+                    self._check(waited, homes)
+                    look = min(2 * waited, waited + _LOOK, max(self.timeout, waited + _POLL))
         finally:
             if pending:
                 self._cancel(pending)
@@ -128,13 +146,16 @@ class Cluster:
             return named(*error.args)
         return named(name(future), error)
 
-    def _check(self, waited):
+    def _check(self, waited, homes=()):
         """Refuse to wait longer: there are no workers, or none of them gets ahead."""
+        workers = self.workers()
+        if workers and homes and workers.keys().isdisjoint(homes):
+            raise WorkersLostError
         if self.client.status != "running":
             raise ClusterError(
                 f"The client is {self.client.status}: the connection to the scheduler was lost."
             )
-        if waited > min(_WITHOUT_WORKERS, self.timeout) and not self.workers():
+        if waited > min(_WITHOUT_WORKERS, self.timeout) and not workers:
             raise ClusterError(
                 f"The cluster has had no workers for {waited:.0f} seconds: all of them were lost, or none has started."
             )

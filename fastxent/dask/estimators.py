@@ -203,7 +203,7 @@ class LogisticRegression(OnCluster, fastxent.LogisticRegression):
         None is the current client.
     timeout : float, default=600
         Seconds that may pass without any task of the fit ending, before it is given up. A cluster without workers is
-        given up after 30 seconds.
+        given up after a minute.
     **parameters :
         Those of ``fastxent.LogisticRegression``. ``n_threads`` is at most as many as Dask gives a worker.
 
@@ -225,7 +225,7 @@ class LogisticRegression(OnCluster, fastxent.LogisticRegression):
     >>> from sklearn.datasets import load_iris
     >>> from fastxent.dask import LogisticRegression
     >>> X, y = load_iris(return_X_y=True)
-    >>> with Client(processes=False, n_workers=2, dashboard_address=None) as client:
+    >>> with Client(processes=False, n_workers=2, dashboard_address=":0") as client:
     ...     X = da.from_array(X, chunks=(50, -1))
     ...     model = LogisticRegression(client=client).fit(X, y)
     ...     labels = model.predict(X)  # nothing is computed yet

@@ -1,5 +1,6 @@
 """Collections, delayed parts and sources as parts, and where these lie."""
 
+import itertools
 import operator
 from typing import Any, NamedTuple
 
@@ -11,8 +12,11 @@ from distributed import Future, futures_of
 from ..data.ahead import ahead
 from ..estimators import streaming
 from . import worker
+from .cluster import ClusterError, WorkersLostError
 
 _LARGE = 8_000_000  # bytes that a pass sends through the scheduler at most, one copy for each worker
+_AHEAD = 2  # parts that come while one is used
+_TIMES = 4  # that the parts are made at most, if all workers are lost
 _TOGETHER = 4  # neighbouring batches of a source that one worker takes
 
 
@@ -104,19 +108,22 @@ class Parts:
         if not is_collection(X):
             streaming.refuse_beside(y=y, sample_weight=sample_weight)
 
-    def loaded(self, check_of):
-        """Return the Portions, once they lie on the workers. check_of: of the bytes for a worker, the worker.Check."""
+    def load(self, check_of):
+        """Begin to make the parts, and return {future: name} and the workers that are to hold them, None for any.
+
+        check_of : callable
+            check_of(bytes for a worker) is the worker.Check.
+        """
         workers = self.cluster.first_workers()
-        pieces = self.pieces
         if self._split:
-            pieces = [Piece(pieces[0].given, Source(i, len(workers))) for i in range(len(workers))]
-        addresses = [None] * len(pieces) if self._lie else _neighbours(len(pieces), workers)
+            given, count, self._split = self.pieces[0].given, len(workers), False
+            self.pieces = [Piece(given, Source(i, count)) for i in range(count)]
+        anywhere = [None] * len(self.pieces)
+        addresses = anywhere if self._lie else _neighbours(len(self.pieces), workers)
         check = check_of(self.cluster.room(workers))
-        futures = self._tasks(worker.load, pieces, addresses, check, self.cluster.fit)
-        names = {future: piece.origin.name for future, piece in zip(futures, pieces, strict=True)}
-        for _ in self.cluster.ended(futures, names.get):
-            pass
-        return Portions(self.cluster, names, None if self._lie else addresses)
+        futures = self._tasks(worker.load, self.pieces, addresses, check, self.cluster.fit)
+        names = [piece.origin.name for piece in self.pieces]
+        return dict(zip(futures, names, strict=True)), addresses
 
     def scores(self, model):
         """Return what `streaming.score_of_rows` gives for each part."""
@@ -126,8 +133,7 @@ class Parts:
 
     def __iter__(self):
         if all(type(piece.origin) is Source for piece in self.pieces):
-            for piece in self.pieces:
-                yield from piece.given
+            yield from itertools.chain.from_iterable(piece.given for piece in self.pieces)
             return
         yield from ahead(self._gathered())
 
@@ -256,68 +262,125 @@ class Portions:
 
     Parameters
     ----------
-    cluster : Cluster
-    names : dict
-        The futures of the portions, and what messages call them.
-    addresses : list of str or None
-        Of the workers that are to hold them; None is to ask.
+    parts : Parts
+    check_of : callable
+        As of `Parts.load`.
     """
 
-    def __init__(self, cluster, names, addresses):
-        self.cluster, self._names, self._futures = cluster, names, list(names)
-        self._addresses = [None] * len(names) if addresses is None else addresses
-        if addresses is None:
-            self._locate()
+    def __init__(self, parts, check_of):
+        self.cluster, self._parts, self._check_of = parts.cluster, parts, check_of
+        self._names, self._futures, self._addresses = {}, [], []
+        self._times = 0
+        self._load()
 
     def surveys(self):
         """Return (Item, Survey) of every part, in order."""
-        found = {}
-        for address, numbers in self._by_worker(range(len(self._futures))).items():
-            futures = [self._futures[i] for i in numbers]
-            found[self.cluster.submit(worker.surveys, futures, at=address)] = numbers
         parts = []
-        for task, portions in self.cluster.results(found, self._lost):
-            for number, portion in zip(found[task], portions, strict=True):
+        for numbers, portions in self._in_shares(range(len(self._futures)), int, self._submit_surveys):
+            for number, portion in zip(numbers, portions, strict=True):
                 for index, (name, order, checksum, survey) in enumerate(portion):
                     parts.append((order, worker.Item(number, index, name, checksum), survey))
-            self.cluster.release([task])
         return [part[1:] for part in sorted(parts, key=operator.itemgetter(0))]
 
     def visit(self, call, arguments, items):
         """Yield the results of `worker.visit`, of each worker or of all: one task for each worker."""
-        shares = self._by_worker(items, operator.attrgetter("portion"))
-        arguments, carriers = self._sent(arguments, len(shares))
-        tasks = [self._submit(call, arguments, share, address) for address, share in shares.items()]
-        submitted = [*carriers, *tasks]
-        if call.add is not None and carriers:
-            while len(tasks) > 1:
-                pairs = [tasks[i : i + 2] for i in range(0, len(tasks), 2)]
-                tasks = [
-                    self.cluster.submit(worker.merge, *pair, call.add) if len(pair) == 2 else pair[0]
-                    for pair in pairs
-                ]
-                submitted += tasks
         elsewhere = False
-        for _, (moved, found) in self.cluster.results(tasks, self._lost):
+
+        def submit(shares):
+            sent, carriers = self._sent(arguments, len(shares))
+            tasks = {self._submit(call, sent, share, at): share for at, share in shares.items()}
+            return (self._merged(tasks, call.add) if call.add is not None and carriers else tasks), carriers
+
+        for _, (moved, found) in self._in_shares(items, operator.attrgetter("portion"), submit):
             elsewhere |= moved
             yield {key: worker.unpacked(result) for key, result in found.items()}
-        self.cluster.release(submitted)
         if elsewhere:
             self._locate()
 
     def rows(self, items, binding):
         """Yield the rows of each part, here; the next ones come meanwhile."""
-        waiting = []
-        for item in [*items, None, None]:
-            if item is not None:
-                address = self._addresses[item.portion]
-                portion = self._futures[item.portion]
-                waiting.append(self.cluster.submit(worker.rows, portion, binding, item, at=address))
-            if len(waiting) == 3 or (item is None and waiting):
-                task = waiting.pop(0)
-                [(_, found)] = self.cluster.results([task], self._lost)
-                self.cluster.release([task])
-                yield found
+
+        def fetch(item):
+            future, address = self._futures[item.portion], self._addresses[item.portion]
+            return self.cluster.submit(worker.rows, future, binding, item, at=address)
+
+        coming, waiting = iter(items), []
+        while True:
+            for item in itertools.islice(coming, _AHEAD + 1 - len(waiting)):
+                waiting.append((item, fetch(item)))
+            if not waiting:
+                return
+            try:
+                [(task, found)] = self.cluster.results([waiting[0][1]], self._lost, self._homes)
+            except WorkersLostError:
+                self._load()
+                waiting = [(item, fetch(item)) for item, _ in waiting]
+                continue
+            del waiting[0]
+            self.cluster.release([task])
+            yield found
+
+    # Tasks --------------------------------------------------------------------------------------------
+
+    def _load(self):
+        """Let workers make the parts; again, if all that held them are lost."""
+        for _ in range(_TIMES - self._times):
+            self._times += 1
+            self.cluster.release(self._futures)
+            self._names, self._addresses = self._parts.load(self._check_of)
+            self._futures = list(self._names)
+            try:
+                for _ in self.cluster.ended(self._futures, self._names.get, self._homes):
+                    pass
+            except WorkersLostError:
+                continue
+            if None in self._addresses:
+                self._locate()
+            return
+        raise ClusterError(
+            "All workers were lost, and others came, again and again. Memory may be short: use smaller parts, or "
+            "workers with more memory."
+        )
+
+    def _in_shares(self, items, portion_of, submit):
+        """Yield the share and the result of each task; all tasks are submitted again for shares that were lost.
+
+        submit : callable
+            Given {address: items there}, returns {task: its items} and tasks that these need.
+        """
+        left = list(items)
+        while left:
+            shares = {}
+            for item in left:
+                shares.setdefault(self._addresses[portion_of(item)], []).append(item)
+            tasks, needed = submit(shares)
+            try:
+                for task, result in self.cluster.results(tasks, self._lost, self._homes):
+                    self.cluster.release([task])
+                    yield tasks[task], result
+                    done = set(map(id, tasks[task]))
+                    left = [item for item in left if id(item) not in done]
+            except WorkersLostError:
+                self._load()
+            self.cluster.release(needed)
+
+    def _submit_surveys(self, shares):
+        return {
+            self.cluster.submit(worker.surveys, [self._futures[i] for i in numbers], at=address): numbers
+            for address, numbers in shares.items()
+        }, ()
+
+    def _merged(self, tasks, add):
+        """The tasks as one, whose workers add up their results in pairs."""
+        while len(tasks) > 1:
+            pairs = [list(tasks.items())[i : i + 2] for i in range(0, len(tasks), 2)]
+            tasks = {
+                self.cluster.submit(worker.merge, *(task for task, _ in pair), add)
+                if len(pair) == 2
+                else pair[0][0]: list(itertools.chain.from_iterable(share for _, share in pair))
+                for pair in pairs
+            }
+        return tasks
 
     def _submit(self, call, arguments, share, address):
         numbers = sorted({item.portion for item in share})
@@ -338,11 +401,9 @@ class Portions:
             sent.append(argument)
         return sent, carriers
 
-    def _by_worker(self, items, portion_of=int):
-        shares = {}
-        for item in items:
-            shares.setdefault(self._addresses[portion_of(item)], []).append(item)
-        return shares
+    @property
+    def _homes(self):
+        return set(self._addresses) - {None}
 
     def _locate(self):
         """Find where the portions lie, each in one place, of equal shares where there is a choice."""

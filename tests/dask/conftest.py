@@ -8,7 +8,7 @@ from distributed import Client, LocalCluster
 
 @pytest.fixture(scope="module")
 def cluster():
-    quiet = {"dashboard_address": None, "silence_logs": logging.CRITICAL}
+    quiet = {"dashboard_address": ":0", "silence_logs": logging.CRITICAL}
     with LocalCluster(n_workers=3, threads_per_worker=2, processes=True, **quiet) as cluster:
         yield cluster
 

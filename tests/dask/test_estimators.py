@@ -17,7 +17,7 @@ from sklearn.datasets import dump_svmlight_file
 from sklearn.exceptions import NotFittedError
 
 import fastxent
-from fastxent.dask import LogisticRegression, SGDClassifier, cluster, parts, worker
+from fastxent.dask import LogisticRegression, SGDClassifier, batches, cluster, parts, worker
 from fastxent.sources import NpySource, SvmlightSource
 
 BORDERS = [0, 1, 130, 131, 260, 300, 340, 400]
@@ -144,10 +144,12 @@ def test_sources(client, tmp_path, kind, several):
 def test_stochastic_descent_and_held_out_rows(client):
     X, y = rows(K=4, sparse=True, dtype=np.float32)
     held_out = X[::2], y[::2]
-    options = {"random_state": 0, "early_stopping": True, "validation_metric": "accuracy", "max_iter": 20}
-    expected = fastxent.SGDClassifier(**options).fit(cut(X, y), eval_set=[held_out])
+    options = {"random_state": 0, "early_stopping": True, "validation_metric": "accuracy", "max_iter": 6}
+    with pytest.warns(UserWarning, match="max_iter"):
+        expected = fastxent.SGDClassifier(**options).fit(cut(X, y), eval_set=[held_out])
     eval_set = da.from_delayed(delayed(held_out[0]), held_out[0].shape, X.dtype, meta=X[:0]), held_out[1]
-    model = SGDClassifier(client=client, **options).fit(blocks(X), blocks(y), eval_set=eval_set)
+    with pytest.warns(UserWarning, match="max_iter"):
+        model = SGDClassifier(client=client, **options).fit(blocks(X), blocks(y), eval_set=eval_set)
     same_bits(model, expected)
     assert_array_equal(model.history_["val_loss"], expected.history_["val_loss"])
 
@@ -204,7 +206,7 @@ def test_where_memory_is_short_parts_are_mapped_from_the_disk(client, monkeypatc
             mapped.extend(client.gather([client.submit(folders, one) for one in self._futures]))
             return super().surveys()
 
-    monkeypatch.setattr(parts, "Portions", Watched)
+    monkeypatch.setattr(batches, "Portions", Watched)
     model = LogisticRegression(client=client).fit(blocks(X), blocks(y))
     same_bits(model, fastxent.LogisticRegression().fit(cut(X, y)))
     assert len(mapped) == len(LENGTHS) and all(map(all, mapped))
