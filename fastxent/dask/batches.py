@@ -28,7 +28,9 @@ class DistributedBatches(streaming.Batches):
         super().__init__(model, parts, classes, name=name)
 
     def _survey(self):
-        local = self._model._unfitted() if self._held_out is None else self._model.to_local()
+        local = self._model._unfitted()
+        if self._held_out is not None:
+            vars(local).update(self._model._columns())
         self._portions = Portions(self._source, lambda room: Check(local, self._held_out, room))
         self._items, labels, mass = [], None, None
         for item, survey in self._portions.surveys():

@@ -12,6 +12,7 @@ from ..parallel import StoppedError
 from . import worker
 
 _POLL, _LOOK = 1.0, 10.0  # seconds between looks at the cluster while nothing ends, at first and at most
+_AT_A_TIME = 100  # tasks that are waited for: they end about in the order in which they began
 _WITHOUT_WORKERS = 60.0  # seconds that are waited for a first worker, or for the next
 _ANSWER = 20.0  # seconds in which the scheduler must answer
 _PATIENCE = 0.8  # seconds that an interrupted fit waits for its tasks to be told
@@ -92,15 +93,15 @@ class Cluster:
 
     def ended(self, futures, name, homes=()):
         """As `results`, yield futures as they end. Every wait has a limit."""
-        pending, last, look = set(futures), time.monotonic(), _POLL
+        pending, last, look = dict.fromkeys(futures), time.monotonic(), _POLL
         try:
             while pending:
-                ended = self._some_ended(pending)
+                ended = self._some_ended(list(pending))
                 for future in ended:
                     if future.status == "error":
                         error = future.exception(timeout=self.timeout)
                         raise self._blamed(error, future, name) from error
-                    pending.discard(future)
+                    del pending[future]
                     yield future
                 waited = time.monotonic() - last
                 if ended:
@@ -123,13 +124,14 @@ class Cluster:
         return futures
 
     def _some_ended(self, pending):
+        some = pending[:_AT_A_TIME]
         try:
-            wait(list(pending), timeout=_POLL, return_when="FIRST_COMPLETED")
+            wait(some, timeout=_POLL, return_when="FIRST_COMPLETED")
         except TimeoutError:
-            pass
+            some = pending
         except CancelledError as error:
             raise _ended_from_outside() from error
-        return [future for future in pending if future.status in ("finished", "error")]
+        return [future for future in some if future.status in ("finished", "error")]
 
     def _blamed(self, error, future, name):
         """The error to raise in place of one that a task, or the wait for its result, ended with."""

@@ -158,6 +158,12 @@ class OnCluster:
         parameters = self.get_params(deep=False)
         return self._ordinary(**{name: value for name, value in parameters.items() if name not in _OWN})
 
+    def _columns(self):
+        """What is known of the columns: attributes of the ordinary estimator."""
+        return {
+            name: vars(self)[name] for name in ("n_features_in_", "feature_names_in_") if name in vars(self)
+        }
+
     def _batches(self, source, classes=None):
         if not isinstance(source, Parts):
             return super()._batches(source, classes)
@@ -180,10 +186,15 @@ class OnCluster:
 
 def _held_out(cluster, eval_set):
     """The Parts of the argument ``eval_set``; arrays as they are."""
-    if is_collection(eval_set) and not isinstance(eval_set, tuple):
-        return Parts(cluster, eval_set)
-    if isinstance(eval_set, tuple) and len(eval_set) in (2, 3) and is_collection(eval_set[0]):
+    several = isinstance(eval_set, (tuple, list)) and len(eval_set) in (2, 3)
+    if (
+        several
+        and is_collection(eval_set[0])
+        and (hasattr(eval_set[0], "to_delayed") or type(eval_set) is tuple)
+    ):
         return Parts(cluster, *eval_set)
+    if is_collection(eval_set):
+        return Parts(cluster, eval_set)
     if streaming.is_source(eval_set):
         return Parts(cluster, eval_set)
     return eval_set
@@ -245,8 +256,8 @@ class SGDClassifier(OnCluster, fastxent.SGDClassifier):
     """Stochastic gradient descent over rows on a Dask cluster.
 
     Each update depends on the one before, so the updates are made in this process: workers make the parts, check them
-    and keep them, and in each epoch the rows come here, part after part in order, two parts ahead. Held-out rows stay
-    on the workers. The model has the bits of ``fastxent.SGDClassifier`` over a source with the same parts. An epoch is
+    and keep them, and in each epoch the rows come here, part after part in order, two parts ahead. The log loss of held-out
+    rows is computed where they are; for their accuracy, they come here, too. The model has the bits of ``fastxent.SGDClassifier`` over a source with the same parts. An epoch is
     limited by the network and by this process; what the cluster adds is its memory, and reading in parallel.
     ``LogisticRegression`` computes where the rows are.
 
