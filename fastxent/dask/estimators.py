@@ -256,9 +256,10 @@ class SGDClassifier(OnCluster, fastxent.SGDClassifier):
     """Stochastic gradient descent over rows on a Dask cluster.
 
     Each update depends on the one before, so the updates are made in this process: workers make the parts, check them
-    and keep them, and in each epoch the rows come here, part after part in order, two parts ahead. The log loss of held-out
-    rows is computed where they are; for their accuracy, they come here, too. The model has the bits of ``fastxent.SGDClassifier`` over a source with the same parts. An epoch is
-    limited by the network and by this process; what the cluster adds is its memory, and reading in parallel.
+    and keep them, and in each epoch the rows come here, part after part in order, two parts ahead. The log loss of
+    held-out rows is computed where they are; for their accuracy, they come here, too. The model has the bits of
+    ``fastxent.SGDClassifier`` over a source with the same parts. An epoch is limited by the network and by this
+    process; what the cluster adds is its memory, and reading in parallel.
     ``LogisticRegression`` computes where the rows are.
 
     Parameters
