@@ -14,7 +14,7 @@ from . import worker
 _POLL, _LOOK = 1.0, 10.0  # seconds between looks at the cluster while nothing ends, at first and at most
 _AT_A_TIME = 100  # tasks that are waited for: they end about in the order in which they began
 _WITHOUT_WORKERS = 60.0  # seconds that are waited for a first worker, or for the next
-_ANSWER = 20.0  # seconds in which the scheduler must answer
+_ANSWER, _FETCH = 20.0, 60.0  # seconds in which the scheduler must answer, and results must arrive
 _PATIENCE = 0.8  # seconds that an interrupted fit waits for its tasks to be told
 MEMORY = 0.4  # share of a worker's memory that parts may take
 
@@ -84,27 +84,32 @@ class Cluster:
             All of these workers are lost, and others are there. Dask gives tasks that name a worker to others, but not
             if there was none at that moment.
         """
-        for future in self.ended(futures, name, homes):
-            try:
-                result = future.result(timeout=self.timeout)
-            except Exception as error:
-                raise self._blamed(error, future, name) from error
-            yield future, result
+        return self._until_all(futures, name, homes, self._fetched)
 
     def ended(self, futures, name, homes=()):
-        """As `results`, yield futures as they end. Every wait has a limit."""
+        """As `results`, yield futures as they end, and None."""
+        return self._until_all(futures, name, homes, lambda some: [None] * len(some))
+
+    def _until_all(self, futures, name, homes, fetched):
         pending, last, look = dict.fromkeys(futures), time.monotonic(), _POLL
         try:
             while pending:
-                ended = self._some_ended(list(pending))
-                for future in ended:
+                some = self._some_ended(list(pending))
+                for future in some:
                     if future.status == "error":
                         error = future.exception(timeout=self.timeout)
-                        raise self._blamed(error, future, name) from error
+                        raise self._blamed(error, name(future)) from error
+                try:
+                    results = fetched(some)
+                except TimeoutError:  # they were lost in the meantime, and are computed again
+                    some = results = ()
+                except Exception as error:
+                    raise self._blamed(error, name(some[0])) from error
+                for future, result in zip(some, results, strict=True):
                     del pending[future]
-                    yield future
+                    yield future, result
                 waited = time.monotonic() - last
-                if ended:
+                if some:
                     last, look = time.monotonic(), _POLL
                 elif waited >= look:
                     self._check(waited, homes)
@@ -112,6 +117,14 @@ class Cluster:
         finally:
             if pending:
                 self._cancel(pending)
+
+    def _fetched(self, futures):
+        """The results, which come together."""
+
+        async def gather():
+            return await self.client.gather(futures, asynchronous=True)
+
+        return self.client.sync(gather, callback_timeout=_FETCH) if futures else ()
 
     def release(self, futures):
         """Let tasks go whose results are no longer needed."""
@@ -126,15 +139,15 @@ class Cluster:
     def _some_ended(self, pending):
         some = pending[:_AT_A_TIME]
         try:
-            wait(some, timeout=_POLL, return_when="FIRST_COMPLETED")
+            wait(some, timeout=_POLL, return_when="ALL_COMPLETED")
         except TimeoutError:
             some = pending
         except CancelledError as error:
             raise _ended_from_outside() from error
         return [future for future in some if future.status in ("finished", "error")]
 
-    def _blamed(self, error, future, name):
-        """The error to raise in place of one that a task, or the wait for its result, ended with."""
+    def _blamed(self, error, name):
+        """The error to raise in place of one that a task ended with."""
         if isinstance(error, KilledWorker):
             return ClusterError(
                 f"Worker after worker died at the same task, the last of them {error.last_worker.address}. Memory may "
@@ -142,11 +155,7 @@ class Cluster:
             )
         if isinstance(error, (CancelledError, StoppedError)):
             return _ended_from_outside()
-        if isinstance(error, TimeoutError) and future.status == "finished":
-            return ClusterError(f"A result did not arrive within timeout={self.timeout:g} seconds.")
-        if isinstance(error, worker.PartFault):
-            return named(*error.args)
-        return named(name(future), error)
+        return named(*error.args) if isinstance(error, worker.PartFault) else named(name, error)
 
     def _check(self, waited, homes=()):
         """Refuse to wait longer: there are no workers, or none of them gets ahead."""
