@@ -5,7 +5,7 @@ import numpy as np
 from ..checkpoint import Session, digest_fact, fact
 from ..log import tell
 
-_WITHOUT_EFFECT = ("verbose", "n_jobs", "n_threads", "checkpoint")  # on the bits
+_WITHOUT_EFFECT = ("verbose", "n_jobs", "n_threads", "checkpoint", "client", "timeout")  # on the bits
 
 
 def facts_of(model):

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 import scipy.sparse as sp
 from dask.delayed import delayed
+from distributed import worker_client
 from numpy.testing import assert_array_equal
 from sklearn.base import clone
 from sklearn.datasets import dump_svmlight_file
@@ -399,3 +400,30 @@ def test_parts_without_rows_are_left_out(client):
         model.fit([delayed(empty)])
     with pytest.raises(ValueError, match="only one class: 1"):
         model.fit([delayed((X[:5], np.ones(5, int)))])
+
+
+def fit_there(batches):
+    with worker_client() as client:
+        return LogisticRegression(client=client).fit([delayed(batch) for batch in batches]).to_local()
+
+
+def test_a_fit_may_run_on_a_worker(client):
+    batches = cut(*rows())
+    model = client.submit(fit_there, batches).result(timeout=60)
+    same_bits(model, fastxent.LogisticRegression().fit(batches))
+
+
+def test_a_checkpoint_goes_from_one_engine_to_another(client, tmp_path):
+    X, y = rows()
+    options = {"checkpoint": fastxent.Checkpoint(str(tmp_path / "run"), every_iterations=1), "tol": 1e-9}
+
+    def interrupt(entry):
+        if entry["epoch"] == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fastxent.LogisticRegression(**options).fit(cut(X, y), callback=interrupt)
+    entries = []
+    model = LogisticRegression(client=client, **options).fit(blocks(X), blocks(y), callback=entries.append)
+    same_bits(model, fastxent.LogisticRegression(tol=1e-9).fit(cut(X, y)))
+    assert entries[0]["epoch"] > 1
