@@ -110,6 +110,10 @@ class Part:
         self._gradients = parallel.Buffers(self._view.weights_size, self.dtype)
         self._scratch = parallel.Buffers(self._view.scratch_size, self.dtype)
 
+    def __reduce__(self):
+        # The process that the part goes to has its own number of threads.
+        return _part, (self.X, self.targets, self.K, self.fit_intercept)
+
     @cached_property
     def kept(self):
         """Results that solvers keep for the next solve."""
@@ -452,3 +456,7 @@ class Part:
             for weights in packed:
                 if weights is not None:
                     self._weights.give(weights)
+
+
+def _part(X, targets, K, fit_intercept):
+    return Part(X, targets, K, fit_intercept=fit_intercept)

@@ -5,10 +5,12 @@
     S = sum_i s_i w_{y_i},  for soft labels  sum_i s_i
 
 An objective is an ordered sum over parts: ranges of rows with their targets. An engine visits the parts:
-data/local.py has them in memory, data/streamed.py loads one after the other. A solver that uses only the methods of
-this class runs on every engine. With the same part boundaries, it gives the same bits on all of them.
+data/local.py has them in memory, data/streamed.py loads one after the other, dask/engine.py sends the work to where
+they lie. A solver that uses only the methods of this class runs on every engine. With the same part boundaries, it
+gives the same bits on all of them.
 """
 
+import operator
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,7 +22,6 @@ from .data.scaled import ldexp
 from .data.streamed import Streamed
 from .data.targets import Targets
 from .loss import Part
-from .parallel import ordered_sum
 from .penalty import Penalty
 
 _SAMPLE_PARTS, _SAMPLE_ROWS = 3, 2000  # which are in memory for a sample of all parts, the larger of the two
@@ -41,9 +42,7 @@ class Objective:
 
     Parameters
     ----------
-    engine : Local or Streamed
-        ``engine.each(method, *arguments)`` yields the method's result for every part, in order. ``engine.local`` is
-        the part if there is only one and it is in memory, else None.
+    engine : Engine
     penalty : Penalty
     reduction : {"mean", "sum", "none"}
         Whether losses are divided by S. "none" is for `row_losses` only. "sum" and "none" need a single part.
@@ -172,11 +171,7 @@ class Objective:
         """Return F(theta)."""
         theta = np.ascontiguousarray(theta)
         self.count(1)
-        if self.local is not None:
-            loss = self.local.loss(theta, *self._scales)
-        else:
-            loss = ordered_sum(self._each("loss", theta))
-        return loss + self.penalty.smooth(theta)
+        return self._sum("loss", theta) + self.penalty.smooth(theta)
 
     def value_and_grad(self, theta, out=None):
         """Return F(theta) and its gradient, an array like theta."""
@@ -201,7 +196,7 @@ class Objective:
             if not fused:
                 penalty.add_gradient(at, out)
             return number, out
-        number, total = ordered_sum(self._each(method, *arguments), _add)
+        number, total = self._sum(method, *arguments, add=_add)
         if out is None:
             out = total
         else:
@@ -212,6 +207,10 @@ class Objective:
     def _each(self, method, *arguments):
         """Yield a method's result for every part; the scale of the part's weights is its last argument."""
         return self._engine.each(method, *arguments, by_part=[(scale,) for scale in self._scales])
+
+    def _sum(self, method, *arguments, add=operator.add):
+        """Return the sum of the same over the parts."""
+        return self._engine.sum(method, *arguments, by_part=[(scale,) for scale in self._scales], add=add)
 
     def row_losses(self, theta):
         """Return s_i loss_i of every row (n,), with the weights as given, in the dtype of the data."""
@@ -229,7 +228,7 @@ class Objective:
         """Return the Moments (mean, deviation) of the columns, weighted by the rows' masses; computed once."""
         known = self._known
         if known.moments is None:
-            known.moments = ordered_sum(self._each("column_moments"))
+            known.moments = self._sum("column_moments")
         return known.moments
 
     def columns_without_spread(self):
@@ -255,7 +254,7 @@ class Objective:
         beta_k = sum_i c_i p_ik (1 - p_ik), of shape (K,); both relative to S.
         """
         self.count(0.5)
-        return ordered_sum(self._each("curvature_moments", np.ascontiguousarray(theta)), _add)
+        return self._sum("curvature_moments", np.ascontiguousarray(theta), add=_add)
 
     @property
     def fitting_rows(self):

@@ -30,6 +30,9 @@ from .processors import available_threads, processors
 
 __all__ = [
     "Buffers",
+    "Stoppable",
+    "StoppedError",
+    "SumTree",
     "available_threads",
     "one_blas_thread",
     "ordered_sum",
@@ -75,16 +78,72 @@ def ordered_sum(terms, add=operator.add):
     >>> ordered_sum("abcde")
     'abcde'
     """
-    sums = []  # pairs (level, sum of 2^level terms), in falling order of levels
-    for term in terms:
-        level = 0
-        while sums and sums[-1][0] == level:
-            term, level = add(sums.pop()[1], term), level + 1
-        sums.append((level, term))
-    total = sums.pop()[1]
-    while sums:
-        total = add(sums.pop()[1], total)
-    return total
+    tree = SumTree(add)
+    for place, term in enumerate(terms):
+        tree.put(term, place)
+    return tree.total()
+
+
+class SumTree:
+    """The tree of `ordered_sum`, whose terms may come in any order, or as sums of whole subtrees.
+
+    Attributes
+    ----------
+    sums : dict
+        The sums so far. The key (level, place) is that of the terms  place, ..., place + 2^level - 1.
+
+    Examples
+    --------
+    >>> tree = SumTree()
+    >>> for place in (4, 1, 3, 2, 0):
+    ...     tree.put("abcde"[place], place)
+    >>> tree.sums
+    {(0, 4): 'e', (2, 0): 'abcd'}
+    >>> tree.total()
+    'abcde'
+    """
+
+    def __init__(self, add=operator.add):
+        self.add, self.sums = add, {}
+
+    def put(self, term, place, level=0):
+        """Take in the sum of the terms place, ..., place + 2^level - 1."""
+        while (other := self.sums.pop((level, place ^ (1 << level)), _MISSING)) is not _MISSING:
+            term = self.add(term, other) if place >> level & 1 == 0 else self.add(other, term)
+            place &= ~(1 << level)
+            level += 1
+        self.sums[level, place] = term
+
+    def total(self):
+        """Return the sum of all terms, once they are there."""
+        *sums, total = (self.sums.pop(key) for key in sorted(self.sums, key=operator.itemgetter(1)))
+        while sums:
+            total = self.add(sums.pop(), total)
+        return total
+
+
+class Stoppable:
+    """A context for work that another thread may `stop`, at the next `stopping_point`; it is left by StoppedError."""
+
+    def __init__(self):
+        self.stopped, self.outer = False, None
+
+    def stop(self):
+        self.stopped = True
+
+    def __enter__(self):
+        self.outer = getattr(_here, "call", None)
+        _here.call = self
+        return self
+
+    def __exit__(self, kind, error, traceback):
+        _here.call = self.outer
+        if kind is _Stopped and self.stopped:
+            raise StoppedError("the work was stopped") from None
+
+
+class StoppedError(RuntimeError):
+    """Work was stopped by another thread."""
 
 
 def stopping_point():
@@ -147,7 +206,8 @@ class _Call(Cleanup):
         helps = threading.get_ident() != self.caller
         _here.call = self
         try:
-            while not self.stopped:
+            while True:
+                stopping_point()
                 i = next(self.pieces)
                 if i >= self.count:
                     self.taken = True

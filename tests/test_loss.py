@@ -2,6 +2,7 @@
 
 import functools
 import itertools
+import pickle
 import tracemalloc
 
 import numpy as np
@@ -408,3 +409,17 @@ def test_probabilities_of_some_rows_at_a_time_are_those_of_all(K, sparse):
     got = part.over_probabilities(theta, 32, lambda some, P: (some, P))
     assert [some for some, _ in got] == [slice(0, 32), slice(32, 64), slice(64, 70)]
     np.testing.assert_allclose(np.concatenate([P for _, P in got]), predict(X, theta, "proba"), rtol=1e-13)
+
+
+@pytest.mark.parametrize("storage", STORAGES)
+def test_a_part_that_was_pickled_has_the_same_bits(storage):
+    rng = np.random.default_rng(0)
+    for _ in range(5):
+        X, target, weighting = random_problem(rng, 4, 33, np.float32, storage)
+        del weighting["reduction"], weighting["l2"]
+        part = objective_of(STORAGES[storage](X), target, n_classes=4, **weighting).local
+        again = pickle.loads(pickle.dumps(part))
+        theta = theta_of(rng, 33, 4, np.float64)
+        for one, other in zip(part.loss_and_grad(theta), again.loss_and_grad(theta), strict=True):
+            np.testing.assert_array_equal(one, other)
+        assert again.weight_exponent == part.weight_exponent and again.n_present == part.n_present

@@ -733,3 +733,55 @@ def test_signals_at_any_moment(again):
     caught, late = run.stdout.split()
     print(f"{caught} interrupted, the slowest in {float(late):.3f} s")
     assert int(caught) >= 100
+
+
+# Sums whose terms come from elsewhere -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 5, 8, 13, 64, 100])
+@pytest.mark.parametrize("seed", range(3))
+def test_sums_of_pieces_in_any_order_have_the_bits_of_the_ordered_sum(n, seed):
+    rng = np.random.default_rng(seed)
+    terms = rng.normal(size=n) * 10.0 ** rng.integers(-12, 12, n)
+    owners = rng.integers(0, 3, n) if seed else np.sort(rng.integers(0, 3, n))
+    whole, pieces = parallel.SumTree(), []
+    for owner in range(3):
+        tree = parallel.SumTree()
+        for place in rng.permutation(np.flatnonzero(owners == owner)).tolist():
+            tree.put(terms[place], place)
+        pieces += tree.sums.items()
+    for i in rng.permutation(len(pieces)):
+        (level, place), term = pieces[i]
+        whole.put(term, place, level)
+    assert whole.total() == parallel.ordered_sum(terms)
+    if seed == 0:  # neighbours: each owner has few sums
+        assert len(pieces) <= 3 * 2 * n.bit_length()
+
+
+@pytest.mark.parametrize("n_threads", [1, 2])
+def test_another_thread_stops_work(n_threads):
+    work, begun, ran = parallel.Stoppable(), threading.Event(), []
+
+    def task(i):
+        ran.append(i)
+        begun.set()
+        time.sleep(0.001)
+
+    def stop():
+        begun.wait(10)
+        work.stop()
+
+    other = threading.Thread(target=stop)
+    other.start()
+    with pytest.raises(parallel.StoppedError), work:
+        parallel.run(task, 100_000, n_threads)
+    other.join()
+    assert len(ran) < 50_000
+    assert parallel.run(lambda i: i, 3, n_threads) == [0, 1, 2]  # nothing of it remains
+
+
+def test_work_that_nobody_stops_ends_as_usual():
+    with parallel.Stoppable():
+        assert parallel.run(lambda i: i, 3, 2) == [0, 1, 2]
+    with pytest.raises(ZeroDivisionError), parallel.Stoppable():
+        parallel.run(lambda i: 1 // i, 3, 2)

@@ -1,7 +1,9 @@
 """The engine for batches, with one in memory at a time."""
 
+from .engine import Engine
 
-class Streamed:
+
+class Streamed(Engine):
     """Parts made from batches, one at a time: the memory of one batch is enough.
 
     Parameters
@@ -12,17 +14,11 @@ class Streamed:
         ``bind(X, y, weight)`` returns the Part of a batch; weight is None if the batch has none.
     """
 
-    local = None
-
     def __init__(self, batches, bind):
         refuse_single_pass(batches, "batches")
         self._batches, self._bind = batches, bind
 
     def each(self, method, *arguments, by_part=None):
-        """Yield part.method(*arguments) of every part, in order.
-
-        by_part : sequence of tuples, further arguments for each part.
-        """
         for i, (X, y, *weight) in enumerate(self._batches):
             part = self._bind(X, y, *(weight or (None,)))
             yield getattr(part, method)(*arguments, *(() if by_part is None else by_part[i]))

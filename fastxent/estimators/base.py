@@ -134,6 +134,14 @@ class LinearClassifier(CallbackSupportMixin, DocLinkMixin, ClassifierMixin, Base
             raise type(error)(f"eval_set: {error}") from None
         return X, target, sample_weight
 
+    def _batches(self, source, classes=None):
+        """Return the batches of a source to train on."""
+        return streaming.Batches(self, source, classes).for_training()
+
+    def _validation_batches(self, source, classes, dtype):
+        """Return the batches of the argument ``eval_set``, if it is a source."""
+        return streaming.ValidationBatches(self, source, classes, dtype).for_validation()
+
     def _theta(self):
         """Return the parameters (d + 1, K) from ``coef_`` and ``intercept_``, which users may have changed."""
         coef, intercept = self._coefficients()

@@ -343,7 +343,7 @@ class LogisticRegression(LinearClassifier, LinearClassifierMixin):  # the mixin:
                 f"penalty_groups={self.penalty_groups!r} with an L1 penalty needs all rows in memory, and a source has "
                 "them in batches. Use penalty_groups=None, or fit an array."
             )
-        batches = streaming.Batches(self, source, classes).for_training()
+        batches = self._batches(source, classes)
         objective = batches.objective(
             self._factors(batches.n_features), fit_intercept=self.fit_intercept, n_threads=n_threads
         )
@@ -364,7 +364,7 @@ class LogisticRegression(LinearClassifier, LinearClassifierMixin):  # the mixin:
     def _validation(self, eval_set, classes, dtype, n_threads):
         """The mean cross-entropy on ``eval_set``, an Objective."""
         if streaming.is_source(eval_set):
-            held_out = streaming.ValidationBatches(self, eval_set, classes, dtype)
+            held_out = self._validation_batches(eval_set, classes, dtype)
             return held_out.objective(fit_intercept=self.fit_intercept, n_threads=n_threads)
         *rows, weight = self._check_eval_set(eval_set, classes, dtype)
         return self._held_out(rows, len(classes), n_threads, sample_weight=weight)

@@ -599,7 +599,7 @@ class SGDClassifier(LinearClassifier):
         with importing:
             from ..sgd.trainer import Training  # brings Numba
 
-        batches = streaming.Batches(self, source, classes).for_training()
+        batches = self._batches(source, classes)
         classes = batches.classes
         training = Training(self._options(), start(batches.n_features, batches.dtype, classes))
         objective = batches.objective(n_threads=n_threads)
@@ -815,9 +815,7 @@ class SGDClassifier(LinearClassifier):
     def _held_out(self, eval_set, classes, dtype, n_threads):
         """Return the HeldOut of the argument ``eval_set``, or its like for a source."""
         if streaming.is_source(eval_set):
-            return HeldOutBatches(
-                self, streaming.ValidationBatches(self, eval_set, classes, dtype), n_threads
-            )
+            return HeldOutBatches(self, self._validation_batches(eval_set, classes, dtype), n_threads)
         return HeldOut(self, self._check_eval_set(eval_set, classes, dtype), len(classes), n_threads)
 
 

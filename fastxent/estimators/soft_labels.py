@@ -12,7 +12,7 @@ _ADVICE = "Rename the columns, or pass np.asarray of it, whose columns are used 
 def soft_labels(y, n_rows, classes, dtype, name="y"):
     """Distributions over the classes, one for each row. The columns of a frame are found by their names."""
     names = class_names(y, name)
-    order = None if names is None else _order(names.tolist(), classes.tolist(), name)
+    order = None if names is None else order_of(names.tolist(), classes.tolist(), name)
     checked = inputs.soft_labels(y, n_rows, len(classes), dtype, name)
     return checked if order is None else np.ascontiguousarray(checked[:, order])
 
@@ -43,7 +43,7 @@ def class_names(y, name):
     return np.array(list(places))
 
 
-def _order(names, classes, name):
+def order_of(names, classes, name):
     """Return the positions of the classes among the names of columns; None if they are the same."""
     places = {column: j for j, column in enumerate(names)}
     known = set(classes)

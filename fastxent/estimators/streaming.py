@@ -107,40 +107,48 @@ def each(method, source):
 
 def score(model, source):
     """The mean over the rows of a source of what `model.score` is the mean of."""
-    scores, masses = [], []
+    scores = []
     for number, batch in read(source):
-        X, y, weight = parts_of(number, batch)
         with named(number):
-            n = validation.count_rows(y)
-            if weight is not None:
-                weight = validation.check_sample_weight(weight, n)
-                if not weight.any():
-                    continue
-            scores.append(model.score(X, y, weight))
-            masses.append(Scaled(np.array([n], float)) if weight is None else _sum(weight))
-    return _mean(scores, masses)
+            scores.append(score_of_rows(model, *parts_of(number, batch)))
+    return mean_score(scores)
+
+
+def score_of_rows(model, X, y, weight=None):
+    """`model.score`, and what the rows weigh; None if they weigh nothing."""
+    n = validation.count_rows(y)
+    if weight is not None:
+        weight = validation.check_sample_weight(weight, n)
+        if not weight.any():
+            return None
+    return model.score(X, y, weight), _mass(n, weight)
+
+
+def mean_score(scores):
+    """The mean of what `score_of_rows` gave for several batches."""
+    scores = [one for one in scores if one is not None]
+    if not scores:
+        raise ValueError("The source has no rows of positive weight, so there is nothing to score.")
+    shares, masses = zip(*scores, strict=True)
+    return float(np.average(shares, weights=united(masses).floats()[0]))
 
 
 def accuracy(held_out, theta, n_threads):
     """Return the accuracy on ValidationBatches, by their weights."""
-    shares, masses = [], []
+    scores = []
     for X, target, weight in held_out:
         logits = predict(X, theta, "logits", n_threads)
         guess = (logits > 0) if logits.ndim == 1 else logits.argmax(axis=1)
         codes = target if target.ndim == 1 else target.argmax(axis=1)
-        shares.append(np.average(guess == codes, weights=weight))
-        masses.append(Scaled(np.array([len(codes)], float)) if weight is None else _sum(weight))
-    return _mean(shares, masses)
+        scores.append((np.average(guess == codes, weights=weight), _mass(len(codes), weight)))
+    return mean_score(scores)
 
 
-def _mean(shares, masses):
-    if not shares:
-        raise ValueError("The source has no rows of positive weight, so there is nothing to score.")
-    return float(np.average(shares, weights=united(masses).floats()[0]))
-
-
-def _sum(weight):
-    return Scaled(weight).sums(np.zeros(len(weight), np.intp), 1)
+def _mass(n, weight):
+    """What n rows weigh."""
+    if weight is None:
+        return Scaled(np.array([n], float))
+    return Scaled(weight).sums(np.zeros(n, np.intp), 1)
 
 
 # Training ------------------------------------------------------------------------------------------------
@@ -179,6 +187,7 @@ class Batches:
         self.classes, self.class_weight, self.soft = classes, None, None
         self.dtype = self.is_sparse = self.n_features = None
         self.largest = 0.0
+        self._first = "batch 0"  # in messages
         self._rows_of = []  # of each batch
         self._survey()
         self.n_rows = sum(self._rows_of)
@@ -211,6 +220,14 @@ class Batches:
             )
         return self
 
+    def for_validation(self):
+        """Refuse what nothing can be measured on."""
+        if not self.mass.mantissa.any():
+            raise ValueError(
+                f"{self._name}: the weights of all rows are zero; at least one must be positive."
+            )
+        return self
+
     @property
     def present(self):
         """Which classes have rows of positive weight, bool (K,)."""
@@ -231,12 +248,9 @@ class Batches:
             progress(X.shape[0])
             with named(number):
                 target = self._targets(X, y)
-            kept = counting(target, len(self.classes), weight, self.class_weight)
-            if kept.all():
-                yield X, target, weight
-            elif kept.any():
-                rows = WeightedRows(X, target, weight, None, None).only(np.flatnonzero(kept))
-                yield rows.X, rows.target, rows.sample_weight
+            rows = present_rows(X, target, weight, len(self.classes), self.class_weight)
+            if rows is not None:
+                yield rows
         if count < len(self._rows_of):
             raise ValueError(
                 f"The source ended after {count} batches, and in the first pass there were {len(self._rows_of)}: it "
@@ -275,18 +289,22 @@ class Batches:
                 if given or self.soft:
                     target = self._targets(X, y)
                     of_batch = mass_by_class(target, weight, len(self.classes))
-                    mass = of_batch if mass is None else _added([mass, of_batch])
+                    mass = of_batch if mass is None else added([mass, of_batch])
                 else:
                     y = inputs.labels(y, X.shape[0], warn=False)
                     labels, codes = np.unique(y, return_inverse=True)
-                    found, mass = _merged(found, mass, labels, mass_by_class(codes, weight, len(labels)))
+                    found, mass = merged(found, mass, labels, mass_by_class(codes, weight, len(labels)))
         if not self._rows_of:
             raise ValueError(
                 f"{self._name} has no batches: 0 sample(s) while a minimum of 1 is required. A source gives tuples "
                 "(X, y) or (X, y, weight)."
             )
+        self._found(found, mass)
+
+    def _found(self, classes, mass):
+        """Take in the classes, unless they were given, and what they weigh."""
         if self.classes is None:
-            self.classes = found
+            self.classes = classes
         if len(self.classes) < 2:
             raise ValueError(
                 "Training needs samples of at least 2 classes in the data, but the data contains only one class: "
@@ -302,17 +320,6 @@ class Batches:
             X = self._features(X, y, reset)
             if self.dtype is None:
                 self.dtype, self.is_sparse, self.n_features = X.dtype, sp.issparse(X), X.shape[1]
-            if sp.issparse(X) != self.is_sparse:
-                kinds = ("dense", "sparse")
-                raise ValueError(
-                    f"X is {kinds[sp.issparse(X)]}, and that of batch 0 is {kinds[self.is_sparse]}: all batches must "
-                    "be of one kind."
-                )
-            if X.dtype != self.dtype:
-                raise ValueError(
-                    f"X has dtype {X.dtype}, and that of batch 0 has {self.dtype}: all batches must have the same. "
-                    "Convert them, for instance by X.astype."
-                )
             if weight is not None:
                 weight = validation.check_sample_weight(weight, X.shape[0])
             soft = inputs.has_columns(y)
@@ -323,15 +330,29 @@ class Batches:
                 elif soft:
                     names = class_names(y, "y")
                     self.classes = np.arange(np.shape(y)[1]) if names is None else names
-            if soft != self.soft:
-                one, other = ("soft labels" if kind else "labels" for kind in (soft, self.soft))
-                raise ValueError(f"y has {one}, and that of batch 0 has {other}: all must be of one kind.")
+            self._refuse_other_kinds(X.dtype, sp.issparse(X), soft)
         return X, y, weight
 
+    def _refuse_other_kinds(self, dtype, is_sparse, soft):
+        """Refuse a batch that does not go together with the first."""
+        if is_sparse != self.is_sparse:
+            kinds = ("dense", "sparse")
+            raise ValueError(
+                f"X is {kinds[is_sparse]}, and that of {self._first} is {kinds[self.is_sparse]}: all must be of one "
+                "kind."
+            )
+        if dtype != self.dtype:
+            raise ValueError(
+                f"X has dtype {dtype}, and that of {self._first} has {self.dtype}: all must have the same. Convert "
+                "them, for instance by X.astype."
+            )
+        if soft != self.soft:
+            one, other = ("soft labels" if kind else "labels" for kind in (soft, self.soft))
+            raise ValueError(f"y has {one}, and that of {self._first} has {other}: all must be of one kind.")
+
     def _features(self, X, y, reset):
-        return self._model._for_training(
-            self._model._validated(X, reset=reset, n_rows=validation.count_rows(y))
-        )
+        X = self._model._validated(X, reset=reset, n_rows=validation.count_rows(y))
+        return row_by_row(self._model._for_training(X))
 
     def _targets(self, X, y):
         if self.soft:
@@ -341,20 +362,34 @@ class Batches:
         )
 
 
+def present_rows(X, target, weight, n_classes, class_weight):
+    """X, target and weights of the rows of positive weight; None if there are none."""
+    kept = counting(target, n_classes, weight, class_weight)
+    if kept.all():
+        return X, target, weight
+    if not kept.any():
+        return None
+    rows = WeightedRows(X, target, weight, None, None).only(np.flatnonzero(kept))
+    return rows.X, rows.target, rows.sample_weight
+
+
 class ValidationBatches(Batches):
     """Batches that are not trained on, with the classes and the dtype of those that are."""
 
     def __init__(self, model, source, classes, dtype, *, name="eval_set"):
         self._dtype = dtype
         super().__init__(model, source, classes, name=name)
-        if not self.mass.mantissa.any():
-            raise ValueError(f"{name}: the weights of all rows are zero; at least one must be positive.")
 
     def _features(self, X, y, reset):
         from .base import for_kernels
 
         X = self._model._validated(X, dtype=self._dtype, reset=False, n_rows=validation.count_rows(y))
-        return for_kernels(X)
+        return row_by_row(for_kernels(X))
+
+
+def row_by_row(X):
+    """X in C order, whatever it came in: frames lie in memory in one order here, in the other after a journey."""
+    return X if sp.issparse(X) else np.ascontiguousarray(X)
 
 
 def first_answer(objective, theta, random_state=0):
@@ -371,7 +406,7 @@ def first_answer(objective, theta, random_state=0):
     return sample, found.theta
 
 
-def _merged(labels, mass, others, of_others):
+def merged(labels, mass, others, of_others):
     """The classes of two sets of rows, sorted, and what they weigh."""
     if labels is None:
         return others, of_others
@@ -388,6 +423,7 @@ def _is_text(labels):
     return isinstance(labels.tolist()[0], str)
 
 
-def _added(masses):
+def added(masses):
+    """What each class weighs in several sets of rows together."""
     K = len(masses[0].mantissa)
     return united(masses).sums(np.tile(np.arange(K), len(masses)), K)

@@ -164,6 +164,16 @@ def test_tol_is_kept(seed, C):
     assert model.history_["loss"][-1] <= best * (1 + 1e-4)
 
 
+@pytest.mark.parametrize("kind", [LogisticRegression, SGDClassifier])
+def test_the_order_in_which_batches_lie_in_memory_changes_no_bit(kind):
+    X, y = rows(3)
+    expected = kind(random_state=0).fit(cut(X, y), eval_set=cut(X, y))
+    batches = [(np.asfortranarray(part), labels) for part, labels in cut(X, y)]
+    model = kind(random_state=0).fit(batches, eval_set=batches)
+    assert_array_equal(model.coef_, expected.coef_)
+    assert_array_equal(model.history_["val_loss"], expected.history_["val_loss"])
+
+
 def test_zero_weights_are_absent_rows():
     X, y = rows(3)
     weight = (np.arange(len(y)) % 3 > 0).astype(float)

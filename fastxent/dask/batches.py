@@ -1,0 +1,117 @@
+"""What is known of all parts on a cluster: classes, weights, columns."""
+
+import numpy as np
+
+from ..estimators import inputs, streaming
+from ..estimators.soft_labels import named_classes, order_of
+from ..objective import Objective
+from .cluster import named
+from .engine import Distributed
+from .parts import Portions
+from .worker import Binding, Check
+
+
+class DistributedBatches(streaming.Batches):
+    """As Batches, for parts that lie on workers and were checked there. Iterated over, their rows come here.
+
+    Parameters
+    ----------
+    model : OnCluster
+    parts : parts.Parts
+    classes : array-like or None
+    dtype : dtype or None
+        Of held-out rows, that of the rows trained on.
+    """
+
+    def __init__(self, model, parts, classes=None, *, name="X", dtype=None):
+        self._held_out = dtype
+        super().__init__(model, parts, classes, name=name)
+
+    def _survey(self):
+        local = self._model._unfitted()
+        if self._held_out is not None:
+            vars(local).update(self._model._columns())
+        self._portions = Portions(self._source, lambda room: Check(local, self._held_out, room))
+        self._items, labels, mass = [], None, None
+        for item, survey in self._portions.surveys():
+            try:
+                self._compare(item.name, survey)
+                if survey.soft:
+                    of_part = self._in_order(survey)
+                    mass = of_part if mass is None else streaming.added([mass, of_part])
+                else:
+                    labels, mass = streaming.merged(labels, mass, survey.labels, survey.mass)
+                    self._refuse_unknown(survey.labels)
+            except (TypeError, ValueError) as error:
+                raise named(item.name, error) from error
+            self._items.append(item)
+            self._rows_of.append(survey.n_rows)
+            self.largest = max(self.largest, survey.largest)
+        if not self._items:
+            raise ValueError(f"{self._name} has no rows: 0 sample(s) while a minimum of 1 is required.")
+        if labels is not None and self.classes is not None:
+            mass = mass.sums(inputs.places_of(labels, self.classes, "y"), len(self.classes))
+        self._found(labels, mass)
+
+    def __iter__(self):
+        for rows in self._portions.rows(self._items, Binding(self.classes, self.class_weight)):
+            if rows is not None:
+                yield rows
+
+    def objective(self, penalty=None, *, fit_intercept=True, n_threads=None):
+        binding = Binding(self.classes, self.class_weight, fit_intercept, n_threads)
+        return Objective(Distributed(self._portions, self._items, binding), penalty)
+
+    def _compare(self, name, survey):
+        """Refuse a part that does not go together with the first; learn from the first."""
+        if self.dtype is None:
+            self._first = name[0].lower() + name[1:]
+            self._names = survey.names
+            self.dtype, self.is_sparse, self.n_features = survey.dtype, survey.is_sparse, survey.n_features
+            self.soft = survey.soft
+            if self._held_out is None:
+                self._learn_columns(survey)
+            if self._held_out is not None:
+                self.classes = np.asarray(self.classes)
+            elif self.classes is not None:
+                y = np.zeros((1, 2 if survey.soft else 1))
+                self.classes = named_classes(inputs.labels(self.classes, name="classes"), y)
+            elif survey.soft:
+                self.classes = survey.labels
+                if survey.labels is None:
+                    self.classes = np.arange(len(survey.mass.mantissa))
+        if survey.n_features != self.n_features:
+            raise ValueError(
+                f"X has {survey.n_features} features, and that of {self._first} has {self.n_features}: all must have "
+                "the same."
+            )
+        if not np.array_equal(survey.names, self._names):
+            raise ValueError(
+                f"X has columns with other names, or in another order, than that of {self._first}."
+            )
+        self._refuse_other_kinds(survey.dtype, survey.is_sparse, survey.soft)
+        if survey.soft and len(survey.mass.mantissa) != len(self.classes):
+            raise ValueError(
+                f"y has {len(survey.mass.mantissa)} columns of soft labels, and there are {len(self.classes)} classes."
+            )
+
+    def _learn_columns(self, survey):
+        self._model.n_features_in_ = survey.n_features
+        vars(self._model).pop("feature_names_in_", None)
+        if survey.names is not None:
+            self._model.feature_names_in_ = survey.names
+
+    def _in_order(self, survey):
+        """What each class weighs by soft labels, whose columns may have names."""
+        if survey.labels is None:
+            return survey.mass
+        order = order_of(survey.labels.tolist(), self.classes.tolist(), "y")
+        return survey.mass if order is None else survey.mass[order]
+
+    def _refuse_unknown(self, labels):
+        if self.classes is None:
+            return
+        unknown = inputs.places_of(labels, self.classes, "y") < 0
+        if unknown.any():
+            label = labels[unknown].tolist()[0]
+            raise ValueError(f"y has the label {label!r}, which is not among those of classes.")

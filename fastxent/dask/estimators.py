@@ -1,0 +1,288 @@
+"""LogisticRegression and SGDClassifier for collections on a Dask cluster."""
+
+import inspect
+import math
+from numbers import Real
+
+import dask.array as da
+import numpy as np
+from dask.delayed import delayed
+from sklearn.utils.validation import check_is_fitted
+
+import fastxent
+
+from ..arrays import shown
+from ..estimators import streaming
+from . import worker
+from .batches import DistributedBatches
+from .cluster import Cluster
+from .parts import Parts, is_collection
+
+_OWN = ("client", "timeout")  # parameters
+
+
+def _own_parameters(kind):
+    """Give a class's ``__init__`` the parameters of its ordinary estimator beside its own: scikit-learn reads them."""
+    ordinary = inspect.signature(kind._ordinary.__init__)
+    own = [
+        one for one in inspect.signature(kind.__init__).parameters.values() if one.kind is one.KEYWORD_ONLY
+    ]
+    kind.__init__.__signature__ = ordinary.replace(parameters=[*ordinary.parameters.values(), *own])
+    return kind
+
+
+class OnCluster:
+    """What the ordinary estimator needs to take collections."""
+
+    def fit(self, X, y=None, sample_weight=None, eval_set=None, callback=None, *, classes=None, **more):
+        """Fit the model to rows that lie on the workers.
+
+        Parameters
+        ----------
+        X : dask array or data frame, list of delayed parts, source, or list of sources
+            A dask array has blocks of NumPy arrays or of scipy.sparse matrices; its blocks of rows, or the partitions
+            of a frame, are the parts. A delayed part gives (X, y) or (X, y, weight), or X alone if y is given. A source
+            is as for the ordinary estimator, and its batches are the parts. Its files must be where all workers can
+            read them. Each worker goes through a single source in the first pass, and keeps its share; several sources
+            are divided among the workers. Parts without rows are left out.
+        y : dask array or series, list of delayed values, or array-like
+            Labels, or soft labels, in blocks like those of X. Arrays in memory go with X's blocks, if their lengths are
+            known. None if the parts have the labels.
+        sample_weight : like y, or None
+        eval_set : tuple of collections (X, y) or (X, y, sample_weight), list of delayed parts, source, or None
+            Also arrays.
+        callback : callable or None
+            As of the ordinary estimator; it is called in this process.
+        classes : array-like of shape (K,) or None
+            All labels; None is to find them.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError, TypeError
+            As of the ordinary estimator, with the number of the part.
+        ClusterError
+            The cluster has no workers, does not get ahead within ``timeout``, a worker's results are no numbers, or
+            tasks were cancelled. The estimator is left as it was.
+        """
+        with self._cluster() as cluster:
+            parts = Parts(cluster, X, y, sample_weight)
+            if eval_set is not None:
+                eval_set = _held_out(cluster, eval_set)
+            return super().fit(parts, eval_set=eval_set, callback=callback, classes=classes, **more)
+
+    def to_local(self):
+        """Return the ordinary estimator with these parameters and all that was learned."""
+        local = self._unfitted()
+        learned = {name: value for name, value in vars(self).items() if name.endswith("_")}
+        vars(local).update(learned)
+        return local
+
+    def save(self, path, *, vectorizer=None):
+        """Write the ordinary estimator, as of `to_local`, to a file that :func:`fastxent.load` reads."""
+        self.to_local().save(path, vectorizer=vectorizer)
+
+    # Predictions --------------------------------------------------------------------------------------
+
+    def decision_function(self, X):
+        """Return logits, of a collection lazily: see `predict`."""
+        return self._of_collection("decision_function", X)
+
+    def predict_proba(self, X):
+        """Return probabilities (n, K), of a collection lazily: see `predict`."""
+        return self._of_collection("predict_proba", X)
+
+    def predict_log_proba(self, X):
+        """Return logarithms of the probabilities (n, K), of a collection lazily: see `predict`."""
+        return self._of_collection("predict_log_proba", X)
+
+    def predict(self, X):
+        """Return the most likely label of each row.
+
+        Of a dask array or data frame, this is a dask array, which nothing has been computed of; of a list of delayed
+        values X, a list of delayed arrays. Of arrays and sources, the same as of the ordinary estimator.
+        """
+        return self._of_collection("predict", X)
+
+    def score(self, X, y=None, sample_weight=None):
+        """Return the accuracy on rows like those of `fit`, computed where they lie."""
+        if not is_collection(X):
+            return super().score(X, y, sample_weight)
+        check_is_fitted(self)
+        with self._cluster() as cluster:
+            return streaming.mean_score(Parts(cluster, X, y, sample_weight).scores(self.to_local()))
+
+    def _of_collection(self, method, X):
+        if not is_collection(X):
+            return getattr(super(), method)(X)
+        check_is_fitted(self)
+        local = self.to_local()
+        d = self.n_features_in_
+        few = np.zeros((1, d), self.coef_.dtype)
+        if hasattr(self, "feature_names_in_"):
+            del local.feature_names_in_
+        like = getattr(local, method)(few)[:0]
+        model = delayed(self.to_local(), pure=False, traverse=False)
+        do = delayed(worker.predict, pure=False)
+        if isinstance(X, (list, tuple)):
+            return [do(model, method, one, like) for one in X]
+        if not hasattr(X, "to_delayed"):
+            return do(model, method, X, like)
+        if getattr(X, "ndim", 2) != 2 or X.shape[1] != d:
+            raise ValueError(
+                f"X has shape {X.shape}, but {type(self).__name__} is expecting {d} features as input."
+            )
+        if hasattr(X, "chunks"):
+            X = X.rechunk({1: -1})
+        blocks = np.ravel(X.to_delayed())
+        rows = X.chunks[0] if hasattr(X, "chunks") else [math.nan] * len(blocks)
+        return da.concatenate(
+            [
+                da.from_delayed(do(model, method, block, like), (n, *like.shape[1:]), meta=like)
+                for block, n in zip(blocks, rows, strict=True)
+            ],
+            allow_unknown_chunksizes=True,
+        )
+
+    # Inside -------------------------------------------------------------------------------------------
+
+    def _cluster(self):
+        if not isinstance(self.timeout, Real) or not self.timeout > 0:
+            raise ValueError(f"timeout must be a positive number of seconds; got {shown(self.timeout)}.")
+        return Cluster(self.client, float(self.timeout))
+
+    def _unfitted(self):
+        parameters = self.get_params(deep=False)
+        return self._ordinary(**{name: value for name, value in parameters.items() if name not in _OWN})
+
+    def _columns(self):
+        """What is known of the columns: attributes of the ordinary estimator."""
+        return {
+            name: vars(self)[name] for name in ("n_features_in_", "feature_names_in_") if name in vars(self)
+        }
+
+    def _batches(self, source, classes=None):
+        if not isinstance(source, Parts):
+            return super()._batches(source, classes)
+        return DistributedBatches(self, source, classes).for_training()
+
+    def _validation_batches(self, source, classes, dtype):
+        if not isinstance(source, Parts):
+            return super()._validation_batches(source, classes, dtype)
+        return DistributedBatches(self, source, classes, name="eval_set", dtype=dtype).for_validation()
+
+    def __sklearn_clone__(self):
+        from sklearn.base import clone
+
+        local = clone(self._unfitted())
+        return type(self)(**local.get_params(deep=False), **{name: getattr(self, name) for name in _OWN})
+
+    def __getstate__(self):
+        return dict(super().__getstate__(), client=None)  # a client belongs to its process
+
+
+def _held_out(cluster, eval_set):
+    """The Parts of the argument ``eval_set``; arrays as they are."""
+    several = isinstance(eval_set, (tuple, list)) and len(eval_set) in (2, 3)
+    if (
+        several
+        and is_collection(eval_set[0])
+        and (hasattr(eval_set[0], "to_delayed") or type(eval_set) is tuple)
+    ):
+        return Parts(cluster, *eval_set)
+    if is_collection(eval_set):
+        return Parts(cluster, eval_set)
+    if streaming.is_source(eval_set):
+        return Parts(cluster, eval_set)
+    return eval_set
+
+
+@_own_parameters
+class LogisticRegression(OnCluster, fastxent.LogisticRegression):
+    """Logistic regression on a Dask cluster.
+
+    The solvers, their options and their results are those of ``fastxent.LogisticRegression`` over a source: with the
+    same parts, the coefficients have the same bits, for any number of workers and threads, in whatever order they end,
+    and after the loss of workers. (All processors must be of one kind: kernels differ between instruction sets.)
+
+    Parameters
+    ----------
+    client : distributed.Client or None, default=None
+        None is the current client.
+    timeout : float, default=600
+        Seconds that may pass without any task of the fit ending, before it is given up. A cluster without workers is
+        given up after a minute.
+    **parameters :
+        Those of ``fastxent.LogisticRegression``. ``n_threads`` is at most as many as Dask gives a worker.
+
+    Notes
+    -----
+    Each part is made by one task, from the collection's own, and kept by a worker as the kernels take it: in memory,
+    up to 0.4 of the worker's, the rest mapped from the worker's disk. It is made again if the worker is lost. A pass is
+    one task for each worker. Its results, sums over neighbouring parts, are summed here; gradients travel without the
+    columns that none of these parts touches, if these are more than half.
+
+    Parameters of up to 8 MB, over all workers, travel with the tasks. Larger ones are sent once, in pieces of 8 MB that
+    the workers pass on to each other, and their gradients are summed on the workers, so that a pass costs this process
+    one copy of each, however many workers there are. The state of the solver is in this process.
+
+    Examples
+    --------
+    >>> import dask.array as da
+    >>> from distributed import Client
+    >>> from sklearn.datasets import load_iris
+    >>> from fastxent.dask import LogisticRegression
+    >>> X, y = load_iris(return_X_y=True)
+    >>> with Client(processes=False, n_workers=2, dashboard_address=":0") as client:
+    ...     X = da.from_array(X, chunks=(50, -1))
+    ...     model = LogisticRegression(client=client).fit(X, y)
+    ...     labels = model.predict(X)  # nothing is computed yet
+    ...     labels[:2].compute(), round(model.score(X, y), 2)
+    (array([0, 0]), 0.97)
+    """
+
+    _ordinary = fastxent.LogisticRegression
+
+    def __init__(self, penalty="deprecated", *, client=None, timeout=600, **parameters):
+        super().__init__(penalty, **parameters)
+        self.client, self.timeout = client, timeout
+
+
+@_own_parameters
+class SGDClassifier(OnCluster, fastxent.SGDClassifier):
+    """Stochastic gradient descent over rows on a Dask cluster.
+
+    Each update depends on the one before, so the updates are made in this process: workers make the parts, check them
+    and keep them, and in each epoch the rows come here, part after part in order, two parts ahead. The log loss of
+    held-out rows is computed where they are; for their accuracy, they come here, too. The model has the bits of
+    ``fastxent.SGDClassifier`` over a source with the same parts. An epoch is limited by the network and by this
+    process; what the cluster adds is its memory, and reading in parallel.
+    ``LogisticRegression`` computes where the rows are.
+
+    Parameters
+    ----------
+    client : distributed.Client or None, default=None
+        None is the current client.
+    timeout : float, default=600
+        As of ``LogisticRegression``.
+    **parameters :
+        Those of ``fastxent.SGDClassifier``.
+    """
+
+    _ordinary = fastxent.SGDClassifier
+
+    def __init__(self, loss="log_loss", *, client=None, timeout=600, **parameters):
+        super().__init__(loss, **parameters)
+        self.client, self.timeout = client, timeout
+
+    def partial_fit(self, X, y=None, classes=None, sample_weight=None, eval_set=None):
+        """Go on training with the rows of a collection, once, part after part; see `fit` for what X may be."""
+        if not is_collection(X) and (y is not None or not streaming.is_source(X)):
+            return super().partial_fit(X, y, classes, sample_weight, eval_set)
+        with self._cluster() as cluster:
+            parts = Parts(cluster, X, y, sample_weight)
+            eval_set = None if eval_set is None else _held_out(cluster, eval_set)
+            return super().partial_fit(parts, classes=classes, eval_set=eval_set)

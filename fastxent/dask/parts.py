@@ -1,0 +1,425 @@
+"""Collections, delayed parts and sources as parts, and where these lie."""
+
+import itertools
+import operator
+from typing import Any, NamedTuple
+
+import dask
+import numpy as np
+from dask.delayed import Delayed, delayed
+from distributed import Future, futures_of
+
+from ..data.ahead import ahead
+from ..estimators import streaming
+from . import worker
+from .cluster import ClusterError, WorkersLostError
+
+_LARGE = 8_000_000  # bytes that a pass sends through the scheduler at most, one copy for each worker
+_AHEAD = 2  # parts that come while one is used
+_TIMES = 4  # that the parts are made at most, if all workers are lost
+_TOGETHER = 4  # neighbouring batches of a source that one worker takes
+
+
+# What was given -------------------------------------------------------------------------------------------
+
+
+class Rows(NamedTuple):
+    """A piece that is one part, (X, y) or (X, y, weight)."""
+
+    number: int
+
+    def batches(self, given):
+        yield self.name, (self.number,), given
+
+    @property
+    def name(self):
+        return f"Part {self.number}"
+
+
+class Source(NamedTuple):
+    """A piece that is a source of parts: of one of several sources all, of a single one every n-th few."""
+
+    number: int
+    of: int | None = None
+
+    def batches(self, given):
+        for i, batch in enumerate(given):
+            if self.of is None:
+                yield f"Part {i} of source {self.number}", (self.number, i), batch
+            elif i // _TOGETHER % self.of == self.number:
+                yield f"Part {i}", (i,), batch
+        close = getattr(given, "close", None)
+        if close is not None:  # what a source keeps of its files is kept a second time here
+            close()
+
+    @property
+    def name(self):
+        return f"Source {self.number}" if self.of is None else "The source"
+
+
+class Piece(NamedTuple):
+    """What one task makes parts of."""
+
+    given: Any
+    origin: Any
+
+
+def is_collection(X):
+    """Whether X is a dask array or data frame, delayed parts, or a list of those."""
+    if dask.is_dask_collection(X) or isinstance(X, Future):
+        return True
+    if not isinstance(X, (list, tuple)) or len(X) == 0:
+        return False
+    return any(_is_task(one) for one in (X[0] if isinstance(X[0], tuple) else X))
+
+
+def _is_task(X):
+    return isinstance(X, (Delayed, Future))
+
+
+class Parts:
+    """The rows of a fit, in parts. Iterated over, these are (X, y) or (X, y, weight), one after the other.
+
+    Parameters
+    ----------
+    cluster : Cluster
+    X, y, sample_weight :
+        As `fit` gets them.
+    """
+
+    def __init__(self, cluster, X, y=None, sample_weight=None):
+        self.cluster, self._split = cluster, False
+        self._lie = bool(futures_of([X, y, sample_weight]))  # in the workers' memory
+        if is_collection(X):
+            self.pieces = _pieces(X, y, sample_weight)
+        elif isinstance(X, (list, tuple)) and len(X) > 0 and all(map(streaming.is_source, X)):
+            self.pieces = [Piece(source, Source(i)) for i, source in enumerate(X)]
+        elif isinstance(X, (list, tuple)) and streaming.is_source(X):
+            self.pieces = [Piece(batch, Rows(i)) for i, batch in enumerate(X)]
+        elif streaming.is_source(X):
+            streaming.refuse_single_pass(X, "X")
+            self.pieces, self._split = [Piece(X, Source(0))], True
+        else:
+            raise TypeError(
+                "X must be a dask array or data frame, a list of delayed parts (X, y), or a source; got "
+                f"{type(X).__name__}. For data in memory there is fastxent.{{LogisticRegression, SGDClassifier}}, or "
+                "dask.array.from_array."
+            )
+        if not is_collection(X):
+            streaming.refuse_beside(y=y, sample_weight=sample_weight)
+
+    def load(self, check_of):
+        """Begin to make the parts, and return {future: name} and the workers that are to hold them, None for any.
+
+        check_of : callable
+            check_of(bytes for a worker) is the worker.Check.
+        """
+        workers = self.cluster.first_workers()
+        if self._split:
+            given, count, self._split = self.pieces[0].given, len(workers), False
+            self.pieces = [Piece(given, Source(i, count)) for i in range(count)]
+        anywhere = [None] * len(self.pieces)
+        addresses = anywhere if self._lie else _neighbours(len(self.pieces), workers)
+        check = check_of(self.cluster.room(workers))
+        futures = self._tasks(worker.load, self.pieces, addresses, check, self.cluster.fit)
+        names = [piece.origin.name for piece in self.pieces]
+        return dict(zip(futures, names, strict=True)), addresses
+
+    def scores(self, model):
+        """Return what `streaming.score_of_rows` gives for each part."""
+        futures = self._tasks(worker.score, self.pieces, [None] * len(self.pieces), model)
+        found = self._results(futures)
+        return [score for future in futures for score in found[future]]
+
+    def __iter__(self):
+        if all(type(piece.origin) is Source for piece in self.pieces):
+            yield from itertools.chain.from_iterable(piece.given for piece in self.pieces)
+            return
+        yield from ahead(self._gathered())
+
+    def _gathered(self):
+        for piece in self.pieces:
+            [future] = self._tasks(_given, [piece], [None])
+            yield self._results([future])[future]
+            self.cluster.release([future])
+
+    def _tasks(self, function, pieces, addresses, *more):
+        """Return the future of function(given, origin, *more) for each piece."""
+        futures = [None] * len(pieces)
+        delayed_at = {}
+        for i, (piece, address) in enumerate(zip(pieces, addresses, strict=True)):
+            if any(isinstance(one, Delayed) for one in _members(piece.given)):
+                delayed_at.setdefault(address, []).append(i)
+            else:
+                futures[i] = self.cluster.submit(function, *piece, *more, at=address)
+        do = delayed(function, pure=False)
+        for address, some in delayed_at.items():
+            tasks = [do(*pieces[i], *more) for i in some]
+            for i, future in zip(some, self.cluster.compute(tasks, address), strict=True):
+                futures[i] = future
+        return futures
+
+    def _results(self, futures):
+        names = {
+            future: piece.origin.name for future, piece in zip(futures, self.pieces, strict=len(futures) > 1)
+        }
+        return dict(self.cluster.results(futures, names.get))
+
+
+def _given(given, _):
+    return given
+
+
+def _members(given):
+    return given if isinstance(given, tuple) else (given,)
+
+
+# Collections ----------------------------------------------------------------------------------------------
+
+
+def _pieces(X, y, weight):
+    """The Pieces of a collection: one for each of its blocks of rows."""
+    if isinstance(X, (list, tuple)) or _is_task(X):
+        blocks = list(X) if isinstance(X, (list, tuple)) else [X]
+    else:
+        blocks = _blocks(X)
+    if y is None:
+        if weight is not None:
+            raise ValueError("sample_weight must be None where each part is (X, y) or (X, y, weight).")
+        if not isinstance(X, (list, tuple)) and not _is_task(X):
+            raise ValueError("Training requires y to be passed, but the target y is None.")
+        return [Piece(block, Rows(i)) for i, block in enumerate(blocks)]
+    beside = [
+        _beside(name, given, X, len(blocks))
+        for name, given in (("y", y), ("sample_weight", weight))
+        if given is not None
+    ]
+    return [Piece(given, Rows(i)) for i, given in enumerate(zip(blocks, *beside, strict=True))]
+
+
+def _blocks(X):
+    """The blocks of rows of a dask array or data frame, as delayed values."""
+    if not hasattr(X, "to_delayed"):
+        raise TypeError(
+            f"a dask array, a dask data frame or a list of delayed parts is wanted; got {type(X).__name__}."
+        )
+    if _is_array(X) and X.ndim == 2 and X.numblocks[1] > 1:
+        X = X.rechunk({1: -1})
+    return list(np.ravel(X.to_delayed()))
+
+
+def _beside(name, given, X, count):
+    """What belongs to the rows of each block of X."""
+    if dask.is_dask_collection(given) and not _is_task(given):
+        if _is_array(given) and _is_array(X):
+            given = _like_rows_of(X, given, name)
+        blocks = _blocks(given)
+    elif isinstance(given, (list, tuple)) and len(given) > 0 and all(map(_is_task, given)):
+        blocks = list(given)
+    elif _is_array(X) and not np.isnan(X.shape[0]):
+        given = given if hasattr(given, "shape") else np.asarray(given)
+        _refuse_length(name, len(given), X)
+        stops = np.cumsum(X.chunks[0])
+        take = getattr(given, "iloc", given)
+        return [take[a:b] for a, b in zip([0, *stops[:-1]], stops, strict=True)]
+    else:
+        raise TypeError(
+            f"{name} must be a dask collection or a list of delayed values, in blocks like those of X; got "
+            f"{type(given).__name__}."
+        )
+    if len(blocks) != count:
+        raise ValueError(
+            f"{name} has {len(blocks)} blocks, and X has {count}: they must have the same rows in each block."
+        )
+    return blocks
+
+
+def _like_rows_of(X, given, name):
+    known = not np.isnan(X.shape[0]) and not np.isnan(given.shape[0])
+    if known:
+        _refuse_length(name, given.shape[0], X)
+        given = given.rechunk({0: X.chunks[0]})
+    return given
+
+
+def _refuse_length(name, n, X):
+    if n != X.shape[0]:
+        raise ValueError(
+            f"{name} must have one entry for each of the {X.shape[0]} rows of X; got {n}. Found input variables with "
+            f"inconsistent numbers of samples: {[X.shape[0], n]}"
+        )
+
+
+def _is_array(X):
+    return hasattr(X, "chunks") and hasattr(X, "numblocks")
+
+
+# Where parts lie ------------------------------------------------------------------------------------------
+
+
+class Portions:
+    """The parts on the workers. A portion is what one task made: a list of `worker.Kept`.
+
+    Parameters
+    ----------
+    parts : Parts
+    check_of : callable
+        As of `Parts.load`.
+    """
+
+    def __init__(self, parts, check_of):
+        self.cluster, self._parts, self._check_of = parts.cluster, parts, check_of
+        self._names, self._futures, self._addresses = {}, [], []
+        self._times = 0
+        self._load()
+
+    def surveys(self):
+        """Return (Item, Survey) of every part, in order."""
+        parts = []
+        for numbers, portions in self._in_shares(range(len(self._futures)), int, self._submit_surveys):
+            for number, portion in zip(numbers, portions, strict=True):
+                for index, (name, order, checksum, survey) in enumerate(portion):
+                    parts.append((order, worker.Item(number, index, name, checksum), survey))
+        return [part[1:] for part in sorted(parts, key=operator.itemgetter(0))]
+
+    def visit(self, call, arguments, items):
+        """Yield the results of `worker.visit`, of each worker or of all: one task for each worker."""
+        elsewhere = False
+
+        def submit(shares):
+            sent, carriers = self._sent(arguments, len(shares))
+            tasks = {self._submit(call, sent, share, at): share for at, share in shares.items()}
+            return (self._merged(tasks, call.add) if call.add is not None and carriers else tasks), carriers
+
+        for _, (moved, found) in self._in_shares(items, operator.attrgetter("portion"), submit):
+            elsewhere |= moved
+            yield {key: worker.unpacked(result) for key, result in found.items()}
+        if elsewhere:
+            self._locate()
+
+    def rows(self, items, binding):
+        """Yield the rows of each part, here; the next ones come meanwhile."""
+
+        def fetch(item):
+            future, address = self._futures[item.portion], self._addresses[item.portion]
+            return self.cluster.submit(worker.rows, future, binding, item, at=address)
+
+        coming, waiting = iter(items), []
+        while True:
+            for item in itertools.islice(coming, _AHEAD + 1 - len(waiting)):
+                waiting.append((item, fetch(item)))
+            if not waiting:
+                return
+            try:
+                [(task, found)] = self.cluster.results([waiting[0][1]], self._lost, self._homes)
+            except WorkersLostError:
+                self._load()
+                waiting = [(item, fetch(item)) for item, _ in waiting]
+                continue
+            del waiting[0]
+            self.cluster.release([task])
+            yield found
+
+    # Tasks --------------------------------------------------------------------------------------------
+
+    def _load(self):
+        """Let workers make the parts; again, if all that held them are lost."""
+        for _ in range(_TIMES - self._times):
+            self._times += 1
+            self.cluster.release(self._futures)
+            self._names, self._addresses = self._parts.load(self._check_of)
+            self._futures = list(self._names)
+            try:
+                for _ in self.cluster.ended(self._futures, self._names.get, self._homes):
+                    pass
+            except WorkersLostError:
+                continue
+            if None in self._addresses:
+                self._locate()
+            return
+        raise ClusterError(
+            "All workers were lost, and others came, again and again. Memory may be short: use smaller parts, or "
+            "workers with more memory."
+        )
+
+    def _in_shares(self, items, portion_of, submit):
+        """Yield the share and the result of each task; all tasks are submitted again for shares that were lost.
+
+        submit : callable
+            Given {address: items there}, returns {task: its items} and tasks that these need.
+        """
+        left = list(items)
+        while left:
+            shares = {}
+            for item in left:
+                shares.setdefault(self._addresses[portion_of(item)], []).append(item)
+            tasks, needed = submit(shares)
+            try:
+                for task, result in self.cluster.results(tasks, self._lost, self._homes):
+                    self.cluster.release([task])
+                    yield tasks[task], result
+                    done = set(map(id, tasks[task]))
+                    left = [item for item in left if id(item) not in done]
+            except WorkersLostError:
+                self._load()
+            self.cluster.release(needed)
+
+    def _submit_surveys(self, shares):
+        return {
+            self.cluster.submit(worker.surveys, [self._futures[i] for i in numbers], at=address): numbers
+            for address, numbers in shares.items()
+        }, ()
+
+    def _merged(self, tasks, add):
+        """The tasks as one, whose workers add up their results in pairs."""
+        while len(tasks) > 1:
+            pairs = [list(tasks.items())[i : i + 2] for i in range(0, len(tasks), 2)]
+            tasks = {
+                self.cluster.submit(worker.merge, *(task for task, _ in pair), add)
+                if len(pair) == 2
+                else pair[0][0]: list(itertools.chain.from_iterable(share for _, share in pair))
+                for pair in pairs
+            }
+        return tasks
+
+    def _submit(self, call, arguments, share, address):
+        numbers = sorted({item.portion for item in share})
+        here = {number: i for i, number in enumerate(numbers)}
+        items = [item._replace(portion=here[item.portion]) for item in share]
+        futures = [self._futures[i] for i in numbers]
+        return self.cluster.submit(worker.visit, futures, call, arguments, items, address, at=address)
+
+    def _sent(self, arguments, copies):
+        """The arguments as tasks take them, and tasks that carry large ones, in pieces that workers pass on."""
+        sent, carriers = [], []
+        for argument in arguments:
+            if isinstance(argument, np.ndarray) and argument.nbytes * copies > _LARGE:
+                pieces = np.array_split(argument.ravel(), -(-argument.nbytes // _LARGE))
+                futures = [self.cluster.submit(worker.same, piece) for piece in pieces]
+                carriers += futures
+                argument = [argument.shape, *futures]
+            sent.append(argument)
+        return sent, carriers
+
+    @property
+    def _homes(self):
+        return set(self._addresses) - {None}
+
+    def _locate(self):
+        """Find where the portions lie, each in one place, of equal shares where there is a choice."""
+        count = dict.fromkeys(self._addresses, 0)
+        for i, holders in enumerate(self.cluster.holders(self._futures)):
+            if holders:
+                self._addresses[i] = min(holders, key=lambda holder: count.get(holder, 0))
+            count[self._addresses[i]] = count.get(self._addresses[i], 0) + 1
+
+    def _lost(self, _):
+        """The name of a portion that could not be computed again."""
+        return next((name for future, name in self._names.items() if future.status == "error"), "A part")
+
+
+def _neighbours(count, workers):
+    """An address for each of so many pieces: neighbours go to the same worker, as many as it has threads."""
+    threads = [one["nthreads"] for one in workers.values()]
+    stops = np.cumsum(threads) * count / sum(threads)
+    return [list(workers)[int(np.searchsorted(stops, i + 0.5))] for i in range(count)]

@@ -1,0 +1,466 @@
+"""What runs on Dask's workers: parts are kept in our layout, and visited."""
+
+import sys
+import threading
+import weakref
+import zlib
+from collections import defaultdict, deque
+from contextlib import contextmanager
+from copy import copy
+from typing import Any, NamedTuple
+
+import numpy as np
+import scipy.sparse as sp
+from distributed import get_worker
+
+from .. import validation
+from ..arrays import largest
+from ..data.scaled import Scaled
+from ..data.targets import Targets
+from ..estimators import inputs, streaming
+from ..estimators.base import for_kernels
+from ..estimators.soft_labels import class_names, order_of, soft_labels
+from ..estimators.weighting import mass_by_class
+from ..loss import Part
+from ..parallel import Stoppable, SumTree, stopping_point
+from ..sources.cache import Cache
+
+_TOUCHED = 0.5  # of the columns at most, for a gradient to travel without the others
+
+
+class PartFault(Exception):
+    """An error and the name of the part that it came from."""
+
+
+# What travels ---------------------------------------------------------------------------------------------
+
+
+class Survey(NamedTuple):
+    """What a part tells about all of them.
+
+    Attributes
+    ----------
+    names : ndarray or None
+        Those of the columns of a frame.
+    largest : float
+        The largest absolute value of X.
+    labels : ndarray
+        The labels that occur, sorted. Of soft labels, the names of the columns, or None.
+    mass : Scaled
+        What the rows of each label weigh.
+    """
+
+    n_rows: int
+    n_features: int
+    names: Any
+    dtype: np.dtype
+    is_sparse: bool
+    largest: float
+    soft: bool
+    labels: Any
+    mass: Scaled
+
+
+class Item(NamedTuple):
+    """A part as the client knows it: where it is, and what it was.
+
+    Attributes
+    ----------
+    portion, index : int
+        Which future, and which part of its list.
+    name : str
+        For messages.
+    checksum : int
+    place : int
+        Among the parts that have rows of positive weight.
+    more : tuple
+        Further arguments of the method, for this part.
+    """
+
+    portion: int
+    index: int
+    name: str
+    checksum: int
+    place: int = -1
+    more: tuple = ()
+
+
+class Binding(NamedTuple):
+    """What the client knows of all rows, and a part needs.
+
+    Attributes
+    ----------
+    classes : ndarray
+    class_weight : Scaled or None
+    fit_intercept : bool
+    n_threads : int or None
+        At most; None is as many as Dask gives the worker.
+    """
+
+    classes: np.ndarray
+    class_weight: Scaled | None
+    fit_intercept: bool = True
+    n_threads: int | None = None
+
+    def rows(self, kept):
+        """X, target and weights of the rows of positive weight; None if there are none."""
+        X, target, weight = kept.rows()
+        labels = kept.survey.labels
+        if not kept.survey.soft:
+            target = inputs.places_of(labels, self.classes, "y")[target]
+        elif labels is not None:
+            order = order_of(labels.tolist(), self.classes.tolist(), "y")
+            target = target if order is None else np.ascontiguousarray(target[:, order])
+        return streaming.present_rows(X, target, weight, len(self.classes), self.class_weight)
+
+    def part(self, kept, n_threads):
+        """The Part; None if no row weighs anything."""
+        rows = self.rows(kept)
+        if rows is None:
+            return None
+        X, target, weight = rows
+        K = len(self.classes)
+        n_threads = n_threads if self.n_threads is None else min(n_threads, self.n_threads)
+        targets = Targets(target, K, weight, self.class_weight, folded=True)
+        return Part(X, targets, 1 if K == 2 else K, fit_intercept=self.fit_intercept, n_threads=n_threads)
+
+
+class Call(NamedTuple):
+    """What to call in every part; with `add`, its results are summed."""
+
+    fit: str
+    method: str
+    binding: Binding
+    add: Any = None
+
+
+class Touched(NamedTuple):
+    """An array of which few rows are not zero."""
+
+    rows: np.ndarray
+    values: np.ndarray
+    shape: tuple
+
+    def dense(self):
+        whole = np.zeros(self.shape, self.values.dtype)
+        whole[self.rows] = self.values
+        return whole
+
+
+def packed(result):
+    """A result as it travels: of gradients, the rows of columns that were touched."""
+    if type(result) is not tuple:
+        return result
+    return tuple(_touched(one) if isinstance(one, np.ndarray) and one.ndim == 2 else one for one in result)
+
+
+def unpacked(result):
+    if type(result) is not tuple:
+        return result
+    return tuple(one.dense() if isinstance(one, Touched) else one for one in result)
+
+
+def _touched(array):
+    bits = array.view(np.uint8).reshape(len(array), -1)  # zeros of both signs keep theirs
+    rows = np.flatnonzero(bits.any(axis=1))
+    if len(rows) >= _TOUCHED * len(array):
+        return array
+    return Touched(rows, array[rows], array.shape)
+
+
+# Keeping --------------------------------------------------------------------------------------------------
+
+_lock, _in_memory = threading.Lock(), 0  # bytes of parts that this process holds
+
+
+class Kept:
+    """A checked part in our layout, in memory or, where it does not fit, mapped from the worker's disk.
+
+    Parameters
+    ----------
+    name : str
+    order : tuple
+        Sorts the parts.
+    survey : Survey
+    X, target, weight :
+        Codes of labels among ``survey.labels``.
+    room : float
+        Bytes of parts that a worker may hold in memory.
+    """
+
+    def __init__(self, name, order, survey, rows, room):
+        self.name, self.order, self.survey, self._room = name, order, survey, room
+        X, target, weight = rows
+        arrays = [X.data, X.indices, X.indptr] if survey.is_sparse else [X]
+        arrays += [target] if weight is None else [target, weight]
+        self._weighted = weight is not None
+        self.checksum = 0
+        for array in arrays:
+            self.checksum = zlib.crc32(np.ascontiguousarray(array).view(np.uint8).data, self.checksum)
+        size = sum(array.nbytes for array in arrays)
+        self._cache, self._arrays = None, arrays
+        if not self._enters(size):
+            self._cache, self._arrays = Cache(_folder(), sys.maxsize), None
+            self._cache.append(arrays)
+
+    def rows(self):
+        """X, target and weight or None."""
+        arrays = list(self._arrays if self._cache is None else next(iter(self._cache)))
+        weight = arrays.pop() if self._weighted else None
+        target = arrays.pop()
+        if self.survey.is_sparse:
+            shape = self.survey.n_rows, self.survey.n_features
+            return sp.csr_array(tuple(arrays), shape=shape), target, weight
+        return arrays[0], target, weight
+
+    @property
+    def is_mapped(self):
+        return self._cache is not None
+
+    def _enters(self, size):
+        """Whether there is room for it in memory; then it takes it."""
+        global _in_memory
+        with _lock:
+            if _in_memory + size > self._room:
+                return False
+            _in_memory += size
+        weakref.finalize(self, _leave, size)
+        return True
+
+    def __reduce__(self):
+        return Kept, (self.name, self.order, self.survey, self.rows(), self._room)
+
+    def __sizeof__(self):
+        return 1000 if self._arrays is None else 1000 + sum(array.nbytes for array in self._arrays)
+
+
+def _leave(size):
+    global _in_memory
+    with _lock:
+        _in_memory -= size
+
+
+def _folder():
+    try:
+        return get_worker().local_directory
+    except ValueError:  # Dask moves a part that is there already
+        return None
+
+
+class Check(NamedTuple):
+    """How parts are checked.
+
+    Attributes
+    ----------
+    model : LinearClassifier
+        Of held-out rows, one that knows its columns.
+    dtype : dtype or None
+        That of held-out rows; None is for training.
+    room : float
+    """
+
+    model: Any
+    dtype: Any
+    room: float
+
+    def kept(self, name, order, batch):
+        """The part of a batch; None if it has no rows."""
+        X, y, weight = _members(batch)
+        if y is None:
+            raise ValueError("training requires labels, but its y is None.")
+        if _count(X) == 0 and validation.count_rows(y) == 0:
+            return None
+        X, names = self._features(X, validation.count_rows(y))
+        n = X.shape[0]
+        if weight is not None:
+            weight = validation.check_sample_weight(weight, n)
+        soft = inputs.has_columns(y)
+        if soft:
+            labels = class_names(y, "y")
+            K = np.shape(y)[1]
+            target = soft_labels(y, n, np.arange(K) if labels is None else labels, X.dtype)
+        else:
+            labels, target = np.unique(inputs.labels(y, n, warn=False), return_inverse=True)
+            K = len(labels)
+        stored = X.data if sp.issparse(X) else X
+        survey = Survey(
+            n,
+            X.shape[1],
+            names,
+            X.dtype,
+            sp.issparse(X),
+            largest(stored) if stored.size else 0.0,
+            soft,
+            labels,
+            mass_by_class(target, weight, K),
+        )
+        return Kept(name, order, survey, (X, target, weight), self.room)
+
+    def _features(self, X, n_rows):
+        if self.dtype is not None:
+            X = self.model._validated(X, dtype=self.dtype, reset=False, n_rows=n_rows)
+            return streaming.row_by_row(for_kernels(X)), getattr(self.model, "feature_names_in_", None)
+        model = copy(self.model)
+        X = model._for_training(model._validated(X, n_rows=n_rows))
+        return streaming.row_by_row(X), getattr(model, "feature_names_in_", None)
+
+
+def _members(batch):
+    """X, y and weight or None of a batch."""
+    if not isinstance(batch, tuple) or not 2 <= len(batch) <= 4:
+        what = f"a tuple of {len(batch)}" if isinstance(batch, tuple) else type(batch).__name__
+        raise TypeError(f"a part must be a tuple (X, y) or (X, y, weight); got {what}.")
+    return (*batch, None)[:3]
+
+
+def _count(X):
+    return X.shape[0] if hasattr(X, "shape") else len(X)
+
+
+# Tasks ----------------------------------------------------------------------------------------------------
+
+_running = defaultdict(set)  # fit: the work under way
+_ended = deque(maxlen=1000)  # fits whose work is to end
+
+
+@contextmanager
+def _work_of(fit):
+    """Work that `stop` ends."""
+    work = Stoppable()
+    _running[fit].add(work)
+    try:
+        if fit in _ended:
+            work.stop()
+        with work:
+            stopping_point()
+            yield
+    finally:
+        _running[fit].discard(work)
+
+
+def stop(fit):
+    """End the tasks of a fit on this worker, which need not have begun."""
+    _ended.append(fit)
+    for work in list(_running.pop(fit, ())):
+        work.stop()
+
+
+@contextmanager
+def _blamed(name):
+    try:
+        yield
+    except Exception as error:
+        raise PartFault(name, error) from error
+
+
+def load(given, origin, check, fit):
+    """Return the parts of a piece of the collection, kept here; batches without rows are none."""
+    parts = []
+    with _work_of(fit):
+        for name, order, batch in origin.batches(given):
+            stopping_point()
+            with _blamed(name):
+                kept = check.kept(name, order, batch)
+            if kept is not None:
+                parts.append(kept)
+    return parts
+
+
+def surveys(portions):
+    """Return (name, order, checksum, survey) of each part, by portion."""
+    return [[(kept.name, kept.order, kept.checksum, kept.survey) for kept in portion] for portion in portions]
+
+
+def visit(portions, call, arguments, items, address):
+    """Return whether another worker than the one at the address does this, and the method's results.
+
+    These are {place: result}, or with ``call.add`` the sums of subtrees, {(level, place): sum}.
+    """
+    worker = get_worker()
+    arguments = [_whole(argument) for argument in arguments]
+    found, tree = {}, SumTree(call.add)
+    with _work_of(call.fit):
+        for item in items:
+            stopping_point()
+            with _blamed(item.name):
+                part = call.binding.part(_unchanged(portions, item), worker.state.nthreads)
+                result = None if part is None else getattr(part, call.method)(*arguments, *item.more)
+                _refuse_nan(result, arguments, call.method, worker.address)
+            if call.add is None:
+                found[item.place] = result
+            else:
+                tree.put(result, item.place)
+    found = found if call.add is None else tree.sums
+    return worker.address != address, {key: packed(result) for key, result in found.items()}
+
+
+def merge(one, other, add):
+    """Return the sums of two results of `visit`."""
+    tree = SumTree(add)
+    for _, sums in (one, other):
+        for (level, place), value in sums.items():
+            tree.put(unpacked(value), place, level)
+    return one[0] or other[0], {key: packed(value) for key, value in tree.sums.items()}
+
+
+def rows(portion, binding, item):
+    """Return X, target and weights of a part's rows of positive weight; None if there are none."""
+    with _blamed(item.name):
+        return binding.rows(_unchanged([portion], item._replace(portion=0)))
+
+
+def score(given, origin, model):
+    """Return the score of each batch and what its rows weigh."""
+    scores = []
+    for name, _, batch in origin.batches(given):
+        with _blamed(name):
+            X, y, weight = _members(batch)
+            scores.append(streaming.score_of_rows(model, X, y, weight) if _count(X) else None)
+    return scores
+
+
+def predict(model, method, X, like):
+    """Return model.method(X), which may have no rows; like: what no rows give."""
+    return getattr(model, method)(X) if _count(X) else like
+
+
+def same(value):
+    """Return the value, as a task of its own that several need."""
+    return value
+
+
+def _whole(argument):
+    """An argument that came in pieces."""
+    if isinstance(argument, list):
+        shape, *pieces = argument
+        return np.concatenate(pieces).reshape(shape)
+    return argument
+
+
+def _unchanged(portions, item):
+    portion = portions[item.portion]
+    kept = portion[item.index] if item.index < len(portion) else None
+    if kept is None or kept.checksum != item.checksum:
+        raise ValueError(
+            "it was computed again, after its worker was lost, and is not what it was in the first pass: the same task "
+            "must give the same rows."
+        )
+    return kept
+
+
+def _refuse_nan(result, arguments, method, address):
+    """Refuse NaN, unless it comes of the arguments, or of a loss that is infinite."""
+    values = list(result) if type(result) is tuple else [result]
+    if isinstance(values[0], float) and np.isinf(values[0]):
+        return
+    if any(_has_nan(value) for value in values) and not any(_has_nan(value) for value in arguments):
+        raise ArithmeticError(
+            f"{method} gave NaN on the worker {address}, though the rows and the parameters have none. The processor "
+            "or the memory of this worker may be defective."
+        )
+
+
+def _has_nan(value):
+    if isinstance(value, (float, np.ndarray)):
+        return np.asarray(value).dtype.kind == "f" and bool(np.isnan(np.sum(value)))
+    return any(_has_nan(one) for one in vars(value).values()) if hasattr(value, "shift") else False
