@@ -142,17 +142,17 @@ class Exact(Model):
         if not np.isfinite(probes).all():  # there is hardly any curvature
             return np.full(len(self._A), _FARTHEST)
         width, K = D.shape
+        probes = np.ascontiguousarray(probes.reshape(width, -1).T)
 
-        def part(rows):
-            A = self._A[rows]
-            own, Z = A @ D, (A @ probes.reshape(width, -1)).reshape(len(A), K, -1)
-            if K == 1:
-                own, spans = np.abs(own[:, 0]), np.abs(Z[:, 0])
-            else:
-                own, spans = np.ptp(own, axis=1), np.ptp(Z, axis=1)
+        def part(rows):  # rows last: NumPy reduces the first axis fastest
+            A = self._A[rows].T
+            own, Z = D.T @ A, (probes @ A).reshape(K, _PROBES, -1)
+            own, spans = (
+                (np.abs(own[0]), np.abs(Z[0])) if K == 1 else (np.ptp(own, axis=0), np.ptp(Z, axis=0))
+            )
             spans *= np.sqrt(2 * fall)
             np.minimum(spans, _FARTHEST, out=spans)
-            return np.minimum(own, _FARTHEST) + np.sqrt(np.mean(np.square(spans), axis=1))
+            return np.minimum(own, _FARTHEST) + np.sqrt(np.mean(np.square(spans), axis=0))
 
         return np.concatenate(self._ranges.map(part))
 
