@@ -117,7 +117,7 @@ class Recorder:
         if self._kept is not None:  # now everything is as it was there
             self._start_time -= self._kept["seconds"]
             self._start_passes, self._objective.passes = self._kept["passes"]
-            self._kept = self._checkpoint.state = None  # which gives memory free
+            self._kept = self._checkpoint.state = None  # its arrays are the run's own now
         self._checkpoint.keep(
             {
                 "history": self.history.state(),

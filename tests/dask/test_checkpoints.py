@@ -8,8 +8,8 @@ from numpy.testing import assert_array_equal
 
 import fastxent
 from fastxent import Checkpoint
+from fastxent import dask as on_cluster
 
-on_cluster = pytest.importorskip("fastxent.dask")
 BORDERS = [0, 1, 130, 131, 260, 300, 340, 400]
 FITS = {
     "metric": ("LogisticRegression", {"C": 100.0, "tol": 1e-9}),
