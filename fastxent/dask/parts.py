@@ -133,7 +133,9 @@ class Parts:
 
     def __iter__(self):
         if all(type(piece.origin) is Source for piece in self.pieces):
-            yield from itertools.chain.from_iterable(piece.given for piece in self.pieces)
+            for piece in self.pieces:
+                if piece.origin.of is None or piece.origin.number == 0:
+                    yield from piece.given
             return
         yield from ahead(self._gathered())
 

@@ -5,7 +5,6 @@ import os
 import signal
 import threading
 import time
-from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -339,14 +338,10 @@ def tasks_held(dask_worker):
     return len(dask_worker.data)
 
 
-def test_the_cluster_is_restarted(client):  # the last one: its workers may take long to come back
+def test_the_cluster_is_restarted(client):  # the last test: workers may take long to come back
     client.run(damage, "is slow")
 
-    def restart():
-        with suppress(TimeoutError):
-            client.restart()
-
-    other = threading.Thread(target=restart)
+    other = threading.Thread(target=client.restart, kwargs={"wait_for_workers": False})
     model = LogisticRegression(client=client, **PASSES)
     with pytest.raises(ClusterError, match=r"cancelled, by client.cancel, client.restart .*Fit again"):
         model.fit(parts(), callback=at(2, other.start))
