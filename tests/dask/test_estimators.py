@@ -90,6 +90,21 @@ def test_dask_arrays(client, options, sparse):
     same_bits(model, expected)
 
 
+def test_blocks_that_tasks_make_sparse(client):
+    X, y = rows()
+    X[130:260] = 0.0  # two parts without any entry
+    X = sp.csr_array(X)
+    dense = da.from_array(X.toarray(), chunks=(LENGTHS, 3))
+    given = dense.rechunk({1: -1}).map_blocks(sp.csr_matrix)
+    model = LogisticRegression(client=client).fit(given, blocks(y))
+    same_bits(model, fastxent.LogisticRegression().fit(cut(X, y)))
+    same_bits(
+        LogisticRegression(client=client).fit(dense, y),
+        fastxent.LogisticRegression().fit(cut(X.toarray(), y)),
+    )
+    assert_array_equal(model.predict(given).compute(), model.to_local().predict(X))
+
+
 @pytest.mark.parametrize("kind", [LogisticRegression, SGDClassifier])
 def test_data_frames(client, kind):
     X, y = rows()
