@@ -18,6 +18,7 @@ from .. import validation
 from ..arrays import NUMERIC_KINDS, plain_array, shown
 
 _FLOATS = (np.float64, np.float32)
+_SPAN = 1 << 16  # of integer labels, up to which a table of them fits into a cache
 
 
 # Features ---------------------------------------------------------------------------------------------------
@@ -330,6 +331,13 @@ def places_of(y, classes, name):
     same = kinds in ("UU", "ff") or (
         set(kinds) <= set("biu") and np.result_type(y.dtype, classes.dtype).kind != "f"
     )
+    if same and set(kinds) <= set("iu") and np.result_type(y.dtype, classes.dtype) != np.uint64:
+        low, high = int(classes.min()), int(classes.max())
+        if high - low < _SPAN:  # mostly 0, 1, 2, ...: a table is faster than a search
+            table = np.full(high - low + 1, -1)
+            table[classes.astype(np.int64) - low] = np.arange(len(classes))
+            inside = (y >= low) & (y <= high)
+            return np.where(inside, table[np.where(inside, y, low).astype(np.int64) - low], -1)
     if same:
         order = np.argsort(classes, kind="stable")
         place = np.minimum(np.searchsorted(classes, y, sorter=order), len(classes) - 1)

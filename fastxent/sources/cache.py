@@ -1,7 +1,8 @@
 """What was parsed, in our own layout on the disk: later passes read it as fast as the disk allows.
 
 A file holds the arrays of one batch, one after the other, each at a multiple of 64 bytes. Where they are, their dtypes,
-shapes and checksums stay in memory: a cache belongs to one source of one process, and goes with it.
+shapes and checksums stay in memory: a cache belongs to one source of one process, and goes with it. A checksum is
+compared at the first read, and again if the file has changed since.
 """
 
 import mmap
@@ -34,6 +35,7 @@ class Cache:
     def __init__(self, folder, size):
         self._folder = tempfile.mkdtemp(prefix="fastxent-", dir=folder)
         self._left, self._batches = size, []
+        self._intact = {}  # what a file was like when its checksums were right, by its path
         self._remove = weakref.finalize(self, _remove, self._folder, os.getpid())
 
     def close(self):
@@ -67,18 +69,21 @@ class Cache:
         """The arrays of a file, mapped into memory, once their checksums are right."""
         arrays = []
         with open(path, "rb") as file:
-            size = os.fstat(file.fileno()).st_size
+            about = os.fstat(file.fileno())
+            size, identity = about.st_size, (about.st_ino, about.st_size, about.st_mtime_ns)
             content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if size else b""
+        known = self._intact.get(path) == identity
         for dtype, shape, offset, checksum in described:
             count = int(np.prod(shape))
             stop = offset + count * dtype.itemsize
-            if stop > size or zlib.crc32(memoryview(content)[offset:stop]) != checksum:
+            if stop > size or not (known or zlib.crc32(memoryview(content)[offset:stop]) == checksum):
                 raise CacheError(f"{path}: the cache was changed or is damaged. Fit again.")
             arrays.append(
                 np.frombuffer(content, dtype, count, offset).reshape(shape)
                 if count
                 else np.empty(shape, dtype)
             )
+        self._intact[path] = identity
         return arrays
 
     def _file(self, number):
