@@ -46,9 +46,7 @@ def sections(results):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path, nargs="?", default=FOLDER, help="of the results (bench/results)")
-    parser.add_argument(
-        "--insert", action="store_true", help="into docs/, and draw the figures"
-    )
+    parser.add_argument("--insert", action="store_true", help="into docs/, and draw the figures")
     parser.add_argument("--check", action="store_true", help="fail if docs/ says something else")
     options = parser.parse_args()
     results = read_all(options.folder)
