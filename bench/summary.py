@@ -292,8 +292,6 @@ def draw():
 
     Of problems that differ only in the strength of a penalty, the first is shown.
     """
-    from matplotlib import pyplot as plt
-
     import figures
 
     found, processor = races()
@@ -303,7 +301,7 @@ def draw():
     labels = [f"{name}: {peer.strip('†‡')}" for name, (_, peer, _) in shown.items()]
     ours, theirs = (np.array([row[i] for row in shown.values()]) for i in (0, 2))
     at = np.arange(len(labels))
-    fig, ax = plt.subplots(figsize=(7.6, 0.27 * len(at) + 1.1))
+    fig, ax = figures.subplots(figsize=(7.6, 0.27 * len(at) + 1.1))
     fig.set_facecolor("white")
     ax.hlines(at, ours, theirs, color="#b0b7c0", linewidth=3)
     ax.plot(ours, at, "o", color="#0072b2", label="fastxent")
