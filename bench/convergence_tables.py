@@ -71,7 +71,7 @@ def outcomes(known):
 
 
 def race(known):
-    """Return the README's table of ourselves and the fastest peer at each level, None without races."""
+    """Return the table of ourselves and the fastest peer at each level, None without races."""
     rows = []
     for outcome in outcomes(known):
         own = outcome.seconds[OURS]

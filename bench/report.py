@@ -1,4 +1,4 @@
-"""Turn the results of all processors into the tables of README.md and docs/: `python bench/report.py --insert`.
+"""Turn the results of all processors into the tables of docs/: `python bench/report.py --insert`.
 
 Every processor in bench/results has its tables in docs/performance.md; the other sections show the newest results that
 have what they need, and stay as they are where there are none. `python bench/report.py FOLDER` prints all sections
@@ -18,12 +18,12 @@ from store import FOLDER, read_all
 from tables import insert, section
 
 ROOT = Path(__file__).resolve().parents[1]
-README, DOCS = ROOT / "README.md", ROOT / "docs"
+DOCS = ROOT / "docs"
 # Where a section is, its markers, and what makes its text of one processor's results (None: these do not have it).
 SECTIONS = (
-    (README, "bench", all_cases),
-    (README, "latency", single_predictions),
-    (README, "race", convergence_tables.race),
+    (DOCS / "benchmarks.md", "bench", all_cases),
+    (DOCS / "benchmarks.md", "latency", single_predictions),
+    (DOCS / "benchmarks.md", "race", convergence_tables.race),
     (DOCS / "solvers.md", "choices", convergence_tables.choices),
     (DOCS / "solvers.md", "tolerances", convergence_tables.tolerances),
     (DOCS / "solvers.md", "cost-model", choices.tables),
@@ -46,10 +46,8 @@ def sections(results):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path, nargs="?", default=FOLDER, help="of the results (bench/results)")
-    parser.add_argument(
-        "--insert", action="store_true", help="into README.md and docs/, and draw the figures"
-    )
-    parser.add_argument("--check", action="store_true", help="fail if README.md or docs/ say something else")
+    parser.add_argument("--insert", action="store_true", help="into docs/, and draw the figures")
+    parser.add_argument("--check", action="store_true", help="fail if docs/ says something else")
     options = parser.parse_args()
     results = read_all(options.folder)
     if options.check:

@@ -132,7 +132,7 @@ def fastest(frame, prefix):
 
 
 def all_cases(known):
-    """Return the README's table of all cases, None without the machine's limits."""
+    """Return the table of all cases, None without the machine's limits."""
     if "limits" not in known or "speed" not in known:
         return None
     frame = frame_of(known)
@@ -163,7 +163,7 @@ def all_cases(known):
 
 
 def single_predictions(known):
-    """Return the README's table of predictions asked for alone, None if there are none."""
+    """Return the table of predictions asked for alone, None if there are none."""
     if "speed" not in known:
         return None
     frame, rows = frame_of(known), []

@@ -75,8 +75,9 @@ class Checkpoint:
     Examples
     --------
     >>> from fastxent import Checkpoint, LogisticRegression
-    >>> LogisticRegression(checkpoint=Checkpoint("last-night", every_iterations=5))
-    LogisticRegression(checkpoint=Checkpoint(folder='last-night', every_iterations=5, every_seconds=None))
+    >>> model = LogisticRegression(checkpoint=Checkpoint("last-night", every_iterations=5))
+    >>> model.checkpoint
+    Checkpoint(folder='last-night', every_iterations=5, every_seconds=None)
     """
 
     folder: str | os.PathLike

@@ -250,8 +250,8 @@ class Objective:
     def curvature_moments(self, theta):
         """Return the statistics for a diagonal model of the Hessian at theta.
 
-        These are the Moments of the columns, weighted by the rows' curvatures c_i (1 - |p_i|^2), and
-        beta_k = sum_i c_i p_ik (1 - p_ik), of shape (K,); both relative to S.
+        These are the Moments of the columns, weighted by the rows' curvatures ``c_i (1 - |p_i|^2)``, and
+        ``beta_k = sum_i c_i p_ik (1 - p_ik)``, of shape (K,); both relative to S.
         """
         self.count(0.5)
         return self._sum("curvature_moments", np.ascontiguousarray(theta), add=_add)
@@ -272,10 +272,10 @@ class Objective:
         theta : ndarray (d + 1, K) or None
             If None, rows of positive weight are drawn uniformly without replacement, and keep their weights. Otherwise
             four fifths of a row's chance are in proportion to its trace in the Hessian at theta,
-            c_i (1 - |p_i|^2) |a_i|^2, and one tenth each to its curvature and its mass. Its weight is divided by its
-            chance.
+            ``c_i (1 - |p_i|^2) |a_i|^2``, and one tenth each to its curvature and its mass. Its weight is divided by
+            its chance.
         columns : (mean, scale), float64 (d + 1,) each, or None
-            a_i = (x_i - mean) scale.
+            ``a_i = (x_i - mean) scale``.
         seed : int
 
         Returns

@@ -2,7 +2,7 @@
 
 Everything is computed in float64, all rows at once, and n x K arrays are made freely. This is what the
 kernels are tested against and measured against. Input is not checked, but for the structure of sparse arrays: that is
-the work of :mod:`fastxent.validation`.
+the work of ``fastxent.validation``.
 
 Two identities carry the whole file. With m the largest logit of a row, c its position,
 rest = sum_{k != c} exp(z_k - m) and t the row's effective targets (smoothed, class-weighted) with sum T::

@@ -74,15 +74,15 @@ class LogisticRegression(LinearClassifier, LinearClassifierMixin):  # the mixin:
     random_state : int, RandomState instance or None, default=None
         The order in which 'sdca' and 'sgd' visit rows, and 'prox_newton' weights; None is the same order every
         time. The others draw no random numbers.
-    solver : {'auto', 'metric', 'sdca', 'prox_newton', 'sgd', 'lbfgs', 'newton-cg', 'newton-cholesky', 'sag', \
-            'saga', 'liblinear'}, default='auto'
+    solver : {'auto', 'metric', 'sdca', 'prox_newton', 'sgd'} or a name of scikit-learn's, default='auto'
         'metric' is L-BFGS in a metric that follows the curvature (no L1 penalty); 'sdca' dual ascent over the
         rows of a sparse X (L2 penalty only); 'prox_newton' is for L1 penalties. 'auto' takes one of the three.
         Of a source, it takes 'metric', or with an L1 penalty 'l1-newton', whose ``tol`` is that of scikit-learn's
         names.
         'sgd' takes stochastic steps with reduced variance, whose speed depends on the scales of rows and columns,
-        and knows neither penalty_factor nor penalty_groups. The other names are scikit-learn's, with its rules
-        about which penalty each may have; all reach the same optimum, by our solvers: 'lbfgs', 'sag' and 'saga' by
+        and knows neither penalty_factor nor penalty_groups. The other names are scikit-learn's ('lbfgs',
+        'newton-cg', 'newton-cholesky', 'sag', 'saga', 'liblinear'), with its rules about which penalty each may have;
+        all reach the same optimum, by our solvers: 'lbfgs', 'sag' and 'saga' by
         L-BFGS (truncated Newton for a ``tol`` below 1e-7), 'newton-cg', 'newton-cholesky' and 'liblinear' by
         truncated Newton, and any of them by a Newton method with proximal steps if there is an L1 penalty.
     max_iter : int, default=1000

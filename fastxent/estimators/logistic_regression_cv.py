@@ -76,8 +76,7 @@ class LogisticRegressionCV(LogisticRegression):
         better. None is accuracy. The default is measured without clipping probabilities. It and accuracy (the
         expected one, see ``LogisticRegression.score``) are the names that can score soft labels; a plain function is
         handed them as they are.
-    solver : {'auto', 'metric', 'sdca', 'prox_newton', 'sgd', 'lbfgs', 'newton-cg', 'newton-cholesky', 'sag', \
-            'saga', 'liblinear'}, default='auto'
+    solver : {'auto', 'metric', 'sdca', 'prox_newton', 'sgd'} or a name of scikit-learn's, default='auto'
         As in :class:`LogisticRegression`.
     tol : float, default=1e-4
         As in :class:`LogisticRegression`, for every fit.
