@@ -39,9 +39,10 @@ demo: built
 	$(INSTALL) ".[plot]"
 	$(PY) -P -m fastxent demo
 
+# In two processes, because most tests keep only one processor busy.
 test: built
 	$(INSTALL) --group test .
-	$(PY) $(PYTEST) $(TESTS)
+	$(PY) $(PYTEST) --numprocesses 2 --dist worksteal $(TESTS)
 
 # The lowest versions that pyproject.toml admits of what the package and its extras need. They warn of newer versions of
 # what they need themselves, and of pytest: that is no error here.

@@ -176,19 +176,19 @@ cdef class DualAscent:
         task.sums = doubles_out(sums, self.rows.K)
         self.rows.run(&task, shares_range, shares_range)
 
-    def bound(self, tilt, mixed, double share, gradient, scratch, Py_ssize_t first, Py_ssize_t stop, kept=None):
+    def bound(self, balanced, gradient, scratch, Py_ssize_t first, Py_ssize_t stop, kept=None):
         """Entropies of rows first..stop, and what they add to the dual's W.
 
         With alpha'_i = (1 - share) softmax(log alpha_i + tilt) + share * mixed: adds sum_i c_i x_i (alpha'_i - t_i)' to
-        the gradient, and returns sum_i c_i H(alpha'_i). tilt, mixed: (K,) in the dtype of the data. kept: as in
-        `evaluate`.
+        the gradient, and returns sum_i c_i H(alpha'_i). balanced: (tilt, mixed, share), the first two (K,) in the dtype
+        of the data. kept: as in `evaluate`.
         """
         cdef DualPass task = self.over(first, stop)
+        tilt, mixed, task.share = balanced
         task.scratch = self.rows.buffer(scratch, self.scratch_size, True)
         self.add_to(&task, gradient, kept)
         task.tilt = self.rows.buffer(tilt, self.rows.K, False)
         task.mixed = self.rows.buffer(mixed, self.rows.K, False)
-        task.share = share
         self.rows.run_index(&task, bound_range, bound_range, bound_range, bound_range)
         return task.total
 

@@ -22,8 +22,10 @@ _ARGUMENTS = {
     argument
     for entry in (
         *(
-            getattr(fastxent, name) for name in fastxent.__all__[1:] if name != "load"
-        ),  # a path is none of their words
+            getattr(fastxent, name)
+            for name in fastxent.__all__
+            if callable(getattr(fastxent, name)) and name != "load"  # a path is none of their words
+        ),
         fastxent.SGDClassifier.partial_fit,
         fastxent.LossCurveDisplay.from_estimator,
     )

@@ -380,7 +380,7 @@ class Ascent:
         """Return the dual at distributions near alpha that satisfy the intercept's constraint: a lower bound on F*."""
         balanced = self._balanced()
         entropy, squares, _ = self._over_rows(
-            lambda *at: self._dual.bound(*balanced, *at),
+            lambda *at: self._dual.bound(balanced, *at),
             1.0 / self._total,
             look=lambda G, some: _square(G),
         )
