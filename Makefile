@@ -42,7 +42,7 @@ demo: built
 # In two processes, because most tests keep only one processor busy.
 test: built
 	$(INSTALL) --group test .
-	$(PY) $(PYTEST) --numprocesses 2 --dist worksteal $(TESTS)
+	$(PY) $(PYTEST) --numprocesses 2 --dist loadgroup $(TESTS)
 
 # The lowest versions that pyproject.toml admits of what the package and its extras need. They warn of newer versions of
 # what they need themselves, and of pytest: that is no error here.
