@@ -39,10 +39,11 @@ demo: built
 	$(INSTALL) ".[plot]"
 	$(PY) -P -m fastxent demo
 
-# In two processes, because most tests keep only one processor busy.
+# In two processes, because most tests keep only one processor busy. Those of clusters have processes of their own.
 test: built
 	$(INSTALL) --group test .
-	$(PY) $(PYTEST) --numprocesses 2 --dist loadgroup $(TESTS)
+	$(PY) $(PYTEST) --numprocesses 2 --dist worksteal --ignore tests/dask $(TESTS)
+	$(PY) $(PYTEST) tests/dask
 
 # The lowest versions that pyproject.toml admits of what the package and its extras need. They warn of newer versions of
 # what they need themselves, and of pytest: that is no error here.
