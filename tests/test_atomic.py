@@ -168,7 +168,7 @@ def test_what_is_protected_stays(of_file, of_folder):
         path.chmod(of_file)
         path.parent.chmod(of_folder)
         run = subprocess.run(
-            [sys.executable, "-c", AS_NOBODY, path], capture_output=True, text=True, check=True
+            [sys.executable, "-P", "-c", AS_NOBODY, path], capture_output=True, text=True, check=True
         )
         path.parent.chmod(0o755)
         assert str(path) in run.stdout

@@ -294,7 +294,7 @@ def test_a_folder_that_cannot_be_written_is_an_error_at_once(has_begun):
         if has_begun:
             session(folder).keep(STATE)
         Path(folder).chmod(0o555)
-        command = [sys.executable, "-c", AS_NOBODY, folder]
+        command = [sys.executable, "-P", "-c", AS_NOBODY, folder]
         run = subprocess.run(command, capture_output=True, text=True, check=True)
         Path(folder).chmod(0o755)
         assert "Permission denied" in run.stdout and folder in run.stdout

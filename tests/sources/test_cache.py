@@ -63,7 +63,7 @@ def test_it_is_removed_at_the_end_of_the_process(path, folder):
         "list(source)\n"
         "import os; assert os.listdir(source.cache)\n"
     )
-    subprocess.run([sys.executable, "-c", program], check=True)
+    subprocess.run([sys.executable, "-P", "-c", program], check=True)
     assert not os.listdir(folder)
 
 
