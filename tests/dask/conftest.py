@@ -1,9 +1,15 @@
 """A cluster of three worker processes on this machine, for the tests of a file."""
 
 import logging
+import sys
+from pathlib import Path
 
 import pytest
 from distributed import Client, LocalCluster
+
+# Workers inherit this path, and find functions of these tests by their modules' names, which begin with "tests". At the
+# end, so that the installed package comes before the one beside the tests.
+sys.path.append(str(Path(__file__).parents[2]))
 
 
 @pytest.fixture(scope="module")
