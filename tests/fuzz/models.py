@@ -700,7 +700,8 @@ def run_edited(example):
             setattr(model, name, a._changed(np.atleast_1d(value), change, number))
             if name == "n_features_in_" and np.shape(getattr(model, name)) == (1,):
                 model.n_features_in_ = getattr(model, name)[0]
-    meaning = meaning_of(model, d)
+    read = (dense != 0).any(axis=0) if sp.issparse(X) else np.ones(d, bool)
+    meaning = meaning_of(model, d, read)
     if example["pickled"]:
         try:
             model = pickle.loads(pickle.dumps(model))
@@ -722,8 +723,11 @@ def run_edited(example):
         check_model(model, X, dense)
 
 
-def meaning_of(model, d):
-    """Whether a model's public attributes make one that can predict rows of d features."""
+def meaning_of(model, d, read):
+    """Whether a model's public attributes make one that can predict rows of d features.
+
+    read: mask of the features that some row has. Coefficients of others need not be looked at.
+    """
     held = vars(model)
     if hasattr(model, "feature_names_in_"):
         return UNKNOWN
@@ -746,7 +750,9 @@ def meaning_of(model, d):
         return False
     if len(set(map(repr, classes.tolist()))) < len(classes) or classes.dtype == object:
         return UNKNOWN
-    return bool(np.isfinite(W).all() and np.isfinite(b).all())
+    if not np.isfinite(b).all() or not np.isfinite(W[:, read]).all():
+        return False
+    return True if np.isfinite(W).all() else UNKNOWN
 
 
 def _real(values):
