@@ -47,7 +47,7 @@ class Exact(Model):
         products = width * (width + 1) // 2
         widest = max(products if K > 1 else width, K * (K - 1) // 2, K * _PROBES)
         self._ranges = Ranges.by_step(len(self._A), _BLOCK // widest, objective.n_threads)
-        self._P = np.empty((len(self._A), K))
+        self._P = np.empty((K, len(self._A)))  # rows last: NumPy is fastest along long rows
         if K > 1:
             (self._first, self._second), self._pairs, self._blocks, self._places = _layout(width, K)
             kept = products * len(self._A) <= _KEPT
@@ -59,13 +59,14 @@ class Exact(Model):
         A, K = self._A, u.shape[1]
 
         def part(rows):
-            Z = A[rows] @ u
+            P = u.T @ A[rows].T
             if K == 1:  # the root of p (1 - p)
-                e = np.exp(-np.abs(Z))
-                self._P[rows] = np.sqrt(e) / (1.0 + e)
+                e = np.exp(-np.abs(P))
+                self._P[:, rows] = np.sqrt(e) / (1.0 + e)
             else:
-                P = np.exp(Z - Z.max(axis=1, keepdims=True))
-                np.divide(P, P.sum(axis=1, keepdims=True), out=self._P[rows])
+                P -= P.max(axis=0)
+                np.exp(P, out=P)
+                np.divide(P, P.sum(axis=0), out=self._P[:, rows])
 
         self._ranges.map(part)
         self._factor = self._factored(self._mass)
@@ -104,21 +105,23 @@ class Exact(Model):
         return np.inf
 
     def _product(self, rows):
-        A = self._A[rows]
-        return (A[:, self._first] * A[:, self._second]).T
+        A = np.ascontiguousarray(self._A[rows].T)
+        return A[self._first] * A[self._second]
 
     def _factored(self, mass):
         """Return the Cholesky factor of the Hessian with these masses of the rows."""
-        K = self._P.shape[1]
+        K = len(self._P)
 
         def sums(rows):
-            P, c = self._P[rows], mass[rows, np.newaxis]
+            P, c = self._P[:, rows], mass[rows]
             if K == 1:
-                B = self._A[rows] * (np.sqrt(c) * P)
+                B = self._A[rows] * (np.sqrt(c) * P[0])[:, np.newaxis]
                 return B.T @ B
             k, h = self._pairs
             products = self._products[rows.start] if self._products else self._product(rows)
-            return products @ (c * P[:, k] * P[:, h])
+            weights = (c * P)[k]
+            weights *= P[h]
+            return products @ weights.T
 
         total = ordered_sum(self._ranges.map(sums))
         H = total if K == 1 else (total @ self._blocks).take(self._places)

@@ -142,11 +142,11 @@ def _solve(objective, theta0, tol, max_iter, build, record):
         value, grad, theta, largest = problem.evaluate(u)
         least = _NEGLIGIBLE * value
         waited, least_slope, decrement, scale, first = 0, np.inf, np.inf, 1.0, 0
-        metric, exact, made = None, False, _Made()
+        metric, exact, shortened, made = None, False, False, _Made()
     else:
         u, (value, grad, largest) = state["u"], state["there"]
         theta = problem.theta(u)
-        least, waited, least_slope, decrement, scale, first, exact, made = state["rest"]
+        least, waited, least_slope, decrement, scale, first, exact, shortened, made = state["rest"]
         made = _Made(*made)
         metric = Exact(problem, u) if exact else made.again(build, problem)
         pairs.restore(state["pairs"])
@@ -155,7 +155,7 @@ def _solve(objective, theta0, tol, max_iter, build, record):
         record.keep(
             u=u,
             there=(value, grad, largest),
-            rest=(least, waited, least_slope, decrement, scale, first, exact, tuple(made)),
+            rest=(least, waited, least_slope, decrement, scale, first, exact, shortened, tuple(made)),
             pairs=pairs,
             check=check,
         )
@@ -185,7 +185,8 @@ def _solve(objective, theta0, tol, max_iter, build, record):
         decrement = -slope / 2
         enough = tol / (1 + tol) * value  # tol F*, at least
         if exact:
-            gap = metric.gap(grad, D, enough)
+            # After a step that had to be shortened, a proof would be in vain.
+            gap = np.inf if shortened else metric.gap(grad, D, enough)
         else:
             gap = check.gap(
                 u,
@@ -221,6 +222,7 @@ def _solve(objective, theta0, tol, max_iter, build, record):
             return record.result(theta, at_rounding, AT_ROUNDING if at_rounding else NO_DESCENT)
         before, value_before = grad, value
         t, u, new_slope, (value, grad, theta, largest) = lower
+        shortened = t < 1
         if exact:
             continue
         check.after_step(t, new_slope, value_before - value)
