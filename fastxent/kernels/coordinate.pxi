@@ -594,10 +594,10 @@ cdef double binary_logits_range(const double* z, const double* one, const double
 
 # ---- columns from rows ----------------------------------------------------------------------------------------------
 
-# From CSR to CSC, of the same dtypes.
+# From CSR to CSC, of the same dtypes, a range of rows or columns at a time.
 cdef struct Turning:
-    Py_ssize_t n
-    Py_ssize_t d
+    Py_ssize_t first
+    Py_ssize_t stop
     const void* x                  # the CSR matrix
     const void* columns
     const void* row_begin
@@ -607,35 +607,37 @@ cdef struct Turning:
     double* ends                   # sizes_of: (d, 2)
     void* values                   # turn_rows: the CSC matrix
     void* rows
-    const void* begin
-    void* next                     # turn_rows: (d + 1,), where the next entry of each column goes
-    double* reach                  # turn_rows: (d,)
-    bint twice                     # turn_rows: whether a column names a row twice
+    void* next                     # turn_rows: (d,), where the next entry of each column goes
+    Py_ssize_t kept                # turn_rows: from here on, entries are left out
+    const void* begin              # reach_of: (d + 1,)
+    double* reach                  # reach_of: (d,)
+    bint twice                     # reach_of: whether a column names a row twice
 
 
-cdef Turning turning(X) except *:
+cdef Turning turning(X, Py_ssize_t first, Py_ssize_t stop) except *:
     cdef Turning task
-    cdef Py_ssize_t size = X[1].itemsize
-    task.n, task.d = X[3], X[4]
-    task.row_begin = address(X[2], (task.n + 1) * size, False)
-    task.x = address(X[0], X[2][task.n] * X[0].itemsize, False)
-    task.columns = address(X[1], X[2][task.n] * size, False)
+    cdef Py_ssize_t size = X[1].itemsize, n = X[3]
+    check_range(first, stop, n)
+    task.first, task.stop = first, stop
+    task.row_begin = address(X[2], (n + 1) * size, False)
+    task.x = address(X[0], X[2][n] * X[0].itemsize, False)
+    task.columns = address(X[1], X[2][n] * size, False)
     return task
 
 
-def column_sizes(X, one, zero, counts, ends):
-    """Count the entries of each column of a CSR matrix X = (data, indices, indptr, n, d), and bound its gradient.
+def column_sizes(X, classes, counts, ends, Py_ssize_t first, Py_ssize_t stop):
+    """Count the entries of each column in rows first..stop of X = (data, indices, indptr, n, d), and bound its slope.
 
-    counts (d,), of the dtype of the indices, and ends (d, 2), float64, come zeroed. With one and zero (n,), or None:
-    ends become the least and the greatest that sum_i x_ij r_i can be where -one_i <= r_i <= zero_i.
+    counts (d,), of the dtype of the indices, and ends (d, 2), float64, grow. classes: None, or one and zero (n,): then
+    ends grow by the least and the greatest that sum_i x_ij r_i can be where -one_i <= r_i <= zero_i.
     """
-    cdef Turning task = turning(X)
+    cdef Turning task = turning(X, first, stop)
     cdef bint is_double = X[0].itemsize == 8, is_wide = X[1].itemsize == 8
-    task.counts = <void*>address(counts, task.d * X[1].itemsize, True)
-    task.ends = doubles_out(ends, 2 * task.d)
+    task.counts = <void*>address(counts, X[4] * X[1].itemsize, True)
+    task.ends = doubles_out(ends, 2 * X[4])
     task.one = NULL
-    if one is not None:
-        task.one, task.zero = doubles(one, task.n), doubles(zero, task.n)
+    if classes is not None:
+        task.one, task.zero = doubles(classes[0], X[3]), doubles(classes[1], X[3])
     with nogil:
         dispatch_index(is_double, is_wide, &task, sizes_of, sizes_of, sizes_of, sizes_of)
 
@@ -648,7 +650,7 @@ cdef void sizes_of(void* task, const real* x, const index* j) noexcept nogil:
     cdef Py_ssize_t i, e
     cdef double up, down
     x, j = <const real*>t.x, <const index*>t.columns
-    for i in range(t.n):
+    for i in range(t.first, t.stop):
         for e in range(begin[i], begin[i + 1]):
             counts[j[e]] += 1
             if t.one:
@@ -657,53 +659,73 @@ cdef void sizes_of(void* task, const real* x, const index* j) noexcept nogil:
                 ends[2 * j[e] + 1] += down if up < down else up
 
 
-def columns_of_rows(X, indptr, indices, values, reach):
-    """Fill a CSC matrix from a CSR matrix X = (data, indices, indptr, n, d), of the same dtypes; rows in order.
+def columns_of_rows(X, places, indices, values, Py_ssize_t kept, Py_ssize_t first, Py_ssize_t stop):
+    """Write rows first..stop of a CSR matrix X = (data, indices, indptr, n, d) to a CSC matrix of the same dtypes.
 
-    indptr says where its columns begin; those that have no room there are left out. indices and values have room for
-    one entry more. reach: (d,) float64, becomes each column's largest |x|. Returns whether a column names a row twice.
+    places (d,) says where the next entry of each column goes, and moves on. All entries of columns whose place is not
+    below `kept` go to that one place.
     """
-    cdef Turning task = turning(X)
+    cdef Turning task = turning(X, first, stop)
     cdef bint is_double = X[0].itemsize == 8, is_wide = X[1].itemsize == 8
-    cdef Py_ssize_t size = X[1].itemsize, room = indptr[task.d] + 1
-    next_place = indptr.copy()
-    task.values = <void*>address(values, room * X[0].itemsize, True)
-    task.rows = <void*>address(indices, room * size, True)
-    task.begin = address(indptr, (task.d + 1) * size, False)
-    task.next = <void*>address(next_place, (task.d + 1) * size, True)
-    task.reach = doubles_out(reach, task.d)
+    cdef Py_ssize_t size = X[1].itemsize
+    task.values = <void*>address(values, len(indices) * X[0].itemsize, True)
+    task.rows = <void*>address(indices, len(indices) * size, True)
+    task.next = <void*>address(places, X[4] * size, True)
+    task.kept = kept
     with nogil:
         dispatch_index(is_double, is_wide, &task, turn_rows, turn_rows, turn_rows, turn_rows)
-    return task.twice
 
 
 cdef void turn_rows(void* task, const real* x, const index* j) noexcept nogil:
-    cdef Turning* t = <Turning*>task
+    cdef const Turning* t = <const Turning*>task
     cdef const index* row_begin = <const index*>t.row_begin
-    cdef const index* begin = <const index*>t.begin
     cdef index* next_place = <index*>t.next
     cdef index* rows = <index*>t.rows
     cdef real* values = <real*>t.values
-    cdef Py_ssize_t i, e, d = t.d
-    cdef index to, before
-    cdef double largest
-    cdef bint twice = False
+    cdef Py_ssize_t i, e
+    cdef index to, kept = <index>t.kept
     x, j = <const real*>t.x, <const index*>t.columns
-    for i in range(d):
-        if begin[i] == begin[i + 1]:
-            next_place[i] = begin[d]
-    for i in range(t.n):
+    for i in range(t.first, t.stop):
         for e in range(row_begin[i], row_begin[i + 1]):
             to = next_place[j[e]]
             rows[to] = <index>i
             values[to] = x[e]
-            next_place[j[e]] = to + (to < begin[d])  # what is left out goes to the same place past the end
-    for i in range(d):
+            next_place[j[e]] = to + (to < kept)
+
+
+def column_reach(indptr, indices, values, reach, Py_ssize_t first, Py_ssize_t stop):
+    """reach (d,), float64, becomes the largest |x| of columns first..stop of a CSC matrix with sorted rows.
+
+    Returns whether a column names a row twice.
+    """
+    cdef Turning task
+    cdef bint is_double = values.itemsize == 8, is_wide = indices.itemsize == 8
+    cdef Py_ssize_t size = indices.itemsize, d = len(indptr) - 1
+    check_range(first, stop, d)
+    task.first, task.stop, task.twice = first, stop, False
+    task.begin = address(indptr, (d + 1) * size, False)
+    task.values = <void*>address(values, indptr[d] * values.itemsize, False)
+    task.rows = <void*>address(indices, indptr[d] * size, False)
+    task.reach = doubles_out(reach, d)
+    with nogil:
+        dispatch_index(is_double, is_wide, &task, reach_of, reach_of, reach_of, reach_of)
+    return task.twice
+
+
+cdef void reach_of(void* task, const real* x, const index* rows) noexcept nogil:
+    cdef Turning* t = <Turning*>task
+    cdef const index* begin = <const index*>t.begin
+    cdef Py_ssize_t j, e
+    cdef index before
+    cdef double largest
+    cdef bint twice = False
+    x, rows = <const real*>t.values, <const index*>t.rows
+    for j in range(t.first, t.stop):
         largest = 0
         before = -1
-        for e in range(begin[i], begin[i + 1]):
-            largest = max(largest, fabs(<double>values[e]))
+        for e in range(begin[j], begin[j + 1]):
+            largest = max(largest, fabs(<double>x[e]))
             twice |= rows[e] == before
             before = rows[e]
-        t.reach[i] = largest
+        t.reach[j] = largest
     t.twice = twice

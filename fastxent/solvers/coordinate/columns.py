@@ -23,16 +23,21 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+from scipy.special import entr, expit
 
 from ... import kernels
 from ...data.ranges import Ranges
 from ...data.targets import log_odds
 from ...loss import Part
+from ...parallel import ordered_sum
+from ...penalty import Penalty
 
 SMALL = 2_000_000  # multiplications in a pass that costs hardly anything
 _MANY = 4_000_000  # from this number on, entries do not fit into caches
 _ENTRIES = 100_000  # in a range that is worth its own thread
+_PARTS = 4  # of the rows, while they are turned into columns
 _ROWS = 1 << 16  # in a range of logits
+_BLOCK = 1 << 15  # probabilities at a time, for their entropy
 
 
 @dataclass
@@ -125,28 +130,53 @@ def _dense(objective, part, screen):
 
 
 def _sparse(objective, part, screen):
-    X, l1 = part.X, objective.penalty.l1
+    X, l1, n_threads = part.X, objective.penalty.l1, objective.n_threads
     n, d = X.shape
-    rows = X.data, X.indices, X.indptr, n, d
-    counts, ends = np.zeros(d, X.indices.dtype), np.zeros((d, 2))
     screen = screen and objective.K == 1 and l1 > 0
-    kernels.column_sizes(rows, *(class_weights(part) if screen else (None, None)), counts, ends)
-    kept = None
+    rows = X.data, X.indices, X.indptr, n, d
+    over_rows = Ranges.by_cost(
+        X, max(1, min(_PARTS, X.nnz // max(_ENTRIES, 8 * d))), 1, n_threads, total=X.nnz
+    )
+    classes = class_weights(part) if screen else None
+
+    def sizes(some):
+        counts, ends = np.zeros(d, X.indices.dtype), np.zeros((d, 2))
+        for call in over_rows.calls(some):
+            kernels.column_sizes(rows, classes, counts, ends, *call)
+        return counts, ends
+
+    counts, ends = zip(*over_rows.map(sizes), strict=True)
+    counts, kept = np.array(counts), None
     if screen:  # weights are zero where no residuals can make a slope as large as the penalty
+        ends = sum(ends)
         kept = np.maximum(ends[:, 1], -ends[:, 0]) > (1 - 1e-9) * objective.penalty.l1_of(d)
         counts *= kept
     indptr = np.zeros(d + 1, X.indptr.dtype)
-    np.cumsum(counts, out=indptr[1:])
-    room = int(indptr[-1]) + 1
-    indices, values, reach = np.empty(room, X.indices.dtype), np.empty(room, X.dtype), np.empty(d)
-    if kernels.columns_of_rows(rows, indptr, indices, values, reach):
+    np.cumsum(counts.sum(axis=0), out=indptr[1:])
+    nnz, parts = int(indptr[-1]), len(over_rows)
+    indices, values, reach = (
+        np.empty(nnz + parts, X.indices.dtype),
+        np.empty(nnz + parts, X.dtype),
+        np.empty(d),
+    )
+    places = indptr[:-1] + np.cumsum(counts, axis=0, dtype=counts.dtype) - counts
+    if kept is not None:
+        places[:, ~kept] = nnz + np.arange(parts, dtype=places.dtype)[:, np.newaxis]
+
+    def turn(some):
+        own = places[over_rows.bounds.index(some.start)]
+        for call in over_rows.calls(some):
+            kernels.columns_of_rows(rows, own, indices, values, nnz, *call)
+
+    over_rows.map(turn)
+    ranges = _of_equal_entries(indptr, n_threads)
+    if any(
+        ranges.map(lambda some: kernels.column_reach(indptr, indices, values, reach, some.start, some.stop))
+    ):
         X, kept = X.tocsc(), None
         X.sum_duplicates()
         indptr, indices, values = X.indptr, X.indices, X.data
-    nnz = int(indptr[-1])
-    count = max(1, min(64, nnz // _ENTRIES))
-    bounds = [0, *np.searchsorted(indptr, nnz * np.arange(1, count) / count).tolist(), d]
-    ranges = Ranges(bounds, objective.n_threads)
+        nnz, ranges = int(indptr[-1]), _of_equal_entries(indptr, n_threads)
     exact = swept = kernels.Columns((values, indices, indptr, n, d))
     # A binary model reads both arrays, so it copies only large ones.
     dtype = _precision(objective, reach) if objective.K > 1 or nnz > _MANY else values.dtype
@@ -156,6 +186,13 @@ def _sparse(objective, part, screen):
     reach[reach == 0] = 1.0
     least_l1 = 0.0 if kept is None else l1
     return Columns(swept, exact, part, dtype, False, share, np.zeros(d + 1), reach, ranges, kept, least_l1)
+
+
+def _of_equal_entries(indptr, n_threads):
+    """Return ranges of columns with about the same number of entries."""
+    nnz, count = int(indptr[-1]), max(1, min(64, int(indptr[-1]) // _ENTRIES))
+    inner = np.searchsorted(indptr, nnz * np.arange(1, count) / count).tolist()
+    return Ranges([0, *inner, len(indptr) - 1], n_threads)
 
 
 def class_weights(part):
@@ -188,6 +225,7 @@ class RowsLoss:
         self._columns = columns = columns_of(objective)
         self._shares = _shares(columns.part)
         self._grad = self._curvature = None
+        self._masses = objective.local.targets.masses / max(objective.total_weight, np.finfo(float).tiny)
 
     def state(self):
         """Return what `restore` needs: nothing is stored between iterations."""
@@ -233,6 +271,29 @@ class RowsLoss:
         objective.count(0.5)
         return self._curvature
 
+    def slopes_of(self, mixed):
+        """Return sum_i c_i x_i (q - t_i)' (d, K), with c_i a row's share of the weights and q one distribution."""
+        objective = self._objective
+        K = objective.K
+        mean = objective.column_moments().mean[:, np.newaxis] * self._masses.sum()
+        _, at_zero = objective.with_penalty(Penalty()).value_and_grad(objective.initial())
+        slopes = at_zero[:-1]  # of the uniform distribution
+        slopes += mean * ((mixed[1:] if K == 1 else mixed) - 1 / max(K, 2))
+        return slopes
+
+    def entropy(self, theta, share, mixed, back):
+        """Return sum_i c_i H(t_i + back ((1 - share) p_i + share mixed - t_i)), H being the entropy."""
+        objective = self._objective
+        targets = objective.local.targets
+        objective.count(1)
+
+        def part(rows, P):
+            alpha = (1 - share) * P.astype(np.float64) + share * mixed
+            T = targets.distributions(rows)
+            return float(self._masses[rows] @ entr(T + back * (alpha - T)).sum(axis=1))
+
+        return ordered_sum(objective.local.over_probabilities(theta, max(1, _BLOCK // len(mixed)), part))
+
 
 class BinaryLoss:
     """The same for two classes and sparse columns, with stored logits z."""
@@ -277,10 +338,9 @@ class BinaryLoss:
         return self._value(self._z, step.at(t))
 
     def gradient(self, theta):
-        objective, columns = self._objective, self._columns
+        objective = self._objective
         grad = np.empty_like(theta)
-        out = grad[:-1, 0]
-        columns.ranges.map(lambda some: columns.exact.products(self._r, out, some.start, some.stop))
+        self._times_columns(self._r, grad[:-1, 0])
         objective.penalty.add_gradient(theta, grad)
         grad[-1] = self._r.sum() if objective.fit_intercept else 0.0
         objective.count(0.5)
@@ -288,6 +348,25 @@ class BinaryLoss:
 
     def curvature(self, theta):
         return Curvature(self._h[np.newaxis].astype(self._columns.dtype))
+
+    def slopes_of(self, mixed):
+        slopes = np.empty((self._objective.n_features, 1))
+        self._objective.count(0.5)
+        self._times_columns(mixed[1] * (self._one + self._zero) - self._one, slopes[:, 0])
+        return slopes
+
+    def entropy(self, theta, share, mixed, back):
+        mass = self._one + self._zero
+        total = 0.0
+        for target, z, q in (self._zero, -self._z, mixed[0]), (self._one, self._z, mixed[1]):
+            target = target / mass
+            total += float(mass @ entr(target + back * ((1 - share) * expit(z) + share * q - target)))
+        return total
+
+    def _times_columns(self, r, out):
+        """out (d,) becomes X' r; of columns that were left out, zero."""
+        columns = self._columns
+        columns.ranges.map(lambda some: columns.exact.products(r, out, some.start, some.stop))
 
     def _products(self, features, weights, start):
         """Return start + the sum of columns times weights, (n,)."""

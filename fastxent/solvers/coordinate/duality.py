@@ -15,11 +15,6 @@ back towards the targets (for the bound on G).
 
 import numpy as np
 
-from ...parallel import ordered_sum
-from ...penalty import Penalty
-
-_BLOCK = 1 << 15  # probabilities at a time
-
 
 class Dual:
     """Bounds on the minimum of one objective.
@@ -28,17 +23,17 @@ class Dual:
     ----------
     objective : Objective
         A local one.
+    loss : RowsLoss or BinaryLoss
+        Its evaluation, at the point of the last gradient.
     """
 
-    def __init__(self, objective):
-        self._objective = objective
-        targets = objective.local.targets
+    def __init__(self, objective, loss):
+        self._objective, self._loss = objective, loss
         scale = 1.0 / max(objective.total_weight, np.finfo(float).tiny)
-        self._masses = targets.masses * scale
-        self._wanted = targets.class_masses * scale
+        self._wanted = objective.local.targets.class_masses * scale
 
     def gap(self, theta, value, grad):
-        """Return F minus the bound; infinite if a feature has no penalty. Takes a pass.
+        """Return F minus the bound; infinite if a feature has no penalty. Takes a pass over rows, or less.
 
         Parameters
         ----------
@@ -60,7 +55,10 @@ class Dual:
             off = np.append(-grad[-1], grad[-1]) if objective.K == 1 else grad[-1]
             share, mixed = _balance(self._wanted + off, self._wanted)
             if share > 0:
-                self._mix(G, share, mixed)
+                slopes = self._loss.slopes_of(mixed)
+                slopes *= share
+                G *= 1 - share
+                G += slopes
         size = np.linalg.norm(G, axis=1, keepdims=True) if penalty.grouped(objective.K) else np.abs(G, out=G)
         largest = size.max(axis=1)
         hard = l2 == 0
@@ -69,34 +67,7 @@ class Dual:
         size -= l1[:, np.newaxis]
         excess = np.square(np.maximum(size, 0.0, out=size), out=size).sum(axis=1)
         conjugate = float((excess[~hard] / (2 * l2[~hard])).sum())
-        return value - (self._entropy(theta, share, mixed, back) - conjugate)
-
-    def _mix(self, G, share, mixed):
-        """G (d, K) becomes (1 - share) G + share sum_i c_i x_i (q - t_i)', with q the distribution `mixed`."""
-        objective = self._objective
-        K = objective.K
-        mean = objective.column_moments().mean[:, np.newaxis] * self._masses.sum()
-        _, at_zero = objective.with_penalty(Penalty()).value_and_grad(objective.initial())
-        slopes = at_zero[:-1]  # of the uniform distribution
-        slopes += mean * ((mixed[1:] if K == 1 else mixed) - 1 / max(K, 2))
-        slopes *= share
-        G *= 1 - share
-        G += slopes
-
-    def _entropy(self, theta, share, mixed, back):
-        """sum_i c_i H(t_i + back ((1 - share) p_i + share q - t_i)), some rows at a time."""
-        objective = self._objective
-        targets = objective.local.targets
-        objective.count(1)
-
-        def part(rows, P):
-            alpha = (1 - share) * P.astype(np.float64) + share * mixed
-            T = targets.distributions(rows)
-            alpha = T + back * (alpha - T)
-            terms = np.where(alpha > 0, alpha * np.log(np.where(alpha > 0, alpha, 1.0)), 0.0)
-            return -float(self._masses[rows] @ terms.sum(axis=1))
-
-        return ordered_sum(objective.local.over_probabilities(theta, max(1, _BLOCK // len(mixed)), part))
+        return value - (self._loss.entropy(theta, share, mixed, back) - conjugate)
 
 
 def _balance(have, wanted):

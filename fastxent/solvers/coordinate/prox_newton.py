@@ -130,7 +130,7 @@ def solve(objective, theta0, *, tol, max_iter, callback=None, random_state=0, ch
     if state is None:
         theta = _first(objective, loss, theta0, max_iter, rng)
     model, inside = _Model(objective), _Inside(objective)
-    remainder = _Remainder(objective, max(tol, attainable(objective)))
+    remainder = _Remainder(objective, loss, max(tol, attainable(objective)))
     if state is None:
         value, grad = loss.at(theta)
         value += model.penalty(theta)
@@ -191,6 +191,7 @@ class _Remainder:
     Parameters
     ----------
     objective : Objective
+    loss : RowsLoss or BinaryLoss
     tol : float
 
     Attributes
@@ -207,10 +208,10 @@ class _Remainder:
         Decrease by a step of another kind since the last estimate; set by the caller.
     """
 
-    def __init__(self, objective, tol):
+    def __init__(self, objective, loss, tol):
         self.tol = tol
         self._rounding = float(finfo(objective.dtype).eps)
-        self._dual, self._next, self._proven = Dual(objective), np.inf, np.inf
+        self._dual, self._next, self._proven = Dual(objective, loss), np.inf, np.inf
         self.gained, self._tiny, self._last_fall = 0.0, 0, np.inf
         self.believed = self.slow = self.crawls = False
 

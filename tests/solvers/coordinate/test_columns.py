@@ -1,6 +1,7 @@
 """Columns of X, and the binary loss by columns: against SciPy's matrices and the objective's own passes."""
 
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -26,23 +27,31 @@ def rows(dtype=np.float64, index=np.int32, n=60, d=25):
     return X
 
 
-def turned(X, kept=None):
+def turned(X, kept=None, borders=(0, 60)):
+    """Rows turned into columns, a range of rows after the other."""
     n, d = X.shape
     rows = X.data, X.indices, X.indptr, n, d
     counts = np.zeros(d, X.indptr.dtype)
-    kernels.column_sizes(rows, None, None, counts, np.zeros((d, 2)))
+    for first, stop in pairwise(borders):
+        kernels.column_sizes(rows, None, counts, np.zeros((d, 2)), first, stop)
     indptr = np.append(0, np.cumsum(counts if kept is None else counts * kept)).astype(counts.dtype)
-    indices, values = np.empty(indptr[-1] + 1, X.indices.dtype), np.empty(indptr[-1] + 1, X.dtype)
-    reach = np.empty(d)
-    twice = kernels.columns_of_rows(rows, indptr, indices, values, reach)
-    return (values[:-1], indices[:-1], indptr, n, d), reach, twice
+    nnz = indptr[-1]
+    indices, values = np.empty(nnz + 1, X.indices.dtype), np.empty(nnz + 1, X.dtype)
+    places = indptr[:-1].copy()
+    if kept is not None:
+        places[~kept] = nnz
+    for first, stop in pairwise(borders):
+        kernels.columns_of_rows(rows, places, indices, values, nnz, first, stop)
+    reach = np.full(d, np.nan)
+    twice = [kernels.column_reach(indptr, indices, values, reach, *some) for some in ((0, 10), (10, d))]
+    return (values[:-1], indices[:-1], indptr, n, d), reach, any(twice)
 
 
 @pytest.mark.parametrize("index", [np.int32, np.int64])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_columns_of_rows_and_their_products(dtype, index):
     X = rows(dtype, index)
-    arrays, reach, twice = turned(X)
+    arrays, reach, twice = turned(X, borders=(0, 7, 8, 60))
     wanted = X.tocsc()
     for got, expected in zip(arrays, (wanted.data, wanted.indices, wanted.indptr), strict=False):
         assert_array_equal(got, expected)
@@ -76,7 +85,7 @@ def test_slopes_stay_within_their_bounds():
     rng = np.random.default_rng(0)
     one, zero = rng.random((2, n))
     counts, ends = np.zeros(d, X.indices.dtype), np.zeros((d, 2))
-    kernels.column_sizes((X.data, X.indices, X.indptr, n, d), one, zero, counts, ends)
+    kernels.column_sizes((X.data, X.indices, X.indptr, n, d), (one, zero), counts, ends, 0, n)
     assert_array_equal(counts, X.getnnz(axis=0))
     dense = X.toarray()
     up, down = dense * zero[:, np.newaxis], -dense * one[:, np.newaxis]
@@ -209,3 +218,23 @@ def test_entries_named_twice_add_up():
     other = objective_of(split, problem.local.targets.target, n_classes=2, binary=True, l1=0.01)
     thetas = [prox_newton.solve(p, p.initial(), tol=1e-13, max_iter=100).theta for p in (problem, other)]
     assert_allclose(*thetas, rtol=1e-7)
+
+
+@pytest.mark.parametrize("l1", [0.0, 3e-3])
+def test_rows_are_turned_in_parts(monkeypatch, l1):
+    X = rows(n=400, d=30)
+    y = np.arange(400) % 2
+    wanted = columns.columns_of(objective_of(X, y, n_classes=2, binary=True, l1=l1))
+    monkeypatch.setattr(columns, "_ENTRIES", 300)
+    got = columns.columns_of(objective_of(X, y, n_classes=2, binary=True, l1=l1, n_threads=2))
+    r = np.random.default_rng(0).normal(size=400)
+    out = np.empty((2, 30))
+    wanted.exact.products(r, out[0], 0, 30)
+    got.exact.products(r, out[1], 0, 30)
+    assert_array_equal(out[0], out[1])
+    assert len(got.ranges) > len(wanted.ranges)
+    assert_array_equal(got.reach, wanted.reach)
+    assert_array_equal(got.share, wanted.share)
+    if l1:
+        assert_array_equal(got.kept, wanted.kept)
+        assert not got.kept.all()
