@@ -93,6 +93,8 @@ ifeq ($(shell uname -s),Linux)
 	rm dist/*.whl && mv dist/repaired/*.whl dist && rmdir dist/repaired
 endif
 	@! $(PY) -m zipfile --list dist/*.whl | grep -E '\.libs/|\.pyx|\.pxi|\.c ' || { echo "the wheel holds what it should not"; exit 1; }
+	$(IN_VENV) twine check --strict dist/*
+	$(IN_VENV) check-wheel-contents dist/*.whl
 	bare=$$(mktemp -d) && trap 'rm -rf "$$bare"' EXIT \
 	&& cp -r tests docs bench README.md pyproject.toml "$$bare" && rm "$$bare/tests/test_build.py" \
 	&& $(PYTHON) -m venv "$$bare/venv" && "$$bare/venv/bin/python" -m pip install --quiet --upgrade "pip>=25.1" \

@@ -247,13 +247,14 @@ class BuildKernels(build_ext):
         return True
 
 
-setup(
-    # The longest first: the others fill the processors that are left.
-    ext_modules=[
-        *(extension(name, flags) for name, flags in reversed(CLONES.items())),
-        extension("_baseline"),
-        extension("api"),
-        extension("cleanup"),
-    ],
-    cmdclass={"build_ext": BuildKernels},
-)
+if __name__ == "__main__":  # where processes are spawned, Cython's import this file
+    setup(
+        # The longest first: the others fill the processors that are left.
+        ext_modules=[
+            *(extension(name, flags) for name, flags in reversed(CLONES.items())),
+            extension("_baseline"),
+            extension("api"),
+            extension("cleanup"),
+        ],
+        cmdclass={"build_ext": BuildKernels},
+    )

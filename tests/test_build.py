@@ -169,9 +169,19 @@ def test_no_compiler_at_all(tmp_path):
 @pytest.fixture
 def clone(monkeypatch):
     """setup.py's function that makes a clone's C of the baseline's."""
-    monkeypatch.setattr("setuptools.setup", lambda **arguments: None)
     monkeypatch.chdir(ROOT)
     return runpy.run_path("setup.py")["clone"]
+
+
+def test_the_build_can_be_imported_by_processes_that_are_spawned(monkeypatch):
+    """Cython translates in processes, which import setup.py where they are not forked: Python 3.14, macOS."""
+
+    def setup(**arguments):
+        raise AssertionError("the build begins again in every process")
+
+    monkeypatch.setattr("setuptools.setup", setup)
+    monkeypatch.chdir(ROOT)
+    runpy.run_path("setup.py", run_name="__mp_main__")
 
 
 NAME = "fastxent.kernels._baseline"
