@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import scipy.sparse as sp
@@ -38,7 +39,7 @@ class Problem:
 
 @dataclass(frozen=True)
 class Case:
-    """A named problem; ``make(dtype)`` returns X, and y or None for labels drawn from the model itself."""
+    """A named problem; ``make(dtype)`` returns X, or X and y. Without y, labels are drawn from the model itself."""
 
     name: str
     n_classes: int
@@ -50,20 +51,17 @@ class Case:
 
     def problem(self, dtype):
         """Make the problem; the same one every time."""
-        X, y = self.make(dtype)
+        made = self.make(dtype=dtype)
+        X, y = made if isinstance(made, tuple) else (made, None)
         theta = point(X, 1 if self.binary else self.n_classes)
-        if y is None:
-            y = drawn_labels(X, theta)
-        return Problem(X, y, theta, self.n_classes)
+        return Problem(X, drawn_labels(X, theta) if y is None else y, theta, self.n_classes)
 
 
 def point(X, n_columns):
     """Return random weights (d + 1, n_columns) with logits of standard deviation one, as in mid-training."""
     squares = X.multiply(X).sum() if sp.issparse(X) else np.einsum("ij,ij->", X, X, dtype=F64)
-    theta = np.random.default_rng(1).standard_normal((X.shape[1] + 1, n_columns)) / np.sqrt(
-        squares / X.shape[0]
-    )
-    return theta.astype(X.dtype)
+    theta = np.random.default_rng(1).standard_normal((X.shape[1] + 1, n_columns))
+    return (theta / np.sqrt(squares / X.shape[0])).astype(X.dtype)
 
 
 def drawn_labels(X, theta):
@@ -75,26 +73,23 @@ def drawn_labels(X, theta):
     return (logits + rng.gumbel(size=logits.shape)).argmax(axis=1)
 
 
+def classes(number):
+    return f"{'two' if number == 2 else format(number, ',')} classes"
+
+
 def dense(n_rows, n_features, n_classes, **how):
-    name = f"{n_rows:,} x {n_features}, {'two' if n_classes == 2 else format(n_classes, ',')} classes"
-    return Case(name, n_classes, lambda dtype: (data.synthetic_dense(n_rows, n_features, dtype), None), **how)
+    name = f"{n_rows:,} x {n_features}, {classes(n_classes)}"
+    return Case(name, n_classes, partial(data.synthetic_dense, n_rows, n_features), **how)
 
 
 def text(n_rows, n_features, entries, n_classes, **how):
-    name = (
-        f"text {n_rows:,} x {n_features:,}, {entries} a row, {'two' if n_classes == 2 else n_classes} classes"
-    )
-    return Case(
-        name,
-        n_classes,
-        lambda dtype: (data.synthetic_text(n_rows, n_features, entries, dtype), None),
-        sparse=True,
-        **how,
-    )
+    name = f"text {n_rows:,} x {n_features:,}, {entries} a row, {classes(n_classes)}"
+    make = partial(data.synthetic_text, n_rows, n_features, entries)
+    return Case(name, n_classes, make, sparse=True, **how)
 
 
-def glosses(units):
-    return lambda dtype: data.glosses(dtype, units)
+def glosses(what, units):
+    return Case(f"WordNet glosses, {what}, 45 classes", 45, partial(data.glosses, units=units), sparse=True)
 
 
 CASES = [
@@ -109,8 +104,8 @@ CASES = [
     dense(5_000, 784, 10),
     dense(1_797, 64, 10),
     dense(150, 4, 3),
-    Case("WordNet glosses, words, 45 classes", 45, glosses("words"), sparse=True),
-    Case("WordNet glosses, character n-grams, 45 classes", 45, glosses("characters"), sparse=True),
+    glosses("words", "words"),
+    glosses("character n-grams", "characters"),
     text(50_000, 80_000, 77, 57, compared=True),
     text(64_000, 40_000, 42, 57),
     text(100_000, 47_000, 75, 50),
@@ -132,3 +127,19 @@ GROWTH = {  # of what grows: what stays the same, and the cases
         [text(5_000, 10_000, entries, 20) for entries in decades(10)],
     ),
 }
+GROWING = list({case.name: case for _, cases in GROWTH.values() for case in cases}.values())
+SINGLE_ROWS = [
+    Case(
+        f"{what}, {f'{n} rows' if n > 1 else 'one row'}",
+        K,
+        partial(data.few_words, n, d, words) if words else partial(data.synthetic_dense, n, d),
+        sparse=bool(words),
+        dtypes=(F64,),
+    )
+    for what, d, K, words in (
+        ("64 features, 10 classes", 64, 10, 0),
+        ("784 features, 10 classes", 784, 10, 0),
+        ("text, 77 of 80,000 words, 57 classes", 80_000, 57, 77),
+    )
+    for n in (1, 100)
+]

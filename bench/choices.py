@@ -16,6 +16,7 @@ import time
 from functools import cache
 
 import numpy as np
+import pandas as pd
 
 import data
 import processes
@@ -103,6 +104,9 @@ def dense_case(rng):
     return X, y, K, 10 ** rng.uniform(-6, -2)
 
 
+MAKERS = {"CSR": sparse_case, "text": text_case, "dense": dense_case}
+
+
 # ------------------------------------------------------------------------------------ courses
 
 
@@ -129,24 +133,22 @@ def course(objective, name):
 
 def measure(kind, rng):
     """Return the record of one problem."""
-    X, y, K, l2 = {"CSR": sparse_case, "text": text_case, "dense": dense_case}[kind](rng)
+    X, y, K, l2 = MAKERS[kind](rng)
 
     def objective():
         return objective_of(X, y, K, binary=K == 2, l2=l2, n_threads=1)
 
-    entries = X.size  # of a CSR matrix: those stored
     courses = {name: course(objective(), name) for name in SOLVERS[kind]}
     least = min(points[-1]["objective"] for points in courses.values())
+    stored = X if isinstance(X, np.ndarray) else X.data
     return {
         "kind": kind,
         "rows": X.shape[0],
         "features": X.shape[1],
         "classes": K,
-        "entries": int(entries),
+        "entries": int(stored.size),
         "l2": l2,
-        "stiffness": float((X**2).sum() if isinstance(X, np.ndarray) else (X.data**2).sum())
-        / X.shape[0] ** 2
-        / l2,
+        "stiffness": float((stored**2).sum()) / X.shape[0] ** 2 / l2,
         "work": int(cost(X, 1 if K == 2 else K)),
         "choice": solvers.choose(objective()),
         "seconds": {name: [seconds_to(l, points, least) for l in LEVELS] for name, points in courses.items()},
@@ -158,48 +160,45 @@ def measure(kind, rng):
 
 def regrets(case):
     """Return auto's seconds over the best solver's, at each level."""
-    best = np.fmin.reduce(np.array(list(case["seconds"].values()), float))
-    return np.nan_to_num(np.array(case["seconds"][case["choice"]], float) / best, nan=np.inf)
+    seconds = pd.DataFrame(case["seconds"], dtype=float)
+    return (seconds[case["choice"]] / seconds.min(axis=1)).fillna(np.inf)
 
 
 def regret_table(cases):
     rows = []
     for name, belongs in GROUPS.items():
-        found = np.array([regrets(case) for case in cases if belongs(case)]).reshape(-1, len(LEVELS))
-        row = {"problems": name, "number": str(len(found))}
-        for level, ratios in zip(LEVELS, found.T, strict=True):
-            row[f"median, {level:.0e}"] = f"{np.median(ratios):.2f}"
-            row[f"within 1.5x, {level:.0e}"] = f"{100 * np.mean(ratios <= 1.5):.0f} %"
-        rows.append(row)
-    return markdown([row for row in rows if row["number"] != "0"])
-
-
-def fit(cases, level):
-    """Return start, a, b, c, e of the cost model at a level, and the spread of what it leaves, in powers of ten."""
-    rows, ratios = [], []
-    for case in cases:
-        ours, other = np.array([case["seconds"][name][level] for name in ("sdca", "metric")], float)
-        if not np.isfinite(other):
-            continue
-        # A run that did not get there took at least ten times as long, for all that matters here.
-        ratios.append(np.log10(np.clip(np.nan_to_num(ours / other, nan=10.0), 0.1, 10.0)))
-        columns = 1 if case["classes"] == 2 else case["classes"]
-        n = case["rows"]
-        rows.append([1, *np.log10([case["stiffness"], columns, n / case["features"], case["entries"] / n])])
-    rows, ratios = np.array(rows), np.array(ratios)
-    found = np.linalg.lstsq(rows, ratios, rcond=None)[0]
-    return [*found, np.std(ratios - rows @ found)]
+        if found := [regrets(case) for case in cases if belongs(case)]:
+            row = {"problems": name, "number": str(len(found))}
+            for level, (_, ratios) in zip(LEVELS, pd.DataFrame(found).items(), strict=True):
+                row[f"median, {level:.0e}"] = f"{ratios.median():.2f}"
+                row[f"within 1.5x, {level:.0e}"] = f"{100 * (ratios <= 1.5).mean():.0f} %"
+            rows.append(row)
+    return markdown(rows)
 
 
 def model_table(cases):
-    names = ("start", "stiffness", "K", "rows / columns", "entries of a row", "spread")
-    return markdown(
-        [
-            {"level": f"{level:.0e}", "problems": str(len(cases))}
-            | {name: f"{value:.2f}" for name, value in zip(names, fit(cases, i), strict=True)}
-            for i, level in enumerate(LEVELS)
-        ]
-    )
+    """Return the table of the cost model at each level, and the spread of what it leaves, in powers of ten."""
+    columns = [1 if case["classes"] == 2 else case["classes"] for case in cases]
+    frame = pd.DataFrame(cases)
+    known = {
+        "stiffness": frame["stiffness"],
+        "K": columns,
+        "rows / columns": frame["rows"] / frame["features"],
+        "entries of a row": frame["entries"] / frame["rows"],
+    }
+    design = np.log10(pd.DataFrame(known)).assign(start=1.0)[["start", *known]]
+    seconds = pd.DataFrame(list(frame["seconds"]))
+    rows = []
+    for i, level in enumerate(LEVELS):
+        sdca, metric = seconds["sdca"].str[i].astype(float), seconds["metric"].str[i].astype(float)
+        kept = metric.notna()
+        # A run of sdca that did not get there took at least ten times as long, for all that matters here.
+        ratios, of_cases = np.log10((sdca / metric).fillna(10.0).clip(0.1, 10.0))[kept], design[kept]
+        found = np.linalg.lstsq(of_cases, ratios, rcond=None)[0]
+        values = dict(zip(design, found, strict=True)) | {"spread": np.std(ratios - of_cases @ found)}
+        row = {"level": f"{level:.0e}", "problems": str(len(cases))}
+        rows.append(row | {name: f"{value:.2f}" for name, value in values.items()})
+    return markdown(rows)
 
 
 def tables(known):
@@ -213,16 +212,14 @@ def tables(known):
 
 
 def main():
-    parser = store.parser(__doc__)
-    parser.add_argument("--seconds", type=float, default=300, help="how long to go on (300)")
+    parser = store.parser(__doc__, seconds=(300.0, "how long to go on"), seed=(0, "of the problems"))
     parser.add_argument("--kind", choices=list(SOLVERS), action="append", help="default: all")
-    parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     versions, _ = processes.found([])
     results = store.Results(options, "choices", versions)
     results.known["choices"] = []
-    options.seconds = 20 if options.quick else options.seconds
-    rng, deadline, number = np.random.default_rng(options.seed), time.monotonic() + options.seconds, 0
+    deadline = time.monotonic() + (20 if options.quick else options.seconds)
+    rng, number = np.random.default_rng(options.seed), 0
     while time.monotonic() < deadline:
         for kind in options.kind or SOLVERS:
             number += 1

@@ -3,6 +3,7 @@
 import math
 
 import numpy as np
+import pandas as pd
 
 import figures
 from convergence import LEVELS, gaps, seconds_to
@@ -31,33 +32,37 @@ HOW_TO_READ = (
 
 
 class Outcome:
-    """What one problem's record says of each trainer."""
+    """What one problem's record says of each trainer; ``seconds`` has a row for each, and a column for each level."""
 
     def __init__(self, record):
         self.record, self.name, self.trainers = record, record["problem"], record["trainers"]
-        self.seconds = {
-            name: [seconds_to(level, t["points"], self.optimum(t)) for level in LEVELS]
-            for name, t in self.trainers.items()
+        times = {
+            name: [seconds_to(level, trainer["points"], self.optimum(trainer)) for level in LEVELS]
+            for name, trainer in self.trainers.items()
         }
-        self.ours = [name for name in self.trainers if name.startswith(OURS)]
-        self.peers = [name for name in self.trainers if not name.startswith(OURS)]
+        self.seconds = pd.DataFrame.from_dict(times, orient="index", columns=LEVEL_NAMES)
+        by_us = self.seconds.index.str.startswith(OURS)
+        self.ours, self.peers = self.seconds[by_us], self.seconds[~by_us]
 
     def optimum(self, trainer):
         return self.record["least"][trainer["intercepts"]]
 
+    def gaps(self, name):
+        return gaps(self.trainers[name]["points"], self.optimum(self.trainers[name]))
+
     def mark(self, name):
         return name + INTERCEPT_MARKS[self.trainers[name]["intercepts"]]
 
-    def fastest(self, names, i):
-        """Return who reached level i first, and the seconds; (None, NaN) if nobody did."""
-        reached = [name for name in names if not math.isnan(self.seconds[name][i])]
-        name = min(reached, key=lambda name: self.seconds[name][i], default=None)
-        return name, self.seconds[name][i] if name else math.nan
+    def own(self, level):
+        return self.seconds.at[OURS, level]
 
-
-def quotient(own, other):
-    """Return our time over another's, which is known."""
-    return "not reached" if math.isnan(own) else f"{own / other:.2f}"
+    def against(self, trainers, level):
+        """Return who of some trainers reached a level first, the seconds, and our time over them; None if nobody."""
+        column = trainers[level].dropna()
+        if column.empty:
+            return None
+        own, best = self.own(level), column.min()
+        return column.idxmin(), best, "not reached" if math.isnan(own) else f"{own / best:.2f}"
 
 
 def outcomes(known):
@@ -70,88 +75,82 @@ def outcomes(known):
 # ------------------------------------------------------------------------------------ sections
 
 
+def table(known, row_of, *notes):
+    """Return a table of a row for each problem, None without races."""
+    if not (found := outcomes(known)):
+        return None
+    rows = markdown([{"problem": outcome.name, **row_of(outcome)} for outcome in found])
+    after = [line for note in notes for line in note(found)]
+    return "\n".join([rows, *after, measured_on(known, "training")])
+
+
 def race(known):
-    """Return the table of ourselves and the fastest peer at each level, None without races."""
-    rows = []
-    for outcome in outcomes(known):
-        own = outcome.seconds[OURS]
-        row = {"problem": outcome.name}
-        row |= {f"{OURS} {level}": seconds_text(s) for level, s in zip(LEVEL_NAMES, own, strict=True)}
-        for i, level in enumerate(LEVEL_NAMES):
-            name, seconds = outcome.fastest(outcome.peers, i)
-            row[f"fastest peer {level}"] = (
-                f"{quotient(own[i], seconds)}, {outcome.mark(name)} {seconds_text(seconds)}"
-                if name
-                else NOTHING
-            )
-        rows.append(row)
-    return "\n".join([HOW_TO_READ, markdown(rows), measured_on(known, "training")]) if rows else None
+    """Return the table of ourselves and the fastest peer at each level."""
+
+    def row(outcome):
+        cells = {f"{OURS} {level}": seconds_text(outcome.own(level)) for level in LEVEL_NAMES}
+        for level in LEVEL_NAMES:
+            best = outcome.against(outcome.peers, level)
+            text = best and f"{best[2]}, {outcome.mark(best[0])} {seconds_text(best[1])}"
+            cells[f"fastest peer {level}"] = text or NOTHING
+        return cells
+
+    text = table(known, row)
+    return text and f"{HOW_TO_READ}\n{text}"
 
 
 def choices(known):
     """Return the table of our solvers, how far auto is from the best of them, and where it or we are behind."""
-    if not (found := outcomes(known)):
-        return None
-    solvers = list(dict.fromkeys(name for outcome in found for name in outcome.ours if name != OURS))
-    rows = []
-    for outcome in found:
-        row = {"problem": outcome.name, "auto takes": outcome.record["choice"]}
-        for name in (OURS, *solvers):
-            row[name.removeprefix(OURS).strip() or "auto"] = seconds_text(
-                outcome.seconds.get(name, [None])[-1]
-            )
-        for i, level in enumerate(LEVEL_NAMES):
-            name, seconds = outcome.fastest(outcome.ours, i)
-            row[f"auto / best, {level}"] = quotient(outcome.seconds[OURS][i], seconds) if name else NOTHING
-        rows.append(row)
-    return "\n".join([markdown(rows), *behind(found), measured_on(known, "training")])
+
+    def row(outcome):
+        last = outcome.ours[LEVEL_NAMES[-1]].map(seconds_text)
+        cells = {"auto takes": outcome.record["choice"], "auto": last.pop(OURS)}
+        cells |= {name.removeprefix(OURS).strip(): text for name, text in last.items()}
+        for level in LEVEL_NAMES:
+            best = outcome.against(outcome.ours, level)
+            cells[f"auto / best, {level}"] = best[2] if best else NOTHING
+        return cells
+
+    return table(known, row, behind)
 
 
 def behind(found):
     """Return the lines that say where auto is far from the best of our solvers, and where a peer is ahead."""
-    places = {"far": [], "ahead": []}
+    far, ahead = [], []
     for outcome in found:
-        for i, level in enumerate(LEVEL_NAMES):
-            own = outcome.seconds[OURS][i]
-            for kind, names, most in (("far", outcome.ours, FAR), ("ahead", outcome.peers, 1.0)):
-                name, seconds = outcome.fastest(names, i)
-                if name and not own <= most * seconds:
-                    who = outcome.mark(name).removeprefix(OURS).strip()
-                    places[kind].append(f"{outcome.name}, {level} ({quotient(own, seconds)}, {who})")
-    far, ahead = ("; ".join(lines) or "nowhere" for lines in places.values())
-    return [
-        f"auto takes more than {FAR} times as long as the best of our solvers: {far}.\n",
-        f"A peer is ahead of auto: {ahead}.\n",
-    ]
+        for level in LEVEL_NAMES:
+            for places, trainers, most in ((far, outcome.ours, FAR), (ahead, outcome.peers, 1.0)):
+                best = outcome.against(trainers, level)
+                if best and not outcome.own(level) <= most * best[1]:
+                    who = outcome.mark(best[0]).removeprefix(OURS).strip()
+                    places.append(f"{outcome.name}, {level} ({best[2]}, {who})")
+    yield f"auto takes more than {FAR} times as long as the best of our solvers: {'; '.join(far) or 'nowhere'}.\n"
+    yield f"A peer is ahead of auto: {'; '.join(ahead) or 'nowhere'}.\n"
 
 
 def tolerances(known):
-    """Return the table of what tol gives, None without races."""
-    rows = []
-    for outcome in outcomes(known):
-        row, least = {"problem": outcome.name}, outcome.record["least"]["free"]
+    """Return the table of what tol gives."""
+
+    def row(outcome):
+        cells, least = {}, outcome.record["least"]["free"]
         for level, fit in zip(LEVEL_NAMES, outcome.record.get("tol", []), strict=False):
-            row[f"tol {level}: F over the least"] = f"{max(fit['objective'] / least - 1, 0.0):.0e}"
-            row[f"tol {level}: time"] = seconds_text(fit["seconds"])
-        rows.append(row)
-    return "\n".join([markdown(rows), measured_on(known, "training")]) if rows else None
+            cells[f"tol {level}: F over the least"] = f"{max(fit['objective'] / least - 1, 0.0):.0e}"
+            cells[f"tol {level}: time"] = seconds_text(fit["seconds"])
+        return cells
+
+    return table(known, row)
 
 
 def everybody(outcome):
     """Return the table of one problem: all trainers, the fastest to the last level first."""
     rows = []
-    order = sorted(
-        outcome.trainers, key=lambda name: [np.nan_to_num(s, nan=np.inf) for s in outcome.seconds[name]][::-1]
-    )
-    for name in order:
+    for name, times in outcome.seconds.sort_values(LEVEL_NAMES[::-1]).iterrows():
         trainer = outcome.trainers[name]
-        _, gap = gaps(trainer["points"], outcome.optimum(trainer))
-        row = {"trainer": outcome.mark(name), "threads": str(trainer["threads"])}
-        row |= {level: seconds_text(s) for level, s in zip(LEVEL_NAMES, outcome.seconds[name], strict=True)}
-        row |= {
-            "best F over the least": f"{max(gap.min(), 0.0):.0e}",
-            "first run": seconds_text(trainer["first"]),
-        }
+        row = {"trainer": outcome.mark(name), "threads": str(trainer["threads"])} | dict(
+            times.map(seconds_text)
+        )
+        row["best F over the least"] = f"{max(outcome.gaps(name)[1].min(), 0.0):.0e}"
+        row["first run"] = seconds_text(trainer["first"])
         row["extra MB"] = (
             NOTHING if trainer["extra_megabytes"] is None else f"{trainer['extra_megabytes']:.0f}"
         )
@@ -168,36 +167,26 @@ def draw(known):
     chosen = [outcome for start in DRAWN for outcome in found if outcome.name.startswith(start)]
     if len(chosen) < len(DRAWN):
         return False
-    from matplotlib import ticker
-
     figure, panels = figures.subplots(2, math.ceil(len(chosen) / 2), figsize=(10.5, 7), squeeze=False)
-    names = list(dict.fromkeys(name for outcome in chosen for name in outcome.peers))
-    looks = {
-        name: {"color": f"C{i % 10}", "linestyle": ("-", "--", ":")[i // 10]} for i, name in enumerate(names)
-    }
+    names = sorted({name for outcome in chosen for name in outcome.peers.index})
+    looks = dict(zip(names, figures.looks(), strict=False)) | {OURS: figures.OWN_LOOK}
     handles = {}
     for panel, outcome in zip(panels.flat, chosen, strict=False):
-        for name in (*outcome.peers, OURS):
-            trainer = outcome.trainers[name]
-            seconds, gap = gaps(trainer["points"], outcome.optimum(trainer))
-            style = {"linewidth": 1, **looks[name]} if name != OURS else {"linewidth": 2.5, "color": "black"}
+        for name in (*outcome.peers.index, OURS):
+            seconds, gap = outcome.gaps(name)
             shown = np.maximum.accumulate(seconds), np.maximum(np.minimum.accumulate(gap), 1e-8)
-            (handles[outcome.mark(name)],) = panel.loglog(*shown, marker=".", markersize=3, **style)
+            (handles[outcome.mark(name)],) = panel.loglog(*shown, **looks[name])
         for level in LEVELS:
             panel.axhline(level, color="0.8", linewidth=0.7, zorder=0)
         panel.set_ylim(1e-8, 3)
-        panel.set_title(outcome.name, fontsize=8)
-        decades = np.diff(np.log10(panel.get_xlim()))[0]
-        panel.xaxis.set_major_locator(
-            ticker.LogLocator(subs=(1.0,) if decades > 2 else (1.0, 3.0), numticks=6)
-        )
-        panel.xaxis.set_major_formatter(ticker.FuncFormatter(lambda seconds, _: f"{seconds:g}"))
-        panel.xaxis.set_minor_formatter(ticker.NullFormatter())
+        panel.set_title(outcome.name.replace("classes, ", "classes\n"), fontsize=8)
+        figures.few_ticks(panel.xaxis, np.log10(panel.get_xlim()))
     for panel in panels[-1]:
         panel.set_xlabel("seconds")
     for panel in panels[:, 0]:
         panel.set_ylabel("F / F* - 1")
-    where = {"loc": "outside lower center", "ncols": 6, "fontsize": 7, "frameon": False}
-    figure.legend(handles.values(), handles.keys(), **where)
+    order = sorted(handles, key=lambda name: (name != OURS, name))
+    where = {"loc": "outside lower center", "ncols": 5, "fontsize": 7, "frameon": False, "handlelength": 3.5}
+    figure.legend([handles[name] for name in order], order, **where)
     figures.save(figure, "convergence")
     return True

@@ -25,10 +25,9 @@ class DataNotFound(FileNotFoundError):
 
 def find(file_name):
     """Return the path of a prepared data file, or None."""
-    folders = [HERE.parents[1] / "shared" / "data"]
-    if "FASTXENT_DATA" in os.environ:
-        folders.insert(0, Path(os.environ["FASTXENT_DATA"]))
-    return next((folder / file_name for folder in folders if (folder / file_name).is_file()), None)
+    named = [os.environ["FASTXENT_DATA"]] if "FASTXENT_DATA" in os.environ else []
+    paths = [Path(folder) / file_name for folder in (*named, HERE.parents[1] / "shared" / "data")]
+    return next(filter(Path.is_file, paths), None)
 
 
 def cache_folder():
@@ -44,26 +43,25 @@ def cache_folder():
 
 def fashion(dtype, part="train"):
     """Return Fashion-MNIST pixels scaled to 0..1, (60000 or 10000, 784), and labels of 10 classes."""
-    if (path := find("fashion_mnist.npz")) is not None:
+    if path := find("fashion_mnist.npz"):
         with np.load(path) as arrays:
             pixels, labels = arrays[f"X_{part}"], arrays[f"y_{part}"]
     elif FASHION_DEBIAN.is_dir():
-        prefix = FASHION_DEBIAN / {"train": "train", "test": "t10k"}[part]
+        prefix = "train" if part == "train" else "t10k"
         pixels = read_idx(f"{prefix}-images-idx3-ubyte.gz", header=16).reshape(-1, 784)
         labels = read_idx(f"{prefix}-labels-idx1-ubyte.gz", header=8)
     else:
         raise DataNotFound(
-            "Fashion-MNIST was not found. Either `apt-get install dataset-fashion-mnist`, or set "
-            "FASTXENT_DATA to a folder with fashion_mnist.npz: arrays X_train (60000, 784), y_train, "
-            "X_test (10000, 784), y_test, "
+            "Fashion-MNIST was not found. Either `apt-get install dataset-fashion-mnist`, or set FASTXENT_DATA to a "
+            "folder with fashion_mnist.npz: arrays X_train (60000, 784), y_train, X_test (10000, 784), y_test, "
             'as from sklearn.datasets.fetch_openml("Fashion-MNIST").'
         )
     return pixels.astype(dtype) / dtype(255), labels.astype(np.intp)
 
 
-def read_idx(path, header):
+def read_idx(name, header):
     """Return the bytes of a gzipped IDX file after its header."""
-    with gzip.open(path) as file:
+    with gzip.open(FASHION_DEBIAN / name) as file:
         return np.frombuffer(file.read(), dtype=np.uint8, offset=header)
 
 
@@ -100,7 +98,7 @@ def vectorise(texts, units):
 
 def read_glosses():
     """Return labels and texts, shuffled."""
-    if (path := find("wordnet_glosses.tsv.gz")) is not None:
+    if path := find("wordnet_glosses.tsv.gz"):
         with gzip.open(path, "rt", encoding="utf-8") as file:
             pairs = [line.rstrip("\n").split("\t", 1) for line in file]
     elif WORDNET_DEBIAN.is_dir():
@@ -115,8 +113,8 @@ def read_glosses():
         pairs = [(lines[i].split(" ", 2)[1], lines[i].split(" | ", 1)[1].strip()) for i in order]
     else:
         raise DataNotFound(
-            "WordNet's glosses were not found. Either `apt-get install wordnet-base`, or set FASTXENT_DATA "
-            "to a folder with wordnet_glosses.tsv.gz: 117,659 shuffled lines, label, tab, gloss."
+            "WordNet's glosses were not found. Either `apt-get install wordnet-base`, or set FASTXENT_DATA to a folder "
+            "with wordnet_glosses.tsv.gz: 117,659 shuffled lines, label, tab, gloss."
         )
     labels, texts = zip(*pairs, strict=True)
     return np.array(labels), list(texts)
@@ -149,6 +147,15 @@ def synthetic_text(n_rows, n_features, nnz_per_row, dtype, seed=0):
     norms = np.sqrt(np.asarray(X.multiply(X).sum(axis=1)).ravel())
     X.data /= np.repeat(norms, np.diff(X.indptr)).astype(dtype)
     return X
+
+
+def few_words(n_rows, n_features, words, dtype):
+    """Return CSR rows of so many entries each, evenly spread."""
+    rng = np.random.default_rng(0)
+    columns = [np.sort(rng.choice(n_features, words, replace=False)) for _ in range(n_rows)]
+    values, indices = (rng.random(n_rows * words) + 0.1).astype(dtype), np.concatenate(columns)
+    indptr = words * np.arange(n_rows + 1, dtype=np.int32)
+    return sp.csr_matrix((values, indices.astype(np.int32), indptr), shape=(n_rows, n_features))
 
 
 def topical_text(rng, shape, entries, n_classes, *, topical=0.2, wrong=0.1):

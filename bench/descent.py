@@ -8,9 +8,10 @@ Two questions, everybody in processes of their own and on one thread, but PyTorc
   run)? Before the race each rival gets a small search for its step size, for which it is not charged. The number of
   epochs to that loss, interpolated between whole ones, and the times just measured make the answer.
 
-`report.py` makes the tables of docs/sgd.md of the results.
+`descent_tables.py` makes the tables of docs/sgd.md of the results.
 """
 
+import itertools
 import math
 import tempfile
 import time
@@ -24,7 +25,6 @@ from descent_rivals import RACES
 from machine import log
 from memory import extra_megabytes
 from rivals import OURS, wanted
-from tables import PRECISION, markdown, measured_on, seconds_text, significant, times_text
 
 EPOCHS = (1, 2, 3, 5, 8, 12)
 GOAL = 1.02
@@ -51,12 +51,11 @@ def curve(race, name, step, patience, goal):
     epochs, losses = [], []
     for n in (n for n in EPOCHS if n <= patience):
         try:
-            loss = rows.log_loss(train(n)())
+            losses.append(rows.log_loss(train(n)()))
         except (ValueError, RuntimeError):  # diverged: fastxent and fastText say so
             break
         epochs.append(n)
-        losses.append(loss)
-        if loss > 1.05 * min(losses) or loss <= goal:
+        if losses[-1] > 1.05 * min(losses) or losses[-1] <= goal:
             break
     yield {"step": step, "epochs": epochs, "losses": losses}
 
@@ -78,10 +77,9 @@ def seconds_of(train, epochs):
     return time.perf_counter() - begin
 
 
-def first_call(race, name):
+def first_call(race, name, step):
     """Yield the seconds of an epoch on a few rows, right after the import."""
-    rival = next(rival for rival in RACES[race].rivals if rival.name == name)
-    _, train = start(race, name, "float32", rival.steps[0], FIRST_ROWS)
+    _, train = start(race, name, "float32", step, FIRST_ROWS)
     yield {"first": seconds_of(train, 1)}
 
 
@@ -90,10 +88,9 @@ def first_call(race, name):
 
 def epochs_to(goal, found):
     """Return at how many epochs a curve meets the goal, on a straight line between two points; None if never."""
-    points = list(zip(found["epochs"], found["losses"], strict=True))
-    for i, (epochs, loss) in enumerate(points):
+    points = [(EPOCHS[0], math.inf), *zip(found["epochs"], found["losses"], strict=True)]
+    for (before, height), (epochs, loss) in itertools.pairwise(points):
         if loss <= goal:
-            before, height = points[i - 1] if i else (epochs, math.inf)
             return epochs - (epochs - before) * (goal - loss) / (height - loss)
     return None
 
@@ -113,13 +110,11 @@ def search(race, rivals):
         if rival.search_name in curves:
             continue
         log(f"    step sizes of {rival.search_name}")
-        curves[rival.search_name] = [
-            found
-            for step in rival.steps
-            for found in run("curve", race, rival, step=step, patience=rival.patience, goal=goal)
-        ]
+        how = {"patience": rival.patience, "goal": goal}
+        found = [curve for step in rival.steps for curve in run("curve", race, rival, step=step, **how)]
+        curves[rival.search_name] = found
         if rival.search_name == yardstick:
-            goal = GOAL * min(min(c["losses"]) for c in curves[yardstick] if c["losses"])
+            goal = GOAL * min(loss for curve in found for loss in curve["losses"])
     return goal, curves
 
 
@@ -128,13 +123,9 @@ def search(race, rivals):
 
 def run(function, race, rival, more=None, **arguments):
     """Return what a function yields about a rival in a process of its own."""
-    found, fault = processes.run(
-        f"descent:{function}",
-        {"race": race.name, "name": rival.name, **arguments},
-        library=rival.module,
-        threads=rival.threads,
-        more=more,
-    )
+    arguments |= {"race": race.name, "name": rival.name}
+    how = {"library": rival.module, "threads": rival.threads, "more": more}
+    found, fault = processes.run(f"descent:{function}", arguments, **how)
     if fault:
         log(f"    {rival.name}: {fault}")
     return found
@@ -150,29 +141,29 @@ def run_race(race, rivals, rounds):
         log(f"    round {i + 1} of {rounds}")
         for j in np.roll(np.arange(len(runners)), -i):  # nobody always runs after the same neighbour
             rival, dtype = runners[j]
-            step = chosen[rival]["step"]
-            timed[runners[j]] += run("time_epochs", race, rival, dtype=dtype, step=step, with_memory=i == 0)
+            how = {"dtype": dtype, "step": chosen[rival]["step"], "with_memory": i == 0}
+            timed[runners[j]] += run("time_epochs", race, rival, **how)
     for (rival, dtype), found in timed.items():
-        if not found:
-            continue
-        tried = curves.get(rival.search_name, [])
-        yield {
-            "race": race.name,
-            "rival": rival.name,
-            "dtype": dtype,
-            "threads": rival.threads,
-            "goal": goal,
-            "step": chosen[rival]["step"],
-            "first": [record["first"] for record in found],
-            "seconds": [record["epoch"] for record in found],
-            "loss": found[0]["loss"],
-            "extra_megabytes": found[0]["extra_megabytes"],
-            "searched": epochs_to(goal, chosen[rival]) if goal else None,
-            "automatic": epochs_to(goal, tried[0]) if goal else None,
-            "best": min(p for c in tried for p in zip(c["losses"], c["epochs"], strict=True))
-            if goal
-            else None,
-        }
+        if found:
+            yield {
+                "race": race.name,
+                "rival": rival.name,
+                "dtype": dtype,
+                "threads": rival.threads,
+                "goal": goal,
+                "step": chosen[rival]["step"],
+                "first": [record["first"] for record in found],
+                "seconds": [record["epoch"] for record in found],
+                "loss": found[0]["loss"],
+                "extra_megabytes": found[0]["extra_megabytes"],
+                **(way_to(goal, chosen[rival], curves[rival.search_name]) if goal else {}),
+            }
+
+
+def way_to(goal, chosen, tried):
+    """Return epochs to the goal, with the step found and with the automatic one, and the best loss and its epochs."""
+    points = [point for curve in tried for point in zip(curve["losses"], curve["epochs"], strict=True)]
+    return {"searched": epochs_to(goal, chosen), "automatic": epochs_to(goal, tried[0]), "best": min(points)}
 
 
 def first_calls(race, rivals):
@@ -180,73 +171,13 @@ def first_calls(race, rivals):
     with tempfile.TemporaryDirectory() as folder:
         for rival in rivals:
             for kind in ("cold", "warm") if rival.ours else ("",):
-                for found in run("first_call", race, rival, more={"NUMBA_CACHE_DIR": folder}):
+                more = {"NUMBA_CACHE_DIR": folder}
+                for found in run("first_call", race, rival, more, step=rival.steps[0]):
                     yield {"race": FIRST, "rival": f"{rival.name} {kind}".strip(), **found}
 
 
-# ---------------------------------------------------------------------------------------- report
-
-
-def way_to_goal(record):
-    """Return time and epochs to the goal, or what was reached instead."""
-
-    def text(epochs):
-        seconds = np.median(record["first"]) + (epochs - 1) * np.median(record["seconds"])
-        return f"{seconds_text(float(seconds))}, {epochs:.1f}"
-
-    if record["searched"] is None:
-        loss, epochs = record["best"]
-        return f"never: {loss:.3f} at best, after {epochs}"
-    way = f"{text(record['searched'])} epochs"
-    if record["rival"] == OURS:
-        way += f" (automatic step: {text(record['automatic']) if record['automatic'] else 'never'})"
-    return way
-
-
-def race_table(records):
-    median = {(r["rival"], r["dtype"]): float(np.median(r["seconds"])) for r in records}
-    rows = []
-    for record in sorted(records, key=lambda r: (r["rival"] != OURS, np.median(r["seconds"]))):
-        own = median[record["rival"], record["dtype"]]
-        row = {"": f"{record['rival']}, {PRECISION[record['dtype']]}"}
-        row["rows/s"] = f"{significant(record['rows'] / own / 1e3)}k"
-        row["an epoch"] = seconds_text(own)
-        for dtype, short in PRECISION.items():
-            unit = median.get((OURS, dtype)) if record["rival"] != OURS else None
-            row[f"against ours, {short}"] = times_text(own / unit) if unit else "–"
-        row["log loss after one"] = f"{record['loss']:.3f}"
-        row["extra MB"] = significant(record["extra_megabytes"], 2)
-        if record["goal"]:
-            row[f"to log loss {record['goal']:.3f}"] = way_to_goal(record)
-        rows.append(row)
-    return markdown(rows)
-
-
-def tables(known):
-    """Return the section of docs/sgd.md, None if these results do not have it."""
-    records = known.get("descent", [])
-    parts = []
-    for name in RACES:
-        if chosen := [record for record in records if record["race"] == name]:
-            parts += [f"**{name}**\n", race_table(chosen)]
-    rows = [
-        {"": r["rival"], "import": seconds_text(r["import"]), "first epoch": seconds_text(r["first"])}
-        for r in records
-        if r["race"] == FIRST
-    ]
-    if rows:
-        title = (
-            f"**A fresh process**: import, and one epoch on the first {FIRST_ROWS:,} rows of the glosses\n"
-        )
-        parts += [title, markdown(rows)]
-    return "\n".join([*parts, measured_on(known, "descent")]) if parts else None
-
-
 def main():
-    parser = store.parser(__doc__)
-    parser.add_argument("--case", action="append", metavar="TEXT", help="only races whose name has TEXT")
-    parser.add_argument("--rival", action="append", metavar="TEXT", help="only rivals whose name has TEXT")
-    parser.add_argument("--rounds", type=int, default=3)
+    parser = store.parser(__doc__, "case", "rival", rounds=(3, "processes of each"))
     options = parser.parse_args()
     if options.quick:
         options.rounds, options.case = 1, ["single rows"]
@@ -258,12 +189,12 @@ def main():
         log(race.name)
         try:
             n_rows = len(race.rows(np.float32).y)
-            for record in run_race(race, rivals, options.rounds):
-                results.add({**record, "rows": n_rows})
         except DataNotFound as fault:
             log(f"    left out: {fault}")
             continue
-        if race is next(iter(RACES.values())):
+        for record in run_race(race, rivals, options.rounds):
+            results.add({**record, "rows": n_rows})
+        if race.first_calls:
             for record in first_calls(race, rivals):
                 results.add(record)
 

@@ -5,6 +5,7 @@ timed) and gives ``train``; ``train(epochs)`` trains from nothing and returns ``
 probabilities (n_test, K) of the held-out rows.
 """
 
+import importlib
 import os
 import tempfile
 from collections.abc import Callable
@@ -72,30 +73,13 @@ class Descender(Rival):
 # ---------------------------------------------------------------------------------- libraries
 
 
-def with_fastxent(batch_size, rows, n_threads, **step):
-    from fastxent import SGDClassifier
+def with_estimator(module, rows, n_threads, threads="n_threads", **how):
+    """An SGDClassifier; scikit-learn's has a logistic model for each class, and scales their probabilities."""
+    kind = importlib.import_module(module).SGDClassifier
+    how = {"alpha": ALPHA, "tol": None, "random_state": 0, threads: n_threads} | how
 
     def train(epochs):
-        how = {
-            "alpha": ALPHA,
-            "batch_size": batch_size,
-            "tol": None,
-            "random_state": 0,
-            "n_threads": n_threads,
-        }
-        model = SGDClassifier(max_iter=epochs, **how, **step).fit(rows.X, rows.y)
-        return lambda: model.predict_proba(rows.X_test)
-
-    return train
-
-
-def with_scikit_learn(rows, n_threads, **step):
-    """One logistic model for each class against the rest; its probabilities are scaled to sum to one."""
-    from sklearn.linear_model import SGDClassifier
-
-    def train(epochs):
-        how = {"loss": "log_loss", "alpha": ALPHA, "tol": None, "random_state": 0, "n_jobs": n_threads}
-        model = SGDClassifier(max_iter=epochs, **how, **step).fit(rows.X, rows.y)
+        model = kind(max_iter=epochs, **how).fit(rows.X, rows.y)
         return lambda: model.predict_proba(rows.X_test)
 
     return train
@@ -168,6 +152,14 @@ def with_fasttext(rows, n_threads, lr=0.1):
     return train
 
 
+def torch_zeros(rows):
+    """Return weights (d, K) and bias (K,) of zeros."""
+    import torch
+
+    weights = torch.from_numpy(np.zeros((rows.X.shape[1], rows.n_classes), rows.X.dtype))
+    return weights, torch.zeros(rows.n_classes, dtype=weights.dtype)
+
+
 def torch_model(rows, weights, bias):
     """Return ``model`` of weights (d, K) and bias (K,)."""
     weights, bias = weights.detach().numpy(), bias.detach().numpy()
@@ -197,10 +189,9 @@ def with_embedding_bag(rows, n_threads, lr=30.0):
     from torch.nn import functional
 
     def train(epochs):
-        zeros = torch.from_numpy(np.zeros((rows.X.shape[1], rows.n_classes), rows.X.dtype))
+        zeros, bias = torch_zeros(rows)
         bag = torch.nn.EmbeddingBag(*zeros.shape, mode="sum", sparse=True, _weight=zeros)
-        bias = torch.zeros(rows.n_classes, dtype=zeros.dtype, requires_grad=True)
-        optimizer = torch.optim.SGD([bag.weight, bias], lr=lr)
+        optimizer = torch.optim.SGD([bag.weight, bias.requires_grad_()], lr=lr)
         for columns, values, places, y in sparse_batches(rows, epochs):
             optimizer.zero_grad()
             functional.cross_entropy(bag(columns, places[:-1], values) + bias, y).backward()
@@ -210,6 +201,15 @@ def with_embedding_bag(rows, n_threads, lr=30.0):
     return train
 
 
+def residuals(logits, y):
+    """Return softmax minus one-hot."""
+    import torch
+
+    q = torch.softmax(logits, dim=1)
+    q[torch.arange(len(y)), y] -= 1
+    return q
+
+
 def with_embedding_bag_by_hand(rows, n_threads, lr=30.0):
     """The same steps without autograd: only rows of weights that a batch has are written."""
     import torch
@@ -217,13 +217,11 @@ def with_embedding_bag_by_hand(rows, n_threads, lr=30.0):
 
     @torch.no_grad()
     def train(epochs):
-        weights = torch.from_numpy(np.zeros((rows.X.shape[1], rows.n_classes), rows.X.dtype))
-        bias, numbers = torch.zeros(rows.n_classes, dtype=weights.dtype), torch.arange(BATCH)
+        weights, bias = torch_zeros(rows)
         for j, x, places, y in sparse_batches(rows, epochs):
-            q = functional.embedding_bag(j, weights, places[:-1], mode="sum", per_sample_weights=x)
-            q = torch.softmax(q.add_(bias), dim=1)
-            q[numbers[: len(y)], y] -= 1
-            row = torch.repeat_interleave(numbers[: len(y)], places.diff())
+            logits = functional.embedding_bag(j, weights, places[:-1], mode="sum", per_sample_weights=x)
+            q = residuals(logits.add_(bias), y)
+            row = torch.repeat_interleave(places.diff())
             weights.index_add_(0, j, q[row].mul_(x[:, None]), alpha=-lr / len(y))
             bias.sub_(q.sum(dim=0), alpha=lr / len(y))
         return torch_model(rows, weights, bias)
@@ -231,33 +229,23 @@ def with_embedding_bag_by_hand(rows, n_threads, lr=30.0):
     return train
 
 
-def dense_batches(rows, epochs):
-    """Yield batches of preloaded dense rows and their labels, in a new order each epoch."""
-    import torch
-
-    X, y = torch.from_numpy(rows.X), torch.from_numpy(rows.y)
-    torch.manual_seed(0)
-    for _ in range(epochs):
-        for batch in torch.randperm(len(y)).split(BATCH):
-            yield X[batch], y[batch]
-
-
 def with_torch_by_hand(rows, n_threads, lr=0.1):
-    """The same steps without autograd: two products a batch, the second straight into the weights."""
+    """The same steps without autograd: two products a batch of preloaded rows, the second straight into the weights."""
     import torch
 
     torch.set_num_threads(n_threads)
+    X, y = torch.from_numpy(rows.X), torch.from_numpy(rows.y)
 
     @torch.no_grad()
     def train(epochs):
-        weights = torch.from_numpy(np.zeros((rows.X.shape[1], rows.n_classes), rows.X.dtype))
-        bias = torch.zeros(rows.n_classes, dtype=weights.dtype)
-        numbers = torch.arange(BATCH)
-        for X, y in dense_batches(rows, epochs):
-            q = torch.softmax(torch.addmm(bias, X, weights), dim=1)
-            q[numbers[: len(y)], y] -= 1
-            weights.addmm_(X.T, q, alpha=-lr / len(y))
-            bias.sub_(q.sum(dim=0), alpha=lr / len(y))
+        torch.manual_seed(0)
+        weights, bias = torch_zeros(rows)
+        for _ in range(epochs):
+            for batch in torch.randperm(len(y)).split(BATCH):
+                x = X[batch]
+                q = residuals(torch.addmm(bias, x, weights), y[batch])
+                weights.addmm_(x.T, q, alpha=-lr / len(batch))
+                bias.sub_(q.sum(dim=0), alpha=lr / len(batch))
         return torch_model(rows, weights, bias)
 
     return train
@@ -272,11 +260,14 @@ def steps(name, *values, **more):
 
 def ours(batch_size, *more):
     """Our own: the automatic step first, then those of a search."""
-    return Descender(OURS, "fastxent", partial(with_fastxent, batch_size), steps=({}, *more))
+    build = partial(with_estimator, "fastxent", batch_size=batch_size)
+    return Descender(OURS, "fastxent", build, steps=({}, *more))
 
 
 def scikit_learn(*tried):
-    return Descender("scikit-learn", "sklearn.linear_model", with_scikit_learn, steps=tried, patience=8)
+    module = "sklearn.linear_model"
+    build = partial(with_estimator, module, threads="n_jobs", loss="log_loss")
+    return Descender("scikit-learn", module, build, steps=tried, patience=8)
 
 
 def torch_rival(name, build, lrs, **how):
@@ -290,33 +281,26 @@ def vowpal_wabbit(name, options, *rates):
 
 
 ON_TEXT = [
-    ours(
-        1,
-        *steps("eta0", 8.0, 16.0),
-        {"learning_rate": "cosine"},
-        *steps("eta0", 3.0, learning_rate="cosine"),
-    ),
+    ours(1, *steps("eta0", 8.0, 16.0), {"learning_rate": "cosine"}, {"eta0": 3.0, "learning_rate": "cosine"}),
     scikit_learn(
         {},
-        *steps("eta0", 3.0, learning_rate="constant"),
-        *steps("eta0", 30.0, learning_rate="invscaling", power_t=0.25),
+        {"eta0": 3.0, "learning_rate": "constant"},
+        {"eta0": 30.0, "learning_rate": "invscaling", "power_t": 0.25},
     ),
     torch_rival("PyTorch by hand, index_add_", with_embedding_bag_by_hand, (30.0, 45.0, 60.0)),
     torch_rival("PyTorch EmbeddingBag, sparse gradients", with_embedding_bag, (30.0, 45.0, 60.0)),
 ]
+FAST_TEXT = {"dtypes": (F32,), "steps": steps("lr", 0.2, 0.4, 0.8), "patience": 8}
 WORDS_ONLY = [
     vowpal_wabbit("Vowpal Wabbit", "", 0.5, 1.0, 2.0),
     vowpal_wabbit("Vowpal Wabbit --sgd", "--sgd --power_t 0", 1.0, 3.0),
-    Descender(
-        "fastText", "fasttext", with_fasttext, dtypes=(F32,), steps=steps("lr", 0.2, 0.4, 0.8), patience=8
-    ),
+    Descender("fastText", "fasttext", with_fasttext, **FAST_TEXT),
 ]
+LRS, ALL = (0.05, 0.1, 0.2), os.cpu_count() or 1
 IN_MINIBATCHES = [
-    ours(BATCH, *steps("eta0", 0.05, 0.1, 0.2, learning_rate="constant"), {"learning_rate": "cosine"}),
-    torch_rival("PyTorch, by hand", with_torch_by_hand, (0.05, 0.1, 0.2)),
-    torch_rival(
-        "PyTorch, by hand, all threads", with_torch_by_hand, (0.05, 0.1, 0.2), threads=os.cpu_count() or 1
-    ),
+    ours(BATCH, *steps("eta0", *LRS, learning_rate="constant"), {"learning_rate": "cosine"}),
+    torch_rival("PyTorch, by hand", with_torch_by_hand, LRS),
+    torch_rival("PyTorch, by hand, all threads", with_torch_by_hand, LRS, threads=ALL),
 ]
 BY_PIXELS = [
     ours(1, *steps("eta0", 0.003, 0.01, 0.03)),
@@ -326,29 +310,28 @@ BY_PIXELS = [
 
 @dataclass(frozen=True, eq=False)
 class Race:
-    """Rows and who trains on them; ``make(dtype, part)`` returns X and y. ``goal``: is there a loss to be reached."""
+    """Rows and who trains on them; ``make(dtype, part=part)`` returns X and y.
+
+    ``goal``: is there a loss to be reached? ``first_calls``: do the rivals also start in fresh processes?
+    """
 
     name: str
     n_classes: int
     make: Callable
     rivals: list
     goal: bool = True
+    first_calls: bool = False
 
     def rows(self, dtype):
-        return Rows(*self.make(dtype, "train"), *self.make(dtype, "test"), self.n_classes)
+        return Rows(*self.make(dtype, part="train"), *self.make(dtype, part="test"), self.n_classes)
 
 
-def glosses(units):
-    return lambda dtype, part: data.glosses(dtype, units, part)
-
-
+WORDS, CHARACTERS = (partial(data.glosses, units=units) for units in ("words", "characters"))
 RACES = {
     race.name: race
     for race in (
-        Race("WordNet glosses, words, 45 classes", 45, glosses("words"), ON_TEXT + WORDS_ONLY),
-        Race(
-            "WordNet glosses, character n-grams, 45 classes", 45, glosses("characters"), ON_TEXT, goal=False
-        ),
+        Race("WordNet glosses, words, 45 classes", 45, WORDS, ON_TEXT + WORDS_ONLY, first_calls=True),
+        Race("WordNet glosses, character n-grams, 45 classes", 45, CHARACTERS, ON_TEXT, goal=False),
         Race("Fashion-MNIST, 10 classes, minibatches of 128", 10, data.fashion, IN_MINIBATCHES),
         Race("Fashion-MNIST, 10 classes, single rows", 10, data.fashion, BY_PIXELS),
     )

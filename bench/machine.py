@@ -9,8 +9,6 @@ import time
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-import numpy as np
-
 PACKAGES = {  # by module, if they have other names
     "sklearn": ["scikit-learn"],
     "sklearnex": ["scikit-learn-intelex"],
@@ -70,21 +68,7 @@ def installed(modules):
 
 
 def busy_processors(seconds=1.0):
-    """Return how many processors other work keeps busy: now, where the system tells, else the load average.
+    """Return how many processors other work keeps busy now: a load average would count our own last run."""
+    import psutil
 
-    The load average would count what ended a minute ago, our own last run included.
-    """
-    try:
-        before = _busy_and_all()
-        time.sleep(seconds)
-        busy, everything = np.subtract(_busy_and_all(), before)
-    except OSError:
-        return os.getloadavg()[0]
-    return round(float(os.cpu_count() * busy / everything), 2)
-
-
-def _busy_and_all():
-    """Return the ticks since the start that processors were busy, and all ticks (Linux)."""
-    with open("/proc/stat") as file:
-        ticks = [int(x) for x in file.readline().split()[1:9]]
-    return sum(ticks) - ticks[3] - ticks[4], sum(ticks)  # but for idle, and waiting for disks
+    return round(psutil.cpu_percent(seconds) / 100 * os.cpu_count(), 2)

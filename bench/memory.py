@@ -6,6 +6,7 @@ or a call would be served from what an earlier one has left.
 
 import ctypes
 import gc
+import re
 from pathlib import Path
 
 RESET_PEAK = "5"
@@ -13,10 +14,7 @@ RESET_PEAK = "5"
 
 def status(field):
     """Return a size in /proc/self/status in megabytes."""
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith(field + ":"):
-            return int(line.split()[1]) / 1024
-    raise LookupError(f"/proc/self/status has no field {field}")
+    return int(re.search(rf"{field}:\s*(\d+)", Path("/proc/self/status").read_text())[1]) / 1024
 
 
 def extra_megabytes(call):
@@ -29,9 +27,7 @@ def extra_megabytes(call):
         ctypes.CDLL(None).malloc_trim(0)
         Path("/proc/self/clear_refs").write_text(RESET_PEAK)
         before = status("VmRSS")
-        result = call()
-        peak = status("VmHWM") - before
+        _result = call()  # kept until the peak is known
+        return round(status("VmHWM") - before, 1)
     except (OSError, AttributeError):
         return None
-    del result
-    return round(peak, 1)

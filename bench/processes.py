@@ -1,16 +1,17 @@
-"""Run a function in a process of its own: the one way in which anything is measured.
+"""Run a function in a process of its own: the one way in which rivals are measured.
 
 fastxent runs on this Python, other libraries on the one that the variable FASTXENT_PEERS names (default: this one), so
-that they need not be installed beside the project.
+that they need not be installed beside the project. This file is also what such a process runs: it reads a job from its
+standard input, and writes what the function yields.
 """
 
+import importlib
 import json
 import os
 import subprocess
 import sys
-from pathlib import Path
+import time
 
-WORKER = Path(__file__).with_name("worker.py")
 OURS = ("fastxent", "onnxruntime")  # onnxruntime serves a model that fastxent has converted
 AVX2 = {
     "FASTXENT_ISA": "v3",
@@ -38,14 +39,6 @@ def python_of(library):
     return sys.executable if ours else os.environ.get("FASTXENT_PEERS") or sys.executable
 
 
-def environment_of(threads, configuration):
-    """Return the variables of a process whose every pool has so many threads."""
-    pools = ("OMP", "OPENBLAS", "MKL", "FASTXENT")
-    return (
-        os.environ | {f"{pool}_NUM_THREADS": str(threads) for pool in pools} | CONFIGURATIONS[configuration]
-    )
-
-
 def run(function, arguments, *, library="", threads=1, configuration="native", timeout=600, more=None):
     """Return the records that "module:function" yields, and what went wrong, or None.
 
@@ -53,32 +46,31 @@ def run(function, arguments, *, library="", threads=1, configuration="native", t
     ----------
     library : str
         A module that is imported first; "import" of every record is how long that took.
+    threads : int
+        What every pool of the process has, and how many processors it may use.
     more : dict, optional
         Further environment variables.
     """
     job = {"function": function, "arguments": arguments, "library": library, "threads": threads}
-    command = [python_of(library), "-W", "ignore", str(WORKER)]
-    environment = environment_of(threads, configuration) | (more or {})
+    pools = {f"{pool}_NUM_THREADS": str(threads) for pool in ("OMP", "OPENBLAS", "MKL", "FASTXENT")}
+    environment = os.environ | pools | CONFIGURATIONS[configuration] | (more or {})
+    command = [python_of(library), "-W", "ignore", __file__]
     try:
         done = subprocess.run(
-            command, input=json.dumps(job), env=environment, capture_output=True, text=True, timeout=timeout
+            command, input=json.dumps(job).encode(), env=environment, capture_output=True, timeout=timeout
         )
         output, fault = done.stdout, None
         if done.returncode:
-            fault = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1][:200]
+            said = done.stderr.decode(errors="replace").strip().splitlines()
+            fault = (said or [f"exit code {done.returncode}"])[-1][:200]
     except subprocess.TimeoutExpired as late:
         output, fault = late.stdout or b"", f"no end after {timeout:.0f} s"
-        output = (
-            output.decode() if isinstance(output, bytes) else output
-        )  # whatever was asked for, up to 3.11
-    lines = output.splitlines(keepends=True)
-    return [json.loads(line) for line in lines if line.endswith("\n")], fault
+    return [json.loads(line) for line in output.splitlines(keepends=True) if line.endswith(b"\n")], fault
 
 
 def found(rivals):
     """Return the versions of the rivals' libraries, and the rivals that can be imported where they would run."""
-    versions, there = {}, set()
-    by_python = {}
+    versions, there, by_python = {}, set(), {}
     for module in ("fastxent", "numpy", "scipy", *sorted({rival.module for rival in rivals})):
         by_python.setdefault(python_of(module), []).append(module)
     for modules in by_python.values():
@@ -88,3 +80,23 @@ def found(rivals):
         there.update(records[0]["modules"])
         versions |= {"python": records[0]["python"]} | records[0]["versions"]
     return versions, [rival for rival in rivals if rival.module in there]
+
+
+def work():
+    """Do the job that stands in the standard input."""
+    job = json.load(sys.stdin)
+    if hasattr(os, "sched_setaffinity"):  # no pool of any library gets more than its share
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: job["threads"]])
+    results = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # what libraries print is no result
+    start = time.perf_counter()
+    if job["library"]:
+        importlib.import_module(job["library"])
+    imported = time.perf_counter() - start
+    module, function = job["function"].split(":")
+    for record in getattr(importlib.import_module(module), function)(**job["arguments"]):
+        print(json.dumps({"import": imported, **record}), file=results, flush=True)
+
+
+if __name__ == "__main__":
+    work()

@@ -10,37 +10,34 @@ from pathlib import Path
 
 import choices
 import convergence_tables
-import descent
-import growth
-import roofline
-from speed_tables import all_cases, every_processor, single_predictions
+import descent_tables
+import speed_figures
+import speed_tables
 from store import FOLDER, read_all
 from tables import insert, section
 
-ROOT = Path(__file__).resolve().parents[1]
-DOCS = ROOT / "docs"
+DOCS = Path(__file__).resolve().parents[1] / "docs"
 # Where a section is, its markers, and what makes its text of one processor's results (None: these do not have it).
 SECTIONS = (
-    (DOCS / "benchmarks.md", "bench", all_cases),
-    (DOCS / "benchmarks.md", "latency", single_predictions),
-    (DOCS / "benchmarks.md", "race", convergence_tables.race),
-    (DOCS / "solvers.md", "choices", convergence_tables.choices),
-    (DOCS / "solvers.md", "tolerances", convergence_tables.tolerances),
-    (DOCS / "solvers.md", "cost-model", choices.tables),
-    (DOCS / "sgd.md", "descent", descent.tables),
-    (DOCS / "performance.md", "roofline", roofline.table),
-    (DOCS / "performance.md", "growth", growth.table),
+    ("benchmarks.md", "bench", speed_tables.all_cases),
+    ("benchmarks.md", "latency", speed_tables.single_predictions),
+    ("benchmarks.md", "race", convergence_tables.race),
+    ("solvers.md", "choices", convergence_tables.choices),
+    ("solvers.md", "tolerances", convergence_tables.tolerances),
+    ("solvers.md", "cost-model", choices.tables),
+    ("sgd.md", "descent", descent_tables.tables),
+    ("performance.md", "roofline", speed_figures.roofline_table),
+    ("performance.md", "growth", speed_figures.growth_table),
 )
-FIGURES = (convergence_tables.draw, roofline.draw, growth.draw)
+FIGURES = (convergence_tables.draw, speed_figures.draw_roofline, speed_figures.draw_growth)
 
 
 def sections(results):
     """Yield page, markers and text of every section that these results (of all processors, the newest first) have."""
-    yield DOCS / "performance.md", "processors", every_processor(results)
+    yield DOCS / "performance.md", "processors", speed_tables.every_processor(results)
     for page, name, make in SECTIONS:
-        text = next(filter(None, map(make, results)), None)
-        if text is not None:
-            yield page, name, text
+        if text := next(filter(None, map(make, results)), None):
+            yield DOCS / page, name, text
 
 
 def main():
@@ -50,19 +47,19 @@ def main():
     parser.add_argument("--check", action="store_true", help="fail if docs/ says something else")
     options = parser.parse_args()
     results = read_all(options.folder)
+    made = list(sections(results))
     if options.check:
-        old = [
-            f"{page.name}: {name}" for page, name, text in sections(results) if section(page, name) != text
-        ]
+        old = [f"{page.name}: {name}" for page, name, text in made if section(page, name)[1] != text]
         raise SystemExit(f"not what the results say: {', '.join(old)}" if old else 0)
-    for page, name, text in sections(results):
-        if options.insert:
+    if options.insert:
+        for page, name, text in made:
             insert(text, page, name)
-        else:
-            print(f"## {name}\n\n{text}")
-    for draw in FIGURES if options.insert else ():
-        next(filter(draw, results), None)  # the newest that have what is drawn
-    for known in () if options.insert else results:
+        for draw in FIGURES:
+            next(filter(draw, results), None)  # the newest that have what is drawn
+        return
+    for _, name, text in made:
+        print(f"## {name}\n\n{text}")
+    for known in results:
         print(*map(convergence_tables.everybody, convergence_tables.outcomes(known)), sep="\n")
 
 

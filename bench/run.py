@@ -14,7 +14,7 @@ import numpy as np
 import processes
 import store
 from data import DataNotFound
-from limits import better, measure_limits
+from limits import better, least_work, measure_limits
 from machine import log
 from rivals import wanted
 from tasks import TASKS, write
@@ -22,12 +22,13 @@ from tasks import TASKS, write
 QUICK = ("1,797", "text 20,000", "64 features, 10 classes")
 
 
-def contenders(task, case, configurations, threads, options):
+def contenders(task, case, options):
     """Return who takes part: (rival, threads, configuration)."""
+    configurations = options.configuration if task.threaded else ["native"]
     return [
         (rival, n, configuration)
         for configuration in configurations
-        for n in (threads if task.threaded else [1])
+        for n in (options.threads if task.threaded else [1])
         for rival in task.rivals
         if rival in options.there
         and rival.suits(case)
@@ -38,12 +39,12 @@ def contenders(task, case, configurations, threads, options):
     ]
 
 
-def race(task, case, dtype, runners, options, results):
-    """Let everybody run on one problem, round after round, and add a record of each to the results."""
-    found = {runner: [] for runner in runners}
+def race(task, case, dtype, options):
+    """Let everybody run on one problem, round after round, and yield a record of each."""
+    found = {runner: [] for runner in contenders(task, case, options)}
     with tempfile.TemporaryDirectory(prefix="fastxent-bench-") as folder:
         path, problem = write(task, case, dtype, folder)
-        work = {**task.least_work(problem), **layout(problem)}
+        work = {**least_work(problem, task.products), **layout(problem)}
         del problem
         for i in range(options.rounds):
             for runner in random.Random(i).sample(list(found), len(found)):  # no neighbours for ever
@@ -54,16 +55,19 @@ def race(task, case, dtype, runners, options, results):
                     log(f"    {rival.label}, {where} is left out: {fault}")
                     del found[runner]
     for (rival, threads, configuration), records in best_settings(found).items():
-        about = {"task": task.name, "case": case.name, "dtype": np.dtype(dtype).name}
-        about |= {
+        yield {
+            "task": task.name,
+            "case": case.name,
+            "dtype": np.dtype(dtype).name,
             "configuration": configuration,
             "threads": threads,
             "rival": rival.name,
             "setting": rival.setting,
+            "seconds": [record["seconds"] for record in records],
+            "rows": work["rows"],
+            **{key: records[0][key] for key in ("import", "first", "extra_megabytes", "error", "value")},
+            **({"work": work} if rival.ours else {}),
         }
-        about |= {"seconds": [record["seconds"] for record in records], "rows": work["rows"]}
-        about |= {key: records[0][key] for key in ("import", "first", "extra_megabytes", "error", "value")}
-        results.add(about | ({"work": work} if rival.ours else {}))
 
 
 def run(task, runner, path, seconds, with_memory):
@@ -111,11 +115,8 @@ def chosen_cases(task, options):
 
 
 def arguments():
-    parser = store.parser(__doc__)
+    parser = store.parser(__doc__, "task", "case", "rival")
     parser.add_argument("--all", action="store_true", help="all cases, not those alone that are compared")
-    for what in ("task", "case", "rival"):
-        help_text = f"only {what}s whose name has TEXT (repeatable)"
-        parser.add_argument(f"--{what}", action="append", metavar="TEXT", help=help_text)
     parser.add_argument(
         "--configuration", action="append", choices=[*processes.CONFIGURATIONS], help="default: native"
     )
@@ -125,6 +126,8 @@ def arguments():
         "--seconds", type=float, metavar="S", help="of each process: 0.5, or 0.1 with --quick"
     )
     options = parser.parse_args()
+    options.configuration = options.configuration or ["native"]
+    options.threads = options.threads or sorted({1, os.cpu_count()})[-1 if options.quick else 0 :]
     options.rounds = options.rounds or (1 if options.quick else 3)
     options.seconds = options.seconds or (0.1 if options.quick else 0.5)
     return options
@@ -132,28 +135,25 @@ def arguments():
 
 def main():
     options = arguments()
-    threads = options.threads or sorted({1, os.cpu_count()})[-1 if options.quick else 0 :]
-    configurations = options.configuration or ["native"]
     versions, options.there = processes.found([rival for task in TASKS.values() for rival in task.rivals])
     results = store.Results(options, "speed", versions)
     tasks = [task for task in TASKS.values() if wanted(task.name, options.task)]
     with_limits = not options.quick and any(task.threaded for task in tasks)
     if with_limits:
         log("the machine's limits")
-        limits = measure_limits(threads)
+        limits = measure_limits(options.threads)
     for task in tasks:
         for case in chosen_cases(task, options):
-            some = configurations if task.name != "latency" else ["native"]
-            runners = contenders(task, case, some, threads, options)
             for dtype in case.dtypes:
                 log(f"{task.name} | {case.name} | {np.dtype(dtype)}")
                 try:
-                    race(task, case, dtype, runners, options, results)
+                    for record in race(task, case, dtype, options):
+                        results.add(record)
                 except DataNotFound as fault:
                     log(f"    left out: {fault}")
                     break
     if with_limits:
-        results.known["limits"] = better(limits, measure_limits(threads))
+        results.known["limits"] = better(limits, measure_limits(options.threads))
         results.write()
 
 

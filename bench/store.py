@@ -29,16 +29,26 @@ KEYS = (
     "kind",
     "number",
 )
+EXACT = ("objective", "value", "least")  # objectives differ in the last of many digits
 
 
-def parser(what):
-    """Return a parser of what every script is told: where results go, and whose they are."""
+def parser(what, *filters, **numbers):
+    """Return a parser of what every script is told, and of more.
+
+    ``filters`` are kinds of names of which some can be chosen, ``numbers`` further options: a default and its meaning.
+    """
     parser = argparse.ArgumentParser(description=what.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="a subset, in a few minutes")
     parser.add_argument(
         "--processor", metavar="NAME", help="for systems that do not know their processor's name"
     )
     parser.add_argument("--output", type=Path, default=DRAFTS, help=f"folder of the results ({DRAFTS})")
+    for kind in filters:
+        help_text = f"only {kind}s whose name has TEXT (repeatable)"
+        parser.add_argument(f"--{kind}", action="append", metavar="TEXT", help=help_text)
+    for name, (default, meaning) in numbers.items():
+        help_text = f"{meaning} ({default})"
+        parser.add_argument(f"--{name}", type=type(default), default=default, metavar="N", help=help_text)
     return parser
 
 
@@ -70,34 +80,37 @@ def keys(record):
     return tuple(record.get(key) for key in KEYS)
 
 
+def is_part(value):
+    return isinstance(value, list) and bool(value) and isinstance(value[0], dict)
+
+
 def text_of(known):
     """Return JSON with one record on a line, so that changes can be read."""
-    lines = []
-    for name, value in known.items():
-        if isinstance(value, list) and value and isinstance(value[0], dict):
-            records = ",\n".join("  " + json.dumps(rounded(record)) for record in value)
-            lines.append(f' "{name}": [\n{records}\n ]')
-        else:
-            lines.append(f' "{name}": {json.dumps(value)}')
-    return "{\n" + ",\n".join(lines) + "\n}\n"
+
+    def text(value):
+        if not is_part(value):
+            return json.dumps(value)
+        return "[\n" + ",\n".join("  " + json.dumps(rounded(record)) for record in value) + "\n ]"
+
+    return "{\n" + ",\n".join(f' "{name}": {text(value)}' for name, value in known.items()) + "\n}\n"
 
 
 def rounded(value):
-    """Return the same with numbers of five digits, but for objectives, which differ in the last of many."""
+    """Return the same with numbers of five digits, but for objectives."""
     if isinstance(value, float):
         return None if math.isnan(value) else float(f"{value:.5g}")
     if isinstance(value, dict):
-        exact = ("objective", "value", "least")
-        return {key: inner if key in exact else rounded(inner) for key, inner in value.items()}
+        return {key: inner if key in EXACT else rounded(inner) for key, inner in value.items()}
     return [rounded(inner) for inner in value] if isinstance(value, list) else value
 
 
 def read_all(folder=FOLDER):
     """Return the results of every processor, the newest first."""
     known = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(Path(folder).glob("*.json"))]
-    return sorted(known, key=newest, reverse=True)
+    return sorted(known, key=lambda one: max(dates(one), default=""), reverse=True)
 
 
-def newest(known):
-    parts = [part for part in known.values() if isinstance(part, list)]
-    return max((r["date"] for part in parts for r in part if isinstance(r, dict) and "date" in r), default="")
+def dates(known, part=None):
+    """Return the dates of the records of a part, or of all."""
+    parts = [known.get(part, [])] if part else filter(is_part, known.values())
+    return [record["date"] for records in parts for record in records if "date" in record]

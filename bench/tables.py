@@ -5,6 +5,7 @@ import math
 import pandas as pd
 
 from machine import BUSY
+from store import dates
 
 PRECISION = {"float32": "f32", "float64": "f64"}
 NOTHING = "–"
@@ -12,7 +13,7 @@ NOTHING = "–"
 
 def seconds_text(seconds):
     """Return a time in the unit that a person would use."""
-    if seconds is None or math.isnan(seconds):
+    if pd.isna(seconds):
         return NOTHING
     for unit, size in (("s", 1.0), ("ms", 1e-3)):
         if seconds >= 0.9995 * size:
@@ -22,17 +23,15 @@ def seconds_text(seconds):
 
 def significant(value, digits=3):
     """Return about ``digits`` digits, without an exponent."""
-    if value is None:
+    if pd.isna(value):
         return NOTHING
-    if value == 0:
-        return "0"
-    decimals = max(0, digits - 1 - math.floor(math.log10(abs(value))))
+    decimals = max(0, digits - 1 - math.floor(math.log10(abs(value)))) if value else 0
     return f"{value:,.{decimals}f}"
 
 
 def ratio_text(ratio):
     """Return our time over a peer's; above one, where the peer beats us, in bold."""
-    return NOTHING if ratio is None else f"{ratio:.2f}" if ratio <= 1 else f"**{ratio:.2f}**"
+    return NOTHING if pd.isna(ratio) else f"{ratio:.2f}" if ratio <= 1 else f"**{ratio:.2f}**"
 
 
 def times_text(ratio):
@@ -51,34 +50,28 @@ def markdown(rows):
 
 def measured_on(known, part):
     """Return where, when and with what a part of the results was measured."""
-    dates = sorted({record["date"] for record in known[part] if "date" in record})
+    days = sorted(dates(known, part))
     caches = f", caches {known['caches']}" if "caches" in known else ""
     where = f"{known['processor']} ({known['processors']} processors{caches})"
-    when = f", {' to '.join(dict.fromkeys((dates[0], dates[-1])))}" if dates else ""
-    what = "".join(f", {name} {version}" for name, version in known["versions"].get(part, {}).items())
-    line = f"Measured on {where}{when}{';' + what[1:] if what else ''}."
+    when = f", {' to '.join(dict.fromkeys((days[0], days[-1])))}" if days else ""
+    what = ", ".join(f"{name} {version}" for name, version in known["versions"].get(part, {}).items())
+    line = f"Measured on {where}{when}{what and '; ' + what}."
     if (load := known.get("busy", {}).get(part, 0)) > BUSY:
         line += f" **A draft: the machine was busy (load {load:.1f}).**"
     return line + "\n"
 
 
+def section(path, name):
+    """Return what stands before the section of this name in a file, in it, and after it."""
+    begin, end = f"<!-- {name}:begin -->\n", f"<!-- {name}:end -->"
+    before, found, rest = path.read_text(encoding="utf-8").partition(begin)
+    inside, ended, after = rest.partition(end)
+    if not (found and ended) or begin in rest or end in after:
+        raise SystemExit(f"{path}: wanted one line {begin.strip()} and, after it, one line {end}")
+    return before + begin, inside, end + after
+
+
 def insert(text, path, name):
     """Replace what stands between the markers of this name in a file."""
-    begin, end = f"<!-- {name}:begin -->\n", f"<!-- {name}:end -->"
-    before, after = around_section(path, begin, end)
-    path.write_text(f"{before}{begin}{text}{end}{after}", encoding="utf-8")
-
-
-def section(path, name):
-    """Return what stands between the markers."""
-    begin, end = f"<!-- {name}:begin -->\n", f"<!-- {name}:end -->"
-    before, after = around_section(path, begin, end)
-    page = path.read_text(encoding="utf-8")
-    return page[len(before) + len(begin) : len(page) - len(after) - len(end)]
-
-
-def around_section(path, begin, end):
-    page = path.read_text(encoding="utf-8")
-    if page.count(begin) != 1 or page.count(end) != 1 or page.index(begin) > page.index(end):
-        raise SystemExit(f"{path}: wanted one line {begin.strip()} and, after it, one line {end}")
-    return page.split(begin)[0], page.split(end)[1]
+    before, _, after = section(path, name)
+    path.write_text(before + text + after, encoding="utf-8")

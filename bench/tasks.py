@@ -2,18 +2,13 @@
 
 import pickle
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-import latency
-import loss_gradient
-import probabilities
-from cases import CASES, GROWTH
-from limits import least_work
+import cases
+import evaluations
 from memory import extra_megabytes
 
 BURST_SECONDS = 0.03
@@ -25,7 +20,7 @@ class Task:
     name: str
     cases: list
     rivals: list
-    least_work: Callable  # of a problem, see limits.py
+    products: int = 2  # of matrices, that nobody can do without
     threaded: bool = True
 
     def reference(self, problem):
@@ -35,14 +30,13 @@ class Task:
         return [np.asarray(array, np.float64) for array in unpack(call())]
 
 
-GROWING = list({case.name: case for _, cases in GROWTH.values() for case in cases}.values())
 TASKS = {
     task.name: task
     for task in (
-        Task("loss + gradient", CASES, loss_gradient.RIVALS, least_work),
-        Task("class probabilities", CASES, probabilities.RIVALS, partial(least_work, products=1)),
-        Task("growth", GROWING, loss_gradient.RIVALS[:2], least_work),  # ours and NumPy
-        Task("latency", latency.CASES, latency.RIVALS, partial(least_work, products=1), threaded=False),
+        Task("loss + gradient", cases.CASES, evaluations.LOSS_AND_GRADIENT),
+        Task("class probabilities", cases.CASES, evaluations.PROBABILITIES, products=1),
+        Task("growth", cases.GROWING, evaluations.LOSS_AND_GRADIENT[:2]),  # ours and NumPy
+        Task("latency", cases.SINGLE_ROWS, evaluations.SINGLE_ROWS, products=1, threaded=False),
     )
 }
 
@@ -58,8 +52,10 @@ def write(task, case, dtype, folder):
 
 def errors(result, reference):
     """Return each array's largest deviation from the float64 reference, relative to the largest entry."""
-    deviations = (np.max(np.abs(ours - exact)) for ours, exact in zip(result, reference, strict=True))
-    return [float(d / np.max(np.abs(exact))) for d, exact in zip(deviations, reference, strict=True)]
+    return [
+        float(np.max(np.abs(found - exact)) / np.max(np.abs(exact)))
+        for found, exact in zip(result, reference, strict=True)
+    ]
 
 
 def time_rival(task, label, path, threads, seconds, with_memory):
@@ -92,14 +88,16 @@ def time_rival(task, label, path, threads, seconds, with_memory):
 
 def bursts(call, seconds):
     """Return seconds a call in bursts, each the mean of as many as fit into some tens of milliseconds."""
-    call()
-    start = time.perf_counter()
-    call()
-    repeats = max(1, round(BURST_SECONDS / (time.perf_counter() - start)))
-    found, deadline = [], time.perf_counter() + seconds
-    while len(found) < 3 or time.perf_counter() < deadline:
+
+    def burst(repeats):
         start = time.perf_counter()
         for _ in range(repeats):
             call()
-        found.append((time.perf_counter() - start) / repeats)
+        return (time.perf_counter() - start) / repeats
+
+    call()
+    repeats = max(1, round(BURST_SECONDS / burst(1)))
+    found, deadline = [], time.perf_counter() + seconds
+    while len(found) < 3 or time.perf_counter() < deadline:
+        found.append(burst(repeats))
     return found

@@ -40,81 +40,83 @@ class Trainer(Rival):
     threaded: bool = True  # whether it is also tried on more than one thread
 
 
+# ------------------------------------------------------------------------------------ estimators
+
+
 def parameters(model):
     """Return coef (K, d), or (1, d), and intercept, whatever shape a library gives them."""
     coef, intercept = np.atleast_2d(model.coef_), np.ravel(model.intercept_)
     return (coef if len(coef) == max(1, len(intercept)) else coef.T), intercept
 
 
-def estimator(path, options, X=lambda problem: problem.X, y=lambda problem: problem.y):
-    """Return the builder of an estimator in scikit-learn's idiom, of the parameters ``options(problem, n_threads)``."""
-
-    def build(problem, n_threads):
-        module, name = path.rsplit(".", 1)
-        kind = getattr(importlib.import_module(module), name)
-        rows, labels, how = X(problem), y(problem), options(problem, n_threads)
-        return lambda effort: parameters(kind(max_iter=effort, **how).fit(rows, labels))
-
-    return build
-
-
-def signs(problem):
-    return problem.signs
-
-
-def by_columns(problem):
-    return problem.X.tocsc()
-
-
-def single(problem):
-    return problem.X.astype(np.float32)
-
-
-def ours(solver, suits=lambda training: True, name=None):
-    def options(problem, n_threads):
-        # tol is not smaller, because "auto" and "lbfgs" go over to another solver for tighter tolerances.
-        how = {"C": problem.C, "l1_ratio": problem.l1_ratio, "tol": 1e-7}
-        return how | {"solver": solver, "n_threads": n_threads}
-
-    name = OURS if solver == "auto" else f"{OURS} {name or solver}"
-    return Trainer(name, "fastxent", estimator("fastxent.LogisticRegression", options), suits)
-
-
-def scikit_learn(solver, suits, **how):
-    def options(problem, n_threads):
-        how = {"C": problem.C, "l1_ratio": problem.l1_ratio, "tol": TINY}
-        return how | {"solver": solver, "random_state": 0}
-
-    build = estimator("sklearn.linear_model.LogisticRegression", options)
-    return Trainer(f"scikit-learn {solver}", "sklearn.linear_model", build, suits, **how)
-
-
-def of_intel(problem, n_threads):
-    return {"C": problem.C, "tol": TINY, "n_jobs": n_threads}
-
-
 def of_cyanure(problem, n_threads):
     kind = "elastic-net" if problem.l1 and problem.l2 else "l1" if problem.l1 else "l2"
     strengths = {"lambda_1": problem.l1 or problem.l2, "lambda_2": problem.l2 if problem.l1 else 0.0}
     loss = "logistic" if problem.binary else "multiclass-logistic"
-    how = {"loss": loss, "penalty": kind, "fit_intercept": True, "tol": TINY, "verbose": False}
+    how = {"loss": loss, "penalty": kind, "fit_intercept": True, "verbose": False}
     return how | strengths | {"n_threads": n_threads}
 
 
 def of_snapml(problem, n_threads):
-    how = {"regularizer": 1 / problem.C, "dual": True, "fit_intercept": True, "random_state": 0, "tol": TINY}
+    how = {"regularizer": 1 / problem.C, "dual": True, "fit_intercept": True, "random_state": 0}
     return how | {"n_jobs": n_threads}
 
 
-def of_celer(problem, n_threads):
-    return {"C": problem.C, "tol": TINY}
+ROWS = {
+    "as they are": lambda problem: (problem.X, problem.y),
+    "by columns, signs": lambda problem: (problem.X.tocsc(), problem.signs),
+    "float32, signs": lambda problem: (problem.X.astype(np.float32), problem.signs),
+}
+ESTIMATORS = {  # the class, what it is told about a problem, and how it wants the rows
+    # tol is not smaller, because "auto" and "lbfgs" go over to another solver for tighter tolerances.
+    "fastxent": (
+        "fastxent.LogisticRegression",
+        lambda p, n: {"C": p.C, "l1_ratio": p.l1_ratio, "tol": 1e-7, "n_threads": n},
+        "as they are",
+    ),
+    "scikit-learn": (
+        "sklearn.linear_model.LogisticRegression",
+        lambda p, n: {"C": p.C, "l1_ratio": p.l1_ratio, "random_state": 0},
+        "as they are",
+    ),
+    "scikit-learn-intelex": (
+        "sklearnex.linear_model.LogisticRegression",
+        lambda p, n: {"C": p.C, "n_jobs": n},
+        "as they are",
+    ),
+    "Cyanure": ("cyanure.estimators.Classifier", of_cyanure, "as they are"),
+    "snapml": ("snapml.LogisticRegression", of_snapml, "float32, signs"),
+    "skglm": ("skglm.SparseLogisticRegression", lambda p, n: {"alpha": p.l1}, "by columns, signs"),
+    "celer": ("celer.LogisticRegression", lambda p, n: {"C": p.C}, "by columns, signs"),
+}
 
 
-def of_skglm(problem, n_threads):
-    return {"alpha": problem.l1, "tol": TINY}
+def estimator(library, what="", suits=lambda training: True, *, solver=None, **how):
+    """Return the trainer of an estimator in scikit-learn's idiom, of that solver if it has several."""
+    path, told, rows = ESTIMATORS[library]
+    module, kind = path.rsplit(".", 1)
+
+    def build(problem, n_threads):
+        X, y = ROWS[rows](problem)
+        known = {"tol": TINY} | told(problem, n_threads) | ({"solver": solver} if solver else {})
+        make = getattr(importlib.import_module(module), kind)
+        return lambda effort: parameters(make(max_iter=effort, **known).fit(X, y))
+
+    return Trainer(f"{library} {what}".strip(), module, build, suits, **how)
 
 
-def with_liblinear(solver, bias):
+def ours(solver, suits=lambda training: True, name=None):
+    return estimator(OURS, name or solver, suits, solver=solver)
+
+
+def scikit_learn(solver, suits=lambda training: True, **how):
+    return estimator("scikit-learn", solver, suits, solver=solver, **how)
+
+
+# ------------------------------------------------------------------------------------ other libraries
+
+
+def liblinear(name, solver, bias, suits, first=1.0, **how):
     def build(problem, n_threads):
         from liblinear.liblinearutil import parameter, train
         from liblinear.liblinearutil import problem as converted
@@ -129,7 +131,8 @@ def with_liblinear(solver, bias):
 
         return fit
 
-    return build
+    how |= {"threaded": False, "efforts": tolerances(1e-9, first)}
+    return Trainer(f"LIBLINEAR {name}", "liblinear", build, suits, **how)
 
 
 def with_jax(problem, n_threads):
@@ -204,53 +207,24 @@ def two_classes_l1(training):
     return training.binary and training.l1 and not training.l2
 
 
-def liblinear(name, solver, bias, suits, **how):
-    build = with_liblinear(solver, bias)
-    return Trainer(f"LIBLINEAR {name}", "liblinear", build, suits, threaded=False, **how)
-
-
 # Time may run out: those who are fast as a rule come first.
 TRAINERS = [
-    ours("auto"),
+    estimator(OURS, solver="auto"),
     ours("sdca", sparse_l2),
     ours("metric", smooth),
     ours("prox_newton", penalised),
     ours("newton-cg", smooth),
     ours("lbfgs", smooth),
     ours("saga", penalised, name="l1-newton"),  # what scikit-learn's names mean with an L1 penalty
-    Trainer("Cyanure", "cyanure.estimators", estimator("cyanure.estimators.Classifier", of_cyanure)),
-    Trainer(
-        "scikit-learn-intelex lbfgs",
-        "sklearnex.linear_model",
-        estimator("sklearnex.linear_model.LogisticRegression", of_intel),
-        dense,
-    ),
-    scikit_learn("saga", lambda training: True, threaded=False),
-    liblinear("primal", 0, "-R", two_classes_l2, efforts=tolerances(1e-9)),
-    liblinear("dual", 7, "", two_classes_l2, efforts=tolerances(1e-9, first=10.0), intercepts="penalised"),
-    liblinear("L1", 6, "-R", two_classes_l1, efforts=tolerances(1e-9)),
-    Trainer(
-        "snapml dual, float32",
-        "snapml",
-        estimator("snapml.LogisticRegression", of_snapml, single, signs),
-        two_classes_l2,
-        intercepts="penalised",
-    ),
-    Trainer(
-        "skglm",
-        "skglm",
-        estimator("skglm.SparseLogisticRegression", of_skglm, by_columns, signs),
-        two_classes_l1,
-        threaded=False,
-    ),
-    Trainer(
-        "celer",
-        "celer",
-        estimator("celer.LogisticRegression", of_celer, by_columns, signs),
-        two_classes_l1,
-        threaded=False,
-        intercepts="none",
-    ),
+    estimator("Cyanure"),
+    estimator("scikit-learn-intelex", "lbfgs", dense),
+    scikit_learn("saga", threaded=False),
+    liblinear("primal", 0, "-R", two_classes_l2),
+    liblinear("dual", 7, "", two_classes_l2, first=10.0, intercepts="penalised"),
+    liblinear("L1", 6, "-R", two_classes_l1),
+    estimator("snapml", "dual, float32", two_classes_l2, intercepts="penalised"),
+    estimator("skglm", suits=two_classes_l1, threaded=False),
+    estimator("celer", suits=two_classes_l1, threaded=False, intercepts="none"),
     Trainer("JAX optax L-BFGS", "optax", with_jax, dense),
     scikit_learn("lbfgs", smooth),
     scikit_learn("newton-cholesky", few_unknowns),

@@ -34,6 +34,11 @@ def test_documentation_shows_the_results():
     run("report.py", "--check")
 
 
+def test_the_readme_s_five_lines_are_those_of_the_stored_results():
+    readme = BENCH.with_name("README.md").read_text(encoding="utf-8")
+    assert f"<!-- summary:begin -->\n{run('summary.py')}".rstrip() in readme
+
+
 def test_a_changed_figure_is_noticed(tmp_path):
     for path in (BENCH / "results").glob("*.json"):
         text = path.read_text(encoding="utf-8").replace('"seconds": [', '"seconds": [9')

@@ -1,6 +1,5 @@
 """The source tree and how it builds: the rules that no other test would notice broken."""
 
-import importlib.util
 import os
 import re
 import runpy
@@ -217,16 +216,6 @@ def test_the_readme_s_example_runs():
     exec(example, names)  # the README's own words
     assert names["loss"] < 0.1
     assert names["grad_coef"].shape == (10, 64)
-
-
-def test_the_readme_s_five_lines_are_those_of_the_stored_results():
-    spec = importlib.util.spec_from_file_location("summary", ROOT / "bench" / "summary.py")
-    summary = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(summary)
-    assert (
-        f"<!-- summary:begin -->\n{summary.readme_table()}<!-- summary:end -->"
-        in (ROOT / "README.md").read_text()
-    )
 
 
 def test_the_c_api_s_example_in_the_docs_is_the_one_that_is_tested():
