@@ -48,15 +48,6 @@ GROUPS = {
 # ------------------------------------------------------------------------------------ problems
 
 
-def labels(rng, X, K, sharpness):
-    """Labels drawn from a softmax model; every class at least once."""
-    columns = 1 if K == 2 else K
-    theta = np.vstack([sharpness * rng.standard_normal((X.shape[1], columns)), np.zeros(columns)])
-    y = drawn_labels(X, theta)
-    y[:K] = np.arange(K)
-    return y
-
-
 def sparse_case(rng):
     """Return CSR rows of unit length, like texts of K topics, and the topics, some of them wrong."""
     while True:
@@ -100,7 +91,10 @@ def dense_case(rng):
     spectrum *= np.sqrt(d / np.sum(spectrum**2))
     rotation = np.linalg.qr(rng.standard_normal((d, d)))[0]
     X = np.ascontiguousarray((rng.standard_normal((n, d)) * spectrum) @ rotation)
-    y = labels(rng, X, K, 10 ** rng.uniform(0, 0.8) / np.sqrt(d))
+    theta = rng.standard_normal((d + 1, 1 if K == 2 else K)) * 10 ** rng.uniform(0, 0.8) / np.sqrt(d)
+    theta[-1] = 0
+    y = drawn_labels(X, theta)
+    y[:K] = np.arange(K)  # every class at least once
     return X, y, K, 10 ** rng.uniform(-6, -2)
 
 

@@ -285,10 +285,6 @@ def is_wide(case):
     return is_dense(case) and case.n_classes >= 100
 
 
-def is_dense_multinomial(case):
-    return is_dense(case) and not case.binary
-
-
 ONE = "OpenMP one thread"  # scikit-learn's two pools can get into each other's way
 LOSS_AND_GRADIENT = [
     Rival(OURS, "fastxent.objective", loss_by_fastxent),
@@ -297,7 +293,12 @@ LOSS_AND_GRADIENT = [
     Rival("scikit-learn", SCIKIT_LEARN, partial(loss_by_scikit_learn, openmp=1), setting=ONE),
     Rival("PyTorch", "torch", loss_by_torch(plain)),
     Rival("PyTorch compiled", "torch", loss_by_torch(plain, compiled=True), is_dense),
-    Rival("PyTorch linear_cross_entropy", "torch", loss_by_torch(chunked), is_wide),
+    Rival(
+        "PyTorch linear_cross_entropy",
+        "torch",
+        loss_by_torch(chunked),
+        lambda case: is_dense(case) and case.n_classes >= 100,
+    ),
     Rival("JAX", "jax", by_jax(jax_loss, list), is_dense),
 ]
 PROBABILITIES = [
@@ -306,7 +307,7 @@ PROBABILITIES = [
     Rival("scikit-learn", SCIKIT_LEARN, probabilities_by_estimator(SCIKIT_LEARN)),
     Rival("scikit-learn-intelex", INTEL, probabilities_by_estimator(INTEL), is_dense),
     Rival("PyTorch", "torch", probabilities_by_torch),
-    Rival("JAX", "jax", by_jax(jax_probabilities, one_array), is_dense_multinomial),
+    Rival("JAX", "jax", by_jax(jax_probabilities, one_array), lambda case: not (case.sparse or case.binary)),
 ]
 SINGLE_ROWS = [
     Rival(OURS, "fastxent", row_by_predictor),

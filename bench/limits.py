@@ -25,19 +25,12 @@ def least(ways, parts):
 
 def read_bandwidth(n_threads, megabytes):
     """Return GB/s of reading so much memory again and again, each thread its own part: by the faster of two readers."""
-    parts = np.array_split(np.ones(megabytes * 2**20 // 8, np.int64), n_threads)
-    times = max(1, 256 // megabytes)
-
-    def largest(part):
-        for _ in range(times):
-            part.max()
-
-    def dot(part):
-        part = part.view(np.float64)
-        for _ in range(times):
-            part @ part
-
-    return times * megabytes * 2**20 / least([largest, dot], parts) / 1e9
+    parts, times = np.array_split(np.ones(megabytes * 2**20 // 8), n_threads), range(max(1, 256 // megabytes))
+    readers = [
+        lambda part: [part.view(np.int64).max() for _ in times],
+        lambda part: [part @ part for _ in times],
+    ]
+    return len(times) * megabytes * 2**20 / least(readers, parts) / 1e9
 
 
 def product_rate(dtype, n_threads, shape=(1536, 1024, 1536)):
@@ -47,14 +40,11 @@ def product_rate(dtype, n_threads, shape=(1536, 1024, 1536)):
     n, d, k = shape
     left, theta, out = np.ones((n, d), dtype), np.ones((d + 1, k), dtype), np.empty((n, k), dtype)
     parts = list(zip(np.array_split(left, n_threads), np.array_split(out, n_threads), strict=True))
-
-    def blas(part):
-        np.matmul(part[0], theta[:-1], out=part[1])
-
-    def ours(part):
-        predict(part[0], theta, "logits", n_threads=1)
-
-    return 2 * n * d * k / least([blas, ours], parts) / 1e9
+    ways = [
+        lambda part: np.matmul(part[0], theta[:-1], out=part[1]),
+        lambda part: predict(part[0], theta, "logits", n_threads=1),
+    ]
+    return 2 * n * d * k / least(ways, parts) / 1e9
 
 
 def exp_rate(dtype, n_threads, shape=(8, 1024), repeats=2_000):

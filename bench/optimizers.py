@@ -10,6 +10,7 @@ import itertools
 import time
 
 import numpy as np
+import pandas as pd
 
 import data
 from cases import F64
@@ -33,26 +34,16 @@ def trainer(problem, optimizer, penalty, batch):
     options = Options(optimizer=optimizer, l1=l1, l2=l2, batch=batch, schedule=schedule, alpha=l2)
     training = Training(options, np.zeros((X.shape[1] + 1, K), X.dtype))
     training.expect(len(y))
-    data = Data(options, X, y, K, K, None)
-    order = np.random.default_rng(1).permutation(len(y))
+    rows = Data(options, X, y, K, K, None)
+    order = itertools.cycle(np.random.default_rng(1).permutation(len(y)))
 
-    def run(n, first=[0]):  # noqa: B006
-        rows = order[first[0] : first[0] + n]
-        first[0] = (first[0] + n) % len(order)
+    def run(n):
+        chosen = np.fromiter(itertools.islice(order, n), np.intp)
         start = time.process_time()
-        training.run(data, rows)
-        return len(rows) / (time.process_time() - start)
+        training.run(rows, chosen)
+        return n / (time.process_time() - start)
 
     return run
-
-
-def speeds(problem, optimizers, penalty, batch, options):
-    """Return {optimizer: "rows per second (share of sgd's)"}, medians over rounds."""
-    runs = [trainer(problem, optimizer, penalty, batch) for optimizer in optimizers]
-    found = np.array([[run(options.rows) for run in runs] for _ in range(1 + options.rounds)])[1:]
-    rates, shares = np.median(found, axis=0), np.median(found / found[:, :1], axis=0)
-    cells = [f"{rate / 1e3:,.1f}k ({share:.2f})" for rate, share in zip(rates, shares, strict=True)]
-    return dict(zip(optimizers, cells, strict=True))
 
 
 def main():
@@ -64,14 +55,17 @@ def main():
     parser.add_argument("--rows", type=int, default=4096, help="of a run")
     options = parser.parse_args()
     optimizers = [o for o in OPTIMIZERS if o == "sgd" or wanted(o, options.optimizer)]
+    penalties = [penalty for penalty in PENALTIES if wanted(penalty, options.penalty)]
     table = []
-    for name, make in PROBLEMS.items():
-        if wanted(name, options.problem):
-            problem = make()
-            for penalty, batch in itertools.product(PENALTIES, options.batch or (1, 32, 128)):
-                if wanted(penalty, options.penalty):
-                    row = {"problem": name, "penalty": penalty, "batch": str(batch)}
-                    table.append(row | speeds(problem, optimizers, penalty, batch, options))
+    for name in (name for name in PROBLEMS if wanted(name, options.problem)):
+        problem = PROBLEMS[name]()
+        for penalty, batch in itertools.product(penalties, options.batch or (1, 32, 128)):
+            runs = {optimizer: trainer(problem, optimizer, penalty, batch) for optimizer in optimizers}
+            rounds = range(1 + options.rounds)  # the first compiles
+            rates = pd.DataFrame([{o: run(options.rows) for o, run in runs.items()} for _ in rounds][1:])
+            shares = rates.div(rates["sgd"], axis=0).median()
+            cells = {o: f"{rate / 1e3:,.1f}k ({shares[o]:.2f})" for o, rate in rates.median().items()}
+            table.append({"problem": name, "penalty": penalty, "batch": str(batch), **cells})
     print(markdown(table))
 
 

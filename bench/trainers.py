@@ -191,26 +191,14 @@ def dense(training):
     return smooth(training) and not training.sparse
 
 
-def few_unknowns(training):
-    return dense(training) and "x 784" not in training.name
-
-
-def sparse_l2(training):
-    return smooth(training) and training.sparse
-
-
-def two_classes_l2(training):
-    return smooth(training) and training.binary
-
-
-def two_classes_l1(training):
-    return training.binary and training.l1 and not training.l2
+def of_two_classes(suits):
+    return lambda training: training.binary and suits(training)
 
 
 # Time may run out: those who are fast as a rule come first.
 TRAINERS = [
     estimator(OURS, solver="auto"),
-    ours("sdca", sparse_l2),
+    ours("sdca", lambda t: smooth(t) and t.sparse),
     ours("metric", smooth),
     ours("prox_newton", penalised),
     ours("newton-cg", smooth),
@@ -219,15 +207,15 @@ TRAINERS = [
     estimator("Cyanure"),
     estimator("scikit-learn-intelex", "lbfgs", dense),
     scikit_learn("saga", threaded=False),
-    liblinear("primal", 0, "-R", two_classes_l2),
-    liblinear("dual", 7, "", two_classes_l2, first=10.0, intercepts="penalised"),
-    liblinear("L1", 6, "-R", two_classes_l1),
-    estimator("snapml", "dual, float32", two_classes_l2, intercepts="penalised"),
-    estimator("skglm", suits=two_classes_l1, threaded=False),
-    estimator("celer", suits=two_classes_l1, threaded=False, intercepts="none"),
+    liblinear("primal", 0, "-R", of_two_classes(smooth)),
+    liblinear("dual", 7, "", of_two_classes(smooth), first=10.0, intercepts="penalised"),
+    liblinear("L1", 6, "-R", of_two_classes(lambda t: t.l1 and not t.l2)),
+    estimator("snapml", "dual, float32", of_two_classes(smooth), intercepts="penalised"),
+    estimator("skglm", suits=of_two_classes(lambda t: t.l1 and not t.l2), threaded=False),
+    estimator("celer", suits=of_two_classes(lambda t: t.l1 and not t.l2), threaded=False, intercepts="none"),
     Trainer("JAX optax L-BFGS", "optax", with_jax, dense),
     scikit_learn("lbfgs", smooth),
-    scikit_learn("newton-cholesky", few_unknowns),
+    scikit_learn("newton-cholesky", lambda t: dense(t) and "x 784" not in t.name),
     scikit_learn("newton-cg", smooth),
     scikit_learn("sag", smooth, threaded=False),
 ]

@@ -10,7 +10,7 @@ is "free", "penalised" or "none".
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cached_property
+from functools import partial
 
 import numpy as np
 import scipy.sparse as sp
@@ -57,33 +57,19 @@ class TrainingProblem:
     l2: float
     l1: float
 
-    @property
-    def binary(self):
-        return self.n_classes == 2
+    def __post_init__(self):
+        self.binary, self.sparse, self.n_rows = self.n_classes == 2, sp.issparse(self.X), self.X.shape[0]
+        self.C = 1 / (
+            (self.l2 + self.l1) * self.n_rows
+        )  # scikit-learn's: of the sum of losses, against all penalties
+        self.l1_ratio = self.l1 / (self.l1 + self.l2)
 
     @property
-    def sparse(self):
-        return sp.issparse(self.X)
-
-    @property
-    def n_rows(self):
-        return self.X.shape[0]
-
-    @property
-    def C(self):
-        """scikit-learn's C: the weight of the sum of losses against all penalties."""
-        return 1 / ((self.l2 + self.l1) * self.n_rows)
-
-    @property
-    def l1_ratio(self):
-        return self.l1 / (self.l1 + self.l2)
-
-    @cached_property
     def signs(self):
         """Labels as liblinear and snapml want them, -1.0 and 1.0."""
         return np.where(self.y == 1, 1.0, -1.0)
 
-    @cached_property
+    @property
     def with_ones(self):
         """X with a last column of ones: an intercept that is penalised like a weight."""
         ones = np.ones((self.n_rows, 1))
@@ -111,21 +97,9 @@ class TrainingProblem:
         return np.sum(np.log(np.exp(logits - largest[:, None]).sum(axis=1)) + largest - of_true_class)
 
 
-def fashion():
-    return data.fashion(F64)
-
-
-def words():
-    return data.glosses(F64, "words")
-
-
-def characters():
-    return data.glosses(F64, "characters")
-
-
 def two_largest_classes():
     """Words of the glosses of the two largest classes."""
-    X, y = words()
+    X, y = data.glosses(F64, "words")
     largest = np.sort(np.argsort(np.bincount(y))[-2:])
     kept = np.isin(y, largest)
     X = X[kept]
@@ -134,17 +108,13 @@ def two_largest_classes():
     return X, (y[kept] == largest[1]).astype(np.intp)
 
 
-def clusters(n_rows, n_features):
-    """Correlated columns and labels of 26 classes drawn from a softmax model: few features, many classes."""
-
-    def make(n_classes=26):
-        rng = np.random.default_rng(0)
-        mixing = rng.standard_normal((n_features, n_features)) / np.sqrt(n_features)
-        X = rng.standard_normal((n_rows, n_features)) @ mixing
-        theta = np.vstack([2.0 * rng.standard_normal((n_features, n_classes)), np.zeros(n_classes)])
-        return X, drawn_labels(X, theta)
-
-    return make
+def clusters(n_rows, n_features, n_classes=26):
+    """Correlated columns and labels drawn from a softmax model: few features, many classes."""
+    rng = np.random.default_rng(0)
+    mixing = rng.standard_normal((n_features, n_features)) / np.sqrt(n_features)
+    X = rng.standard_normal((n_rows, n_features)) @ mixing
+    theta = np.vstack([2.0 * rng.standard_normal((n_features, n_classes)), np.zeros(n_classes)])
+    return X, drawn_labels(X, theta)
 
 
 def labels_of_shares(rng, logits, shares):
@@ -207,53 +177,60 @@ def text_of_two_classes():
 
 def raw(loader):
     """A data set of scikit-learn's as it comes, its columns not scaled."""
+    import sklearn.datasets
 
-    def make():
-        import sklearn.datasets
-
-        X, y = getattr(sklearn.datasets, loader)(return_X_y=True)
-        return X.astype(F64), y.astype(np.intp)
-
-    return make
+    X, y = getattr(sklearn.datasets, loader)(return_X_y=True)
+    return X.astype(F64), y.astype(np.intp)
 
 
-TWO_CLASSES = {"name": "text 60,000 x 30,000, two classes", "make": text_of_two_classes, "n_classes": 2}
-LETTERS = {"name": "clusters 16,000 x 16, 26 classes", "make": clusters(16_000, 16), "n_classes": 26}
-IMAGES = {"name": "images 4,000 x 784, 10 classes", "make": images, "n_classes": 10}
-ONE_HOT = {"name": "one-hot 80,000 x 649, 8 classes", "make": one_hot, "n_classes": 8, "sparse": True}
-TWINS = [
-    Training("heavy tails 46,400 x 9, 7 classes", heavy_tails, 7, l2=1e-7, twin=True),
-    Training(**LETTERS, l2=1e-5, twin=True),
-    Training(**LETTERS, l1=1e-3, twin=True),
-    Training(**IMAGES, l2=1e-4, twin=True),
-    Training(**IMAGES, l1=1e-3, twin=True),
-    Training(**ONE_HOT, l2=1e-5, twin=True),
-    Training(**ONE_HOT, l1=1e-4, twin=True),
-    Training(**TWO_CLASSES, l2=1e-5, sparse=True, twin=True),
-    Training(**TWO_CLASSES, l1=1e-4, sparse=True, twin=True),
-]
-FASHION = {"name": "Fashion-MNIST 60,000 x 784, 10 classes", "make": fashion, "n_classes": 10}
-WORDS = {"name": "glosses, words, 45 classes", "make": words, "n_classes": 45, "sparse": True}
-CHARACTERS = {"name": "glosses, n-grams, 45 classes", "make": characters, "n_classes": 45, "sparse": True}
-BINARY = {
-    "name": "glosses, words, two classes",
-    "make": two_largest_classes,
-    "n_classes": 2,
-    "sparse": True,
-}
+def kind(name, n_classes, make, *penalties, **how):
+    """Return the trainings on the same rows with these penalties: dicts of l2 and l1."""
+    return [Training(name, make, n_classes, **penalty, **how) for penalty in penalties]
+
+
+def ridge(*strengths):
+    return [{"l2": strength} for strength in strengths]
+
+
+def lasso(*strengths):
+    return [{"l1": strength} for strength in strengths]
+
+
+TWIN, SPARSE, QUICK = {"twin": True}, {"sparse": True}, {"quick": True}
+FASHION = "Fashion-MNIST 60,000 x 784, 10 classes", 10, partial(data.fashion, F64)
+WORDS = "glosses, words, 45 classes", 45, partial(data.glosses, F64, "words")
+CHARACTERS = "glosses, n-grams, 45 classes", 45, partial(data.glosses, F64, "characters")
+BINARY = "glosses, words, two classes", 2, two_largest_classes
 TRAININGS = [
-    *TWINS,
-    Training("breast_cancer raw, two classes", raw("load_breast_cancer"), 2, l2=1e-3, quick=True),
-    Training("wine raw, 3 classes", raw("load_wine"), 3, l2=1e-3, quick=True),
-    Training("digits raw, 10 classes", raw("load_digits"), 10, l2=1e-3, quick=True),
-    *(Training(**BINARY, l2=l2, quick=l2 == 1e-4) for l2 in (1e-3, 1e-4, 1e-5)),
-    *(Training(**BINARY, l1=l1) for l1 in (1e-3, 1e-4)),
-    *(Training("clusters 200,000 x 20, 26 classes", clusters(200_000, 20), 26, l2=l2) for l2 in (1e-3, 1e-5)),
-    *(Training(**FASHION, l2=l2) for l2 in (1e-2, 1e-4, 1e-6)),
-    *(Training(**WORDS, l2=l2) for l2 in (1e-4, 1e-5, 1e-6)),
-    Training(**WORDS, l1=3e-4),
-    Training(**WORDS, l1=1e-4, l2=1e-4),
-    Training(**FASHION, l1=1e-3),
-    Training(**FASHION, l1=1e-3, l2=1e-3),
-    *(Training(**CHARACTERS, l2=l2) for l2 in (1e-4, 1e-5, 1e-6)),
+    *kind("heavy tails 46,400 x 9, 7 classes", 7, heavy_tails, *ridge(1e-7), **TWIN),
+    *kind(
+        "clusters 16,000 x 16, 26 classes",
+        26,
+        partial(clusters, 16_000, 16),
+        *ridge(1e-5),
+        *lasso(1e-3),
+        **TWIN,
+    ),
+    *kind("images 4,000 x 784, 10 classes", 10, images, *ridge(1e-4), *lasso(1e-3), **TWIN),
+    *kind("one-hot 80,000 x 649, 8 classes", 8, one_hot, *ridge(1e-5), *lasso(1e-4), **TWIN, **SPARSE),
+    *kind(
+        "text 60,000 x 30,000, two classes",
+        2,
+        text_of_two_classes,
+        *ridge(1e-5),
+        *lasso(1e-4),
+        **TWIN,
+        **SPARSE,
+    ),
+    *kind("breast_cancer raw, two classes", 2, partial(raw, "load_breast_cancer"), *ridge(1e-3), **QUICK),
+    *kind("wine raw, 3 classes", 3, partial(raw, "load_wine"), *ridge(1e-3), **QUICK),
+    *kind("digits raw, 10 classes", 10, partial(raw, "load_digits"), *ridge(1e-3), **QUICK),
+    *kind(*BINARY, *ridge(1e-3), **SPARSE),
+    *kind(*BINARY, *ridge(1e-4), **SPARSE, **QUICK),
+    *kind(*BINARY, *ridge(1e-5), *lasso(1e-3, 1e-4), **SPARSE),
+    *kind("clusters 200,000 x 20, 26 classes", 26, partial(clusters, 200_000, 20), *ridge(1e-3, 1e-5)),
+    *kind(*FASHION, *ridge(1e-2, 1e-4, 1e-6)),
+    *kind(*WORDS, *ridge(1e-4, 1e-5, 1e-6), *lasso(3e-4), {"l1": 1e-4, "l2": 1e-4}, **SPARSE),
+    *kind(*FASHION, *lasso(1e-3), {"l1": 1e-3, "l2": 1e-3}),
+    *kind(*CHARACTERS, *ridge(1e-4, 1e-5, 1e-6), **SPARSE),
 ]
