@@ -21,10 +21,11 @@ from data import DataNotFound
 from machine import log
 from memory import extra_megabytes
 from objectives import objective_of
-from rivals import OURS, wanted
+from rivals import OURS, Rival, wanted
 from trainers import TRAINERS
 from training import TRAININGS
 
+REFERENCE = Rival("least value", OURS, build=None)
 LEVELS = (1e-2, 1e-4, 1e-6)
 REFERENCE_TOL = 1e-10
 STARTUP_SECONDS = 90  # that imports, compiling and the first call may take
@@ -149,26 +150,18 @@ class Course:
     def left(self):
         return max(0.0, self.deadline - time.monotonic())
 
-    def run(self, function, wait, trainer=None, threads=None, **arguments):
+    def run(self, function, wait, trainer, threads=None, **arguments):
         """Return what a function yields in a process of its own; it may take twice ``wait`` seconds."""
-        arguments |= {"path": self.path, "threads": threads or self.threads}
-        arguments |= {"name": trainer.name} if trainer else {}
-        found, fault = processes.run(
-            f"convergence:{function}",
-            arguments,
-            library=trainer.module if trainer else "fastxent",
-            threads=threads or self.threads,
-            timeout=2 * wait + STARTUP_SECONDS,
-        )
-        if fault:
-            log(f"    {trainer.name if trainer else function}: {fault}")
-        return found
+        threads = threads or self.threads
+        arguments |= {"path": self.path, "threads": threads}
+        how = {"threads": threads, "timeout": 2 * wait + STARTUP_SECONDS}
+        return processes.records_of(trainer, f"convergence:{function}", arguments, **how)
 
     def prepare(self, intercepts):
         """Find the least value of F, or of the variant that is minimised with such an intercept, once."""
         if intercepts not in self.least:
             seconds = max(2.0, self.left() / 6)
-            (found,) = self.run("reference", seconds, intercepts=intercepts, seconds=seconds)
+            (found,) = self.run("reference", seconds, REFERENCE, intercepts=intercepts, seconds=seconds)
             self.least[intercepts] = found["least"]
             self.about = self.about or {key: found[key] for key in ("choice", "rows", "features")}
 
@@ -177,7 +170,7 @@ class Course:
         patience = OUR_PATIENCE if trainer.ours else PATIENCE
         cap = max(LEAST_PATIENCE, min(patience * self.pace, self.left() / 6))
         least = self.least[trainer.intercepts]
-        points = self.run("climb", 3 * cap, trainer, threads, least=least, cap=cap)
+        points = self.run("climb", 3 * cap, trainer, threads, name=trainer.name, least=least, cap=cap)
         self.least[trainer.intercepts] = min([least, *(point["objective"] for point in points)])
         return points
 
@@ -205,7 +198,7 @@ class Course:
                 wait = sum(points[k]["seconds"][0] for k in chosen)
                 if chosen and wait <= self.left():
                     efforts = [points[k]["effort"] for k in chosen]
-                    found = self.run("climb", 3 * wait, trainer, threads, efforts=efforts)
+                    found = self.run("climb", 3 * wait, trainer, threads, name=trainer.name, efforts=efforts)
                     for k, point in zip(chosen, found, strict=False):
                         points[k]["seconds"] += point["seconds"]
 
@@ -233,7 +226,7 @@ def race(training, course, trainers, rounds):
         log(f"    {trainer.name:32} {threads}" + "".join(f"{s:9.3g} s" for s in reached))
         if trainer.name == OURS:
             course.pace = float(np.nan_to_num(reached[-1], nan=course.pace))
-            found = course.run("what_tol_gives", course.left())
+            found = course.run("what_tol_gives", course.left(), trainer)
             record["tol"] = [{key: r[key] for key in ("tol", "seconds", "objective")} for r in found]
         yield {**record, **course.about, "least": course.least}
     course.repeat(climbed, rounds)

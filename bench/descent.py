@@ -124,11 +124,7 @@ def search(race, rivals):
 def run(function, race, rival, more=None, **arguments):
     """Return what a function yields about a rival in a process of its own."""
     arguments |= {"race": race.name, "name": rival.name}
-    how = {"library": rival.module, "threads": rival.threads, "more": more}
-    found, fault = processes.run(f"descent:{function}", arguments, **how)
-    if fault:
-        log(f"    {rival.name}: {fault}")
-    return found
+    return processes.records_of(rival, f"descent:{function}", arguments, threads=rival.threads, more=more)
 
 
 def run_race(race, rivals, rounds):

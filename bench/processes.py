@@ -12,6 +12,8 @@ import subprocess
 import sys
 import time
 
+from machine import log
+
 OURS = ("fastxent", "onnxruntime")  # onnxruntime serves a model that fastxent has converted
 AVX2 = {
     "FASTXENT_ISA": "v3",
@@ -66,6 +68,14 @@ def run(function, arguments, *, library="", threads=1, configuration="native", t
     except subprocess.TimeoutExpired as late:
         output, fault = late.stdout or b"", f"no end after {timeout:.0f} s"
     return [json.loads(line) for line in output.splitlines(keepends=True) if line.endswith(b"\n")], fault
+
+
+def records_of(rival, function, arguments, **how):
+    """Return what a function yields about a rival in a process of its own, which imports the rival's library first."""
+    records, fault = run(function, arguments, library=rival.module, **how)
+    if fault:
+        log(f"    {rival.label}, {how}: {fault}")
+    return records
 
 
 def found(rivals):

@@ -48,11 +48,9 @@ def race(task, case, dtype, options):
         del problem
         for i in range(options.rounds):
             for runner in random.Random(i).sample(list(found), len(found)):  # no neighbours for ever
-                records, fault = run(task, runner, path, options.seconds, with_memory=i == 0)
+                records = run(task, runner, path, options.seconds, with_memory=i == 0)
                 found[runner] += records
-                if fault:
-                    rival, *where = runner
-                    log(f"    {rival.label}, {where} is left out: {fault}")
+                if not records:
                     del found[runner]
     for (rival, threads, configuration), records in best_settings(found).items():
         yield {
@@ -71,19 +69,18 @@ def race(task, case, dtype, options):
 
 
 def run(task, runner, path, seconds, with_memory):
-    """Return the record of a rival in a process of its own, in a list, and what went wrong."""
+    """Return the record of a rival in a process of its own, in a list."""
     rival, threads, configuration = runner
     # The first round compiles. Code for other threads or another level would be wrong, so that each has its own.
     cache = Path(path).parent / f"{threads}-{[*processes.CONFIGURATIONS].index(configuration)}"
     arguments = {"task": task.name, "label": rival.label, "path": path, "threads": threads}
-    return processes.run(
-        "tasks:time_rival",
-        arguments | {"seconds": seconds, "with_memory": with_memory},
-        library=rival.module,
-        threads=threads,
-        configuration=configuration,
-        more={"TORCHINDUCTOR_CACHE_DIR": str(cache)},
-    )
+    arguments |= {"seconds": seconds, "with_memory": with_memory}
+    how = {
+        "threads": threads,
+        "configuration": configuration,
+        "more": {"TORCHINDUCTOR_CACHE_DIR": str(cache)},
+    }
+    return processes.records_of(rival, "tasks:time_rival", arguments, **how)
 
 
 def best_settings(finished):

@@ -14,8 +14,9 @@ from pathlib import Path
 import numpy as np
 
 import processes
+from accuracy import LIBRARIES, worst_error
 from cases import CASES, F64
-from machine import log, processor
+from machine import processor
 from report import DOCS
 from rivals import OURS
 from tables import NOTHING, insert, seconds_text, section
@@ -78,64 +79,6 @@ def best_peer(figures):
 # ------------------------------------------------------------------------------------ what is measured here
 
 
-def confident_rows():
-    """Return logits whose largest entry is the label's: what a trained model says of most rows."""
-    Z = 5 * np.random.default_rng(0).standard_normal((1_000, 10))
-    return Z, Z.argmax(axis=1)
-
-
-def by_fastxent(Z, y):
-    from fastxent import cross_entropy
-
-    return cross_entropy(Z, y, reduction="none")
-
-
-def by_scipy(Z, y):
-    from scipy.special import log_softmax
-
-    return -log_softmax(Z, axis=1)[np.arange(len(y)), y]
-
-
-def by_scikit_learn(Z, y):
-    from sklearn._loss.loss import HalfMultinomialLoss
-
-    return HalfMultinomialLoss(n_classes=Z.shape[1]).loss(y.astype(float), Z)
-
-
-def by_torch(Z, y):
-    import torch
-
-    return torch.nn.functional.cross_entropy(
-        torch.from_numpy(Z), torch.from_numpy(y), reduction="none"
-    ).numpy()
-
-
-BY_ACCURACY = {  # of each row's loss
-    "SciPy": ("scipy", by_scipy),
-    "scikit-learn": ("sklearn", by_scikit_learn),
-    "PyTorch": ("torch", by_torch),
-    OURS: ("fastxent", by_fastxent),
-}
-
-
-def row_losses(name):
-    """Yield the losses of the confident rows, as a library computes them."""
-    yield {"losses": BY_ACCURACY[name][1](*confident_rows()).tolist()}
-
-
-def worst_error(losses):
-    """Return the largest relative error of a row's loss, by 50-digit arithmetic."""
-    import mpmath
-
-    errors = []
-    with mpmath.workdps(50):
-        for z, k, loss in zip(*confident_rows(), losses, strict=True):
-            others = (mpmath.exp(mpmath.mpf(v) - mpmath.mpf(z[k])) for j, v in enumerate(z) if j != k)
-            exact = mpmath.log1p(mpmath.fsum(others))
-            errors.append(float(abs(mpmath.mpf(loss) - exact) / exact))
-    return max(errors)
-
-
 def measure():
     """Measure memory and accuracy, each library in a process of its own; write both to summary.json."""
     found = {"processor": processor(), "megabytes": {}, "errors": {}}
@@ -143,17 +86,13 @@ def measure():
     case = next(case for case in CASES if case.name == MEMORY)
     with tempfile.TemporaryDirectory(prefix="fastxent-bench-") as folder:
         path, _ = write(task, case, F64, folder)
-        for rival in (rival for rival in task.rivals if rival.suits(case) and not rival.setting):
+        for rival in (rival for rival in task.rivals if not rival.setting):
             arguments = {"task": task.name, "label": rival.label, "path": path, **how}
-            records, fault = processes.run("tasks:time_rival", arguments, library=rival.module, threads=2)
-            log(f"{rival.name}: {fault or 'memory'}")
-            if records:
-                found["megabytes"][rival.name] = records[0]["extra_megabytes"]
-    for name, (module, _) in BY_ACCURACY.items():
-        records, fault = processes.run("summary:row_losses", {"name": name}, library=module)
-        log(f"{name}: {fault or 'accuracy'}")
-        if records:
-            found["errors"][name] = float(f"{worst_error(records[0]['losses']):.2g}")
+            for record in processes.records_of(rival, "tasks:time_rival", arguments, threads=2):
+                found["megabytes"][rival.name] = record["extra_megabytes"]
+    for rival in LIBRARIES:
+        for record in processes.records_of(rival, "accuracy:row_losses", {"name": rival.name}):
+            found["errors"][rival.name] = float(f"{worst_error(record['losses']):.2g}")
     STORED.write_text(json.dumps(found, indent=1) + "\n")
 
 
