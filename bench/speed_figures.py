@@ -59,32 +59,28 @@ def draw_roofline(known):
     if (found := shown(known)) is None:
         return False
     by_case, threads, rates = found
-    figure, panels = figures.subplots(1, 2, figsize=(9, 4.8), sharey=True)
+    figure, panels = figures.subplots(1, 2, figsize=(9, 5.2), sharey=True)
     for panel, (dtype, short) in zip(panels, reversed(PRECISION.items()), strict=True):
         x = np.geomspace(0.1, 2000, 200)
         for megabytes, style in ((READ_MEGABYTES[0], ":"), (16, "--"), (READ_MEGABYTES[-1], "-")):
             roof = np.minimum(rates[f"product GFLOP/s {dtype}"], x * read_rate(megabytes * 2**20, rates))
             panel.plot(x, roof, "k", linestyle=style, linewidth=1, label=f"reading {megabytes} MB")
-        for number, (case, pairs) in enumerate(by_case.items()):
+        colours = {layout: iter(figures.OKABE_ITO) for layout in LAYOUTS}
+        for case, pairs in by_case.items():
             own, numpy = pairs[short]
             work = own["work"]
             at, gigaflops = work["flops"] / sum(size for size, _ in work["moves"]), work["flops"] / 1e9
             reached, peer = gigaflops / own["median"], gigaflops / numpy
-            looks = {"color": f"C{number}", "marker": LAYOUTS[work["layout"]], "linestyle": ""}
-            panel.plot([at] * 2, [peer, reached], color=f"C{number}", linewidth=0.7)
+            looks = {"color": next(colours[work["layout"]]), "marker": LAYOUTS[work["layout"]]}
+            panel.plot([at] * 2, [peer, reached], color=looks["color"], linewidth=0.7)
             panel.plot(at, peer, fillstyle="none", markersize=5, **looks)
-            panel.plot(at, reached, markersize=7, label=case, **looks)
+            panel.plot(at, reached, markersize=7, linestyle="", label=case, **looks)
+        for layout, marker in LAYOUTS.items():
+            panel.plot([], [], marker, color="grey", label=f"{layout} (of NumPy: hollow)")
         panel.set(xscale="log", yscale="log", xlabel="flops a byte", title=dtype)
     panels[0].set_ylabel(f"GFLOP/s, {threads} threads")
-    handles, labels = panels[0].get_legend_handles_labels()
-    roofs = [
-        *zip(handles[:3], labels[:3], strict=True),
-        *((panels[1].plot([], [], marker, color="grey")[0], name) for name, marker in LAYOUTS.items()),
-        (panels[1].plot([], [], "o", color="grey", fillstyle="none", markersize=5)[0], "NumPy"),
-    ]
-    panels[1].legend(*zip(*roofs, strict=True), loc="lower right", frameon=False, fontsize=8)
-    names = {"loc": "outside lower center", "ncols": 3, "fontsize": 7, "frameon": False}
-    figure.legend(handles[3:], labels[3:], **names)
+    names = {"loc": "outside lower center", "ncols": 3, "fontsize": 7.5, "frameon": False}
+    figure.legend(*panels[0].get_legend_handles_labels(), **names)
     figures.save(figure, "roofline")
     return True
 
