@@ -8,6 +8,8 @@ picture of a script on a page:
     :alt: what there is to see
     The caption.
     ```
+
+A picture of several panels side by side is `:wide:`: on a telephone it scrolls and keeps its size.
 """
 
 import matplotlib
@@ -100,12 +102,16 @@ class Picture(SphinxDirective):
 
     required_arguments = 1
     has_content = True
-    option_spec = {"alt": directives.unchanged_required, "number": directives.positive_int}  # noqa: RUF012
+    option_spec = {  # noqa: RUF012
+        "alt": directives.unchanged_required,
+        "number": directives.positive_int,
+        "wide": directives.flag,
+    }
 
     def run(self):
         script = self.arguments[0]
         path = f"/gallery/images/sphx_glr_{script}_{self.options.get('number', 1):03d}.svg"
-        picture = nodes.container(classes=["picture"])
+        picture = nodes.container(classes=["picture", *(["wide"] if "wide" in self.options else [])])
         for uri, when in ((path, "only-light"), (dark_name(path), "only-dark")):
             picture += nodes.image(uri=uri, alt=self.options["alt"], classes=[when])
         caption, messages = self.parse_inline(" ".join(self.content))
