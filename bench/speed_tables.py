@@ -60,7 +60,7 @@ def speed_text(record):
     """Return a time, or the rows a second of predictions."""
     if record is None:
         return NOTHING
-    if record["task"] == PROBABILITIES and record.get("rows"):
+    if record["task"] == PROBABILITIES and pd.notna(record.get("rows")):
         return f"{record['rows'] / record['median'] / 1e6:.2f}M rows/s"
     return seconds_text(record["median"])
 
@@ -85,8 +85,8 @@ def times_rows(group):
 
 def details_rows(group):
     """Yield what else is known of a case on most threads: of ours and of the best peer."""
-    group = group[group["threads"] == group["threads"].max()]
-    records = [record if record is not None else {} for record in (ours(group), best_peer(group))]
+    own = ours(group[group["threads"] == group["threads"].max()])
+    records = [{} if record is None else record for record in (own, best_peer(group))]
 
     def pair(column, text):
         cells = [NOTHING if pd.isna(record.get(column)) else text(record[column]) for record in records]

@@ -183,54 +183,32 @@ def raw(loader):
     return X.astype(F64), y.astype(np.intp)
 
 
-def kind(name, n_classes, make, *penalties, **how):
-    """Return the trainings on the same rows with these penalties: dicts of l2 and l1."""
-    return [Training(name, make, n_classes, **penalty, **how) for penalty in penalties]
+def kind(name, n_classes, make, l2=(), l1=(), both=(), **how):
+    """Return the trainings on the same rows: a ridge, a lasso, and both of the same strength."""
+    strengths = [{"l2": v} for v in l2] + [{"l1": v} for v in l1] + [{"l1": v, "l2": v} for v in both]
+    return [Training(name, make, n_classes, **penalty, **how) for penalty in strengths]
 
 
-def ridge(*strengths):
-    return [{"l2": strength} for strength in strengths]
-
-
-def lasso(*strengths):
-    return [{"l1": strength} for strength in strengths]
-
-
-TWIN, SPARSE, QUICK = {"twin": True}, {"sparse": True}, {"quick": True}
-FASHION = "Fashion-MNIST 60,000 x 784, 10 classes", 10, partial(data.fashion, F64)
-WORDS = "glosses, words, 45 classes", 45, partial(data.glosses, F64, "words")
-CHARACTERS = "glosses, n-grams, 45 classes", 45, partial(data.glosses, F64, "characters")
-BINARY = "glosses, words, two classes", 2, two_largest_classes
+CLUSTERS, MORE_CLUSTERS = partial(clusters, 16_000, 16), partial(clusters, 200_000, 20)
+CANCER, WINE, DIGITS = (partial(raw, f"load_{name}") for name in ("breast_cancer", "wine", "digits"))
+WORDS, CHARACTERS = (partial(data.glosses, F64, units) for units in ("words", "characters"))
+TEXT, TWO = "text 60,000 x 30,000, two classes", "glosses, words, two classes"
+PIXELS = "Fashion-MNIST 60,000 x 784, 10 classes", 10, partial(data.fashion, F64)
 TRAININGS = [
-    *kind("heavy tails 46,400 x 9, 7 classes", 7, heavy_tails, *ridge(1e-7), **TWIN),
-    *kind(
-        "clusters 16,000 x 16, 26 classes",
-        26,
-        partial(clusters, 16_000, 16),
-        *ridge(1e-5),
-        *lasso(1e-3),
-        **TWIN,
-    ),
-    *kind("images 4,000 x 784, 10 classes", 10, images, *ridge(1e-4), *lasso(1e-3), **TWIN),
-    *kind("one-hot 80,000 x 649, 8 classes", 8, one_hot, *ridge(1e-5), *lasso(1e-4), **TWIN, **SPARSE),
-    *kind(
-        "text 60,000 x 30,000, two classes",
-        2,
-        text_of_two_classes,
-        *ridge(1e-5),
-        *lasso(1e-4),
-        **TWIN,
-        **SPARSE,
-    ),
-    *kind("breast_cancer raw, two classes", 2, partial(raw, "load_breast_cancer"), *ridge(1e-3), **QUICK),
-    *kind("wine raw, 3 classes", 3, partial(raw, "load_wine"), *ridge(1e-3), **QUICK),
-    *kind("digits raw, 10 classes", 10, partial(raw, "load_digits"), *ridge(1e-3), **QUICK),
-    *kind(*BINARY, *ridge(1e-3), **SPARSE),
-    *kind(*BINARY, *ridge(1e-4), **SPARSE, **QUICK),
-    *kind(*BINARY, *ridge(1e-5), *lasso(1e-3, 1e-4), **SPARSE),
-    *kind("clusters 200,000 x 20, 26 classes", 26, partial(clusters, 200_000, 20), *ridge(1e-3, 1e-5)),
-    *kind(*FASHION, *ridge(1e-2, 1e-4, 1e-6)),
-    *kind(*WORDS, *ridge(1e-4, 1e-5, 1e-6), *lasso(3e-4), {"l1": 1e-4, "l2": 1e-4}, **SPARSE),
-    *kind(*FASHION, *lasso(1e-3), {"l1": 1e-3, "l2": 1e-3}),
-    *kind(*CHARACTERS, *ridge(1e-4, 1e-5, 1e-6), **SPARSE),
+    *kind("heavy tails 46,400 x 9, 7 classes", 7, heavy_tails, [1e-7], twin=True),
+    *kind("clusters 16,000 x 16, 26 classes", 26, CLUSTERS, [1e-5], [1e-3], twin=True),
+    *kind("images 4,000 x 784, 10 classes", 10, images, [1e-4], [1e-3], twin=True),
+    *kind("one-hot 80,000 x 649, 8 classes", 8, one_hot, [1e-5], [1e-4], sparse=True, twin=True),
+    *kind(TEXT, 2, text_of_two_classes, [1e-5], [1e-4], sparse=True, twin=True),
+    *kind("breast_cancer raw, two classes", 2, CANCER, [1e-3], quick=True),
+    *kind("wine raw, 3 classes", 3, WINE, [1e-3], quick=True),
+    *kind("digits raw, 10 classes", 10, DIGITS, [1e-3], quick=True),
+    *kind(TWO, 2, two_largest_classes, [1e-3], sparse=True),
+    *kind(TWO, 2, two_largest_classes, [1e-4], sparse=True, quick=True),
+    *kind(TWO, 2, two_largest_classes, [1e-5], [1e-3, 1e-4], sparse=True),
+    *kind("clusters 200,000 x 20, 26 classes", 26, MORE_CLUSTERS, [1e-3, 1e-5]),
+    *kind(*PIXELS, [1e-2, 1e-4, 1e-6]),
+    *kind("glosses, words, 45 classes", 45, WORDS, [1e-4, 1e-5, 1e-6], [3e-4], [1e-4], sparse=True),
+    *kind(*PIXELS, l1=[1e-3], both=[1e-3]),
+    *kind("glosses, n-grams, 45 classes", 45, CHARACTERS, [1e-4, 1e-5, 1e-6], sparse=True),
 ]
