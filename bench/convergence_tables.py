@@ -105,11 +105,10 @@ def choices(known):
     def row(outcome):
         last = outcome.ours[LEVEL_NAMES[-1]].map(seconds_text)
         cells = {"auto takes": outcome.record["choice"], "auto": last.pop(OURS)}
-        cells |= {name.removeprefix(OURS).strip(): text for name, text in last.items()}
         for level in LEVEL_NAMES:
             best = outcome.against(outcome.ours, level)
             cells[f"auto / best, {level}"] = best[2] if best else NOTHING
-        return cells
+        return cells | {name.removeprefix(OURS).strip(): text for name, text in last.items()}
 
     return table(known, row, behind)
 

@@ -151,12 +151,12 @@ HOW_TO_READ = (
 
 def native_races(known):
     """Return the frame of loss + gradient, the most threads, and the machine's rates; None if something is missing."""
-    frame = frame_of(known, MAIN)
-    if frame is None or "limits" not in known:
+    if (frame := frame_of(known, MAIN)) is None:
         return None
     frame = frame[frame["configuration"] == "native"]
     threads = frame["threads"].max()
-    return frame, threads, known["limits"][str(threads)]
+    rates = known.get("limits", {}).get(str(threads))
+    return (frame, threads, rates) if rates else None
 
 
 def share_of_limit(own, rates):
