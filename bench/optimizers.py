@@ -1,0 +1,80 @@
+"""Rows per second of every optimiser, penalty and batch size, on one thread: `python bench/optimizers.py`.
+
+Text has about 77 of 80,000 words a row and 57 classes; dense rows have 50 features and 10 classes.
+Each figure is a median over rounds of interleaved runs; behind it stands the share of plain sgd's rows per second with
+the same penalty and batch size, a median of ratios within rounds.
+"""
+
+import argparse
+import itertools
+import time
+
+import numpy as np
+
+import data
+from cases import F64
+from fastxent.sgd.options import Options
+from fastxent.sgd.trainer import Data, Training
+from rivals import wanted
+from tables import markdown
+
+OPTIMIZERS = ("sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamw", "ftrl")
+PENALTIES = {"none": (0.0, 0.0), "l2": (0.0, 1e-5), "l1": (1e-5, 0.0), "elasticnet": (1e-6, 1e-5)}
+PROBLEMS = {  # rows, labels, number of classes
+    "text": lambda: (*data.topical_text(np.random.default_rng(0), (20_000, 80_000), 77, 57), 57),
+    "dense": lambda: (data.synthetic_dense(20_000, 50, F64), np.arange(20_000) % 10, 10),
+}
+
+
+def trainer(problem, optimizer, penalty, batch):
+    """Return a function that trains on some rows and returns rows per second; it goes on where it was."""
+    X, y, K = problem
+    l1, l2 = PENALTIES[penalty]
+    schedule = "settling" if optimizer in ("sgd", "momentum", "nesterov") else "constant"
+    options = Options(optimizer=optimizer, l1=l1, l2=l2, batch=batch, schedule=schedule, alpha=l2)
+    training = Training(options, np.zeros((X.shape[1] + 1, K), X.dtype))
+    training.expect(len(y))
+    data = Data(options, X, y, K, K, None)
+    order = np.random.default_rng(1).permutation(len(y))
+
+    def run(n, first=[0]):  # noqa: B006
+        rows = order[first[0] : first[0] + n]
+        first[0] = (first[0] + n) % len(order)
+        start = time.process_time()
+        training.run(data, rows)
+        return len(rows) / (time.process_time() - start)
+
+    return run
+
+
+def speeds(problem, optimizers, penalty, batch, options):
+    """Return {optimizer: "rows per second (share of sgd's)"}, medians over rounds."""
+    runs = [trainer(problem, optimizer, penalty, batch) for optimizer in optimizers]
+    found = np.array([[run(options.rows) for run in runs] for _ in range(1 + options.rounds)])[1:]
+    rates, shares = np.median(found, axis=0), np.median(found / found[:, :1], axis=0)
+    cells = [f"{rate / 1e3:,.1f}k ({share:.2f})" for rate, share in zip(rates, shares, strict=True)]
+    return dict(zip(optimizers, cells, strict=True))
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    for what in ("problem", "optimizer", "penalty"):
+        parser.add_argument(f"--{what}", action="append", metavar="TEXT")
+    parser.add_argument("--batch", action="append", type=int)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rows", type=int, default=4096, help="of a run")
+    options = parser.parse_args()
+    optimizers = [o for o in OPTIMIZERS if o == "sgd" or wanted(o, options.optimizer)]
+    table = []
+    for name, make in PROBLEMS.items():
+        if wanted(name, options.problem):
+            problem = make()
+            for penalty, batch in itertools.product(PENALTIES, options.batch or (1, 32, 128)):
+                if wanted(penalty, options.penalty):
+                    row = {"problem": name, "penalty": penalty, "batch": str(batch)}
+                    table.append(row | speeds(problem, optimizers, penalty, batch, options))
+    print(markdown(table))
+
+
+if __name__ == "__main__":
+    main()
