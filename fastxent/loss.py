@@ -70,6 +70,26 @@ class Kept:
     class_weights: tuple | None = None
 
 
+class Workspace:
+    """Work arrays that parts, visited one after the other, hand on: fresh memory is slow at its first use.
+
+    Those of the last layout are kept, so what all parts need together does not grow.
+    """
+
+    def __init__(self):
+        self._layout, self._arrays = None, None
+
+    def arrays(self, view, X):
+        """Return Buffers for the weights, gradients and scratch of the kernels' view of X."""
+        kind = X.dtype, isinstance(X, np.ndarray), view.d, view.K, view.uses_theta, view.uses_blas, view.block
+        layout = *kind, view.weights_size, view.scratch_size
+        if layout != self._layout:
+            self._layout = layout
+            sizes = view.weights_size, view.weights_size, view.scratch_size
+            self._arrays = tuple(parallel.Buffers(size, X.dtype) for size in sizes)
+        return self._arrays
+
+
 class Part:
     """Rows X with their targets, and the loss of models with K columns of logits over them. Input is trusted.
 
@@ -85,9 +105,11 @@ class Part:
     fit_intercept : bool
         If False, the last row of theta is taken as zero, and so is its derivative.
     n_threads : int, optional
+    workspace : Workspace, optional
+        That of parts which are visited before or after, never at the same time.
     """
 
-    def __init__(self, X, targets, K, *, fit_intercept=True, n_threads=None):
+    def __init__(self, X, targets, K, *, fit_intercept=True, n_threads=None, workspace=None):
         self.given_dtype = X.dtype  # single precision may not hold the weights
         if X.dtype == np.float32 and not targets.fit_single:
             X = X.astype(np.float64)
@@ -106,9 +128,8 @@ class Part:
         if shares_gradient(self._view, used, self._ranges):
             self._wide = wide_model(used, targets, K, n_threads)
         self._hessian = None, None  # theta of the last Hessian product, and the probabilities there
-        self._weights = parallel.Buffers(self._view.weights_size, self.dtype)
-        self._gradients = parallel.Buffers(self._view.weights_size, self.dtype)
-        self._scratch = parallel.Buffers(self._view.scratch_size, self.dtype)
+        workspace = Workspace() if workspace is None else workspace
+        self._weights, self._gradients, self._scratch = workspace.arrays(self._view, used)
 
     def __reduce__(self):
         # The process that the part goes to has its own number of threads.

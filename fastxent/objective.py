@@ -21,7 +21,7 @@ from .data.moments import Moments, spread_of_rounding
 from .data.scaled import ldexp
 from .data.streamed import Streamed
 from .data.targets import Targets
-from .loss import Part
+from .loss import Part, Workspace
 from .penalty import Penalty
 
 _SAMPLE_PARTS, _SAMPLE_ROWS = 3, 2000  # which are in memory for a sample of all parts, the larger of the two
@@ -113,9 +113,10 @@ class Objective:
     def streamed(cls, batches, n_classes, K=None, *, penalty=None, fit_intercept=True, n_threads=None):
         """Return the mean objective over batches (X, y) or (X, y, weight), with one batch in memory at a time."""
         K = n_classes if K is None else K
+        how = {"fit_intercept": fit_intercept, "n_threads": n_threads, "workspace": Workspace()}
 
         def bind(X, y, weight):
-            return Part(X, Targets(y, n_classes, weight), K, fit_intercept=fit_intercept, n_threads=n_threads)
+            return Part(X, Targets(y, n_classes, weight), K, **how)
 
         return cls(Streamed(batches, bind), penalty)
 

@@ -19,6 +19,24 @@ class Piece(NamedTuple):
     weight: Any  # array or None
 
 
+class Batch(tuple):
+    """A batch that says what it was read from.
+
+    Attributes
+    ----------
+    version : hashable or None
+        Batches of the same version have the same X, which then need not be checked again. None: it is not known.
+    """
+
+    def __new__(cls, members, version):
+        self = super().__new__(cls, members)
+        self.version = version
+        return self
+
+    def __reduce__(self):
+        return tuple, (list(self),)  # elsewhere, it is not known
+
+
 class Source:
     """Batches (X, y) or (X, y, weight) of files, or (X,) without labels, the same ones in every pass.
 
@@ -46,9 +64,9 @@ class Source:
         if self._cache is None and self._has_to_be_seen():
             for _ in self._parsed():  # to the end: then it is known
                 pass
-        for X, y, weight in self._parsed() if self._cache is None else self._cached():
+        for (X, y, weight), version in self._parsed() if self._cache is None else self._cached():
             X = self._finished(X)
-            yield (X,) if y is None else (X, y) if weight is None else (X, y, weight)
+            yield Batch((X,) if y is None else (X, y) if weight is None else (X, y, weight), version)
 
     def close(self):
         """Remove the cache; the next pass makes another."""
@@ -71,6 +89,10 @@ class Source:
         """X as it is given away."""
         return X
 
+    def _version(self, number):
+        """The version of a batch that is not in the cache."""
+        return None
+
     def _skip(self, error, rows=1):
         """Count bad rows, or raise the error for them."""
         if self.on_bad_rows == "raise":
@@ -80,11 +102,11 @@ class Source:
     # The cache ----------------------------------------------------------------------------------------
 
     def _parsed(self):
-        """Batches from the files; if all are asked for, they are in the cache then."""
+        """Pieces from the files, and their versions; if all are asked for, they are in the cache then."""
         self._skipping = 0
         cache = self._new_cache()
         try:
-            for piece in _of_size(self._pieces(), self.batch_rows):
+            for number, piece in enumerate(_of_size(self._pieces(), self.batch_rows)):
                 if cache is not None and not _stored(cache, piece):
                     tell(
                         f"{type(self).__name__}: more than cache_size={self.cache_size} bytes, or than the disk has "
@@ -93,7 +115,7 @@ class Source:
                     cache.close()
                     cache = None
                     self.cache_size = 0
-                yield piece
+                yield piece, self._version(number) if cache is None else cache.version(number)
         except BaseException:
             if cache is not None:
                 cache.close()
@@ -105,13 +127,13 @@ class Source:
         return Cache(self.cache, self.cache_size) if self.cache_size > 0 else None
 
     def _cached(self):
-        for arrays in self._cache:
+        for number, arrays in enumerate(self._cache):
             kind, shape, *arrays = arrays
             is_sparse, has_labels, has_weights = kind
             weight = arrays.pop() if has_weights else None
             y = arrays.pop() if has_labels else None
             X = sp.csr_array(tuple(arrays), shape=tuple(shape)) if is_sparse else arrays[0]
-            yield Piece(X, y, weight)
+            yield Piece(X, y, weight), self._cache.version(number)
 
 
 def _stored(cache, piece):
