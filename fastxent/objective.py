@@ -297,10 +297,8 @@ class Objective:
     def _drawn_part(self, count, theta, columns, rng):
         if theta is None:
             counts = [self.local.n_present] if self.local is not None else self._present_of_parts
-            shares = None
-            chosen = np.arange(sum(counts))
-            if count < len(chosen):
-                chosen = np.sort(rng.choice(len(chosen), count, replace=False))
+            shares, n = None, sum(counts)
+            chosen = np.arange(n) if count >= n else np.sort(rng.choice(n, count, replace=False))
         else:
             self.count(0.5)
             traces = list(self._each("traces", np.ascontiguousarray(theta), *columns))

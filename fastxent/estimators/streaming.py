@@ -331,7 +331,7 @@ class Batches:
             if self.soft is None:
                 self.soft = soft
                 if self.classes is not None:
-                    self.classes = named_classes(inputs.labels(self.classes, name="classes"), y)
+                    self.classes = self._given_classes(y)
                 elif soft:
                     names = class_names(y, "y")
                     self.classes = np.arange(np.shape(y)[1]) if names is None else names
@@ -354,6 +354,10 @@ class Batches:
         if soft != self.soft:
             one, other = ("soft labels" if kind else "labels" for kind in (soft, self.soft))
             raise ValueError(f"y has {one}, and that of {self._first} has {other}: all must be of one kind.")
+
+    def _given_classes(self, y):
+        """The classes that were given, in the order of the model's columns."""
+        return named_classes(inputs.labels(self.classes, name="classes"), y)
 
     def _features(self, X, y, reset):
         X = self._model._validated(X, reset=reset, n_rows=validation.count_rows(y))
@@ -384,6 +388,9 @@ class ValidationBatches(Batches):
     def __init__(self, model, source, classes, dtype, *, name="eval_set"):
         self._dtype = dtype
         super().__init__(model, source, classes, name=name)
+
+    def _given_classes(self, y):
+        return np.asarray(self.classes)  # in the model's order, which soft labels have decided
 
     def _features(self, X, y, reset):
         from .base import for_kernels
