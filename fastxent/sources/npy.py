@@ -69,7 +69,7 @@ class NpySource(Source):
         found = [os.stat(path) for path in paths]
         return tuple((one.st_dev, one.st_ino, one.st_size, one.st_mtime_ns) for one in found)
 
-    def _pieces(self):
+    def _pieces(self, wanted=None):
         files = self._files()
         X, n = self._csr() if self._sparse else self._dense()
         y, weight = (None if part is None else _loaded(part) for part in (self.y, self.weight))
@@ -82,6 +82,9 @@ class NpySource(Source):
                 )
         for start in range(0, n, self.batch_rows):
             rows = slice(start, min(start + self.batch_rows, n))
+            if wanted is not None and not wanted(start, rows.stop):
+                yield rows.stop - start
+                continue
             version = None if files is None else (files, start, rows.stop)
             some = X(rows)
             piece = Piece(some, *(None if part is None else np.asarray(part[rows]) for part in (y, weight)))

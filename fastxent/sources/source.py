@@ -68,6 +68,23 @@ class Source:
             X = self._finished(X)
             yield Batch((X,) if y is None else (X, y) if weight is None else (X, y, weight), version)
 
+    def some(self, wanted):
+        """Yield the number and the batch of those whose number is wanted, by ``wanted(number)``; others are not parsed.
+
+        They are if it takes a pass to know the columns, or where bad rows begin to move the others.
+        """
+        if self._cache is not None or self._has_to_be_seen() or self.on_bad_rows == "skip":
+            yield from ((number, batch) for number, batch in enumerate(self) if wanted(number))
+            return
+        self._skipping = 0
+
+        def rows_wanted(first, stop):
+            return any(map(wanted, range(first // self.batch_rows, -(-stop // self.batch_rows))))
+
+        for number, (X, y, weight) in _some_of_size(self._pieces(rows_wanted), self.batch_rows, wanted):
+            X = self._finished(X)
+            yield number, (X,) if y is None else (X, y) if weight is None else (X, y, weight)
+
     def close(self):
         """Remove the cache; the next pass makes another."""
         if self._cache is not None:
@@ -77,8 +94,12 @@ class Source:
     def __getstate__(self):
         return vars(self) | {"_cache": None}
 
-    def _pieces(self):
-        """Yield a Piece after the other, and count bad rows by `_skip`."""
+    def _pieces(self, wanted=None):
+        """Yield a Piece after the other, and count bad rows by `_skip`.
+
+        wanted : callable or None
+            The numbers of rows stand in for pieces without rows that are wanted, by ``wanted(first, stop)``.
+        """
         raise NotImplementedError
 
     def _has_to_be_seen(self):
@@ -161,6 +182,26 @@ def _of_size(pieces, size):
             count += piece.X.shape[0]
     if waiting:
         yield _joined(waiting)
+
+
+def _some_of_size(pieces, size, wanted):
+    """The number and the Piece of batches of `size` rows. Numbers of rows stand in for pieces that none of them has."""
+    waiting, at = [], 0
+    for piece in pieces:
+        if not isinstance(piece, Piece):
+            at += piece
+            continue
+        while piece is not None:
+            number, left = at // size, size - at % size
+            first, piece = _cut(piece, min(left, piece.X.shape[0]))
+            at += first.X.shape[0]
+            if wanted(number):
+                waiting.append(first)
+                if at % size == 0:
+                    yield number, _joined(waiting)
+                    waiting = []
+    if waiting:
+        yield at // size, _joined(waiting)
 
 
 def _cut(piece, n):

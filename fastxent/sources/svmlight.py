@@ -90,11 +90,17 @@ class SvmlightSource(Source):
         indices = X.indices if first == self._first else X.indices + np.int32(self._first - first)
         return sp.csr_array((X.data, indices, X.indptr), shape=(X.shape[0], d))
 
-    def _pieces(self):
+    def _pieces(self, wanted=None):
         least, largest, rows = 1, -1, 0
         self._first = int(self.zero_based is False)
         for file in files_of(self.path, _SUFFIXES):
             for number, place, block in self._blocks(file):
+                if wanted is not None:
+                    count = svmlight.count_rows(number, block)
+                    if not wanted(rows, rows + count):
+                        rows += count
+                        yield count
+                        continue
                 for batch in self._usable(shown(file), number, place, block):
                     X = batch.X.astype(self.dtype)
                     if X.nnz:
@@ -117,7 +123,8 @@ class SvmlightSource(Source):
                 None,
                 f"has columns 0 and {largest}, which contradicts n_features={self.n_features}",
             )
-        self._seen = least, largest
+        if wanted is None:
+            self._seen = least, largest
 
     def _blocks(self, file):
         """The number of the first line, where its byte is if lines are not counted, and whole lines."""

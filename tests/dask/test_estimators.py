@@ -140,10 +140,15 @@ def test_parts_of_other_forms(client, form):
 
 
 @pytest.mark.parametrize("kind", [LogisticRegression, SGDClassifier])
-@pytest.mark.parametrize("several", [False, True])
-def test_sources(client, tmp_path, kind, several):
+@pytest.mark.parametrize("form", ["arrays", "text", "several"])
+def test_sources(client, tmp_path, kind, form):
     X, y = rows(n=500)
-    if several:
+    if form == "text":
+        dump_svmlight_file(X, y, str(tmp_path / "rows.svm"), zero_based=True)
+        given = SvmlightSource(tmp_path / "rows.svm", n_features=8, zero_based=True, batch_rows=40)
+        expected = list(given)
+        given.close()
+    elif form == "several":
         for i, (a, b) in enumerate([(0, 180), (180, 500)]):
             dump_svmlight_file(X[a:b], y[a:b], str(tmp_path / f"{i}.svm"))
         paths = [tmp_path / f"{i}.svm" for i in range(2)]
