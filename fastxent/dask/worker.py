@@ -24,6 +24,7 @@ from ..estimators.weighting import mass_by_class
 from ..loss import Part, Workspace
 from ..parallel import Stoppable, SumTree, stopping_point
 from ..sources.cache import Cache
+from ..sources.ones import stored_values, values_of
 
 _TOUCHED = 0.5  # of the columns at most, for a gradient to travel without the others
 
@@ -192,7 +193,7 @@ class Kept:
     def __init__(self, name, order, survey, rows, room):
         self.name, self.order, self.survey, self._room = name, order, survey, room
         X, target, weight = rows
-        arrays = [X.data, X.indices, X.indptr] if survey.is_sparse else [X]
+        arrays = [stored_values(X.data), X.indices, X.indptr] if survey.is_sparse else [X]
         arrays += [target] if weight is None else [target, weight]
         self._weighted = weight is not None
         self.checksum = 0
@@ -211,7 +212,9 @@ class Kept:
         target = arrays.pop()
         if self.survey.is_sparse:
             shape = self.survey.n_rows, self.survey.n_features
-            return sp.csr_array(tuple(arrays), shape=shape), target, weight
+            stored, indices, indptr = arrays
+            X = sp.csr_array((values_of(stored, len(indices)), indices, indptr), shape=shape)
+            return X, target, weight
         return arrays[0], target, weight
 
     @property

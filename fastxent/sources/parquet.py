@@ -285,6 +285,8 @@ class ParquetSource(Source):
         usable = _mask(~faults.bad)
         kept = np.where(faults.bad, 0, lengths)
         indptr = np.concatenate([[0], np.cumsum(kept)])
+        if indptr[-1] < 2**31:  # or SciPy would make the columns int64, too
+            indptr = indptr.astype(np.int32)
         indices = column.filter(usable).flatten()
         most = 2**31 - 1 if self.n_features is None else self.n_features
         columns = np.asarray(indices.fill_null(-1).to_numpy(zero_copy_only=False)).astype(np.int64)

@@ -9,6 +9,7 @@ import scipy.sparse as sp
 
 from ..log import tell
 from .cache import Cache
+from .ones import stored_values, values_of, with_shared_ones
 
 
 class Piece(NamedTuple):
@@ -128,6 +129,7 @@ class Source:
         cache = self._new_cache()
         try:
             for number, piece in enumerate(_of_size(self._pieces(), self.batch_rows)):
+                piece = piece._replace(X=with_shared_ones(piece.X))
                 if cache is not None and not _stored(cache, piece):
                     tell(
                         f"{type(self).__name__}: more than cache_size={self.cache_size} bytes, or than the disk has "
@@ -153,14 +155,18 @@ class Source:
             is_sparse, has_labels, has_weights = kind
             weight = arrays.pop() if has_weights else None
             y = arrays.pop() if has_labels else None
-            X = sp.csr_array(tuple(arrays), shape=tuple(shape)) if is_sparse else arrays[0]
+            if is_sparse:
+                stored, indices, indptr = arrays
+                X = sp.csr_array((values_of(stored, len(indices)), indices, indptr), shape=tuple(shape))
+            else:
+                [X] = arrays
             yield Piece(X, y, weight), self._cache.version(number)
 
 
 def _stored(cache, piece):
     X, y, weight = piece
     sparse = sp.issparse(X)
-    parts = [X.data, X.indices, X.indptr] if sparse else [X]
+    parts = [stored_values(X.data), X.indices, X.indptr] if sparse else [X]
     head = [np.array([sparse, y is not None, weight is not None]), np.array(X.shape)]
     rest = [part for part in (y, weight) if part is not None]
     try:
@@ -226,6 +232,8 @@ def stacked(parts):
     lengths = np.concatenate([np.diff(part.indptr) for part in parts])
     indptr = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
     data, indices = (np.concatenate([getattr(part, name) for part in parts]) for name in ("data", "indices"))
+    if indices.dtype == np.int32 and indptr[-1] < 2**31:  # or SciPy would make both int64
+        indptr = indptr.astype(np.int32)
     return sp.csr_array((data, indices, indptr), shape=(len(lengths), width))
 
 

@@ -244,6 +244,18 @@ def test_large_parameters_go_from_worker_to_worker(client, monkeypatch):
     same_bits(model, fastxent.LogisticRegression(solver="newton-cg").fit(cut(X, y)))
 
 
+def test_values_that_are_all_one_are_not_kept():
+    X, y = sp.csr_array(np.eye(50)[np.arange(200) % 50]), np.arange(200) % 2
+    kept = worker.Check(fastxent.LogisticRegression(), None, 1e9).kept("Part 0", (0,), (X, y))
+    stored = worker.Check(fastxent.LogisticRegression(), None, 1e9).kept("Part 0", (0,), (2 * X, y))
+    assert stored.__sizeof__() - kept.__sizeof__() == X.data.nbytes
+    for again in (kept, pickle.loads(pickle.dumps(kept))):
+        rows, codes, weight = again.rows()
+        assert_array_equal(rows.toarray(), X.toarray())
+        assert_array_equal(codes, y)
+        assert weight is None and again.checksum == kept.checksum
+
+
 def test_gradients_travel_without_columns_that_are_not_touched():
     gradient = np.zeros((100, 3))
     gradient[[4, 99]] = [[1.0, 2.0, 0.0], [0.0, -0.0, -1.0]]

@@ -70,6 +70,7 @@ def test_they_are_those_of_the_whole_pass(tmp_path, small_blocks, files, cached)
     assert sorted(of_shares) == list(range(len(expected)))
     for i, batch in enumerate(expected):
         same(of_shares[i], batch)
+        assert not sp.issparse(batch[0]) or batch[0].indices.dtype == batch[0].indptr.dtype == np.int32
     assert [i for i, _ in source.some(lambda i: i == 5)] == [5]
     for again, batch in zip(source, expected, strict=True):
         same(again, batch)
