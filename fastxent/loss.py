@@ -5,6 +5,7 @@ has its own gradient, and the gradients are added up in order. If the model is s
 memory, all threads share a single gradient (wide.py).
 """
 
+import operator
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import NamedTuple
@@ -127,6 +128,7 @@ class Part:
         self._wide = None
         if shares_gradient(self._view, used, self._ranges):
             self._wide = wide_model(used, targets, K, n_threads)
+        self._traces = None, None  # what they were asked for with, and what they were
         self._hessian = None, None  # theta of the last Hessian product, and the probabilities there
         workspace = Workspace() if workspace is None else workspace
         self._weights, self._gradients, self._scratch = workspace.arrays(self._view, used)
@@ -342,6 +344,31 @@ class Part:
         curvature, _ = self.curvature(theta)
         curvature *= scale
         return curvature * self.scaled_squares(mean, width), curvature, self.targets.masses * scale
+
+    def trace_sums(self, theta, mean, width, scale=1.0):
+        """Return the sums over the rows of the three things that `traces` returns."""
+        values = self.traces(theta, mean, width, scale)
+        self._traces = (theta, mean, width, scale), values  # `take_drawn` comes next
+        return np.array([some.sum() for some in values])
+
+    def take_drawn(self, theta, mean, width, scale, shares, draws, count):
+        """Return the part with rows that are drawn by chances; None if there are none.
+
+        A row's chance is the inner product of `shares` and its three `traces`. Rows lie one after the other on a line,
+        each as long as its chance; draws are places on it. Weights are divided by `count` times the chance.
+        """
+        if len(draws) == 0:
+            return None
+        (at, traces), self._traces = self._traces, (None, None)
+        asked = theta, mean, width, scale
+        if at is None or not all(map(operator.is_, at, asked)):
+            traces = self.traces(*asked)
+        chance = sum(share * values for share, values in zip(shares, traces, strict=True))
+        ends = np.cumsum(chance)
+        places = np.searchsorted(ends, np.minimum(draws, np.nextafter(ends[-1], 0.0)), side="right")
+        times = np.bincount(places, minlength=len(chance))
+        chosen = np.flatnonzero(times)
+        return self.take(chosen, times[chosen] / (count * chance[chosen]))
 
     def take(self, rows, share=None):
         """Return the part with some of the rows, their weights multiplied by `share`; None if there are no rows."""
