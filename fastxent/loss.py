@@ -5,6 +5,7 @@ has its own gradient, and the gradients are added up in order. If the model is s
 memory, all threads share a single gradient (wide.py).
 """
 
+import operator
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import NamedTuple
@@ -70,6 +71,26 @@ class Kept:
     class_weights: tuple | None = None
 
 
+class Workspace:
+    """Work arrays that parts, visited one after the other, hand on: fresh memory is slow at its first use.
+
+    Those of the last layout are kept, so what all parts need together does not grow.
+    """
+
+    def __init__(self):
+        self._layout, self._arrays = None, None
+
+    def arrays(self, view, X):
+        """Return Buffers for the weights, gradients and scratch of the kernels' view of X."""
+        kind = X.dtype, isinstance(X, np.ndarray), view.d, view.K, view.uses_theta, view.uses_blas, view.block
+        layout = *kind, view.weights_size, view.scratch_size
+        if layout != self._layout:
+            self._layout = layout
+            sizes = view.weights_size, view.weights_size, view.scratch_size
+            self._arrays = tuple(parallel.Buffers(size, X.dtype) for size in sizes)
+        return self._arrays
+
+
 class Part:
     """Rows X with their targets, and the loss of models with K columns of logits over them. Input is trusted.
 
@@ -85,9 +106,11 @@ class Part:
     fit_intercept : bool
         If False, the last row of theta is taken as zero, and so is its derivative.
     n_threads : int, optional
+    workspace : Workspace, optional
+        That of parts which are visited before or after, never at the same time.
     """
 
-    def __init__(self, X, targets, K, *, fit_intercept=True, n_threads=None):
+    def __init__(self, X, targets, K, *, fit_intercept=True, n_threads=None, workspace=None):
         self.given_dtype = X.dtype  # single precision may not hold the weights
         if X.dtype == np.float32 and not targets.fit_single:
             X = X.astype(np.float64)
@@ -105,10 +128,10 @@ class Part:
         self._wide = None
         if shares_gradient(self._view, used, self._ranges):
             self._wide = wide_model(used, targets, K, n_threads)
+        self._traces = None, None  # what they were asked for with, and what they were
         self._hessian = None, None  # theta of the last Hessian product, and the probabilities there
-        self._weights = parallel.Buffers(self._view.weights_size, self.dtype)
-        self._gradients = parallel.Buffers(self._view.weights_size, self.dtype)
-        self._scratch = parallel.Buffers(self._view.scratch_size, self.dtype)
+        workspace = Workspace() if workspace is None else workspace
+        self._weights, self._gradients, self._scratch = workspace.arrays(self._view, used)
 
     def __reduce__(self):
         # The process that the part goes to has its own number of threads.
@@ -321,6 +344,31 @@ class Part:
         curvature, _ = self.curvature(theta)
         curvature *= scale
         return curvature * self.scaled_squares(mean, width), curvature, self.targets.masses * scale
+
+    def trace_sums(self, theta, mean, width, scale=1.0):
+        """Return the sums over the rows of the three things that `traces` returns."""
+        values = self.traces(theta, mean, width, scale)
+        self._traces = (theta, mean, width, scale), values  # `take_drawn` comes next
+        return np.array([some.sum() for some in values])
+
+    def take_drawn(self, theta, mean, width, scale, shares, draws, count):
+        """Return the part with rows that are drawn by chances; None if there are none.
+
+        A row's chance is the inner product of `shares` and its three `traces`. Rows lie one after the other on a line,
+        each as long as its chance; draws are places on it. Weights are divided by `count` times the chance.
+        """
+        if len(draws) == 0:
+            return None
+        (at, traces), self._traces = self._traces, (None, None)
+        asked = theta, mean, width, scale
+        if at is None or not all(map(operator.is_, at, asked)):
+            traces = self.traces(*asked)
+        chance = sum(share * values for share, values in zip(shares, traces, strict=True))
+        ends = np.cumsum(chance)
+        places = np.searchsorted(ends, np.minimum(draws, np.nextafter(ends[-1], 0.0)), side="right")
+        times = np.bincount(places, minlength=len(chance))
+        chosen = np.flatnonzero(times)
+        return self.take(chosen, times[chosen] / (count * chance[chosen]))
 
     def take(self, rows, share=None):
         """Return the part with some of the rows, their weights multiplied by `share`; None if there are no rows."""

@@ -21,7 +21,7 @@ from .data.moments import Moments, spread_of_rounding
 from .data.scaled import ldexp
 from .data.streamed import Streamed
 from .data.targets import Targets
-from .loss import Part
+from .loss import Part, Workspace
 from .penalty import Penalty
 
 _SAMPLE_PARTS, _SAMPLE_ROWS = 3, 2000  # which are in memory for a sample of all parts, the larger of the two
@@ -113,9 +113,10 @@ class Objective:
     def streamed(cls, batches, n_classes, K=None, *, penalty=None, fit_intercept=True, n_threads=None):
         """Return the mean objective over batches (X, y) or (X, y, weight), with one batch in memory at a time."""
         K = n_classes if K is None else K
+        how = {"fit_intercept": fit_intercept, "n_threads": n_threads, "workspace": Workspace()}
 
         def bind(X, y, weight):
-            return Part(X, Targets(y, n_classes, weight), K, fit_intercept=fit_intercept, n_threads=n_threads)
+            return Part(X, Targets(y, n_classes, weight), K, **how)
 
         return cls(Streamed(batches, bind), penalty)
 
@@ -294,24 +295,35 @@ class Objective:
         return Objective(Local([part]), self.penalty)
 
     def _drawn_part(self, count, theta, columns, rng):
+        if theta is not None and count < self.n_rows:
+            return self._drawn_by_traces(count, np.ascontiguousarray(theta), columns, rng)
         if theta is None:
             counts = [self.local.n_present] if self.local is not None else self._present_of_parts
-            shares = None
-            chosen = np.arange(sum(counts))
-            if count < len(chosen):
-                chosen = np.sort(rng.choice(len(chosen), count, replace=False))
         else:
-            self.count(0.5)
-            traces = list(self._each("traces", np.ascontiguousarray(theta), *columns))
-            chosen, shares = _drawn(*map(np.concatenate, zip(*traces, strict=True)), count, rng)
             counts = self.rows_of_parts
+        n = sum(counts)
+        chosen = np.arange(n) if count >= n else np.sort(rng.choice(n, count, replace=False))
         starts = np.cumsum([0, *counts])
         bounds = np.searchsorted(chosen, starts)
         by_part = [
-            (chosen[a:b] - start, None if shares is None else shares[a:b])
-            for a, b, start in zip(bounds[:-1], bounds[1:], starts[:-1], strict=True)
+            (chosen[a:b] - start,) for a, b, start in zip(bounds[:-1], bounds[1:], starts[:-1], strict=True)
         ]
         taken = self._engine.each("take_present" if theta is None else "take", by_part=by_part)
+        return Part.joined([part for part in taken if part is not None])
+
+    def _drawn_by_traces(self, count, theta, columns, rng):
+        """Draw a row in each of `count` strata of the rows, by their chances. Only sums by part come here."""
+        self.count(0.5 if self.local is not None else 1.0)
+        sums = np.array(list(self._each("trace_sums", theta, *columns)))
+        shares = np.array([0.8, 0.1, 0.1]) / np.maximum(sums.sum(axis=0), np.finfo(float).tiny)
+        bounds = np.cumsum([0.0, *(sums @ shares)])
+        draws = bounds[-1] * (np.arange(count) + rng.random(count)) / count
+        draws = np.minimum(draws, np.nextafter(bounds[-1], 0.0))
+        of_part = np.searchsorted(bounds, draws, side="right") - 1
+        by_part = [
+            (scale, shares, draws[of_part == i] - bounds[i], count) for i, scale in enumerate(self._scales)
+        ]
+        taken = self._engine.each("take_drawn", theta, *columns, by_part=by_part)
         return Part.joined([part for part in taken if part is not None])
 
     def over_part(self, part):
@@ -328,20 +340,3 @@ class Objective:
 def _add(a, b):
     """Return the elementwise sum of two tuples of numbers and arrays; overwrites the arrays of the first."""
     return tuple(x.__iadd__(y) if isinstance(x, np.ndarray) else x + y for x, y in zip(a, b, strict=True))
-
-
-def _drawn(traces, curvatures, masses, count, rng):
-    """Draw a row in each of `count` strata; return the rows and the factors on their weights, 1 / chance."""
-    if len(masses) <= count:
-        return np.arange(len(masses)), np.ones(len(masses))
-    chance = 0.8 * _shares(traces) + 0.1 * _shares(curvatures) + 0.1 * _shares(masses)
-    before = np.cumsum(chance)
-    strata = (np.arange(count) + rng.random(count)) / count
-    draws = np.minimum(strata * before[-1], np.nextafter(before[-1], 0.0))
-    times = np.bincount(np.searchsorted(before, draws, side="right"), minlength=len(masses))
-    chosen = np.flatnonzero(times)
-    return chosen, times[chosen] / (count * chance[chosen])
-
-
-def _shares(x):
-    return x / max(x.sum(), np.finfo(float).tiny)

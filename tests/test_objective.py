@@ -133,6 +133,21 @@ def test_sampled_rows_weigh_as_much_less_as_they_are_drawn_more_often():
     assert_allclose(np.mean(values), one.value(theta), rtol=0.02)
 
 
+def test_a_sample_of_parts_brings_no_more_numbers_than_its_rows_have():
+    _, _, streamed = on_every_engine(3, "dense", np.float64)
+    engine, sizes = streamed._engine, []
+
+    def each(method, *arguments, **how):
+        for result in type(engine).each(engine, method, *arguments, **how):
+            sizes.append(result.size if isinstance(result, np.ndarray) else 0)
+            yield result
+
+    engine.each = each
+    sample = streamed.sample(50, np.ones(streamed.shape), columns=(np.zeros(D + 1), np.ones(D + 1)))
+    assert sample.n_rows <= 50
+    assert len(sizes) == 2 * len(streamed.rows_of_parts) and max(sizes) == 3
+
+
 def test_passes_are_counted_in_one_place():
     for engine in on_every_engine(3, "dense", np.float64):
         theta = engine.initial()

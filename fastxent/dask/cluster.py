@@ -150,8 +150,8 @@ class Cluster:
         """The error to raise in place of one that a task ended with."""
         if isinstance(error, KilledWorker):
             return ClusterError(
-                f"Worker after worker died at the same task, the last of them {error.last_worker.address}. Memory may "
-                "be short: use smaller parts, or workers with more memory."
+                f"Worker after worker died at {name}, or at what it did at the same time, the last of them "
+                f"{error.last_worker.address}. Memory may be short: use smaller parts, or workers with more memory."
             )
         if isinstance(error, (CancelledError, StoppedError)):
             return _ended_from_outside()

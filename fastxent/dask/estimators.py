@@ -43,8 +43,9 @@ class OnCluster:
             A dask array has blocks of NumPy arrays or of scipy.sparse matrices; its blocks of rows, or the partitions
             of a frame, are the parts. A delayed part gives (X, y) or (X, y, weight), or X alone if y is given. A source
             is as for the ordinary estimator, and its batches are the parts. Its files must be where all workers can
-            read them. Each worker goes through a single source in the first pass, and keeps its share; several sources
-            are divided among the workers. Parts without rows are left out.
+            read them. Of a single source, each worker takes a share of the batches, and parses only these where the
+            source can tell them (docs/cluster.md); several sources are divided among the workers. Parts without rows
+            are left out.
         y : dask array or series, list of delayed values, or array-like
             Labels, or soft labels, in blocks like those of X. Arrays in memory go with X's blocks, if their lengths are
             known. None if the parts have the labels.

@@ -11,6 +11,7 @@ from distributed import Future, futures_of
 
 from ..data.ahead import ahead
 from ..estimators import streaming
+from ..sources import source as sources
 from . import worker
 from .cluster import ClusterError, WorkersLostError
 
@@ -43,14 +44,23 @@ class Source(NamedTuple):
     of: int | None = None
 
     def batches(self, given):
-        for i, batch in enumerate(given):
-            if self.of is None:
+        if self.of is None:
+            for i, batch in enumerate(given):
                 yield f"Part {i} of source {self.number}", (self.number, i), batch
-            elif i // _TOGETHER % self.of == self.number:
+        else:
+            for i, batch in self._share(given):
                 yield f"Part {i}", (i,), batch
         close = getattr(given, "close", None)
         if close is not None:  # what a source keeps of its files is kept a second time here
             close()
+
+    def _share(self, given):
+        def wanted(i):
+            return i // _TOGETHER % self.of == self.number
+
+        if isinstance(given, sources.Source):
+            return given.some(wanted)
+        return ((i, batch) for i, batch in enumerate(given) if wanted(i))
 
     @property
     def name(self):

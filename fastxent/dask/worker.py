@@ -21,9 +21,10 @@ from ..estimators import inputs, streaming
 from ..estimators.base import for_kernels
 from ..estimators.soft_labels import class_names, order_of, soft_labels
 from ..estimators.weighting import mass_by_class
-from ..loss import Part
+from ..loss import Part, Workspace
 from ..parallel import Stoppable, SumTree, stopping_point
 from ..sources.cache import Cache
+from ..sources.ones import stored_values, values_of
 
 _TOUCHED = 0.5  # of the columns at most, for a gradient to travel without the others
 
@@ -113,7 +114,7 @@ class Binding(NamedTuple):
             target = target if order is None else np.ascontiguousarray(target[:, order])
         return streaming.present_rows(X, target, weight, len(self.classes), self.class_weight)
 
-    def part(self, kept, n_threads):
+    def part(self, kept, n_threads, workspace):
         """The Part; None if no row weighs anything."""
         rows = self.rows(kept)
         if rows is None:
@@ -122,7 +123,8 @@ class Binding(NamedTuple):
         K = len(self.classes)
         n_threads = n_threads if self.n_threads is None else min(n_threads, self.n_threads)
         targets = Targets(target, K, weight, self.class_weight, folded=True)
-        return Part(X, targets, 1 if K == 2 else K, fit_intercept=self.fit_intercept, n_threads=n_threads)
+        how = {"fit_intercept": self.fit_intercept, "n_threads": n_threads, "workspace": workspace}
+        return Part(X, targets, 1 if K == 2 else K, **how)
 
 
 class Call(NamedTuple):
@@ -191,7 +193,7 @@ class Kept:
     def __init__(self, name, order, survey, rows, room):
         self.name, self.order, self.survey, self._room = name, order, survey, room
         X, target, weight = rows
-        arrays = [X.data, X.indices, X.indptr] if survey.is_sparse else [X]
+        arrays = [stored_values(X.data), X.indices, X.indptr] if survey.is_sparse else [X]
         arrays += [target] if weight is None else [target, weight]
         self._weighted = weight is not None
         self.checksum = 0
@@ -210,7 +212,9 @@ class Kept:
         target = arrays.pop()
         if self.survey.is_sparse:
             shape = self.survey.n_rows, self.survey.n_features
-            return sp.csr_array(tuple(arrays), shape=shape), target, weight
+            stored, indices, indptr = arrays
+            X = sp.csr_array((values_of(stored, len(indices)), indices, indptr), shape=shape)
+            return X, target, weight
         return arrays[0], target, weight
 
     @property
@@ -378,12 +382,12 @@ def visit(portions, call, arguments, items, address):
     """
     worker = get_worker()
     arguments = [_whole(argument) for argument in arguments]
-    found, tree = {}, SumTree(call.add)
+    found, tree, workspace = {}, SumTree(call.add), Workspace()
     with _work_of(call.fit):
         for item in items:
             stopping_point()
             with _blamed(item.name):
-                part = call.binding.part(_unchanged(portions, item), worker.state.nthreads)
+                part = call.binding.part(_unchanged(portions, item), worker.state.nthreads, workspace)
                 result = None if part is None else getattr(part, call.method)(*arguments, *item.more)
                 _refuse_nan(result, arguments, call.method, worker.address)
             if call.add is None:

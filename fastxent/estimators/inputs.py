@@ -336,6 +336,8 @@ def places_of(y, classes, name):
         if high - low < _SPAN:  # mostly 0, 1, 2, ...: a table is faster than a search
             table = np.full(high - low + 1, -1)
             table[classes.astype(np.int64) - low] = np.arange(len(classes))
+            if y.size and y.min() >= low and y.max() <= high:  # as always but for the one that fails
+                return table.take(y if low == 0 else y.astype(np.int64) - low)
             inside = (y >= low) & (y <= high)
             return np.where(inside, table[np.where(inside, y, low).astype(np.int64) - low], -1)
     if same:

@@ -15,7 +15,7 @@ from ..data.ahead import ahead
 from ..data.scaled import Scaled
 from ..data.streamed import Streamed, refuse_single_pass
 from ..data.targets import Targets
-from ..loss import Part
+from ..loss import Part, Workspace
 from ..objective import Objective
 from ..penalty import Penalty
 from ..prediction import predict
@@ -189,6 +189,7 @@ class Batches:
         self.largest = 0.0
         self._first = "batch 0"  # in messages
         self._rows_of = []  # of each batch
+        self._versions = []  # of each batch whose X is taken as it comes, else None
         self._survey()
         self.n_rows = sum(self._rows_of)
 
@@ -264,10 +265,10 @@ class Batches:
     def objective(self, penalty=None, *, fit_intercept=True, n_threads=None):
         """The mean loss over all batches, and a penalty."""
         K = 1 if len(self.classes) == 2 else len(self.classes)
+        how = {"fit_intercept": fit_intercept, "n_threads": n_threads, "workspace": Workspace()}
 
         def bind(X, target, weight):
-            targets = self.targets(target, weight)
-            return Part(X, targets, K, fit_intercept=fit_intercept, n_threads=n_threads)
+            return Part(X, self.targets(target, weight), K, **how)
 
         return Objective(Streamed(self, bind), penalty)
 
@@ -317,7 +318,11 @@ class Batches:
         if y is None:
             raise ValueError(f"Batch {number}: training requires labels, but its y is None.")
         with named(number):
-            X = self._features(X, y, reset)
+            version = getattr(batch, "version", None)
+            known = number < len(self._versions) and version is not None and version == self._versions[number]
+            given, X = X, X if known else self._features(X, y, reset)
+            if number == len(self._versions):
+                self._versions.append(version if _same_arrays(given, X) else None)
             if self.dtype is None:
                 self.dtype, self.is_sparse, self.n_features = X.dtype, sp.issparse(X), X.shape[1]
             if weight is not None:
@@ -326,7 +331,7 @@ class Batches:
             if self.soft is None:
                 self.soft = soft
                 if self.classes is not None:
-                    self.classes = named_classes(inputs.labels(self.classes, name="classes"), y)
+                    self.classes = self._given_classes(y)
                 elif soft:
                     names = class_names(y, "y")
                     self.classes = np.arange(np.shape(y)[1]) if names is None else names
@@ -349,6 +354,10 @@ class Batches:
         if soft != self.soft:
             one, other = ("soft labels" if kind else "labels" for kind in (soft, self.soft))
             raise ValueError(f"y has {one}, and that of {self._first} has {other}: all must be of one kind.")
+
+    def _given_classes(self, y):
+        """The classes that were given, in the order of the model's columns."""
+        return named_classes(inputs.labels(self.classes, name="classes"), y)
 
     def _features(self, X, y, reset):
         X = self._model._validated(X, reset=reset, n_rows=validation.count_rows(y))
@@ -380,11 +389,24 @@ class ValidationBatches(Batches):
         self._dtype = dtype
         super().__init__(model, source, classes, name=name)
 
+    def _given_classes(self, y):
+        return np.asarray(self.classes)  # in the model's order, which soft labels have decided
+
     def _features(self, X, y, reset):
         from .base import for_kernels
 
         X = self._model._validated(X, dtype=self._dtype, reset=False, n_rows=validation.count_rows(y))
         return row_by_row(for_kernels(X))
+
+
+def _same_arrays(one, other):
+    """Whether two tables, dense or CSR, are the same places in memory."""
+
+    def places(X):
+        arrays = (X.data, X.indices, X.indptr) if sp.issparse(X) and X.format == "csr" else (X,)
+        return [getattr(array, "__array_interface__", None) for array in arrays]
+
+    return None not in places(one) and places(one) == places(other)
 
 
 def row_by_row(X):

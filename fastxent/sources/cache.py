@@ -42,6 +42,10 @@ class Cache:
         """Remove the folder."""
         self._remove()
 
+    def version(self, number):
+        """What tells a batch of this cache from all others; its content stays, or reading it fails."""
+        return self._file(number)
+
     def append(self, arrays):
         """Write the arrays of a batch; False if they do not fit."""
         size = sum(-(-array.nbytes // _ALIGNED) * _ALIGNED for array in arrays)

@@ -43,6 +43,7 @@ class NpySource(Source):
         super().__init__(batch_rows, on_bad_rows, None, 0)
         self.X, self.y, self.weight, self.n_features = X, y, weight, n_features
         self._sparse = not isinstance(X, (str, os.PathLike))
+        self._good = {}  # the version of rows that were found good, by the first row
         if self._sparse:
             if not isinstance(X, (list, tuple)) or len(X) != 3:
                 raise TypeError(
@@ -54,7 +55,22 @@ class NpySource(Source):
                     f"n_features must be the number of columns of a CSR matrix; got {n_features!r}."
                 )
 
-    def _pieces(self):
+    def __getstate__(self):
+        return super().__getstate__() | {"_good": {}}
+
+    def _version(self, number):
+        return self._good.get(number * self.batch_rows)
+
+    def _files(self):
+        """What the files of X are like now, or None."""
+        paths = self.X if self._sparse else [self.X]
+        if not all(isinstance(path, (str, os.PathLike)) for path in paths):
+            return None
+        found = [os.stat(path) for path in paths]
+        return tuple((one.st_dev, one.st_ino, one.st_size, one.st_mtime_ns) for one in found)
+
+    def _pieces(self, wanted=None):
+        files = self._files()
         X, n = self._csr() if self._sparse else self._dense()
         y, weight = (None if part is None else _loaded(part) for part in (self.y, self.weight))
         for name, values in (("y", y), ("weight", weight)):
@@ -66,9 +82,16 @@ class NpySource(Source):
                 )
         for start in range(0, n, self.batch_rows):
             rows = slice(start, min(start + self.batch_rows, n))
+            if wanted is not None and not wanted(start, rows.stop):
+                yield rows.stop - start
+                continue
+            version = None if files is None else (files, start, rows.stop)
             some = X(rows)
             piece = Piece(some, *(None if part is None else np.asarray(part[rows]) for part in (y, weight)))
-            yield self._without_bad(piece, start)
+            if version is None or self._good.get(start) != version:
+                given, piece = piece, self._without_bad(piece, start)
+                self._good[start] = version if piece is given else None
+            yield piece
 
     def _dense(self):
         X = _loaded(self.X)

@@ -107,20 +107,31 @@ class ParquetSource(Source):
 
     # Files --------------------------------------------------------------------------------------------
 
-    def _tables(self, columns_of):
-        """Yield the name of a file, the number of the first row, and a part of its columns, by `columns_of(schema)`."""
+    def _tables(self, columns_of, wanted=None):
+        """Yield the name of a file, the number of the first row, and a part of its columns, by `columns_of(schema)`.
+
+        Numbers of rows stand in for row groups without rows that are wanted, see `_pieces`.
+        """
         arrow = pyarrow("ParquetSource")
         import pyarrow.parquet as pq
 
+        before = 0  # rows of earlier files
         for path in files_of(self.path, _SUFFIXES):
             name = shown(path)
             try:
                 with _opened(path) as source, pq.ParquetFile(source) as file:
                     columns = columns_of(name, file.schema_arrow)
                     first = 0
-                    for batch in file.iter_batches(self.batch_rows, columns=columns, use_threads=False):
-                        yield name, first, batch
-                        first += batch.num_rows
+                    for groups in _groups(file, wanted, before):
+                        if not isinstance(groups, list):
+                            first += groups
+                            yield name, first, groups
+                            continue
+                        how = {"columns": columns, "row_groups": groups, "use_threads": False}
+                        for batch in file.iter_batches(self.batch_rows, **how):
+                            yield name, first, batch
+                            first += batch.num_rows
+                    before += first
             except (arrow.ArrowException, OSError, UnicodeDecodeError) as error:
                 if isinstance(error, OSError) and error.errno is not None:
                     raise
@@ -187,9 +198,13 @@ class ParquetSource(Source):
 
     # Rows ---------------------------------------------------------------------------------------------
 
-    def _pieces(self):
+    def _pieces(self, wanted=None):
         rows, width = 0, 0
-        for name, first, batch in self._tables(self._columns):
+        for name, first, batch in self._tables(self._columns, wanted):
+            if isinstance(batch, int):
+                rows += batch
+                yield batch
+                continue
             if not batch.num_rows:
                 continue
             faults = _Faults(batch)
@@ -210,7 +225,8 @@ class ParquetSource(Source):
                 yield Piece(X, y, weight)
         if not rows:
             raise DataError(str(self.path), None, "has no rows")
-        self._width = width
+        if wanted is None:
+            self._width = width
 
     def _rows(self, batch, faults):
         if self.indices is not None:
@@ -269,6 +285,8 @@ class ParquetSource(Source):
         usable = _mask(~faults.bad)
         kept = np.where(faults.bad, 0, lengths)
         indptr = np.concatenate([[0], np.cumsum(kept)])
+        if indptr[-1] < 2**31:  # or SciPy would make the columns int64, too
+            indptr = indptr.astype(np.int32)
         indices = column.filter(usable).flatten()
         most = 2**31 - 1 if self.n_features is None else self.n_features
         columns = np.asarray(indices.fill_null(-1).to_numpy(zero_copy_only=False)).astype(np.int64)
@@ -337,6 +355,18 @@ class _Faults:
     def _note(self, i, text):
         if self._first is None or i < self._first[0]:
             self._first = i, text
+
+
+def _groups(file, wanted, first):
+    """The row groups of a file that are read together; numbers of rows for those without rows that are wanted."""
+    if wanted is None:
+        return [list(range(file.num_row_groups))]
+    found = []
+    for i in range(file.num_row_groups):
+        count = file.metadata.row_group(i).num_rows
+        found.append([i] if wanted(first, first + count) else count)
+        first += count
+    return found
 
 
 def _opened(path):

@@ -9,6 +9,7 @@ import scipy.sparse as sp
 
 from ..log import tell
 from .cache import Cache
+from .ones import stored_values, values_of, with_shared_ones
 
 
 class Piece(NamedTuple):
@@ -17,6 +18,24 @@ class Piece(NamedTuple):
     X: Any  # csr_array or array
     y: Any  # array, or None
     weight: Any  # array or None
+
+
+class Batch(tuple):
+    """A batch that says what it was read from.
+
+    Attributes
+    ----------
+    version : hashable or None
+        Batches of the same version have the same X, which then need not be checked again. None: it is not known.
+    """
+
+    def __new__(cls, members, version):
+        self = super().__new__(cls, members)
+        self.version = version
+        return self
+
+    def __reduce__(self):
+        return tuple, (list(self),)  # elsewhere, it is not known
 
 
 class Source:
@@ -46,9 +65,26 @@ class Source:
         if self._cache is None and self._has_to_be_seen():
             for _ in self._parsed():  # to the end: then it is known
                 pass
-        for X, y, weight in self._parsed() if self._cache is None else self._cached():
+        for (X, y, weight), version in self._parsed() if self._cache is None else self._cached():
             X = self._finished(X)
-            yield (X,) if y is None else (X, y) if weight is None else (X, y, weight)
+            yield Batch((X,) if y is None else (X, y) if weight is None else (X, y, weight), version)
+
+    def some(self, wanted):
+        """Yield the number and the batch of those whose number is wanted, by ``wanted(number)``; others are not parsed.
+
+        They are if it takes a pass to know the columns, or where bad rows begin to move the others.
+        """
+        if self._cache is not None or self._has_to_be_seen() or self.on_bad_rows == "skip":
+            yield from ((number, batch) for number, batch in enumerate(self) if wanted(number))
+            return
+        self._skipping = 0
+
+        def rows_wanted(first, stop):
+            return any(map(wanted, range(first // self.batch_rows, -(-stop // self.batch_rows))))
+
+        for number, (X, y, weight) in _some_of_size(self._pieces(rows_wanted), self.batch_rows, wanted):
+            X = self._finished(X)
+            yield number, (X,) if y is None else (X, y) if weight is None else (X, y, weight)
 
     def close(self):
         """Remove the cache; the next pass makes another."""
@@ -59,8 +95,12 @@ class Source:
     def __getstate__(self):
         return vars(self) | {"_cache": None}
 
-    def _pieces(self):
-        """Yield a Piece after the other, and count bad rows by `_skip`."""
+    def _pieces(self, wanted=None):
+        """Yield a Piece after the other, and count bad rows by `_skip`.
+
+        wanted : callable or None
+            The numbers of rows stand in for pieces without rows that are wanted, by ``wanted(first, stop)``.
+        """
         raise NotImplementedError
 
     def _has_to_be_seen(self):
@@ -71,6 +111,10 @@ class Source:
         """X as it is given away."""
         return X
 
+    def _version(self, number):
+        """The version of a batch that is not in the cache."""
+        return None
+
     def _skip(self, error, rows=1):
         """Count bad rows, or raise the error for them."""
         if self.on_bad_rows == "raise":
@@ -80,11 +124,12 @@ class Source:
     # The cache ----------------------------------------------------------------------------------------
 
     def _parsed(self):
-        """Batches from the files; if all are asked for, they are in the cache then."""
+        """Pieces from the files, and their versions; if all are asked for, they are in the cache then."""
         self._skipping = 0
         cache = self._new_cache()
         try:
-            for piece in _of_size(self._pieces(), self.batch_rows):
+            for number, piece in enumerate(_of_size(self._pieces(), self.batch_rows)):
+                piece = piece._replace(X=with_shared_ones(piece.X))
                 if cache is not None and not _stored(cache, piece):
                     tell(
                         f"{type(self).__name__}: more than cache_size={self.cache_size} bytes, or than the disk has "
@@ -93,7 +138,7 @@ class Source:
                     cache.close()
                     cache = None
                     self.cache_size = 0
-                yield piece
+                yield piece, self._version(number) if cache is None else cache.version(number)
         except BaseException:
             if cache is not None:
                 cache.close()
@@ -105,19 +150,23 @@ class Source:
         return Cache(self.cache, self.cache_size) if self.cache_size > 0 else None
 
     def _cached(self):
-        for arrays in self._cache:
+        for number, arrays in enumerate(self._cache):
             kind, shape, *arrays = arrays
             is_sparse, has_labels, has_weights = kind
             weight = arrays.pop() if has_weights else None
             y = arrays.pop() if has_labels else None
-            X = sp.csr_array(tuple(arrays), shape=tuple(shape)) if is_sparse else arrays[0]
-            yield Piece(X, y, weight)
+            if is_sparse:
+                stored, indices, indptr = arrays
+                X = sp.csr_array((values_of(stored, len(indices)), indices, indptr), shape=tuple(shape))
+            else:
+                [X] = arrays
+            yield Piece(X, y, weight), self._cache.version(number)
 
 
 def _stored(cache, piece):
     X, y, weight = piece
     sparse = sp.issparse(X)
-    parts = [X.data, X.indices, X.indptr] if sparse else [X]
+    parts = [stored_values(X.data), X.indices, X.indptr] if sparse else [X]
     head = [np.array([sparse, y is not None, weight is not None]), np.array(X.shape)]
     rest = [part for part in (y, weight) if part is not None]
     try:
@@ -139,6 +188,26 @@ def _of_size(pieces, size):
             count += piece.X.shape[0]
     if waiting:
         yield _joined(waiting)
+
+
+def _some_of_size(pieces, size, wanted):
+    """The number and the Piece of batches of `size` rows. Numbers of rows stand in for pieces that none of them has."""
+    waiting, at = [], 0
+    for piece in pieces:
+        if not isinstance(piece, Piece):
+            at += piece
+            continue
+        while piece is not None:
+            number, left = at // size, size - at % size
+            first, piece = _cut(piece, min(left, piece.X.shape[0]))
+            at += first.X.shape[0]
+            if wanted(number):
+                waiting.append(first)
+                if at % size == 0:
+                    yield number, _joined(waiting)
+                    waiting = []
+    if waiting:
+        yield at // size, _joined(waiting)
 
 
 def _cut(piece, n):
@@ -163,6 +232,8 @@ def stacked(parts):
     lengths = np.concatenate([np.diff(part.indptr) for part in parts])
     indptr = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
     data, indices = (np.concatenate([getattr(part, name) for part in parts]) for name in ("data", "indices"))
+    if indices.dtype == np.int32 and indptr[-1] < 2**31:  # or SciPy would make both int64
+        indptr = indptr.astype(np.int32)
     return sp.csr_array((data, indices, indptr), shape=(len(lengths), width))
 
 

@@ -79,6 +79,7 @@ class SvmlightSource(Source):
                     f"byte_range must be two places in one file that is not packed; got {byte_range!r} of {path!r}."
                 )
         self._seen = None  # the least and the largest column
+        self._first = None  # the column that is stored as 0: a guess, since 0 itself may come late
 
     def _has_to_be_seen(self):
         return self._seen is None and (self.n_features is None or self.zero_based == "auto")
@@ -86,17 +87,28 @@ class SvmlightSource(Source):
     def _finished(self, X):
         first = int(not self.zero_based) if self.zero_based != "auto" else int(self._seen[0] > 0)
         d = max(1, self._seen[1] + 1 - first) if self.n_features is None else self.n_features
-        indices = X.indices - np.int32(first) if first else X.indices
+        indices = X.indices if first == self._first else X.indices + np.int32(self._first - first)
         return sp.csr_array((X.data, indices, X.indptr), shape=(X.shape[0], d))
 
-    def _pieces(self):
+    def _pieces(self, wanted=None):
         least, largest, rows = 1, -1, 0
+        self._first = int(self.zero_based is False)
         for file in files_of(self.path, _SUFFIXES):
             for number, place, block in self._blocks(file):
+                if wanted is not None:
+                    count = svmlight.count_rows(number, block)
+                    if not wanted(rows, rows + count):
+                        rows += count
+                        yield count
+                        continue
                 for batch in self._usable(shown(file), number, place, block):
                     X = batch.X.astype(self.dtype)
                     if X.nnz:
-                        least, largest = min(least, int(X.indices.min())), max(largest, int(X.indices.max()))
+                        here = int(X.indices.min())
+                        if largest < 0 and self.zero_based == "auto":
+                            self._first = int(here > 0)
+                        least, largest = min(least, here), max(largest, int(X.indices.max()))
+                        X.indices -= np.int32(self._first)
                     rows += X.shape[0]
                     yield Piece(X, batch.y, None)
         if not rows:
@@ -111,7 +123,8 @@ class SvmlightSource(Source):
                 None,
                 f"has columns 0 and {largest}, which contradicts n_features={self.n_features}",
             )
-        self._seen = least, largest
+        if wanted is None:
+            self._seen = least, largest
 
     def _blocks(self, file):
         """The number of the first line, where its byte is if lines are not counted, and whole lines."""

@@ -72,7 +72,7 @@ class TextSource(Source):
             raise TypeError(f"vectorizer must have a method transform; got {type(vectorizer).__name__}.")
         self.path, self.vectorizer, self.n_features = checked_path(path), vectorizer, n_features
 
-    def _pieces(self):
+    def _pieces(self, wanted=None):
         rows = 0
         for file in files_of(self.path, _SUFFIXES):
             with opened(file) as stream:

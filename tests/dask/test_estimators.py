@@ -140,10 +140,15 @@ def test_parts_of_other_forms(client, form):
 
 
 @pytest.mark.parametrize("kind", [LogisticRegression, SGDClassifier])
-@pytest.mark.parametrize("several", [False, True])
-def test_sources(client, tmp_path, kind, several):
+@pytest.mark.parametrize("form", ["arrays", "text", "several"])
+def test_sources(client, tmp_path, kind, form):
     X, y = rows(n=500)
-    if several:
+    if form == "text":
+        dump_svmlight_file(X, y, str(tmp_path / "rows.svm"), zero_based=True)
+        given = SvmlightSource(tmp_path / "rows.svm", n_features=8, zero_based=True, batch_rows=40)
+        expected = list(given)
+        given.close()
+    elif form == "several":
         for i, (a, b) in enumerate([(0, 180), (180, 500)]):
             dump_svmlight_file(X[a:b], y[a:b], str(tmp_path / f"{i}.svm"))
         paths = [tmp_path / f"{i}.svm" for i in range(2)]
@@ -237,6 +242,18 @@ def test_large_parameters_go_from_worker_to_worker(client, monkeypatch):
     monkeypatch.setattr(parts, "_LARGE", 64)
     model = LogisticRegression(client=client, solver="newton-cg").fit(blocks(X), blocks(y))
     same_bits(model, fastxent.LogisticRegression(solver="newton-cg").fit(cut(X, y)))
+
+
+def test_values_that_are_all_one_are_not_kept():
+    X, y = sp.csr_array(np.eye(50)[np.arange(200) % 50]), np.arange(200) % 2
+    kept = worker.Check(fastxent.LogisticRegression(), None, 1e9).kept("Part 0", (0,), (X, y))
+    stored = worker.Check(fastxent.LogisticRegression(), None, 1e9).kept("Part 0", (0,), (2 * X, y))
+    assert stored.__sizeof__() - kept.__sizeof__() == X.data.nbytes
+    for again in (kept, pickle.loads(pickle.dumps(kept))):
+        rows, codes, weight = again.rows()
+        assert_array_equal(rows.toarray(), X.toarray())
+        assert_array_equal(codes, y)
+        assert weight is None and again.checksum == kept.checksum
 
 
 def test_gradients_travel_without_columns_that_are_not_touched():

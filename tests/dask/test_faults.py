@@ -125,6 +125,26 @@ def test_all_workers_are_killed_and_others_come(client, expected):
     same_bits(LogisticRegression(client=client, **PASSES).fit(parts(), callback=strike), expected)
 
 
+def kills_its_worker(batch):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def allow(failures, dask_scheduler):
+    dask_scheduler.allowed_failures, before = failures, dask_scheduler.allowed_failures
+    return before
+
+
+def test_a_part_that_kills_each_worker(client):
+    before = client.run_on_scheduler(allow, 1)
+    try:
+        model = LogisticRegression(client=client, timeout=60, **PASSES)
+        with pytest.raises(ClusterError, match=r"Worker after worker died at Part \d"):
+            model.fit([*parts()[:3], delayed(kills_its_worker)(batches()[3])])
+    finally:
+        client.run_on_scheduler(allow, before)
+    assert not hasattr(model, "coef_")
+
+
 def test_a_worker_is_killed_in_an_epoch_of_stochastic_descent(client):
     options = {"random_state": 0, "max_iter": 6, "tol": None}
     expected = fastxent.SGDClassifier(**options).fit(batches())

@@ -218,6 +218,22 @@ def test_soft_labels_of_frames_are_found_by_their_names():
     assert_array_equal(model.coef_, one.coef_)
 
 
+@pytest.mark.parametrize("soft", [False, True])
+def test_held_out_labels_belong_to_the_columns_of_soft_labels(soft):
+    X, _ = rows(3)
+    names = np.array(["b", "c", "a"])  # not sorted
+    T = pd.DataFrame(np.random.default_rng(2).dirichlet(np.ones(3), len(X)), columns=names)
+    codes = T.to_numpy().argmax(axis=1)
+    held_out = T if soft else names[codes]
+    source, eval_set = (
+        [(X[:200], T[:200]), (X[200:], T[200:])],
+        [(X[:150], held_out[:150]), (X[150:], held_out[150:])],
+    )
+    streamed = LogisticRegression().fit(source, eval_set=eval_set)
+    in_memory = LogisticRegression().fit(source, eval_set=(X, T.to_numpy() if soft else np.eye(3)[codes]))
+    assert_allclose(streamed.history_["val_loss"], in_memory.history_["val_loss"], rtol=1e-12)
+
+
 def test_classes_may_be_given():
     X, y = rows(3)
     source = cut(X, y)

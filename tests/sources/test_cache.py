@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
+from fastxent import LogisticRegression
+from fastxent.estimators.streaming import Batches
 from fastxent.sources import SvmlightSource, TextSource
 from fastxent.sources.cache import Cache, CacheError
 
@@ -137,3 +139,23 @@ def test_arrays_of_any_shape(folder):
     for one, other in zip(arrays, found, strict=True):
         assert_array_equal(one, other)
     assert empty[0].shape == (0,)
+
+
+def test_what_comes_from_the_cache_is_checked_once(path, folder, monkeypatch):
+    looked, look = [], LogisticRegression._validated
+    monkeypatch.setattr(
+        LogisticRegression,
+        "_validated",
+        lambda self, X, **how: looked.append(X.shape[0]) or look(self, X, **how),
+    )
+    source = SvmlightSource(path, cache=folder, batch_rows=40)
+    batches = Batches(LogisticRegression(), source)
+    first = list(batches)
+    count = len(looked)
+    assert count == len(first) > 1
+    source.close()  # the next cache is another one
+    for again in (batches, batches):
+        for (X, codes, _), (A, others, _) in zip(first, again, strict=True):
+            assert_array_equal(X.toarray(), A.toarray())
+            assert_array_equal(codes, others)
+    assert len(looked) > count

@@ -6,6 +6,7 @@ import scipy.sparse as sp
 from numpy.testing import assert_array_equal
 
 from fastxent import LogisticRegression
+from fastxent.estimators.streaming import Batches
 from fastxent.readers.batch import DataError
 from fastxent.sources import NpySource
 
@@ -99,3 +100,38 @@ def test_files_that_cannot_be_read(tmp_path, rows):
         NpySource(X, y)
     with pytest.raises(ValueError, match="n_features must be"):
         NpySource([path] * 3, y)
+
+
+@pytest.mark.parametrize("sparse", [False, True])
+def test_values_are_checked_again_only_if_a_file_has_changed(tmp_path, rows, sparse, monkeypatch):
+    X, y = rows
+    A = sp.csr_array(X)
+    given = (
+        saved(tmp_path, data=A.data, indices=A.indices, indptr=A.indptr) if sparse else saved(tmp_path, X=X)
+    )
+    source = NpySource(given if sparse else given[0], y, n_features=5 if sparse else None, batch_rows=30)
+    looked, look = [], NpySource._without_bad
+    monkeypatch.setattr(
+        NpySource, "_without_bad", lambda self, piece, start: looked.append(start) or look(self, piece, start)
+    )
+    batches = Batches(LogisticRegression(), source)
+    assert [len(codes) for _, codes, _ in batches] == [30, 30, 30, 10]
+    assert looked == [0, 30, 60, 90]
+    values = np.load(given[0])
+    values[-1] = np.nan  # in the last batch
+    np.save(given[0], values)
+    with pytest.raises(DataError, match=r"row 99: column . is nan"):
+        list(batches)
+
+
+def test_rows_that_were_skipped_move_the_batches(tmp_path, rows):
+    X, y = rows
+    X[7, 1] = np.nan
+    (path,) = saved(tmp_path, X=X)
+    batches = Batches(LogisticRegression(), NpySource(path, y, batch_rows=30, on_bad_rows="skip"))
+    for _ in range(2):
+        assert_array_equal(np.concatenate([A for A, _, _ in batches]), np.delete(X, 7, axis=0))
+    X[50, 1] = np.inf
+    saved(tmp_path, X=X)
+    with pytest.raises(ValueError, match="it has 8 rows, and in the first pass there was 9"):
+        list(batches)

@@ -159,3 +159,17 @@ def test_single_precision(tmp_path):
     path = tmp_path / "rows.svm"
     path.write_text("1 1:0.1\n0 1:1\n1 1:2\n")
     assert LogisticRegression().fit(SvmlightSource(path, dtype=np.float32)).coef_.dtype == np.float32
+
+
+@pytest.mark.parametrize("batch_rows", [2, 100])
+def test_a_column_0_may_come_late(tmp_path, batch_rows):
+    lines = [f"{i % 2} {1 + i % 3}:{i + 1}\n" for i in range(5)] + ["1 0:7 3:8\n"]
+    path = tmp_path / "rows.svm"
+    path.write_text("".join(lines))
+    source = SvmlightSource(str(path), batch_rows=batch_rows)
+    wanted = np.zeros((6, 4))
+    for i in range(5):
+        wanted[i, 1 + i % 3] = i + 1
+    wanted[5, [0, 3]] = 7, 8
+    for _ in range(3):
+        assert_array_equal(sp.vstack([X for X, _ in source]).toarray(), wanted)
