@@ -13,7 +13,8 @@ import numpy as np
 
 import data
 from cases import F64
-from fastxent.sgd.trainer import Data, Options, Training
+from fastxent.sgd.options import Options
+from fastxent.sgd.trainer import Data, Training
 from rivals import wanted
 from tables import markdown
 
