@@ -23,6 +23,11 @@ def bind(X, K, targets=None, *, shared=False):
     return kernels.LinearSoftmax(rows, K, targets, shared)
 
 
+def features_of(X):
+    """Return the kernels' view of X (ndarray or CSR), without a model."""
+    return kernels.RowFeatures(X if isinstance(X, np.ndarray) else (X.data, X.indices, X.indptr, *X.shape))
+
+
 def ranges_of(view, X, n_threads, block=None):
     """Return ranges of rows for work that needs no sums of the size of the weights.
 

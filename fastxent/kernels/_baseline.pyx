@@ -17,7 +17,7 @@ from cpython.buffer cimport (
     PyBUF_ANY_CONTIGUOUS, PyBUF_C_CONTIGUOUS, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer,
 )
 from cpython.pycapsule cimport PyCapsule_GetName, PyCapsule_GetPointer
-from libc.math cimport INFINITY, fabs, log, sqrt
+from libc.math cimport INFINITY, exp, expm1, fabs, log, log1p, pow, sqrt
 from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
@@ -41,6 +41,9 @@ include "moments.pxi"
 include "capi.pxi"
 include "few.pxi"
 include "rowapi.pxi"
+include "gaps.pxi"
+include "descent.pxi"
+include "columns.pxi"
 include "sdca.pxi"
 include "sdca_binary.pxi"
 include "coordinate.pxi"

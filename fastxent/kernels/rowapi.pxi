@@ -1,4 +1,4 @@
-# Rows by number: the functions that the jitted loops of fastxent.sgd call, for a row or a minibatch, in any order.
+# Rows by number: the gradients of a row or a minibatch, in any order, for descent.pxi.
 #
 # Two schemes of weights, both flat, features first and the K intercepts after them in one piece (at `intercept`):
 #   rows      the SPARSE layout for every storage, ldw weights per feature; a dense row is a CSR row of all columns
@@ -10,10 +10,10 @@
 # -shift_j factor_j to all columns with a shift, also to entries that a CSR row does not store. These `offsets` are the
 # same for each row.
 #
-# The functions at the end have C linkage under plain names; fastxent.sgd.bridge gives them to Numba. Change
-# ROW_API_VERSION with any signature or meaning: compiled loops in users' caches call by it.
+# Functions declared `api`, here and in descent.pxi, can be called by their names; fastxent.sgd.bridge gives some to
+# Numba. Change ROW_API_VERSION with any signature or meaning: compiled loops in users' caches call by it.
 
-ROW_API_VERSION = 4
+ROW_API_VERSION = 5
 
 cdef struct RowApi:
     Rows rows
@@ -477,10 +477,3 @@ cdef api double batch_gradient(const RowApi* api, const Py_ssize_t* order, Py_ss
     t.api, t.order, t.after, t.w, t.g = api, order, count, w, g
     dispatch(api.is_double, &t, gradient_of_batch, gradient_of_batch)
     return t.loss
-
-
-cdef api void fetch_memory(const char* place, Py_ssize_t size) noexcept nogil:
-    """Ask for memory that will soon be needed."""
-    cdef Py_ssize_t at
-    for at in range(0, size, 64):
-        FX_PREFETCH(place + at)

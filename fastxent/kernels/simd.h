@@ -106,6 +106,21 @@ typedef struct {
     double distance;   /* sum of (e - a)^2 */
 } fx_dual;
 
+/* The numbers of an update of descent (simd_descent.h; updates.pxi has the formulas). */
+typedef struct {
+    double weight;  /* weight * g is the mean gradient */
+    double size;    /* the factor of the move */
+    double keep;    /* what L2 leaves of a weight, where it does not depend on a divisor */
+    double cut;     /* ... and the cut of L1 */
+    double kept1, part1, kept2, part2; /* of the running means: what is left of them, and what the gradient adds */
+    double eps;
+    double ridge;   /* the penalty of L2 that a divisor divides */
+    double pull;    /* ... and of L1 */
+    double least;   /* the least divisor of adam */
+    double inverse; /* 1 / eta0, of ftrl */
+    int penalty;    /* whether there is any */
+} fx_update;
+
 #define FX_CAT_(a, b) a##_##b
 #define FX_CAT(a, b) FX_CAT_(a, b)
 
@@ -187,6 +202,15 @@ typedef struct {
 #define dual_gap(z, la, a, p, h, K, row) FX_REAL(dual_gap, z)(z, la, a, p, h, K, row)
 #define dual_value(z, a, e, h, K, row) FX_REAL(dual_value, z)(z, a, e, h, K, row)
 #define dual_newton(z, a, e, h, K, row) FX_REAL(dual_newton, z)(z, a, e, h, K, row)
+#define update_sgd(n, w, a, b, g, u) FX_REAL(update_sgd, w)(n, w, a, b, g, u)
+#define update_momentum(n, w, a, b, g, u) FX_REAL(update_momentum, w)(n, w, a, b, g, u)
+#define update_scaled(n, w, a, b, g, u) FX_REAL(update_scaled, w)(n, w, a, b, g, u)
+#define update_adam(n, w, a, b, g, u) FX_REAL(update_adam, w)(n, w, a, b, g, u)
+#define update_ftrl(n, w, a, b, g, u) FX_REAL(update_ftrl, w)(n, w, a, b, g, u)
+#define update_leader(n, w, a, b, g, u) FX_REAL(update_leader, w)(n, w, a, b, g, u)
+#define coast_row(n, w, a, keep, size, cut) FX_REAL(coast_row, w)(n, w, a, keep, size, cut)
+#define pay_row(n, w, paid, budget) FX_REAL(pay_row, w)(n, w, paid, budget)
+#define gather_rows(n, count, x, row, q, stride, g) FX_REAL(gather_rows, x)(n, count, x, row, q, stride, g)
 #define outer_tile(rows, vecs, T, a, b, c, at) FX_REAL(outer_tile, a)(rows, vecs, T, a, b, c, at)
 #define turn_tile(a, as, b, bs) FX_REAL(turn_tile, a)(a, as, b, bs)
 #define dot_tile(classes, x, w, z, at) FX_REAL(dot_tile, w)(classes, x, w, z, at)

@@ -937,6 +937,8 @@ FX_LOCAL void FX(turn_tile)(const REAL *a, ptrdiff_t as, REAL *b, ptrdiff_t bs)
 #endif
 #include "simd_csr.h"
 
+#include "simd_descent.h"
+
 #undef LOAD8
 #undef REAL
 #undef INT

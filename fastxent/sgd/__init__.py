@@ -1,5 +1,7 @@
 """Stochastic and minibatch descent: jitted loops that call the kernels row by row. Numba is imported only here.
 
+The loops choose rows and step sizes; what an update does to arrays is in kernels/descent.pxi and kernels/gaps.pxi.
+
 options     the choices of a training, and what follows from them alone
 trainer     the state of a training, in its units and layout
 rules       the numbers by which the loops update weights
@@ -8,8 +10,7 @@ columns     units of the columns, from the rows seen so far
 steepness   how steep the loss of a minibatch can be
 loops       an epoch, or a piece of one, in one call
 schedules   step sizes by the number of the update
-updates     optimisers and penalties on a stretch of parameters
-gaps        updates in which a feature has no gradient, all at once
+optimizers  their numbers, and what each of them stores
 order       rows sorted by their content
 fingerprint  whether weights have been changed, without a copy of them
 variance_reduction  the steps of SVRG

@@ -1,4 +1,4 @@
-"""The kernels' row functions (kernels/rowapi.pxi) as functions that jitted code calls by name.
+"""The kernels' functions for descent (kernels/descent.pxi), which jitted code calls by name.
 
 Compiled code holds a symbol, never an address, so Numba can cache it; the symbol is registered with the address in the
 kernels that this process loaded. The name is the same for every instruction-set level, and so is the cached code; it
@@ -16,8 +16,16 @@ from numba.extending import get_cython_function_address
 
 from .. import kernels
 
-_PLACE = types.intp  # an address
-_C_TYPES = {types.intp: ctypes.c_ssize_t, types.float64: ctypes.c_double, types.void: None}
+_place = types.intp  # an address: of kernels.Descent, or of a place in the order of rows
+_count = types.intp
+_flag = types.int32
+_real = types.float64
+_C_TYPES = {
+    _place: ctypes.c_ssize_t,
+    _flag: ctypes.c_int,
+    _real: ctypes.c_double,
+    types.void: None,
+}
 
 
 def _external(name, result, *arguments):
@@ -29,15 +37,27 @@ def _external(name, result, *arguments):
     return types.ExternalFunction(symbol, result(*arguments))
 
 
-_real = types.float64
-
-# (api, place in the order of rows, number of later rows, weights, scale of weights, step, intercept's step) -> loss
-row_step = _external("row_step", _real, _PLACE, _PLACE, types.intp, _PLACE, _real, _real, _real)
-# (api, place in the order of rows, number of later rows, weights, scale of weights, gradient by logits) -> loss
-row_gradient = _external("row_gradient", _real, _PLACE, _PLACE, types.intp, _PLACE, _real, _PLACE)
-# (api, row, gradient by logits, factor, array that it is added to)
-row_add = _external("row_add", types.void, _PLACE, types.intp, _PLACE, _real, _PLACE)
-# (api, numbers of the rows, their count, weights, gradient) -> loss
-batch_gradient = _external("batch_gradient", _real, _PLACE, _PLACE, types.intp, _PLACE, _PLACE)
-# (address, bytes): memory that will soon be needed
-fetch = _external("fetch_memory", types.void, _PLACE, types.intp)
+# (memory, order, rows after this one, scale of weights, step, intercept's step) -> loss
+plain_step = _external("descent_plain_step", _real, _place, _place, _count, _real, _real, _real)
+# (memory, order, rows, scale of weights): gradients by logits -> loss
+gradients = _external("descent_gradients", _real, _place, _place, _count, _count, _real)
+# (memory, order, rows, step, intercept's step): plain steps with them
+add = _external("descent_add", types.void, _place, _place, _count, _real, _real)
+# (memory, order, rows): L1
+pay = _external("descent_pay", types.void, _place, _place, _count)
+# (memory, order, rows, ftrl's first step) -> features
+touch = _external("descent_touch", _count, _place, _place, _count, _real)
+# (memory, order, rows, rows after them, features, part, time, own time, ftrl's first step, own)
+step = _external("descent_step", types.void, _place, _place, *3 * [_count], _real, _real, _real, _real, _real)
+# (memory, part, time, own time, ftrl's first step, own)
+step_all = _external("descent_step_all", types.void, _place, _real, _real, _real, _real, _real)
+# (memory, order, rows after this one) -> loss
+dense_row = _external("descent_row", _real, _place, _place, _count)
+# (memory, order, rows) -> loss
+dense_batch = _external("descent_batch", _real, _place, _place, _count)
+# (memory, order, rows after this one, time, own time, part) -> loss
+reduced_step = _external("descent_reduced", _real, _place, _place, _count, _real, _real, _real)
+# (memory)
+rescale = _external("rescale_weights", types.void, _place)
+# (memory, whether to penalise, to average, ftrl's first step)
+finish_updates = _external("finish_updates", types.void, _place, _flag, _flag, _real)

@@ -22,7 +22,6 @@ from typing import NamedTuple
 import numpy as np
 
 from ..arrays import finfo
-from .compile import jit
 
 FIRST_REVIEW = 4  # rows; fewer say little about a spread
 SAMPLE = 512  # least number of rows sampled per doubling: enough for sizes within a factor of two
@@ -77,7 +76,7 @@ class Columns:
         self._dtype = dtype
         self._centred = centred
         self._one_step = one_step
-        self._known = np.zeros((4, d))  # see `_look`
+        self._known = np.zeros((4, d))  # see `look` in kernels/columns.pxi
         self._mass = 0.0
         self.rows = 0
         self.next_review = FIRST_REVIEW
@@ -95,22 +94,22 @@ class Columns:
             self._centred, self._one_step = centred, one_step
             self.standard, self.next_review = None, self.rows
 
-    def observe(self, arrays, rows):
+    def observe(self, features, rows):
         """Sample some of these next rows; which ones depends only on the number of rows so far."""
         rest = rows
         while len(rest):
             stride = max(1, (1 << max(0, self.rows.bit_length() - 1)) // SAMPLE)
             stop = min(len(rest), (1 << self.rows.bit_length()) - self.rows)
-            chosen = rest[-self.rows % stride : stop : stride]
-            _observe(arrays, chosen, np.full(1, float(stride)), self._known)
+            chosen = np.ascontiguousarray(rest[-self.rows % stride : stop : stride])
+            features.observe(chosen, np.full(1, float(stride)), self._known)
             self._mass += stride * len(chosen)
             self.rows += stop
             rest = rest[stop:]
 
-    def observe_all(self, arrays, rows, weights):
+    def observe_all(self, features, rows, weights):
         """Use all of these rows. weights: of rows, or None."""
         masses = np.ones(1) if weights is None else weights[rows] / weights[rows].mean()
-        _observe(arrays, rows, masses, self._known)
+        features.observe(rows, masses, self._known)
         self._mass += len(rows)
         self.rows += len(rows)
 
@@ -170,70 +169,9 @@ class Columns:
         return share * middle, share * spread + share * (1.0 - share) * middle**2, square, spread + middle**2
 
 
-def _observe(arrays, rows, masses, known):
-    look = observe_dense if len(arrays) == 1 else observe_sparse
-    look(*arrays, rows, masses, known)
-
-
 def _median(values, weights):
     if len(values) == 0:
         return 0
     order = np.argsort(values, kind="stable")
     total = np.cumsum(weights[order])
     return values[order][np.searchsorted(total, 0.5 * total[-1])]
-
-
-@jit
-def _look(x, j, mass, known):
-    """Add an entry to the statistics: the count, the first entry, and sums of differences to it and their squares."""
-    if x == 0.0:
-        return
-    if known[0, j] == 0.0:
-        known[1, j] = x
-    x -= known[1, j]
-    known[0, j] += mass
-    known[2, j] += mass * x
-    known[3, j] += mass * x * x
-
-
-@jit
-def observe_dense(X, rows, masses, known):
-    """Add rows to the statistics. masses: one per row, or one for all."""
-    for r in range(len(rows)):
-        mass = masses[min(r, len(masses) - 1)]
-        for j in range(X.shape[1]):
-            _look(float(X[rows[r], j]), j, mass, known)
-
-
-@jit
-def observe_sparse(data, indices, indptr, rows, masses, known):
-    for r in range(len(rows)):
-        mass = masses[min(r, len(masses) - 1)]
-        for p in range(indptr[rows[r]], indptr[rows[r] + 1]):
-            _look(float(data[p]), int(indices[p]), mass, known)
-
-
-@jit
-def squares_of_dense(X, rows, shift, factor, squares):
-    """Write |x_i|^2 of these rows, in the current units, into squares."""
-    for i in rows:
-        total = 0.0
-        for j in range(X.shape[1]):
-            x = (float(X[i, j]) - shift[j]) * factor[j]
-            total += x * x
-        squares[i] = total
-
-
-@jit
-def squares_of_sparse(data, indices, indptr, rows, shift, factor, squares):
-    """The same for CSR rows."""
-    common = 0.0
-    for j in range(len(shift)):
-        common += (shift[j] * factor[j]) ** 2
-    for i in rows:
-        total = common
-        for p in range(indptr[i], indptr[i + 1]):
-            j = int(indices[p])
-            own, missing = (float(data[p]) - shift[j]) * factor[j], shift[j] * factor[j]
-            total += own * own - missing * missing
-        squares[i] = max(total, 0.0)

@@ -45,9 +45,9 @@ def jit(function):
     return _whole(compiled)
 
 
-def inlined(function):
-    """Compile as a part of each caller, for work so short that passing arrays would take longer."""
-    return numba.njit(inline="always", **_OPTIONS)(function)
+def inner(function):
+    """Compile for loops only: as a part of each, with which it is cached, and without an entrance from Python."""
+    return numba.njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, **_OPTIONS)(function)
 
 
 def _whole(compiled):

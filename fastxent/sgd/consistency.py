@@ -7,14 +7,14 @@ places must be right; numbers that are only computed with may be any.
 import numpy as np
 
 from ..arrays import FLOATS
+from ..kernels import KEPT_OF_UPDATES
 from .columns import Columns, Standard
-from .gaps import KEPT
 from .loops import COUNTERS, SYNCED, UPDATES
+from .optimizers import OPTIMIZERS
 from .options import Options
 from .rules import era
 from .schedules import SCHEDULES
 from .trainer import Training
-from .updates import OPTIMIZERS
 
 _MOST = 2**53
 _INTEGERS = int, np.integer
@@ -113,7 +113,7 @@ def _are_arrays(training):
         all(_is_array(arrays[name], (size,), dtype) for name in names)
         and _is_array(arrays["clock"], (features,))
         and _is_array(arrays["last"], (features,), np.int64)
-        and _is_array(arrays["pace"], (KEPT, kept))
+        and _is_array(arrays["pace"], (KEPT_OF_UPDATES, kept))
     ):
         return False
     synced, updates = training.counters[[SYNCED, UPDATES]]

@@ -6,10 +6,11 @@ from typing import NamedTuple
 import numpy as np
 
 from .. import parallel
+from ..data.rows import features_of
 from ..data.targets import Targets
 from ..objective import Objective
 from ..penalty import least_subgradient
-from .trainer import Data, arrays_of
+from .trainer import Data
 from .variance_reduction import VarianceReduction
 
 _POWER_STEPS = 20  # passes for the largest curvature
@@ -85,7 +86,7 @@ class FullBatch(Minibatches):
     def _choose_step(self, visited):
         """Set the step to the inverse of an upper bound on the curvature of the loss, in the columns' units."""
         objective, training = self._objective, self.training
-        training.look_at(arrays_of(objective.local.X), visited, self._row_weight)
+        training.look_at(features_of(objective.local.X), visited, self._row_weight)
         standard = training.standard
         if training.options.is_adaptive:
             squares = objective.local.squared_norms
@@ -151,7 +152,7 @@ class VarianceReduced(FullBatch):
 
     def _choose_step(self, visited):
         weights = self._data.weights
-        self.training.look_at(self._data.arrays, visited, weights if len(weights) else None)
+        self.training.look_at(self._data.features, visited, weights if len(weights) else None)
         sizes = self._data.squares_of(visited, self.training.standard)[visited] + 1.0
         if len(weights):
             sizes *= weights[visited] / weights[visited].mean()

@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 
-from .updates import ADAM, ADAMW, MOMENTUM, NESTEROV, OPTIMIZERS, SGD
+from .optimizers import ADAM, ADAMW, MOMENTUM, NESTEROV, OPTIMIZERS, SGD
 
 _ADAPTIVE = {"adagrad", "rmsprop", "adam", "adamw", "ftrl"}
 
@@ -50,7 +50,7 @@ class Options:
 
     @property
     def pays(self):
-        """Whether weights pay for L1 from a budget: see `updates`."""
+        """Whether weights pay for L1 from a budget: see kernels/descent.pxi."""
         return self.kind == SGD and self.l1 > 0 and self.batch > 0
 
     @property

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..kernels import SHORT_POWERS
 from .columns import Standard
-from .gaps import SHORT
 from .loops import Rule
+from .optimizers import RMSPROP, SVRG
 from .schedules import SCHEDULES
-from .updates import RMSPROP, SVRG
 
 # Automatic step sizes, in units of the data: eta0 times the mean of |x|^2, or times its root for optimisers that divide
 # by the size of the gradient.
@@ -24,8 +24,8 @@ _LARGEST, _LARGEST_OF_MANY, _OWN = 2.0, 1.5, 0.5
 _LONGER = 5.0
 _STEADY = 0.1  # updates for each feature before the schedule "settling" shortens its steps
 
-# Updates after which all features are brought up to date (an era, see `gaps`): as many as there are features, so that
-# each update pays for one; but what is kept of an era's updates should fit the cache.
+# Updates after which all features are brought up to date (an era, see kernels/gaps.pxi): as many as there are features,
+# so that each update pays for one; but what is kept of an era's updates should fit the cache.
 FIRST_ERA = 256
 LONGEST_ERA = 65536
 
@@ -98,12 +98,12 @@ def automatic_step(options):
 
 
 def powers(options):
-    """Return the table of gaps.power."""
+    """Return the table of powers in kernels/gaps.pxi."""
     squares = options.beta if options.kind == RMSPROP else options.beta2
     bases = np.array([options.beta, math.sqrt(squares), options.ratio])[:, None]
-    n = np.arange(1 + LONGEST_ERA // SHORT)
+    n = np.arange(1 + LONGEST_ERA // SHORT_POWERS)
     with np.errstate(over="ignore"):
-        return np.stack([bases**n, bases ** (n * SHORT)], axis=1)
+        return np.stack([bases**n, bases ** (n * SHORT_POWERS)], axis=1)
 
 
 def _penalties(options, state):

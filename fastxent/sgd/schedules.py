@@ -2,13 +2,13 @@
 
 import math
 
-from .compile import jit
+from .compile import inner
 
 SCHEDULES = {"constant": 0, "optimal": 1, "invscaling": 2, "adaptive": 3, "cosine": 4, "settling": 5}
 _OPTIMAL, _INVSCALING, _COSINE, SETTLING = 1, 2, 4, 5
 
 
-@jit
+@inner
 def rate(schedule, t, eta0, alpha, power, horizon, warmup, noise):
     """The step size of update t = 1, 2, ...
 

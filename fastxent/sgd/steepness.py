@@ -15,10 +15,10 @@ def steepness(data, rows, standard, K):
     the rows do. BLAS rounds as its threads are many, so two digits must do.
     """
     rows = rows[: max(2, min(_ROWS_TOGETHER, _ENTRIES_TOGETHER // max(1, data.width)))]
-    if len(data.arrays) == 1:
-        X = data.arrays[0][rows].astype(np.float64)
+    if not data.is_sparse:
+        X = data.X[rows].astype(np.float64)
     else:
-        values, indices, indptr = data.arrays
+        values, indices, indptr = data.X.data, data.X.indices, data.X.indptr
         places = np.concatenate([np.arange(indptr[i], indptr[i + 1]) for i in rows])
         ends = np.cumsum(indptr[rows + 1] - indptr[rows])
         X = sp.csr_array(

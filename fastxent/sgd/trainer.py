@@ -6,10 +6,9 @@ import time
 import numpy as np
 
 from .. import kernels, parallel
-from ..data.rows import squared_norms
+from ..data.rows import features_of, squared_norms
 from . import loops
-from .columns import Columns, squares_of_dense, squares_of_sparse
-from .gaps import KEPT
+from .columns import Columns
 from .layouts import flat, unflat
 from .loops import (
     AVERAGED,
@@ -27,27 +26,19 @@ from .loops import (
     SYNCED,
     UPDATES,
     WEIGHTS,
-    Memory,
     Rows,
 )
+from .optimizers import FTRL, MEMORY, SGD, SVRG
 from .rules import State, automatic_step, era, powers, rule_of
 from .steepness import steepness
-from .updates import FTRL, LEAST_ROOT, MEMORY, SGD, SVRG
 
 FIRST_CALL = 256  # rows in the first call of a loop, before it is known how long they take
 CALL_SECONDS = 0.03  # target for later calls; Ctrl-C takes effect between calls
 ROUND = 4096  # rows per thread between two penalties, where threads write to the same weights
-_NO_COLUMNS = np.zeros(0, np.int32)
 
 # ftrl computes its weights from its sums. Weights given at the start count like one gradient of about the size that
 # eta0 is meant for, times this.
 _TRUST = 0.25
-
-
-def arrays_of(X):
-    """Return the plain arrays (no memmap) of a matrix: one if it is dense, three for CSR."""
-    parts = (X,) if isinstance(X, np.ndarray) else (X.data, X.indices, X.indptr)
-    return tuple(part.view(np.ndarray) for part in parts)
 
 
 class Data:
@@ -69,11 +60,9 @@ class Data:
             _zeros,
         )
         self.problem = self.bind()
-        none = np.zeros(0, np.int32)
-        empty = (np.zeros(0, X.dtype), none, none)
-        self.values, self.indices, self.indptr = empty if dense else arrays_of(X)
+        self.X, self.features = X, features_of(X)
+        self.is_sparse = not dense
         self.weights = np.zeros(0) if row_weight is None else row_weight
-        self.arrays = arrays_of(X)
         self.squares = np.zeros(0)
         if options.goes_by_sizes:
             self.squares = squared_norms(X)
@@ -86,10 +75,12 @@ class Data:
 
     def rows(self, order, standard=None):
         """Return Rows for the loops, in the units of a training."""
-        squares = self.squares_of(order, standard)
-        return Rows(
-            self.problem.address, order, self.weights, squares, self.values, self.indptr, self.indices
-        )
+        return Rows(order, self.weights, self.squares_of(order, standard))
+
+    def entries_of_batches(self, order, batch):
+        """Return the largest number of entries that a batch of these rows has, CSR rows in this order."""
+        entries = self.X.indptr[order + 1] - self.X.indptr[order]
+        return int(np.add.reduceat(entries, np.arange(0, len(order), batch)).max(initial=0))
 
     def squares_of(self, rows, standard):
         """Return |x_i|^2 of all rows, up to date for these, in the units of a training."""
@@ -97,8 +88,7 @@ class Data:
             return self.squares
         if self._own_squares is None:
             self._own_squares = np.zeros(len(self.squares))
-        look = squares_of_dense if len(self.arrays) == 1 else squares_of_sparse
-        look(*self.arrays, rows, *standard, self._own_squares)
+        self.features.squares(rows, *standard, self._own_squares)
         return self._own_squares
 
 
@@ -226,10 +216,10 @@ class Training:
 
     def snapshot(self, data, gradient):
         """Begin an epoch of svrg at the present weights, where the mean loss of all rows has this gradient."""
-        rule, memory = self._enter(data)
-        loops.synchronise(rule, memory)
-        memory.a[:] = memory.w
-        memory.b[:] = flat(self._own("b", gradient), self._layout)
+        _, memory = self._enter(data)
+        memory.synchronise(0.0)
+        self._arrays["a"][:] = self._arrays["w"]
+        self._arrays["b"][:] = flat(self._own("b", gradient), self._layout)
 
     def step(self, gradient):
         """Make one update with this gradient (d + 1, K) of the mean loss."""
@@ -237,13 +227,14 @@ class Training:
         layout = (False, self.K, self.d * self.K, size, True, False)
         if layout != self._layout:
             self._to_layout(layout)
-        rule, memory = self._bound()
+        rule = self._rule()
+        memory = self._memory(rule)
         if self._given:
-            self._anchor(rule, memory, *loops.first_step(rule, self.counters))
+            self._anchor(rule, *loops.first_step(rule, self.counters))
         if self.standard is not None:
             gradient = self.standard.own_gradient(gradient)
-        memory.g[:size] = gradient.ravel()
-        loops.step_full(rule, memory)
+        self._scratch["g"][:size] = gradient.ravel()
+        loops.step_full(rule, self.counters, memory.address)
 
     def lower(self, factor):
         """Multiply all later step sizes by a factor."""
@@ -282,26 +273,26 @@ class Training:
             rows = order[first : first + ROUND * n_threads]
             parts = np.array_split(rows, n_threads)
             if self.columns is not None:
-                self.columns.observe(data.arrays, rows)
+                self.columns.observe(data.features, rows)
                 self._review()
             rule, memory = self._enter(data, problems)
-            loops.synchronise(rule, memory)
+            memory.synchronise(0.0)
             free = rule._replace(l2=0.0, late_every=0)
             rows = data.rows(rows, self.standard)
 
-            def task(i, parts=parts, free=free, memory=memory, rows=rows):
-                own = memory._replace(counters=self.counters.copy())
-                part = rows._replace(api=problems[i].address, order=parts[i])
-                return *loops.plain(free, own, part, 0.0, 0.0), own.counters
+            def task(i, parts=parts, free=free, rows=rows):
+                counters, part = self.counters.copy(), rows._replace(order=parts[i])
+                own = self._memory(free, problems[i], counters)
+                return *loops.plain(free, counters, own.address, part, 0.0, 0.0), counters
 
             results = parallel.run(task, n_threads, n_threads)
             before = self.counters.copy()
             self.counters += sum(counters - before for _, _, counters in results)
             self.counters[ETA] = results[0][2][ETA]
             self.counters[SCALE] = math.exp(-rule.l2 * (self.counters[CLOCK] - before[CLOCK]))
-            loops.rescale(rule, memory)
+            memory.rescale()
             if rule.late_every:
-                loops.penalise(rule, memory)
+                memory.penalise()
             loss += sum(result[0] for result in results)
             mass += sum(result[1] for result in results)
             if not math.isfinite(loss):
@@ -314,9 +305,9 @@ class Training:
         if self._given:
             counters = self.counters.copy()  # as they will be after these rows
             loops.weigh(counters, data.rows(order), 0, len(order))
-            self._anchor(rule, memory, *loops.first_step(rule, counters))
+            self._anchor(rule, *loops.first_step(rule, counters))
         loss = mass = 0.0
-        first, share = 0, 1.0
+        first, share, loop = 0, 1.0, _loop(rule.kind, data)
         if rule.kind == SVRG and len(data.weights):
             share = len(order) / data.weights[order].sum()
         while first < len(order) and math.isfinite(loss):
@@ -328,25 +319,26 @@ class Training:
                 step = min(step, self.columns.next_review - self.columns.rows)
             if rule.automatic == 2 and rule.batch > 1 and self._steepness is None:
                 self._steepness = steepness(data, order[first : first + rule.batch], self.standard, self.K)
-                rule = self._rule()
+                rule, memory = self._enter(data)
             piece = order[first : first + -(-step // rule.batch) * rule.batch]
             first += len(piece)
             began = time.perf_counter()
             rows = data.rows(piece, self.standard)
-            if rule.kind == SVRG:
-                loss, mass = loops.variance_reduced(rule, memory, rows, share, loss, mass)
-            else:
-                loss, mass = _loop(rule.kind, data)(rule, memory, rows, loss, mass)
+            if loop is loops.sparse_batches:
+                entries = data.entries_of_batches(piece, rule.batch)
+                memory.hold(np.empty(entries, np.int32), np.empty(entries, self.dtype))
+            arguments = (share,) if loop is loops.variance_reduced else ()
+            loss, mass = loop(rule, self.counters, memory.address, rows, *arguments, loss, mass)
             if self.columns is not None:
-                self.columns.observe(data.arrays, piece)
+                self.columns.observe(data.features, piece)
             took = max(time.perf_counter() - began, CALL_SECONDS / 8)
             self._rows_of_a_call = max(1, int(len(piece) * CALL_SECONDS / took))
         return loss, mass
 
-    def look_at(self, arrays, rows, weights):
+    def look_at(self, features, rows, weights):
         """Set the columns' units for descents that see all rows before the first update."""
         if self.columns is not None and self.columns.rows == 0:
-            self.columns.observe_all(arrays, rows, weights)
+            self.columns.observe_all(features, rows, weights)
             self._review()
 
     def _review(self):
@@ -391,10 +383,12 @@ class Training:
 
     def _catch_up(self):
         """Bring everything to the last update."""
-        rule, memory = self._bound()
-        loops.synchronise(rule, memory)
+        rule = self._rule()
+        memory = self._memory(rule)
+        eta0 = loops.first_step(rule, self.counters)[0] if self.counters[ROWS] else 0.0
+        memory.synchronise(eta0)
         if rule.late_every:
-            loops.penalise(rule, memory)
+            memory.penalise()
 
     def _natural(self, name, array):
         """Convert an array (d + 1, K) to the units of X."""
@@ -417,9 +411,9 @@ class Training:
             array[:-1] *= (standard.factor ** (power if to_natural else -power))[:, None]
         return array.astype(self.dtype, copy=False)
 
-    def _anchor(self, rule, memory, eta0, multiple):
+    def _anchor(self, rule, eta0, multiple):
         """Set ftrl's sums so that they give the weights of the start. eta0, multiple: from `first_step`."""
-        w, a, b, clock = memory.w, memory.a, memory.b, self.counters[CLOCK]
+        w, a, b, clock = *(self._arrays[name] for name in "wab"), self.counters[CLOCK]
         for part, eta, l1, l2 in (
             (slice(rule.features), eta0, rule.l1, rule.l2),
             (slice(rule.features, None), eta0 * multiple, 0.0, 0.0),
@@ -433,16 +427,17 @@ class Training:
     # ---- layout --------------------------------------------------------------------------------------
 
     def _enter(self, data, problems=None):
-        """Return Rule and Memory for these data, with the arrays in the layout of its kernels."""
+        """Return Rule and the kernels' Descent for these data, with the arrays in the layout of its kernels."""
         problem = data.problem
         layout = (problem.by_class, problem.ld, problem.intercept, problem.weights_size, data.batches)
-        layout += (len(data.indptr) > 0,)
+        layout += (data.is_sparse,)
         if layout != self._layout:
             self._to_layout(layout)
         arrays = () if self.standard is None else _for_kernels(self.standard, self.dtype)
         for one in problems or [problem]:
             one.standardise(*arrays)
-        return self._bound()
+        rule = self._rule()
+        return rule, self._memory(rule, problem)
 
     def _to_natural(self):
         """Bring everything to the last update, and the arrays to (d + 1, K) in the units of X."""
@@ -464,7 +459,7 @@ class Training:
         *_, batches, sparse = layout
         arrays = {name: self._own(name, self._arrays[name]) for name in self._weight_like()}
         if self.options.is_adam:
-            np.maximum(arrays["b"], LEAST_ROOT, out=arrays["b"])
+            np.maximum(arrays["b"], kernels.LEAST_ROOT, out=arrays["b"])
             arrays["a"] /= arrays["b"]
         for name, array in arrays.items():
             self._arrays[name] = flat(array, layout, self._padding(name))
@@ -473,31 +468,24 @@ class Training:
         features = self.d if lazy else 0
         self._arrays["clock"] = np.full(features, self.counters[CLOCK])
         self._arrays["last"] = np.full(features, self.updates, dtype=np.int64)
-        self._arrays["pace"] = np.zeros((KEPT, kept if lazy else 0))
+        self._arrays["pace"] = np.zeros((kernels.KEPT_OF_UPDATES, kept if lazy else 0))
         self.counters[SYNCED], self.counters[LEFT] = self.updates, 1.0
         self.counters[PENALISED] = self.counters[CLOCK]
 
     def _make_scratch(self):
         """Return the arrays that hold nothing between two updates."""
-        _, ld, _, size, batches, sparse = self._layout
+        *_, size, batches, sparse = self._layout
         width, features = -(-self.K // 16) * 16, len(self._arrays["last"])
         gradients = size if batches or self.options.kind != SGD else 0
         if features and sparse:
-            gradients = (loops.TOGETHER + 1) * max(ld, width)
-        # svrg may list a feature twice, and takes its rows in turn with those of the snapshot
-        listed = 2 * features if self.options.kind == SVRG else features
+            gradients = 2 * width  # of a feature and of the intercept
         return {
             "g": parallel.zeros(gradients, self.dtype),
             "q": parallel.zeros(0 if batches else max(2, self.options.batch) * width, self.dtype),
-            "touched": np.zeros(listed, np.int64),
-            "powers": powers(self.options) if features else np.zeros((0, 0, 0)),
+            "touched": np.zeros(features, np.int64),
             "slots": np.full(features, -1, np.int64),
-            "entries": np.zeros(features, np.int64),
-            "firsts": np.zeros(listed, np.int64),
-            "starts": np.zeros(max(1, listed), np.int64),
-            "faded": np.ones(max(1, listed)),
-            "faded_root": np.ones(max(1, listed)),
-            "pulls": np.zeros(max(1, features)),
+            "ends": np.zeros(features, np.int64),
+            "powers": powers(self.options) if features else np.zeros((0, 0, 0)),
         }
 
     def _weight_like(self):
@@ -515,10 +503,6 @@ class Training:
             return True  # the mean gradient moves every feature all the time
         return sparse and self.options.kind != SGD
 
-    def _bound(self):
-        """Return Rule and Memory for the loops."""
-        return self._rule(), self._memory()
-
     def _rule(self):
         columns, standard = self.columns, self.standard
         similar = columns is None or (columns.rows > 0 and standard is None)
@@ -527,34 +511,22 @@ class Training:
         )
         return rule_of(self.options, state)
 
-    def _memory(self):
+    def _memory(self, rule, problem=None, counters=None):
+        """Return the kernels' view of the arrays. counters: those of one of several threads."""
         if self._scratch is None:
             self._scratch = self._make_scratch()
-        arrays, scratch, standard = self._arrays, self._scratch, self.standard
-        sparse, empty = self._layout[-1], np.zeros(0, self.dtype)
-        return Memory(
-            w=arrays["w"],
-            a=arrays.get("a", empty),
-            b=arrays.get("b", empty),
-            **scratch,
-            average=arrays.get("average", empty),
-            clock=arrays["clock"],
-            last=arrays["last"],
-            shift=np.zeros(0) if standard is None else standard.shift,
-            factor=np.zeros(0) if standard is None else standard.factor,
-            offsets=_NO_COLUMNS if standard is None or not sparse else _offsets(standard),
-            pace=arrays["pace"],
-            counters=self.counters,
-        )
+        standard = {} if self.standard is None else self.standard._asdict()
+        arrays = self._arrays | self._scratch | standard
+        return kernels.Descent(rule, arrays, self.counters if counters is None else counters, problem)
 
 
 def _loop(kind, data):
     """Return what takes rows of these data."""
-    if data.batches:
-        return loops.dense_batches
-    if kind == SGD:
+    if kind == SVRG:
+        return loops.variance_reduced
+    if kind == SGD and not data.batches:
         return loops.plain
-    return loops.sparse_batches if len(data.indptr) else loops.dense_rows
+    return loops.sparse_batches if data.is_sparse else loops.dense_rows
 
 
 def _offsets(standard):

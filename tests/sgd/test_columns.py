@@ -6,10 +6,11 @@ import scipy.sparse as sp
 from numpy.testing import assert_allclose, assert_array_equal
 
 from fastxent import LogisticRegression, SGDClassifier
+from fastxent.data.rows import features_of
 from fastxent.sgd.columns import Columns, Standard
+from fastxent.sgd.optimizers import OPTIMIZERS
 from fastxent.sgd.options import Options
-from fastxent.sgd.trainer import Data, Training, arrays_of
-from fastxent.sgd.updates import OPTIMIZERS
+from fastxent.sgd.trainer import Data, Training
 from sgd_plain import descend, loss_and_gradient
 
 N, SIZES, MEANS = 120, np.array([1.0, 1e4, 1e-3, 30.0, 2.0]), np.array([0.0, 1e6, 0.0, 2000.0, 0.5])
@@ -27,7 +28,7 @@ def table(rows=N, seed=0):
 def observed(X, pieces=1, centred=True):
     columns = Columns(X.shape[1], X.dtype, centred)
     for piece in np.array_split(np.arange(X.shape[0]), pieces):
-        columns.observe(arrays_of(X), piece)
+        columns.observe(features_of(X), piece)
     return columns
 
 
@@ -119,7 +120,7 @@ def test_steps_are_those_of_plain_descent_over_standardised_rows(optimizer, stor
     options = Options(optimizer, schedule="constant", eta0=0.05, batch=batch, by_column=True)
     training = Training(options, np.zeros((6, 3)))
     data = Data(options, store(X), y, 3, 3, None)
-    training.look_at(data.arrays, np.arange(N), None)
+    training.look_at(data.features, np.arange(N), None)
     shift, factor = training.standard
     order = np.random.default_rng(1).permutation(N)[:8]  # before the next review
     loss, _ = training.run(data, order)

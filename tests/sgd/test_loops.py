@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from fastxent import parallel
-from fastxent.sgd import rules, updates
+from fastxent import kernels, parallel
+from fastxent.sgd import rules
+from fastxent.sgd.optimizers import OPTIMIZERS as ALL
 from fastxent.sgd.options import Options
 from fastxent.sgd.trainer import Data, Training
-from fastxent.sgd.updates import OPTIMIZERS as ALL
 from sgd_plain import descend, loss_and_gradient
 
 OPTIMIZERS = [name for name in ALL if name != "svrg"]  # has a loop and a test of its own
@@ -222,13 +222,13 @@ def test_drift_is_the_solution_of_its_equation():
     mean, start = rng.normal(size=50), rng.normal(size=50) * (rng.random(50) < 0.7)
     for l1, l2 in ((0.0, 0.0), (0.0, 0.5), (0.4, 0.0), (0.4, 0.5)):
         w, fine = start.copy(), start.copy()
-        updates.drift(w, mean, 1.5, l1, l2, 0, len(w))
+        kernels.drift_weights(w, mean, 1.5, l1, l2)
         steps = 30_000
         for _ in range(steps):  # backward Euler for the kink, forward for the rest
             x = fine - 1.5 / steps * (mean + l2 * fine)
             fine = np.sign(x) * np.maximum(np.abs(x) - l1 * 1.5 / steps, 0.0)
         np.testing.assert_allclose(w, fine, atol=2e-4)
         twice = start.copy()
-        updates.drift(twice, mean, 0.6, l1, l2, 0, len(w))
-        updates.drift(twice, mean, 0.9, l1, l2, 0, len(w))
+        kernels.drift_weights(twice, mean, 0.6, l1, l2)
+        kernels.drift_weights(twice, mean, 0.9, l1, l2)
         np.testing.assert_allclose(twice, w, rtol=1e-12, atol=1e-14)
