@@ -79,7 +79,8 @@ cdef struct Memory:
     double l1, l2                  # in each update
     double late_l1, late_l2        # for `penalise`, if columns have their own units
     double beta1, beta2, eps
-    Py_ssize_t batch, K, ld, d
+    Py_ssize_t batch, K, ld, d     # ld: from one feature to the next
+    Py_ssize_t wide                # weights of a feature that are stored; after them other arrays may stand
     Py_ssize_t features            # weights before the intercepts
     bint by_class, fit_intercept
     void* w
@@ -135,7 +136,7 @@ cdef class Descent:
         m.kind, m.l1, m.l2, m.late_l1, m.late_l2 = rule.kind, rule.l1, rule.l2, rule.late_l1, rule.late_l2
         m.beta1, m.beta2, m.eps = rule.beta1, rule.beta2, rule.eps
         m.batch, m.K, m.ld, m.d, m.features = rule.batch, rule.K, rule.ld, d, rule.features
-        m.by_class, m.fit_intercept = rule.by_class, rule.fit_intercept
+        m.wide, m.by_class, m.fit_intercept = rule.wide, rule.by_class, rule.fit_intercept
         m.now = <Counters*>address(counters, sizeof(Counters), True)
         if problem is not None:
             m.api, m.is_wide = &problem.api, problem.rows.is_wide
@@ -150,6 +151,7 @@ cdef class Descent:
         m.touched, m.slots = <int64_t*>self.part("touched", d * 8), <int64_t*>self.part("slots", d * 8)
         m.ends = <int64_t*>self.part("ends", d * 8)
         m.pace.ratio, m.pace.lifetime = rule.ratio, rule.lifetime
+        m.pace.penalised = m.kind != ADAM and (m.l1 != 0.0 or m.l2 != 0.0)
         m.pace.powers = <double*>self.part("powers", 0)
         m.pace.size = <double*>self.part("pace", rule.era * KEPT_OF_UPDATES * 8)
         if m.pace.size:
@@ -307,15 +309,15 @@ cdef inline void catch_up(const Memory* m, Py_ssize_t j, double eta0, real* w) n
     cdef fx_update u
     w += at
     if coasts(m.kind):
-        coast(&m.pace, m.last[j] - synced, t - synced, m.ld, w, <real*>m.a + at)
+        coast(&m.pace, m.last[j] - synced, t - synced, m.wide, w, <real*>m.a + at)
     elif m.kind == FTRL:
         if (l1 != 0.0 or l2 != 0.0) and m.now.rows > 0.0:  # else nothing has changed
             u = numbers_of(m, 0.0, 0.0, eta0, l1, l2)
-            update_leader(m.ld, w, <real*>m.a + at, <real*>m.b + at, w, &u)
+            update_leader(m.wide, w, <real*>m.a + at, <real*>m.b + at, w, &u)
     elif m.kind == SVRG and m.last[j] < t:
         if m.factor:  # its equation holds in any unit
             l1, l2 = m.late_l1 * m.factor[j], m.late_l2 * m.factor[j] ** 2
-        drift(m.ld, w, <real*>m.b + at, m.now.clock - m.clock[j], l1, l2)
+        drift(m.wide, w, <real*>m.b + at, m.now.clock - m.clock[j], l1, l2)
         m.clock[j], m.last[j] = m.now.clock, t
 
 
@@ -329,20 +331,20 @@ cdef inline void settle(const Memory* m, Py_ssize_t j, const real* unused) noexc
     if missed > 0:
         faded, faded_root = <real>power(&m.pace, FIRST, missed), <real>power(&m.pace, ROOT, missed)
         if m.kind == MOMENTUM or m.kind == NESTEROV:
-            for k in range(m.ld):
+            for k in range(m.wide):
                 a[k] *= faded
         elif m.kind == RMSPROP:
-            for k in range(m.ld):
+            for k in range(m.wide):
                 a[k] *= faded_root
         elif m.kind == ADAM or m.kind == ADAMW:
-            for k in range(m.ld):
+            for k in range(m.wide):
                 mean, root = faded * (a[k] * b[k]), max(faded_root * b[k], <real>LEAST)
                 a[k], b[k] = mean / root, root
     if divides(m.kind) and (m.l1 != 0.0 or m.l2 != 0.0):
         pull = (m.now.clock - m.clock[j]) * correction(m)
         ridge, pull = <real>m.l2 * pull, <real>m.l1 * pull
         most = 1 / ridge if ridge > 0 else <real>INFINITY
-        for k in range(m.ld):
+        for k in range(m.wide):
             h = 1 / ((b[k] if m.kind == ADAM else a[k]) + <real>m.eps)
             w[k] = <real>softened(max(<real>0, 1 - ridge * h) * w[k], pull * min(h, most))
         m.clock[j] = m.now.clock
@@ -425,7 +427,10 @@ cdef void synchronise_all(void* call, const real* unused) noexcept nogil:
 
 cdef inline void fetch_feature(const Memory* m, Py_ssize_t j, const real* unused) noexcept nogil:
     """Ask for all that is stored of feature j."""
-    cdef Py_ssize_t at = j * m.ld, size = m.ld * sizeof(real)
+    cdef Py_ssize_t at = j * m.ld, size = m.wide * sizeof(real)
+    if m.ld > m.wide:
+        fetch(<real*>m.w + at, m.ld * sizeof(real))
+        return
     fetch(<real*>m.w + at, size)
     if m.a:
         fetch(<real*>m.a + at, size)
@@ -449,7 +454,7 @@ cdef void touch_rows(void* call, const real* x, const index* j) noexcept nogil:
     cdef DescentCall* t = <DescentCall*>call
     cdef const Memory* m = t.m
     cdef Entries offsets = offsets_of(m.api)
-    cdef Py_ssize_t r, p, c, nnz, count = 0, end = 0, ahead = FAR
+    cdef Py_ssize_t r, p, c, nnz, count = 0, end = 0
     cdef real* value = <real*>m.value
     if t.count == 1 and offsets.nnz == 0:
         nnz = count = row_entries(&m.api.rows, t.order[0], &x, &j)
@@ -476,8 +481,8 @@ cdef void touch_rows(void* call, const real* x, const index* j) noexcept nogil:
     t.features = count
     if coasts(m.kind) or m.kind == FTRL:
         for c in range(count):
-            if c + ahead < count:
-                fetch_feature(m, m.touched[c + ahead], x)
+            if c + FAR < count and t.count > 1:  # of a single row, the step before has fetched them
+                fetch_feature(m, m.touched[c + FAR], x)
             catch_up(m, m.touched[c], t.eta0, <real*>m.w)
 
 
@@ -485,14 +490,14 @@ cdef inline void gather(const Memory* m, Py_ssize_t c, real* g, const real* tota
     """Add up the gradient of feature touched[c] in g. total: the sum of all rows' gradients by logits."""
     cdef Py_ssize_t first = m.ends[c - 1] if c > 0 else 0, j = m.touched[c], k
     cdef real x
-    gather_rows(m.ld, m.ends[c] - first, <real*>m.value + first, m.row + first, <const real*>m.q, m.width, g)
+    gather_rows(m.wide, m.ends[c] - first, <real*>m.value + first, m.row + first, <const real*>m.q, m.width, g)
     if m.factor:
         x = <real>m.factor[j]
-        for k in range(m.ld):
+        for k in range(m.wide):
             g[k] *= x
         if m.shift[j] != 0.0:
             x = <real>(-m.shift[j] * m.factor[j])
-            for k in range(m.ld):
+            for k in range(m.wide):
                 g[k] += x * total[k]
 
 
@@ -507,6 +512,7 @@ cdef void step_rows(void* call, const real* x, const index* j) noexcept nogil:
     cdef Py_ssize_t at = <Py_ssize_t>(m.now.updates - m.now.synced), c, r, k, i, missed, next_nnz = 0
     cdef double size, keep = 1.0, cut = 0.0, root
     cdef bint single = t.count == 1 and offsets_of(m.api).nnz == 0, running = m.kind != ADAGRAD and m.kind != FTRL
+    cdef bint pulls = divides(m.kind) and (m.l1 != 0.0 or m.l2 != 0.0)
     cdef Entries row
     cdef const real* next_x
     cdef const index* next_j
@@ -544,13 +550,15 @@ cdef void step_rows(void* call, const real* x, const index* j) noexcept nogil:
             faded, faded_root = power(pace, FIRST, missed), power(pace, ROOT, missed)
         else:
             faded = faded_root = 1.0
-        after_gap(&own, m, faded, faded_root, (m.now.clock - m.clock[i]) * root)
-        m.last[i], m.clock[i] = <int64_t>m.now.updates, m.now.clock
+        after_gap(&own, m, faded, faded_root, (m.now.clock - m.clock[i]) * root if pulls else 0.0)
+        m.last[i] = <int64_t>m.now.updates
+        if pulls:
+            m.clock[i] = m.now.clock
         if single:
             own.weight = u.weight * x[c]
         else:
             gather(m, c, g, total)
-        update_row(m.kind, m.ld, <real*>m.w + i * m.ld, <real*>m.a + i * m.ld, <real*>m.b + i * m.ld,
+        update_row(m.kind, m.wide, <real*>m.w + i * m.ld, <real*>m.a + i * m.ld, <real*>m.b + i * m.ld,
                    q if single else g, &own)
     if single:
         for c in range(t.features, next_nnz):
@@ -573,7 +581,7 @@ cdef void pay_of_rows(void* call, const real* x, const index* j) noexcept nogil:
         for p in range(nnz):
             if p + FAR < nnz:
                 fetch_feature(m, j[p + FAR], x)
-            pay_row(m.ld, w + j[p] * m.ld, paid + j[p] * m.ld, m.now.budget)
+            pay_row(m.wide, w + j[p] * m.ld, paid + j[p] * m.ld, m.now.budget)
 
 
 # ---- everything at once ---------------------------------------------------------------------------------------------

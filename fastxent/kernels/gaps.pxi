@@ -39,6 +39,7 @@ cdef struct Pace:
     double* cut
     const double* powers           # [three bases][short or long][n_powers]
     Py_ssize_t n_powers
+    bint penalised                 # whether DECAY and PINCH are other than 1 and 0
     double ratio
     Py_ssize_t lifetime            # updates after which nothing is left of a momentum
 
@@ -67,7 +68,7 @@ cdef double note(const Pace* p, Py_ssize_t at, double size, double decay, double
 
 cdef inline double kept_in(const Pace* p, Py_ssize_t first, Py_ssize_t end) noexcept nogil:
     """D of the updates first..end - 1."""
-    if end == first:
+    if end == first or not p.penalised:
         return 1.0
     return p.left[end - 1] / (p.left[first - 1] if first > 0 else 1.0)
 
@@ -75,7 +76,7 @@ cdef inline double kept_in(const Pace* p, Py_ssize_t first, Py_ssize_t end) noex
 cdef inline double cut_in(const Pace* p, Py_ssize_t first, Py_ssize_t end) noexcept nogil:
     """C of the updates first..end - 1."""
     cdef double before, last
-    if end == first:
+    if end == first or not p.penalised:
         return 0.0
     before = p.cut[first - 1] if first > 0 else 0.0
     last = p.cut[end - 2] if end > 1 else 0.0

@@ -21,6 +21,7 @@ cdef struct RowApi:
     Layout layout
     bint is_double
     bint binary
+    bint fetches                   # whether the weights of the next row are prefetched
     const int32_t* columns         # 0..d-1, the indices of a dense row
     void* row                      # a copy of one dense row, if its columns are not contiguous
     void* scratch
@@ -63,6 +64,9 @@ cdef class RowProblem(LinearSoftmax):
         For minibatches of up to so many rows. 1: if the layout is FEATURES; then it serves single rows.
     zeros : callable
         zeros(size, itemsize) makes an array of floats.
+    beside : int
+        Of CSR rows and K > 1: how many arrays stand side by side, feature by feature, the weights first. So what
+        belongs to a feature comes from memory in one piece.
 
     One object serves one thread.
     """
@@ -71,7 +75,7 @@ cdef class RowProblem(LinearSoftmax):
     cdef readonly Py_ssize_t ld, intercept
     cdef readonly bint by_class    # FEATURES: weights (K, ld); else (d, ld)
 
-    def __init__(self, X, K, targets, bint batches, Py_ssize_t batch, zeros):
+    def __init__(self, X, K, targets, bint batches, Py_ssize_t batch, zeros, Py_ssize_t beside=1):
         LinearSoftmax.__init__(self, X, K, targets)
         cdef Py_ssize_t L = FX_LANES_F64 if self.is_double else FX_LANES_F32, itemsize = 8 if self.is_double else 4
         cdef Py_ssize_t n_classes = self.target.n_classes
@@ -91,6 +95,11 @@ cdef class RowProblem(LinearSoftmax):
                 self.layout.narrow = 0
                 self.layout.weights_size = (self.d + 1) * self.layout.ldw + L
             self.layout.z_size = self.layout.ldz = round_up(self.K, L) + L
+        if beside > 1:
+            if not self.rows.is_sparse or self.K == 1:
+                raise ValueError("only the weights of CSR rows and of several columns have arrays beside them")
+            self.layout.ldw *= beside
+            self.layout.weights_size = (self.d + 1) * self.layout.ldw + L
         self.ld = self.layout.ldw
         self.by_class = self.layout.scheme == FEATURES
         self.intercept = self.ld * (self.K if self.by_class else self.d)
@@ -113,6 +122,7 @@ cdef class RowProblem(LinearSoftmax):
         self.api.layout = self.layout
         self.api.is_double = self.is_double
         self.api.binary = self.binary
+        self.api.fetches = beside == 1
         self.api.columns = named
         self.api.row = <void*>address(row, self.d * itemsize, True)
         self.api.scratch = self.buffer(scratch, size, True)
@@ -260,7 +270,7 @@ cdef inline void fetch_ahead(const RowCall* t, const real* w, const index* j) no
             FX_PREFETCH(<const char*>x + at)
         for at in range(0, nnz * <Py_ssize_t>sizeof(index) + 63, 64):
             FX_PREFETCH(<const char*>j + at)
-    if t.after >= 1:
+    if t.after >= 1 and api.fetches:
         nnz = row_entries(&api.rows, t.order[1], &x, &j)
         for at in range(nnz):
             line = <const char*>(w + j[at] * api.layout.ldw)

@@ -100,10 +100,13 @@ def _are_arrays(training):
     if layout is None:
         return arrays.keys() == names and all(_is_array(arrays[name], (d + 1, K), dtype) for name in names)
     if not (
-        isinstance(layout, tuple) and len(layout) == 6 and all(_is_whole(place, 0) for place in layout[1:4])
+        isinstance(layout, tuple)
+        and len(layout) == 7
+        and all(_is_whole(place, 0) for place in layout[1:4])
+        and layout[6] == 1  # as they are stored
     ):
         return False
-    by_class, ld, intercept, size, batches, sparse = layout
+    by_class, ld, intercept, size, batches, sparse, _ = layout
     lines, line = (K, d) if by_class else (d, K)
     if not (ld >= line and intercept == lines * ld and size >= intercept + K):
         return False

@@ -1,35 +1,73 @@
 """Arrays like the weights in the layouts of the kernels.
 
 A layout is a tuple: whether classes are the outer axis, the length of its rows, where the intercepts begin, the size
-of the array, whether the rows of data come in batches of products, and whether they are sparse.
+of the array, whether the rows of data come in batches of products, whether they are sparse, and how many arrays stand
+side by side. Each array of those is a view, which begins a part of a row later than the one before.
 """
 
 import numpy as np
 
 from .. import parallel
 
+SIDE_BY_SIDE = "w", "a", "b"
 
-def flat(theta, layout, padding=0.0):
-    """Return an array (d + 1, K) in a layout, with this number in places that are not used."""
-    by_class, ld, intercept, size, *_ = layout
-    d, K = theta.shape[0] - 1, theta.shape[1]
-    array = parallel.zeros(size, theta.dtype)
+
+def empty(names, layout, dtype):
+    """Return zeroed arrays {name: array} in a layout."""
+    ld, _, size, _, _, beside = layout[1:]
+    if beside == 1:
+        return {name: parallel.zeros(size, dtype) for name in names}
+    wide = ld // beside
+    together = parallel.zeros(size + (beside - 1) * wide, dtype)
+    starts = {name: i * wide for i, name in enumerate(SIDE_BY_SIDE[:beside])}
+    return {
+        name: together[starts[name] : starts[name] + size] if name in starts else parallel.zeros(size, dtype)
+        for name in names
+    }
+
+
+def fill(array, theta, layout, padding=0.0):
+    """Write an array (d + 1, K) into one of a layout, and this number into places that are not used."""
+    by_class, _, intercept, *_ = layout
+    K, features = theta.shape[1], _features(array, layout)
     if padding:
-        array[:] = padding
+        features[:] = padding
     if by_class:
-        array[:intercept].reshape(K, ld)[:, :d] = theta[:-1].T
+        features[:K, : len(theta) - 1] = theta[:-1].T
     else:
-        array[:intercept].reshape(d, ld)[:, :K] = theta[:-1]
+        features[:, :K] = theta[:-1]
     array[intercept : intercept + K] = theta[-1]
-    return array
+
+
+def moved(arrays, old, new):
+    """Return arrays {name: array} of one layout in another, which differs in what stands side by side."""
+    others = empty(arrays, new, arrays["w"].dtype)
+    for name, array in arrays.items():
+        _features(others[name], new)[:] = _features(array, old)
+        rest = min(new[3] - new[2], old[3] - old[2])
+        others[name][new[2] : new[2] + rest] = array[old[2] : old[2] + rest]
+    return others
+
+
+def are_alike(one, other):
+    """Whether layouts differ at most in what stands side by side."""
+    return one[4:6] == other[4:6] and apart(one)[:3] == apart(other)[:3]
+
+
+def apart(layout):
+    """Return the layout with nothing side by side."""
+    by_class, ld, intercept, size, batches, sparse, beside = layout
+    wide = ld // beside
+    start = intercept // beside
+    return by_class, wide, start, start + wide if beside > 1 else size, batches, sparse, 1
 
 
 def unflat(array, layout, shape, scale=1.0):
     """Return an array of this shape, (d + 1, K), from a layout, with the features multiplied by a scale."""
-    by_class, ld, intercept, *_ = layout
+    by_class, _, intercept, *_ = layout
     d, K = shape[0] - 1, shape[1]
     theta = np.empty(shape, array.dtype)
-    features = array[:intercept].reshape((K, ld) if by_class else (d, ld))
+    features = _features(array, layout)
     features = features[:, :d].T if by_class else features[:, :K]
     if scale == 1.0:
         theta[:-1] = features
@@ -37,3 +75,9 @@ def unflat(array, layout, shape, scale=1.0):
         np.multiply(features, array.dtype.type(scale), out=theta[:-1])
     theta[-1] = array[intercept : intercept + K]
     return theta
+
+
+def _features(array, layout):
+    """The part before the intercepts, by rows, without what stands beside it."""
+    _, ld, intercept, *_, beside = layout
+    return array[:intercept].reshape(-1, ld)[:, : ld // beside]

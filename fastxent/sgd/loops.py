@@ -69,7 +69,8 @@ class Rule(NamedTuple):
     lifetime: int  # updates after which nothing is left of a momentum
     ratio: float  # between successive moves by a momentum without new gradients
     K: int
-    ld: int
+    ld: int  # from one feature or class to the next
+    wide: int  # of which so much is used, see layouts
     features: int  # parameters before the intercepts
     by_class: bool
     d: int

@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 
-from .optimizers import ADAM, ADAMW, MOMENTUM, NESTEROV, OPTIMIZERS, SGD
+from .optimizers import ADAM, ADAMW, MEMORY, MOMENTUM, NESTEROV, OPTIMIZERS, SGD, SVRG
 
 _ADAPTIVE = {"adagrad", "rmsprop", "adam", "adamw", "ftrl"}
 
@@ -52,6 +52,11 @@ class Options:
     def pays(self):
         """Whether weights pay for L1 from a budget: see kernels/descent.pxi."""
         return self.kind == SGD and self.l1 > 0 and self.batch > 0
+
+    @property
+    def beside(self):
+        """How many arrays stand side by side in the memory of sparse rows: see `layouts`."""
+        return 1 if self.kind in (SGD, SVRG) else 1 + len(MEMORY[self.kind])
 
     @property
     def beta(self):

@@ -67,7 +67,7 @@ class State:
 
 def rule_of(options, state):
     """Return the Rule of the loops."""
-    by_class, ld, intercept, _, batches, sparse = state.layout
+    by_class, ld, intercept, _, batches, sparse, beside = state.layout
     every = 1 if batches or options.batch == 0 else 8 if not sparse else max(1, state.d // 64)
     return Rule(
         kind=options.kind,
@@ -81,6 +81,7 @@ def rule_of(options, state):
         era=era(state.d),
         K=state.K,
         ld=ld,
+        wide=ld // beside,
         features=intercept,
         by_class=bool(by_class),
         d=state.d,

@@ -9,7 +9,7 @@ from .. import kernels, parallel
 from ..data.rows import features_of, squared_norms
 from . import loops
 from .columns import Columns
-from .layouts import flat, unflat
+from .layouts import apart, are_alike, empty, fill, moved, unflat
 from .loops import (
     AVERAGED,
     BEGUN,
@@ -58,7 +58,9 @@ class Data:
             self.batches or all_at_once,
             options.batch,
             _zeros,
+            1 if dense or K == 1 else options.beside,
         )
+        self.beside = self._arguments[-1]
         self.problem = self.bind()
         self.X, self.features = X, features_of(X)
         self.is_sparse = not dense
@@ -219,12 +221,12 @@ class Training:
         _, memory = self._enter(data)
         memory.synchronise(0.0)
         self._arrays["a"][:] = self._arrays["w"]
-        self._arrays["b"][:] = flat(self._own("b", gradient), self._layout)
+        fill(self._arrays["b"], self._own("b", gradient), self._layout)
 
     def step(self, gradient):
         """Make one update with this gradient (d + 1, K) of the mean loss."""
         size = gradient.size
-        layout = (False, self.K, self.d * self.K, size, True, False)
+        layout = (False, self.K, self.d * self.K, size, True, False, 1)
         if layout != self._layout:
             self._to_layout(layout)
         rule = self._rule()
@@ -245,13 +247,23 @@ class Training:
         other = object.__new__(Training)
         vars(other).update(vars(self))
         other.counters = self.counters.copy()
-        other._arrays = {name: array.copy() for name, array in self._arrays.items()}
+        other._layout, arrays = self._compact()
+        other._arrays = {name: array.copy() for name, array in arrays.items()}
         other._scratch = None
         other.columns = None if self.columns is None else self.columns.copy()
         return other
 
     def __getstate__(self):
-        return vars(self) | {"_scratch": None}
+        layout, arrays = self._compact()
+        return vars(self) | {"_scratch": None, "_layout": layout, "_arrays": arrays}
+
+    def _compact(self):
+        """Return the layout and the arrays with nothing side by side."""
+        if self._layout is None or self._layout[-1] == 1:
+            return self._layout, self._arrays
+        layout = apart(self._layout)
+        like = {name: self._arrays[name] for name in self._weight_like()}
+        return layout, self._arrays | moved(like, self._layout, layout)
 
     def state(self):
         """Return what `restore` needs to go on; not for trainings with units of columns."""
@@ -430,8 +442,13 @@ class Training:
         """Return Rule and the kernels' Descent for these data, with the arrays in the layout of its kernels."""
         problem = data.problem
         layout = (problem.by_class, problem.ld, problem.intercept, problem.weights_size, data.batches)
-        layout += (data.is_sparse,)
-        if layout != self._layout:
+        layout += (data.is_sparse, data.beside)
+        if self._layout is not None and are_alike(layout, self._layout):
+            if layout != self._layout:  # as after unpickling
+                like = {name: self._arrays[name] for name in self._weight_like()}
+                self._arrays |= moved(like, self._layout, layout)
+                self._layout = layout
+        else:
             self._to_layout(layout)
         arrays = () if self.standard is None else _for_kernels(self.standard, self.dtype)
         for one in problems or [problem]:
@@ -456,13 +473,14 @@ class Training:
     def _to_layout(self, layout):
         self._to_natural()
         self._layout, self._scratch = layout, None
-        *_, batches, sparse = layout
+        *_, batches, sparse, _ = layout
         arrays = {name: self._own(name, self._arrays[name]) for name in self._weight_like()}
         if self.options.is_adam:
             np.maximum(arrays["b"], kernels.LEAST_ROOT, out=arrays["b"])
             arrays["a"] /= arrays["b"]
+        self._arrays |= empty(arrays, layout, self.dtype)
         for name, array in arrays.items():
-            self._arrays[name] = flat(array, layout, self._padding(name))
+            fill(self._arrays[name], array, layout, self._padding(name))
         lazy = self._lazy(batches, sparse)
         kept = era(self.d)
         features = self.d if lazy else 0
@@ -474,7 +492,7 @@ class Training:
 
     def _make_scratch(self):
         """Return the arrays that hold nothing between two updates."""
-        *_, size, batches, sparse = self._layout
+        *_, size, batches, sparse, _ = self._layout
         width, features = -(-self.K // 16) * 16, len(self._arrays["last"])
         gradients = size if batches or self.options.kind != SGD else 0
         if features and sparse:
