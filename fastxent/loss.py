@@ -82,8 +82,8 @@ class Workspace:
 
     def arrays(self, view, X):
         """Return Buffers for the weights, gradients and scratch of the kernels' view of X."""
-        kind = X.dtype, isinstance(X, np.ndarray), view.d, view.K, view.uses_theta, view.uses_blas, view.block
-        layout = *kind, view.weights_size, view.scratch_size
+        kind = X.dtype, isinstance(X, np.ndarray), view.d, view.K, view.uses_theta, view.uses_blas
+        layout = *kind, view.block, view.x_size, view.z_size, view.weights_size, view.scratch_size
         if layout != self._layout:
             self._layout = layout
             sizes = view.weights_size, view.weights_size, view.scratch_size

@@ -13,6 +13,7 @@ from fastxent import loss
 from fastxent.data import rows as data_rows
 from fastxent.data.ranges import MAX_CALL, cost
 from fastxent.data.rows import bind, gradient_ranges
+from fastxent.data.targets import Targets
 from fastxent.prediction import predict
 from objectives import objective_of
 from problems import (
@@ -423,3 +424,17 @@ def test_a_part_that_was_pickled_has_the_same_bits(storage):
         for one, other in zip(part.loss_and_grad(theta), again.loss_and_grad(theta), strict=True):
             np.testing.assert_array_equal(one, other)
         assert again.weight_exponent == part.weight_exponent and again.n_present == part.n_present
+
+
+def test_parts_that_share_work_arrays_have_their_own_results():
+    rng = np.random.default_rng(0)
+    kinds = [np.ascontiguousarray, np.asfortranarray, sp.csr_array]
+    for d, K in itertools.product((5, 17), (1, 3, 40)):
+        workspace, theta = loss.Workspace(), rng.normal(size=(d + 1, K))
+        for kind, n, dtype, _ in itertools.product(kinds, (3, 200), (np.float64, np.float32), range(3)):
+            X = kind(rng.normal(size=(n, d)).astype(dtype))
+            targets = Targets(rng.integers(0, max(K, 2), n), max(K, 2))
+            value, gradient = loss.Part(X, targets, K, workspace=workspace).loss_and_grad(theta)
+            own_value, own = loss.Part(X, targets, K).loss_and_grad(theta)
+            assert value == own_value
+            np.testing.assert_array_equal(gradient, own)

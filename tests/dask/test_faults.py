@@ -129,20 +129,16 @@ def kills_its_worker(batch):
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def allow(failures, dask_scheduler):
-    dask_scheduler.allowed_failures, before = failures, dask_scheduler.allowed_failures
-    return before
-
-
-def test_a_part_that_kills_each_worker(client):
-    before = client.run_on_scheduler(allow, 1)
-    try:
+def test_a_part_that_kills_each_worker():
+    with (
+        LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0", silence_logs=50) as local,
+        Client(local) as client,
+    ):
+        local.scheduler.allowed_failures = 1
         model = LogisticRegression(client=client, timeout=60, **PASSES)
         with pytest.raises(ClusterError, match=r"Worker after worker died at Part \d"):
             model.fit([*parts()[:3], delayed(kills_its_worker)(batches()[3])])
-    finally:
-        client.run_on_scheduler(allow, before)
-    assert not hasattr(model, "coef_")
+        assert not hasattr(model, "coef_")
 
 
 def test_a_worker_is_killed_in_an_epoch_of_stochastic_descent(client):
