@@ -1,6 +1,15 @@
 """Linear softmax models by cross-entropy: the fastest and most accurate way to fit and use them on CPUs."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import lazy_loader
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
 
 __version__ = "0.1.0"
 
@@ -9,7 +18,7 @@ _load, _public, __all__ = lazy_loader.attach_stub(__name__, __file__)
 __all__ = ["__version__", *__all__]
 
 
-def __getattr__(name):
+def __getattr__(name: str) -> Callable[..., Any] | type[Any]:
     if name in __all__:
         from .forks import importing
 
@@ -19,7 +28,7 @@ def __getattr__(name):
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}{_hint(name)}", name=name)
 
 
-def _hint(name):
+def _hint(name: str) -> Any:
     import difflib  # only for names that are wrong
 
     public = {known.lower(): known for known in __all__}
@@ -27,5 +36,5 @@ def _hint(name):
     return "".join(f". Did you mean: {public[known]!r}?" for known in nearest)
 
 
-def __dir__():
+def __dir__() -> list[str]:
     return sorted(set(globals()) | set(__all__))

@@ -4,16 +4,28 @@ The bottom of the trust boundary (see :mod:`fastxent.validation`): what is asked
 for.
 """
 
+from __future__ import annotations
+
 import functools
 import math
 import os
+from typing import TYPE_CHECKING
 
 import numpy as np
 import scipy.sparse as sp
 
 from . import kernels
 
-finfo = functools.cache(np.finfo)  # each time, NumPy takes a few microseconds to find it
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any, Literal, TypeGuard
+
+    from .typing import Array, ArrayLike, DTypeLike
+
+
+finfo: Callable[[Any], np.finfo[Any]] = functools.cache(
+    np.finfo
+)  # each time, NumPy takes a few microseconds to find it
 NUMERIC_KINDS = "biuf"
 FLOATS = np.dtype(np.float64), np.dtype(np.float32)  # an array's own dtype is one of these objects, as a rule
 _SEARCH_BLOCK = 1 << 20
@@ -22,12 +34,12 @@ _COLUMNS = 64  # copied at once: some cache lines of a row
 _SHOWN = 80  # characters of a value in a message
 
 
-def is_sparse(values):
+def is_sparse(values: object) -> TypeGuard[Any]:
     """Whether values are a SciPy sparse container: what `scipy.sparse.issparse` says, sooner of an array."""
     return type(values) is not np.ndarray and sp.issparse(values)
 
 
-def as_native(values, name, dtype=None):
+def as_native(values: ArrayLike, name: str, dtype: DTypeLike | None = None) -> Array:
     """An aligned float32 or float64 ndarray in native byte order, from anything real and array-like."""
     values = plain_array(values, name)
     if values.dtype.kind not in NUMERIC_KINDS:
@@ -45,7 +57,7 @@ def as_native(values, name, dtype=None):
     return values
 
 
-def in_order(values, name):
+def in_order(values: Array, name: str) -> Array:
     """Values in C or Fortran order, copied if they are in neither."""
     if values.flags.c_contiguous or values.flags.f_contiguous:
         return values
@@ -53,13 +65,14 @@ def in_order(values, name):
     return np.ascontiguousarray(values)
 
 
-def copied(array, order):
+def copied(array: Array, order: Literal["C", "F"]) -> Array:
     """A copy in C or Fortran order.
 
     NumPy's own takes several times as long where that is not the order of the array: it leaves the cache with each
     entry.
     """
-    if array.ndim != 2 or array.flags[f"{order}_CONTIGUOUS"]:
+    flags = array.flags
+    if array.ndim != 2 or (flags.c_contiguous if order == "C" else flags.f_contiguous):
         return np.array(array, order=order)
     copy = np.empty(array.shape, array.dtype, order)
     for first in range(0, array.shape[1], _COLUMNS):
@@ -68,12 +81,12 @@ def copied(array, order):
     return copy
 
 
-def float_type(dtype):
+def float_type(dtype: np.dtype[Any]) -> type[np.floating[Any]]:
     """What numbers of a dtype are computed in: float32 stays, all others become float64."""
     return np.float32 if dtype.type is np.float32 else np.float64
 
 
-def plain_array(values, name):
+def plain_array(values: ArrayLike, name: str) -> Array:
     """An ndarray of any dtype; sparse and masked arrays, and what has no one shape, are refused."""
     if type(values) is np.ndarray:
         return values
@@ -96,14 +109,14 @@ def plain_array(values, name):
         raise TypeError(f"{name} cannot be made into an array: {type(error).__name__}: {error}") from error
 
 
-def is_masked(values):
+def is_masked(values: object) -> bool:
     """Whether values are a masked array, or a list of such: NumPy would forget the masks without a word."""
     if isinstance(values, np.ma.MaskedArray):
         return True
     return isinstance(values, (list, tuple)) and any(isinstance(row, np.ma.MaskedArray) for row in values)
 
 
-def check_finite(values, name, advice="Drop or impute such entries first."):
+def check_finite(values: Array, name: str, advice: str = "Drop or impute such entries first.") -> None:
     """Refuse NaN and infinity, naming the first. One pass over the array when all is well."""
     position = first_nonfinite(values)
     if position is not None:
@@ -111,7 +124,7 @@ def check_finite(values, name, advice="Drop or impute such entries first."):
         raise ValueError(f"{name} must be finite; {name}[{where}] is {values[position]}. {advice}")
 
 
-def first_nonfinite(values):
+def first_nonfinite(values: Array) -> tuple[int, ...] | None:
     """The index of the first entry, in row order, that is NaN or infinite, or None."""
     if is_finite(values):
         return None
@@ -124,14 +137,14 @@ def first_nonfinite(values):
     return None
 
 
-def is_finite(values):
+def is_finite(values: Array) -> bool:
     """Whether no entry is NaN or infinite."""
     if values.dtype not in FLOATS:
         return bool(np.isfinite(values).all())
     return math.isfinite(largest(values))
 
 
-def largest(values):
+def largest(values: Array) -> float:
     """The largest absolute value in an array of float32 or float64, 0.0 in an empty one; infinite or NaN if one is."""
     flat = values.ravel(order="K")
     if flat.size <= _LOOK:
@@ -142,7 +155,7 @@ def largest(values):
     return max(parts, key=lambda part: (math.isnan(part), part))
 
 
-def check_memory(size, what, *names):
+def check_memory(size: int, what: str, *names: Any) -> None:
     """Refuse what, by its size in bytes alone, this machine cannot hold: a shape may claim anything.
 
     what : str
@@ -157,12 +170,12 @@ def check_memory(size, what, *names):
 
 
 @functools.cache
-def _memory():
+def _memory() -> float:
     """Bytes of memory of this machine; infinite where that is not known."""
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else math.inf
 
 
-def shown(value):
+def shown(value: object) -> str:
     """A value as messages show it: not too long, and whatever it is."""
     try:
         text = repr(value)

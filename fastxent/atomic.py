@@ -6,16 +6,26 @@ Whoever opens the path at any moment, also after a crash, finds the old content 
 can leave its temporary file behind (a hidden name that ends in ``.tmp``), which nobody reads.
 """
 
+from __future__ import annotations
+
 import errno
 import os
 import stat
 from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import BinaryIO
+
+    from .typing import Path
+
 
 _LONGEST = 100  # characters of a name that its temporary file takes over: a name has 255 bytes at most
 
 
 @contextmanager
-def replacing(path):
+def replacing(path: Path) -> Iterator[BinaryIO]:
     """Open a binary file to write what will stand at ``path`` once the block has ended without an error.
 
     Owner and permissions are those of the old file, or what ``open`` would give a new one. A symbolic link stays, and
@@ -56,7 +66,7 @@ def replacing(path):
         raise OSError(error.errno, f"{error.strerror}: cannot write", shown) from error
 
 
-def _old(target, shown):
+def _old(target: str, shown: str) -> os.stat_result | None:
     """What the system knows of the file that is there already, or None; refused if it must not be replaced."""
     if shown.endswith(os.sep) or os.path.isdir(target):
         raise IsADirectoryError(errno.EISDIR, "this is a folder; give the name of a file in it", shown)
@@ -73,7 +83,7 @@ def _old(target, shown):
     return found
 
 
-def _make_like(old, descriptor):
+def _make_like(old: os.stat_result, descriptor: int) -> None:
     """Give a new file the permissions of the old one and, where that is allowed, its owner and group."""
     new = os.fstat(descriptor)
     if (new.st_uid, new.st_gid) != (old.st_uid, old.st_gid):
@@ -82,7 +92,7 @@ def _make_like(old, descriptor):
     os.fchmod(descriptor, stat.S_IMODE(old.st_mode) & 0o777)
 
 
-def _sync_folder(folder):
+def _sync_folder(folder: str) -> None:
     """Make the new name last. Not all file systems do this, a folder may not be ours to read, and Windows has no such
     call."""
     if os.name != "posix":

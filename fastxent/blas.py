@@ -1,26 +1,38 @@
 """BLAS: handed to the kernels, limited to one thread while solvers run, and restored afterwards, however they end."""
 
+from __future__ import annotations
+
 import os
 import sys
 import threading
 from contextlib import nullcontext
+from typing import TYPE_CHECKING
 
 from . import kernels
 from .forks import importing, setting
 from .kernels.cleanup import Cleanup
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from contextlib import AbstractContextManager
+    from typing import Any
+
+    from .kernels import LinearSoftmax
+
 
 class _OneBlasThread(Cleanup):
     """The context that `one_blas_thread` is."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._lock = setting
-        self._numbers = {}  # file of a library -> (library, the number of threads that is its own)
-        self._controller = None  # threadpoolctl's class
-        self._libraries = ()
-        self._modules = None  # how many were loaded when the libraries were looked for
+        self._numbers: dict[
+            str, tuple[Any, int]
+        ] = {}  # file of a library -> (library, the number of threads that is its own)
+        self._controller: Any = None  # threadpoolctl's class
+        self._libraries: Sequence[Any] = ()
+        self._modules: int | None = None  # how many were loaded when the libraries were looked for
 
-    def enter(self):
+    def enter(self) -> None:
         if self._controller is None:
             with importing:
                 from threadpoolctl import ThreadpoolController
@@ -32,7 +44,7 @@ class _OneBlasThread(Cleanup):
                     self._numbers[library.filepath] = library, number  # first remembered, then changed
                     _set(library, 1)
 
-    def leave(self, error):
+    def leave(self, error: BaseException | None) -> None:
         with self._lock:
             if self._inside:  # another thread, or an outer block of this one
                 return
@@ -42,7 +54,7 @@ class _OneBlasThread(Cleanup):
                 if library.num_threads != 1:  # else threadpoolctl lets only another thread set it: next time
                     del self._numbers[file]
 
-    def _loaded(self):
+    def _loaded(self) -> Sequence[Any]:
         """The BLAS libraries: looked for again when modules have been imported."""
         modules = len(sys.modules)
         if self._modules != modules:
@@ -50,7 +62,7 @@ class _OneBlasThread(Cleanup):
             self._modules = modules
         return self._libraries
 
-    def forked(self):
+    def forked(self) -> None:
         """In the child of a fork there is only the thread that forked."""
         for thread in list(self._inside):
             if thread != threading.get_ident():
@@ -58,7 +70,7 @@ class _OneBlasThread(Cleanup):
         self.leave(None)
 
 
-def _set(library, number):
+def _set(library: Any, number: int) -> None:
     library.set_num_threads(number)
     if hasattr(
         library, "clear_controlling_thread"
@@ -68,13 +80,13 @@ def _set(library, number):
 
 # While solvers run, BLAS uses one thread: its idle threads spin on the processors of our pool, and the small products
 # between two evaluations gain nothing from more threads.
-one_blas_thread = _OneBlasThread()
+one_blas_thread: _OneBlasThread = _OneBlasThread()
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=one_blas_thread.forked)
 
 
-def for_products(view):
+def for_products(view: LinearSoftmax) -> AbstractContextManager[Any]:
     """Return the context in which a view of rows (kernels.LinearSoftmax) may multiply.
 
     Where its products go through BLAS, kernels.use_blas gets the functions of SciPy's, at first use: importing

@@ -5,14 +5,24 @@ each logit, the kernels' own exp, the maximum split off the sum. Another order o
 good, but its results would differ from the model's by more than a few units in the last place.
 """
 
+from __future__ import annotations
+
 import json
 import re
 from string import Template
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 import fastxent
 from fastxent import kernels
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
+
+    from .typing import Array, Floats
+
 
 _TURNED = 16  # classes, up to which the kernels have rows in their lanes (kernels/logits.pxi)
 _KEYWORDS = (
@@ -212,7 +222,7 @@ void ${name}_sparse(const int *indices, const $real *values, int n, $real *proba
 """
 
 
-def check_name(name):
+def check_name(name: str) -> None:
     """Refuse what cannot be the name of a C function."""
     if not isinstance(name, str):
         raise TypeError(f"name must be a string, the name of a C function; got {type(name).__name__}.")
@@ -223,7 +233,7 @@ def check_name(name):
         )
 
 
-def c_source(coef, intercept, classes, name):
+def c_source(coef: Floats, intercept: Floats, classes: Array, name: str) -> Iterator[str]:
     """Yield the text of the file in pieces, all of it ASCII. Input is trusted: coefficients are finite.
 
     Parameters
@@ -251,7 +261,7 @@ def c_source(coef, intercept, classes, name):
         "pragma": "" if fused else _NO_CONTRACTION,
     }
 
-    def text(template):
+    def text(template: str) -> str:
         return Template(template).substitute(facts)
 
     yield text(_HEAD)
@@ -267,7 +277,7 @@ def c_source(coef, intercept, classes, name):
     yield text(_SIGMOID if K == 1 else _SOFTMAX)
 
 
-def multiplies_and_adds_at_once(dtype):
+def multiplies_and_adds_at_once(dtype: np.dtype[Any]) -> bool:
     """Whether the kernels in use round a product and a sum once: then -(1 + 2 eps) + (1 + eps)^2 is not 0 but eps^2."""
     eps = np.finfo(dtype).eps
     coef, x, logit = np.zeros((1, 9), dtype), np.zeros((1, 9), dtype), np.empty((1, 1), dtype)
@@ -277,23 +287,23 @@ def multiplies_and_adds_at_once(dtype):
     return logit[0, 0] != 0
 
 
-def lanes(dtype):
+def lanes(dtype: np.dtype[Any]) -> int:
     """How many numbers a register of the kernels in use holds."""
     return kernels.LinearSoftmax(np.zeros((1, 1), dtype), 1).panel // 4  # a panel is four registers
 
 
-def label_text(label):
+def label_text(label: object) -> str:
     """A label as JSON that can stand in a comment of C."""
     return json.dumps(label if isinstance(label, (str, int, float)) else str(label)).replace("/", "\\u002f")
 
 
-def _numbers(values, suffix):
+def _numbers(values: Array, suffix: str) -> str:
     """The initialiser of an array, exact: four numbers a line."""
     literals = [_literal(value, suffix) for value in values.tolist()]
     lines = (", ".join(literals[i : i + 4]) for i in range(0, len(literals), 4))
     return "{" + ",\n ".join(lines) + "}"
 
 
-def _literal(value, suffix):
+def _literal(value: float, suffix: str) -> str:
     digits, exponent = value.hex().split("p")
     return f"{digits.rstrip('0').rstrip('.')}p{exponent}{suffix}" if value else "0"

@@ -22,6 +22,8 @@ A fit whose facts differ is refused. A fit that has ended is not repeated: it ha
 callback has stopped has not ended, and goes on.
 """
 
+from __future__ import annotations
+
 import errno
 import json
 import math
@@ -32,6 +34,7 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass
 from numbers import Integral, Real
+from typing import TYPE_CHECKING
 
 import numpy as np
 import scipy
@@ -41,6 +44,13 @@ import fastxent
 from . import container
 from .data.digest import digest
 from .values import Reader, Writer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from typing import Any
+
+    from .typing import Array, Path
+
 
 FORMAT = "fastxent checkpoint"
 SCHEMA = 1  # larger by one with every change that a reader of the rules before would misunderstand
@@ -80,11 +90,11 @@ class Checkpoint:
     Checkpoint(folder='last-night', every_iterations=5, every_seconds=None)
     """
 
-    folder: str | os.PathLike
+    folder: str | os.PathLike[str]
     every_iterations: int | None = None
     every_seconds: float | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not isinstance(self.folder, (str, os.PathLike)) or not os.fspath(self.folder):
             raise TypeError(f"folder must be the path of a folder; got {self.folder!r}.")
         number = self.every_iterations
@@ -95,7 +105,7 @@ class Checkpoint:
             raise ValueError(f"every_seconds must be a number, not negative, or None; got {seconds!r}.")
         object.__setattr__(self, "folder", os.fspath(self.folder))
 
-    def is_due(self, iterations, seconds):
+    def is_due(self, iterations: int, seconds: float) -> bool:
         """Tell whether to write, so many iterations and seconds after the last checkpoint."""
         every_seconds = self.every_seconds
         if every_seconds is None and self.every_iterations is None:
@@ -133,7 +143,18 @@ class Session:
         The file is damaged, or it belongs to another fit.
     """
 
-    def __init__(self, checkpoint, facts, *, report=None, describe=None, build=None):
+    state: Any
+    result: Any
+
+    def __init__(
+        self,
+        checkpoint: Checkpoint | Path,
+        facts: dict[str, str],
+        *,
+        report: Callable[[str], object] | None = None,
+        describe: Callable[[Any], Any] | None = None,
+        build: Callable[[str, Any], Any] | None = None,
+    ) -> None:
         if not isinstance(checkpoint, Checkpoint):
             checkpoint = Checkpoint(checkpoint)
         self._checkpoint, self._report = checkpoint, report or (lambda line: None)
@@ -142,7 +163,8 @@ class Session:
         self._folder = os.fsdecode(checkpoint.folder)
         self._path = os.path.join(self._folder, NAME)
         self._waiting = None  # the state at the beginning of this iteration
-        self._iterations, self._written = 0, None
+        self._iterations = 0
+        self._written: float | None = None
         self.state = self.result = None
         _make(self._folder)
         if os.path.lexists(self._path):
@@ -154,11 +176,11 @@ class Session:
         _remove(self._folder, _TEMPORARY)
 
     @property
-    def begins(self):
+    def begins(self) -> bool:
         """Whether nothing was kept: the fit begins."""
         return self.state is None and self.result is None
 
-    def keep(self, state):
+    def keep(self, state: Any) -> None:
         """Note the state at the beginning of an iteration; it is written if that is due, and at the very first."""
         self._waiting = state
         self._iterations += 1
@@ -166,21 +188,21 @@ class Session:
         if written is None or self._checkpoint.is_due(self._iterations, time.monotonic() - written):
             self.write()
 
-    def write(self):
+    def write(self) -> None:
         """Write the state that was noted last."""
         self._write(self._waiting, None)
         self._report(f"checkpoint in {self._folder}")
 
-    def finish(self, result):
+    def finish(self, result: Any) -> None:
         """Write the result of a fit that has ended."""
         self._write(None, result)
         _remove(self._folder, _JOURNALS)
 
-    def journal(self, name, kept=None):
+    def journal(self, name: str, kept: tuple[str, int] | None = None) -> Journal:
         """Return the Journal of this name. Its files are removed when the fit ends."""
         return Journal(os.path.join(self._folder, f"checkpoint-{name}"), kept)
 
-    def _write(self, state, result):
+    def _write(self, state: Any, result: Any) -> None:
         writer = Writer(self._describe)
         parts = {"facts": self._facts, "state": state, "result": result}
         metadata = {"format": FORMAT, "schema": str(SCHEMA)}
@@ -189,7 +211,7 @@ class Session:
         container.write(self._path, writer.arrays, metadata)
         self._iterations, self._written = 0, time.monotonic()
 
-    def _read(self):
+    def _read(self) -> None:
         metadata, arrays = _contents(self._path)
         if metadata.get("format") != FORMAT:
             raise self.refusal("is no checkpoint")
@@ -218,7 +240,7 @@ class Session:
             f"checkpoint in {self._folder}: {'this fit has ended' if state is None else 'going on from it'}"
         )
 
-    def refusal(self, why):
+    def refusal(self, why: str) -> ValueError:
         """Return the error for a file from which nothing can go on."""
         return _refusal(self._path, why)
 
@@ -232,23 +254,24 @@ class Journal:
     kept: what ``state()`` gave, if the run goes on.
     """
 
-    def __init__(self, stem, kept=None):
-        self._stem, self._waiting = stem, []
+    def __init__(self, stem: str, kept: tuple[str, int] | None = None) -> None:
+        self._stem = stem
+        self._waiting: list[Array] = []
         self._run, self._count = kept or (os.urandom(8).hex(), 0)
 
-    def append(self, array):
+    def append(self, array: Array) -> None:
         """Add an array."""
         self._waiting.append(array)
         if len(self._waiting) >= _WAITING:
             self._write()
 
-    def state(self):
+    def state(self) -> tuple[str, int]:
         """Write what is not written yet; return the run and the number of files."""
         if self._waiting:
             self._write()
         return self._run, self._count
 
-    def read(self):
+    def read(self) -> Iterator[Array]:
         """Yield the arrays of the files that there are now."""
         for number in range(self._count):
             metadata, arrays = _contents(self._path(number))
@@ -256,17 +279,17 @@ class Journal:
                 raise _refusal(self._path(number), "belongs to another run, which wrote to the same folder")
             yield from (arrays[str(i)] for i in range(len(arrays)))
 
-    def _write(self):
+    def _write(self) -> None:
         arrays = {str(i): array for i, array in enumerate(self._waiting)}
         container.write(self._path(self._count), arrays, {"format": FORMAT, "run": self._run})
         self._count += 1
         self._waiting = []
 
-    def _path(self, number):
+    def _path(self, number: int) -> str:
         return f"{self._stem}-{number:06d}{_SUFFIX}"
 
 
-def _contents(path):
+def _contents(path: str) -> tuple[dict[str, str], dict[str, Array]]:
     """Return metadata and arrays of a file."""
     try:
         return container.read(path)
@@ -276,14 +299,14 @@ def _contents(path):
         raise _refusal(path, "is missing") from error
 
 
-def _refusal(path, why):
+def _refusal(path: str, why: str) -> ValueError:
     state = os.path.join(os.path.dirname(path), NAME)
     return ValueError(
         f"checkpoint: {path} {why}. Nothing can go on from it: delete {state} to begin anew, or use another folder."
     )
 
 
-def fact(value):
+def fact(value: Any) -> str:
     """Return a text that is the same for the same parameter: the value itself, or a digest of it."""
     if isinstance(value, np.random.RandomState):
         return _DIGEST + digest(*value.get_state())
@@ -292,17 +315,18 @@ def fact(value):
     if isinstance(value, (list, tuple)) or hasattr(value, "__array__"):
         value = np.asarray(value).tolist()
     if isinstance(value, Real) and not isinstance(value, bool):
-        value = int(value) if math.isfinite(value) and value == int(value) else float(value)
+        number: Any = value
+        value = int(number) if math.isfinite(number) and number == int(number) else float(number)
     text = repr(value)
     return text if len(text) <= _LONGEST else digest_fact(text)
 
 
-def digest_fact(*items):
+def digest_fact(*items: Any) -> str:
     """Return a text that is the same for the same data."""
     return _DIGEST + digest(*items)
 
 
-def _versions():
+def _versions() -> dict[str, str]:
     return {
         "fastxent": fastxent.__version__,
         "NumPy": np.__version__,
@@ -310,7 +334,7 @@ def _versions():
     }
 
 
-def _difference(name, before, now):
+def _difference(name: str, before: str | None, now: str | None) -> str:
     if before is None or now is None:
         return f"{name} was {'not there' if before is None else before} and is {'not there' if now is None else now}"
     if before.startswith(_DIGEST) or now.startswith(_DIGEST):
@@ -318,13 +342,13 @@ def _difference(name, before, now):
     return f"{name} was {before} and is {now}"
 
 
-def _described(value):
+def _described(value: Any) -> tuple[str, Any] | None:
     if isinstance(value, np.random.Generator):
         return "Generator", value.bit_generator.state
     return ("state", value.state()) if hasattr(value, "state") else None
 
 
-def _make(folder):
+def _make(folder: str) -> None:
     try:
         os.makedirs(folder, exist_ok=True)
     except FileExistsError:
@@ -333,12 +357,12 @@ def _make(folder):
         ) from None
 
 
-def _check_writable(folder):
+def _check_writable(folder: str) -> None:
     with tempfile.TemporaryFile(dir=folder):
         pass
 
 
-def _remove(folder, pattern):
+def _remove(folder: str, pattern: re.Pattern[str]) -> None:
     """Remove files that are of no more use, if that is allowed."""
     for name in os.listdir(folder):
         if pattern.fullmatch(name):

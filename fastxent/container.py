@@ -10,16 +10,27 @@ header must add up to the size of the file, and nothing of it is used before the
 read it ourselves, piece by piece, because the library of that name keeps up to three copies of a model in memory.
 """
 
+from __future__ import annotations
+
 import hashlib
 import json
 import math
 import os
 import stat
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from .arrays import copied
 from .atomic import replacing
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from io import FileIO
+    from typing import Any
+
+    from .typing import Array, Path
+
 
 DIGEST = "sha-256"
 _LONGEST_HEADER = 100_000_000  # bytes, more are refused by other readers
@@ -66,7 +77,7 @@ class Unreadable(ValueError):
     why = ""
 
 
-def write(path, arrays, metadata):
+def write(path: Path, arrays: Mapping[str, Array], metadata: Mapping[str, str]) -> None:
     """Write a file, atomically.
 
     Parameters
@@ -99,7 +110,9 @@ def write(path, arrays, metadata):
     checksum = hashlib.sha256()
     del arrays[DIGEST]
     with replacing(path) as file:
-        for part in (len(header).to_bytes(8, "little"), header, *map(_bytes_of, arrays.values())):
+        parts: list[bytes | memoryview] = [len(header).to_bytes(8, "little"), header]
+        parts += map(_bytes_of, arrays.values())
+        for part in parts:
             for first in range(0, len(part), _PIECE):
                 piece = part[first : first + _PIECE]
                 checksum.update(piece)
@@ -107,7 +120,7 @@ def write(path, arrays, metadata):
         file.write(checksum.digest())
 
 
-def read(path, wanted=None):
+def read(path: Path, wanted: Callable[[str], bool] | None = None) -> tuple[dict[str, str], dict[str, Array]]:
     """Read a file.
 
     Parameters
@@ -154,11 +167,13 @@ def read(path, wanted=None):
     return metadata, arrays
 
 
-def shown(path):
+def shown(path: Path) -> str:
     return os.fsdecode(path)
 
 
-def _header(path, file, size, start, checksum):
+def _header(
+    path: Path, file: FileIO, size: int, start: bytes, checksum: Any
+) -> tuple[dict[str, str], dict[str, tuple[np.dtype[Any], tuple[int, ...]]]]:
     """The metadata, and dtype and shape of each array, in their order in the file."""
     length = int.from_bytes(start, "little")
     if len(start) < 8 or length > min(size - 8, _LONGEST_HEADER):
@@ -191,9 +206,12 @@ def _header(path, file, size, start, checksum):
     return metadata, {name: (dtype, shape) for name, _, _, dtype, shape in places}
 
 
-def _place(path, name, entry):
+def _place(path: Path, name: str, entry: Any) -> tuple[str, int, int, np.dtype[Any], tuple[int, ...]]:
     """Name, first byte, end, dtype and shape of an array, if these go together."""
     entry = entry if isinstance(entry, dict) else {}
+    dtype: Any
+    shape: Any
+    offsets: Any
     dtype, shape, offsets = (entry.get(key) for key in ("dtype", "shape", "data_offsets"))
     right = (
         isinstance(dtype, str) and dtype in _DTYPES and _whole(shape, _MOST_DIMENSIONS) and _whole(offsets, 2)
@@ -207,7 +225,7 @@ def _place(path, name, entry):
     return name, *offsets, dtype, shape
 
 
-def _whole(values, most):
+def _whole(values: object, most: int) -> bool:
     """Whether these are a few sizes in bytes."""
     return (
         isinstance(values, list)
@@ -216,13 +234,13 @@ def _whole(values, most):
     )
 
 
-def _take(file, count, path, checksum):
+def _take(file: FileIO, count: int, path: Path, checksum: Any) -> bytearray:
     buffer = bytearray(count)
     _fill(file, memoryview(buffer), path, checksum)
     return buffer
 
 
-def _fill(file, buffer, path, checksum):
+def _fill(file: FileIO, buffer: memoryview, path: Path, checksum: Any) -> None:
     """Fill a buffer from the file, and add it to the checksum."""
     done = 0
     while done < len(buffer):
@@ -233,27 +251,28 @@ def _fill(file, buffer, path, checksum):
         done += count
 
 
-def _stored(array):
+def _stored(array: Array) -> Array:
     """An array as the file has it: little-endian, in C order."""
     array = array.astype(array.dtype.newbyteorder("<"), copy=False)
     return array if array.flags.c_contiguous else copied(array, "C")
 
 
-def _bytes_of(array):
-    return memoryview(array.reshape(-1).view(np.uint8))
+def _bytes_of(array: Array) -> memoryview:
+    raw: Any = array.reshape(-1).view(np.uint8)  # a buffer, though Python 3.11 has no type that says so
+    return memoryview(raw)
 
 
-def _unreadable(path, why, advice=_WANTED):
+def _unreadable(path: Path, why: str, advice: str = _WANTED) -> Unreadable:
     error = Unreadable(f"{shown(path)} {why}. {advice}")
     error.why = why
     return error
 
 
-def _damaged(path, why):
+def _damaged(path: Path, why: str) -> Unreadable:
     return _unreadable(path, f"is damaged: {why}", "Use a copy of the file, or save the model again.")
 
 
-def _unknown(path, size, start):
+def _unknown(path: Path, size: int, start: bytes) -> Unreadable:
     if size == 0:
         return _unreadable(path, "is empty")
     of_safetensors = start[4:8] == bytes(4) and start[8:9] in (b"", b"{")  # whatever its length begins with

@@ -4,6 +4,8 @@ Two problems. Dense: the handwritten digits that scikit-learn ships. Sparse: par
 the running Python's own standard library, where the class is the module that a paragraph comes from.
 """
 
+from __future__ import annotations
+
 import ast
 import statistics
 import sys
@@ -13,9 +15,9 @@ import warnings
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import scipy.sparse
 import sklearn
 import sklearn.linear_model
 from sklearn.datasets import load_digits
@@ -26,7 +28,13 @@ from sklearn.model_selection import train_test_split
 from threadpoolctl import threadpool_limits
 
 import fastxent
+from fastxent.arrays import is_sparse
 from fastxent.installation import describe
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from typing import Any
+
 
 TOL = 1e-6  # of fastxent, relative to the objective
 N_MODULES = 15  # classes of the text problem: the modules with most paragraphs
@@ -42,8 +50,8 @@ class Problem:
 
     name: str
     about: str
-    X_train: object
-    X_test: object
+    X_train: Any
+    X_test: Any
     y_train: np.ndarray
     y_test: np.ndarray
     C: float
@@ -53,7 +61,7 @@ class Problem:
 class Row:
     """One line of the table, and the fitted model that it speaks of."""
 
-    model: object
+    model: Any
     n_iter: int
     objective: float
     log_loss: float
@@ -62,15 +70,14 @@ class Row:
     threads: str = "all threads"
 
 
-def digits():
+def digits() -> Problem:
     """Return the dense problem: 8 x 8 grey images of handwritten digits, pixels scaled to 0..1."""
     images = load_digits()
-    return Problem(
-        "digits", "8 x 8 images of handwritten digits", *_split(images.data / 16.0, images.target), C=1.0
-    )
+    X_train, X_test, y_train, y_test = _split(images.data / 16.0, images.target)
+    return Problem("digits", "8 x 8 images of handwritten digits", X_train, X_test, y_train, y_test, C=1.0)
 
 
-def docstrings(n_modules=N_MODULES):
+def docstrings(n_modules: int = N_MODULES) -> Problem:
     """Return the sparse problem: tf-idf of docstring paragraphs; the class is the module they come from."""
     paragraphs = stdlib_paragraphs()
     largest = dict(Counter(paragraphs.values()).most_common(n_modules))
@@ -90,27 +97,27 @@ def docstrings(n_modules=N_MODULES):
     )
 
 
-def stdlib_paragraphs():
+def stdlib_paragraphs() -> dict[str, str]:
     """Return {paragraph: module} from the docstrings in the standard library's sources: read, never imported.
 
     A paragraph that several modules share is left out: it cannot be assigned to any of them.
     """
     root = Path(sysconfig.get_path("stdlib"))
-    home = {}
+    home: dict[str, str | None] = {}
     for module in sorted(sys.stdlib_module_names):
         for file in [root / f"{module}.py", *sorted((root / module).rglob("*.py"))]:
             if file.is_file() and not TESTS & set(file.relative_to(root).parts):
                 for paragraph in _paragraphs(file):
                     home[paragraph] = module if home.get(paragraph, module) == module else None
-    home = {paragraph: module for paragraph, module in home.items() if module is not None}
-    if not home:
+    known = {paragraph: module for paragraph, module in home.items() if module is not None}
+    if not known:
         raise RuntimeError(
             f"no docstrings found below {root}: this Python comes without its library's sources"
         )
-    return home
+    return known
 
 
-def _paragraphs(file):
+def _paragraphs(file: Path) -> Iterator[str]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # deprecated escapes in strings do not matter here
         try:
@@ -125,11 +132,11 @@ def _paragraphs(file):
                     yield " ".join(words)
 
 
-def _split(X, y):
+def _split(X: Any, y: Any) -> Any:
     return train_test_split(X, y, test_size=0.25, stratify=y, random_state=0)
 
 
-def compare(problem, repeats=3):
+def compare(problem: Problem, repeats: int = 3) -> dict[str, Row]:
     """Fit both models ``repeats`` times in turn on the same data with the same C; return {name: Row}.
 
     One function measures the objective of both: mean cross-entropy + ||W||^2 / (2 C n). scikit-learn runs with its
@@ -140,7 +147,7 @@ def compare(problem, repeats=3):
     peer = sklearn.linear_model.LogisticRegression(C=problem.C, max_iter=2000)
     limit = min((None, 1), key=lambda limit: _trial(problem, limit))
     entrants = {"fastxent": (ours, None), "scikit-learn": (peer, limit)}
-    seconds = {name: [] for name in entrants}
+    seconds: dict[str, list[float]] = {name: [] for name in entrants}
     for _ in range(repeats):
         for name, (model, threads) in entrants.items():
             seconds[name].append(_seconds(model, problem, threads))
@@ -152,7 +159,7 @@ def compare(problem, repeats=3):
     }
 
 
-def _trial(problem, threads):
+def _trial(problem: Problem, threads: int | None) -> float:
     """Return how long a few iterations of scikit-learn take."""
     model = sklearn.linear_model.LogisticRegression(C=problem.C, max_iter=TRIAL)
     with warnings.catch_warnings():
@@ -160,14 +167,14 @@ def _trial(problem, threads):
         return _seconds(model, problem, threads)
 
 
-def _seconds(model, problem, threads):
+def _seconds(model: Any, problem: Problem, threads: int | None) -> float:
     with threadpool_limits(threads):
         start = time.perf_counter()
         model.fit(problem.X_train, problem.y_train)
         return time.perf_counter() - start
 
 
-def seconds_to(row, objective):
+def seconds_to(row: Row, objective: float) -> float | None:
     """Return when fastxent was at an objective or below it, or None if it never was.
 
     What a fit does before its first iteration and after its last one counts.
@@ -180,7 +187,7 @@ def seconds_to(row, objective):
     return max(then, row.seconds - (end - then))  # the seconds are a median, the history is of the last fit
 
 
-def _row(problem, model, seconds, threads):
+def _row(problem: Problem, model: Any, seconds: float, threads: str) -> Row:
     proba = model.predict_proba(problem.X_test)
     return Row(
         model=model,
@@ -199,10 +206,10 @@ def _row(problem, model, seconds, threads):
     )
 
 
-def table(problem, rows):
+def table(problem: Problem, rows: dict[str, Row]) -> str:
     """Return the comparison as text."""
     X = problem.X_train
-    storage = f"sparse, {X.nnz / X.shape[0]:.0f} entries a row" if scipy.sparse.issparse(X) else "dense"
+    storage = f"sparse, {X.nnz / X.shape[0]:.0f} entries a row" if is_sparse(X) else "dense"
     n_classes = len(rows["fastxent"].model.classes_)
     lines = [
         f"{problem.name}: {problem.about}",
@@ -226,7 +233,7 @@ def table(problem, rows):
     return "\n".join([*lines, f"  {found}", ""])
 
 
-def draw(results, output):
+def draw(results: Sequence[tuple[Problem, dict[str, Row]]], output: str) -> None:
     """Draw the training curve of each (problem, rows) of ``results`` into a file; needs matplotlib."""
     from matplotlib.figure import Figure  # no pyplot: no window system, no global state
 
@@ -257,7 +264,11 @@ def draw(results, output):
     figure.savefig(output, dpi=150)
 
 
-def run(output="fastxent-demo.png", repeats=3, problems=(digits, docstrings)):
+def run(
+    output: str = "fastxent-demo.png",
+    repeats: int = 3,
+    problems: Iterable[Callable[[], Problem]] = (digits, docstrings),
+) -> None:
     """Print the comparison on each problem and draw the training curves into ``output``."""
     about = describe()
     print(

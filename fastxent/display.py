@@ -1,9 +1,21 @@
 """Plots of a training, in scikit-learn's Display convention; matplotlib is imported when the first is drawn."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from .arrays import plain_array
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any, Self
+
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure, SubFigure
+    from matplotlib.lines import Line2D
+
+    from .typing import Array, ArrayLike
 
 
 class Quantity(NamedTuple):
@@ -63,7 +75,19 @@ class LossCurveDisplay:
     >>> display = LossCurveDisplay.from_estimator(model)  # doctest: +SKIP
     """
 
-    def __init__(self, x, curves, *, x_name="epoch", estimator_name=None, quantities=None):
+    ax_: Axes
+    figure_: Figure | SubFigure
+    lines_: list[Line2D]
+
+    def __init__(
+        self,
+        x: ArrayLike,
+        curves: Mapping[str, ArrayLike],
+        *,
+        x_name: str = "epoch",
+        estimator_name: str | None = None,
+        quantities: Mapping[str, tuple[str, str]] | None = None,
+    ) -> None:
         self.x = x
         self.curves = curves
         self.x_name = x_name
@@ -71,7 +95,16 @@ class LossCurveDisplay:
         self.quantities = quantities
 
     @classmethod
-    def from_estimator(cls, estimator, *, x="epoch", curves=None, ax=None, name=None, **line_options):
+    def from_estimator(
+        cls,
+        estimator: Any,
+        *,
+        x: str = "epoch",
+        curves: str | Sequence[str] | None = None,
+        ax: Axes | None = None,
+        name: str | None = None,
+        **line_options: Any,
+    ) -> Self:
         """Draw the history of a fitted estimator.
 
         Parameters
@@ -112,7 +145,7 @@ class LossCurveDisplay:
                 raise ValueError(
                     f"history_ has no entry {entry!r}; it has {', '.join(sorted(history))}.{hint}"
                 )
-        quantities = getattr(estimator, "_history_quantities", dict)()
+        quantities: Any = getattr(estimator, "_history_quantities", dict)()
         name = type(estimator).__name__ if name is None else name
         display = cls(
             history[x],
@@ -123,7 +156,7 @@ class LossCurveDisplay:
         )
         return display.plot(ax=ax, **line_options)
 
-    def plot(self, ax=None, *, name=None, **line_options):
+    def plot(self, ax: Axes | None = None, *, name: str | None = None, **line_options: Any) -> Self:
         """Draw the curves.
 
         Parameters
@@ -164,12 +197,12 @@ class LossCurveDisplay:
         self.ax_, self.figure_ = ax, ax.figure
         return self
 
-    def _quantity(self, entry):
+    def _quantity(self, entry: str) -> Quantity:
         given = {} if self.quantities is None else self.quantities
         return Quantity(*given.get(entry, _QUANTITIES.get(entry, (entry, entry))))
 
 
-def _numbers(values, name):
+def _numbers(values: ArrayLike, name: str) -> Array:
     """Return a curve, or x, as an array (n,)."""
     values = plain_array(values, f"{name} of history_")
     if values.ndim != 1 or values.dtype.kind not in "biuf":
@@ -179,7 +212,7 @@ def _numbers(values, name):
     return values
 
 
-def _history_of(estimator):
+def _history_of(estimator: Any) -> tuple[Any, Mapping[str, ArrayLike]]:
     """Return the trained estimator (also at the end of a pipeline, or a search's best) and its history."""
     if hasattr(estimator, "history_"):
         if not isinstance(estimator.history_, Mapping):

@@ -3,24 +3,33 @@
 The format is described in docs/serving.md. Nothing in such a file is ever executed.
 """
 
+from __future__ import annotations
+
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
-import scipy.sparse as sp
 
 import fastxent
 
 from . import record, vectorizers
-from .arrays import check_memory
+from .arrays import check_memory, is_sparse
 from .forks import importing
 from .predictor import Predictor
 from .record import Record
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from .estimators.base import LinearClassifier
+    from .typing import Path, Vectorizer
+
 
 _ESTIMATORS = "LogisticRegression", "LogisticRegressionCV", "SGDClassifier"
 _OF_PREDICTORS = "classes_", "coef_", "intercept_"
 
 
-def save(model, path, *, vectorizer=None):
+def save(model: LinearClassifier | Predictor, path: Path, *, vectorizer: Vectorizer | None = None) -> None:
     """Write a model to a file: the same as ``model.save``.
 
     Parameters
@@ -44,7 +53,7 @@ def save(model, path, *, vectorizer=None):
     model.save(path, vectorizer=vectorizer)
 
 
-def load(path, *, estimator=False):
+def load(path: Path, *, estimator: bool = False) -> Any:
     """Read a model file.
 
     Parameters
@@ -95,7 +104,7 @@ def load(path, *, estimator=False):
     return getattr(fastxent, file.kind)._from_record(file)
 
 
-def load_vectorizer(path):
+def load_vectorizer(path: Path) -> Vectorizer | None:
     """Read the vectoriser that was saved with a model.
 
     Parameters
@@ -123,11 +132,11 @@ def load_vectorizer(path):
             raise file.contradiction(f"vectorizer: {error}") from error
 
 
-def _predictor(file):
+def _predictor(file: Record) -> Predictor:
     found = file.values("attributes", names=_OF_PREDICTORS)
     try:
         classes, coef, intercept = (found[name] for name in _OF_PREDICTORS)
-        if sp.issparse(coef):
+        if is_sparse(coef):
             check_memory(coef.dtype.itemsize * math.prod(coef.shape), "coefficients")
             coef = coef.toarray()
         intercept = np.full(len(coef), intercept) if np.ndim(intercept) == 0 else intercept

@@ -6,6 +6,8 @@ Numba or threadpoolctl that are held by a thread that does not exist there. Code
 them in the order below, as a fork does.
 """
 
+from __future__ import annotations
+
 # Two modules have hooks of their own, and a fork that waits while they are imported would run only the second half.
 import logging  # noqa: F401
 import os
@@ -15,8 +17,10 @@ from contextlib import suppress
 with suppress(RuntimeError):  # in a process that is ending, where no pool of this module can start any more
     import concurrent.futures.thread  # noqa: F401
 
-importing, compiling, setting = threading.RLock(), threading.RLock(), threading.RLock()
+importing: threading.RLock = threading.RLock()
+compiling: threading.RLock = threading.RLock()
+setting: threading.RLock = threading.RLock()
 
 if hasattr(os, "register_at_fork"):
-    for lock in (setting, compiling, importing):  # the last to be registered is taken first
-        os.register_at_fork(before=lock.acquire, after_in_parent=lock.release, after_in_child=lock.release)
+    for _lock in (setting, compiling, importing):  # the last to be registered is taken first
+        os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)

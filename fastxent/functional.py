@@ -53,18 +53,20 @@ and losses are Python floats. Results are the same bits for every ``n_threads``.
 raise a ``ValueError`` that names their scale.
 """
 
+from __future__ import annotations
+
 import math
+from typing import TYPE_CHECKING, overload
 
 import numpy as np
 
 from . import logits as logit_rows
-from .arrays import check_memory, in_order, is_finite
+from .arrays import as_native, check_memory, in_order, is_finite
 from .data.scaled import is_moderate, ldexp
 from .data.targets import Targets
 from .objective import Objective
 from .penalty import Penalty
 from .validation import (
-    as_native,
     check_class_weight,
     check_coef,
     check_finite_result,
@@ -82,6 +84,13 @@ from .validation import (
     row_weights,
 )
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any, Literal
+
+    from .typing import Array, ArrayLike, ClassWeight, DTypeLike, Floats, MatrixLike, Reduction
+
+
 __all__ = [
     "cross_entropy",
     "cross_entropy_and_grad",
@@ -95,7 +104,9 @@ __all__ = [
 ]
 
 
-def logsumexp(logits, *, out=None, n_threads=None):
+def logsumexp(
+    logits: ArrayLike, *, out: Floats | None = None, n_threads: int | None = None
+) -> Floats | np.floating[Any]:
     """The logarithm of the sum of exponentials of each row.
 
     Parameters
@@ -125,7 +136,7 @@ def logsumexp(logits, *, out=None, n_threads=None):
     return _rowwise(logits, out, "logsumexp", n_threads)
 
 
-def softmax(logits, *, out=None, n_threads=None):
+def softmax(logits: ArrayLike, *, out: Floats | None = None, n_threads: int | None = None) -> Floats:
     """The probabilities exp(z_k) / sum_j exp(z_j) of each row.
 
     Parameters
@@ -158,7 +169,7 @@ def softmax(logits, *, out=None, n_threads=None):
     return _rowwise(logits, out, "softmax", n_threads)
 
 
-def log_softmax(logits, *, out=None, n_threads=None):
+def log_softmax(logits: ArrayLike, *, out: Floats | None = None, n_threads: int | None = None) -> Floats:
     """The logarithm of :func:`softmax`, exact where the probability itself would underflow or round to one.
 
     Parameters
@@ -188,7 +199,9 @@ def log_softmax(logits, *, out=None, n_threads=None):
     return _rowwise(logits, out, "log_softmax", n_threads)
 
 
-def sigmoid(logits, *, out=None, n_threads=None):
+def sigmoid(
+    logits: ArrayLike, *, out: Floats | None = None, n_threads: int | None = None
+) -> Floats | np.floating[Any]:
     """The logistic function 1 / (1 + exp(-z)) of each entry.
 
     Parameters
@@ -224,17 +237,41 @@ def sigmoid(logits, *, out=None, n_threads=None):
     return out if out is not None else result[()]
 
 
+@overload
 def cross_entropy(
-    logits,
-    target,
+    logits: ArrayLike,
+    target: ArrayLike,
     *,
-    sample_weight=None,
-    class_weight=None,
-    label_smoothing=0.0,
-    ignore_index=None,
-    reduction="mean",
-    n_threads=None,
-):
+    sample_weight: ArrayLike | None = ...,
+    class_weight: ClassWeight | None = ...,
+    label_smoothing: float = ...,
+    ignore_index: int | None = ...,
+    reduction: Literal["mean", "sum"] = ...,
+    n_threads: int | None = ...,
+) -> float: ...
+@overload
+def cross_entropy(
+    logits: ArrayLike,
+    target: ArrayLike,
+    *,
+    sample_weight: ArrayLike | None = ...,
+    class_weight: ClassWeight | None = ...,
+    label_smoothing: float = ...,
+    ignore_index: int | None = ...,
+    reduction: Literal["none"],
+    n_threads: int | None = ...,
+) -> Floats: ...
+def cross_entropy(
+    logits: ArrayLike,
+    target: ArrayLike,
+    *,
+    sample_weight: ArrayLike | None = None,
+    class_weight: ClassWeight | None = None,
+    label_smoothing: float = 0.0,
+    ignore_index: int | None = None,
+    reduction: Reduction = "mean",
+    n_threads: int | None = None,
+) -> float | Floats:
     """The cross-entropy between the softmax of each row and its target.
 
     The module's own documentation (:mod:`fastxent.functional`) gives the formulas.
@@ -283,17 +320,41 @@ def cross_entropy(
     return _over_logits(logits, target, weighting, n_threads, with_grad=False)[0]
 
 
+@overload
 def cross_entropy_and_grad(
-    logits,
-    target,
+    logits: ArrayLike,
+    target: ArrayLike,
     *,
-    sample_weight=None,
-    class_weight=None,
-    label_smoothing=0.0,
-    ignore_index=None,
-    reduction="mean",
-    n_threads=None,
-):
+    sample_weight: ArrayLike | None = ...,
+    class_weight: ClassWeight | None = ...,
+    label_smoothing: float = ...,
+    ignore_index: int | None = ...,
+    reduction: Literal["mean", "sum"] = ...,
+    n_threads: int | None = ...,
+) -> tuple[float, Floats]: ...
+@overload
+def cross_entropy_and_grad(
+    logits: ArrayLike,
+    target: ArrayLike,
+    *,
+    sample_weight: ArrayLike | None = ...,
+    class_weight: ClassWeight | None = ...,
+    label_smoothing: float = ...,
+    ignore_index: int | None = ...,
+    reduction: Literal["none"],
+    n_threads: int | None = ...,
+) -> tuple[Floats, Floats]: ...
+def cross_entropy_and_grad(
+    logits: ArrayLike,
+    target: ArrayLike,
+    *,
+    sample_weight: ArrayLike | None = None,
+    class_weight: ClassWeight | None = None,
+    label_smoothing: float = 0.0,
+    ignore_index: int | None = None,
+    reduction: Reduction = "mean",
+    n_threads: int | None = None,
+) -> tuple[float | Floats, Floats]:
     """The cross-entropy of each row, and its gradient with respect to the logits, in one visit.
 
     Parameters
@@ -323,20 +384,50 @@ def cross_entropy_and_grad(
     return _over_logits(logits, target, weighting, n_threads, with_grad=True)
 
 
+@overload
 def linear_cross_entropy(
-    X,
-    target,
-    coef,
-    intercept=None,
+    X: MatrixLike,
+    target: ArrayLike,
+    coef: ArrayLike,
+    intercept: ArrayLike | None = ...,
     *,
-    sample_weight=None,
-    class_weight=None,
-    label_smoothing=0.0,
-    ignore_index=None,
-    reduction="mean",
-    l2=0.0,
-    n_threads=None,
-):
+    sample_weight: ArrayLike | None = ...,
+    class_weight: ClassWeight | None = ...,
+    label_smoothing: float = ...,
+    ignore_index: int | None = ...,
+    reduction: Literal["mean", "sum"] = ...,
+    l2: float = ...,
+    n_threads: int | None = ...,
+) -> float: ...
+@overload
+def linear_cross_entropy(
+    X: MatrixLike,
+    target: ArrayLike,
+    coef: ArrayLike,
+    intercept: ArrayLike | None = ...,
+    *,
+    sample_weight: ArrayLike | None = ...,
+    class_weight: ClassWeight | None = ...,
+    label_smoothing: float = ...,
+    ignore_index: int | None = ...,
+    reduction: Literal["none"],
+    l2: float = ...,
+    n_threads: int | None = ...,
+) -> Floats: ...
+def linear_cross_entropy(
+    X: MatrixLike,
+    target: ArrayLike,
+    coef: ArrayLike,
+    intercept: ArrayLike | None = None,
+    *,
+    sample_weight: ArrayLike | None = None,
+    class_weight: ClassWeight | None = None,
+    label_smoothing: float = 0.0,
+    ignore_index: int | None = None,
+    reduction: Reduction = "mean",
+    l2: float = 0.0,
+    n_threads: int | None = None,
+) -> float | Floats:
     r"""The cross-entropy of a linear model, without ever storing its n x K logits.
 
     The value is the reduced cross-entropy of the logits ``X @ coef.T + intercept``, plus
@@ -383,19 +474,19 @@ def linear_cross_entropy(
 
 
 def linear_cross_entropy_and_grad(
-    X,
-    target,
-    coef,
-    intercept=None,
+    X: MatrixLike,
+    target: ArrayLike,
+    coef: ArrayLike,
+    intercept: ArrayLike | None = None,
     *,
-    sample_weight=None,
-    class_weight=None,
-    label_smoothing=0.0,
-    ignore_index=None,
-    reduction="mean",
-    l2=0.0,
-    n_threads=None,
-):
+    sample_weight: ArrayLike | None = None,
+    class_weight: ClassWeight | None = None,
+    label_smoothing: float = 0.0,
+    ignore_index: int | None = None,
+    reduction: Literal["mean", "sum"] = "mean",
+    l2: float = 0.0,
+    n_threads: int | None = None,
+) -> tuple[float, Floats, Floats | float]:
     """The cross-entropy of a linear model and its gradient, in one visit to the data.
 
     Parameters
@@ -437,21 +528,21 @@ def linear_cross_entropy_and_grad(
 
 
 def linear_cross_entropy_hessp(
-    X,
-    target,
-    coef,
-    intercept,
-    direction_coef,
-    direction_intercept,
+    X: MatrixLike,
+    target: ArrayLike,
+    coef: ArrayLike,
+    intercept: ArrayLike | None,
+    direction_coef: ArrayLike,
+    direction_intercept: ArrayLike | None,
     *,
-    sample_weight=None,
-    class_weight=None,
-    label_smoothing=0.0,
-    ignore_index=None,
-    reduction="mean",
-    l2=0.0,
-    n_threads=None,
-):
+    sample_weight: ArrayLike | None = None,
+    class_weight: ClassWeight | None = None,
+    label_smoothing: float = 0.0,
+    ignore_index: int | None = None,
+    reduction: Literal["mean", "sum"] = "mean",
+    l2: float = 0.0,
+    n_threads: int | None = None,
+) -> tuple[Floats, Floats | float]:
     """The Hessian of :func:`linear_cross_entropy` times a direction, in one visit to the data.
 
     Parameters
@@ -493,7 +584,7 @@ def linear_cross_entropy_hessp(
     return _split(product, binary)
 
 
-def _rowwise(logits, out, kind, n_threads):
+def _rowwise(logits: ArrayLike, out: Floats | None, kind: str, n_threads: int | None) -> Any:
     rows, shape = check_logits(logits)
     n_threads = check_n_threads(n_threads)
     if kind == "logsumexp":
@@ -506,14 +597,14 @@ def _rowwise(logits, out, kind, n_threads):
     return out if out is not None else result[()]
 
 
-def _result(out, shape, dtype):
+def _result(out: Floats | None, shape: tuple[int, ...], dtype: DTypeLike) -> Floats:
     if out is not None:
         return check_out(out, shape, dtype)
     check_memory(math.prod(shape) * np.dtype(dtype).itemsize, "result for logits, of shape {},", shape)
     return np.empty(shape, dtype)
 
 
-def _apart(source, result):
+def _apart(source: Array, result: Array) -> Array:
     """The source, copied if the result overlaps it without being just the same memory."""
     if np.may_share_memory(source, result):
         same = source.__array_interface__["data"][0] == result.__array_interface__["data"][0]
@@ -525,7 +616,14 @@ def _apart(source, result):
 _LARGE_SCALE = 2.0**64  # more than this, single precision may be unable to hold the scale
 
 
-def _over_logits(logits, target, weighting, n_threads, *, with_grad):
+def _over_logits(
+    logits: ArrayLike,
+    target: ArrayLike,
+    weighting: tuple[Any, ...],
+    n_threads: int | None,
+    *,
+    with_grad: bool,
+) -> tuple[Any, Any]:
     """The loss of an array of logits, and its gradient or None. weighting: sample_weight to reduction, as they come."""
     sample_weight, class_weight, label_smoothing, ignore_index, reduction = weighting
     logits, (n, n_classes) = check_logits(logits, vector=False)
@@ -542,14 +640,15 @@ def _over_logits(logits, target, weighting, n_threads, *, with_grad):
     if not targets.fit_single:
         logits = logits.astype(np.float64, copy=False)
     targets = targets.astype(logits.dtype)
+    exponent: Any
     scale, exponent = (targets.scale("mean"), 0) if reduction == "mean" else (1.0, targets.exponent)
     if scale > _LARGE_SCALE:  # of the weights of soft labels' classes, beside which S is small
         scale, exponent = math.frexp(scale)
-    losses = np.empty(n, logits.dtype) if by_row or reduction == "none" else None
+    losses: Any = np.empty(n, logits.dtype) if by_row or reduction == "none" else None
     grad = np.empty((n, n_classes), logits.dtype) if with_grad else None
     total = logit_rows.cross_entropy_rows(logits, targets, losses, grad, scale, n_threads)
 
-    def times(values, exponent, dtype):
+    def times(values: Array, exponent: Any, dtype: DTypeLike) -> Array:
         if values.dtype == dtype and not np.any(exponent):
             return values
         wide = values.astype(np.promote_types(values.dtype, dtype), copy=False)
@@ -576,7 +675,16 @@ def _over_logits(logits, target, weighting, n_threads, *, with_grad):
 class _Linear:
     """The loss of a linear model: its arguments, checked."""
 
-    def __init__(self, X, target, coef, intercept, weighting, l2, n_threads):
+    def __init__(
+        self,
+        X: MatrixLike,
+        target: ArrayLike,
+        coef: ArrayLike,
+        intercept: ArrayLike | None,
+        weighting: tuple[Any, ...],
+        l2: float,
+        n_threads: int | None,
+    ) -> None:
         sample_weight, class_weight, label_smoothing, ignore_index, reduction = weighting
         self._X = X = check_rows(X, n_rows=count_rows(target))
         n, d = X.shape
@@ -592,7 +700,7 @@ class _Linear:
         self._reduction = reduction
         self._n_threads = check_n_threads(n_threads)
 
-    def evaluate(self, method, *arguments):
+    def evaluate(self, method: Callable[..., Any], *arguments: Array) -> tuple[Any, ...]:
         """What a method of the Objective gives, as a tuple; if not finite, it is refused by what is at fault."""
         objective = self._objective(self._reduction, *self._weights)
         result = _parts(method(objective, self.theta, *arguments))
@@ -607,11 +715,12 @@ class _Linear:
             raise_weights_too_large(*self._weights, self._reduction, self._X.dtype)
         return result
 
-    def _objective(self, reduction, *weights):
+    def _objective(self, reduction: str, *weights: Any) -> Objective:
         target, n_classes, smoothing = self._target
+        sample_weight, class_weight = weights
         return Objective.over(
             self._X,
-            Targets(target, n_classes, *weights, smoothing, by_row=reduction == "none"),
+            Targets(target, n_classes, sample_weight, class_weight, smoothing, by_row=reduction == "none"),
             self.theta.shape[1],
             penalty=Penalty(l2=self._l2),
             reduction=reduction,
@@ -619,15 +728,15 @@ class _Linear:
         )
 
 
-def _parts(result):
+def _parts(result: Any) -> tuple[Any, ...]:
     return result if isinstance(result, tuple) else (result,)
 
 
-def _is_finite(part):
+def _is_finite(part: Any) -> bool:
     return math.isfinite(part) if isinstance(part, float) else is_finite(part)
 
 
-def _split(theta, binary):
+def _split(theta: Array, binary: bool) -> tuple[Floats, Floats | float]:
     """coef and intercept, as the caller knows them, from the kernels' parameter array."""
     if binary:
         return theta[:-1, 0], float(theta[-1, 0])

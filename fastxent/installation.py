@@ -1,5 +1,7 @@
 """What this installation is, for bug reports and for figures."""
 
+from __future__ import annotations
+
 import os
 import platform
 
@@ -8,7 +10,7 @@ from fastxent import kernels
 from fastxent.processors import processors
 
 
-def describe():
+def describe() -> dict[str, str]:
     """Return what a bug report should say about this installation, as a dict of strings."""
     return {
         "fastxent": fastxent.__version__,
@@ -19,7 +21,7 @@ def describe():
     }
 
 
-def _size(count):
+def _size(count: int) -> str:
     """Bytes in the largest unit that is a whole number of them: 48K, 2M."""
     for unit, shift in (("G", 30), ("M", 20), ("K", 10)):
         if count and count % (1 << shift) == 0:

@@ -4,27 +4,30 @@ Where logging is configured, the lines go to its handlers; otherwise they go to 
 promises. This is decided for each line; handlers and levels are never changed.
 """
 
+from __future__ import annotations
+
 import logging
 import sys
+from typing import TextIO
 
-logger = logging.getLogger("fastxent")
+logger: logging.Logger = logging.getLogger("fastxent")
 
 
-class _StandardError(logging.StreamHandler):
+class _StandardError(logging.StreamHandler[TextIO]):
     """Writes to the current ``sys.stderr``, which notebooks and tests replace."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         logging.Handler.__init__(self)
 
     @property
-    def stream(self):
+    def stream(self) -> TextIO:  # type: ignore[override]  # never set
         return sys.stderr
 
 
 _standard_error = _StandardError()
 
 
-def tell(text):
+def tell(text: str) -> None:
     """Log a line that ``verbose`` asked for, at level INFO.
 
     A level of the logger "fastxent" itself is obeyed. The level of the root logger is not: by default it is
@@ -42,7 +45,7 @@ def tell(text):
         _standard_error.handle(kept if isinstance(kept, logging.LogRecord) else record)
 
 
-def _is_heard():
+def _is_heard() -> bool:
     """Whether some handler takes lines of level INFO from our logger."""
     at = logger
     while at is not None:
@@ -52,5 +55,5 @@ def _is_heard():
     return False
 
 
-def _is_deaf(handler):
+def _is_deaf(handler: logging.Handler) -> bool:
     return isinstance(handler, logging.NullHandler)

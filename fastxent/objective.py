@@ -10,8 +10,11 @@ they lie. A solver that uses only the methods of this class runs on every engine
 gives the same bits on all of them.
 """
 
+from __future__ import annotations
+
 import operator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -24,6 +27,14 @@ from .data.targets import Targets
 from .loss import Part, Workspace
 from .penalty import Penalty
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from typing import Any, Self
+
+    from .data.engine import Engine
+    from .typing import Array, Table
+
+
 _SAMPLE_PARTS, _SAMPLE_ROWS = 3, 2000  # which are in memory for a sample of all parts, the larger of the two
 
 
@@ -34,7 +45,10 @@ class _Known:
     passes: float = 0.0
     moments: Moments | None = None
     flat: np.ndarray | None = None
-    sample: tuple = (None, None)  # of parts: what was asked for, and the Part
+    sample: tuple[tuple[int, int] | None, Part | None] = (
+        None,
+        None,
+    )  # of parts: what was asked for, and the Part
 
 
 class Objective:
@@ -73,7 +87,24 @@ class Objective:
     n_threads : int or None
     """
 
-    def __init__(self, engine, penalty=None, *, reduction="mean"):
+    shape: tuple[int, int]
+    dtype: np.dtype[Any]
+    n_classes: int
+    fit_intercept: bool
+    n_threads: int | None
+    is_sparse: bool
+    local: Any  # a Part or None: solvers that need it are for data in memory
+    penalty: Penalty
+    rows_of_parts: list[int]
+    n_rows: int
+    cost: int
+    weight_exponent: int
+    _total_weight: float | None
+    _present_of_parts: list[int]
+    _scales: list[float]
+    _counted_by: Objective | None
+
+    def __init__(self, engine: Engine, penalty: Penalty | None = None, *, reduction: str = "mean") -> None:
         self._engine = engine
         self.penalty = Penalty() if penalty is None else penalty
         self.local = engine.local
@@ -95,100 +126,125 @@ class Objective:
             self.cost = sum(part.cost for part in facts)
             self.weight_exponent = max(part.weight_exponent for part in facts)
             units = [float(ldexp(1.0, part.weight_exponent - self.weight_exponent)) for part in facts]
-            self._total_weight = sum(
+            self._total_weight = total = sum(
                 unit * part.total_weight for unit, part in zip(units, facts, strict=True)
             )
             self._present_of_parts = [part.n_present for part in facts]
-            whole = 1.0 / self._total_weight if self._total_weight > 0 else 0.0
+            whole = 1.0 / total if total > 0 else 0.0
             self._scales = [unit * whole for unit in units]
 
     @classmethod
-    def over(cls, X, targets, K=None, *, penalty=None, fit_intercept=True, reduction="mean", n_threads=None):
+    def over(
+        cls,
+        X: Table,
+        targets: Targets,
+        K: int | None = None,
+        *,
+        penalty: Penalty | None = None,
+        fit_intercept: bool = True,
+        reduction: str = "mean",
+        n_threads: int | None = None,
+    ) -> Self:
         """Return the objective over arrays in memory, as one part. K: columns of logits; default one per class."""
         K = targets.n_classes if K is None else K
         part = Part(X, targets, K, fit_intercept=fit_intercept, n_threads=n_threads)
         return cls(Local([part]), penalty, reduction=reduction)
 
     @classmethod
-    def streamed(cls, batches, n_classes, K=None, *, penalty=None, fit_intercept=True, n_threads=None):
+    def streamed(
+        cls,
+        batches: Iterable[tuple[Any, ...]],
+        n_classes: int,
+        K: int | None = None,
+        *,
+        penalty: Penalty | None = None,
+        fit_intercept: bool = True,
+        n_threads: int | None = None,
+    ) -> Objective:
         """Return the mean objective over batches (X, y) or (X, y, weight), with one batch in memory at a time."""
         K = n_classes if K is None else K
-        how = {"fit_intercept": fit_intercept, "n_threads": n_threads, "workspace": Workspace()}
+        how: dict[str, Any] = {
+            "fit_intercept": fit_intercept,
+            "n_threads": n_threads,
+            "workspace": Workspace(),
+        }
 
-        def bind(X, y, weight):
+        def bind(X: Table, y: Array, weight: Array | None) -> Part:
             return Part(X, Targets(y, n_classes, weight), K, **how)
 
         return cls(Streamed(batches, bind), penalty)
 
-    def with_penalty(self, penalty):
+    def with_penalty(self, penalty: Penalty) -> Objective:
         """Return the objective over the same parts with another penalty; passes are counted together."""
         other = object.__new__(Objective)
         vars(other).update(vars(self), penalty=penalty)
         return other
 
     @property
-    def n_features(self):
+    def n_features(self) -> int:
         """d"""
         return self.shape[0] - 1
 
     @property
-    def K(self):
+    def K(self) -> int:
         """Columns of logits."""
         return self.shape[1]
 
     @property
-    def total_weight(self):
+    def total_weight(self) -> float:
         return self.local.targets.total if self._total_weight is None else self._total_weight
 
     @property
-    def least_mass(self):
+    def least_mass(self) -> float:
         return min(self._each("least_mass"))
 
     @property
-    def passes(self):
+    def passes(self) -> float:
         return self._known.passes
 
     @passes.setter
-    def passes(self, passes):
+    def passes(self, passes: float) -> None:
         self._known.passes = passes
 
-    def count(self, passes):
+    def count(self, passes: float) -> None:
         """Count passes over the data that were made elsewhere."""
         self._known.passes += passes
         if self._counted_by is not None:
             self._counted_by.count(passes)
 
-    def digests(self):
+    def digests(self) -> tuple[str, ...]:
         """Return digests of all rows, and of their targets and weights. Takes a pass, which is not counted."""
         return tuple(digest(*parts) for parts in zip(*self._engine.each("digests"), strict=True))
 
-    def initial(self):
+    def initial(self) -> Array:
         """Return theta = 0."""
         return np.zeros(self.shape)
 
     # F and its derivatives ------------------------------------------------------------------------------
 
-    def value(self, theta):
+    def value(self, theta: Array) -> float:
         """Return F(theta)."""
         theta = np.ascontiguousarray(theta)
         self.count(1)
         return self._sum("loss", theta) + self.penalty.smooth(theta)
 
-    def value_and_grad(self, theta, out=None):
+    def value_and_grad(self, theta: Array, out: Array | None = None) -> tuple[float, Array]:
         """Return F(theta) and its gradient, an array like theta."""
         theta = np.ascontiguousarray(theta)
         self.count(1)
         loss, out = self._summed("loss_and_grad", (theta,), theta, out)
         return loss + self.penalty.smooth(theta), out
 
-    def hessp(self, theta, v, out=None):
+    def hessp(self, theta: Array, v: Array, out: Array | None = None) -> Array:
         """Return the Hessian at theta times v, an array like theta."""
         theta, v = np.ascontiguousarray(theta), np.ascontiguousarray(v)
         passes, out = self._summed("hessp", (theta, v), v, out)
         self.count(passes / len(self.rows_of_parts))
         return out
 
-    def _summed(self, method, arguments, at, out):
+    def _summed(
+        self, method: str, arguments: tuple[Array, ...], at: Array, out: Array | None
+    ) -> tuple[float, Array]:
         """Sum a method's (number, array) over the parts; add the penalty's gradient to the array."""
         penalty = self.penalty
         if self.local is not None:
@@ -205,34 +261,34 @@ class Objective:
         penalty.add_gradient(at, out)
         return number, out
 
-    def _each(self, method, *arguments):
+    def _each(self, method: str, *arguments: Any) -> Iterator[Any]:
         """Yield a method's result for every part; the scale of the part's weights is its last argument."""
         return self._engine.each(method, *arguments, by_part=[(scale,) for scale in self._scales])
 
-    def _sum(self, method, *arguments, add=operator.add):
+    def _sum(self, method: str, *arguments: Any, add: Callable[[Any, Any], Any] = operator.add) -> Any:
         """Return the sum of the same over the parts."""
         return self._engine.sum(method, *arguments, by_part=[(scale,) for scale in self._scales], add=add)
 
-    def row_losses(self, theta):
+    def row_losses(self, theta: Array) -> Array:
         """Return s_i loss_i of every row (n,), with the weights as given, in the dtype of the data."""
         self.count(1)
         return np.concatenate(list(self._engine.each("row_losses", np.ascontiguousarray(theta))))
 
-    def is_certain(self, theta):
+    def is_certain(self, theta: Array) -> bool:
         """Whether a row's own label is likelier than all others together, for every row (of labels, not soft ones)."""
         self.count(1)
         return all(self._engine.each("is_certain", np.ascontiguousarray(theta)))
 
     # Moments --------------------------------------------------------------------------------------------
 
-    def column_moments(self):
+    def column_moments(self) -> Moments:
         """Return the Moments (mean, deviation) of the columns, weighted by the rows' masses; computed once."""
         known = self._known
         if known.moments is None:
             known.moments = self._sum("column_moments")
         return known.moments
 
-    def columns_without_spread(self):
+    def columns_without_spread(self) -> Array:
         """Return which columns are constant up to rounding, bool (d,); computed once."""
         known = self._known
         if known.flat is None:
@@ -248,7 +304,7 @@ class Objective:
             known.flat = flat
         return known.flat
 
-    def curvature_moments(self, theta):
+    def curvature_moments(self, theta: Array) -> tuple[Moments, Array]:
         """Return the statistics for a diagonal model of the Hessian at theta.
 
         These are the Moments of the columns, weighted by the rows' curvatures ``c_i (1 - |p_i|^2)``, and
@@ -258,13 +314,20 @@ class Objective:
         return self._sum("curvature_moments", np.ascontiguousarray(theta), add=_add)
 
     @property
-    def fitting_rows(self):
+    def fitting_rows(self) -> int:
         """How many rows a sample may have to be as large as a few parts."""
         return min(self.n_rows, max(_SAMPLE_PARTS * max(self.rows_of_parts), _SAMPLE_ROWS))
 
     # Some of the rows -----------------------------------------------------------------------------------
 
-    def sample(self, count, theta=None, *, columns=None, seed=0):
+    def sample(
+        self,
+        count: int,
+        theta: Array | None = None,
+        *,
+        columns: tuple[Array, Array] | None = None,
+        seed: int = 0,
+    ) -> Objective:
         """Return a local objective over a sample of at most `count` rows, with the same penalty.
 
         Parameters
@@ -287,6 +350,7 @@ class Objective:
         if count >= self.n_rows and self.local is not None:
             return Objective(Local([self.local]), self.penalty)
         asked = (count, seed) if theta is None and self.local is None else None  # all parts are read for it
+        part: Any
         known, part = self._known.sample
         if asked is None or asked != known:
             part = self._drawn_part(count, theta, columns, np.random.default_rng(seed))
@@ -294,7 +358,7 @@ class Objective:
                 self._known.sample = asked, part
         return Objective(Local([part]), self.penalty)
 
-    def _drawn_part(self, count, theta, columns, rng):
+    def _drawn_part(self, count: int, theta: Array | None, columns: Any, rng: np.random.Generator) -> Part:
         if theta is not None and count < self.n_rows:
             return self._drawn_by_traces(count, np.ascontiguousarray(theta), columns, rng)
         if theta is None:
@@ -311,7 +375,9 @@ class Objective:
         taken = self._engine.each("take_present" if theta is None else "take", by_part=by_part)
         return Part.joined([part for part in taken if part is not None])
 
-    def _drawn_by_traces(self, count, theta, columns, rng):
+    def _drawn_by_traces(
+        self, count: int, theta: Array, columns: tuple[Array, Array], rng: np.random.Generator
+    ) -> Part:
         """Draw a row in each of `count` strata of the rows, by their chances. Only sums by part come here."""
         self.count(0.5 if self.local is not None else 1.0)
         sums = np.array(list(self._each("trace_sums", theta, *columns)))
@@ -326,17 +392,17 @@ class Objective:
         taken = self._engine.each("take_drawn", theta, *columns, by_part=by_part)
         return Part.joined([part for part in taken if part is not None])
 
-    def over_part(self, part):
+    def over_part(self, part: Part) -> Objective:
         """Return the mean objective over another local part, with the same penalty; its passes are counted here too."""
         other = Objective(Local([part]), self.penalty)
         other._counted_by = self
         return other
 
-    def over_features(self, chosen):
+    def over_features(self, chosen: Array) -> Objective:
         """Return the local objective over some of the features (a mask), with their penalty."""
         return Objective(Local([self.local.of_features(chosen)]), self.penalty.of_features(chosen))
 
 
-def _add(a, b):
+def _add(a: tuple[Any, ...], b: tuple[Any, ...]) -> tuple[Any, ...]:
     """Return the elementwise sum of two tuples of numbers and arrays; overwrites the arrays of the first."""
     return tuple(x.__iadd__(y) if isinstance(x, np.ndarray) else x + y for x, y in zip(a, b, strict=True))

@@ -9,7 +9,17 @@ the weights are those of the model, and the large logits of features that were n
 Two classes have one logit z, and the columns (-z/2, z/2), whose softmax is its sigmoid.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from .typing import Array
+
 
 _OPTIONS = {
     "zipmap": [True, False, "columns"],
@@ -20,7 +30,7 @@ _OPTIONS = {
 _INT64 = np.iinfo(np.int64)
 
 
-def register():
+def register() -> None:
     """Make skl2onnx convert LogisticRegression, LogisticRegressionCV and SGDClassifier.
 
     Call it once, before ``skl2onnx.to_onnx`` or ``skl2onnx.convert_sklearn``; again does no harm. The options of these
@@ -66,7 +76,7 @@ def register():
         )
 
 
-def _infer_types(operator):
+def _infer_types(operator: Any) -> None:
     """Types and shapes as of scikit-learn's classifiers; but what a ZipMap takes in is float32, by its definition."""
     from skl2onnx.common.data_types import FloatTensorType
     from skl2onnx.common.shape_calculator import calculate_linear_classifier_output_shapes
@@ -78,7 +88,7 @@ def _infer_types(operator):
             probabilities.set_type(FloatTensorType(probabilities.type.shape))
 
 
-def _convert(scope, operator, container):
+def _convert(scope: Any, operator: Any, container: Any) -> None:
     """Add the nodes of one model to the graph."""
     from skl2onnx.common.data_types import guess_proto_type
     from skl2onnx.common.utils_classifier import get_label_classes
@@ -91,12 +101,12 @@ def _convert(scope, operator, container):
     predictor = model.predictor()  # has checked the coefficients
     labels, are_strings = _labels(get_label_classes(scope, model))
 
-    def constant(values, type):
+    def constant(values: Any, type: int) -> str:
         name = scope.get_unique_variable_name("constant")
         container.add_initializer(name, type, np.shape(values), np.ravel(values))
         return name
 
-    def node(kind, inputs, output=None, **attributes):
+    def node(kind: str, inputs: list[str], output: str | None = None, **attributes: Any) -> str:
         name = output or scope.get_unique_variable_name(kind.lower())
         container.add_node(kind, inputs, name, name=scope.get_unique_operator_name(kind), **attributes)
         return name
@@ -116,7 +126,7 @@ def _convert(scope, operator, container):
     node("Cast", [scores], result.full_name, to=guess_proto_type(result.type))
 
 
-def _labels(classes):
+def _labels(classes: Array) -> tuple[list[bytes] | Array, bool]:
     """The labels as a tensor holds them, UTF-8 or int64, and whether they are strings."""
     classes = classes.tolist()
     if all(isinstance(label, str) for label in classes):

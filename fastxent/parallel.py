@@ -11,6 +11,8 @@ largest of them asks for. Ctrl-C and fork may come at any moment. Callers theref
 change sets, by single steps that may be repeated.
 """
 
+from __future__ import annotations
+
 import _thread
 import itertools
 import operator
@@ -20,6 +22,7 @@ import threading
 import time
 from contextlib import suppress
 from queue import SimpleQueue
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
@@ -27,6 +30,14 @@ from . import kernels
 from .blas import one_blas_thread
 from .kernels.cleanup import Cleanup
 from .processors import available_threads, processors
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from types import TracebackType
+    from typing import Any, Self
+
+    from .typing import Array, DTypeLike
+
 
 __all__ = [
     "Buffers",
@@ -42,6 +53,7 @@ __all__ = [
     "zeros",
 ]
 
+T = TypeVar("T")
 CACHE_LINE = kernels.CACHE_LINE
 MOST_THREADS = max(8, os.cpu_count() or 1)  # per call: a few more than there are processors do no harm
 
@@ -49,15 +61,15 @@ _here = threading.local()  # .call: the call whose pieces this thread is working
 _MISSING = object()
 
 
-def run(task, count, n_threads):
+def run(task: Callable[[int], T], count: int, n_threads: int | None) -> list[T]:
     """Return ``[task(0), ..., task(count - 1)]``, computed by at most n_threads threads, the caller's among them.
 
     ``n_threads=None`` stands for ``available_threads()``. Free threads take pieces in order. After an exception, which
     includes Ctrl-C in the caller's thread, no more pieces are taken. It is raised as soon as the running pieces have
     ended or reached a `stopping_point`.
     """
-    if n_threads is None and count > 1:
-        n_threads = available_threads()
+    if n_threads is None:
+        n_threads = available_threads() if count > 1 else 1
     if n_threads == 1 or count <= 1:
         results = []
         for i in range(count):
@@ -70,7 +82,7 @@ def run(task, count, n_threads):
     return call.outcome()
 
 
-def ordered_sum(terms, add=operator.add):
+def ordered_sum(terms: Iterable[Any], add: Callable[[Any, Any], Any] = operator.add) -> Any:
     """Return the sum of an iterable's terms, added in pairs: a tree whose shape depends only on their number.
 
     At any time there are at most log2 of that number partial sums. ``add(a, b)`` may overwrite a.
@@ -103,10 +115,11 @@ class SumTree:
     'abcde'
     """
 
-    def __init__(self, add=operator.add):
-        self.add, self.sums = add, {}
+    def __init__(self, add: Callable[[Any, Any], Any] = operator.add) -> None:
+        self.add = add
+        self.sums: dict[tuple[int, int], Any] = {}
 
-    def put(self, term, place, level=0):
+    def put(self, term: Any, place: int, level: int = 0) -> None:
         """Take in the sum of the terms place, ..., place + 2^level - 1."""
         while (other := self.sums.pop((level, place ^ (1 << level)), _MISSING)) is not _MISSING:
             term = self.add(term, other) if place >> level & 1 == 0 else self.add(other, term)
@@ -114,7 +127,7 @@ class SumTree:
             level += 1
         self.sums[level, place] = term
 
-    def total(self):
+    def total(self) -> Any:
         """Return the sum of all terms, once they are there."""
         *sums, total = (self.sums.pop(key) for key in sorted(self.sums, key=operator.itemgetter(1)))
         while sums:
@@ -125,18 +138,23 @@ class SumTree:
 class Stoppable:
     """A context for work that another thread may `stop`, at the next `stopping_point`; it is left by StoppedError."""
 
-    def __init__(self):
+    stopped: bool
+    outer: Any
+
+    def __init__(self) -> None:
         self.stopped, self.outer = False, None
 
-    def stop(self):
+    def stop(self) -> None:
         self.stopped = True
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         self.outer = getattr(_here, "call", None)
         _here.call = self
         return self
 
-    def __exit__(self, kind, error, traceback):
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
         _here.call = self.outer
         if kind is _Stopped and self.stopped:
             raise StoppedError("the work was stopped") from None
@@ -146,7 +164,7 @@ class StoppedError(RuntimeError):
     """Work was stopped by another thread."""
 
 
-def stopping_point():
+def stopping_point() -> None:
     """End the running piece if its `run` has been stopped; long pieces call this regularly."""
     call = getattr(_here, "call", None)
     while call is not None:
@@ -162,7 +180,7 @@ class _Stopped(BaseException):
 class _Call(Cleanup):
     """One call of `run`: its pieces and the threads that work on them. While the context is open, others may join."""
 
-    def __init__(self, task, count, n_threads):
+    def __init__(self, task: Callable[[int], Any], count: int, n_threads: int) -> None:
         self.pool = _pool
         self.task = task
         self.count = count
@@ -173,18 +191,18 @@ class _Call(Cleanup):
         self.pieces = itertools.count()  # next() is atomic
         self.taken = False  # whether all pieces are taken
         self.stopped = False
-        self.error = None  # a helper's exception
-        self.helpers = set()  # the pool's threads inside this call
+        self.error: BaseException | None = None  # a helper's exception
+        self.helpers: set[int] = set()  # the pool's threads inside this call
         self.closed = False  # whether no more helpers are admitted
         self.left = threading.Lock()  # released by the last helper
         self.left.acquire()
 
-    def enter(self):
+    def enter(self) -> None:
         """Offer the pieces to the pool."""
         self.pool.calls[self] = None
         self.pool.invite(self)
 
-    def leave(self, error):
+    def leave(self, error: BaseException | None) -> None:
         """Admit no more helpers, and wait for those inside."""
         if error is not None:
             self.stopped = True
@@ -201,7 +219,7 @@ class _Call(Cleanup):
         for other in list(self.pool.calls):
             self.pool.invite(other)
 
-    def work(self):
+    def work(self) -> None:
         """Take pieces while there are any; a helper leaves if there are more threads than this call asks for."""
         helps = threading.get_ident() != self.caller
         _here.call = self
@@ -218,7 +236,7 @@ class _Call(Cleanup):
         except _Stopped:
             self.stopped = True
 
-    def outcome(self):
+    def outcome(self) -> list[Any]:
         """Return the results, or raise a helper's exception."""
         if self.error is not None:
             error, self.error = self.error, None
@@ -236,20 +254,20 @@ class _Call(Cleanup):
 class _Pool:
     """Threads that join calls."""
 
-    def __init__(self):
-        self.calls = {}  # open calls, the oldest first: an ordered set
+    def __init__(self) -> None:
+        self.calls: dict[_Call, None] = {}  # open calls, the oldest first: an ordered set
         self.size = 0  # how many threads there should be
-        self.threads = set()
-        self.idle = set()
-        self.busy = set()
-        self.bell = SimpleQueue()  # each item in it wakes an idle thread
+        self.threads: set[int] = set()
+        self.idle: set[int] = set()
+        self.busy: set[int] = set()
+        self.bell: SimpleQueue[None] = SimpleQueue()  # each item in it wakes an idle thread
         self.joining = threading.Lock()  # only the pool's own threads use it: nothing interrupts them
 
-    def crowd(self):
+    def crowd(self) -> int:
         """Return how many threads the calls keep busy."""
         return len(self.busy.union([call.caller for call in list(self.calls)]))
 
-    def invite(self, call):
+    def invite(self, call: _Call) -> None:
         """Wake, or start, as many threads as the call can take."""
         wanted = call.n_threads - self.crowd()
         if wanted <= 0 or sys.is_finalizing():
@@ -266,7 +284,7 @@ class _Pool:
             except (RuntimeError, MemoryError):  # the process cannot have more threads, or is ending
                 return
 
-    def join(self, thread):
+    def join(self, thread: int) -> _Call | None:
         """Enter a thread into the oldest call that can take one more, and return the call, or None."""
         with self.joining:
             for call in list(self.calls):
@@ -280,7 +298,7 @@ class _Pool:
         return None
 
 
-def _help(pool):
+def _help(pool: _Pool) -> None:
     """Run a thread of the pool."""
     thread = threading.get_ident()
     with pool.joining:
@@ -319,7 +337,7 @@ def _help(pool):
 _pool = _Pool()
 
 
-def _after_fork():
+def _after_fork() -> None:
     """Make a new pool: a forked child has none of the old one's threads."""
     global _pool
     _pool = _Pool()
@@ -329,7 +347,7 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
 
 
-def zeros(size, dtype):
+def zeros(size: int, dtype: DTypeLike) -> Array:
     """Return a zeroed 1-d array that begins on a cache line."""
     dtype = np.dtype(dtype)
     raw = np.zeros(size + CACHE_LINE // dtype.itemsize, dtype)
@@ -340,16 +358,16 @@ def zeros(size, dtype):
 class Buffers:
     """Work arrays of one size for reuse: `take` one, `give` it back. More are allocated if none is free."""
 
-    def __init__(self, size, dtype):
+    def __init__(self, size: int, dtype: DTypeLike) -> None:
         self.size = size
         self.dtype = dtype
-        self._free = []
+        self._free: list[Array] = []
 
-    def take(self):
+    def take(self) -> Array:
         try:
             return self._free.pop()
         except IndexError:
             return zeros(self.size, self.dtype)
 
-    def give(self, buffer):
+    def give(self, buffer: Array) -> None:
         self._free.append(buffer)

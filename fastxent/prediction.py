@@ -6,6 +6,10 @@ rows or entries that packing takes a small part of the time. This choice, and so
 shapes, and for more than a few dense rows on their memory order and that of the coefficients.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from . import kernels, parallel
@@ -14,6 +18,12 @@ from .blas import one_blas_thread
 from .data.ranges import MAX_CALL, MIN_RANGE, Ranges, cost
 from .data.rows import bind, pack, ranges_of
 from .logits import softmax_rows
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from .typing import Array, Table
+
 
 _KINDS = {"logits": "logits", "proba": "softmax", "log_proba": "log_softmax"}
 FEW_ROWS = 2000  # up to this number, dense rows in C order count as few
@@ -37,7 +47,9 @@ _BLAS_SPLIT, _BLAS_CLASSES_OF_PIECE = (
 _SCATTERED = 2  # a random read of a coefficient takes as long as copying this number of them
 
 
-def predict(X, theta, output, n_threads=None, out=None):
+def predict(
+    X: Table, theta: Array, output: str, n_threads: int | None = None, out: Array | None = None
+) -> Array:
     """Evaluate the model theta on the rows of X. Input is trusted.
 
     Parameters
@@ -57,7 +69,14 @@ def predict(X, theta, output, n_threads=None, out=None):
     return evaluate(X, theta[:-1].T, theta[-1], output, n_threads, out)[0]
 
 
-def evaluate(X, coef, intercept, output, n_threads=None, out=None):
+def evaluate(
+    X: Table,
+    coef: Array,
+    intercept: Array,
+    output: str,
+    n_threads: int | None = None,
+    out: Array | None = None,
+) -> tuple[Array, bool]:
     """Evaluate a model given by its coefficients, in any memory order. Input is trusted.
 
     Parameters
@@ -85,7 +104,7 @@ def evaluate(X, coef, intercept, output, n_threads=None, out=None):
     return out[:, 0] if K == 1 and output == "logits" else out, finite
 
 
-def by_blas(n, coef):
+def by_blas(n: int, coef: Array) -> bool:
     """Tell whether BLAS multiplies n dense rows of the dtype of these coefficients."""
     K, d = coef.shape
     own = _OWN_ROWS_IN_F_ORDER if coef.flags.f_contiguous else _OWN_ROWS_IN_C_ORDER
@@ -93,7 +112,7 @@ def by_blas(n, coef):
     return n >= _BLAS_ROWS and least <= K and d >= _BLAS_FEATURES and n * K * d >= _BLAS_WORK
 
 
-def has_few(X, shape):
+def has_few(X: Table, shape: tuple[int, int]) -> bool:
     """Tell whether X has so few rows or entries that coefficients of this shape (K, d) are not packed."""
     if isinstance(X, np.ndarray):
         n = X.shape[0]
@@ -101,21 +120,21 @@ def has_few(X, shape):
     return len(X.indices) <= MOST_ENTRIES * shape[1]
 
 
-def _of_blas(X, coef, intercept, output, n_threads, out):
+def _of_blas(X: Table, coef: Array, intercept: Array, output: str, n_threads: int | None, out: Array) -> bool:
     """Divide the rows among the threads, or the classes if there are few rows; each thread calls BLAS on one."""
 
-    def multiply(rows, classes):
+    def multiply(rows: slice, classes: slice) -> None:
         logits = out[rows, classes]
         np.matmul(X[rows], coef[classes].T, out=logits)
         logits += intercept[classes]
 
-    def answer(rows, n_threads=1):
+    def answer(rows: slice, n_threads: int | None = 1) -> bool:
         finite = is_finite(out[rows])
         if output != "logits":
             softmax_rows(out[rows], out[rows], _KINDS[output], n_threads)
         return finite
 
-    def task(rows):
+    def task(rows: slice) -> bool:
         multiply(rows, slice(None))
         return answer(rows)
 
@@ -134,15 +153,15 @@ def _of_blas(X, coef, intercept, output, n_threads, out):
         return all(Ranges.by_count(n, max(1, n // piece), n_threads).map(task))
 
 
-def _of_few(X, coef, intercept, output, n_threads, out):
+def _of_few(X: Table, coef: Array, intercept: Array, output: str, n_threads: int | None, out: Array) -> bool:
     intercept = np.ascontiguousarray(intercept)
     K, d = coef.shape
     is_dense = isinstance(X, np.ndarray)
     scattered = not is_dense and _SCATTERED * len(X.indices) > d
     if not (coef.flags.f_contiguous or (coef.flags.c_contiguous and not scattered)):
         coef = np.asfortranarray(coef)
-    rows = np.ascontiguousarray(X) if is_dense else (X.data, X.indices, X.indptr, *X.shape)
-    longest = None if is_dense else _longest(X)
+    rows: Any = np.ascontiguousarray(X) if is_dense else (X.data, X.indices, X.indptr, *X.shape)
+    longest: Any = None if is_dense else _longest(X)
     kind = kernels.KINDS[_KINDS[output]]
     if cost(X, K) <= MIN_RANGE:  # one call on one thread
         if is_dense:
@@ -161,17 +180,17 @@ def _of_few(X, coef, intercept, output, n_threads, out):
     return finite
 
 
-def _longest(X):
+def _longest(X: Table) -> int:
     return int(X.indptr[-1]) if X.shape[0] == 1 else int((X.indptr[1:] - X.indptr[:-1]).max())
 
 
-def _dense_logits(X, coef, intercept, logits, n_threads):
+def _dense_logits(X: Table, coef: Array, intercept: Array, logits: Array, n_threads: int | None) -> None:
     """Compute logits with the rows divided among the threads, or the classes if there are few rows."""
     n, K = X.shape[0], coef.shape[0]
     count = max(1, X.size * K // MIN_RANGE)
     rooms = parallel.Buffers(kernels.few_room_size(n, K), X.dtype)
 
-    def of_some(rows, classes):
+    def of_some(rows: slice, classes: slice) -> None:
         room = rooms.take()
         kernels.logits_of_few(X[rows], coef, intercept, logits[rows], classes.start, classes.stop, room)
         rooms.give(room)
@@ -184,11 +203,19 @@ def _dense_logits(X, coef, intercept, logits, n_threads):
         ranges.map(lambda classes: of_some(slice(0, n), classes))
 
 
-def _sparse_logits(X, rows, longest, coef, intercept, logits, n_threads):
+def _sparse_logits(
+    X: Table,
+    rows: Any,
+    longest: int,
+    coef: Array,
+    intercept: Array,
+    logits: Array,
+    n_threads: int | None,
+) -> None:
     places = parallel.Buffers(longest, np.intp)
     count = min(max(1, 2 * cost(X, coef.shape[0]) // MIN_RANGE), 64)
 
-    def task(some):
+    def task(some: slice) -> None:
         buffer = places.take()
         kernels.logits_of_entries(rows, coef, intercept, logits, some.start, some.stop, buffer)
         places.give(buffer)
@@ -196,7 +223,7 @@ def _sparse_logits(X, rows, longest, coef, intercept, logits, n_threads):
     Ranges.by_cost(X, count, 1, n_threads).map(task)
 
 
-def _of_many(X, coef, intercept, output, n_threads, out):
+def _of_many(X: Table, coef: Array, intercept: Array, output: str, n_threads: int | None, out: Array) -> bool:
     theta = np.empty((coef.shape[1] + 1, coef.shape[0]), coef.dtype)
     theta[:-1], theta[-1] = coef.T, intercept
     view = bind(X, coef.shape[0])
@@ -205,7 +232,7 @@ def _of_many(X, coef, intercept, output, n_threads, out):
     ranges = ranges_of(view, X, n_threads, min(view.block, _TILES))
     kind = kernels.KINDS[_KINDS[output]]
 
-    def task(some):
+    def task(some: slice) -> None:
         buffer = scratch.take()
         for first, stop in ranges.calls(some):
             view.predict(weights, buffer, first, stop, out, kind)

@@ -4,7 +4,10 @@ A row takes a single call of compiled code. Arguments that this code does not ac
 rows, and invalid ones) are handled by the checks of :mod:`fastxent.validation`, which takes longer.
 """
 
+from __future__ import annotations
+
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,6 +17,14 @@ from . import kernels, record, sparse, validation, versions
 from .arrays import FLOATS, as_native, check_finite, copied, is_sparse, plain_array
 from .data.ranges import MIN_RANGE
 from .prediction import FEW_ROWS, MOST_ENTRIES, by_blas, evaluate
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from .sparse import CSR
+    from .typing import Array, ArrayLike, Floats, MatrixLike, Path, Table, Vectorizer
+
 
 _KINDS = {
     output: kernels.KINDS[kind]
@@ -64,9 +75,16 @@ class Predictor:
     (array(['a', 'c'], dtype='<U1'), array([0.6652, 0.2447]))
     """
 
+    _classes: Array
+    _coef: Floats
+    _intercept: Floats
+    _dense: Callable[..., Any]
+    _sparse: Callable[..., Any]
+    _most: int
+
     __slots__ = ("__weakref__", "_classes", "_coef", "_dense", "_intercept", "_most", "_sparse")
 
-    def __init__(self, coef, intercept, classes):
+    def __init__(self, coef: ArrayLike, intercept: ArrayLike, classes: ArrayLike) -> None:
         coef = as_native(coef, "coef")
         intercept = as_native(intercept, "intercept", coef.dtype)
         classes = np.array(classes)
@@ -94,18 +112,20 @@ class Predictor:
             object.__setattr__(self, name, value)
 
     @property
-    def classes(self):
+    def classes(self) -> Array:
         return self._classes
 
     @property
-    def n_features(self):
+    def n_features(self) -> int:
         return self._coef.shape[1]
 
     @property
-    def dtype(self):
+    def dtype(self) -> np.dtype[np.floating[Any]]:
         return self._coef.dtype
 
-    def __call__(self, x, values=None, *, out=None):
+    def __call__(
+        self, x: MatrixLike, values: ArrayLike | None = None, *, out: Floats | None = None
+    ) -> Floats:
         """Return the probabilities, in the order of ``classes``.
 
         Parameters
@@ -137,7 +157,9 @@ class Predictor:
                 return found
         return self._answer(x, values, "proba", out)
 
-    def log_proba(self, x, values=None, *, out=None):
+    def log_proba(
+        self, x: MatrixLike, values: ArrayLike | None = None, *, out: Floats | None = None
+    ) -> Floats:
         """Return the logarithms of the probabilities, also of those too small for a float.
 
         Parameters
@@ -156,7 +178,7 @@ class Predictor:
         """
         return self._answer(x, values, "log_proba", out)
 
-    def predict(self, x, values=None):
+    def predict(self, x: MatrixLike, values: ArrayLike | None = None) -> Any:
         """Return the most likely label.
 
         Parameters
@@ -178,7 +200,7 @@ class Predictor:
             return self._classes[(logits[..., 0] > 0).astype(np.intp)]
         return self._classes[logits.argmax(axis=-1)]
 
-    def top(self, x, k, *, values=None):
+    def top(self, x: MatrixLike, k: int, *, values: ArrayLike | None = None) -> tuple[Array, Floats]:
         """Return the k most likely labels and their probabilities, the most likely first.
 
         Parameters
@@ -207,7 +229,7 @@ class Predictor:
         best = np.argsort(-logits, axis=-1, kind="stable")[..., :k]
         return self._classes[best], np.take_along_axis(self(x, values), best, axis=-1)
 
-    def export_c(self, path, *, name="fastxent_predict"):
+    def export_c(self, path: Path, *, name: str = "fastxent_predict") -> None:
         """Write a C99 file with the weights and a function that gives the probabilities of a row.
 
         The file needs nothing but the C library. A comment at its head says how to compile and how to call it. There is
@@ -249,7 +271,7 @@ class Predictor:
             for text in c_source.c_source(self._coef, self._intercept, self._classes, name):
                 file.write(text.encode("ascii"))
 
-    def _logits(self, x, values):
+    def _logits(self, x: Any, values: Any) -> Array:
         """Return logits (K,) or (n, K), or raise if one is NaN."""
         logits = self._answer(x, values, "logits", None)
         if math.isnan(logits.item(logits.argmax())):  # NaN counts as the largest
@@ -258,7 +280,7 @@ class Predictor:
             )
         return logits
 
-    def _answer(self, x, values, output, out):
+    def _answer(self, x: Any, values: Any, output: str, out: Array | None) -> Array:
         row = x if values is None else values
         if type(row) is np.ndarray and row.dtype in FLOATS and (row.ndim == 1 or out is None):
             if out is not None:
@@ -272,7 +294,7 @@ class Predictor:
                 return found
         return self._by_checks(x, values, output, out)
 
-    def _by_checks(self, x, values, output, out):
+    def _by_checks(self, x: Any, values: Any, output: str, out: Array | None) -> Array:
         """Return the result for any valid arguments, or raise an error that says what is wrong with them."""
         X, single = self._rows(x) if values is None else (self._entries(x, values), True)
         X = X.astype(self._result_type(X.dtype), copy=False)
@@ -284,14 +306,14 @@ class Predictor:
         evaluate(X, self._coef, self._intercept, output, 1, result)
         return out if out is not None else result[0] if single else result
 
-    def _columns(self, output):
+    def _columns(self, output: str) -> int:
         K = len(self._coef)
         return 2 if K == 1 and output != "logits" else K
 
-    def _result_type(self, dtype):
+    def _result_type(self, dtype: np.dtype[Any]) -> np.dtype[Any]:
         return dtype if dtype == self.dtype else np.dtype(np.float64)
 
-    def _rows(self, x):
+    def _rows(self, x: Any) -> tuple[Table, bool]:
         """Return rows as the kernels take them, and whether x is a single row."""
         if is_sparse(x):
             kind = getattr(x, "format", None)
@@ -308,7 +330,7 @@ class Predictor:
             )
         return X, single
 
-    def _entries(self, indices, values):
+    def _entries(self, indices: Any, values: Any) -> CSR:
         """Return a row of entries as CSR."""
         columns, values = plain_array(indices, "indices"), as_native(values, "values")
         if columns.dtype.kind not in "iu" and columns.size:
@@ -326,7 +348,7 @@ class Predictor:
         indptr = np.array([0, len(columns)], np.int64)
         return sparse.CSR(np.ascontiguousarray(values), columns, indptr, (1, self.n_features))
 
-    def save(self, path, *, vectorizer=None):
+    def save(self, path: Path, *, vectorizer: Vectorizer | None = None) -> None:
         """Write it to a file that :func:`fastxent.load` reads.
 
         Parameters
@@ -346,15 +368,15 @@ class Predictor:
         attributes = {"classes_": self._classes, "coef_": self._coef, "intercept_": self._intercept}
         record.write(path, record.Contents(record.PREDICTOR, self.n_features, attributes), vectorizer)
 
-    def __setattr__(self, name, value):
+    def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError(
             f"a Predictor cannot be changed, so {name} cannot be set. Make another by model.predictor()."
         )
 
-    def __delattr__(self, name):
+    def __delattr__(self, name: str) -> None:
         raise AttributeError(f"a Predictor cannot be changed, so {name} cannot be deleted.")
 
-    def __getstate__(self):
+    def __getstate__(self) -> dict[str, Any]:
         return {
             "coef": self._coef,
             "intercept": self._intercept,
@@ -362,13 +384,13 @@ class Predictor:
             "_fastxent_version": fastxent.__version__,
         }
 
-    def __setstate__(self, state):
+    def __setstate__(self, state: dict[str, Any]) -> None:
         if hasattr(self, "_coef"):
             raise AttributeError("a Predictor cannot be changed. Make another by model.predictor().")
         state = dict(state)
         versions.check(type(self).__name__, state.pop("_fastxent_version", None))
-        self.__init__(**state)
+        self.__init__(**state)  # type: ignore[misc]  # a Predictor has no other way to be filled
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         K, d = len(self._classes), self.n_features
         return f"<fastxent predictor: {d} features, {K} classes, {self.dtype.name}>"

@@ -1,5 +1,7 @@
 """How many processors this process may use, and how many threads ``n_threads=None`` stands for."""
 
+from __future__ import annotations
+
 import functools
 import os
 import re
@@ -14,13 +16,13 @@ _NUMBERS = re.compile(f"{_NUMBER}(?:,{_NUMBER})*", re.ASCII)  # by level of nest
 _chosen = None  # (number of threads, process in which it was chosen); replaced as a whole, so that no lock is needed
 
 
-def choose_threads(n_threads):
+def choose_threads(n_threads: int | None) -> None:
     """Let ``n_threads=None`` stand for this number from now on; None lets the package choose again."""
     global _chosen
     _chosen = None if n_threads is None else (n_threads, os.getpid())
 
 
-def available_threads():
+def available_threads() -> int:
     """Return the number of threads that ``n_threads=None`` stands for.
 
     The number that was chosen, if one was. Else the processors this process may use, or less where
@@ -43,12 +45,12 @@ def available_threads():
     return least if least == 1 else min(least, processors())  # asking for a quota the first time is slow
 
 
-def processors():
+def processors() -> int:
     """Return the number of processors this process may use, by its affinity and by the quota of its container."""
     return _within_quota(_allowed(), os.environ.get("LOKY_MAX_CPU_COUNT"))
 
 
-def _allowed():
+def _allowed() -> int:
     if hasattr(os, "process_cpu_count"):  # Python 3.13
         return os.process_cpu_count() or 1
     if hasattr(os, "sched_getaffinity"):
@@ -57,7 +59,7 @@ def _allowed():
 
 
 @functools.lru_cache(maxsize=16)
-def _within_quota(allowed, limit):
+def _within_quota(allowed: int, limit: str | None) -> int:
     """As joblib counts; asked again when the affinity or the environment has changed."""
     try:
         with importing:
@@ -72,7 +74,7 @@ def _within_quota(allowed, limit):
 
 
 @functools.lru_cache(maxsize=16)
-def _first_number(name, value):
+def _first_number(name: str, value: str) -> int | None:
     """What a variable of the environment says, or None; logged once for each value."""
     match = _NUMBERS.fullmatch(value)
     if match is None:

@@ -11,13 +11,22 @@ Strings of the metadata:
     vectorizer    JSON: the same, if there is one; see `vectorizers`
 """
 
+from __future__ import annotations
+
 import json
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import fastxent
 
 from . import container, vectorizers
 from .values import Reader, Writer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+    from typing import Any
+
+    from .typing import Path, Vectorizer
+
 
 FORMAT = "fastxent model"
 SCHEMA = 1  # larger by one with every change that a reader of the rules before would misunderstand
@@ -29,12 +38,12 @@ class Contents(NamedTuple):
 
     kind: str
     n_features: int
-    attributes: dict
-    parameters: dict = {}  # noqa: RUF012 - nobody writes to it
-    describe: object = lambda value: None  # for `values.Writer`
+    attributes: dict[str, Any]
+    parameters: dict[str, Any] = {}  # noqa: RUF012 - nobody writes to it
+    describe: Callable[[Any], Any] = lambda value: None  # for `values.Writer`
 
 
-def write(path, contents, vectorizer=None):
+def write(path: Path, contents: Contents, vectorizer: Vectorizer | None = None) -> None:
     """Write a model to a file."""
     writer = Writer(contents.describe)
     parts = {"parameters": contents.parameters, "attributes": contents.attributes}
@@ -62,10 +71,14 @@ class Record:
     wanted: names of the attributes whose arrays are needed, or None for everything; "vectorizer" is the vectoriser's.
     """
 
-    def __init__(self, path, wanted=None):
+    path: str
+    kind: str
+    version: str
+
+    def __init__(self, path: Path, wanted: Collection[str] | None = None) -> None:
         self.path = container.shown(path)
 
-        def is_wanted(name):
+        def is_wanted(name: str) -> bool:
             return wanted is None or name.partition(".")[0].rstrip("+") in wanted
 
         metadata, self._arrays = container.read(path, is_wanted)
@@ -83,7 +96,9 @@ class Record:
             )
         self._metadata = metadata
 
-    def values(self, part, build=None, names=None):
+    def values(
+        self, part: str, build: Callable[[str, Any], Any] | None = None, names: Collection[str] | None = None
+    ) -> dict[str, Any]:
         """The values of a part by name, or of these names only. build: for `values.Reader`."""
         try:
             encoded = json.loads(self._metadata[part])
@@ -92,9 +107,9 @@ class Record:
         except (KeyError, ValueError, AttributeError, RecursionError) as error:
             raise self.contradiction(f"{part}: {error}") from error
 
-    def has(self, part):
+    def has(self, part: str) -> bool:
         return part in self._metadata
 
-    def contradiction(self, why):
+    def contradiction(self, why: object) -> ValueError:
         """The error for a file that is intact, but nothing that `write` writes."""
         return ValueError(f"{self.path} is no valid model file: {why}.")

@@ -12,22 +12,33 @@ and ``indptr`` of the same matrix as CSR. Entries that stand twice, unsorted ent
 added up as SciPy does.
 """
 
+from __future__ import annotations
+
 import operator
 from itertools import chain
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
 
 from .arrays import NUMERIC_KINDS, as_native, check_memory, float_type, is_masked, shown
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any, TypeAlias
+
+    from .typing import Array, DTypeLike, Table
+
+    _Arrays: TypeAlias = tuple[Array, Array, Array]  # data, indices, indptr
+
+
 _REBUILD = "The sparse matrix is corrupt: rebuild it from its rows, columns and values."
 _LARGEST = np.iinfo(np.intp).max
 
 
-def shape_of(X, name):
+def shape_of(X: object, name: str) -> tuple[int, int]:
     """The rows and columns that a container says it has."""
-    shape = getattr(X, "shape", None)
+    shape: Any = getattr(X, "shape", None)
     try:
         n, d = (operator.index(size) for size in shape)
     except (TypeError, ValueError):
@@ -45,30 +56,30 @@ class CSR(NamedTuple):
     data: np.ndarray
     indices: np.ndarray
     indptr: np.ndarray
-    shape: tuple
+    shape: tuple[int, int]
 
     @property
-    def dtype(self):
+    def dtype(self) -> np.dtype[Any]:
         """That of the values."""
         return self.data.dtype
 
     @property
-    def nnz(self):
+    def nnz(self) -> int:
         """How many entries are stored."""
         return len(self.indices)
 
-    def astype(self, dtype, copy=True):
+    def astype(self, dtype: DTypeLike, copy: bool = True) -> CSR:
         """Return the same with values of a dtype."""
         return self._replace(data=self.data.astype(dtype, copy=copy))
 
 
-def members_of(X, name):
+def members_of(X: Table, name: str) -> CSR:
     """Return the CSR of a container of that format, of float32 or float64, checked as by `as_csr`."""
     shape = shape_of(X, name)
     return CSR(*_csr(X, *shape, name), shape)
 
 
-def as_csr(X, name):
+def as_csr(X: Table, name: str) -> Any:
     """A new ``csr_array`` of float32 or float64 with indices of one dtype; X's own arrays where nothing has to change.
 
     NaN and infinity are let through.
@@ -89,15 +100,15 @@ def as_csr(X, name):
 # Formats ----------------------------------------------------------------------------------------------------
 
 
-def _csr(X, n, d, name):
+def _csr(X: Table, n: int, d: int, name: str) -> _Arrays:
     return _compressed(X, n, d, name, "column")
 
 
-def _csc(X, n, d, name):
+def _csc(X: Table, n: int, d: int, name: str) -> _Arrays:
     return _by_scipy(sp.csc_array(_compressed(X, d, n, name, "row"), shape=(n, d)))
 
 
-def _bsr(X, n, d, name):
+def _bsr(X: Table, n: int, d: int, name: str) -> _Arrays:
     R, C = _member(X, "data", name, 3).shape[1:]
     if R == 0 or C == 0 or n % R or d % C:
         raise ValueError(
@@ -107,7 +118,7 @@ def _bsr(X, n, d, name):
     return _by_scipy(sp.bsr_array(parts, shape=(n, d)))
 
 
-def _coo(X, n, d, name):
+def _coo(X: Table, n: int, d: int, name: str) -> _Arrays:
     data = _values(X, name, 1)
     members = vars(X)
     coords = members.get("coords", (members.get("row"), members.get("col")))  # the latter before SciPy 1.13
@@ -121,10 +132,11 @@ def _coo(X, n, d, name):
             raise ValueError(f"{place} has {index.size} entries for {data.size} values. {_REBUILD}")
         _check_bounds(index, coords[axis], size, place, what)
         checked.append(index)
-    return _from_triplets(data, *checked, n, d)
+    row, column = checked
+    return _from_triplets(data, row, column, n, d)
 
 
-def _dia(X, n, d, name):
+def _dia(X: Table, n: int, d: int, name: str) -> _Arrays:
     data = _values(X, name, 2)
     offsets = _indices(getattr(X, "offsets", None), f"{name}.offsets")
     if offsets.size != data.shape[0]:
@@ -142,7 +154,7 @@ def _dia(X, n, d, name):
     return _from_triplets(data[diagonal, column], row[diagonal, column], column, n, d)
 
 
-def _lil(X, n, d, name):
+def _lil(X: Table, n: int, d: int, name: str) -> _Arrays:
     rows, values = (_lists(X, attribute, n, name) for attribute in ("rows", "data"))
     sizes = np.fromiter(map(len, rows), np.int64, n)
     wrong = sizes != np.fromiter(map(len, values), np.int64, n)
@@ -155,8 +167,8 @@ def _lil(X, n, d, name):
     indptr = np.zeros(n + 1, np.int64)
     np.cumsum(sizes, out=indptr[1:])
 
-    def place(attribute):
-        def at(position):
+    def place(attribute: str) -> Callable[[int], str]:
+        def at(position: int) -> str:
             i = int(np.searchsorted(indptr, position, side="right")) - 1
             return f"{name}.{attribute}[{i}][{position - indptr[i]}]"
 
@@ -168,7 +180,7 @@ def _lil(X, n, d, name):
     return data, *_narrow(max(d, data.size), indices, indptr)
 
 
-def _dok(X, n, d, name):
+def _dok(X: Table, n: int, d: int, name: str) -> _Arrays:
     entries = getattr(X, "_dict", None)
     if not isinstance(entries, dict):
         raise TypeError(f"{name} holds its entries in a {type(entries).__name__}, not a dict. {_REBUILD}")
@@ -178,7 +190,7 @@ def _dok(X, n, d, name):
             raise ValueError(f"{name} has the key {shown(key)}, which is no pair (row, column). {_REBUILD}")
     pairs = [list(axis) for axis in zip(*keys, strict=True)] or [[], []]
 
-    def place(position):
+    def place(position: int) -> str:
         return f"{name}'s key {shown(keys[position])}"
 
     row = _whole_numbers(pairs[0], n, place, "row")
@@ -190,17 +202,17 @@ def _dok(X, n, d, name):
 _FORMATS = {"csr": _csr, "csc": _csc, "bsr": _bsr, "coo": _coo, "dia": _dia, "lil": _lil, "dok": _dok}
 
 
-def _from_triplets(data, row, column, n, d):
+def _from_triplets(data: Array, row: Array, column: Array, n: int, d: int) -> _Arrays:
     return _by_scipy(sp.coo_array((data, _narrow(max(n, d), row, column)), shape=(n, d)))
 
 
-def _narrow(limit, *indices):
+def _narrow(limit: int, *indices: Array) -> Any:
     """Indices in int32, which makes half the traffic, where it holds all up to a limit."""
     dtype = np.int32 if limit <= np.iinfo(np.int32).max else np.int64
     return tuple(index.astype(dtype, copy=False) for index in indices)
 
 
-def _by_scipy(container):
+def _by_scipy(container: Any) -> _Arrays:
     """The CSR arrays of a container that was made here."""
     made = container.tocsr()
     return made.data, made.indices, made.indptr
@@ -209,7 +221,7 @@ def _by_scipy(container):
 # Members ----------------------------------------------------------------------------------------------------
 
 
-def _compressed(X, n_major, n_minor, name, what, ndim=1):
+def _compressed(X: Table, n_major: int, n_minor: int, name: str, what: str, ndim: int = 1) -> _Arrays:
     """data, indices and indptr of a compressed format, without room to grow; refused if they point outside."""
     data = _values(X, name, ndim)
     given = getattr(X, "indices", None)
@@ -242,7 +254,7 @@ def _compressed(X, n_major, n_minor, name, what, ndim=1):
     return data, index, pointer
 
 
-def _member(X, attribute, name, ndim):
+def _member(X: Table, attribute: str, name: str, ndim: int) -> Array:
     """One of the arrays that a container is made of."""
     values = getattr(X, attribute, None)
     if not isinstance(values, np.ndarray) or is_masked(values):
@@ -254,14 +266,14 @@ def _member(X, attribute, name, ndim):
     return values
 
 
-def _values(X, name, ndim):
+def _values(X: Table, name: str, ndim: int) -> Array:
     data = _member(X, "data", name, ndim)
     if data.dtype.kind not in NUMERIC_KINDS:
         raise TypeError(f"{name} must hold real numbers; got a sparse array of dtype {data.dtype}.")
     return np.ascontiguousarray(as_native(data, f"{name}.data"))
 
 
-def _indices(values, name):
+def _indices(values: object, name: str) -> Array:
     """A one-dimensional contiguous int32 or int64 array."""
     if not isinstance(values, np.ndarray) or is_masked(values):
         raise TypeError(f"{name} must be an array of integers; got {type(values).__name__}. {_REBUILD}")
@@ -275,15 +287,15 @@ def _indices(values, name):
     return np.array(values, dtype=dtype)
 
 
-def _check_bounds(indices, given, stop, name, what):
+def _check_bounds(indices: Array, given: Any, stop: int, name: str, what: str) -> None:
     # Seen as unsigned, a negative index is a huge one: a single pass finds both faults.
-    unsigned = indices.view(np.uint32 if indices.itemsize == 4 else np.uint64)
+    unsigned: Array = indices.view(np.uint32 if indices.itemsize == 4 else np.uint64)
     if unsigned.size and int(unsigned.max()) >= stop:
         i = int(np.argmax(unsigned >= stop))
         raise ValueError(f"{name}[{i}] is {given[i]}; a {what} index must lie in 0..{stop - 1}. {_REBUILD}")
 
 
-def _lists(X, attribute, n, name):
+def _lists(X: Table, attribute: str, n: int, name: str) -> list[list[Any]]:
     """The rows of a LIL matrix: an array of lists."""
     rows = _member(X, attribute, name, 1)
     if rows.dtype != object or rows.shape[0] != n:
@@ -297,7 +309,7 @@ def _lists(X, attribute, n, name):
     return rows
 
 
-def _whole_numbers(values, stop, place, what):
+def _whole_numbers(values: list[Any], stop: int, place: Callable[[int], str], what: str) -> Array:
     """Indices out of a list, whose elements may be anything."""
     _check_types(
         values, (int, np.integer), (bool, np.timedelta64), place, f"a {what} index must be an integer"
@@ -310,7 +322,7 @@ def _whole_numbers(values, stop, place, what):
     return np.fromiter(values, np.int64, len(values))
 
 
-def _real_numbers(values, X, place, name):
+def _real_numbers(values: list[Any], X: Table, place: Callable[[int], str], name: str) -> Array:
     """Numbers out of a list, in the container's own dtype first, which may be a narrow one."""
     dtype = getattr(X, "dtype", None)
     if not isinstance(dtype, np.dtype) or dtype.kind not in NUMERIC_KINDS:
@@ -332,7 +344,13 @@ def _real_numbers(values, X, place, name):
 _NO_REALS = (np.complexfloating, np.timedelta64)
 
 
-def _check_types(values, allowed, barred, place, wanted):
+def _check_types(
+    values: list[Any],
+    allowed: tuple[type, ...],
+    barred: tuple[type, ...],
+    place: Callable[[int], str],
+    wanted: str,
+) -> None:
     """Refuse elements of other types, naming the first. One pass over the types when all is well."""
     bad = tuple(
         kind for kind in set(map(type, values)) if not issubclass(kind, allowed) or issubclass(kind, barred)

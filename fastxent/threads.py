@@ -1,11 +1,13 @@
 """The number of threads that ``n_threads=None`` stands for, as the caller of the package chooses it."""
 
+from __future__ import annotations
+
 from . import processors, validation
 
 __all__ = ["get_num_threads", "set_num_threads"]
 
 
-def set_num_threads(n_threads):
+def set_num_threads(n_threads: int | None) -> None:
     """Choose the number of threads that ``n_threads=None``, the default everywhere, stands for in this process.
 
     The number changes no result by a bit. It holds from the next call on, in all threads, and goes before the
@@ -35,7 +37,7 @@ def set_num_threads(n_threads):
     processors.choose_threads(validation.check_n_threads(n_threads))
 
 
-def get_num_threads():
+def get_num_threads() -> int:
     """Return the number of threads that ``n_threads=None`` stands for now.
 
     See Also

@@ -10,12 +10,14 @@ Arrays are copied when they are not float32 or float64, byte-swapped, unaligned,
 F-contiguous. Read-only and memory-mapped arrays are used in place.
 """
 
+from __future__ import annotations
+
 import math
 import operator
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
-import scipy.sparse as sp
 
 from . import sparse
 from .arrays import (
@@ -32,10 +34,23 @@ from .arrays import (
 )
 from .processors import processors
 
+if TYPE_CHECKING:
+    from typing import Any, NoReturn
+
+    from .typing import Array, ArrayLike, ClassWeight, DTypeLike, Floats, Table
+
+
 # Arrays of features -----------------------------------------------------------------------------------------
 
 
-def check_rows(X, *, name="X", dtype=None, n_rows=None, finite=True):
+def check_rows(
+    X: Any,
+    *,
+    name: str = "X",
+    dtype: DTypeLike | None = None,
+    n_rows: int | None = None,
+    finite: bool = True,
+) -> Table:
     """Return a feature matrix as the kernels take it.
 
     Parameters
@@ -94,7 +109,7 @@ def check_rows(X, *, name="X", dtype=None, n_rows=None, finite=True):
     return X
 
 
-def count_rows(labels):
+def count_rows(labels: Any) -> int | None:
     """Return the number of labels, or None for an object without a length; does not read the labels."""
     try:
         return None if is_sparse(labels) else len(labels)
@@ -102,7 +117,7 @@ def count_rows(labels):
         return None
 
 
-def first_bad_entry(X):
+def first_bad_entry(X: Table) -> tuple[int, int, Any] | None:
     """Return row, column and value of the first NaN or infinity in a checked X, or None."""
     if isinstance(X, np.ndarray):
         position = first_nonfinite(X)
@@ -114,7 +129,7 @@ def first_bad_entry(X):
     return int(np.searchsorted(X.indptr, p, side="right")) - 1, int(X.indices[p]), X.data[p]
 
 
-def _check_not_empty(shape, name):
+def _check_not_empty(shape: tuple[int, int], name: str) -> None:
     """Refuse a table without rows or columns. The message contains scikit-learn's words, which some code looks for."""
     for size, what, other in zip(shape, ("rows", "columns"), ("sample", "feature"), strict=True):
         if size == 0:
@@ -126,7 +141,7 @@ def _check_not_empty(shape, name):
 # Logits -----------------------------------------------------------------------------------------------------
 
 
-def check_logits(logits, *, vector=True):
+def check_logits(logits: ArrayLike, *, vector: bool = True) -> tuple[Floats, tuple[int, ...]]:
     """Return logits as a C-contiguous float array; NaN and infinity are allowed.
 
     Parameters
@@ -152,7 +167,7 @@ def check_logits(logits, *, vector=True):
     return np.ascontiguousarray(in_order(logits, "logits")), shape
 
 
-def check_out(out, shape, dtype):
+def check_out(out: Any, shape: tuple[int, ...], dtype: DTypeLike) -> Floats:
     """Return the caller's result array if it is exactly what a kernel writes, else raise."""
     if not isinstance(out, np.ndarray):
         raise TypeError(f"out must be a NumPy array; got {type(out).__name__}.")
@@ -171,7 +186,14 @@ _CODE = np.dtype(np.intp)
 # Targets ----------------------------------------------------------------------------------------------------
 
 
-def check_target(target, n_rows, n_classes, ignore_index=None, dtype=np.float64, name="target"):
+def check_target(
+    target: ArrayLike,
+    n_rows: int,
+    n_classes: int,
+    ignore_index: int | None = None,
+    dtype: DTypeLike = np.float64,
+    name: str = "target",
+) -> tuple[Array, Array | None]:
     """Return checked labels or soft labels.
 
     Parameters
@@ -236,7 +258,7 @@ def check_target(target, n_rows, n_classes, ignore_index=None, dtype=np.float64,
     return codes, ignored
 
 
-def _equal(codes, value):
+def _equal(codes: Array, value: int) -> Array | None:
     """Return where integers are equal to a Python int, bool (n,), or None if nowhere."""
     if codes.dtype.kind != "b":
         bounds = np.iinfo(codes.dtype)
@@ -247,7 +269,7 @@ def _equal(codes, value):
     return equal if equal.any() else None
 
 
-def _check_soft(target, n_classes, dtype, name):
+def _check_soft(target: Array, n_classes: int, dtype: DTypeLike, name: str) -> Array:
     if target.shape[1] != n_classes:
         hint = f" A column of codes is {name}.ravel()." if target.shape[1] == 1 else ""
         raise ValueError(
@@ -274,7 +296,9 @@ def _check_soft(target, n_classes, dtype, name):
 # Weights and the small arguments ----------------------------------------------------------------------------
 
 
-def check_sample_weight(sample_weight, n_rows, *, all_zero=True):
+def check_sample_weight(
+    sample_weight: ArrayLike | None, n_rows: int, *, all_zero: bool = True
+) -> Array | None:
     """Return row weights as a float64 array of shape (n_rows,), or None; finite and not negative.
 
     ``all_zero=False`` refuses weights that are all zero, from which an estimator cannot learn.
@@ -287,7 +311,7 @@ def check_sample_weight(sample_weight, n_rows, *, all_zero=True):
     return weights
 
 
-def check_class_weight(class_weight, n_classes):
+def check_class_weight(class_weight: ClassWeight | None, n_classes: int) -> Array | None:
     """Return class weights as a float64 array of shape (n_classes,), or None; finite and not negative.
 
     A mapping gives the weights of some codes; the others have a weight of 1.
@@ -306,7 +330,7 @@ def check_class_weight(class_weight, n_classes):
     return _check_weights(class_weight, n_classes, "class_weight", "class")
 
 
-def check_penalty_factor(penalty_factor, n_features):
+def check_penalty_factor(penalty_factor: ArrayLike | None, n_features: int) -> Array | None:
     """Return penalty factors as a float64 array of shape (n_features,), finite and not negative; None if all are 1."""
     if penalty_factor is None:
         return None
@@ -314,7 +338,7 @@ def check_penalty_factor(penalty_factor, n_features):
     return None if (factor == 1).all() else factor
 
 
-def _check_weights(weights, length, name, what):
+def _check_weights(weights: ArrayLike, length: int, name: str, what: str) -> Array:
     weights = as_native(weights, name, np.float64)
     if weights.shape != (length,):
         raise ValueError(f"{name} must have shape ({length},), one per {what}; got {weights.shape}.")
@@ -325,14 +349,21 @@ def _check_weights(weights, length, name, what):
     return np.ascontiguousarray(weights)
 
 
-def row_weights(sample_weight, ignored):
+def row_weights(sample_weight: Array | None, ignored: Array | None) -> Array | None:
     """Return sample weights, zero for ignored rows; None if every weight is 1. Both arguments as checked above."""
     if ignored is None:
         return sample_weight
     return np.where(ignored, 0.0, 1.0 if sample_weight is None else sample_weight)
 
 
-def check_coef(coef, intercept, n_features, dtype=None, *, names=("coef", "intercept")):
+def check_coef(
+    coef: ArrayLike,
+    intercept: ArrayLike | None,
+    n_features: int,
+    dtype: DTypeLike | None = None,
+    *,
+    names: tuple[str, str] = ("coef", "intercept"),
+) -> tuple[Array, bool]:
     """Return coefficients as the kernels' parameter array.
 
     Parameters
@@ -380,7 +411,7 @@ def check_coef(coef, intercept, n_features, dtype=None, *, names=("coef", "inter
     return theta, binary
 
 
-def check_integer(value, name):
+def check_integer(value: Any, name: str) -> int:
     """Return a whole number: int or a NumPy integer, not a bool."""
     if not isinstance(value, (bool, np.bool_)):
         try:
@@ -393,7 +424,7 @@ def check_integer(value, name):
 _NO_NUMBERS = (str, bytes, bytearray, complex, np.complexfloating, np.datetime64, np.timedelta64)
 
 
-def check_real(value, name):
+def check_real(value: Any, name: str) -> float:
     """Return a finite real number as a float."""
     if type(value) is float and math.isfinite(value):
         return value
@@ -411,7 +442,7 @@ def check_real(value, name):
     raise TypeError(f"{name} must be a real number; got {shown(value)}.")
 
 
-def check_label_smoothing(label_smoothing):
+def check_label_smoothing(label_smoothing: object) -> float:
     """Return a number in [0, 1] as a float."""
     value = check_real(label_smoothing, "label_smoothing")
     if not 0.0 <= value <= 1.0:
@@ -419,7 +450,7 @@ def check_label_smoothing(label_smoothing):
     return value
 
 
-def check_reduction(reduction, allowed=("mean", "sum", "none")):
+def check_reduction(reduction: str, allowed: tuple[str, ...] = ("mean", "sum", "none")) -> str:
     """Return the name of a reduction if it is allowed, else raise."""
     if not isinstance(reduction, str) or reduction not in allowed:
         names = " or ".join(repr(name) for name in allowed)
@@ -428,7 +459,7 @@ def check_reduction(reduction, allowed=("mean", "sum", "none")):
     return reduction
 
 
-def check_l2(l2, reduction="mean"):
+def check_l2(l2: object, reduction: str = "mean") -> float:
     """Return a finite penalty strength >= 0 as a float; with reduction "none" it must be 0."""
     value = check_real(l2, "l2")
     if value < 0:
@@ -438,7 +469,7 @@ def check_l2(l2, reduction="mean"):
     return value
 
 
-def check_n_threads(n_threads):
+def check_n_threads(n_threads: int | None) -> int | None:
     """Return None (the package's choice) or a number of threads >= 1; -1 means every core this process may use."""
     if n_threads is None:
         return None
@@ -453,14 +484,14 @@ def check_n_threads(n_threads):
 # Results ----------------------------------------------------------------------------------------------------
 
 
-def check_finite_result(value, X, theta=None):
+def check_finite_result(value: Any, X: Table, theta: Array | None = None) -> Any:
     """Return a finite result, or raise with the size of features and parameters.
 
     Finite features and parameters give infinite or NaN results only by overflow, so their size is the cause.
     """
     if math.isfinite(value) if isinstance(value, float) else first_nonfinite(value) is None:
         return value
-    stored = X.data if sp.issparse(X) else X
+    stored = X.data if is_sparse(X) else X
     sizes = f"the largest feature in absolute value is {largest(stored):.3g}"
     if theta is not None:
         sizes += f", the largest parameter {largest(theta):.3g}"
@@ -470,7 +501,9 @@ def check_finite_result(value, X, theta=None):
     )
 
 
-def raise_weights_too_large(sample_weight, class_weight, reduction, dtype):
+def raise_weights_too_large(
+    sample_weight: Array | None, class_weight: Array | None, reduction: str, dtype: DTypeLike
+) -> NoReturn:
     """Refuse weights, checked above, that alone take a result beyond the range of a dtype."""
     given = {"sample_weight": sample_weight, "class_weight": class_weight}
     known = {name: weight for name, weight in given.items() if weight is not None}

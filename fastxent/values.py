@@ -12,13 +12,23 @@
 A code is NumPy's, as in ``dtype.str``: "<f8", ">i4", "<U10", "|O". Dates are stored as their whole numbers.
 """
 
+from __future__ import annotations
+
 import math
 import re
+from typing import TYPE_CHECKING
 
 import numpy as np
 import scipy.sparse as sp
 
 from .arrays import copied, shown
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from typing import Any
+
+    from .typing import Array, Table
+
 
 _PLAIN = type(None), bool, int, str
 _CODE = re.compile(r"[<>|](b1|[iu][1248]|f[248]|[mM]8(\[\d*\w+\])?|[US]\d{1,9}|O)")
@@ -32,12 +42,12 @@ class Writer:
     describe: gives the name and the state of an object of a known class, and None for any other.
     """
 
-    def __init__(self, describe=lambda value: None):
-        self.arrays = {}
+    def __init__(self, describe: Callable[[Any], Any] = lambda value: None) -> None:
+        self.arrays: dict[str, Array] = {}
         self._describe = describe
-        self._known = {}
+        self._known: dict[int, Any] = {}
 
-    def __call__(self, value, name):
+    def __call__(self, value: Any, name: str) -> Any:
         """The JSON of a value. name: what an error, or the name of an array, calls it."""
         kind = type(value)
         if kind in _PLAIN:
@@ -67,12 +77,12 @@ class Writer:
             return {"csr": [kind.__name__, list(map(int, value.shape)), *parts]}
         return self._object(value, name)
 
-    def _pair(self, pair, i, name):
+    def _pair(self, pair: tuple[Any, Any], i: int, name: str) -> list[Any]:
         key, value = pair
         inner = f"{name}.{key}" if type(key) is str and key.isidentifier() else f"{name}.{i}"
         return [self(key, f"a key of {name}"), self(value, inner)]
 
-    def _array(self, value, name):
+    def _array(self, value: Array, name: str) -> dict[str, Any]:
         code = self._code(value.dtype, name, value)
         if value.dtype.kind in "USO":
             flat = value.ravel().tolist()
@@ -89,7 +99,7 @@ class Writer:
         self.arrays[stored] = value.astype(f"<{code[1:]}").view("<i8") if value.dtype.kind in "mM" else value
         return {"array": [code, stored, order]}
 
-    def _object(self, value, name):
+    def _object(self, value: Any, name: str) -> dict[str, Any]:
         if id(value) in self._known:
             return {"again": self._known[id(value)][0]}
         described = self._describe(value)
@@ -99,13 +109,13 @@ class Writer:
         self._known[id(value)] = len(self._known), value  # which keeps it, and so its id
         return {"object": [kind, self(state, name)]}
 
-    def _code(self, dtype, name, value):
+    def _code(self, dtype: np.dtype[Any], name: str, value: Any) -> str:
         if not _CODE.fullmatch(dtype.str):
             raise self._refusal(value, name)
         return dtype.str
 
     @staticmethod
-    def _refusal(value, name):
+    def _refusal(value: Any, name: str) -> TypeError:
         of = f"an array of dtype {value.dtype}" if type(value) is np.ndarray else f"a {type(value).__name__}"
         return TypeError(
             f"{name} is {of}, {shown(value)}, which a model file cannot hold: only numbers of at most 64 bits, "
@@ -120,12 +130,12 @@ class Reader:
     build: makes an object of the name of its class and its state.
     """
 
-    def __init__(self, arrays, build=None):
+    def __init__(self, arrays: Mapping[str, Array], build: Callable[[str, Any], Any] | None = None) -> None:
         self._arrays = arrays
-        self._build = build
-        self._known = []
+        self._build: Any = build
+        self._known: list[Any] = []
 
-    def __call__(self, value):
+    def __call__(self, value: Any) -> Any:
         if isinstance(value, _PLAIN) or type(value) is float:
             return value
         if type(value) is list:
@@ -140,26 +150,26 @@ class Reader:
                     raise ValueError(f"{tag}: {error}") from error
         raise ValueError(f"{shown(value)} stands for no value")
 
-    def _float(self, text):
+    def _float(self, text: str) -> float:
         return {"inf": math.inf, "-inf": -math.inf, "nan": math.nan}[text]
 
-    def _tuple(self, items):
+    def _tuple(self, items: list[Any]) -> tuple[Any, ...]:
         return tuple(map(self, items))
 
-    def _dict(self, pairs):
+    def _dict(self, pairs: list[Any]) -> dict[Any, Any]:
         return {self(key): self(value) for key, value in pairs}
 
-    def _bytes(self, text):
+    def _bytes(self, text: str) -> bytes:
         return bytes.fromhex(text)
 
-    def _dtype(self, code):
+    def _dtype(self, code: str) -> np.dtype[Any]:
         return _dtype_of(code)
 
-    def _scalar(self, content):
+    def _scalar(self, content: list[Any]) -> Any:
         code, value = content
         return _strings(code, (), [self(value)])[()]
 
-    def _array(self, content):
+    def _array(self, content: list[Any]) -> Array:
         code, name, order = content
         dtype, array = _dtype_of(code), self._arrays[name]
         if dtype.kind in "mM" and array.dtype == np.int64:
@@ -171,43 +181,43 @@ class Reader:
         array = array.astype(dtype, copy=False)
         return array if order == "C" else copied(array, order)
 
-    def _strings(self, content):
+    def _strings(self, content: list[Any]) -> Array:
         code, shape, values = content
         return _strings(code, tuple(shape), [self(value) for value in values])
 
-    def _csr(self, content):
+    def _csr(self, content: list[Any]) -> Table:
         kind, shape, *parts = content
         data, indices, indptr = map(self, parts)
         matrix = _CSR[kind]((data, indices, indptr), shape=tuple(shape))
         matrix.check_format(full_check=True)
         return matrix
 
-    def _object(self, content):
+    def _object(self, content: list[Any]) -> Any:
         kind, state = content
         place = len(self._known)
         self._known.append(None)
         self._known[place] = self._build(kind, self(state))
         return self._known[place]
 
-    def _again(self, place):
+    def _again(self, place: int) -> Any:
         return self._known[place]
 
 
 _TAGS = "float", "tuple", "dict", "bytes", "dtype", "scalar", "array", "strings", "csr", "object", "again"
 
 
-def _item(scalar):
+def _item(scalar: Any) -> Any:
     """A NumPy scalar as a Python one; dates as whole numbers."""
     return scalar.view(np.int64).item() if scalar.dtype.kind in "mM" else scalar.item()
 
 
-def _dtype_of(code):
+def _dtype_of(code: object) -> np.dtype[Any]:
     if not (isinstance(code, str) and _CODE.fullmatch(code)):
         raise ValueError(f"{shown(code)} is no dtype of a model file")
     return np.dtype(code)
 
 
-def _strings(code, shape, flat):
+def _strings(code: str, shape: tuple[int, ...], flat: list[Any]) -> Array:
     """An array of a dtype, a shape and a list of values, in no more memory than these justify."""
     dtype = _dtype_of(code)
     if math.prod(shape) != len(flat):
@@ -222,6 +232,6 @@ def _strings(code, shape, flat):
     return array.reshape(shape)
 
 
-def _room(flat):
+def _room(flat: list[str]) -> int:
     """How many bytes an array of these strings may take."""
     return _WASTE * (1024 + sum(map(len, flat)) + len(flat))

@@ -1,15 +1,24 @@
 """scikit-learn's vectorisers of text as plain values, and back: what a model for text needs before it."""
 
+from __future__ import annotations
+
 import importlib
 import json
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from .typing import Array
+
 
 _TEXT = "sklearn.feature_extraction.text"
 _KINDS = "TfidfVectorizer", "CountVectorizer", "HashingVectorizer"
 
 
-def described(vectorizer, n_features):
+def described(vectorizer: Any, n_features: int) -> dict[str, Any]:
     """Kind, parameters, vocabulary and idf of a vectoriser that makes so many columns.
 
     Parameters that are no plain values stay as they are, and are refused where they are written.
@@ -36,7 +45,7 @@ def described(vectorizer, n_features):
     return found
 
 
-def _terms(vectorizer):
+def _terms(vectorizer: Any) -> list[str]:
     """The vocabulary, in the order of the columns."""
     vocabulary = getattr(vectorizer, "vocabulary_", None)
     if vocabulary is None:
@@ -49,7 +58,7 @@ def _terms(vectorizer):
     return terms
 
 
-def rebuilt(kind, parameters, vocabulary=None, idf=None):
+def rebuilt(kind: str, parameters: dict[str, Any], vocabulary: Any = None, idf: Array | None = None) -> Any:
     """The vectoriser of this description. Raises ValueError if it is none."""
     if kind not in _KINDS or (vocabulary is None) != (kind == "HashingVectorizer"):
         raise ValueError(f"no vectoriser is a {kind} with such parts")

@@ -1,5 +1,7 @@
 """Pickles that another version of the package wrote: they may not mean the same here, so whoever reads them is told."""
 
+from __future__ import annotations
+
 import warnings
 
 import fastxent
@@ -11,7 +13,7 @@ class InconsistentVersionWarning(UserWarning):
     """A pickle comes from another version of fastxent."""
 
 
-def check(name, version):
+def check(name: str, version: str | None) -> None:
     """Warn unless a pickle of an object of this name comes from the version that is installed."""
     here = fastxent.__version__
     if version != here:

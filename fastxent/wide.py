@@ -5,6 +5,10 @@ entry of the gradient is a sum over the rows in order, whatever the number of th
 functions of rows of its own (`over_rows`, `over_classes`).
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from . import parallel
@@ -12,13 +16,21 @@ from .blas import for_products
 from .data.ranges import Ranges
 from .data.rows import bind
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from .data.targets import Targets
+    from .typing import Array, Table
+
+
 _ROWS = 12  # of a block, whose softmax one thread takes at a time
 # Bytes of dL/dz of the sparse rows that are taken at a time: what does not fit the second-level cache is in the third.
 _KEPT = 1 << 22
 _STEPS = 16  # of the sparse rows that are taken at a time, in each of which a thread finds dL/dz
 
 
-def wide_model(X, targets, K, n_threads):
+def wide_model(X: Table, targets: Targets, K: int, n_threads: int | None) -> WideSparseModel | WideModel:
     """Return the model for X, dense or CSR; the weights are in the layout of `bind(X, K, targets)`."""
     return (WideModel if isinstance(X, np.ndarray) else WideSparseModel)(X, targets, K, n_threads)
 
@@ -34,7 +46,7 @@ class WideSparseModel:
     n_threads : int or None
     """
 
-    def __init__(self, X, targets, K, n_threads):
+    def __init__(self, X: Table, targets: Targets, K: int, n_threads: int | None) -> None:
         self._rows = rows = bind(X, K, targets)
         blocks = max(_STEPS, _KEPT // (rows.z_size * X.dtype.itemsize))
         self._chunks = Ranges.by_step(X.shape[0], blocks * rows.block)
@@ -43,25 +55,29 @@ class WideSparseModel:
         self._kept = parallel.Buffers(blocks * rows.z_size, X.dtype)
         self._scratch = parallel.Buffers(rows.scratch_size, X.dtype)
 
-    def loss(self, weights, gradient=None, row_losses=None):
+    def loss(
+        self, weights: Array, gradient: Array | None = None, row_losses: Array | None = None
+    ) -> list[float]:
         """Return sums of s_i loss_i over ranges of rows, in order, and add their gradient to `gradient`."""
 
-        def find(first, stop, scratch, kept):
+        def find(first: int, stop: int, scratch: Array, kept: Array | None) -> float:
             if kept is None:
                 return self._rows.loss(weights, scratch, first, stop, None, row_losses)
             return self._rows.keep_loss(weights, scratch, first, stop, kept, row_losses)
 
         return self.over_rows(find, gradient)
 
-    def hessp(self, weights, direction, gradient, store=None):
+    def hessp(
+        self, weights: Array | None, direction: Array, gradient: Array, store: Array | None = None
+    ) -> None:
         """Add the Hessian at `weights` times `direction` to `gradient`. store: see LinearSoftmax.hessian."""
 
-        def find(first, stop, scratch, kept):
+        def find(first: int, stop: int, scratch: Array, kept: Array) -> None:
             self._rows.keep_hessp(weights, direction, scratch, first, stop, kept, store)
 
         self.over_rows(find, gradient)
 
-    def over_rows(self, find, gradient):
+    def over_rows(self, find: Callable[[int, int, Array, Any], Any], gradient: Array | None) -> list[Any]:
         """Return what find(first, stop, scratch, kept) returns for ranges of rows, in order.
 
         What it keeps, in the layout of LinearSoftmax.keep_loss, is added to the gradient; kept is None if that is.
@@ -69,16 +85,18 @@ class WideSparseModel:
         found, kept = [], self._kept.take() if gradient is not None else None
         for chunk in self._chunks:
             found += self._find(find, chunk, kept)
-            if kept is not None:
+            if kept is not None and gradient is not None:
                 self._add(chunk, kept, gradient)
         if kept is not None:
             self._kept.give(kept)
         return found
 
-    def _find(self, find, chunk, kept):
+    def _find(
+        self, find: Callable[[int, int, Array, Any], Any], chunk: slice, kept: Array | None
+    ) -> list[Any]:
         size, block = self._rows.z_size, self._rows.block
 
-        def task(some):
+        def task(some: slice) -> Any:
             scratch, first = self._scratch.take(), chunk.start + some.start
             own = None if kept is None else kept[some.start // block * size :]
             result = find(first, chunk.start + some.stop, scratch, own)
@@ -87,20 +105,20 @@ class WideSparseModel:
 
         return Ranges.by_step(chunk.stop - chunk.start, self._step, self._n_threads).map(task)
 
-    def _add(self, chunk, kept, gradient):
+    def _add(self, chunk: slice, kept: Array, gradient: Array) -> None:
         self.over_classes(
             lambda k0, k1, scratch: self._rows.add_kept(
                 kept, scratch, chunk.start, chunk.stop, gradient, k0, k1
             )
         )
 
-    def over_classes(self, add):
+    def over_classes(self, add: Callable[..., Any]) -> None:
         """Call add(k0, k1, scratch) for each thread's share of the classes.
 
         All additions to one class are in the order of the rows, whatever the shares.
         """
 
-        def task(some):
+        def task(some: slice) -> None:
             scratch = self._scratch.take()
             add(some.start, some.stop, scratch)
             self._scratch.give(scratch)
@@ -122,7 +140,7 @@ class WideModel:
     n_threads : int or None
     """
 
-    def __init__(self, X, targets, K, n_threads):
+    def __init__(self, X: Table, targets: Targets, K: int, n_threads: int | None) -> None:
         self._rows = rows = bind(X, K, targets, shared=True)
         self._n_threads = n_threads
         self._products = for_products(rows)
@@ -133,7 +151,9 @@ class WideModel:
             parallel.Buffers(size, X.dtype) for size in (rows.x_size, rows.z_size, rows.scratch_size)
         )
 
-    def loss(self, weights, gradient=None, row_losses=None):
+    def loss(
+        self, weights: Array, gradient: Array | None = None, row_losses: Array | None = None
+    ) -> list[float]:
         """Return sums of s_i loss_i over ranges of rows, in order, and add their gradient to `gradient`."""
         x, z, losses = self._x.take(), self._z.take(), []
         for block in self._blocks:
@@ -151,7 +171,7 @@ class WideModel:
         self._z.give(z)
         return losses
 
-    def hessp(self, weights, direction, gradient, store=None):
+    def hessp(self, weights: Any, direction: Array, gradient: Array, store: Array | None = None) -> None:
         """Add the Hessian at `weights` times `direction` to `gradient`. Nothing is stored between products."""
         x, z, a = self._x.take(), self._z.take(), self._z.take()
         for block in self._blocks:
@@ -169,30 +189,30 @@ class WideModel:
         self._z.give(z)
         self._z.give(a)
 
-    def _open(self, block, x):
+    def _open(self, block: slice, x: Array) -> tuple[int, int]:
         count = block.stop - block.start
         self._rows.open_block(block.start, 0, count, x)
         return block.start, count
 
-    def _logits(self, x, count, weights, z):
+    def _logits(self, x: Array, count: int, weights: Array, z: Array) -> None:
         self._over(
             self._classes,
             lambda k0, k1, scratch: self._rows.block_logits(x, count, weights, z, k0, k1, scratch),
         )
 
-    def _add_gradient(self, x, count, q, gradient):
+    def _add_gradient(self, x: Array, count: int, q: Array, gradient: Array) -> None:
         self._over(
             self._classes,
             lambda k0, k1, scratch: self._rows.block_gradient(x, count, q, gradient, k0, k1, scratch),
         )
 
-    def _over_rows(self, count, task):
+    def _over_rows(self, count: int, task: Callable[..., Any]) -> list[Any]:
         return self._over(Ranges.by_step(count, _ROWS, self._n_threads), task)
 
-    def _over(self, ranges, task):
+    def _over(self, ranges: Ranges, task: Callable[..., Any]) -> list[Any]:
         """Return task(first, stop, scratch) of every range, in order."""
 
-        def with_scratch(some):
+        def with_scratch(some: slice) -> Any:
             scratch = self._scratch.take()
             result = task(some.start, some.stop, scratch)
             self._scratch.give(scratch)

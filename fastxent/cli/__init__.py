@@ -11,13 +11,15 @@ scores.py     how good predictions are
 output.py     where results go
 """
 
+from __future__ import annotations
+
 import os
 import sys
 
 INTERRUPTED = 130  # the exit code after Ctrl-C, as shells have it
 
 
-def main(argv=None):
+def main(argv: list[str] | None = None) -> int:
     """Run one command and return its exit code; ``argv`` is ``sys.argv[1:]`` unless given."""
     try:
         from .program import run  # which takes a while, too

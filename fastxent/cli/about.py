@@ -1,9 +1,17 @@
 """``demo``, ``info`` and ``warmup``: about this installation."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from .arguments import source, whole, writable
 
+if TYPE_CHECKING:
+    import argparse
+    from typing import Any
 
-def add(commands):
+
+def add(commands: Any) -> None:
     demo = commands.add_parser(
         "demo", help="train on real data that this machine has, beside scikit-learn", allow_abbrev=False
     )
@@ -33,13 +41,13 @@ def add(commands):
     warmup.set_defaults(run=_warmup)
 
 
-def _demo(arguments):
+def _demo(arguments: argparse.Namespace) -> None:
     from fastxent.demo import run  # brings scikit-learn
 
     run(arguments.output, arguments.repeats)
 
 
-def _info(arguments):
+def _info(arguments: argparse.Namespace) -> None:
     if arguments.model is None:
         from fastxent.installation import describe
 
@@ -52,7 +60,7 @@ def _info(arguments):
         print(f"{name:13}{value}")
 
 
-def _warmup(arguments):
+def _warmup(arguments: argparse.Namespace) -> None:
     from fastxent.sgd.warmup import warm_up  # brings Numba
 
     for line in warm_up():

@@ -1,23 +1,30 @@
 """Arguments that several commands have, and types that check their values."""
 
+from __future__ import annotations
+
 import argparse
 import math
 import os
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fastxent.readers.formats import FORMATS
 from fastxent.readers.stream import STANDARD_INPUT
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from typing import Any
 
 
 class UsageError(Exception):
     """Arguments contradict each other, or the files."""
 
 
-def whole(least, most=None):
+def whole(least: int, most: int | None = None) -> Callable[..., Any]:
     """A type of integers from ``least`` to ``most``."""
 
-    def check(text):
+    def check(text: str) -> int:
         try:
             number = int(text)
         except ValueError:
@@ -30,10 +37,10 @@ def whole(least, most=None):
     return check
 
 
-def real(least=0.0, most=math.inf, *, open_below=False):
+def real(least: float = 0.0, most: float = math.inf, *, open_below: bool = False) -> Callable[..., Any]:
     """A type of numbers from ``least`` to ``most``; an open range excludes ``least``."""
 
-    def check(text):
+    def check(text: str) -> float:
         try:
             number = float(text)
         except ValueError:
@@ -47,17 +54,17 @@ def real(least=0.0, most=math.inf, *, open_below=False):
     return check
 
 
-def threads(text):
+def threads(text: str) -> int:
     """-1 or a number of threads."""
     return -1 if text.strip() == "-1" else whole(1)(text)
 
 
-def listed(text):
+def listed(text: str) -> tuple[str, ...]:
     """Names separated by commas."""
     return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
-def folds(text):
+def folds(text: str) -> int:
     """A number of folds."""
     if not text.isdecimal():
         raise argparse.ArgumentTypeError(
@@ -66,7 +73,7 @@ def folds(text):
     return whole(2)(text)
 
 
-def span(text):
+def span(text: str) -> tuple[int, int]:
     """Two numbers, as in 2-4."""
     least, dash, most = text.partition("-")
     if not (dash and least.isdecimal() and most.isdecimal() and 1 <= int(least) <= int(most)):
@@ -74,7 +81,7 @@ def span(text):
     return int(least), int(most)
 
 
-def weights(text):
+def weights(text: str) -> dict[str, float] | str:
     """'balanced', or a dict of label:weight,..."""
     if text == "balanced":
         return text
@@ -87,7 +94,7 @@ def weights(text):
     return weights
 
 
-def source(text):
+def source(text: str) -> str:
     """An existing file, or '-'."""
     if text == STANDARD_INPUT:
         return text
@@ -101,7 +108,7 @@ def source(text):
         raise argparse.ArgumentTypeError(f"{text}: {error.strerror}") from None
 
 
-def writable(text):
+def writable(text: str) -> str:
     """A path that can be written; this is checked before the work starts."""
     path = Path(text).absolute()
     if path.is_dir():
@@ -119,34 +126,34 @@ def writable(text):
         ) from None
 
 
-def replaceable(text):
+def replaceable(text: str) -> str:
     """A path that a model can be written to. Models are written atomically, so it must not be a device."""
     if os.path.exists(text) and not os.path.isfile(text):
         raise argparse.ArgumentTypeError(f"{text} is a folder, a device or a pipe")
     return writable(text)
 
 
-def folder(text):
+def folder(text: str) -> str:
     """A folder, or a name for one."""
     if os.path.lexists(text) and not os.path.isdir(text):
         raise argparse.ArgumentTypeError(f"{text} is a file; a folder is wanted")
     return text
 
 
-def check_apart(option, path, sources):
+def check_apart(option: str, path: str, sources: Iterable[str]) -> None:
     """Refuse to overwrite an input file."""
     for name in sources:
         if name != STANDARD_INPUT and path and os.path.exists(path) and os.path.samefile(name, path):
             raise UsageError(f"{option} {path} would replace {name}, which is read")
 
 
-def add_data_and_model(parser):
+def add_data_and_model(parser: argparse.ArgumentParser) -> None:
     """Add the arguments for the rows and the model."""
     parser.add_argument("data", type=source, help="a file, or - for standard input")
     parser.add_argument("--model", type=source, required=True, metavar="FILE", help="what `fit` has written")
 
 
-def add_reading(parser, *, unlabeled=False):
+def add_reading(parser: argparse.ArgumentParser, *, unlabeled: bool = False) -> Any:
     """Add the arguments about reading files."""
     group = parser.add_argument_group("reading")
     group.add_argument(
@@ -175,7 +182,7 @@ _LABEL = (
 )
 
 
-def form_of(arguments, path, is_text=None):
+def form_of(arguments: argparse.Namespace, path: str, is_text: Any = None) -> str:
     """The format of a file, from what was said and from its suffix.
 
     is_text: whether the model takes text; None if there is none yet.

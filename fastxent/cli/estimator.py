@@ -1,7 +1,10 @@
 """From arguments of ``fit`` to estimators and vectorisers."""
 
+from __future__ import annotations
+
 import math
 import warnings
+from typing import TYPE_CHECKING
 
 import numpy as np
 import scipy.sparse as sp
@@ -12,8 +15,18 @@ from fastxent.readers.stream import shown
 
 from .arguments import UsageError
 
+if TYPE_CHECKING:
+    import argparse
+    from typing import Any
 
-def vectorized(arguments, rows, test):
+    from ..estimators.logistic_regression import LogisticRegression
+    from ..estimators.logistic_regression_cv import LogisticRegressionCV
+    from ..estimators.sgd_classifier import SGDClassifier
+    from .data import Rows
+    from .labels import Classes
+
+
+def vectorized(arguments: argparse.Namespace, rows: Rows, test: Any) -> Any:
     """Turn the texts of rows into numbers. Returns the vectoriser."""
     from sklearn.feature_extraction.text import HashingVectorizer, TfidfVectorizer
 
@@ -33,13 +46,13 @@ def vectorized(arguments, rows, test):
     return vectorizer
 
 
-def _penalty(arguments):
+def _penalty(arguments: argparse.Namespace) -> dict[str, Any]:
     ratio = {"l1": 1.0, "elasticnet": 0.5 if arguments.l1_ratio is None else arguments.l1_ratio}
     C = math.inf if arguments.penalty == "none" else 1.0 if arguments.C is None else arguments.C
     return {"C": C, "l1_ratio": ratio.get(arguments.penalty, 0.0)}
 
 
-def _common(arguments):
+def _common(arguments: argparse.Namespace) -> dict[str, Any]:
     return {
         "solver": arguments.solver or "auto",
         "tol": 1e-4 if arguments.tol is None else arguments.tol,
@@ -49,7 +62,9 @@ def _common(arguments):
     }
 
 
-def estimator(arguments, rows, classes):
+def estimator(
+    arguments: argparse.Namespace, rows: Rows, classes: Classes
+) -> LogisticRegression | LogisticRegressionCV | SGDClassifier:
     weights = arguments.class_weight
     if isinstance(weights, dict):
         weights = {classes.value(label): weight for label, weight in weights.items()}
@@ -78,7 +93,7 @@ def estimator(arguments, rows, classes):
     return fastxent.LogisticRegression(**penalty, **common, checkpoint=arguments.checkpoint)
 
 
-def try_out(arguments, n_classes, is_sparse):
+def try_out(arguments: argparse.Namespace, n_classes: int, is_sparse: bool) -> None:
     """Fit one row per class: whether a solver supports a penalty does not depend on the rows."""
     if arguments.sgd:
         return

@@ -1,13 +1,25 @@
 """``evaluate``: measure how well a model predicts the labels of a file."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from . import scores, served
 from .arguments import add_data_and_model, add_reading, form_of
 from .labels import Classes
 
+if TYPE_CHECKING:
+    import argparse
+    from typing import Any
 
-def add(commands):
+    from ..predictor import Predictor
+    from ..typing import Array, Table
+    from .scores import Tally
+
+
+def add(commands: Any) -> None:
     parser = commands.add_parser(
         "evaluate",
         usage="%(prog)s data --model FILE [--json] [options]",
@@ -22,7 +34,7 @@ def add(commands):
     parser.set_defaults(run=_run)
 
 
-def _run(arguments):
+def _run(arguments: argparse.Namespace) -> None:
     model = served.Served(arguments.model)
     form = form_of(arguments, arguments.data, model.takes_text)
     served.check_columns_are_of_tables(arguments, [form], ("label", "weight", "header"))
@@ -37,7 +49,7 @@ def _run(arguments):
     print(scores.as_json(found) if arguments.json else scores.as_table(found))
 
 
-def add_batch(tally, predictor, true, X, weight):
+def add_batch(tally: Tally, predictor: Predictor, true: Array, X: Table, weight: Array | None) -> None:
     """Add rows to the scores."""
     order = np.argsort(predictor.classes, kind="stable")
     predicted = order[np.searchsorted(predictor.classes, predictor.predict(X), sorter=order)]

@@ -1,8 +1,11 @@
 """``fit``: train a model on a file and store it in another."""
 
+from __future__ import annotations
+
 import json
 import time
 import warnings
+from typing import TYPE_CHECKING
 
 import numpy as np
 import scipy.sparse as sp
@@ -32,6 +35,15 @@ from .arguments import (
 from .data import gather, of_width
 from .estimator import estimator, try_out, vectorized
 
+if TYPE_CHECKING:
+    import argparse
+    from typing import Any
+
+    from ..predictor import Predictor
+    from .data import Rows
+    from .labels import Classes
+
+
 _SOLVERS = (
     "auto",
     "metric",
@@ -47,7 +59,7 @@ _SOLVERS = (
 )
 
 
-def add(commands):
+def add(commands: Any) -> None:
     parser = commands.add_parser(
         "fit",
         usage="%(prog)s data --model FILE [--test FILE] [options]",
@@ -147,7 +159,7 @@ def add(commands):
     parser.set_defaults(run=_run)
 
 
-def _run(arguments):
+def _run(arguments: argparse.Namespace) -> None:
     forms = _checked(arguments)
     columns = Columns(
         label=arguments.label,
@@ -183,7 +195,7 @@ def _run(arguments):
 # Checks of arguments ---------------------------------------------------------------------------------------
 
 
-def _checked(arguments):
+def _checked(arguments: argparse.Namespace) -> list[str]:
     """Return the formats of the files, or raise if arguments contradict each other."""
     paths = [path for path in (arguments.data, arguments.test) if path is not None]
     if paths.count(STANDARD_INPUT) > 1:
@@ -222,7 +234,7 @@ def _checked(arguments):
     return forms
 
 
-def _check_classes(arguments, classes, rows):
+def _check_classes(arguments: argparse.Namespace, classes: Classes, rows: Rows) -> None:
     """Refuse unusable labels before the training."""
     counted = classes.values.tolist()
     if len(counted) < 2:
@@ -246,7 +258,13 @@ def _check_classes(arguments, classes, rows):
 # Results --------------------------------------------------------------------------------------------------
 
 
-def _report(arguments, model, rows, test, seconds):
+def _report(
+    arguments: argparse.Namespace,
+    model: Any,
+    rows: Rows,
+    test: Rows | None,
+    seconds: float,
+) -> None:
     found = {
         "model": arguments.model,
         "rows": rows.X.shape[0],
@@ -273,7 +291,7 @@ def _report(arguments, model, rows, test, seconds):
         print(scores.as_table(found["test"]))
 
 
-def _tested(predictor, test):
+def _tested(predictor: Predictor, test: Rows) -> dict[str, Any]:
     tally = scores.Tally(predictor.classes)
     size = max(1, served.MOST_NUMBERS // len(predictor.classes))
     for start in range(0, len(test.y), size):
@@ -283,5 +301,5 @@ def _tested(predictor, test):
     return tally.scores()
 
 
-def _warn(message):
+def _warn(message: Any) -> None:
     warnings.warn(message, UserWarning, stacklevel=2)

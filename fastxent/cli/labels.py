@@ -4,7 +4,10 @@ A file of text knows no types, so labels that are whole numbers, however they ar
 others stay strings. Whether two labels are the same is decided by how they are written then.
 """
 
+from __future__ import annotations
+
 import re
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,16 +17,24 @@ from fastxent.readers.stream import shown
 
 from .data import TABLES
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from ..typing import Array
+    from .data import Rows
+
+
 _PLAIN = re.compile(r"[+-]?(0|[1-9]\d*)(\.0*)?")
 
 
-def plain(label):
+def plain(label: object) -> str:
     """The canonical text of a label: the same for 1, +1 and 1.0."""
     text = str(label)
     return str(int(float(text))) if _PLAIN.fullmatch(text) and len(text) < 16 else text
 
 
-def of_training(rows):
+def of_training(rows: Rows) -> Array:
     """The labels of rows as a model gets them: integers if all are integers, otherwise strings."""
     y = rows.y
     if y.dtype.kind in "iu":
@@ -49,18 +60,18 @@ def of_training(rows):
 class Classes:
     """The positions of labels among a model's classes."""
 
-    def __init__(self, classes):
+    def __init__(self, classes: Array) -> None:
         self.values = classes
         self._numbers = {plain(label): k for k, label in enumerate(classes.tolist())}
 
-    def __contains__(self, label):
+    def __contains__(self, label: str) -> bool:
         return plain(label) in self._numbers
 
-    def value(self, label):
+    def value(self, label: str) -> int:
         """The model's class for a label in a file."""
         return self.values[self._numbers[plain(label)]].item()
 
-    def numbers(self, y, path, place):
+    def numbers(self, y: Array, path: str, place: Callable[..., Any]) -> Array:
         """Return the positions of labels. A label that the model does not know is refused, with its line."""
         names, codes = np.unique(y, return_inverse=True)
         found = np.array([self._numbers.get(plain(name), -1) for name in names.tolist()])

@@ -1,15 +1,22 @@
 """Where results go: to standard output, or atomically to a file."""
 
+from __future__ import annotations
+
 import io
 import os
 import sys
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from fastxent.atomic import replacing
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
+
 
 @contextmanager
-def results(path):
+def results(path: str | None) -> Iterator[Any]:
     """A stream for text. path: None is standard output."""
     if path is None:
         yield sys.stdout

@@ -1,11 +1,23 @@
 """``predict``: labels, probabilities or the most likely classes of rows, in their order, block by block."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from . import served
 from .arguments import UsageError, add_data_and_model, add_reading, check_apart, form_of, whole, writable
 from .output import results
 
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterator
+    from typing import Any
 
-def add(commands):
+    from ..predictor import Predictor
+    from ..typing import Table
+
+
+def add(commands: Any) -> None:
     parser = commands.add_parser(
         "predict",
         usage="%(prog)s data --model FILE [--output FILE] [--proba | --top K] [options]",
@@ -38,7 +50,7 @@ def add(commands):
     parser.set_defaults(run=_run)
 
 
-def _run(arguments):
+def _run(arguments: argparse.Namespace) -> None:
     check_apart("--output", arguments.output, (arguments.data, arguments.model))
     model = served.Served(arguments.model)
     form = form_of(arguments, arguments.data, model.takes_text)
@@ -54,7 +66,7 @@ def _run(arguments):
             out.writelines(_lines(model.predictor, X, arguments))
 
 
-def _lines(predictor, X, arguments):
+def _lines(predictor: Predictor, X: Table, arguments: argparse.Namespace) -> Iterator[str]:
     if arguments.proba:
         for row in predictor(X).tolist():
             yield "\t".join(map(repr, row)) + "\n"

@@ -1,9 +1,12 @@
 """The commands and their exit codes: 0, 1 for bad data, 2 for wrong usage."""
 
+from __future__ import annotations
+
 import argparse
 import os
 import sys
 import warnings
+from typing import TYPE_CHECKING
 
 import fastxent
 from fastxent.readers.batch import FormatError, MissingPackage
@@ -11,11 +14,15 @@ from fastxent.readers.batch import FormatError, MissingPackage
 from . import about, evaluate, fit, predict
 from .arguments import UsageError
 
+if TYPE_CHECKING:
+    from typing import Any
+
+
 NAME = "fastxent"
 DATA, USAGE = 1, 2
 
 
-def run(argv=None):
+def run(argv: list[str] | None = None) -> int:
     """Run one command and return its exit code."""
     try:
         try:
@@ -27,7 +34,7 @@ def run(argv=None):
         return 0
 
 
-def _outcome(arguments):
+def _outcome(arguments: argparse.Namespace) -> int:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -48,7 +55,7 @@ def _outcome(arguments):
         return _failed(error, DATA)
 
 
-def _parser():
+def _parser() -> Any:
     parser = argparse.ArgumentParser(prog=NAME, description=fastxent.__doc__, allow_abbrev=False)
     parser.add_argument("--version", action="version", version=f"{NAME} {fastxent.__version__}")
     commands = parser.add_subparsers(dest="command", metavar="command", required=True)
@@ -57,16 +64,18 @@ def _parser():
     return parser
 
 
-def _failed(error, code, more=""):
+def _failed(error: object, code: int, more: str = "") -> int:
     print(f"{NAME}: error: {error}{more}", file=sys.stderr)
     return code
 
 
-def _show_warning(message, category, filename, lineno, file=None, line=None):
+def _show_warning(
+    message: Any, category: type[Any], filename: str, lineno: int, file: Any = None, line: Any = None
+) -> None:
     print(f"{NAME}: warning: {message}", file=sys.stderr)
 
 
-def _close_standard_output():
+def _close_standard_output() -> None:
     """Discard what is still in the buffer, so that Python does not complain when it exits."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, sys.stdout.fileno())

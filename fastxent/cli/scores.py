@@ -1,21 +1,29 @@
 """Scores of predictions: log loss, accuracy, and each class's precision, recall and F1."""
 
+from __future__ import annotations
+
 import json
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from ..typing import Array
 
 
 class Tally:
     """Weighted counts of rows for each pair of classes, and the sum of losses."""
 
-    def __init__(self, classes):
+    def __init__(self, classes: Array) -> None:
         self._classes = classes
         self._true, self._predicted, self._right = np.zeros((3, len(classes)))
         self._loss = 0.0
         self._rows = 0
 
-    def add(self, true, predicted, log_proba, weight=None):
+    def add(self, true: Array, predicted: Array, log_proba: Array, weight: Array | None = None) -> None:
         """Add rows: the positions of their classes, and the logarithms of their probabilities (n, K)."""
         weight = np.ones(len(true)) if weight is None else weight
         right = true == predicted
@@ -29,7 +37,7 @@ class Tally:
         self._loss = math.fsum([self._loss, *(losses * weight).tolist()])
         self._rows += len(true)
 
-    def scores(self):
+    def scores(self) -> dict[str, Any]:
         """All scores as a dict for JSON. Where a divisor is zero, the score is 0."""
         true, predicted, right = self._true, self._predicted, self._right
         total = true.sum()
@@ -67,19 +75,19 @@ class Tally:
         return found
 
 
-def _share(part, whole):
+def _share(part: Array | float, whole: Array | float) -> Array:
     return np.divide(part, whole, out=np.zeros_like(np.asarray(part, float)), where=np.asarray(whole) > 0)
 
 
-def _whole(count):
+def _whole(count: float) -> int | float:
     return int(count) if count == int(count) else count
 
 
-def as_json(found):
+def as_json(found: dict[str, Any]) -> str:
     return json.dumps(found, ensure_ascii=False, default=str)
 
 
-def as_table(found):
+def as_table(found: dict[str, Any]) -> str:
     """Scores as lines of text."""
     lines = [
         f"rows      {found['rows']}",

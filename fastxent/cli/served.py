@@ -1,6 +1,9 @@
 """A model from its file, with what it needs to read other files as the first one was read."""
 
+from __future__ import annotations
+
 import warnings
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,12 +16,27 @@ from fastxent.record import Record
 from .arguments import UsageError
 from .data import TABLES, of_width
 
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterator
+    from typing import Any
+
+    from ..estimators.logistic_regression import LogisticRegression
+    from ..estimators.logistic_regression_cv import LogisticRegressionCV
+    from ..estimators.sgd_classifier import SGDClassifier
+    from ..predictor import Predictor
+    from ..readers.batch import Batch
+    from ..typing import Table
+
+
 ATTRIBUTE = "file_columns_"  # where an estimator that was fitted here keeps its Columns
 _NAMES = "feature_names_in_"
 MOST_NUMBERS = 1 << 18  # of a block's results
 
 
-def with_columns(model, columns):
+def with_columns(
+    model: LogisticRegression | LogisticRegressionCV | SGDClassifier, columns: Columns
+) -> LogisticRegression | LogisticRegressionCV | SGDClassifier:
     """Add to a fitted model what its file stores besides: names of features, and what the columns of files mean."""
     kept = columns.as_dict()
     names = kept.pop("names")
@@ -31,12 +49,15 @@ def with_columns(model, columns):
 class Served:
     """A predictor, the vectoriser before it if there is one, and the columns of its files."""
 
-    def __init__(self, path):
+    predictor: Predictor
+    columns: Columns
+
+    def __init__(self, path: str) -> None:
         self.predictor = fastxent.files.load(path)
         file = Record(path, (ATTRIBUTE, _NAMES))
         self._kind, self._version = file.kind, file.version
         kept = file.values("attributes", names=(ATTRIBUTE, _NAMES))
-        self.vectorizer = fastxent.files.load_vectorizer(path) if file.has("vectorizer") else None
+        self.vectorizer: Any = fastxent.files.load_vectorizer(path) if file.has("vectorizer") else None
         try:
             self.columns = Columns(**kept.get(ATTRIBUTE, {}))
         except TypeError as error:
@@ -47,7 +68,7 @@ class Served:
         if self.columns.first is None:
             self.columns.first = 1
 
-    def describe(self):
+    def describe(self) -> dict[str, str]:
         """The contents of the file, as a dict of strings."""
         classes = list(map(str, self.predictor.classes.tolist()))
         some = classes if len(classes) <= 8 else [*classes[:7], "..."]
@@ -60,24 +81,24 @@ class Served:
         }
 
     @property
-    def takes_text(self):
+    def takes_text(self) -> bool:
         return self.vectorizer is not None
 
-    def use(self, arguments):
+    def use(self, arguments: argparse.Namespace) -> None:
         """Let arguments about columns override what the model stores."""
         for name in ("label", "weight", "header"):
             if getattr(arguments, name) is not None:
                 setattr(self.columns, name, getattr(arguments, name))
 
-    def batches(self, path, form, labelled):
+    def batches(self, path: str, form: str, labelled: bool | None) -> Iterator[tuple[Table, Batch]]:
         """Yield pairs: rows of numbers as the predictor takes them, and the part of a batch they came from.
 
         Their number is limited, so that the results, one for each class, take little memory.
         """
         most = max(1, MOST_NUMBERS // len(self.predictor.classes))
-        warned = []
+        warned: list[str] = []
 
-        def warn_once(message):
+        def warn_once(message: str) -> None:
             if not warned:
                 warnings.warn(message, UserWarning, stacklevel=2)
             warned.append(message)
@@ -104,7 +125,9 @@ class Served:
             raise DataError(shown(path), None, "is empty")
 
 
-def check_columns_are_of_tables(arguments, forms, options):
+def check_columns_are_of_tables(
+    arguments: argparse.Namespace, forms: list[str], options: tuple[str, ...]
+) -> None:
     """Refuse options about columns of tables where no file is a table."""
     for name in options:
         if getattr(arguments, name) not in (None, [], ()) and not set(forms) & set(TABLES):

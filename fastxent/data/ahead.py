@@ -1,15 +1,23 @@
 """One batch read ahead: the next one is read while its predecessor is used."""
 
+from __future__ import annotations
+
 import os
 import threading
 from contextlib import suppress
+from typing import TYPE_CHECKING, Generic, TypeVar, cast
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+
+T = TypeVar("T")
 _PATIENCE = (
     0.1  # seconds that an end waits for a read under way, which ends by itself; Ctrl-C is not to take longer
 )
 
 
-def ahead(batches):
+def ahead(batches: Iterable[T]) -> Iterator[T]:
     """Yield what an iterable yields, in order; the next item is read meanwhile, in a thread of its own.
 
     The thread lasts as long as the read of one item, so none is left when the caller stops early. What a read raises,
@@ -33,26 +41,30 @@ def ahead(batches):
         reading.end(iterator)
 
 
-class _Reading:
+class _Reading(Generic[T]):
     """The read of one item that is under way."""
 
-    def __init__(self, iterator):
-        self._iterator, self._item, self._error = iterator, None, None
+    def __init__(self, iterator: Iterator[T]) -> None:
+        self._iterator = iterator
+        self._item: T | None = None
+        self._error: BaseException | None = None
         self._process = os.getpid()
-        self._thread = threading.Thread(target=self._read, name="fastxent reads ahead", daemon=True)
+        self._thread: threading.Thread | None = threading.Thread(
+            target=self._read, name="fastxent reads ahead", daemon=True
+        )
         try:
             self._thread.start()
         except RuntimeError:  # no more threads, or the interpreter is ending
             self._thread = None
             self._read()
 
-    def _read(self):
+    def _read(self) -> None:
         try:
             self._item = next(self._iterator)
         except BaseException as error:
             self._error = error
 
-    def result(self):
+    def result(self) -> T:
         if self._thread is not None:
             if os.getpid() != self._process:
                 raise RuntimeError(
@@ -63,9 +75,9 @@ class _Reading:
         if self._error is not None:
             raise self._error
         item, self._item = self._item, None
-        return item
+        return cast("T", item)
 
-    def end(self, iterator):
+    def end(self, iterator: Iterator[T]) -> None:
         """Give up the pass; an iterator that can be closed is, unless a read takes too long."""
         if self._thread is not None and os.getpid() == self._process:
             self._thread.join(_PATIENCE)

@@ -22,9 +22,12 @@ to which numbers are usually rounded only once. Such a column would be useless a
 is at least 1/64 (1/4) of what the column can change.
 """
 
+from __future__ import annotations
+
 import functools
 import operator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import scipy.sparse as sp
@@ -33,6 +36,13 @@ from .. import kernels
 from ..arrays import finfo
 from .ranges import Ranges
 from .rows import bind, without_duplicates
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from ..kernels import LinearSoftmax
+    from ..typing import Array, Table
+
 
 _ENTRIES = 1 << 19  # in a range of rows whose moments are computed separately
 _RANGES = 32  # maximum number of such ranges
@@ -68,7 +78,7 @@ class Moments:
     offset: np.ndarray
     square: np.ndarray
 
-    def __add__(self, other):
+    def __add__(self, other: Moments) -> Moments:
         # T. F. Chan, G. H. Golub, R. J. LeVeque (kernels/moments.pxi)
         mass = self.mass + other.mass
         share = other.mass / mass if mass > 0 else 0.0
@@ -77,21 +87,23 @@ class Moments:
         return Moments(mass, self.shift, self.offset + share * delta, square)
 
     @functools.cached_property
-    def mean(self):
+    def mean(self) -> Array:
         """The mean of each column (d,); zeros if no row has a mass."""
         return self.shift + self.offset if self.mass > 0 else np.zeros_like(self.shift)
 
     @functools.cached_property
-    def deviation(self):
+    def deviation(self) -> Array:
         """The standard deviation of each column (d,); zeros if no row has a mass."""
         return np.sqrt(self.square / self.mass) if self.mass > 0 else np.zeros_like(self.square)
 
-    def scaled(self, factor):
+    def scaled(self, factor: float) -> Moments:
         """Return the moments with all masses multiplied by `factor`."""
         return Moments(factor * self.mass, self.shift, self.offset, factor * self.square)
 
 
-def column_moments(X, masses=None, n_threads=None, view=None):
+def column_moments(
+    X: Table, masses: Array | None = None, n_threads: int | None = None, view: LinearSoftmax | None = None
+) -> Moments:
     """Return the Moments of each column of a dense or CSR matrix.
 
     Parameters
@@ -119,7 +131,7 @@ def column_moments(X, masses=None, n_threads=None, view=None):
     shift = _row(X, 0 if masses is None else int(np.argmax(masses)))
     count = max(1, min(_RANGES, X.size // max(_ENTRIES, 8 * d)))
 
-    def moments(some):
+    def moments(some: slice) -> Moments:
         out = np.zeros((7, d))
         mass = kernels.moments_of_columns(view, some.start, some.stop, masses, shift, out)
         return Moments(mass, shift, out[0], out[1])
@@ -127,12 +139,12 @@ def column_moments(X, masses=None, n_threads=None, view=None):
     return functools.reduce(operator.add, Ranges.by_cost(X, count, 1, n_threads).map(moments))
 
 
-def spread_of_rounding(mean, dtype):
+def spread_of_rounding(mean: Array, dtype: np.dtype[Any]) -> Array:
     """Return how far an entry of each column can be from its mean by rounding alone, (d,)."""
     return 0.5 * _ROUNDINGS[np.dtype(dtype)] * finfo(dtype).eps * np.abs(mean)
 
 
-def farthest(X, masses, mean):
+def farthest(X: Table, masses: Array, mean: Array) -> Array:
     """Return how far the entries of each column are from a mean at most, (d,), over rows with a mass.
 
     >>> import numpy as np
@@ -149,6 +161,6 @@ def farthest(X, masses, mean):
     return distances
 
 
-def _row(X, i):
+def _row(X: Table, i: int) -> Array:
     """Return a row of X as a dense float64 array."""
     return np.array(X[i] if isinstance(X, np.ndarray) else X[[i]].toarray().ravel(), np.float64)

@@ -4,11 +4,22 @@ Ranges depend only on shapes, never on the number of threads, and results are co
 gives the same bits.
 """
 
+from __future__ import annotations
+
 from contextlib import nullcontext
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
 from .. import parallel
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from contextlib import AbstractContextManager
+    from typing import Any
+
+    from ..typing import Array, Table
+
 
 # In multiplications, see `cost`. A range smaller than the first is not worth its own thread. A kernel call stays below
 # the second (some tens of milliseconds), so that Ctrl-C takes effect.
@@ -17,10 +28,11 @@ MAX_CALL = 400_000_000
 
 _NOTHING = nullcontext()
 _IN_CACHE = 1 << 15  # entries of an array
+T = TypeVar("T")
 _CALL = 1 << 23  # entries per kernel call: a few hundredths of a second, so that Ctrl-C takes effect
 
 
-def cost(X, K):
+def cost(X: Table, K: int) -> int:
     """Return the cost of a product of X with K columns, in multiplications of a dense product.
 
     Reading X counts as 8 more columns. An entry of a sparse X costs twice as much, because of its index.
@@ -53,7 +65,14 @@ class Ranges:
     10
     """
 
-    def __init__(self, bounds, n_threads=None, batch=1, longest=None, within=_NOTHING):
+    def __init__(
+        self,
+        bounds: Sequence[int],
+        n_threads: int | None = None,
+        batch: int = 1,
+        longest: int | None = None,
+        within: AbstractContextManager[Any] = _NOTHING,
+    ) -> None:
         self.bounds = bounds
         self.n_threads = n_threads
         self.within = within
@@ -61,22 +80,22 @@ class Ranges:
         self._longest = longest
 
     @classmethod
-    def by_step(cls, n, step, n_threads=None):
+    def by_step(cls, n: int, step: int, n_threads: int | None = None) -> Ranges:
         """Return ranges of length `step`; the last one may be shorter."""
         return cls([*range(0, n, max(1, step)), n], n_threads)
 
     @classmethod
-    def by_count(cls, n, count, n_threads=None):
+    def by_count(cls, n: int, count: int, n_threads: int | None = None) -> Ranges:
         """Return `count` ranges of about equal length."""
         return cls([n * i // count for i in range(count + 1)], n_threads)
 
     @classmethod
-    def by_entries(cls, n, entries):
+    def by_entries(cls, n: int, entries: int) -> Ranges:
         """Return ranges of n rows with `entries` entries in total, each short enough for Ctrl-C."""
         return cls.by_step(n, n * _CALL // max(1, entries))
 
     @classmethod
-    def in_cache(cls, shape, n_threads=None):
+    def in_cache(cls, shape: tuple[int, int], n_threads: int | None = None) -> Ranges:
         """Return ranges of rows that fit into cache, for arrays of this shape.
 
         Between two passes over wide data, solvers read dozens of arrays of the model's size, so memory limits their
@@ -88,7 +107,9 @@ class Ranges:
         return ranges
 
     @classmethod
-    def by_cost(cls, X, count, block, n_threads=None, *, total=None):
+    def by_cost(
+        cls, X: Table, count: int, block: int, n_threads: int | None = None, *, total: int | None = None
+    ) -> Ranges:
         """Return `count` ranges of the rows of X of about equal cost, with borders at multiples of the block.
 
         total : int or None
@@ -105,27 +126,30 @@ class Ranges:
             bounds = np.searchsorted(before, before[-1] * np.arange(count) / count).tolist()
         return cls([i // block * block for i in bounds] + [n], n_threads, longest=longest)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.bounds) - 1
 
-    def __getitem__(self, i):
+    def __getitem__(self, i: int) -> slice:
         if not 0 <= i < len(self):
             raise IndexError(i)
         return slice(self.bounds[i], self.bounds[i + 1])
 
-    def calls(self, some):
+    def __iter__(self) -> Iterator[slice]:
+        return (self[i] for i in range(len(self)))
+
+    def calls(self, some: slice) -> Iterator[tuple[int, int]]:
         """Yield (first, stop) for each kernel call in a range; work can be stopped between calls."""
         step = self._longest or some.stop
         for first in range(some.start, some.stop, step):
             parallel.stopping_point()
             yield first, min(first + step, some.stop)
 
-    def map(self, task):
+    def map(self, task: Callable[[slice], T]) -> list[T]:
         """Return [task(range) of every range], in order."""
         with self.within:
             return self._map(task)
 
-    def _map(self, task):
+    def _map(self, task: Callable[[slice], T]) -> list[T]:
         if len(self.bounds) == 2:
             return [task(slice(*self.bounds))]
         batch, count = self._batch, len(self)
@@ -140,6 +164,6 @@ class Ranges:
         )
         return [result for some in results for result in some]
 
-    def dot(self, a, b):
+    def dot(self, a: Array, b: Array) -> float:
         """Return the inner product of two arrays."""
         return float(sum(self.map(lambda some: np.vdot(a[some], b[some]))))

@@ -1,5 +1,9 @@
 """The kernels' view of rows of X, and functions of single rows."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 import scipy.sparse as sp
 
@@ -7,13 +11,21 @@ from .. import kernels, parallel
 from ..blas import for_products
 from .ranges import MIN_RANGE, Ranges, cost
 
+if TYPE_CHECKING:
+    from typing import Any
+
+    from ..kernels import LinearSoftmax, RowFeatures
+    from ..typing import Array, Table
+    from .targets import Targets
+
+
 # Ranges of rows have separate gradients, which are then added up: limits on their number and their bytes.
 _MAX_GRADIENTS = 32
 _GRADIENTS_MEMORY = 1 << 26
 _FINDING_COLUMNS = 400  # bytes that a pass moves in the time that `occurring` takes for one nonzero
 
 
-def bind(X, K, targets=None, *, shared=False):
+def bind(X: Table, K: int, targets: Targets | None = None, *, shared: bool = False) -> LinearSoftmax:
     """Return the kernels' view of X (ndarray or CSR), for K columns of logits, with targets if given.
 
     shared : bool
@@ -23,12 +35,12 @@ def bind(X, K, targets=None, *, shared=False):
     return kernels.LinearSoftmax(rows, K, targets, shared)
 
 
-def features_of(X):
+def features_of(X: Table) -> RowFeatures:
     """Return the kernels' view of X (ndarray or CSR), without a model."""
     return kernels.RowFeatures(X if isinstance(X, np.ndarray) else (X.data, X.indices, X.indptr, *X.shape))
 
 
-def ranges_of(view, X, n_threads, block=None):
+def ranges_of(view: LinearSoftmax, X: Table, n_threads: int | None, block: int | None = None) -> Ranges:
     """Return ranges of rows for work that needs no sums of the size of the weights.
 
     block : int or None
@@ -39,7 +51,7 @@ def ranges_of(view, X, n_threads, block=None):
     return _cut(view, X, int(count), block, n_threads)
 
 
-def gradient_ranges(view, X, n_threads):
+def gradient_ranges(view: LinearSoftmax, X: Table, n_threads: int | None) -> Ranges:
     """Return ranges of rows with separate gradients, which are then added up in order."""
     total = cost(X, view.K)
     if total < 2 * MIN_RANGE:
@@ -57,7 +69,7 @@ def gradient_ranges(view, X, n_threads):
     return _cut(view, X, count, view.block, n_threads)
 
 
-def shares_gradient(view, X, ranges):
+def shares_gradient(view: LinearSoftmax, X: Table, ranges: Ranges) -> bool:
     """Tell whether all threads work on one gradient, each on its share of the classes (wide.py).
 
     ranges : Ranges
@@ -67,14 +79,14 @@ def shares_gradient(view, X, ranges):
     return by_class and len(ranges) < 4 and cost(X, view.K) >= 8 * MIN_RANGE
 
 
-def _cut(view, X, count, block, n_threads):
+def _cut(view: LinearSoftmax, X: Table, count: int, block: int, n_threads: int | None) -> Ranges:
     """Return ranges of about equal cost for the products of a view."""
     ranges = Ranges.by_cost(X, count, block, n_threads, total=cost(X, view.K))
     ranges.within = for_products(view)
     return ranges
 
 
-def pack(view, theta, dtype):
+def pack(view: LinearSoftmax, theta: Array, dtype: np.dtype[Any]) -> Array:
     """Return theta (d + 1, K) in the layout of the kernels' view."""
     if view.uses_theta:
         return np.ascontiguousarray(theta, dtype)
@@ -83,7 +95,7 @@ def pack(view, theta, dtype):
     return weights
 
 
-def occurring(X, K, passes):
+def occurring(X: Table, K: int, passes: int) -> tuple[Table, Array | None]:
     """Return CSR X without its empty columns, and the rows of theta that remain, the intercept's included.
 
     Return X itself and None unless few columns remain and it already saves time in the first use, which makes
@@ -104,7 +116,7 @@ def occurring(X, K, passes):
     return fewer, np.append(named, d)
 
 
-def squared_norms(X, view=None):
+def squared_norms(X: Table, view: LinearSoftmax | None = None) -> Array:
     """Return |x_i|^2 of every row, float64 (n,). CSR rows must not have duplicate entries."""
     view = bind(X, 1) if view is None else view
     out = np.empty(X.shape[0])
@@ -113,7 +125,7 @@ def squared_norms(X, view=None):
     return out
 
 
-def without_duplicates(X, view=None):
+def without_duplicates(X: Table, view: LinearSoftmax | None = None) -> Table:
     """Return X itself, or a copy with duplicate entries of CSR rows added up."""
     if isinstance(X, np.ndarray) or X.has_canonical_format:
         return X

@@ -1,6 +1,16 @@
 """The engine for batches, with one in memory at a time."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from .engine import Engine
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from typing import Any
+
+    from ..loss import Part
 
 
 class Streamed(Engine):
@@ -14,17 +24,19 @@ class Streamed(Engine):
         ``bind(X, y, weight)`` returns the Part of a batch; weight is None if the batch has none.
     """
 
-    def __init__(self, batches, bind):
+    def __init__(self, batches: Iterable[tuple[Any, ...]], bind: Callable[[Any, Any, Any], Part]) -> None:
         refuse_single_pass(batches, "batches")
         self._batches, self._bind = batches, bind
 
-    def each(self, method, *arguments, by_part=None):
+    def each(
+        self, method: str, *arguments: Any, by_part: Sequence[tuple[Any, ...]] | None = None
+    ) -> Iterator[Any]:
         for i, (X, y, *weight) in enumerate(self._batches):
             part = self._bind(X, y, *(weight or (None,)))
             yield getattr(part, method)(*arguments, *(() if by_part is None else by_part[i]))
 
 
-def refuse_single_pass(batches, name):
+def refuse_single_pass(batches: Iterable[Any], name: str) -> None:
     """Refuse what is used up after one pass, such as a generator."""
     if iter(batches) is batches:
         raise TypeError(

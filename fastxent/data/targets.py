@@ -5,13 +5,22 @@ the only place where sample weights and class weights are combined, and where th
 kernels and solvers see weights with a largest value near 1, and a mean depends only on the ratios.
 """
 
+from __future__ import annotations
+
 import operator
 from copy import copy
 from functools import cached_property, reduce
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from .scaled import Scaled, floats_of, is_moderate, ldexp, smallest
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from ..typing import Array
+
 
 # Smallest weights, relative to the largest, that do not underflow: a weight times a probability in single precision;
 # and a class weight times a row's weight in double precision.
@@ -47,18 +56,25 @@ class Targets:
         The weights are row_weight * class_weight * 2**exponent.
     """
 
+    target: Array
+    n_classes: int
+    smoothing: float
+    class_weight: Array | None
+
     def __init__(
         self,
-        target,
-        n_classes,
-        sample_weight=None,
-        class_weight=None,
-        smoothing=0.0,
+        target: Array,
+        n_classes: int,
+        sample_weight: Array | None = None,
+        class_weight: Array | Scaled | None = None,
+        smoothing: float = 0.0,
         *,
-        folded=False,
-        by_row=False,
-    ):
+        folded: bool = False,
+        by_row: bool = False,
+    ) -> None:
         self.target, self.n_classes, self.smoothing, self.class_weight = target, n_classes, smoothing, None
+        self.row_weight: Array | None
+        self.exponent: Any  # int, or an array
         self._class_range, self._of_classes = 1.0, 0
         own = counted = None  # the classes' factor on a row's weight: for the kernels, and in S
         if class_weight is not None:
@@ -82,7 +98,7 @@ class Targets:
         mass, of_mass = (self.row_weight, of_rows) if counted is own else _floats(sample_weight, counted)
         self._sum = float(len(target) if mass is None else np.sum(mass)), of_mass - self.exponent
 
-    def _fold(self, class_weight):
+    def _fold(self, class_weight: Scaled) -> Scaled:
         """Turn the targets into soft labels that include the class weights; return each row's weight (n,)."""
         n, K = len(self.target), self.n_classes
         keeps = self.target.ndim == 2 and self._class_range >= _SINGLE
@@ -98,22 +114,22 @@ class Targets:
         self.target, self.smoothing = soft, 0.0
         return Scaled(mass, exponent)
 
-    def _smoothed(self, rows):
+    def _smoothed(self, rows: slice) -> Array:
         target = self.target[rows]
         T = np.eye(self.n_classes)[target] if target.ndim == 1 else target.astype(np.float64)
         return (1.0 - self.smoothing) * T + self.smoothing / self.n_classes
 
     @property
-    def arguments(self):
+    def arguments(self) -> tuple[Array, int, Array | None, Array | None, float]:
         """The arguments that kernels take."""
         return self.target, self.n_classes, self.row_weight, self.class_weight, self.smoothing
 
     @property
-    def total(self):
+    def total(self) -> float:
         """S * 2**-exponent, where S is the sum of s_i w_{y_i}, or of s_i for soft labels."""
         return float(ldexp(*self._sum))
 
-    def scale(self, reduction):
+    def scale(self, reduction: str) -> float:
         """Return the factor on sums of losses with these weights; for the mean 1 / S, or 0 if S is zero."""
         if reduction == "none":
             return 1.0
@@ -125,12 +141,12 @@ class Targets:
         return 0.0
 
     @property
-    def fit_single(self):
+    def fit_single(self) -> bool:
         """Whether the weights fit into single precision without underflow."""
         rows = 1.0 if self.row_weight is None else min(1.0, smallest(self.row_weight))
         return rows * self._class_range >= _SINGLE
 
-    def astype(self, dtype):
+    def astype(self, dtype: np.dtype[Any]) -> Targets:
         """Return the same targets with soft labels in this dtype."""
         if self.target.ndim == 1 or self.target.dtype == dtype:
             return self
@@ -139,12 +155,12 @@ class Targets:
         return other
 
     @property
-    def plain(self):
+    def plain(self) -> bool:
         """Whether these are labels without smoothing."""
         return self.target.ndim == 1 and self.smoothing == 0
 
     @cached_property
-    def masses(self):
+    def masses(self) -> Array:
         """s_i times the sum of the row's (weighted, smoothed) targets, float64 (n,): the weight of its curvature."""
         target, weights = self.target, self.class_weight
         mass = np.ones(len(target)) if self.row_weight is None else self.row_weight.copy()
@@ -155,7 +171,7 @@ class Targets:
         return mass * ((1.0 - self.smoothing) * own + self.smoothing * weights.mean())
 
     @cached_property
-    def class_masses(self):
+    def class_masses(self) -> Array:
         """The sum of each class's weighted, smoothed targets, float64 (n_classes,)."""
         if self.plain:
             return np.bincount(self.target, self.masses, self.n_classes)
@@ -166,7 +182,7 @@ class Targets:
             total += self.masses[rows] @ self.distributions(rows)
         return total
 
-    def distributions(self, rows=slice(None)):
+    def distributions(self, rows: slice = slice(None)) -> Array:
         """Return the targets of a slice of rows as distributions, float64 (rows, n_classes).
 
         They are weighted, smoothed, and divided by their sum.
@@ -176,7 +192,7 @@ class Targets:
             T *= self.class_weight
         return _distributions(T, T.sum(axis=1))
 
-    def take(self, rows, share=None):
+    def take(self, rows: Any, share: Array | None = None) -> Targets:
         """Return the targets of some rows, with their weights multiplied by `share`."""
         weight = None if self.row_weight is None else self.row_weight[rows]
         if share is not None:
@@ -187,7 +203,7 @@ class Targets:
         return some
 
     @classmethod
-    def joined(cls, targets):
+    def joined(cls, targets: list[Targets]) -> Targets:
         """Return the targets of several, one after the other; they may differ only in labels and row weights."""
         first, weight = targets[0], None
         exponents = [some.exponent - some._of_classes for some in targets]
@@ -201,39 +217,37 @@ class Targets:
         whole.exponent += max(exponents)
         return whole
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.target)
 
 
-def _of_labels(class_weight, labels):
+def _of_labels(class_weight: Scaled, labels: Array) -> Array | Scaled:
     """Return the weight of each label's class: floats, which are faster, if no product can overflow; else Scaled."""
     floats = ldexp(class_weight.mantissa, class_weight.exponent)
     return floats[labels] if is_moderate(floats) else class_weight[labels]
 
 
-def _floats(sample_weight, own):
+def _floats(sample_weight: Array | None, own: Array | Scaled | None) -> tuple[Array | None, int]:
     """Return the product of each row's two weights (either may be None): floats or None, and their exponent."""
-    if sample_weight is None and own is None:
-        return None, 0
     if own is None:
-        return floats_of(sample_weight)
+        return (None, 0) if sample_weight is None else floats_of(sample_weight)
     if isinstance(own, np.ndarray) and (sample_weight is None or is_moderate(sample_weight)):
         return floats_of(own if sample_weight is None else sample_weight * own)
     return _product(sample_weight, own).floats()
 
 
-def _product(*weights):
+def _product(*weights: Any) -> Scaled:
     """Return the product of each row's weights as a Scaled; some of them may be None."""
     given = [weight for weight in weights if weight is not None]
     return reduce(operator.mul, [w if isinstance(w, Scaled) else Scaled(w) for w in given])
 
 
-def _distributions(shares, mass):
+def _distributions(shares: Array, mass: Array) -> Array:
     even = np.full_like(shares, 1.0 / shares.shape[1])
     mass = mass[:, np.newaxis]
     return np.divide(shares, mass, out=even, where=mass > 0.0)
 
 
-def log_odds(frequency):
+def log_odds(frequency: Array) -> Array:
     """Return the intercepts that give these class frequencies: (K,), or (1,) from that of the second of two."""
     return np.log(frequency) if len(frequency) > 1 else np.log(frequency / (1 - frequency))

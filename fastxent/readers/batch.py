@@ -1,5 +1,7 @@
 """What readers take, yield and raise."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
@@ -13,13 +15,13 @@ class Batch(NamedTuple):
     X: Any  # csr_matrix or array of shape (n, d), or a list of n documents
     y: Any  # n labels, whole numbers or strings; None where the file has none
     weight: Any  # n weights, or None
-    place: Callable  # from the number of a row in X to "line 7"
+    place: Callable[..., str]  # from the number of a row in X to "line 7"
 
 
 class DataError(ValueError):
     """A file cannot be used. The message begins with its name and, if known, the line."""
 
-    def __init__(self, name, place, message):
+    def __init__(self, name: str, place: str | None, message: str) -> None:
         super().__init__(f"{name}, {place}: {message}" if place else f"{name}: {message}")
 
 
@@ -31,7 +33,7 @@ class MissingPackage(ImportError):
     """An optional package is missing."""
 
 
-def pyarrow(purpose):
+def pyarrow(purpose: str) -> Any:
     """Return pyarrow, or say what to install."""
     try:
         import pyarrow
@@ -50,12 +52,12 @@ class Columns:
     """
 
     count: int | None = None
-    names: list | None = None  # None where files have no header
+    names: list[str] | None = None  # None where files have no header
     label: str | int | None = None  # a name, or a number from 0; None is the usual one of the format
     weight: str | int | None = None
-    drop: tuple = ()  # columns that are neither
+    drop: tuple[str | int, ...] = ()  # columns that are neither
     header: bool | None = None  # None is to look
     first: int | None = None  # svmlight: the number of the first column, 0 or 1; None is to look
 
-    def as_dict(self):
+    def as_dict(self) -> dict[str, Any]:
         return asdict(self)

@@ -1,20 +1,33 @@
 """CSV and TSV, read by Arrow a block at a time."""
 
+from __future__ import annotations
+
 import csv
 import io
 import re
 import sys
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 from .batch import BATCH_BYTES, DataError, FormatError, pyarrow
 from .numbers import objection, shortened
 from .stream import STANDARD_INPUT, opened, shown
 from .table import LABEL, batch_of, choose
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from typing import IO, Any
+
+    from .batch import Batch, Columns
+    from .table import Chosen
+
+
 csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
 
 
-def read(path, columns, *, labelled=True, delimiter=","):
+def read(
+    path: str, columns: Columns, *, labelled: bool | None = True, delimiter: str = ","
+) -> Iterator[Batch]:
     """Yield batches of a file, X dense.
 
     Parameters
@@ -41,7 +54,7 @@ def read(path, columns, *, labelled=True, delimiter=","):
         numbers = {names[i]: arrow.float64() for i in chosen.all if i != chosen.label}
         texts = {} if chosen.label is None else {names[chosen.label]: arrow.string()}
 
-        def place_of(row):
+        def place_of(row: int) -> str:
             return f"line {_line_of(path, row, header, delimiter)}"
 
         rows = 0
@@ -70,11 +83,11 @@ def read(path, columns, *, labelled=True, delimiter=","):
         raise DataError(name, None, "has a header, but no rows")
 
 
-def _first_record(name, stream, delimiter):
+def _first_record(name: str, stream: IO[bytes], delimiter: str) -> tuple[bytes, list[str]]:
     """The bytes of the first record that is not empty, and its fields."""
-    lines = []
+    lines: list[bytes] = []
 
-    def decoded():
+    def decoded() -> Iterator[str]:
         while line := stream.readline():
             if b"\0" in line:
                 raise DataError(name, f"line {len(lines) + 1}", "is not text")
@@ -93,7 +106,7 @@ def _first_record(name, stream, delimiter):
     raise DataError(name, None, "is empty")
 
 
-def _has_header(name, fields, columns):
+def _has_header(name: str, fields: list[str], columns: Columns) -> bool:
     if columns.header is not None:
         return columns.header
     if columns.names is not None:
@@ -122,11 +135,11 @@ def _has_header(name, fields, columns):
     return not numbers
 
 
-def _is_number(column):
+def _is_number(column: object) -> bool:
     return re.fullmatch(r"-?\d+", str(column)) is not None
 
 
-def _checked_names(name, fields):
+def _checked_names(name: str, fields: list[str]) -> list[str]:
     repeated = (
         {field for field in fields if fields.count(field) > 1} if len(set(fields)) < len(fields) else ()
     )
@@ -135,7 +148,9 @@ def _checked_names(name, fields):
     return fields
 
 
-def _translated(name, message, names, chosen, place_of):
+def _translated(
+    name: str, message: str, names: list[str], chosen: Chosen, place_of: Callable[..., Any]
+) -> DataError:
     """A DataError from Arrow's message."""
     row = re.search(r"Row #(\d+)", message)
     place = place_of(int(row[1]) - 1) if row else None
@@ -154,7 +169,7 @@ def _translated(name, message, names, chosen, place_of):
     return DataError(name, place, message)
 
 
-def _line_of(path, row, header, delimiter):
+def _line_of(path: str, row: int, header: int, delimiter: str) -> int:
     """The line of a row: records may have several lines, and empty ones do not count."""
     if path == STANDARD_INPUT:
         return header + row + 1
@@ -173,14 +188,14 @@ def _line_of(path, row, header, delimiter):
 class _Joined(io.RawIOBase):
     """A stream that begins with bytes that were read already."""
 
-    def __init__(self, begun, stream):
+    def __init__(self, begun: bytes, stream: Any) -> None:
         self._begun = begun
         self._stream = stream
 
-    def readable(self):
+    def readable(self) -> bool:
         return True
 
-    def readinto(self, buffer):
+    def readinto(self, buffer: Any) -> Any:
         if self._begun:
             count = min(len(buffer), len(self._begun))
             buffer[:count], self._begun = self._begun[:count], self._begun[count:]

@@ -1,10 +1,20 @@
 """Which reader reads a file, by its suffix or a format's name."""
 
+from __future__ import annotations
+
 from functools import partial
+from typing import TYPE_CHECKING
 
 from . import delimited, npz, parquet, svmlight, text
 from .batch import FormatError
 from .stream import STANDARD_INPUT, packing_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from ..typing import Path
+    from .batch import Batch, Columns
+
 
 SUFFIXES = {
     ".svm": "svmlight",
@@ -19,7 +29,7 @@ FORMATS = ("svmlight", "csv", "tsv", "parquet", "npz", "text")
 SPARSE = ("svmlight", "text")  # formats whose rows are sparse (those of npz may be)
 
 
-def format_of(path, given=None):
+def format_of(path: Path, given: str | None = None) -> str:
     """Return the name of a file's format, or raise a FormatError if it is unknown."""
     if given is not None:
         return given
@@ -36,12 +46,12 @@ def format_of(path, given=None):
     )
 
 
-def reader(path, form, columns, labelled):
+def reader(path: str, form: str, columns: Columns, labelled: bool | None) -> Iterator[Batch]:
     """Batches of a file in the named format.
 
     labelled: True if there must be labels, None if there may be, False if what could be taken for labels is not.
     """
-    read = {
+    read: Callable[[str], Iterator[Batch]] = {
         "svmlight": partial(svmlight.read, columns=columns, labelled=bool(labelled)),
         "csv": partial(delimited.read, columns=columns, labelled=labelled),
         "tsv": partial(delimited.read, columns=columns, labelled=labelled, delimiter="\t"),

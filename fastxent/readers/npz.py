@@ -1,6 +1,9 @@
 """NumPy's archives: dense arrays X and y, or the arrays of scipy.sparse.save_npz and y."""
 
+from __future__ import annotations
+
 import io
+from typing import TYPE_CHECKING
 
 import numpy as np
 import scipy.sparse as sp
@@ -9,10 +12,17 @@ from .batch import Batch, DataError
 from .stream import opened, shown
 from .table import rows_at_a_time
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import IO
+
+    from ..typing import Array, Table
+
+
 _PARTS = {"data", "indices", "indptr", "shape"}
 
 
-def read(path, *, labelled=True):
+def read(path: str, *, labelled: bool = True) -> Iterator[Batch]:
     """Yield batches of an archive, which is held in memory as a whole.
 
     Parameters
@@ -36,7 +46,7 @@ def read(path, *, labelled=True):
                 name, None, f"X has {X.shape[0]} rows, while the shape of {what} is {values.shape}"
             )
     _check(name, X, y, weight)
-    size = rows_at_a_time(X.shape[1] if not sp.issparse(X) else 2 * X.nnz // X.shape[0] + 1)
+    size = rows_at_a_time(X.shape[1] if isinstance(X, np.ndarray) else 2 * X.nnz // X.shape[0] + 1)
     for start in range(0, X.shape[0], size):
         rows = slice(start, start + size)
         yield Batch(
@@ -47,7 +57,7 @@ def read(path, *, labelled=True):
         )
 
 
-def _arrays(name, file):
+def _arrays(name: str, file: IO[bytes]) -> tuple[Table, Array | None, Array | None]:
     try:
         archive = np.load(file, allow_pickle=False)
         found = None if isinstance(archive, np.ndarray) else {key: archive[key] for key in archive.files}
@@ -75,7 +85,7 @@ def _arrays(name, file):
     return X, y, weight
 
 
-def _sparse(name, found):
+def _sparse(name: str, found: dict[str, Array]) -> Table:
     kind = found.get("format", np.array("csr")).item()
     kind = kind.decode() if isinstance(kind, bytes) else kind
     if kind not in ("csr", "csc"):
@@ -89,7 +99,7 @@ def _sparse(name, found):
     return matrix.tocsr()
 
 
-def _check(name, X, y, weight):
+def _check(name: str, X: Table, y: Array | None, weight: Array | None) -> None:
     """Refuse values that are not finite; the message names the row."""
     if y is not None and y.dtype.kind == "f":
         wrong = ~np.isfinite(y) | (y != np.floor(y))
@@ -98,10 +108,10 @@ def _check(name, X, y, weight):
             raise DataError(
                 name, f"row {i + 1}", f"the label is {y[i]:g}; classes are whole numbers or strings"
             )
-    values = X.data if sp.issparse(X) else X
+    values = X if isinstance(X, np.ndarray) else X.data
     if not np.isfinite(values).all():
         place = np.argwhere(~np.isfinite(values))[0]
-        if sp.issparse(X):
+        if not isinstance(X, np.ndarray):
             i, j = np.searchsorted(X.indptr, place[0], side="right") - 1, X.indices[place[0]]
         else:
             i, j = place

@@ -1,11 +1,13 @@
 """What counts as a number in a text file."""
 
+from __future__ import annotations
+
 import re
 
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?|[+-]?(inf|infinity|nan)", re.IGNORECASE)
 
 
-def objection(text):
+def objection(text: str) -> str | None:
     """Say what is wrong with a field that should be a finite number, or return None."""
     text = text.strip()
     if text == "":
@@ -20,5 +22,5 @@ def objection(text):
     return None
 
 
-def shortened(text, most=40):
+def shortened(text: str, most: int = 40) -> str:
     return text if len(text) <= most else text[:most] + "..."

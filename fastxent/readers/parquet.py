@@ -1,13 +1,23 @@
 """Parquet, a part of a row group at a time."""
 
+from __future__ import annotations
+
 import io
+from typing import TYPE_CHECKING
 
 from .batch import DataError, FormatError, pyarrow
 from .stream import STANDARD_INPUT, opened, packing_of, shown
 from .table import batch_of, choose, rows_at_a_time
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
 
-def read(path, columns, *, labelled=True):
+    from .batch import Batch, Columns
+    from .table import Chosen
+
+
+def read(path: str, columns: Columns, *, labelled: bool | None = True) -> Iterator[Batch]:
     """Yield batches of a file, X dense.
 
     Parameters
@@ -46,7 +56,7 @@ def read(path, columns, *, labelled=True):
         raise DataError(name, None, "has no rows")
 
 
-def _check_types(name, arrow, schema, chosen):
+def _check_types(name: str, arrow: Any, schema: Any, chosen: Chosen) -> None:
     is_of = arrow.types
     for i in chosen.all:
         field = schema.field(i)

@@ -1,30 +1,40 @@
 """The bytes of a file or of standard input, unpacked, and blocks of whole lines."""
 
+from __future__ import annotations
+
 import gzip
 import io
 import sys
 import zlib
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from .batch import BATCH_BYTES, DataError, MissingPackage, pyarrow
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import IO, Any
+
+    from ..typing import Path
+
 
 STANDARD_INPUT = "-"
 _MAGIC = {b"\x1f\x8b": ".gz", b"\x28\xb5": ".zst"}
 
 
-def shown(path):
+def shown(path: Path) -> str:
     """The name of a source in messages."""
     return "standard input" if path == STANDARD_INPUT else str(path)
 
 
-def packing_of(path):
+def packing_of(path: Path) -> str:
     """Return '.gz', '.zst' or '' by the suffix."""
     name = str(path).lower()
     return next((suffix for suffix in _MAGIC.values() if name.endswith(suffix)), "")
 
 
 @contextmanager
-def opened(path):
+def opened(path: Path) -> Iterator[IO[bytes]]:
     """A buffered binary stream of the unpacked bytes; what goes wrong in unpacking is a DataError."""
     try:
         with _raw(path) as raw:
@@ -44,7 +54,7 @@ def opened(path):
 
 
 @contextmanager
-def _raw(path):
+def _raw(path: Path) -> Iterator[Any]:
     if path == STANDARD_INPUT:
         yield sys.stdin.buffer
         return
@@ -56,12 +66,12 @@ def _raw(path):
         yield file
 
 
-def is_url(path):
+def is_url(path: Path) -> bool:
     """Whether fsspec opens a path."""
     return "://" in str(path)
 
 
-def file_systems(path):
+def file_systems(path: Path) -> Any:
     """Return fsspec, or say what to install."""
     try:
         import fsspec
@@ -79,13 +89,13 @@ class PackingError(Exception):
 class _Unpacked(io.RawIOBase):
     """An Arrow stream as a Python one, whose errors cannot be mistaken for those of a disk."""
 
-    def __init__(self, stream):
+    def __init__(self, stream: Any) -> None:
         self._stream = stream
 
-    def readable(self):
+    def readable(self) -> bool:
         return True
 
-    def readinto(self, buffer):
+    def readinto(self, buffer: Any) -> int:
         try:
             data = self._stream.read(len(buffer))
         except OSError as error:
@@ -94,7 +104,7 @@ class _Unpacked(io.RawIOBase):
         return len(data)
 
 
-def blocks_of_lines(stream, size=None):
+def blocks_of_lines(stream: IO[bytes], size: int | None = None) -> Iterator[tuple[int, bytes]]:
     """Yield pairs: the number of a line, from 1, and the bytes of whole lines from it on.
 
     Each block ends with a line feed, the last one only if the file does.

@@ -4,7 +4,10 @@ A block of lines is taken apart by a few operations over all of its bytes. Only 
 gone through line by line, to say where and what.
 """
 
+from __future__ import annotations
+
 import re
+from typing import TYPE_CHECKING
 
 import numpy as np
 import scipy.sparse as sp
@@ -13,12 +16,20 @@ from .batch import Batch, DataError
 from .numbers import objection, shortened
 from .stream import blocks_of_lines, opened, shown
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
+
+    from ..typing import Array
+    from .batch import Columns
+
+
 _MOST_COLUMNS = 2**31 - 1
 _COLON = ord(":")
 _BLANK = bytes(range(ord(" ") + 1))
 
 
-def read(path, columns, *, labelled=True):
+def read(path: str, columns: Columns, *, labelled: bool = True) -> Iterator[Batch]:
     """Yield batches of a file, X as CSR with as many columns as the batch needs.
 
     Parameters
@@ -38,13 +49,13 @@ def read(path, columns, *, labelled=True):
                 yield batch
 
 
-def count_rows(number, block):
+def count_rows(number: int, block: bytes) -> int:
     """Return how many rows a block of whole lines has, if nothing in it is wrong; much faster than to parse them."""
     lines = _without_comments(_without_mark(number, block)).split(b"\n")
     return sum(1 for line in lines if line.strip(_BLANK))
 
 
-def batch_of(name, number, block, first, labelled):
+def batch_of(name: str, number: int, block: bytes, first: int, labelled: bool) -> Batch | None:
     """Return the Batch of a block of whole lines, None if it has no rows. number: that of its first line."""
     block = _without_mark(number, block)
     if b"\0" in block:
@@ -75,13 +86,13 @@ def batch_of(name, number, block, first, labelled):
     return Batch(X, None if y is None else y.astype(np.int64), None, lambda i: f"line {lines[i]}")
 
 
-def _without_mark(number, block):
+def _without_mark(number: int, block: bytes) -> Any:
     return (
         block.removeprefix(b"\xef\xbb\xbf") if number == 1 else block
     )  # that some editors begin a file with
 
 
-def _without_comments(block):
+def _without_comments(block: bytes) -> bytes:
     if b"#" in block:
         block = re.sub(rb"#[^\n]*", b"", block)
     if b"qid" in block:  # of ranking problems
@@ -89,7 +100,7 @@ def _without_comments(block):
     return block
 
 
-def _parts(block):
+def _parts(block: bytes) -> tuple[Array, Array | None, Array, Array, Array] | None:
     """Numbers of lines that have rows, labels (or None), indptr, columns and values; None if there is a fault."""
     characters = np.frombuffer(b"\n" + block, np.uint8)
     colon = characters == _COLON
@@ -119,7 +130,7 @@ def _parts(block):
     return lines, labels, indptr, entries[0::2], np.ascontiguousarray(entries[1::2])
 
 
-def _numbers(text):
+def _numbers(text: bytes) -> Array | None:
     """All numbers of a text, or None if it contains anything else."""
     if not text.strip():
         return np.zeros(0)
@@ -132,7 +143,7 @@ def _numbers(text):
     return numbers[:-1]
 
 
-def _find_fault(name, number, block, labelled, first=0):
+def _find_fault(name: str, number: int, block: bytes, labelled: bool, first: int = 0) -> None:
     """Raise a DataError for the first line with a fault."""
     for i, line in enumerate(block.split(b"\n"), number):
         words = _without_comments(line + b"\n").decode(errors="replace").split()
@@ -145,7 +156,7 @@ def _find_fault(name, number, block, labelled, first=0):
         raise DataError(name, None, "some lines have labels and some have not")
 
 
-def _fault(words, labelled, first):
+def _fault(words: list[str], labelled: bool, first: int) -> str | None:
     label, entries = words[0], words[1:]
     if ":" in label:
         if labelled:

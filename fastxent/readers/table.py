@@ -1,12 +1,23 @@
 """Which columns of a table are features, label and weight, and batches of rows from Arrow's."""
 
+from __future__ import annotations
+
 import re
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from .batch import BATCH_BYTES, Batch, DataError, FormatError
 from .numbers import objection
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from ..typing import Array
+    from .batch import Columns
+
 
 LABEL = "label"  # what the label's column is usually called
 
@@ -15,20 +26,22 @@ LABEL = "label"  # what the label's column is usually called
 class Chosen:
     """Positions of the columns that are read."""
 
-    features: list
+    features: list[int]
     label: int | None
     weight: int | None
 
     @property
-    def all(self):
+    def all(self) -> list[int]:
         return [*self.features, *(i for i in (self.label, self.weight) if i is not None)]
 
 
-def rows_at_a_time(n_columns):
+def rows_at_a_time(n_columns: int) -> int:
     return max(1, BATCH_BYTES // (8 * n_columns))
 
 
-def choose(name, present, width, columns, labelled):
+def choose(
+    name: str, present: list[str] | None, width: int, columns: Columns, labelled: bool | None
+) -> Chosen:
     """Find the columns of a file, and tell ``columns`` of them if it does not know any yet.
 
     present: the names of the columns, or None; width: their number; labelled: whether there must be a label. If not,
@@ -41,7 +54,9 @@ def choose(name, present, width, columns, labelled):
     return _by_position(name, present, width, columns, labelled)
 
 
-def _first(name, present, width, columns, labelled):
+def _first(
+    name: str, present: list[str] | None, width: int, columns: Columns, labelled: bool | None
+) -> Chosen:
     label = weight = None
     if labelled:
         if columns.label is None:
@@ -65,15 +80,16 @@ def _first(name, present, width, columns, labelled):
     return Chosen(features, label, weight)
 
 
-def _by_name(name, present, columns, labelled):
-    places = {column: i for i, column in enumerate(present)}
-    missing = [column for column in columns.names if column not in places]
+def _by_name(name: str, present: list[str], columns: Columns, labelled: bool | None) -> Chosen:
+    places: dict[str | int | None, int] = {column: i for i, column in enumerate(present)}
+    names = columns.names or []
+    missing = [column for column in names if column not in places]
     if missing:
         more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
         raise DataError(
             name, None, f"lacks columns that the model was trained on: {', '.join(missing[:3])}{more}"
         )
-    features = [places[column] for column in columns.names]
+    features = [places[column] for column in names]
     if not labelled:
         return Chosen(features, None, None)
     label = LABEL if columns.label is None else columns.label
@@ -81,7 +97,9 @@ def _by_name(name, present, columns, labelled):
     return Chosen(features, label, places.get(columns.weight))
 
 
-def _by_position(name, present, width, columns, labelled):
+def _by_position(
+    name: str, present: list[str] | None, width: int, columns: Columns, labelled: bool | None
+) -> Chosen:
     if columns.names is not None and columns.header is not False:
         raise DataError(
             name,
@@ -107,7 +125,7 @@ def _by_position(name, present, width, columns, labelled):
     return Chosen(features, label, weight) if labelled else Chosen(features, None, None)
 
 
-def _position(name, column, present, width, option):
+def _position(name: str, column: str | int, present: list[str] | None, width: int, option: str) -> int:
     """The position of a column that is given by its name or number; negative ones count from the end."""
     if present is not None and column in present:
         return present.index(column)
@@ -125,11 +143,11 @@ def _position(name, column, present, width, option):
     return number % width
 
 
-def _counted(width):
+def _counted(width: int) -> str:
     return f"{width} column{'s' if width != 1 else ''}"
 
 
-def batch_of(name, arrow_batch, chosen, place):
+def batch_of(name: str, arrow_batch: Any, chosen: Chosen, place: Callable[..., Any]) -> Batch:
     """Turn columns of Arrow (features first, as in `Chosen.all`) into a Batch.
 
     place: from the number of a row to where it stands.
@@ -154,13 +172,13 @@ def batch_of(name, arrow_batch, chosen, place):
     return Batch(X, y, weight, place)
 
 
-def _floats(array):
+def _floats(array: Any) -> Array:
     import pyarrow as pa
 
     return array.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
 
 
-def _labels(name, array, place):
+def _labels(name: str, array: Any, place: Callable[..., Any]) -> Array:
     import pyarrow as pa
     import pyarrow.compute as pc
 

@@ -1,14 +1,22 @@
 """Documents, one per line: ``label<TAB>text``, or fastText's ``__label__x text``."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from .batch import Batch, DataError
 from .stream import blocks_of_lines, opened, shown
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
 _PREFIX = "__label__"
 
 
-def read(path, *, labelled=True):
+def read(path: str, *, labelled: bool | None = True) -> Iterator[Batch]:
     """Yield batches of a file, X a list of documents.
 
     Parameters
@@ -27,7 +35,7 @@ def read(path, *, labelled=True):
                 yield batch
 
 
-def batch_of(name, number, block, labelled):
+def batch_of(name: str, number: int, block: bytes, labelled: bool | None) -> Batch | None:
     """Return the Batch of a block of whole lines, None if it has no documents. number: that of its first line."""
     documents, labels, lines = [], [], []
     for i, line in enumerate(block.removesuffix(b"\n").split(b"\n"), number):
@@ -55,7 +63,7 @@ def batch_of(name, number, block, labelled):
     return Batch(documents, y, None, lambda i: f"line {lines[i]}")
 
 
-def _split(name, i, line):
+def _split(name: str, i: int, line: str) -> tuple[str | None, str]:
     """The label, or None, and the text."""
     if line.startswith(_PREFIX):
         label, *rest = line.split(maxsplit=1)
