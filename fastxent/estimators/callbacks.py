@@ -1,17 +1,18 @@
 """Callbacks around our iterations: the ``callback`` argument of ``fit``, and scikit-learn's protocol (from 1.9 on)."""
 
-try:
-    from sklearn.callback import CallbackSupportMixin
-except ImportError:  # scikit-learn has no such protocol before 1.9
+from __future__ import annotations
 
-    class CallbackSupportMixin:
-        """Stands in for the protocol where scikit-learn does not have it."""
+from typing import TYPE_CHECKING
 
-        def _init_callback_context(self, **unused):
-            return None
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from ..solvers.result import History
+    from ..typing import Array, Callback
 
 
-def check_callback(callback):
+def check_callback(callback: Callback | None) -> Callback | None:
     """Check the argument ``callback`` of a fit: callable, or None."""
     if callback is not None and not callable(callback):
         raise TypeError(
@@ -20,7 +21,7 @@ def check_callback(callback):
     return callback
 
 
-def asks_to_stop(callback, history, **more):
+def asks_to_stop(callback: Callback | None, history: History, **more: Any) -> bool:
     """Show the newest entries of a solver's history to ``callback``; True if it ends the fit there.
 
     more: entries that the solver does not have. The start is not an iteration, so it is not shown.
@@ -30,7 +31,7 @@ def asks_to_stop(callback, history, **more):
     return bool(callback(history.latest() | more))
 
 
-def context_of(estimator, **task):
+def context_of(estimator: Any, **task: Any) -> Any:
     """Return scikit-learn's context of a fit, or None without callbacks: making one takes as long as an iteration."""
     if hasattr(estimator, "_skl_callbacks") or hasattr(estimator, "_parent_callback_ctx"):
         return estimator._init_callback_context(**task)
@@ -44,14 +45,14 @@ class IterationTasks:
     the shape scikit-learn's own estimator gives to the sequence.
     """
 
-    def __init__(self, context, estimator, attributes, **data):
+    def __init__(self, context: Any, estimator: Any, attributes: Callable[..., Any], **data: Any) -> None:
         self._context = context if hasattr(estimator, "_skl_callbacks") else None
         self._estimator = estimator
         self._attributes = attributes
         self._data = data
-        self._current = None
+        self._current: Any = None
 
-    def __call__(self, theta):
+    def __call__(self, theta: Array) -> bool:
         """Record an iterate; True if a callback asks to stop."""
         if self._context is None:
             return False
@@ -63,6 +64,6 @@ class IterationTasks:
         self._current.call_on_fit_task_begin(**arguments)
         return stop
 
-    def close(self):
+    def close(self) -> None:
         if self._current is not None:
             self._current.call_on_fit_task_end(estimator=self._estimator)

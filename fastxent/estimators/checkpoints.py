@@ -1,15 +1,26 @@
 """What a checkpoint of an estimator belongs to: everything that decides the bits of its fit."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from ..checkpoint import Session, digest_fact, fact
 from ..log import tell
 
+if TYPE_CHECKING:
+    from typing import Any
+
+    from ..objective import Objective
+    from ..typing import Array
+
+
 # On the bits; the last two are those of a cluster.
 _WITHOUT_EFFECT = ("verbose", "n_jobs", "n_threads", "checkpoint", "client", "timeout")
 
 
-def facts_of(model):
+def facts_of(model: Any) -> dict[str, str]:
     """Return the facts of an estimator: its class and its parameters, before a fit draws random numbers."""
     parameters = model.get_params(deep=False).items()
     return {
@@ -18,7 +29,15 @@ def facts_of(model):
     }
 
 
-def session(model, facts, objective, classes, start, held_out=None, **how):
+def session(
+    model: Any,
+    facts: dict[str, str],
+    objective: Objective,
+    classes: Array,
+    start: Array,
+    held_out: Any = None,
+    **how: Any,
+) -> Session:
     """Open the Session of a fit.
 
     Parameters

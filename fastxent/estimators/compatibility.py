@@ -1,15 +1,25 @@
 """scikit-learn's rules about ``penalty``, ``l1_ratio`` and ``solver``: valid combinations and deprecations."""
 
+from __future__ import annotations
+
 import warnings
 from numbers import Real
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
+
+    from .logistic_regression_cv import LogisticRegressionCV
+
 
 # Stack levels from a warning here, through _fit, fit and scikit-learn's wrapper, to the line that called fit.
 CALLER = 5
 
 
-def penalty(model):
+def penalty(model: Any) -> tuple[float, float]:
     """Return C and the share of L1 for the arguments of a LogisticRegression.
 
     Warns where scikit-learn warns, and refuses what its solver of that name cannot do; 'auto' can do
@@ -23,7 +33,7 @@ def penalty(model):
                 (FutureWarning, "'l1_ratio=None' was deprecated in scikit-learn 1.8; use l1_ratio=0.")
             )
             l1_ratio = 0.0
-        kind = None if np.isposinf(C) else {0: "l2", 1: "l1"}.get(l1_ratio, "elasticnet")
+        kind = None if np.isposinf(C) else {0.0: "l2", 1.0: "l1"}.get(l1_ratio, "elasticnet")
     else:
         kind = model.penalty
         notes.extend(_about_penalty(kind, C, l1_ratio))
@@ -37,7 +47,7 @@ def penalty(model):
     return C, l1_ratio
 
 
-def penalties(model):
+def penalties(model: LogisticRegressionCV) -> tuple[Any, list[float]]:
     """Return ``l1_ratios`` or None, and the shares of L1 to fit, for the arguments of a LogisticRegressionCV.
 
     The two differ under a deprecated ``penalty``, which decides alone: each of ``l1_ratios`` is then fitted as
@@ -83,16 +93,16 @@ def penalties(model):
     return ratios, shares
 
 
-def _is_share(ratio):
+def _is_share(ratio: float) -> bool:
     return isinstance(ratio, Real) and 0 <= ratio <= 1
 
 
-def has_legacy_attributes(model):
+def has_legacy_attributes(model: LogisticRegressionCV) -> bool:
     """Whether a LogisticRegressionCV gives its attributes the shapes they had before scikit-learn 1.10."""
     return model.use_legacy_attributes != "warn" and bool(model.use_legacy_attributes)
 
 
-def _about_penalty(kind, C, l1_ratio):
+def _about_penalty(kind: Any, C: float, l1_ratio: float) -> Iterator[Any]:
     """Return the warning for a deprecated argument."""
     if kind == "elasticnet" and l1_ratio is None:
         raise ValueError("l1_ratio must be specified when penalty is elasticnet; give a number from 0 to 1.")
@@ -115,7 +125,7 @@ def _about_penalty(kind, C, l1_ratio):
         yield UserWarning, "Setting penalty=None will ignore the C and l1_ratio parameters"
 
 
-def _check_solver(solver, kind, dual):
+def _check_solver(solver: str, kind: str | None, dual: bool) -> None:
     advice = "Use solver='auto'."
     if solver not in ("auto", "prox_newton", "sgd", "saga", "liblinear") and kind not in ("l2", None):
         raise ValueError(
@@ -133,7 +143,7 @@ def _check_solver(solver, kind, dual):
         )
 
 
-def check_n_classes(solver, n_classes):
+def check_n_classes(solver: str, n_classes: int) -> None:
     """Refuse more than two classes where scikit-learn's solver of that name does."""
     if solver == "liblinear" and n_classes > 2:
         raise ValueError(

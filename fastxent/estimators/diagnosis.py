@@ -1,13 +1,24 @@
 """Texts of the warnings about a fit: why it did not reach an optimum, and what to do."""
 
-import numpy as np
-import scipy.sparse as sp
+from __future__ import annotations
 
-from .. import validation
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..arrays import is_sparse, largest
 from ..data.moments import column_moments, spread_of_rounding
 from ..solvers.result import NO_DESCENT, out_of_iterations
 from ..solvers.svrg import TOO_SHORT
 from . import separation
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from ..objective import Objective
+    from ..solvers.result import History, Result
+    from ..typing import Array, Table
+
 
 _UNEVEN = 100.0  # ratio of the columns' sizes from which they slow solvers down
 _FAR = 10.0  # a mean that is this number of deviations from zero does, too
@@ -21,7 +32,7 @@ _OPENING = {
 }
 
 
-def not_converged(result, X, *, solver, tol, max_iter):
+def not_converged(result: Result, X: Table, *, solver: str, tol: float, max_iter: int) -> str:
     """Return the warning for a solver that stopped too early."""
     opening = _OPENING.get(solver, "{solver} failed to converge after {n_iter} iteration(s).")
     text = opening.format(solver=solver, n_iter=result.n_iter)
@@ -42,14 +53,14 @@ def not_converged(result, X, *, solver, tol, max_iter):
     return text + _uneven_columns(X)
 
 
-def _who_ran(history, solver):
+def _who_ran(history: History, solver: str) -> str:
     """Return the subject of a sentence: the solver that ran, by name if it is not the one that was asked for."""
     if history.predecessor is not None:
         return f"The solver that ran at the end, {history.solver} (it took over from {history.predecessor}),"
     return "It" if history.solver == solver else f"The solver that ran, {history.solver},"
 
 
-def not_stored(X, value, raised):
+def not_stored(X: Table, value: Any, raised: Any) -> Any:
     """Return the warning for an optimum that moves when its parameters are rounded to the dtype of X."""
     return (
         f"The optimum was found, with objective {value:.6g}, but coef_ and intercept_ cannot represent it: at their "
@@ -58,7 +69,7 @@ def not_stored(X, value, raised):
     )
 
 
-def _lost_digits(X):
+def _lost_digits(X: Table) -> Any:
     """Return the end of a sentence: what is lost in the rounding of X, and what to do."""
     text = f" lost in the rounding of {X.dtype.name}"
     far = _far_column(X, 1e-2 / np.sqrt(np.finfo(X.dtype).eps))
@@ -69,7 +80,7 @@ def _lost_digits(X):
     return text + "."
 
 
-def _far_column(X, deviations):
+def _far_column(X: Table, deviations: Any) -> Any:
     """Return a hint on the column whose mean is farthest from zero, if by `deviations` of its deviations or more."""
     found = column_moments(X)
     mean, deviation = found.mean, found.deviation
@@ -81,9 +92,9 @@ def _far_column(X, deviations):
     return f"column {worst} varies by {deviation[worst]:.3g} around {mean[worst]:.3g}: subtract its mean"
 
 
-def _uneven_columns(X):
+def _uneven_columns(X: Table) -> str:
     """Return a sentence if the columns of X differ much in size, else an empty string."""
-    if sp.issparse(X):
+    if is_sparse(X):
         if X.data.size == 0 or 0 < X.data.max() <= _UNEVEN * X.data.min():  # then no columns can differ more
             return ""
         stored = np.abs(X.data)
@@ -104,7 +115,7 @@ def _uneven_columns(X):
     )
 
 
-def unbounded(result, objective, classes, tol):
+def unbounded(result: Result, objective: Objective, classes: Array, tol: float) -> str | None:
     """Return the warning if the loss decreases forever along some direction, else None.
 
     The objective has labels and no penalty.
@@ -129,13 +140,13 @@ def unbounded(result, objective, classes, tol):
     return None if found is None else partly_separable(found, classes)
 
 
-def classes_without_mass(objective):
+def classes_without_mass(objective: Objective) -> Array | list[Any]:
     """Return the codes of classes without rows of positive weight, whose intercepts therefore have no optimum."""
     free = objective.fit_intercept or objective.penalty.is_zero
     return np.flatnonzero(objective.local.targets.class_masses == 0) if free else []
 
 
-def separable(theta):
+def separable(theta: Array) -> str:
     """Return the warning for separable classes without a penalty."""
     return (
         "The classes are separable: a linear rule separates the training rows without error, so without a "
@@ -145,7 +156,7 @@ def separable(theta):
     )
 
 
-def partly_separable(found, classes):
+def partly_separable(found: separation.Separation, classes: Array) -> str:
     """Return the warning for quasi-complete separation without a penalty; `found` is a Separation."""
     which = f"{found.n_rows} training rows from another class"
     if found.classes:
@@ -159,7 +170,7 @@ def partly_separable(found, classes):
     )
 
 
-def without_mass(missing, classes):
+def without_mass(missing: Any, classes: Array) -> str:
     """Return the warning for classes without rows of positive weight."""
     names = ", ".join(repr(plain_label(classes[k])) for k in missing)
     which = f"Class {names} has" if len(missing) == 1 else f"Classes {names} have"
@@ -169,17 +180,17 @@ def without_mass(missing, classes):
     )
 
 
-def plain_label(label):
+def plain_label(label: Any) -> Any:
     """Return the label as a Python object, whose repr does not show a NumPy type."""
     return label.item() if isinstance(label, np.generic) else label
 
 
-def unusable_scale(X):
+def unusable_scale(X: Table) -> str | None:
     """Return the message for features too large or too small for double precision, else None."""
-    largest = validation.largest(X.data if sp.issparse(X) else X)
-    if largest == 0.0 or 1e-100 <= largest <= 1e100:
+    extreme = largest(X.data if is_sparse(X) else X)
+    if extreme == 0.0 or 1e-100 <= extreme <= 1e100:
         return None
     return (
-        f"The largest entry of X is {largest:.3g} in absolute value, and products of such numbers are outside the "
+        f"The largest entry of X is {extreme:.3g} in absolute value, and products of such numbers are outside the "
         "range of double precision. Scale the features, for instance by sklearn.preprocessing.MaxAbsScaler."
     )

@@ -4,8 +4,14 @@ The address of the documentation stands once, in the metadata of the package ("D
 pyproject.toml). As long as the project has none, there is no link.
 """
 
+from __future__ import annotations
+
 import functools
 from importlib import metadata
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing import Any
 
 
 class DocLinkMixin:
@@ -14,13 +20,13 @@ class DocLinkMixin:
     _doc_link_module = "fastxent"
 
     @property
-    def _doc_link_template(self):
+    def _doc_link_template(self) -> Any:
         docs = address()
         return f"{docs}/reference/fastxent.{{estimator_name}}.html" if docs else ""
 
 
 @functools.cache
-def address():
+def address() -> Any:
     """Return the address of the documentation, or an empty string."""
     try:
         entries = metadata.metadata("fastxent").get_all("Project-URL", [])

@@ -1,7 +1,19 @@
 """A training by epochs and its checkpoint: between two epochs its state is kept, and here it goes on."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from ..forks import importing
 from . import checkpoints, stored
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    import numpy as np
+
+    from .sgd_classifier import SGDClassifier, _Plan
+    from .watch import Watch
 
 
 class Epochs:
@@ -19,12 +31,14 @@ class Epochs:
         Whether the training has stopped by itself; set by the caller.
     """
 
-    def __init__(self, plan, watch, random):
+    ended: bool
+
+    def __init__(self, plan: _Plan, watch: Watch, random: np.random.RandomState) -> None:
         self._plan, self._watch, self._random = plan, watch, random
-        self._session = None
+        self._session: Any = None
         self.ended = False
 
-    def open(self, model, facts):
+    def open(self, model: SGDClassifier, facts: dict[str, str]) -> None:
         """Open the checkpoint of a model, and go on from it."""
         plan = self._plan
         self._session = checkpoints.session(
@@ -41,12 +55,12 @@ class Epochs:
         if kept is not None:
             self._restore(kept)
 
-    def keep(self):
+    def keep(self) -> None:
         """Keep the state before an epoch, if that is due."""
         if self._session is not None:
             self._session.keep(self._state())
 
-    def close(self, *, goes_on):
+    def close(self, *, goes_on: bool) -> None:
         """Keep the state after the last epoch. goes_on: whether a callback has stopped it, and it is to go on."""
         if self._session is None:
             return
@@ -56,7 +70,7 @@ class Epochs:
         else:
             self._session.finish(self._state())
 
-    def _state(self):
+    def _state(self) -> dict[str, Any]:
         return {
             "training": self._plan.descent.training,
             "watch": self._watch.state(),
@@ -65,7 +79,7 @@ class Epochs:
             "ended": self.ended,
         }
 
-    def _restore(self, state):
+    def _restore(self, state: dict[str, Any]) -> None:
         with importing:
             from ..sgd.consistency import is_consistent
 

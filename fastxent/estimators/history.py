@@ -1,11 +1,21 @@
 """The history of a training in pieces, which must not grow with their number."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from ..typing import Array
+
 
 MOST = 128  # entries that partial_fit keeps
 
 
-def extended(history, entry):
+def extended(history: Any, entry: dict[str, float]) -> dict[str, Array]:
     """Return a history with one more entry, and without an old one if there were already ``MOST``.
 
     The first and the last always stay. Of the others, the one with the closest neighbours is dropped. So the distances
@@ -19,11 +29,12 @@ def extended(history, entry):
         The new entry; its ``epoch`` is ignored, and its ``seconds`` are its duration. Where a column has no
         value, here or before, there is NaN.
     """
-    history = history if _is_history(history) else {"epoch": np.zeros(0, int), "seconds": np.zeros(0)}
+    columns: dict[str, Any] = {}
+    if not _is_history(history):
+        history = {"epoch": np.zeros(0, int), "seconds": np.zeros(0)}
     count = len(history["epoch"])
     last = {name: history[name][-1] if count else 0 for name in ("epoch", "seconds")}
     entry = entry | {"epoch": int(last["epoch"]) + 1, "seconds": last["seconds"] + entry["seconds"]}
-    columns = {}
     for name in (*entry, *(name for name in history if name not in entry)):
         before = history[name] if name in history else np.full(count, np.nan)
         columns[name] = np.append(before, entry.get(name, np.nan))
@@ -37,7 +48,7 @@ def extended(history, entry):
     return {name: values[kept] for name, values in columns.items()}
 
 
-def _is_history(history):
+def _is_history(history: object) -> bool:
     """Tell whether this is a history as `extended` makes it; users may have replaced it."""
     if not isinstance(history, dict) or not {"epoch", "seconds"} <= history.keys():
         return False

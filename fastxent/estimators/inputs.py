@@ -5,9 +5,12 @@ have names; arrays of objects, if each object is a number; columns of labels; an
 code depends on.
 """
 
+from __future__ import annotations
+
 import math
 from decimal import Decimal
 from numbers import Real
+from typing import TYPE_CHECKING
 
 import numpy as np
 import scipy.sparse as sp
@@ -15,7 +18,13 @@ from sklearn.utils import check_array, column_or_1d
 from sklearn.utils.validation import validate_data
 
 from .. import validation
-from ..arrays import NUMERIC_KINDS, plain_array, shown
+from ..arrays import NUMERIC_KINDS, first_nonfinite, plain_array, shown
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from ..typing import Array, DTypeLike, Table
+
 
 _FLOATS = (np.float64, np.float32)
 _SPAN = 1 << 16  # of integer labels, up to which a table of them fits into a cache
@@ -24,7 +33,15 @@ _SPAN = 1 << 16  # of integer labels, up to which a table of them fits into a ca
 # Features ---------------------------------------------------------------------------------------------------
 
 
-def features(estimator, X, *, reset, dtype=None, n_rows=None, name="X"):
+def features(
+    estimator: Any,
+    X: Table,
+    *,
+    reset: bool,
+    dtype: DTypeLike | None = None,
+    n_rows: int | None = None,
+    name: str = "X",
+) -> Table:
     """Return X as the kernels need it; the estimator stores its columns (``reset``), or compares them with its own.
 
     Parameters
@@ -68,14 +85,14 @@ def features(estimator, X, *, reset, dtype=None, n_rows=None, name="X"):
     return checked
 
 
-def is_frame(X):
+def is_frame(X: Table) -> bool:
     """Whether X is a table with named columns: pandas, polars, pyarrow ..."""
     if isinstance(X, (np.ndarray, list, tuple)) or sp.issparse(X):
         return False
     return hasattr(X, "__dataframe__") or hasattr(X, "columns")
 
 
-def _distinct_names(frame, name):
+def _distinct_names(frame: Any, name: str) -> list[int | str]:
     names = column_names(frame)
     if len(set(names)) < len(names):
         again = next(j for j, column in enumerate(names) if names.index(column) < j)
@@ -86,13 +103,13 @@ def _distinct_names(frame, name):
     return names
 
 
-def column_names(frame):
-    names = getattr(frame, "column_names", None)  # where `columns` are the columns themselves
+def column_names(frame: Any) -> list[int | str]:
+    names: Any = getattr(frame, "column_names", None)  # where `columns` are the columns themselves
     names = getattr(frame, "columns", None) if names is None else names
     return list(names)
 
 
-def _from_frame(frame):
+def _from_frame(frame: Any) -> Array:
     """An array of the frame's entries, or a sparse matrix if all its columns are sparse."""
     kinds = [getattr(dtype, "kind", "O") for dtype in getattr(frame, "dtypes", ())]
     if kinds and all(kind in NUMERIC_KINDS for kind in kinds):
@@ -102,7 +119,7 @@ def _from_frame(frame):
     return np.asarray(frame)
 
 
-def _numbers(table, name, columns):
+def _numbers(table: Array, name: str, columns: list[int | str] | None) -> Array:
     """A table of numbers out of one of objects; complex numbers are refused in scikit-learn's words."""
     if table.dtype.kind == "c":
         raise ValueError(f"Complex data not supported: {name} has dtype {table.dtype}. Use its real part.")
@@ -120,14 +137,14 @@ def _numbers(table, name, columns):
         raise
 
 
-def _no_number(value, place):
+def _no_number(value: object, place: str) -> ValueError | TypeError:
     """Return the error for an object that is not a number."""
     if is_missing(value):
         return ValueError(
             f"Input {place} is missing (NaN): {shown(value)}. Drop or impute such entries first."
         )
     try:
-        float(value)
+        float(value)  # type: ignore[arg-type]
     except Exception as error:  # foreign objects may do anything
         why = f": {error}"
     else:
@@ -137,7 +154,7 @@ def _no_number(value, place):
     )
 
 
-def is_missing(value):
+def is_missing(value: Any) -> bool:
     """Tell whether a value is missing: None, NaN, NaT, pandas' NA."""
     if value is None:
         return True
@@ -147,7 +164,7 @@ def is_missing(value):
         return type(value).__name__ == "NAType"
 
 
-def _check_finite(X, given, name, columns):
+def _check_finite(X: Table, given: Table, name: str, columns: list[int | str] | None) -> None:
     """Refuse NaN and infinity, naming the column as well. given: X before conversion to its dtype."""
     bad = validation.first_bad_entry(X)
     if bad is None:
@@ -161,7 +178,7 @@ def _check_finite(X, given, name, columns):
     )
 
 
-def _place(name, i, j, columns):
+def _place(name: str, i: int, j: int, columns: Any) -> str:
     column = shown(columns[j]) if columns is not None and j < len(columns) else j
     return f"{name}[{i}, {column}]"
 
@@ -169,7 +186,7 @@ def _place(name, i, j, columns):
 # Labels -----------------------------------------------------------------------------------------------------
 
 
-def labels(y, n_rows=None, name="y", warn=True):
+def labels(y: Any, n_rows: int | None = None, name: str = "y", warn: bool = True) -> Array:
     """Labels of any kind as a one-dimensional array without gaps, one for each row. warn: of a column of them."""
     if type(y) is not np.ndarray or y.ndim != 1:
         y = _one_dimension(y, name, warn)
@@ -190,7 +207,7 @@ def labels(y, n_rows=None, name="y", warn=True):
     if kind == "V":
         raise TypeError(f"Unknown label type: {name} has dtype {y.dtype}. Labels are numbers or strings.")
     if kind == "f":
-        bad = validation.first_nonfinite(y)
+        bad = first_nonfinite(y)
         if bad is not None:
             what = "NaN" if math.isnan(y[bad]) else f"infinity or a value too large for {y.dtype!r}"
             raise ValueError(f"Input {name} contains {what}: {name}[{bad[0]}] is {y[bad]}.")
@@ -208,7 +225,7 @@ def labels(y, n_rows=None, name="y", warn=True):
     return y
 
 
-def _one_dimension(y, name, warn):
+def _one_dimension(y: Any, name: str, warn: bool) -> Array:
     if y is None:
         raise ValueError(f"Training requires y to be passed, but the target {name} is None.")
     if sp.issparse(y):
@@ -224,7 +241,7 @@ def _one_dimension(y, name, warn):
     return np.asarray(column_or_1d(y, warn=warn))  # arrays of other libraries may stay as they are
 
 
-def _is_of_lists(y):
+def _is_of_lists(y: Any) -> bool:
     """Whether y is a list of lists, sets or tuples that differ in length, or are no table at all."""
     if not isinstance(y, (list, tuple)) or not any(
         isinstance(row, (list, tuple, set, frozenset)) for row in y
@@ -234,13 +251,13 @@ def _is_of_lists(y):
     return len(lengths) > 1 or None in lengths
 
 
-def _check_none_missing(missing, y, name):
+def _check_none_missing(missing: Array, y: Any, name: str) -> None:
     if missing.any():
         i = int(np.argmax(missing))
         raise ValueError(f"Input {name} contains NaN: {name}[{i}] is {shown(y[i])}. Drop such rows first.")
 
 
-def _check_objects(y, name):
+def _check_objects(y: Any, name: str) -> None:
     """Objects as labels: none missing, all of them strings or none."""
     _check_none_missing(np.fromiter(map(is_missing, y), bool, len(y)), y, name)
     strings = np.fromiter((isinstance(label, str) for label in y), bool, len(y))
@@ -262,7 +279,7 @@ def _check_objects(y, name):
                 )
 
 
-def has_columns(y):
+def has_columns(y: Any) -> bool:
     """Whether y is two-dimensional, with more than one column: soft labels, if anything."""
     if sp.issparse(y):
         return False
@@ -274,7 +291,7 @@ def has_columns(y):
     return y.ndim == 2 and y.shape[1] > 1
 
 
-def soft_labels(y, n_rows, n_classes, dtype, name="y"):
+def soft_labels(y: Any, n_rows: int, n_classes: int, dtype: DTypeLike, name: str = "y") -> Array:
     """Distributions over the classes, one for each row. Several labels a row are told apart from them."""
     y = _table_of_labels(y, name)
     if len(y) != n_rows:
@@ -284,12 +301,12 @@ def soft_labels(y, n_rows, n_classes, dtype, name="y"):
     return validation.check_target(y, n_rows, n_classes, dtype=dtype, name=name)[0]
 
 
-def refuse_several(y, name):
+def refuse_several(y: Any, name: str) -> None:
     """Refuse a table that gives a row several labels, or none, or several outputs."""
     _table_of_labels(y, name)
 
 
-def _table_of_labels(y, name):
+def _table_of_labels(y: Any, name: str) -> Array:
     y = _from_frame(y) if is_frame(y) else plain_array(y, name)
     if y.dtype.kind == "O" and all(isinstance(value, Real) for value in y.flat):
         y = y.astype(np.float64)
@@ -305,7 +322,7 @@ def _table_of_labels(y, name):
     return y
 
 
-def _several(name, what):
+def _several(name: str, what: str) -> str:
     return (
         f"{name} is multilabel or multioutput: {what}. This model gives each row one label, or takes soft labels, "
         "whose rows sum to 1. For several labels a row, fit one model for each: "
@@ -313,7 +330,7 @@ def _several(name, what):
     )
 
 
-def codes_of(y, classes, name, known):
+def codes_of(y: Any, classes: Array, name: str, known: str) -> Array:
     """Return the positions of labels in the classes; refuse labels that are not there."""
     codes = places_of(y, classes, name)
     if codes.min() < 0:
@@ -324,7 +341,7 @@ def codes_of(y, classes, name, known):
     return codes
 
 
-def places_of(y, classes, name):
+def places_of(y: Any, classes: Array, name: str) -> Array:
     """Return the positions of labels in the classes, -1 for labels that are not there."""
     kinds = y.dtype.kind + classes.dtype.kind
     # NumPy would compare int64 with uint64, and integers with floats, as rounded float64.

@@ -9,19 +9,28 @@ for lambda = lambda_max down to eps lambda_max, evenly spaced in its logarithm
     theta = optimum for lambda, started from theta
 """
 
+from __future__ import annotations
+
 import warnings
 from functools import partial
 from numbers import Integral
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
 from .. import parallel, solvers, validation
-from ..arrays import check_memory, shown
+from ..arrays import as_native, check_memory, shown
 from ..solvers.coordinate import prox_newton
 from .callbacks import asks_to_stop, check_callback
 from .logistic_regression import LogisticRegression, one_over, seed_of, stored, strengths, with_strength
+
+if TYPE_CHECKING:
+    from typing import Any, Literal
+
+    from ..objective import Objective
+    from ..typing import Array, ArrayLike, Callback, MatrixLike, RandomState, Solver, WeightsByLabel
+
 
 _NEARLY_ALL = (
     1e-3  # share of L1 by which lambda_max is divided at least, as in glmnet: pure L2 never makes zeros
@@ -64,25 +73,25 @@ class LogisticPath(NamedTuple):
 
 
 def logistic_path(
-    X,
-    y,
+    X: MatrixLike,
+    y: ArrayLike,
     *,
-    Cs=None,
-    n_alphas=100,
-    eps=1e-3,
-    l1_ratio=1.0,
-    penalty_factor=None,
-    penalty_groups=None,
-    fit_intercept=True,
-    class_weight=None,
-    sample_weight=None,
-    solver="auto",
-    tol=1e-4,
-    max_iter=1000,
-    random_state=None,
-    n_threads=None,
-    callback=None,
-):
+    Cs: ArrayLike | None = None,
+    n_alphas: int = 100,
+    eps: float = 1e-3,
+    l1_ratio: float = 1.0,
+    penalty_factor: ArrayLike | None = None,
+    penalty_groups: Literal["features"] | None = None,
+    fit_intercept: bool = True,
+    class_weight: WeightsByLabel | None = None,
+    sample_weight: ArrayLike | None = None,
+    solver: Solver = "auto",
+    tol: float = 1e-4,
+    max_iter: int = 1000,
+    random_state: RandomState = None,
+    n_threads: int | None = None,
+    callback: Callback | None = None,
+) -> LogisticPath:
     r"""Coefficients of logistic regression for many strengths of the penalty.
 
     With s_i the weight of row i, S their sum, and p the softmax of X W + b (for two classes the sigmoid), every fit
@@ -205,14 +214,14 @@ def logistic_path(
     )
 
 
-def _after_iteration(callback, theta, history, **which):
+def _after_iteration(callback: Callback | None, theta: Array, history: Any, **which: float) -> bool:
     return asks_to_stop(callback, history, **which)
 
 
-def _alphas(objective, Cs, n_alphas, eps, l1_ratio):
+def _alphas(objective: Objective, Cs: ArrayLike | None, n_alphas: int, eps: float, l1_ratio: float) -> Any:
     """The strengths to fit, falling."""
     if Cs is not None:
-        Cs = np.atleast_1d(validation.as_native(Cs, "Cs", np.float64))
+        Cs = np.atleast_1d(as_native(Cs, "Cs", np.float64))
         bad = np.flatnonzero(~((Cs > 0) & np.isfinite(Cs)))
         if Cs.ndim != 1 or Cs.size == 0 or bad.size:
             what = f"Cs[{bad[0]}] is {Cs.ravel()[bad[0]]}" if bad.size else f"got shape {Cs.shape}"

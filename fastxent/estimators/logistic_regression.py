@@ -1,14 +1,15 @@
 """Logistic regression, binary and multinomial, as scikit-learn's class of the same name."""
 
+from __future__ import annotations
+
 import math
 import os
 import warnings
 from numbers import Integral, Real
+from typing import TYPE_CHECKING
 
 import numpy as np
-from sklearn.base import _fit_context
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model._base import LinearClassifierMixin
 from sklearn.utils import metadata_routing
 from sklearn.utils._param_validation import Hidden, Interval, StrOptions
 
@@ -24,9 +25,29 @@ from ..solvers.centring import known_moved
 from ..solvers.policy import OUR_NAMES, SCIKIT_LEARN_NAMES
 from ..solvers.result import STOPPED_BY_CALLER
 from . import checkpoints, compatibility, diagnosis, pace, streaming
-from .base import OBJECTIVE, LinearClassifier, restored_on_failure
+from .base import OBJECTIVE, LinearClassifier, checked_parameters, restored_on_failure
 from .callbacks import IterationTasks, asks_to_stop, check_callback, context_of
+from .scikit_learn import LinearClassifierMixin
 from .weighting import WeightedRows, check_sample_weight
+
+if TYPE_CHECKING:
+    from typing import Any, Literal, Self
+
+    from ..solvers.result import History, Result
+    from ..typing import (
+        Array,
+        ArrayLike,
+        Batches,
+        Callback,
+        EvalSet,
+        MatrixLike,
+        Path,
+        RandomState,
+        Solver,
+        Table,
+        WeightsByLabel,
+    )
+
 
 _LEAST, _LARGEST = 1e-300, 1e300  # strengths of a penalty
 
@@ -152,7 +173,7 @@ class LogisticRegression(LinearClassifier, LinearClassifierMixin):  # the mixin:
     # A callback and classes are told to one fit; they do not go with the rows, as what is routed does.
     __metadata_request__fit = dict.fromkeys(("callback", "classes"), metadata_routing.UNUSED)
 
-    _parameter_constraints: dict = {  # noqa: RUF012 - the name and kind that scikit-learn looks for
+    _parameter_constraints: dict[str, list[Any]] = {  # noqa: RUF012 - the name and kind that scikit-learn looks for
         "penalty": [StrOptions({"l1", "l2", "elasticnet"}), None, Hidden(StrOptions({"deprecated"}))],
         "C": [Interval(Real, 0, None, closed="right")],
         "l1_ratio": [Interval(Real, 0, 1, closed="both"), None],
@@ -173,28 +194,34 @@ class LogisticRegression(LinearClassifier, LinearClassifierMixin):  # the mixin:
         "checkpoint": [str, os.PathLike, Checkpoint, None],
     }
 
+    class_weight: WeightsByLabel | None
+    history_: dict[str, Array]
+    converged_: bool
+    n_iter_: Array
+    solver_: str
+
     def __init__(
         self,
-        penalty="deprecated",
+        penalty: Literal["l1", "l2", "elasticnet", "deprecated"] | None = "deprecated",
         *,
-        C=1.0,
-        l1_ratio=0.0,
-        dual=False,
-        tol=1e-4,
-        fit_intercept=True,
-        intercept_scaling=1,
-        class_weight=None,
-        random_state=None,
-        solver="auto",
-        max_iter=1000,
-        verbose=0,
-        warm_start=False,
-        n_jobs=None,
-        n_threads=None,
-        penalty_factor=None,
-        penalty_groups=None,
-        checkpoint=None,
-    ):
+        C: float = 1.0,
+        l1_ratio: float | None = 0.0,
+        dual: bool = False,
+        tol: float = 1e-4,
+        fit_intercept: bool = True,
+        intercept_scaling: float = 1,
+        class_weight: WeightsByLabel | None = None,
+        random_state: RandomState = None,
+        solver: Solver = "auto",
+        max_iter: int = 1000,
+        verbose: int = 0,
+        warm_start: bool = False,
+        n_jobs: int | None = None,
+        n_threads: int | None = None,
+        penalty_factor: ArrayLike | None = None,
+        penalty_groups: Literal["features"] | None = None,
+        checkpoint: Path | Checkpoint | None = None,
+    ) -> None:
         self.penalty = penalty
         self.C = C
         self.l1_ratio = l1_ratio
@@ -214,8 +241,17 @@ class LogisticRegression(LinearClassifier, LinearClassifierMixin):  # the mixin:
         self.penalty_groups = penalty_groups
         self.checkpoint = checkpoint
 
-    @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y=None, sample_weight=None, eval_set=None, callback=None, *, classes=None):
+    @checked_parameters
+    def fit(
+        self,
+        X: MatrixLike | Batches,
+        y: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+        eval_set: EvalSet | None = None,
+        callback: Callback | None = None,
+        *,
+        classes: ArrayLike | None = None,
+    ) -> Self:
         """Fit the model.
 
         Parameters
@@ -254,10 +290,12 @@ class LogisticRegression(LinearClassifier, LinearClassifierMixin):  # the mixin:
         with restored_on_failure(self):
             return self._fit(X, y, sample_weight, eval_set, check_callback(callback), classes)
 
-    def _fit(self, X, y, sample_weight, eval_set, callback, classes):
+    def _fit(
+        self, X: Any, y: Any, sample_weight: Any, eval_set: Any, callback: Callback | None, classes: Any
+    ) -> Self:
         C, l1_ratio = compatibility.penalty(self)
         n_threads = validation.check_n_threads(self.n_threads)
-        batches = None
+        batches: Any = None
         if streaming.is_source(X):
             batches, objective = self._streamed(X, y, sample_weight, classes, n_threads)
             classes, dtype = batches.classes, batches.dtype
@@ -281,7 +319,7 @@ class LogisticRegression(LinearClassifier, LinearClassifierMixin):  # the mixin:
             begins = session is None or session.begins
             rows, theta0 = self._first_answer(objective, theta0, begins)
 
-        def attributes(theta):
+        def attributes(theta: Array) -> dict[str, Array]:
             theta = stored(theta, objective, dtype)
             return {"classes_": classes, "coef_": theta[:-1].T, "intercept_": theta[-1]}
 
@@ -292,7 +330,7 @@ class LogisticRegression(LinearClassifier, LinearClassifierMixin):  # the mixin:
             context.call_on_fit_task_begin(estimator=self, **data)
         tasks = IterationTasks(context, self, attributes, **data)
 
-        def after_iteration(theta, history):
+        def after_iteration(theta: Array, history: History) -> bool:
             for name in ("loss", "grad_norm"):
                 validation.check_finite_result(history[name][-1], rows.X)
             if held_out is not None:
@@ -320,7 +358,7 @@ class LogisticRegression(LinearClassifier, LinearClassifierMixin):  # the mixin:
         tasks.close()
         validation.check_finite_result(result.theta, rows.X)
 
-        vars(self).update(attributes(result.theta))
+        self.__dict__.update(attributes(result.theta))
         self.n_iter_ = np.array([result.n_iter], dtype=np.int32)
         self.solver_ = result.solver
         self.history_ = {name: np.array(values) for name, values in result.history.items()}
@@ -331,7 +369,14 @@ class LogisticRegression(LinearClassifier, LinearClassifierMixin):  # the mixin:
 
     # What comes in ------------------------------------------------------------------------------------
 
-    def _streamed(self, source, y, sample_weight, classes, n_threads):
+    def _streamed(
+        self,
+        source: Any,
+        y: Any,
+        sample_weight: Array | None,
+        classes: Array | None,
+        n_threads: int | None,
+    ) -> tuple[Batches, Objective]:
         """The batches of a source, and their mean loss, without a penalty yet."""
         streaming.refuse_beside(y=y, sample_weight=sample_weight)
         if self.solver in ("sdca", "prox_newton", "sgd"):
@@ -349,7 +394,7 @@ class LogisticRegression(LinearClassifier, LinearClassifierMixin):  # the mixin:
         )
         return batches, objective
 
-    def _first_answer(self, objective, theta0, begins):
+    def _first_answer(self, objective: Objective, theta0: Array, begins: bool) -> tuple[WeightedRows, Array]:
         """A sample of the rows, and where to begin: with what it says, or with the last fit.
 
         begins: whether the fit begins, and does not go on from a checkpoint.
@@ -361,19 +406,25 @@ class LogisticRegression(LinearClassifier, LinearClassifierMixin):  # the mixin:
         part = sample.local
         return WeightedRows(part.X, part.targets.target, None, None, None), start
 
-    def _validation(self, eval_set, classes, dtype, n_threads):
+    def _validation(
+        self,
+        eval_set: Any,
+        classes: Array,
+        dtype: np.dtype[Any],
+        n_threads: int | None,
+    ) -> Objective:
         """The mean cross-entropy on ``eval_set``, an Objective."""
         if streaming.is_source(eval_set):
             held_out = self._validation_batches(eval_set, classes, dtype)
             return held_out.objective(fit_intercept=self.fit_intercept, n_threads=n_threads)
-        *rows, weight = self._check_eval_set(eval_set, classes, dtype)
-        return self._held_out(rows, len(classes), n_threads, sample_weight=weight)
+        X, target, weight = self._check_eval_set(eval_set, classes, dtype)
+        return self._held_out((X, target), len(classes), n_threads, sample_weight=weight)
 
-    def _factors(self, n_features):
+    def _factors(self, n_features: int) -> Penalty:
         factors = validation.check_penalty_factor(self.penalty_factor, n_features)
         return Penalty(factors=factors, groups=self.penalty_groups)
 
-    def _objective(self, X, targets, n_threads):
+    def _objective(self, X: Table, targets: Targets, n_threads: int | None) -> Objective:
         """The mean loss of the rows, without a penalty yet."""
         return Objective.over(
             X,
@@ -384,7 +435,7 @@ class LogisticRegression(LinearClassifier, LinearClassifierMixin):  # the mixin:
             n_threads=n_threads,
         )
 
-    def _start(self, objective):
+    def _start(self, objective: Objective) -> Array:
         """Zeros, or where the last fit ended."""
         theta = np.zeros(objective.shape)
         if self.warm_start and hasattr(self, "coef_"):
@@ -393,7 +444,14 @@ class LogisticRegression(LinearClassifier, LinearClassifierMixin):  # the mixin:
                 theta[-1] = 0.0
         return theta
 
-    def _held_out(self, rows, n_classes, n_threads, *, sample_weight=None):
+    def _held_out(
+        self,
+        rows: tuple[Table, Array],
+        n_classes: int,
+        n_threads: int | None,
+        *,
+        sample_weight: Array | None = None,
+    ) -> Objective:
         """The mean cross-entropy on rows (features, targets) that were not fitted, an Objective."""
         X, target = rows
         sample_weight = check_sample_weight(sample_weight, X.shape[0])
@@ -401,7 +459,9 @@ class LogisticRegression(LinearClassifier, LinearClassifierMixin):  # the mixin:
 
     # What came out ------------------------------------------------------------------------------------
 
-    def _report_classes_without_mass(self, objective, classes, batches=None):
+    def _report_classes_without_mass(
+        self, objective: Objective, classes: Array, batches: streaming.Batches | None = None
+    ) -> None:
         """Warn of classes without rows of positive weight; without an intercept, a penalty bounds their weights."""
         if batches is None:
             missing = diagnosis.classes_without_mass(objective)
@@ -412,14 +472,16 @@ class LogisticRegression(LinearClassifier, LinearClassifierMixin):  # the mixin:
             text = diagnosis.without_mass(missing, classes)
             warnings.warn(text, ConvergenceWarning, stacklevel=compatibility.CALLER)
 
-    def _judge(self, result, objective, rows, classes):
+    def _judge(self, result: Result, objective: Objective, rows: WeightedRows, classes: Array) -> bool:
         """Whether the fit converged; warns if it did not."""
         trouble = self._trouble(result, objective, rows, classes)
         if trouble is not None:
             warnings.warn(trouble, ConvergenceWarning, stacklevel=compatibility.CALLER)
         return result.converged and trouble is None
 
-    def _trouble(self, result, objective, rows, classes):
+    def _trouble(
+        self, result: Result, objective: Objective, rows: WeightedRows, classes: Array
+    ) -> str | None:
         """Why the fit did not converge, in words; None if it did, or was asked to stop."""
         if objective.penalty.is_zero and rows.target.ndim == 1:
             trouble = diagnosis.unbounded(result, objective, classes, self.tol)
@@ -436,7 +498,7 @@ class LogisticRegression(LinearClassifier, LinearClassifierMixin):  # the mixin:
             result, rows.X, solver=self.solver, tol=self.tol, max_iter=self.max_iter
         )
 
-    def _history_quantities(self):
+    def _history_quantities(self) -> dict[str, tuple[str, str]]:
         """What entries of ``history_`` measure, where it is not what their names say everywhere."""
         return {
             "epoch": ("iteration", "iteration"),
@@ -444,25 +506,26 @@ class LogisticRegression(LinearClassifier, LinearClassifierMixin):  # the mixin:
             "grad_norm": ("gradient", "largest entry of the gradient"),
         }
 
-    def __sklearn_tags__(self):
+    def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.classifier_tags.multi_class = self.solver != "liblinear"
         return tags
 
 
-def seed_of(random_state):
+def seed_of(random_state: RandomState) -> int:
     """A seed for the solvers' generators; None is 0."""
     if random_state is None or isinstance(random_state, Integral):
         return int(random_state or 0)
-    return int(random_state.randint(np.iinfo(np.int32).max))
+    generator: Any = random_state
+    return int(generator.randint(np.iinfo(np.int32).max))
 
 
-def penalised(objective, C, l1_ratio):
+def penalised(objective: Objective, C: float, l1_ratio: float) -> Objective:
     """The objective with the penalty of C, which is relative to the sum of losses; the objective is their mean."""
     return with_strength(objective, _strength(C, objective), l1_ratio)
 
 
-def with_strength(objective, strength, l1_ratio):
+def with_strength(objective: Objective, strength: float, l1_ratio: float) -> Objective:
     """The objective with a penalty of this strength relative to the mean loss: 1 / (C S)."""
     factors = objective.penalty.factors
     if factors is not None and not factors.any():
@@ -471,7 +534,7 @@ def with_strength(objective, strength, l1_ratio):
     return objective.with_penalty(Penalty(l2, l1, factors, objective.penalty.groups))
 
 
-def _strength(C, objective):
+def _strength(C: float, objective: Objective) -> float:
     """As `strengths`, of one C, which may be infinite."""
     if np.inf == C:
         return 0.0
@@ -485,19 +548,19 @@ def _strength(C, objective):
     return min(max(one_over, _LEAST), _LARGEST)
 
 
-def strengths(Cs, objective):
+def strengths(Cs: Array, objective: Objective) -> Array:
     """1 / (C S) of finite Cs, which no size of S makes zero or infinite."""
     return np.minimum(np.maximum(one_over(Cs, objective), _LEAST), _LARGEST)
 
 
-def one_over(C, objective):
+def one_over(C: float | Array, objective: Objective) -> Any:
     """1 / (C S), though S itself may be no number: from Cs to strengths, and back."""
     mantissa, exponent = np.frexp(C)
     with np.errstate(divide="ignore"):
         return ldexp(1.0 / (mantissa * objective.total_weight), -(exponent + objective.weight_exponent))
 
 
-def stored(theta, objective, dtype):
+def stored(theta: Array, objective: Objective, dtype: np.dtype[Any]) -> Array:
     """The parameters as attributes have them: centred, in the dtype of X.
 
     Where a column is far from zero, rounding its coefficients moves the logits of all rows equally, in single
@@ -511,7 +574,7 @@ def stored(theta, objective, dtype):
     return rounded
 
 
-def raised_by_rounding(theta, objective):
+def raised_by_rounding(theta: Array, objective: Objective) -> float:
     """By how much the objective is larger at the parameters as they are stored, over columns far from zero."""
     moved = known_moved(objective)
     if moved is None:

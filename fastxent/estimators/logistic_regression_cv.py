@@ -11,12 +11,14 @@ same kernels that fit; every other score is computed in the caller's thread, fol
 a user's own function.
 """
 
+from __future__ import annotations
+
 import inspect
 import warnings
 from numbers import Integral
+from typing import TYPE_CHECKING
 
 import numpy as np
-from sklearn.base import _fit_context
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import get_scorer, get_scorer_names, make_scorer
 from sklearn.metrics._scorer import _BaseScorer
@@ -34,10 +36,30 @@ from ..data.targets import Targets
 from ..log import tell
 from ..solvers.result import STOPPED_BY_CALLER
 from . import compatibility, diagnosis
-from .base import LinearClassifier, for_kernels, restored_on_failure
+from .base import LinearClassifier, checked_parameters, for_kernels, restored_on_failure
 from .callbacks import asks_to_stop, check_callback
 from .inputs import has_columns
 from .logistic_regression import LogisticRegression, penalised, seed_of, stored
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from typing import Any, Literal, Self
+
+    from ..objective import Objective
+    from ..solvers.result import History, Result
+    from ..typing import (
+        Array,
+        ArrayLike,
+        Callback,
+        Floats,
+        MatrixLike,
+        RandomState,
+        Solver,
+        Table,
+        WeightsByLabel,
+    )
+    from .weighting import WeightedRows
+
 
 LOG_LOSS = "neg_log_loss"
 
@@ -144,7 +166,7 @@ class LogisticRegressionCV(LogisticRegression):
     # `score` hands its sample_weight to the scorer; it is not a parameter of the estimator's own.
     __metadata_request__score = {"sample_weight": metadata_routing.UNUSED}  # noqa: RUF012
 
-    _parameter_constraints: dict = {  # noqa: RUF012
+    _parameter_constraints: dict[str, list[Any]] = {  # noqa: RUF012
         **{
             name: allowed
             for name, allowed in LogisticRegression._parameter_constraints.items()
@@ -159,30 +181,45 @@ class LogisticRegressionCV(LogisticRegression):
         "use_legacy_attributes": ["boolean", Hidden(StrOptions({"warn"}))],
     }
 
+    class_weight: WeightsByLabel | None
+    history_: dict[str, Array]
+    solver_: str
+    converged_: bool
+    classes_: Array
+    coef_: Floats
+    intercept_: Floats
+    n_iter_: Array
+    C_: float | Floats
+    Cs_: Floats
+    l1_ratio_: float | Floats
+    l1_ratios_: Array
+    coefs_paths_: Floats | dict[Any, Floats]
+    scores_: Floats | dict[Any, Floats]
+
     def __init__(
         self,
         *,
-        Cs=10,
-        l1_ratios="auto",
-        fit_intercept=True,
-        cv=None,
-        dual=False,
-        penalty="deprecated",
-        scoring=LOG_LOSS,
-        solver="auto",
-        tol=1e-4,
-        max_iter=1000,
-        class_weight=None,
-        n_jobs=None,
-        verbose=0,
-        refit=True,
-        intercept_scaling=1.0,
-        random_state=None,
-        use_legacy_attributes=False,
-        n_threads=None,
-        penalty_factor=None,
-        penalty_groups=None,
-    ):
+        Cs: int | ArrayLike = 10,
+        l1_ratios: Any = "auto",
+        fit_intercept: bool = True,
+        cv: Any = None,
+        dual: bool = False,
+        penalty: Literal["l1", "l2", "elasticnet", "deprecated"] | None = "deprecated",
+        scoring: str | Callable[..., float] | None = LOG_LOSS,
+        solver: Solver = "auto",
+        tol: float = 1e-4,
+        max_iter: int = 1000,
+        class_weight: WeightsByLabel | None = None,
+        n_jobs: int | None = None,
+        verbose: int = 0,
+        refit: bool = True,
+        intercept_scaling: float = 1.0,
+        random_state: RandomState = None,
+        use_legacy_attributes: Any = False,
+        n_threads: int | None = None,
+        penalty_factor: ArrayLike | None = None,
+        penalty_groups: Literal["features"] | None = None,
+    ) -> None:
         self.Cs = Cs
         self.l1_ratios = l1_ratios
         self.fit_intercept = fit_intercept
@@ -204,8 +241,17 @@ class LogisticRegressionCV(LogisticRegression):
         self.penalty_factor = penalty_factor
         self.penalty_groups = penalty_groups
 
-    @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y=None, sample_weight=None, callback=None, *, classes=None, **params):
+    @checked_parameters
+    def fit(  # type: ignore[override]  # as in scikit-learn: it has folds in place of an eval_set
+        self,
+        X: MatrixLike,
+        y: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+        callback: Callback | None = None,
+        *,
+        classes: None = None,
+        **params: Any,
+    ) -> Self:
         """Fit the path on every fold, choose, and fit all rows.
 
         Parameters
@@ -245,7 +291,9 @@ class LogisticRegressionCV(LogisticRegression):
         with restored_on_failure(self):
             return self._fit(X, y, sample_weight, check_callback(callback), params)
 
-    def _fit(self, X, y, sample_weight, callback, params):
+    def _fit(  # type: ignore[override]
+        self, X: Any, y: Any, sample_weight: Any, callback: Callback | None, params: dict[str, Any]
+    ) -> Self:
         ratios, shares = compatibility.penalties(self)
         Cs = self._check_Cs()
         n_threads = validation.check_n_threads(self.n_threads)
@@ -257,8 +305,9 @@ class LogisticRegressionCV(LogisticRegression):
         seed = seed_of(self.random_state)
         folds = self._folds(rows, X, _strata(target, classes), split_params)
         score_params = _check_method_params(X=X, params=score_params, indices=rows.kept)
-        if "sample_weight" in score_params and not is_moderate(rows.sample_weight):
-            score_params["sample_weight"], _ = floats_of(rows.sample_weight)  # whose sum is a number
+        weights: Any = rows.sample_weight
+        if "sample_weight" in score_params and not is_moderate(weights):
+            score_params["sample_weight"], _ = floats_of(weights)  # whose sum is a number
 
         paths = _Paths(self, rows, X.dtype, classes, Cs, shares, n_threads, seed)
         paths.fit(folds, weighted="sample_weight" in score_params, callback=callback)
@@ -306,7 +355,7 @@ class LogisticRegressionCV(LogisticRegression):
 
     # What comes in ------------------------------------------------------------------------------------
 
-    def _check_Cs(self):
+    def _check_Cs(self) -> Array:
         if isinstance(self.Cs, Integral):
             check_memory(8 * self.Cs, f"{self.Cs} values of C")
             return np.logspace(-4, 4, self.Cs)
@@ -318,13 +367,13 @@ class LogisticRegressionCV(LogisticRegression):
             raise ValueError(f"Cs must be positive; Cs[{bad[0]}] is {Cs[bad[0]]}. For no penalty use np.inf.")
         return Cs
 
-    def _scores_by_loss(self):
+    def _scores_by_loss(self) -> bool:
         return isinstance(self.scoring, str) and self.scoring == LOG_LOSS
 
-    def _get_scorer(self):
+    def _get_scorer(self) -> Callable[..., Any]:
         return get_scorer("accuracy" if self.scoring is None else self.scoring)
 
-    def _scorer(self, soft):
+    def _scorer(self, soft: bool) -> Callable[..., Any]:
         """The function scorer(estimator, X, y) that ``scoring`` stands for."""
         scorer = self._get_scorer()
         if not soft or not isinstance(scorer, _BaseScorer):
@@ -336,7 +385,9 @@ class LogisticRegressionCV(LogisticRegression):
             "'accuracy' or a function scorer(estimator, X, y) that takes such rows."
         )
 
-    def _route(self, method, sample_weight, params):
+    def _route(
+        self, method: str, sample_weight: ArrayLike | None, params: dict[Any, Any]
+    ) -> tuple[dict[Any, Any], dict[Any, Any]]:
         """Keyword arguments for the splitter and for the scorer."""
         if metadata_routing._routing_enabled():
             if sample_weight is not None:
@@ -345,7 +396,9 @@ class LogisticRegressionCV(LogisticRegression):
             return (routed.splitter.split if method == "fit" else {}), routed.scorer.score
         return {}, {} if sample_weight is None else {"sample_weight": sample_weight}
 
-    def _folds(self, rows, X, strata, split_params):
+    def _folds(
+        self, rows: WeightedRows, X: Table, strata: Array, split_params: dict[Any, Any]
+    ) -> list[tuple[Array, Array]]:
         """Pairs of row numbers (train, test) among the rows that count."""
         splitter = check_cv(self.cv, strata, classifier=True)
         place, kept = np.arange(X.shape[0]), rows.kept
@@ -374,7 +427,16 @@ class LogisticRegressionCV(LogisticRegression):
 
     # One fit ------------------------------------------------------------------------------------------
 
-    def _solve(self, objective, theta0, C, l1_ratio, seed, callback, fold=None):
+    def _solve(
+        self,
+        objective: Objective,
+        theta0: Array,
+        C: float,
+        l1_ratio: float,
+        seed: int,
+        callback: Callable[..., Any] | None,
+        fold: int | None = None,
+    ) -> Result:
         """The Result for an objective with the penalty of C and l1_ratio; in a fold, or None of all rows.
 
         The start, an optimum for another C or of other rows, may lie within ``tol`` of this one already. Staying
@@ -382,12 +444,12 @@ class LogisticRegressionCV(LogisticRegression):
         tenth of what it is.
         """
 
-        def after_iteration(theta, history):
+        def after_iteration(theta: Array, history: History) -> bool:
             latest = np.array([history["loss"][-1], history["grad_norm"][-1]])
             validation.check_finite_result(latest, objective.local.X)
             return asks_to_stop(callback, history, fold=fold, C=float(C), l1_ratio=float(l1_ratio))
 
-        def solve(tol):
+        def solve(tol: float) -> Result:
             return solvers.solve(
                 objective,
                 theta0,
@@ -407,11 +469,13 @@ class LogisticRegressionCV(LogisticRegression):
 
     # What comes out -----------------------------------------------------------------------------------
 
-    def _reshape_as_legacy(self, has_ratios):
+    def _reshape_as_legacy(self, has_ratios: bool) -> None:
         K = self.coef_.shape[0]
         labels = self.classes_[-K:]
-        coefs = np.swapaxes(self.coefs_paths_, 1, 2)
-        scores = np.swapaxes(self.scores_, 1, 2)
+        paths: Any = self.coefs_paths_
+        by_fold: Any = self.scores_
+        coefs = np.swapaxes(paths, 1, 2)
+        scores = np.swapaxes(by_fold, 1, 2)
         n_iter = np.swapaxes(self.n_iter_, 1, 2)
         if not has_ratios:
             coefs, scores, n_iter = coefs[:, :, 0], scores[:, :, 0], n_iter[:, :, 0]
@@ -420,7 +484,9 @@ class LogisticRegressionCV(LogisticRegression):
         self.scores_ = {label: scores.copy() for label in labels}
         self.n_iter_ = n_iter[np.newaxis]
 
-    def score(self, X, y, sample_weight=None, **score_params):
+    def score(  # type: ignore[override]
+        self, X: MatrixLike, y: ArrayLike, sample_weight: ArrayLike | None = None, **score_params: Any
+    ) -> float:
         """The score of ``scoring``, on data of one's own.
 
         Parameters
@@ -448,7 +514,7 @@ class LogisticRegressionCV(LogisticRegression):
         n_threads = validation.check_n_threads(self.n_threads)
         return -self._held_out(rows, len(self.classes_), n_threads, **score_params).value(theta)
 
-    def get_metadata_routing(self):
+    def get_metadata_routing(self) -> Any:
         """Which metadata go to the splitter, and which to the scorer.
 
         Returns
@@ -484,7 +550,17 @@ class _Paths:
         Fold to the codes of the classes that its training rows lack.
     """
 
-    def __init__(self, model, rows, dtype, classes, Cs, shares, n_threads, seed):
+    def __init__(
+        self,
+        model: LogisticRegressionCV,
+        rows: WeightedRows,
+        dtype: np.dtype[Any],
+        classes: Array,
+        Cs: Array,
+        shares: list[float],
+        n_threads: int | None,
+        seed: int,
+    ) -> None:
         self._model = model
         self._rows = rows
         self._dtype = dtype
@@ -494,7 +570,9 @@ class _Paths:
         self._n_threads = n_threads
         self._seed = seed
 
-    def fit(self, folds, *, weighted, callback):
+    def fit(
+        self, folds: list[tuple[Array, Array]], *, weighted: bool, callback: Callable[..., Any] | None
+    ) -> None:
         """Fit, and score by log loss where that is the score asked for."""
         K = 1 if len(self._classes) == 2 else len(self._classes)
         shape = (len(folds), len(self._shares), len(self._Cs))
@@ -503,20 +581,30 @@ class _Paths:
         self.n_iter = np.zeros(shape, dtype=np.int32)
         self.solvers = np.empty(shape, dtype=object)
         self.converged = np.zeros(shape, dtype=bool)
-        self.troubles, self.missing = {}, {}
+        self.troubles: dict[tuple[int, int, int], str] = {}
+        self.missing: dict[int, Any] = {}
         inside = (
             callback is not None or cost(self._rows.X, K) >= _LARGE
         )  # a callback is called by the caller's thread
         outer, inner = (1, self._n_threads) if inside else (self._n_threads, 1)
 
-        def task(i):
+        def task(i: int) -> None:
             fold, share = divmod(i, len(self._shares))
             self._fit_one(fold, share, *folds[fold], weighted, callback, inner)
 
         with parallel.one_blas_thread:
             parallel.run(task, shape[0] * shape[1], outer)
 
-    def _fit_one(self, fold, share, train, test, weighted, callback, n_threads):
+    def _fit_one(
+        self,
+        fold: int,
+        share: int,
+        train: Array,
+        test: Array,
+        weighted: bool,
+        callback: Callable[..., Any] | None,
+        n_threads: int | None,
+    ) -> None:
         """One path, from the strongest penalty to the weakest. weighted: whether scores are."""
         model, n_classes = self._model, len(self._classes)
         training = self._rows.take(train)
@@ -551,10 +639,10 @@ class _Paths:
                 f"{self.n_iter[fold, share].sum()} iterations of {_listed(self.solvers[fold, share])}"
             )
 
-    def score(self, folds, scorer, score_params):
+    def score(self, folds: list[tuple[Array, Array]], scorer: Any, score_params: dict[Any, Any]) -> None:
         """Score by a scorer of scikit-learn's or a person's own."""
         scorer = _knowing_classes(scorer, self._classes)
-        fitted = LogisticRegression(
+        fitted: Any = LogisticRegression(
             solver=self._model.solver,
             fit_intercept=self._model.fit_intercept,
             n_threads=self._model.n_threads,
@@ -572,7 +660,7 @@ class _Paths:
                 fitted.intercept_ = coefs[:, d] if coefs.shape[1] > d else np.zeros(len(coefs), coefs.dtype)
                 self.scores[fold, share, c] = scorer(fitted, X, y, **params)
 
-    def check_scores(self):
+    def check_scores(self) -> None:
         """Refuse scores among which there is no best one."""
         bad = np.argwhere(np.isnan(self.scores))
         if len(bad):
@@ -583,7 +671,7 @@ class _Paths:
                 "the test rows: use fewer folds, stratified ones, or another scoring."
             )
 
-    def warn(self):
+    def warn(self) -> None:
         """One warning for all folds that lack a class, and one for all fits that did not converge."""
         if self.missing:
             fold = min(self.missing)
@@ -605,17 +693,17 @@ class _Paths:
         )
 
 
-def _labels(target, classes):
+def _labels(target: Array, classes: Array) -> Array:
     """What was given as y, of some rows: labels, or soft labels."""
     return classes[target] if target.ndim == 1 else target
 
 
-def _strata(target, classes):
+def _strata(target: Array, classes: Array) -> Array:
     """What folds are stratified by."""
     return classes[target] if target.ndim == 1 else target.argmax(axis=1)
 
 
-def _knows_rows_by_number(cv):
+def _knows_rows_by_number(cv: Any) -> Any:
     """Whether folds are of rows by their numbers in X, as a list of pairs is, instead of made for the rows it is shown.
 
     Other splitters are unknown; those of scikit-learn make folds, except one.
@@ -626,11 +714,11 @@ def _knows_rows_by_number(cv):
     return not made or isinstance(cv, PredefinedSplit)
 
 
-def _listed(names):
+def _listed(names: Iterator[Any]) -> str:
     return ", ".join(sorted(set(names)))
 
 
-def _knowing_classes(scorer, classes):
+def _knowing_classes(scorer: Any, classes: Array) -> Callable[..., Any]:
     """The scorer, told all labels if it can be: the test rows of a fold may lack some."""
     metric = getattr(scorer, "_score_func", None)
     takes = inspect.signature(metric).parameters if metric is not None else ()

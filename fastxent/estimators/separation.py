@@ -12,13 +12,22 @@ row's mass is at most F minus its infimum. For all other pairs v_iy = v_ik, so V
 which is usually empty. If it is not, a linear programme decides.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.optimize import linprog
 
 from ..data.moments import column_moments, spread_of_rounding
 from ..prediction import predict
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from ..typing import Array, Table
+
 
 # Limits that keep the work to about a second on one core: unknowns, entries of rows, entries of the linear programme.
 _MOST_UNKNOWNS, _MOST_ENTRIES, _MOST_OF_PROGRAMME = 1000, 20_000_000, 1_000_000
@@ -38,10 +47,18 @@ class Separation:
     """
 
     n_rows: int
-    classes: list
+    classes: list[int]
 
 
-def direction(theta, X, codes, n_classes, masses, gap, fit_intercept=True):
+def direction(
+    theta: Array,
+    X: Table,
+    codes: Array,
+    n_classes: int,
+    masses: Array,
+    gap: float,
+    fit_intercept: bool = True,
+) -> Any:
     """Return the Separation of the rows; None if there is none, or if the problem is too large.
 
     Parameters
@@ -90,7 +107,7 @@ def direction(theta, X, codes, n_classes, masses, gap, fit_intercept=True):
     return Separation(int(gains.any(axis=1).sum()), whole)
 
 
-def _columns(X, fit_intercept):
+def _columns(X: Table, fit_intercept: bool) -> Array:
     """Return the columns, centred and scaled (zero without spread), and the intercept's: (n, d + 1)."""
     moments = column_moments(X)
     mean, deviation = moments.mean, moments.deviation
@@ -105,7 +122,7 @@ def _columns(X, fit_intercept):
     return A
 
 
-def _curvature(A, codes, uncertain, n_classes):
+def _curvature(A: Array, codes: Array, uncertain: Array, n_classes: int) -> Array:
     """Return the sum over uncertain pairs (i, k) of  a_i a_i' (x) (e_y - e_k)(e_y - e_k)',  plus a matrix that excludes
     directions in which all classes are equal."""
     width = A.shape[1]
@@ -126,6 +143,6 @@ def _curvature(A, codes, uncertain, n_classes):
     return H + shared
 
 
-def _null_space(H):
+def _null_space(H: Array) -> Array:
     values, vectors = np.linalg.eigh(H)
     return vectors[:, values <= _NULL * values[-1]]

@@ -1,5 +1,7 @@
 """Stochastic, minibatch and full-batch descent for logistic regression, as scikit-learn's class of the same name."""
 
+from __future__ import annotations
+
 import functools
 import math
 import os
@@ -7,15 +9,15 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from functools import partial
 from numbers import Integral, Real
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
-from sklearn.base import _fit_context
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from .. import validation
+from ..arrays import as_native, check_finite, is_sparse
 from ..checkpoint import Checkpoint
 from ..data.rows import without_duplicates
 from ..data.scaled import ldexp
@@ -23,7 +25,7 @@ from ..data.targets import Targets
 from ..forks import importing
 from ..objective import Objective
 from . import checkpoints, pace, streaming
-from .base import OBJECTIVE, LinearClassifier, for_kernels, restored_on_failure
+from .base import OBJECTIVE, F, LinearClassifier, checked_parameters, for_kernels, restored_on_failure
 from .callbacks import IterationTasks, check_callback, context_of
 from .continuation import has_been_scored, recalled, remembered
 from .descending import DescentOverBatches
@@ -35,6 +37,31 @@ from .soft_labels import named_classes, same_classes
 from .verdict import Verdict, chance_loss, chance_of
 from .watch import Patience, Watch
 from .weighting import check_sample_weight, class_weights, rows_that_count
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Any, Literal, Self
+
+    from ..data.scaled import Scaled
+    from ..sgd.descents import FullBatch, Minibatches, VarianceReduced, Weights
+    from ..sgd.options import Options
+    from ..sgd.trainer import Training
+    from ..typing import (
+        Array,
+        ArrayLike,
+        Batches,
+        Callback,
+        EvalSet,
+        Floats,
+        LearningRate,
+        MatrixLike,
+        Optimizer,
+        Path,
+        RandomState,
+        Table,
+        WeightsByLabel,
+    )
+
 
 _OPTIMIZERS = {"sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamw", "ftrl", "svrg"}
 _SCHEDULES = {"auto", "constant", "optimal", "invscaling", "adaptive", "cosine"}
@@ -49,11 +76,11 @@ class _UnlessSvrg:
     scikit-learn's ``available_if`` would hide the reason behind a general message.
     """
 
-    def __init__(self, method):
+    def __init__(self, method: Callable[..., Any]) -> None:
         self._method = method
-        functools.update_wrapper(self, method)
+        functools.update_wrapper(self, method)  # type: ignore[arg-type]
 
-    def __get__(self, model, owner=None):
+    def __get__(self, model: SGDClassifier, owner: type[Any] | None = None) -> Callable[..., Any]:
         if getattr(model, "optimizer", None) == "svrg":
             name = self._method.__name__
             raise AttributeError(
@@ -64,15 +91,22 @@ class _UnlessSvrg:
         return self._method.__get__(model, owner)
 
 
+def _unless_svrg(method: F) -> F:
+    guarded: Any = _UnlessSvrg(method)
+    return guarded
+
+
 class _Plan(NamedTuple):
     """A descent, and what a fit needs beside."""
 
-    descent: object
-    order: Callable  # what the next epoch is told, from a generator of random numbers
-    X: object  # rows whose sizes messages tell
+    descent: Any
+    order: Callable[
+        [np.random.RandomState], Any
+    ]  # what the next epoch is told, from a generator of random numbers
+    X: Any  # rows whose sizes messages tell
     classes: np.ndarray
-    score: Callable | None  # of theta, on validation rows
-    objective: Callable  # makes the Objective of the training rows
+    score: Any  # of theta, on validation rows
+    objective: Callable[[], Objective]  # makes the Objective of the training rows
     chance: float  # the loss of the best constant prediction
     rows: np.ndarray | None = None  # which `order` shuffles, if it goes on from the order before
 
@@ -252,7 +286,7 @@ class SGDClassifier(LinearClassifier):
     (array([0.0439]), array([[0.5032]]))
     """
 
-    _parameter_constraints: dict = {  # noqa: RUF012 - the name and kind that scikit-learn looks for
+    _parameter_constraints: dict[str, list[Any]] = {  # noqa: RUF012 - the name and kind that scikit-learn looks for
         "loss": [StrOptions({"log_loss"})],
         "penalty": [StrOptions({"l2", "l1", "elasticnet"}), None],
         "alpha": [Interval(Real, 0, None, closed="left")],
@@ -285,40 +319,49 @@ class SGDClassifier(LinearClassifier):
         "parallel": [StrOptions({"hogwild"}), None],
     }
 
+    class_weight: WeightsByLabel | None
+    converged_: bool
+    history_: dict[str, Array]
+    classes_: Array
+    coef_: Floats
+    intercept_: Floats
+    n_iter_: int
+    t_: int
+
     def __init__(
         self,
-        loss="log_loss",
+        loss: Literal["log_loss"] = "log_loss",
         *,
-        penalty="l2",
-        alpha=0.0001,
-        l1_ratio=0.15,
-        fit_intercept=True,
-        max_iter=1000,
-        tol=1e-3,
-        shuffle=True,
-        verbose=0,
-        random_state=None,
-        learning_rate="auto",
-        eta0=None,
-        power_t=0.25,
-        early_stopping=False,
-        validation_fraction=0.1,
-        n_iter_no_change=5,
-        class_weight=None,
-        warm_start=False,
-        average=False,
-        batch_size=1,
-        optimizer="sgd",
-        momentum=None,
-        beta2=0.999,
-        epsilon=1e-8,
-        warmup=0,
-        validation_metric="log_loss",
-        n_jobs=None,
-        n_threads=None,
-        parallel=None,
-        checkpoint=None,
-    ):
+        penalty: Literal["l2", "l1", "elasticnet"] | None = "l2",
+        alpha: float = 0.0001,
+        l1_ratio: float | None = 0.15,
+        fit_intercept: bool = True,
+        max_iter: int = 1000,
+        tol: float | None = 1e-3,
+        shuffle: bool = True,
+        verbose: int = 0,
+        random_state: RandomState | None = None,
+        learning_rate: LearningRate = "auto",
+        eta0: float | None = None,
+        power_t: float = 0.25,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        n_iter_no_change: int = 5,
+        class_weight: WeightsByLabel | None = None,
+        warm_start: bool = False,
+        average: bool | int = False,
+        batch_size: int | None = 1,
+        optimizer: Optimizer = "sgd",
+        momentum: float | None = None,
+        beta2: float = 0.999,
+        epsilon: float = 1e-8,
+        warmup: int = 0,
+        validation_metric: Literal["log_loss", "accuracy"] = "log_loss",
+        n_jobs: int | None = None,
+        n_threads: int | None = None,
+        parallel: Literal["hogwild"] | None = None,
+        checkpoint: Path | Checkpoint | None = None,
+    ) -> None:
         self.loss = loss
         self.penalty = penalty
         self.alpha = alpha
@@ -352,19 +395,19 @@ class SGDClassifier(LinearClassifier):
 
     # Training -----------------------------------------------------------------------------------------
 
-    @_fit_context(prefer_skip_nested_validation=True)
+    @checked_parameters
     def fit(
         self,
-        X,
-        y=None,
-        coef_init=None,
-        intercept_init=None,
-        sample_weight=None,
-        eval_set=None,
-        callback=None,
+        X: MatrixLike | Batches,
+        y: ArrayLike | None = None,
+        coef_init: ArrayLike | None = None,
+        intercept_init: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+        eval_set: EvalSet | None = None,
+        callback: Callback | None = None,
         *,
-        classes=None,
-    ):
+        classes: ArrayLike | None = None,
+    ) -> Self:
         """Train from the start, epoch after epoch.
 
         Parameters
@@ -410,9 +453,16 @@ class SGDClassifier(LinearClassifier):
                 X, y, coef_init, intercept_init, sample_weight, eval_set, check_callback(callback), classes
             )
 
-    @_UnlessSvrg
-    @_fit_context(prefer_skip_nested_validation=True)
-    def partial_fit(self, X, y=None, classes=None, sample_weight=None, eval_set=None):
+    @_unless_svrg
+    @checked_parameters
+    def partial_fit(
+        self,
+        X: MatrixLike | Batches,
+        y: ArrayLike | None = None,
+        classes: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+        eval_set: EvalSet | None = None,
+    ) -> Self:
         """Go on training with these rows, once, in their order.
 
         Training continues from the public attributes, with the current parameters: see the notes on the class. Unless
@@ -446,13 +496,23 @@ class SGDClassifier(LinearClassifier):
         with restored_on_failure(self):
             return self._partial_fit(X, y, classes, sample_weight, eval_set)
 
-    def _fit(self, X, y, coef_init, intercept_init, sample_weight, eval_set, callback, classes):
+    def _fit(
+        self,
+        X: Any,
+        y: Any,
+        coef_init: Any,
+        intercept_init: Any,
+        sample_weight: Any,
+        eval_set: Any,
+        callback: Callback | None,
+        classes: Any,
+    ) -> Self:
         n_threads = validation.check_n_threads(self.n_threads)
         if self.optimizer == "svrg" and self.batch_size != 1:
             raise ValueError(
                 f"optimizer='svrg' takes rows one by one: batch_size must be 1, got {self.batch_size}."
             )
-        facts = None if self.checkpoint is None else self._facts(eval_set)
+        facts: Any = None if self.checkpoint is None else self._facts(eval_set)
         start, n_rows = partial(self._start, coef_init=coef_init, intercept_init=intercept_init), None
         if streaming.is_source(X):
             streaming.refuse_beside(y=y, sample_weight=sample_weight)
@@ -478,7 +538,7 @@ class SGDClassifier(LinearClassifier):
             score.chance if decides else None,
         )
 
-        def attributes(theta):
+        def attributes(theta: Array) -> dict[str, Array]:
             return {"classes_": classes, "coef_": theta[:-1].T, "intercept_": theta[-1]}
 
         context = context_of(self, max_subtasks=self.max_iter + 1)
@@ -515,7 +575,7 @@ class SGDClassifier(LinearClassifier):
         best = watch.patience.best
         theta = descent.theta() if best is None else best
         validation.check_finite_result(theta, plan.X)
-        vars(self).update(attributes(theta))
+        self.__dict__.update(attributes(theta))
         self.n_iter_ = len(watch.history["epoch"])
         self.t_ = descent.updates
         self.converged_ = watch.converged
@@ -526,7 +586,7 @@ class SGDClassifier(LinearClassifier):
             context.call_on_fit_task_end(estimator=self, reconstruction_attributes={}, **data)
         return self
 
-    def _facts(self, eval_set):
+    def _facts(self, eval_set: Any) -> dict[str, str]:
         """What a checkpoint belongs to, so far; refuses what cannot be repeated."""
         if self.parallel is not None:
             raise ValueError(
@@ -543,7 +603,15 @@ class SGDClassifier(LinearClassifier):
 
         return checkpoints.facts_of(self) | {"Numba": numba.__version__}
 
-    def _over_rows(self, X, y, start, sample_weight, eval_set, n_threads):
+    def _over_rows(
+        self,
+        X: Table,
+        y: Any,
+        start: Callable[..., Any],
+        sample_weight: Array | None,
+        eval_set: Any,
+        n_threads: int | None,
+    ) -> _Plan:
         """The descent over rows in memory, and what it needs beside."""
         with importing:
             from ..sgd.descents import Weights  # brings Numba
@@ -576,19 +644,26 @@ class SGDClassifier(LinearClassifier):
         descent = _descent(self, training, X, target, len(classes), weights, n_threads)
         descent.begin(rows)
 
-        def order(random):
+        def order(random: np.random.RandomState) -> Array:
             if shuffle:
                 random.shuffle(rows)
             return rows
 
-        def objective():
+        def objective() -> Objective:
             targets = Targets(target, len(classes), wanted.row_weight)
             return Objective.over(X, targets, training.K, n_threads=n_threads)
 
         chance = chance_loss(target, len(classes), wanted.row_weight, self.fit_intercept)
         return _Plan(descent, order, given, classes, score, objective, chance, rows if shuffle else None)
 
-    def _over_batches(self, source, start, eval_set, classes, n_threads):
+    def _over_batches(
+        self,
+        source: Iterable[Any],
+        start: Callable[..., Any],
+        eval_set: tuple[Array, Array] | None,
+        classes: Array | None,
+        n_threads: int | None,
+    ) -> _Plan:
         """The same over the batches of a source."""
         self._refuse_for_sources()
         if self.early_stopping and eval_set is None:
@@ -617,7 +692,7 @@ class SGDClassifier(LinearClassifier):
             chance_of(mass.floats()[0], self.fit_intercept),
         )
 
-    def _refuse_for_sources(self):
+    def _refuse_for_sources(self) -> None:
         """Refuse what takes all rows at once."""
         if self.batch_size is None or self.optimizer == "svrg":
             what = "optimizer='svrg'" if self.batch_size is not None else "batch_size=None"
@@ -626,7 +701,7 @@ class SGDClassifier(LinearClassifier):
                 "LogisticRegression, which reaches the optimum over sources, too."
             )
 
-    def _partial_fit(self, X, y, classes, sample_weight, eval_set):
+    def _partial_fit(self, X: Any, y: Any, classes: Any, sample_weight: Any, eval_set: Any) -> Self:
         n_threads = validation.check_n_threads(self.n_threads)
         if self.class_weight == "balanced":
             raise ValueError(
@@ -689,37 +764,44 @@ class SGDClassifier(LinearClassifier):
         self._remembered_ = remembered(self, options, training, patience)
         return self
 
-    def _piece(self, X, y, sample_weight, classes, training):
+    def _piece(
+        self,
+        X: Table,
+        y: Any,
+        sample_weight: Array | None,
+        classes: Array | None,
+        training: Training | None,
+    ) -> tuple[Table, Array, Array, Array, Weights]:
         """X, targets, classes, the rows that count and the weights of a piece; training: None for the first."""
         first = training is None
         classes = self._classes_of_pieces(classes, y) if first else classes
-        X, target, classes = self._check_piece(X, y, classes, None if first else training.dtype)
+        X, target, classes = self._check_piece(X, y, classes, None if training is None else training.dtype)
         sample_weight = check_sample_weight(sample_weight, X.shape[0])
         class_weight = class_weights(self.class_weight, classes, target, sample_weight)
         rows = _rows_that_count(classes, target, sample_weight, class_weight, at_least=1)
         return X, target, classes, rows, _weights(target, sample_weight, class_weight)
 
-    def _in_unit(self, weights, training, dtype):
+    def _in_unit(self, weights: Weights, training: Training, dtype: np.dtype[Any]) -> Weights:
         if weights.visit is None:
             return weights
         visit = training.in_unit(weights.visit)
         _refuse_extreme(weights.visit, visit, dtype, self.eta0)
         return weights._replace(visit=visit)
 
-    def _history_quantities(self):
+    def _history_quantities(self) -> dict[str, tuple[str, str]]:
         """Return what ``history_["loss"]`` measures: full-batch descent and SVRG compute the objective itself."""
         return {"loss": OBJECTIVE} if self.batch_size is None or self.optimizer == "svrg" else {}
 
     # Input --------------------------------------------------------------------------------------------
 
-    def _options(self):
+    def _options(self) -> Options:
         """Return the Options from the arguments."""
         with importing:
             from ..sgd.options import Options  # brings Numba
 
         if self.penalty == "elasticnet" and self.l1_ratio is None:
             raise ValueError("l1_ratio must be set when penalty is 'elasticnet': a number from 0 to 1.")
-        ratio = {None: 0.0, "l2": 0.0, "l1": 1.0, "elasticnet": self.l1_ratio}[self.penalty]
+        ratio: Any = {None: 0.0, "l2": 0.0, "l1": 1.0, "elasticnet": self.l1_ratio}[self.penalty]
         alpha = 0.0 if self.penalty is None else self.alpha
         schedule = self.learning_rate
         if schedule == "auto":
@@ -747,11 +829,18 @@ class SGDClassifier(LinearClassifier):
             average_from=int(self.average) - 1,
         )
 
-    def _for_training(self, X):
+    def _for_training(self, X: Table) -> Table:
         _refuse_beyond_float32(X, X.dtype)
         return without_duplicates(for_kernels(X))
 
-    def _check_rows(self, X, y, classes=None, reset=True, dtype=None):
+    def _check_rows(
+        self,
+        X: Table,
+        y: Any,
+        classes: Array | None = None,
+        reset: bool = True,
+        dtype: np.dtype[Any] | None = None,
+    ) -> tuple[Table, Array, Array]:
         X, target, classes = super()._check_rows(X, y, classes, reset)
         dtype = X.dtype if dtype is None else dtype
         _refuse_beyond_float32(X, dtype)
@@ -760,7 +849,7 @@ class SGDClassifier(LinearClassifier):
         # Duplicate entries would count as two.
         return without_duplicates(X), target, classes
 
-    def _classes_of_pieces(self, classes, y):
+    def _classes_of_pieces(self, classes: Array | None, y: Any) -> Array | None:
         """Return all labels: ``classes_``, or the argument at the first call; None if soft labels y have them."""
         known = getattr(self, "classes_", None)
         if classes is None and known is None:
@@ -782,14 +871,18 @@ class SGDClassifier(LinearClassifier):
             )
         return found
 
-    def _check_piece(self, X, y, classes, dtype):
+    def _check_piece(
+        self, X: Table, y: Any, classes: Array | None, dtype: np.dtype[Any] | None
+    ) -> tuple[Table, Array, Array]:
         """`_check_rows` for partial_fit: codes are positions in these classes, in any order."""
         if dtype is None and hasattr(self, "coef_"):
             single = getattr(self.coef_, "dtype", None) == np.float32
             dtype = np.dtype(np.float32 if single else np.float64)
         return self._check_rows(X, y, classes, not hasattr(self, "n_features_in_"), dtype)
 
-    def _start(self, d, dtype, classes, *, coef_init, intercept_init):
+    def _start(
+        self, d: int, dtype: np.dtype[Any], classes: Array, *, coef_init: Any, intercept_init: Any
+    ) -> Array:
         """Return the starting parameters: given ones, zeros, or those of the last fit."""
         theta = np.zeros((d + 1, 1 if len(classes) == 2 else len(classes)), dtype)
         if self.warm_start and hasattr(self, "coef_"):
@@ -800,7 +893,7 @@ class SGDClassifier(LinearClassifier):
         ):
             if given is None:
                 continue
-            given = validation.as_native(given, name, dtype)
+            given = as_native(given, name, dtype)
             if len(target) == 1 and given.ndim == target.ndim - 1:  # two classes, which have one row
                 given = given[np.newaxis]
             if given.shape != target.shape:
@@ -808,25 +901,29 @@ class SGDClassifier(LinearClassifier):
                     f"Provided {name} does not match dataset: its shape is {given.shape}, and {len(classes)} classes "
                     f"of {d} features need {target.shape}."
                 )
-            validation.check_finite(given, name)
+            check_finite(given, name)
             target[...] = given
         return theta
 
-    def _held_out(self, eval_set, classes, dtype, n_threads):
+    def _held_out(
+        self, eval_set: tuple[Array, Array], classes: Array, dtype: np.dtype[Any], n_threads: int | None
+    ) -> HeldOut | HeldOutBatches:
         """Return the HeldOut of the argument ``eval_set``, or its like for a source."""
         if streaming.is_source(eval_set):
             return HeldOutBatches(self, self._validation_batches(eval_set, classes, dtype), n_threads)
         return HeldOut(self, self._check_eval_set(eval_set, classes, dtype), len(classes), n_threads)
 
 
-def _rows_that_count(classes, target, sample_weight, class_weight, at_least=2):
+def _rows_that_count(
+    classes: Array, target: Array, sample_weight: Array | None, class_weight: Scaled | None, at_least: int = 2
+) -> Array:
     # Soft labels name their classes; one step towards one of them is a step.
     at_least = at_least if target.ndim == 1 else 1
     rows = rows_that_count(target, classes, sample_weight, class_weight, at_least)
     return np.arange(len(target)) if rows is None else rows
 
 
-def _weights(target, sample_weight, class_weight):
+def _weights(target: Array, sample_weight: Array | None, class_weight: Any) -> Weights:
     """Return the Weights of rows and classes, unscaled."""
     from ..sgd.descents import Weights
 
@@ -838,19 +935,19 @@ def _weights(target, sample_weight, class_weight):
     return Weights(sample_weight, sample_weight, class_weight)
 
 
-def _repeats(sample_weight, rows):
+def _repeats(sample_weight: Array | None, rows: Array) -> Array | None:
     """Return the weights as integers if they are, and if repeated rows would not make an epoch too long; else None."""
     if sample_weight is None or sample_weight[rows].mean() > _REPEATS or (sample_weight % 1.0).any():
         return None
     return sample_weight.astype(np.intp)
 
 
-def _relative(visit, rows):
+def _relative(visit: Array | None, rows: Array) -> Array | None:
     """Return the weights of visits over their mean, so that steps depend only on their ratios."""
     return None if visit is None else visit / visit[rows].mean()
 
 
-def _refuse_extreme(given, visit, dtype, eta0):
+def _refuse_extreme(given: Any, visit: Any, dtype: np.dtype[Any], eta0: float | None) -> None:
     """Refuse weights with which steps would leave the range of a dtype. given: `visit`, not in a unit."""
     most = _WEIGHT32 if dtype == np.float32 else _WEIGHT64
     wrong = (given > 0) & ~((1.0 / most <= visit) & (visit <= most))
@@ -865,8 +962,8 @@ def _refuse_extreme(given, visit, dtype, eta0):
     )
 
 
-def _refuse_beyond_float32(X, dtype):
-    stored = X.data if sp.issparse(X) else X
+def _refuse_beyond_float32(X: Table, dtype: np.dtype[Any]) -> None:
+    stored = X.data if is_sparse(X) else X
     if dtype != np.float32 or stored.size == 0:
         return
     largest = max(float(stored.max()), -float(stored.min()))
@@ -878,10 +975,19 @@ def _refuse_beyond_float32(X, dtype):
     )
 
 
-def _descent(model, training, X, target, n_classes, weights, n_threads):
+def _descent(
+    model: SGDClassifier,
+    training: Training,
+    X: Table,
+    target: Array,
+    n_classes: int,
+    weights: Weights,
+    n_threads: int | None,
+) -> Minibatches | FullBatch | VarianceReduced:
     """Return the descent for a model's arguments: by rows, by minibatches, or by all rows."""
     from ..sgd import descents
 
+    kind: type[descents.Minibatches]
     if model.parallel == "hogwild":
         options = training.options
         if options.optimizer != "sgd" or options.batch != 1 or options.l1 or options.average_from >= 0:

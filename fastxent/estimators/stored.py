@@ -1,10 +1,13 @@
 """Estimators as records of plain values, and back."""
 
+from __future__ import annotations
+
 import dataclasses
 import importlib
 import math
 import os
 import sys
+from typing import TYPE_CHECKING
 
 import numpy as np
 from sklearn import config_context
@@ -14,6 +17,13 @@ import fastxent
 from ..arrays import check_memory
 from ..forks import importing
 from ..record import Contents
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from ..record import Record
+    from .base import LinearClassifier
+
 
 # Classes whose objects an estimator may have, and where they live; of a splitter's, plain attributes are all there is.
 _HOME = {
@@ -44,7 +54,7 @@ _RANDOM = "RandomState"
 _REQUESTS = "_metadata_request"  # of scikit-learn's routing, where set_fit_request and others leave what they are given
 
 
-def contents(model):
+def contents(model: LinearClassifier) -> Contents:
     """Everything that a fitted estimator is."""
     kind = type(model)
     if getattr(fastxent, kind.__name__, None) is not kind:
@@ -66,7 +76,7 @@ def contents(model):
     return Contents(kind.__name__, model._coef_shape()[1], attributes, parameters, describe)
 
 
-def restored(estimator, record):
+def restored(estimator: type[Any], record: Record) -> Any:
     """An estimator of this class by a record."""
     parameters = record.values("parameters", build)
     attributes = record.values("attributes", build)
@@ -91,19 +101,21 @@ def restored(estimator, record):
     return model
 
 
-def describe(value):
+def describe(value: Any) -> tuple[str, dict[str, Any]] | None:
     """Name and state of an object of a class that is known here; else None."""
     name = type(value).__name__
     if type(value) is np.random.RandomState:
         return _RANDOM, value.get_state(legacy=False)
-    if getattr(sys.modules.get(_HOME.get(name)), name, None) is not type(value):
+    home: Any = _HOME.get(name)
+    if getattr(sys.modules.get(home), name, None) is not type(value):
         return None
     if isinstance(value, tuple):
-        return name, value._asdict()
+        named: Any = value
+        return name, named._asdict()
     return name, dict(value.__getstate__() or {})
 
 
-def build(name, state):
+def build(name: str, state: dict[str, Any]) -> Any:
     """The object of that description."""
     if name == _RANDOM:
         random = np.random.RandomState()

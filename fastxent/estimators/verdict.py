@@ -11,7 +11,20 @@ some column. So a training counts as converged only if it passes some cheap chec
 - nor does one such step of all columns at once.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from ..objective import Objective
+    from ..sgd.options import Options
+    from ..typing import Array
+
 
 _RISE = 0.1  # share of the gain over the start, or over no model; a larger rise is not noise
 _SLACK = 0.01  # share of its first loss by which a training may end above it
@@ -25,7 +38,9 @@ _ADVICE = (
 )
 
 
-def chance_loss(target, n_classes, row_weight=None, fit_intercept=True):
+def chance_loss(
+    target: Array, n_classes: int, row_weight: Array | None = None, fit_intercept: bool = True
+) -> float:
     """Return the least loss of a prediction that is the same for all rows."""
     if target.ndim == 1:
         mass = np.bincount(target, row_weight, n_classes).astype(np.float64)
@@ -34,7 +49,7 @@ def chance_loss(target, n_classes, row_weight=None, fit_intercept=True):
     return chance_of(mass, fit_intercept)
 
 
-def chance_of(mass, fit_intercept=True):
+def chance_of(mass: Array, fit_intercept: bool = True) -> float:
     """The same, from what the classes weigh."""
     if not fit_intercept:
         return float(np.log(len(mass)))
@@ -42,7 +57,7 @@ def chance_of(mass, fit_intercept=True):
     return float(-(share * np.log(share)).sum())
 
 
-def of_chance(what, loss, chance):
+def of_chance(what: str, loss: float, chance: float) -> str:
     """Return the text about a loss that is not below that of the best constant prediction."""
     return (
         f"{what} is {loss:.6g}, not below {chance:.6g}, the loss of the same prediction for every row: steps are too "
@@ -66,15 +81,23 @@ class Verdict:
         The loss of constant predictions on held-out rows, if their loss decides.
     """
 
-    def __init__(self, objective, chance, options, tol, names=None, held_out=None):
+    def __init__(
+        self,
+        objective: Callable[[], Objective],
+        chance: float,
+        options: Options,
+        tol: float | None,
+        names: Array | None = None,
+        held_out: Any = None,
+    ) -> None:
         self._objective = objective
         self._chance = chance
         self._options = options
-        self._tol = tol
+        self._tol: Any = tol
         self._names = names
         self._held_out = held_out
 
-    def objection(self, history, theta):
+    def objection(self, history: dict[str, list[float]], theta: Array) -> str | None:
         """Return the objection, a sentence or two, or None. history: of a Watch; theta: the final weights."""
         losses = history["loss"]
         first, last, least = losses[0], losses[-1], min(losses)
@@ -100,15 +123,15 @@ class Verdict:
             return None  # its balance of loss and penalty is not that of F
         return self._of_columns(theta, objective, loss, gradient)
 
-    def _measure(self, theta):
+    def _measure(self, theta: Array) -> tuple[Objective, float, Array]:
         objective = self._objective()
         return objective, *objective.value_and_grad(theta)
 
-    def _fall(self, theta, step, slope, objective, loss):
+    def _fall(self, theta: Array, step: Array, slope: float, objective: Objective, loss: float) -> float:
         """Return by how much a step lowers the objective, if its length is chosen by the curvature."""
         l1, l2 = self._options.l1, self._options.l2
 
-        def penalty(W):
+        def penalty(W: Array) -> float:
             return 0.5 * l2 * float(np.sum(W * W)) + l1 * float(np.abs(W).sum())
 
         bend = float(np.sum(step * objective.hessp(theta, step))) + l2 * float(np.sum(step[:-1] ** 2))
@@ -117,7 +140,7 @@ class Verdict:
         there = theta + slope / bend * step
         return loss + penalty(theta[:-1]) - objective.value(there) - penalty(there[:-1])
 
-    def _of_columns(self, theta, objective, loss, gradient):
+    def _of_columns(self, theta: Array, objective: Objective, loss: float, gradient: Array) -> Any:
         options, binary = self._options, theta.shape[1] == 1
         moments = objective.column_moments()
         mean, deviation = moments.mean, moments.deviation

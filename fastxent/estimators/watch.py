@@ -1,13 +1,26 @@
 """The course of a training by epochs: its history, when it stops, and its best weights."""
 
+from __future__ import annotations
+
 import math
 import time
 import warnings
+from typing import TYPE_CHECKING
 
 from sklearn.exceptions import ConvergenceWarning
 
 from ..log import tell
 from .verdict import of_chance
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from ..sgd.descents import Minibatches, VarianceReduced
+    from ..typing import Array
+    from .descending import DescentOverBatches
+    from .sgd_classifier import SGDClassifier
+    from .verdict import Verdict
+
 
 _LOWER, _LOWEST = 0.2, 1e-6  # "adaptive" multiplies the step size by the first, until it is below the second
 _GROWTH = 4.0  # a loss above this multiple of the best, and of the loss without a model, is not noise
@@ -17,26 +30,28 @@ _OF_THE_FIT = ("_model", "_by_validation", "_ceiling", "_began")  # and no state
 class Patience:
     """The best weights so far, and for how many epochs (or calls of partial_fit) there has been no improvement."""
 
-    def __init__(self):
-        self.best = None
+    least: float
+
+    def __init__(self) -> None:
+        self.best: Any = None
         self.least = self._reference = math.inf
         self._waited = 0
 
-    def compare(self, cost, tol):
+    def compare(self, cost: float, tol: float | None) -> None:
         """Record a cost; it is an improvement if it is lower than the least by more than tol."""
         self._waited = 0 if cost < self._reference - (tol or 0.0) else self._waited + 1
         self._reference = min(self._reference, cost)
 
-    def keep(self, theta, cost):
+    def keep(self, theta: Array, cost: float) -> None:
         """Store the weights if no others cost less."""
         if self.best is None or cost < self.least:
             self.best, self.least = theta, cost
 
-    def renew(self):
+    def renew(self) -> None:
         """Start waiting again."""
         self._waited = 0
 
-    def is_over(self, tol, n_iter_no_change):
+    def is_over(self, tol: float | None, n_iter_no_change: int) -> bool:
         return tol is not None and self._waited >= n_iter_no_change
 
 
@@ -46,8 +61,17 @@ class Watch:
     patience: the Patience of earlier pieces, for a training in pieces.
     """
 
-    def __init__(self, model, by_validation, loss_of_no_model, patience=None):
-        self.history = {"epoch": [], "loss": [], "learning_rate": [], "seconds": []}
+    converged: bool
+    patience: Patience
+
+    def __init__(
+        self,
+        model: SGDClassifier,
+        by_validation: bool,
+        loss_of_no_model: float,
+        patience: Patience | None = None,
+    ) -> None:
+        self.history: dict[str, list[float]] = {"epoch": [], "loss": [], "learning_rate": [], "seconds": []}
         self.converged = False
         self.patience = patience or Patience()
         self._model = {
@@ -58,20 +82,20 @@ class Watch:
         self._ceiling = _GROWTH * loss_of_no_model
         self._best_loss = math.inf
         self._lowered = 1.0
-        self._objection = None
+        self._objection: str | None = None
         self._began = time.perf_counter()
 
-    def state(self):
+    def state(self) -> dict[str, Any]:
         """Return what `restore` needs to go on."""
         kept = {name: value for name, value in vars(self).items() if name not in _OF_THE_FIT}
         return kept | {"seconds": time.perf_counter() - self._began}
 
-    def restore(self, state):
+    def restore(self, state: dict[str, Any]) -> None:
         """Go on from the state of a watch with the same arguments."""
         vars(self).update({name: value for name, value in state.items() if name != "seconds"})
         self._began = time.perf_counter() - state["seconds"]
 
-    def note(self, loss, learning_rate, **found):
+    def note(self, loss: float, learning_rate: float, **found: Any) -> None:
         """Record an epoch's loss; raise if the descent diverges."""
         growing = loss > max(self._ceiling, _GROWTH * self._best_loss)
         if not math.isfinite(loss) or (self.history["epoch"] and growing):
@@ -94,7 +118,7 @@ class Watch:
         self._squares = found["grad_norm"] ** 2 if "grad_norm" in found else None
         self._measured = False
 
-    def judge(self, theta, loss, score):
+    def judge(self, theta: Array, loss: float, score: float) -> None:
         """Record the validation loss after an epoch, and the score that early stopping uses."""
         self.history.setdefault("val_loss", []).append(loss)
         if not self._by_validation:
@@ -106,14 +130,14 @@ class Watch:
         self.patience.keep(theta, cost)
         self.patience.compare(cost, self._model["tol"])
 
-    def patience_is_over(self):
+    def patience_is_over(self) -> bool:
         return self.patience.is_over(self._model["tol"], self._model["n_iter_no_change"])
 
-    def entry(self):
+    def entry(self) -> dict[str, float]:
         """Return the last entries of the history."""
         return {name: values[-1] for name, values in self.history.items()}
 
-    def should_stop(self, descent, verdict):
+    def should_stop(self, descent: Any, verdict: Verdict) -> bool:
         """Tell whether an epoch was the last one; the verdict decides whether it converged."""
         tol = self._model["tol"]
         self._best_loss = min(self._best_loss, self._cost)
@@ -135,12 +159,14 @@ class Watch:
         self._conclude(descent, verdict)
         return True
 
-    def _conclude(self, descent, verdict):
+    def _conclude(
+        self, descent: DescentOverBatches | Minibatches | VarianceReduced, verdict: Verdict
+    ) -> None:
         theta = self.patience.best if self._measured else descent.theta()
         self._objection = verdict.objection(self.history, theta)
         self.converged = self._objection is None
 
-    def conclude_pieces(self, chance):
+    def conclude_pieces(self, chance: float) -> None:
         """Conclude a training in pieces, whose patience is over. chance: the loss of the best constant prediction."""
         loss = self.patience.least
         self.converged = loss < chance
@@ -148,10 +174,10 @@ class Watch:
             self._objection = of_chance("The validation loss", loss, chance)
             self.warn_if_elsewhere()
 
-    def report(self, more=""):
+    def report(self, more: str = "") -> None:
         tell("   ".join(f"{name} {values[-1]:.6g}" for name, values in self.history.items()) + more)
 
-    def ran_out(self, model):
+    def ran_out(self, model: SGDClassifier) -> None:
         """Warn, after the last epoch, if the training has not converged."""
         if self._model["tol"] is not None and not self.converged:
             warnings.warn(
@@ -163,7 +189,7 @@ class Watch:
                 stacklevel=5,
             )
 
-    def warn_if_elsewhere(self):
+    def warn_if_elsewhere(self) -> None:
         """Warn if the training has stopped, but not at an optimum."""
         if self._objection is not None:
             warnings.warn(
