@@ -4,13 +4,16 @@ A source is whatever gives the same batches each time it is iterated over. Its f
 tell: the classes, what each weighs, whether batches go together. Every pass checks what it reads, since files change.
 """
 
+from __future__ import annotations
+
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import numpy as np
 import scipy.sparse as sp
 
 from .. import solvers, validation
-from ..arrays import check_memory, largest, shown
+from ..arrays import check_memory, is_sparse, largest, shown
 from ..data.ahead import ahead
 from ..data.scaled import Scaled
 from ..data.streamed import Streamed, refuse_single_pass
@@ -25,15 +28,22 @@ from .pace import Pass
 from .soft_labels import class_names, named_classes, soft_labels
 from .weighting import WeightedRows, balanced, class_weights, counting, mass_by_class, united
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from typing import Any, Self, TypeGuard
+
+    from ..typing import Array, ArrayLike, DTypeLike, Table
+
+
 _SAMPLE_TOL = 1e-2  # of the first answer: the error from using a sample is larger than that
 
 
 # What is a source ----------------------------------------------------------------------------------------
 
 
-def is_source(X):
+def is_source(X: Any) -> TypeGuard[Iterable[Any]]:
     """Whether X gives batches of rows: an iterable that is no array, or a list of tuples that begin with a table."""
-    kind = type(X)
+    kind: Any = type(X)
     if kind is np.ndarray or sp.issparse(X):
         return False
     if isinstance(X, (list, tuple)):
@@ -48,17 +58,17 @@ def is_source(X):
     return True
 
 
-def _is_batch(item):
+def _is_batch(item: Table) -> bool:
     return isinstance(item, tuple) and len(item) > 0 and _is_table(item[0])
 
 
-def _is_table(X):
+def _is_table(X: Table) -> bool:
     if sp.issparse(X) or hasattr(X, "shape"):
         return len(X.shape) == 2
     return isinstance(X, (list, tuple)) and len(X) > 0 and isinstance(X[0], (list, tuple, np.ndarray))
 
 
-def refuse_beside(**given):
+def refuse_beside(**given: Any) -> None:
     """Refuse arguments that say what the batches of a source say themselves."""
     for name, value in given.items():
         if value is not None:
@@ -68,12 +78,12 @@ def refuse_beside(**given):
             )
 
 
-def read(source):
+def read(source: Iterable[Any]) -> Iterator[tuple[int, Any]]:
     """Yield the batches, numbered: one is read ahead in a thread, unless they are in memory already."""
     yield from enumerate(source if isinstance(source, (list, tuple)) else ahead(source))
 
 
-def parts_of(number, batch):
+def parts_of(number: int, batch: Any) -> tuple[Table, Any, Any]:
     """X, y and weight or None of a batch."""
     if not isinstance(batch, tuple) or not 2 <= len(batch) <= 4:
         what = f"a tuple of {len(batch)}" if isinstance(batch, tuple) else type(batch).__name__
@@ -83,7 +93,7 @@ def parts_of(number, batch):
 
 
 @contextmanager
-def named(number):
+def named(number: int) -> Iterator[None]:
     """Begin what is refused with the number of the batch."""
     try:
         yield
@@ -96,7 +106,7 @@ def named(number):
 # Prediction ----------------------------------------------------------------------------------------------
 
 
-def each(method, source):
+def each(method: Callable[..., Any], source: Iterable[Any]) -> Iterator[Array]:
     """Yield what a method of a model makes of the rows of each batch, (X, ...) or X alone."""
     for number, batch in read(source):
         X = batch[0] if isinstance(batch, tuple) and len(batch) > 0 else batch
@@ -105,7 +115,7 @@ def each(method, source):
         yield found
 
 
-def score(model, source):
+def score(model: Any, source: Iterable[Any]) -> float:
     """The mean over the rows of a source of what `model.score` is the mean of."""
     scores = []
     for number, batch in read(source):
@@ -114,28 +124,29 @@ def score(model, source):
     return mean_score(scores)
 
 
-def score_of_rows(model, X, y, weight=None):
+def score_of_rows(
+    model: Any, X: Table, y: Any, weight: ArrayLike | None = None
+) -> tuple[float, Scaled] | None:
     """`model.score`, and what the rows weigh; None if they weigh nothing."""
-    n = validation.count_rows(y)
-    if weight is not None:
-        weight = validation.check_sample_weight(weight, n)
-        if not weight.any():
-            return None
-    return model.score(X, y, weight), _mass(n, weight)
+    n: Any = validation.count_rows(y)
+    checked = validation.check_sample_weight(weight, n)
+    if checked is not None and not checked.any():
+        return None
+    return model.score(X, y, checked), _mass(n, checked)
 
 
-def mean_score(scores):
+def mean_score(scores: Iterable[tuple[float, Scaled] | None]) -> float:
     """The mean of what `score_of_rows` gave for several batches."""
-    scores = [one for one in scores if one is not None]
-    if not scores:
+    known = [one for one in scores if one is not None]
+    if not known:
         raise ValueError("The source has no rows of positive weight, so there is nothing to score.")
-    shares, masses = zip(*scores, strict=True)
+    shares, masses = zip(*known, strict=True)
     return float(np.average(shares, weights=united(masses).floats()[0]))
 
 
-def accuracy(held_out, theta, n_threads):
+def accuracy(held_out: ValidationBatches, theta: Array, n_threads: int | None) -> float:
     """Return the accuracy on ValidationBatches, by their weights."""
-    scores = []
+    scores: list[tuple[float, Scaled] | None] = []
     for X, target, weight in held_out:
         logits = predict(X, theta, "logits", n_threads)
         guess = (logits > 0) if logits.ndim == 1 else logits.argmax(axis=1)
@@ -144,7 +155,7 @@ def accuracy(held_out, theta, n_threads):
     return mean_score(scores)
 
 
-def _mass(n, weight):
+def _mass(n: int, weight: Array | None) -> Scaled:
     """What n rows weigh."""
     if weight is None:
         return Scaled(np.array([n], float))
@@ -181,19 +192,37 @@ class Batches:
         What each class weighs by the weights of rows.
     """
 
-    def __init__(self, model, source, classes=None, *, name="X"):
+    largest: float
+    n_rows: int
+    # The first batch, or the first pass, finds them; then they stay as they are.
+    classes: Any
+    class_weight: Scaled | None
+    soft: Any
+    dtype: Any
+    is_sparse: Any
+    n_features: Any
+    mass: Scaled
+
+    def __init__(
+        self,
+        model: Any,
+        source: Iterable[Any],
+        classes: ArrayLike | None = None,
+        *,
+        name: str = "X",
+    ) -> None:
         refuse_single_pass(source, name)
         self._model, self._source, self._name = model, source, name
         self.classes, self.class_weight, self.soft = classes, None, None
         self.dtype = self.is_sparse = self.n_features = None
         self.largest = 0.0
         self._first = "batch 0"  # in messages
-        self._rows_of = []  # of each batch
-        self._versions = []  # of each batch whose X is taken as it comes, else None
+        self._rows_of: list[int] = []  # of each batch
+        self._versions: list[object] = []  # of each batch whose X is taken as it comes, else None
         self._survey()
         self.n_rows = sum(self._rows_of)
 
-    def for_training(self):
+    def for_training(self) -> Self:
         """Refuse what nothing can be learned from; take in the class weights."""
         model = self._model
         if isinstance(model.class_weight, str):
@@ -221,7 +250,7 @@ class Batches:
             )
         return self
 
-    def for_validation(self):
+    def for_validation(self) -> Self:
         """Refuse what nothing can be measured on."""
         if not self.mass.mantissa.any():
             raise ValueError(
@@ -230,12 +259,12 @@ class Batches:
         return self
 
     @property
-    def present(self):
+    def present(self) -> Array:
         """Which classes have rows of positive weight, bool (K,)."""
         weighs = self.mass.mantissa > 0
         return weighs if self.class_weight is None else weighs & (self.class_weight.mantissa > 0)
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[tuple[Array, Array, Array | None]]:
         count, progress = 0, self._progress(self.n_rows)
         for number, batch in read(self._source):
             X, y, weight = self._checked(number, batch, reset=False)
@@ -258,33 +287,41 @@ class Batches:
                 "must give the same batches in every pass."
             )
 
-    def targets(self, target, weight):
+    def targets(self, target: Array, weight: Array | None) -> Targets:
         """Targets of rows that were iterated over."""
         return Targets(target, len(self.classes), weight, self.class_weight, folded=True)
 
-    def objective(self, penalty=None, *, fit_intercept=True, n_threads=None):
+    def objective(
+        self, penalty: Penalty | None = None, *, fit_intercept: bool = True, n_threads: int | None = None
+    ) -> Objective:
         """The mean loss over all batches, and a penalty."""
         K = 1 if len(self.classes) == 2 else len(self.classes)
-        how = {"fit_intercept": fit_intercept, "n_threads": n_threads, "workspace": Workspace()}
+        how: dict[str, Any] = {
+            "fit_intercept": fit_intercept,
+            "n_threads": n_threads,
+            "workspace": Workspace(),
+        }
 
-        def bind(X, target, weight):
+        def bind(X: Table, target: Array, weight: Array | None) -> Part:
             return Part(X, self.targets(target, weight), K, **how)
 
         return Objective(Streamed(self, bind), penalty)
 
-    def _progress(self, n_rows=None):
+    def _progress(self, n_rows: int | None = None) -> Callable[[int], object]:
         """What counts the rows of a pass, and tells of them with ``verbose``."""
         return Pass(n_rows).add if self._model.verbose else lambda rows: None
 
     # The first pass -----------------------------------------------------------------------------------
 
-    def _survey(self):
-        given, found, mass, progress = self.classes is not None, None, None, self._progress()
+    def _survey(self) -> None:
+        found: Any = None
+        mass: Any = None
+        given, progress = self.classes is not None, self._progress()
         for number, batch in read(self._source):
             X, y, weight = self._checked(number, batch, reset=number == 0)
             self._rows_of.append(X.shape[0])
             progress(X.shape[0])
-            stored = X.data if sp.issparse(X) else X
+            stored = X.data if is_sparse(X) else X
             self.largest = max(self.largest, largest(stored)) if stored.size else self.largest
             with named(number):
                 if given or self.soft:
@@ -302,7 +339,7 @@ class Batches:
             )
         self._found(found, mass)
 
-    def _found(self, classes, mass):
+    def _found(self, classes: Array, mass: Scaled) -> None:
         """Take in the classes, unless they were given, and what they weigh."""
         if self.classes is None:
             self.classes = classes
@@ -313,7 +350,7 @@ class Batches:
             )
         self.mass = mass
 
-    def _checked(self, number, batch, reset):
+    def _checked(self, number: int, batch: Any, reset: bool) -> tuple[Table, Any, Array | None]:
         X, y, weight = parts_of(number, batch)
         if y is None:
             raise ValueError(f"Batch {number}: training requires labels, but its y is None.")
@@ -338,7 +375,7 @@ class Batches:
             self._refuse_other_kinds(X.dtype, sp.issparse(X), soft)
         return X, y, weight
 
-    def _refuse_other_kinds(self, dtype, is_sparse, soft):
+    def _refuse_other_kinds(self, dtype: np.dtype[Any], is_sparse: bool, soft: bool) -> None:
         """Refuse a batch that does not go together with the first."""
         if is_sparse != self.is_sparse:
             kinds = ("dense", "sparse")
@@ -355,15 +392,15 @@ class Batches:
             one, other = ("soft labels" if kind else "labels" for kind in (soft, self.soft))
             raise ValueError(f"y has {one}, and that of {self._first} has {other}: all must be of one kind.")
 
-    def _given_classes(self, y):
+    def _given_classes(self, y: ArrayLike) -> Any:
         """The classes that were given, in the order of the model's columns."""
         return named_classes(inputs.labels(self.classes, name="classes"), y)
 
-    def _features(self, X, y, reset):
+    def _features(self, X: Table, y: Any, reset: bool) -> Array:
         X = self._model._validated(X, reset=reset, n_rows=validation.count_rows(y))
         return row_by_row(self._model._for_training(X))
 
-    def _targets(self, X, y):
+    def _targets(self, X: Table, y: Any) -> Array:
         if self.soft:
             return soft_labels(y, X.shape[0], self.classes, X.dtype)
         return inputs.codes_of(
@@ -371,7 +408,9 @@ class Batches:
         )
 
 
-def present_rows(X, target, weight, n_classes, class_weight):
+def present_rows(
+    X: Table, target: Array, weight: Array | None, n_classes: int, class_weight: Any
+) -> tuple[Array, Array, Array | None] | None:
     """X, target and weights of the rows of positive weight; None if there are none."""
     kept = counting(target, n_classes, weight, class_weight)
     if kept.all():
@@ -385,36 +424,44 @@ def present_rows(X, target, weight, n_classes, class_weight):
 class ValidationBatches(Batches):
     """Batches that are not trained on, with the classes and the dtype of those that are."""
 
-    def __init__(self, model, source, classes, dtype, *, name="eval_set"):
+    def __init__(
+        self,
+        model: Any,
+        source: Iterable[Any],
+        classes: Array,
+        dtype: DTypeLike,
+        *,
+        name: str = "eval_set",
+    ) -> None:
         self._dtype = dtype
         super().__init__(model, source, classes, name=name)
 
-    def _given_classes(self, y):
+    def _given_classes(self, y: ArrayLike) -> Any:
         return np.asarray(self.classes)  # in the model's order, which soft labels have decided
 
-    def _features(self, X, y, reset):
+    def _features(self, X: Table, y: Any, reset: bool) -> Array:
         from .base import for_kernels
 
         X = self._model._validated(X, dtype=self._dtype, reset=False, n_rows=validation.count_rows(y))
         return row_by_row(for_kernels(X))
 
 
-def _same_arrays(one, other):
+def _same_arrays(one: Any, other: Any) -> Any:
     """Whether two tables, dense or CSR, are the same places in memory."""
 
-    def places(X):
-        arrays = (X.data, X.indices, X.indptr) if sp.issparse(X) and X.format == "csr" else (X,)
+    def places(X: Table) -> Any:
+        arrays = (X.data, X.indices, X.indptr) if is_sparse(X) and X.format == "csr" else (X,)
         return [getattr(array, "__array_interface__", None) for array in arrays]
 
     return None not in places(one) and places(one) == places(other)
 
 
-def row_by_row(X):
+def row_by_row(X: Table) -> Table:
     """X in C order, whatever it came in: frames lie in memory in one order here, in the other after a journey."""
-    return X if sp.issparse(X) else np.ascontiguousarray(X)
+    return X if is_sparse(X) else np.ascontiguousarray(X)
 
 
-def first_answer(objective, theta, random_state=0):
+def first_answer(objective: Objective, theta: Array, random_state: Any = 0) -> tuple[Objective, Array]:
     """Solve over a sample of the rows first: the sample, and where to begin with all of them.
 
     The penalty stands against the sum of the sample's losses as that of all rows does, since fewer rows say less.
@@ -428,7 +475,7 @@ def first_answer(objective, theta, random_state=0):
     return sample, found.theta
 
 
-def merged(labels, mass, others, of_others):
+def merged(labels: Array | None, mass: Any, others: Array, of_others: Scaled) -> tuple[Array, Scaled]:
     """The classes of two sets of rows, sorted, and what they weigh."""
     if labels is None:
         return others, of_others
@@ -441,11 +488,11 @@ def merged(labels, mass, others, of_others):
     return both, united([mass, of_others]).sums(place, len(both))
 
 
-def _is_text(labels):
+def _is_text(labels: Array) -> bool:
     return isinstance(labels.tolist()[0], str)
 
 
-def added(masses):
+def added(masses: Sequence[Scaled]) -> Scaled:
     """What each class weighs in several sets of rows together."""
     K = len(masses[0].mantissa)
     return united(masses).sums(np.tile(np.arange(K), len(masses)), K)
