@@ -15,11 +15,25 @@ x - s is exact where x is within a factor of two of s (P. H. Sterbenz, "Floating
 with them penalties, are the same; only the intercept differs. Columns without spread become zeros.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from ..arrays import finfo
 from ..data.ranges import Ranges
 from ..data.rows import without_duplicates
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from ..loss import Part
+    from ..objective import Objective
+    from ..typing import Array, Table
+    from .result import History, Result
+
 
 # Largest distance of a mean from zero, in deviations, for solvers that read columns unchanged: the number of their
 # steps grows with about its square.
@@ -39,29 +53,39 @@ class Moved:
         The number subtracted from each column.
     """
 
-    def __init__(self, part, offset, flat):
+    offset: Array
+    part: Part
+
+    def __init__(self, part: Part, offset: Array, flat: Array) -> None:
         self.offset, self._flat = offset, flat
         self.part = part.replaced(_moved(part.X, offset, flat, part.n_threads), part.targets)
 
-    def into(self, theta):
+    def into(self, theta: Array) -> Array:
         """Return the parameters with the same logits over the moved columns."""
         theta = np.array(theta, np.float64)
         theta[-1] += self.offset @ theta[:-1]
         theta[:-1][self._flat] = 0.0
         return theta
 
-    def back(self, theta):
+    def back(self, theta: Array) -> Array:
         """Return the parameters with the same logits over the original columns."""
         theta = np.array(theta, np.float64)
         theta[-1] -= self.offset @ theta[:-1]
         return theta
 
-    def solve(self, objective, solver, theta0, callback=None, **arguments):
+    def solve(
+        self,
+        objective: Objective,
+        solver: Callable[..., Any],
+        theta0: Array,
+        callback: Callable[..., Any] | None = None,
+        **arguments: Any,
+    ) -> Result:
         """Run a solver over the moved columns; its Result and the callback's parameters are for the original ones."""
         if callback is not None:
             on_moved = callback
 
-            def callback(theta, history):
+            def callback(theta: Array, history: History) -> bool:
                 return on_moved(self.back(theta), history)
 
         result = solver(objective.over_part(self.part), self.into(theta0), callback=callback, **arguments)
@@ -69,7 +93,7 @@ class Moved:
         return result
 
 
-def moved(objective, *, reads_columns):
+def moved(objective: Objective, *, reads_columns: bool) -> Any:
     """Return a Moved, the objective's part with its far columns moved to zero, or None if none has to be moved.
 
     Parameters
@@ -89,7 +113,7 @@ def moved(objective, *, reads_columns):
     return known[reads_columns]
 
 
-def _find(objective, part, reads_columns):
+def _find(objective: Objective, part: Part, reads_columns: bool) -> Any:
     if not _may_be_far(part):
         return None
     X, moments = part.X, objective.column_moments()
@@ -105,13 +129,13 @@ def _find(objective, part, reads_columns):
     return Moved(part, offset, flat)
 
 
-def known_moved(objective):
+def known_moved(objective: Objective) -> Any:
     """Return a Moved that `moved` has returned for this objective, or None."""
     found = () if objective.local is None else objective.local.kept.moved.values()
     return next((one for one in found if one is not None), None)
 
 
-def _may_be_far(part):
+def _may_be_far(part: Part) -> bool:
     """Tell whether a column may be far from zero, without a whole pass over sparse X."""
     X = part.X
     if isinstance(X, np.ndarray):
@@ -125,13 +149,13 @@ def _may_be_far(part):
     return bool((have >= _NEARLY_ALL * before[rows - 1]).any())
 
 
-def _moved(X, offset, flat, n_threads):
+def _moved(X: Table, offset: Array, flat: Array, n_threads: int | None) -> Array:
     """Return X minus the offset of each column, with zeros in columns without spread."""
     offset = offset.astype(X.dtype)
     if isinstance(X, np.ndarray):
         moved = np.empty_like(X)
 
-        def move(rows):
+        def move(rows: slice) -> None:
             np.subtract(X[rows], offset, out=moved[rows])
             moved[rows, flat] = 0.0
 

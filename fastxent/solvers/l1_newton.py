@@ -24,6 +24,10 @@ face is right, the rest is Newton's method. mu = 1e-3 L min(1, max_j |S_j| / l1_
 free than the rows can determine, and vanishes at the optimum.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from ..penalty import least_subgradient, shrink
@@ -31,12 +35,29 @@ from .newton_cg import line_search, newton_direction
 from .result import AT_ROUNDING, NO_DESCENT, STOPPED_BY_CALLER, Recorder, out_of_iterations, small_gradient
 from .scaling import Rescaled
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from ..objective import Objective
+    from ..typing import Array
+    from .result import Result
+
+
 _MAX_DOUBLINGS = 60  # of the bound L: from any first value to any curvature
 _MAX_BENDS = 20  # of the step to the minimum of the model
 _SHIFT = 1e-3  # mu / L, see above
 
 
-def solve(objective, theta0, *, tol, max_iter, callback=None, checkpoint=None):
+def solve(  # type: ignore[return]  # the last iteration returns
+    objective: Objective,
+    theta0: Array,
+    *,
+    tol: float,
+    max_iter: int,
+    callback: Callable[..., Any] | None = None,
+    checkpoint: Any = None,
+) -> Result:
     """Minimise an objective with an L1 penalty, from ``theta0``.
 
     Parameters
@@ -96,23 +117,23 @@ def solve(objective, theta0, *, tol, max_iter, callback=None, checkpoint=None):
 class L1Problem(Rescaled):
     """f + l1 |u|: values include the L1 term, gradients are those of f."""
 
-    def penalty(self, u):
+    def penalty(self, u: Array) -> float:
         return (self.l1 * np.abs(u[:-1])).sum()
 
-    def value_and_grad(self, u):
+    def value_and_grad(self, u: Array) -> tuple[float, Array]:
         value, grad = super().value_and_grad(u)
         return value + self.penalty(u), grad
 
-    def least_subgradient(self, u, grad):
+    def least_subgradient(self, u: Array, grad: Array) -> Array:
         """Return the element of least norm of the subdifferential in u; it is zero only at the optimum."""
         return least_subgradient(u, grad, self.l1)
 
-    def relative(self, least):
+    def relative(self, least: Array) -> float:
         """Return the largest entry of a subgradient, each in units of its penalty."""
         penalised = self.l1[:, 0] > 0
         return (np.abs(least[:-1][penalised]) / self.l1[penalised]).max(initial=0.0)
 
-    def face(self, u, grad):
+    def face(self, u: Array, grad: Array) -> tuple[Array, ...]:
         """Return the signs that may not change (0: free), which weights are free, and the gradient of F on these."""
         sign = np.sign(u)
         sign[:-1] *= self.l1 > 0  # a weight without a penalty may pass through zero
@@ -125,11 +146,11 @@ class L1Problem(Rescaled):
         slope[~free] = 0.0
         return sign, free, slope
 
-    def bend(self, u, v):
+    def bend(self, u: Array, v: Array) -> Any:
         """Return the Hessian of the penalty within the face, times v."""
         return 0.0
 
-    def badness(self, u, grad):
+    def badness(self, u: Array, grad: Array) -> float:
         """Return the largest entry of the subgradient of least norm in theta."""
         return np.abs(least_subgradient(u, self.gradient(grad), self.theta_l1)).max()
 
@@ -137,10 +158,10 @@ class L1Problem(Rescaled):
 class GroupProblem(L1Problem):
     """f + sum_j l1_j |u_j|, the norm of a feature's weights in all classes."""
 
-    def penalty(self, u):
+    def penalty(self, u: Array) -> float:
         return (self.l1 * np.linalg.norm(u[:-1], axis=1, keepdims=True)).sum()
 
-    def face(self, u, grad):
+    def face(self, u: Array, grad: Array) -> tuple[Array, ...]:
         size = np.linalg.norm(u[:-1], axis=1, keepdims=True)
         free = np.ones(u.shape, bool)
         free[:-1] = (size > 0) | (self.l1 == 0)
@@ -150,7 +171,7 @@ class GroupProblem(L1Problem):
         slope[~free] = 0.0
         return np.zeros_like(u), free, slope
 
-    def bend(self, u, v):
+    def bend(self, u: Array, v: Array) -> Array:
         size = np.linalg.norm(u[:-1], axis=1, keepdims=True)
         along = u[:-1] / np.where(size > 0, size, 1.0)
         across = v[:-1] - along * (along * v[:-1]).sum(axis=1, keepdims=True)
@@ -158,7 +179,7 @@ class GroupProblem(L1Problem):
         image[:-1] = np.where(size > 0, self.l1 / np.where(size > 0, size, 1.0), 0.0) * across
         return image
 
-    def badness(self, u, grad):
+    def badness(self, u: Array, grad: Array) -> float:
         """Return the largest entry of the gradient within the face, in theta."""
         free = self.face(u, grad)[1]
         original = self.gradient(grad)
@@ -167,7 +188,9 @@ class GroupProblem(L1Problem):
         return np.abs(original[free]).max(initial=0.0)
 
 
-def _proximal_step(problem, u, value, grad, bound):
+def _proximal_step(
+    problem: L1Problem, u: Array, value: float, grad: Array, bound: float
+) -> tuple[Array, float, Array, float] | None:
     """Take a proximal gradient step; ``bound`` on the curvature is doubled until it holds along the step."""
     smooth = value - problem.penalty(u)
     for _ in range(_MAX_DOUBLINGS):
@@ -182,7 +205,9 @@ def _proximal_step(problem, u, value, grad, bound):
     return None
 
 
-def newton_step(problem, u, value, grad, shift, **accuracy):
+def newton_step(
+    problem: L1Problem | GroupProblem, u: Array, value: float, grad: Array, shift: float, **accuracy: Any
+) -> tuple[Array, float, Array] | None:
     """Take a truncated Newton step on the face of ``u``; return (u, value, grad), or None if the value is no lower."""
     sign, free, slope = problem.face(u, grad)
     if not slope.any():
@@ -200,7 +225,7 @@ def newton_step(problem, u, value, grad, shift, **accuracy):
     if np.vdot(slope, step) >= 0.0:
         return None
 
-    def point(t):
+    def point(t: float) -> Array:
         new = u + t * step
         new[new * sign < 0.0] = 0.0
         return new
@@ -210,13 +235,21 @@ def newton_step(problem, u, value, grad, shift, **accuracy):
         problem.value_and_grad,
         problem.badness,
         value=value,
-        slope=np.vdot(slope, step),
+        slope=float(np.vdot(slope, step)),
         badness_there=problem.badness(u, grad),
         rounding=problem.rounding,
     )
 
 
-def _minimise_on_face(hessp, slope, u, sign, free, rounding, accuracy):
+def _minimise_on_face(
+    hessp: Callable[..., Any],
+    slope: Array,
+    u: Array,
+    sign: Array,
+    free: Array,
+    rounding: float,
+    accuracy: dict[str, Any],
+) -> Array:
     """Return a step S with a small  slope.S + S.H S / 2,  such that u + S changes no sign.
 
     If the path to the minimum leaves the face, the step follows it as long as the model decreases. Weights that reach

@@ -18,11 +18,24 @@ SciPy's routine does not show its state, but all that it does follows from the v
 checkpoint has all of these, on the disk, and a run that goes on gets them again.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 from scipy.optimize import minimize
 
 from .result import AT_ROUNDING, NO_DESCENT, STOPPED_BY_CALLER, Recorder, out_of_iterations, small_gradient
 from .scaling import Rescaled
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from typing import Any
+
+    from ..objective import Objective
+    from ..typing import Array
+    from .result import Result
+
 
 FLAT = "the objective no longer falls in double precision"
 _RELATIVE_FALL = 64 * np.finfo(np.float64).eps  # as in scikit-learn
@@ -33,7 +46,15 @@ _PAIRS, _FEW_PAIRS, _MANY_PARAMETERS = 10, 5, 200_000
 _OUT_OF_ITERATIONS = 1
 
 
-def solve(objective, theta0, *, tol, max_iter, callback=None, checkpoint=None):
+def solve(
+    objective: Objective,
+    theta0: Array,
+    *,
+    tol: float,
+    max_iter: int,
+    callback: Callable[..., Any] | None = None,
+    checkpoint: Any = None,
+) -> Result:
     """Minimise a smooth objective from ``theta0``, without an L1 penalty.
 
     Parameters
@@ -70,12 +91,12 @@ def solve(objective, theta0, *, tol, max_iter, callback=None, checkpoint=None):
             return record.result(problem.theta(u), False, out_of_iterations(max_iter))
     stopped, iteration = False, 0
 
-    def value_and_grad(flat):
+    def value_and_grad(flat: Array) -> tuple[float, Array]:
         nonlocal grad
         value, grad = at_start.pop() if at_start else evaluate(np.ascontiguousarray(flat).reshape(u.shape))
         return value, grad.ravel()
 
-    def after_iteration(intermediate_result):
+    def after_iteration(intermediate_result: Any) -> None:
         nonlocal stopped, grad_norm, iteration
         iteration += 1
         if iteration < record.begun:
@@ -120,14 +141,15 @@ def solve(objective, theta0, *, tol, max_iter, callback=None, checkpoint=None):
 class _Evaluations:
     """Values and gradients in the order in which SciPy asks for them; those that a checkpoint has come first."""
 
-    def __init__(self, problem, checkpoint, state):
+    def __init__(self, problem: Rescaled, checkpoint: Any, state: dict[str, Any]) -> None:
         self._problem = problem
-        self.values, self.gradients, self._again = state["values"], None, iter(())
+        self.values, self.gradients = state["values"], None
+        self._again: Iterator[Any] = iter(())
         if checkpoint is not None:
             self.gradients = checkpoint.journal("gradients", state["gradients"])
             self._again = zip(self.values.copy(), self.gradients.read(), strict=True)
 
-    def __call__(self, u):
+    def __call__(self, u: Array) -> tuple[float, Array]:
         here = next(self._again, None)
         if here is None:
             here = self._problem.value_and_grad(u)

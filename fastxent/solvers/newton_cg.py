@@ -16,17 +16,39 @@ The forcing term decreases with the gradient, so the last steps converge superli
 stopping and starting again from there changes nothing.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from .result import AT_ROUNDING, NO_DESCENT, STOPPED_BY_CALLER, Recorder, out_of_iterations, small_gradient
 from .scaling import Rescaled
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from ..checkpoint import Session
+    from ..objective import Objective
+    from ..typing import Array
+    from .result import Result
+
 
 _MAX_CG_STEPS = 500  # a limit for ill-conditioned problems
 _MAX_HALVINGS = 40  # shorter steps cannot be told from rounding
 _SUFFICIENT_DECREASE = 1e-4  # Armijo's rule, with its usual value
 
 
-def solve(objective, theta0, *, tol, max_iter, callback=None, checkpoint=None):
+def solve(  # type: ignore[return]  # the last iteration returns
+    objective: Objective,
+    theta0: Array,
+    *,
+    tol: float,
+    max_iter: int,
+    callback: Callable[..., Any] | None = None,
+    checkpoint: Session | None = None,
+) -> Result:
     """Minimise a smooth objective from ``theta0``, without an L1 penalty.
 
     Parameters
@@ -55,7 +77,7 @@ def solve(objective, theta0, *, tol, max_iter, callback=None, checkpoint=None):
     else:
         u, value, grad = state["u"], state["value"], state["grad"]
 
-    def badness(u, grad):
+    def badness(u: Array, grad: Array) -> float:
         return np.abs(problem.gradient(grad)).max()
 
     for iteration in range(record.begun, max_iter + 1):
@@ -70,7 +92,7 @@ def solve(objective, theta0, *, tol, max_iter, callback=None, checkpoint=None):
         if iteration == max_iter:
             return record.result(theta, False, out_of_iterations(max_iter))
         step = newton_direction(lambda v, at=u: problem.hessp(at, v), grad, problem.rounding)
-        slope = np.vdot(grad, step)
+        slope: Any = np.vdot(grad, step)
         record.gap(-slope / 2)
         lower = line_search(
             lambda t, at=u, along=step: at + t * along,
@@ -87,7 +109,14 @@ def solve(objective, theta0, *, tol, max_iter, callback=None, checkpoint=None):
         u, value, grad = lower
 
 
-def newton_direction(hessp, grad, rounding, *, least_accuracy=0.0, max_steps=_MAX_CG_STEPS):
+def newton_direction(
+    hessp: Callable[..., Any],
+    grad: Array,
+    rounding: float,
+    *,
+    least_accuracy: float = 0.0,
+    max_steps: int = _MAX_CG_STEPS,
+) -> Array:
     """Solve H D = -G by conjugate gradients, the more accurately the smaller G is.
 
     If the curvature vanishes (along a direction in which F is flat), return the direction so far.
@@ -119,7 +148,16 @@ def newton_direction(hessp, grad, rounding, *, least_accuracy=0.0, max_steps=_MA
     return step
 
 
-def line_search(point, value_and_grad, badness, *, value, slope, badness_there, rounding):
+def line_search(
+    point: Callable[..., Any],
+    value_and_grad: Callable[..., Any],
+    badness: Callable[..., Any],
+    *,
+    value: float,
+    slope: float,
+    badness_there: float,
+    rounding: float,
+) -> tuple[Array, float, Array] | None:
     """Halve t from 1 until ``point(t)`` is low enough.
 
     Parameters

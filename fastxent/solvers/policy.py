@@ -5,13 +5,24 @@ tol F: the same quality on all data. Solvers with scikit-learn's names use it as
 largest entry of the gradient, which varied from 5e-6 to 5e-2 at F - F* = 1e-4 F.
 """
 
+from __future__ import annotations
+
 from functools import partial
+from typing import TYPE_CHECKING
 
 from .. import parallel
 from . import centring, l1_newton, lbfgs, metric, newton_cg, svrg
 from .coordinate import prox_newton
 from .dual import sdca
 from .result import STOPPED_BY_CALLER, Result
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from ..objective import Objective
+    from ..typing import Array
+
 
 SOLVERS = {
     "lbfgs": lbfgs.solve,
@@ -54,7 +65,7 @@ _DUAL_MEMORY = 1 << 32
 _SMALL = 200_000
 
 
-def choose(objective):
+def choose(objective: Objective) -> str:
     """Return the name of our solver that fits an objective.
 
     >>> from types import SimpleNamespace
@@ -68,7 +79,7 @@ def choose(objective):
     return "sdca" if _suits_dual_ascent(objective) else "metric"
 
 
-def _suits_dual_ascent(objective):
+def _suits_dual_ascent(objective: Objective) -> bool:
     if not objective.is_sparse or objective.local is None or objective.cost <= _SMALL:
         return False
     n, d = objective.n_rows, objective.n_features
@@ -77,16 +88,16 @@ def _suits_dual_ascent(objective):
 
 
 def solve(
-    objective,
-    theta0,
+    objective: Objective,
+    theta0: Array,
     *,
-    solver="auto",
-    tol=1e-4,
-    max_iter=100,
-    callback=None,
-    random_state=0,
-    checkpoint=None,
-):
+    solver: str = "auto",
+    tol: float = 1e-4,
+    max_iter: int = 100,
+    callback: Callable[..., Any] | None = None,
+    random_state: int = 0,
+    checkpoint: Any = None,
+) -> Result:
     """Run the solver with this name: "auto", one of ours, or one of scikit-learn's. Returns its Result.
 
     checkpoint: a `fastxent.checkpoint.Session` to go on from, or None. What has ended is not repeated.
@@ -112,7 +123,12 @@ def solve(
             f"solver {solver!r} does not support penalty_groups; use solver='auto' or 'prox_newton', or "
             "penalty_groups=None."
         )
-    arguments = {"tol": tol, "max_iter": max_iter, "callback": callback, "checkpoint": checkpoint}
+    arguments: dict[str, Any] = {
+        "tol": tol,
+        "max_iter": max_iter,
+        "callback": callback,
+        "checkpoint": checkpoint,
+    }
     if name in _DRAW:
         arguments["random_state"] = random_state
     with parallel.one_blas_thread:

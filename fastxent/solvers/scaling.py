@@ -19,10 +19,20 @@ penalty. So its a_j is zero and its weights stay zero. Otherwise the rounding of
 that is also rounding, would become a step.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from ..arrays import finfo, largest
 from ..data.ranges import Ranges
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from ..objective import Objective
+    from ..typing import Array
 
 
 class Rescaled:
@@ -44,7 +54,15 @@ class Rescaled:
         Differences of F smaller than this, relative to F, may be rounding: float32 data are evaluated in float32.
     """
 
-    def __init__(self, objective):
+    ridge: Array
+    columns: tuple[Array, Array]
+    ranges: Ranges
+    theta_l1: Array
+    l1: Array
+    fit_intercept: bool
+    rounding: float
+
+    def __init__(self, objective: Objective) -> None:
         self.objective = objective
         moments = objective.column_moments()
         mean, deviation = moments.mean, moments.deviation
@@ -70,36 +88,36 @@ class Rescaled:
         self.fit_intercept = objective.fit_intercept
         self.rounding = 16 * float(finfo(objective.dtype).eps)
 
-    def theta(self, u):
+    def theta(self, u: Array) -> Array:
         """Return T u, the parameters of the objective (d + 1, K)."""
         theta = np.empty_like(u)
 
-        def part(rows):
+        def part(rows: slice) -> Array:
             np.multiply(u[rows], self._scale[rows], out=theta[rows])
             return self._mean[rows].T @ theta[rows]
 
-        shift = sum(self.ranges.map(part))
+        shift: Any = sum(self.ranges.map(part))
         theta[-1] -= shift[0]
         return theta
 
-    def variables(self, theta):
+    def variables(self, theta: Array) -> Array:
         """Return u for parameters (d + 1, K) of any float dtype. Columns without spread move into the intercept."""
         u = np.array(theta, dtype=np.float64, order="C")
         u[-1] += (self._mean.T @ u)[0]
         u *= self._width
         return u
 
-    def gradient(self, grad):
+    def gradient(self, grad: Array) -> Array:
         """Return the gradient in theta, from the gradient in u."""
         original = grad * self._width
         original += self._mean * original[-1]
         return original
 
-    def value_and_grad(self, u):
+    def value_and_grad(self, u: Array) -> tuple[float, Array]:
         value, grad = self.objective.value_and_grad(self.theta(u))
         return value, self.pull_back(grad)
 
-    def evaluate(self, u):
+    def evaluate(self, u: Array) -> tuple[float, Array, Array, float]:
         """Return F, the gradient in u, theta, and the largest entry of the gradient in theta."""
         theta = self.theta(u)
         value, grad = self.objective.value_and_grad(theta)
@@ -107,14 +125,14 @@ class Rescaled:
         entry = parts[0] if len(parts) == 1 else float(np.max(parts))
         return value, self.pull_back(grad), theta, entry
 
-    def hessp(self, u, v):
+    def hessp(self, u: Array, v: Array) -> Array:
         return self.pull_back(self.objective.hessp(self.theta(u), self.theta(v)))
 
-    def pull_back(self, grad):
+    def pull_back(self, grad: Array) -> Array:
         """Turn the gradient in theta into the gradient in u, in place, and return it."""
         of_intercept = grad[-1].copy()
 
-        def part(rows):
+        def part(rows: slice) -> None:
             grad[rows] -= self._mean[rows] * of_intercept
             grad[rows] *= self._scale[rows]
 

@@ -18,6 +18,10 @@ of the Hessian predicts is as small. If one column is far larger than the others
 other weights. Then the decreases are small from the start, but the prediction, which does not depend on scale, is not.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from ..arrays import finfo
@@ -35,12 +39,32 @@ from .result import (
     out_of_iterations,
 )
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from ..objective import Objective
+    from ..sgd.trainer import Training
+    from ..sgd.variance_reduction import VarianceReduction
+    from ..typing import Array
+    from .result import Result
+
+
 _SLOWEST = 0.99  # ratio of decreases; a larger one counts as noise
 _HOPELESS = 0.1  # share of the gap; if all remaining epochs would gain less, they are not worth it
 TOO_SHORT = "the steps that the longest row allows are too short to lower the objective"
 
 
-def solve(objective, theta0, *, tol, max_iter, callback=None, random_state=0, checkpoint=None):
+def solve(  # type: ignore[return]  # the last iteration returns
+    objective: Objective,
+    theta0: Array,
+    *,
+    tol: float,
+    max_iter: int,
+    callback: Callable[..., Any] | None = None,
+    random_state: int = 0,
+    checkpoint: Any = None,
+) -> Result:
     """Minimise an objective with L2 or L1 penalties, or both, from ``theta0``.
 
     Parameters
@@ -123,7 +147,7 @@ def solve(objective, theta0, *, tol, max_iter, callback=None, random_state=0, ch
         objective.count(2)
 
 
-def _promise(objective, theta, grad):
+def _promise(objective: Objective, theta: Array, grad: Array) -> float:
     """Return the predicted decrease of F: the minimum of a model with centred columns, a diagonal Hessian and L1."""
     problem = L1Problem(objective)
     u = problem.variables(theta)
@@ -135,7 +159,7 @@ def _promise(objective, theta, grad):
     return problem.penalty(u) - problem.penalty(least) - float(model)
 
 
-def _prepare(objective, theta, max_iter):
+def _prepare(objective: Objective, theta: Array, max_iter: int) -> tuple[Training, VarianceReduction, Array]:
     """Return a training at theta, its steps, and the numbers of the rows that they take."""
     with importing:
         from ..sgd.options import Options  # brings Numba

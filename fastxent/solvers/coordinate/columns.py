@@ -19,8 +19,10 @@ Sweeps read the columns in single precision unless the data are small: the loss 
 because the gradient is exact.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from scipy.special import entr, expit
@@ -31,6 +33,14 @@ from ...data.targets import log_odds
 from ...loss import Part
 from ...parallel import ordered_sum
 from ...penalty import Penalty
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from ...objective import Objective
+    from ...typing import Array
+    from .prox_newton import _Step
+
 
 SMALL = 2_000_000  # multiplications in a pass that costs hardly anything
 _MANY = 4_000_000  # from this number on, entries do not fit into caches
@@ -98,7 +108,7 @@ class Curvature(NamedTuple):
     largest: float = 1.0
 
 
-def columns_of(objective):
+def columns_of(objective: Objective) -> Columns:
     """Return the Columns of an objective over rows of positive weight; made anew only if the L1 penalty has fallen."""
     kept = objective.local.kept
     known = kept.columns
@@ -110,7 +120,7 @@ def columns_of(objective):
     return known
 
 
-def _dense(objective, part, screen):
+def _dense(objective: Objective, part: Part, screen: bool) -> Columns:
     X = part.X
     n, d = X.shape
     over_rows = Ranges.in_cache(X.shape, objective.n_threads).map
@@ -129,7 +139,7 @@ def _dense(objective, part, screen):
     return Columns(kernels.Columns(columns), None, part, dtype, True, share, mean, reach, whole)
 
 
-def _sparse(objective, part, screen):
+def _sparse(objective: Objective, part: Part, screen: bool) -> Columns:
     X, l1, n_threads = part.X, objective.penalty.l1, objective.n_threads
     n, d = X.shape
     screen = screen and objective.K == 1 and l1 > 0
@@ -139,12 +149,14 @@ def _sparse(objective, part, screen):
     )
     classes = class_weights(part) if screen else None
 
-    def sizes(some):
+    def sizes(some: slice) -> tuple[Array, Array]:
         counts, ends = np.zeros(d, X.indices.dtype), np.zeros((d, 2))
         for call in over_rows.calls(some):
             kernels.column_sizes(rows, classes, counts, ends, *call)
         return counts, ends
 
+    counts: Any
+    ends: Any
     counts, ends = zip(*over_rows.map(sizes), strict=True)
     counts, kept = np.array(counts), None
     if screen:  # weights are zero where no residuals can make a slope as large as the penalty
@@ -163,7 +175,7 @@ def _sparse(objective, part, screen):
     if kept is not None:
         places[:, ~kept] = nnz + np.arange(parts, dtype=places.dtype)[:, np.newaxis]
 
-    def turn(some):
+    def turn(some: slice) -> None:
         own = places[over_rows.bounds.index(some.start)]
         for call in over_rows.calls(some):
             kernels.columns_of_rows(rows, own, indices, values, nnz, *call)
@@ -188,14 +200,14 @@ def _sparse(objective, part, screen):
     return Columns(swept, exact, part, dtype, False, share, np.zeros(d + 1), reach, ranges, kept, least_l1)
 
 
-def _of_equal_entries(indptr, n_threads):
+def _of_equal_entries(indptr: Array, n_threads: int | None) -> Ranges:
     """Return ranges of columns with about the same number of entries."""
     nnz, count = int(indptr[-1]), max(1, min(64, int(indptr[-1]) // _ENTRIES))
     inner = np.searchsorted(indptr, nnz * np.arange(1, count) / count).tolist()
     return Ranges([0, *inner, len(indptr) - 1], n_threads)
 
 
-def class_weights(part):
+def class_weights(part: Part) -> tuple[Array, Array]:
     """Return each row's weights of the classes 1 and 0 of a binary model, as shares of the total, (n,) each."""
     if part.kept.class_weights is None:
         targets = part.targets
@@ -206,13 +218,13 @@ def class_weights(part):
     return part.kept.class_weights
 
 
-def _precision(objective, reach):
+def _precision(objective: Objective, reach: Array) -> np.dtype[Any]:
     used = reach[reach > 0]
     moderate = used.min(initial=1.0) > 1e-15 and used.max(initial=1.0) < 1e15
     return np.dtype(np.float32 if moderate and objective.cost > SMALL else np.float64)
 
 
-def loss_of(objective):
+def loss_of(objective: Objective) -> BinaryLoss | RowsLoss:
     """Return the evaluation that suits an objective."""
     return (BinaryLoss if objective.K == 1 and objective.is_sparse else RowsLoss)(objective)
 
@@ -220,21 +232,23 @@ def loss_of(objective):
 class RowsLoss:
     """Loss and gradient of any objective, by passes over its rows."""
 
-    def __init__(self, objective):
+    def __init__(self, objective: Objective) -> None:
         self._objective = objective
-        self._columns = columns = columns_of(objective)
+        self._columns: Any = columns_of(objective)
+        columns = self._columns
         self._shares = _shares(columns.part)
-        self._grad = self._curvature = None
+        self._grad: Any = None
+        self._curvature: Curvature | None = None
         self._masses = objective.local.targets.masses / max(objective.total_weight, np.finfo(float).tiny)
 
-    def state(self):
+    def state(self) -> dict[Any, Any]:
         """Return what `restore` needs: nothing is stored between iterations."""
         return {}
 
-    def restore(self, state, theta):
+    def restore(self, state: dict[Any, Any], theta: Array) -> None:
         """Go on from the state of another one, at theta."""
 
-    def log_odds(self):
+    def log_odds(self) -> Array:
         """Return the best intercepts for W = 0."""
         value, grad = self._objective.value_and_grad(self._objective.initial())
         K = max(2, len(grad[-1]))
@@ -242,24 +256,24 @@ class RowsLoss:
         share = (mass / K - grad[-1]) / mass if mass > 0 else np.full(len(grad[-1]), 1 / K)
         return log_odds(np.clip(share, 1e-6, 1 - 1e-6))
 
-    def at(self, theta):
+    def at(self, theta: Array) -> tuple[float, Array]:
         """Return value and gradient at theta."""
         return self._objective.value_and_grad(theta)
 
-    def moved(self, theta, value, grad):
+    def moved(self, theta: Array, value: float, grad: Array) -> tuple[float, Array]:
         """Return value and gradient at a theta where they are already known."""
         return value, grad
 
-    def along(self, step, t):
+    def along(self, step: _Step, t: float) -> float:
         """Return the value at step.at(t)."""
         value, self._grad = self._objective.value_and_grad(step.at(t))
         return value
 
-    def gradient(self, theta):
+    def gradient(self, theta: Array) -> Array:
         """Return the gradient at the point of the last value."""
         return self._grad
 
-    def curvature(self, theta):
+    def curvature(self, theta: Array) -> Curvature:
         """Return the Curvature at theta, the point of the last gradient; the next call overwrites it."""
         objective, columns, shares = self._objective, self._columns, self._shares
         if self._curvature is None:
@@ -271,7 +285,7 @@ class RowsLoss:
         objective.count(0.5)
         return self._curvature
 
-    def slopes_of(self, mixed):
+    def slopes_of(self, mixed: Array) -> Array:
         """Return sum_i c_i x_i (q - t_i)' (d, K), with c_i a row's share of the weights and q one distribution."""
         objective = self._objective
         K = objective.K
@@ -281,13 +295,13 @@ class RowsLoss:
         slopes += mean * ((mixed[1:] if K == 1 else mixed) - 1 / max(K, 2))
         return slopes
 
-    def entropy(self, theta, share, mixed, back):
+    def entropy(self, theta: Array, share: float, mixed: Array, back: float) -> float:
         """Return sum_i c_i H(t_i + back ((1 - share) p_i + share mixed - t_i)), H being the entropy."""
         objective = self._objective
         targets = objective.local.targets
         objective.count(1)
 
-        def part(rows, P):
+        def part(rows: slice, P: Array) -> float:
             alpha = (1 - share) * P.astype(np.float64) + share * mixed
             T = targets.distributions(rows)
             return float(self._masses[rows] @ entr(T + back * (alpha - T)).sum(axis=1))
@@ -298,37 +312,38 @@ class RowsLoss:
 class BinaryLoss:
     """The same for two classes and sparse columns, with stored logits z."""
 
-    def __init__(self, objective):
+    def __init__(self, objective: Objective) -> None:
         self._objective = objective
-        self._columns = columns = columns_of(objective)
+        self._columns: Any = columns_of(objective)
+        columns = self._columns
         self._one, self._zero = class_weights(columns.part)
         n = len(self._one)
         self._z, self._r, self._h = np.zeros(n), np.empty(n), np.empty(n)
-        self._way = None, None  # a step, and its change of z at t = 1
+        self._way: tuple[Any, Any] = None, None  # a step, and its change of z at t = 1
 
-    def state(self):
+    def state(self) -> dict[str, Array]:
         return {"z": self._z}
 
-    def restore(self, state, theta):
+    def restore(self, state: dict[str, Array], theta: Array) -> None:
         self._z = state["z"]
         self._value(self._z, theta)
 
-    def log_odds(self):
+    def log_odds(self) -> Array:
         one, zero = self._one.sum(), self._zero.sum()
         share = one / (one + zero) if one + zero > 0 else 0.5
         return log_odds(np.clip([share], 1e-6, 1 - 1e-6))
 
-    def at(self, theta):
+    def at(self, theta: Array) -> tuple[float, Array]:
         features = np.flatnonzero(theta[:-1])
         self._z = self._products(features, theta[features, 0], theta[-1, 0])
         self._way = None, None
         value = self._value(self._z, theta)
         return value, self.gradient(theta)
 
-    def moved(self, theta, value, grad):
+    def moved(self, theta: Array, value: float, grad: Array) -> tuple[float, Array]:
         return value, self.at(theta)[1]  # the value has its L1 term
 
-    def along(self, step, t):
+    def along(self, step: _Step, t: float) -> float:
         if self._way[0] is not step:
             features, moves = step.moves()
             inside = features < self._objective.n_features
@@ -337,7 +352,7 @@ class BinaryLoss:
         self._z = self._before + t * self._way[1]
         return self._value(self._z, step.at(t))
 
-    def gradient(self, theta):
+    def gradient(self, theta: Array) -> Array:
         objective = self._objective
         grad = np.empty_like(theta)
         self._times_columns(self._r, grad[:-1, 0])
@@ -346,16 +361,16 @@ class BinaryLoss:
         objective.count(0.5)
         return grad
 
-    def curvature(self, theta):
+    def curvature(self, theta: Array) -> Curvature:
         return Curvature(self._h[np.newaxis].astype(self._columns.dtype))
 
-    def slopes_of(self, mixed):
+    def slopes_of(self, mixed: Array) -> Array:
         slopes = np.empty((self._objective.n_features, 1))
         self._objective.count(0.5)
         self._times_columns(mixed[1] * (self._one + self._zero) - self._one, slopes[:, 0])
         return slopes
 
-    def entropy(self, theta, share, mixed, back):
+    def entropy(self, theta: Array, share: float, mixed: Array, back: float) -> float:
         mass = self._one + self._zero
         total = 0.0
         for target, z, q in (self._zero, -self._z, mixed[0]), (self._one, self._z, mixed[1]):
@@ -363,12 +378,12 @@ class BinaryLoss:
             total += float(mass @ entr(target + back * ((1 - share) * expit(z) + share * q - target)))
         return total
 
-    def _times_columns(self, r, out):
+    def _times_columns(self, r: Array, out: Array) -> None:
         """out (d,) becomes X' r; of columns that were left out, zero."""
         columns = self._columns
         columns.ranges.map(lambda some: columns.exact.products(r, out, some.start, some.stop))
 
-    def _products(self, features, weights, start):
+    def _products(self, features: Array, weights: Array, start: float) -> Array:
         """Return start + the sum of columns times weights, (n,)."""
         z = np.full(len(self._z), start)
         features, weights = np.ascontiguousarray(features, np.intp), np.ascontiguousarray(weights)
@@ -376,15 +391,15 @@ class BinaryLoss:
         self._objective.count(0.5 * float(self._columns.share[features].sum()))
         return z
 
-    def _value(self, z, theta):
-        def losses(some):
+    def _value(self, z: Array, theta: Array) -> float:
+        def losses(some: slice) -> float:
             return kernels.binary_logits(z, self._one, self._zero, self._r, self._h, some.start, some.stop)
 
         rows = Ranges.by_step(len(z), _ROWS, self._objective.n_threads)
         return sum(rows.map(losses)) + self._objective.penalty.smooth(theta)
 
 
-def _shares(part):
+def _shares(part: Part) -> Array:
     """Return the weight of each row as a share of the total, (n,)."""
     total = part.targets.total
     return part.targets.masses / (total if total > 0 else 1.0)

@@ -13,7 +13,16 @@ back towards the targets (for the bound on G).
     squares", IEEE Journal of Selected Topics in Signal Processing 1, 2007 (the scaling).
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
+
+if TYPE_CHECKING:
+    from ...objective import Objective
+    from ...typing import Array
+    from .columns import BinaryLoss, RowsLoss
 
 
 class Dual:
@@ -27,12 +36,12 @@ class Dual:
         Its evaluation, at the point of the last gradient.
     """
 
-    def __init__(self, objective, loss):
+    def __init__(self, objective: Objective, loss: RowsLoss | BinaryLoss) -> None:
         self._objective, self._loss = objective, loss
         scale = 1.0 / max(objective.total_weight, np.finfo(float).tiny)
         self._wanted = objective.local.targets.class_masses * scale
 
-    def gap(self, theta, value, grad):
+    def gap(self, theta: Array, value: float, grad: Array) -> float:
         """Return F minus the bound; infinite if a feature has no penalty. Takes a pass over rows, or less.
 
         Parameters
@@ -70,7 +79,7 @@ class Dual:
         return value - (self._loss.entropy(theta, share, mixed, back) - conjugate)
 
 
-def _balance(have, wanted):
+def _balance(have: Array, wanted: Array) -> tuple[float, Array]:
     """Return the least share of a distribution to mix in, and the distribution, that turn class sums `have` into
     those that are `wanted`."""
     some = have > 0

@@ -10,10 +10,22 @@ multiplications for any number of rows. (J. Friedman, T. Hastie, R. Tibshirani, 
 linear models via coordinate descent", Journal of Statistical Software 33, 2010, call it covariance updates.)
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 import scipy.sparse as sp
 
 from ... import parallel
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from ...typing import Array
+    from .columns import Columns, Curvature
+
 
 _MOST = 2000  # coordinates: 32 MB in double precision
 # Costs, in units of a sweep's visit of an entry of a dense column: all calls; writing an entry of Z; multiplying it
@@ -26,7 +38,7 @@ _RANGES = 8  # of rows, for the threads: a fixed number, for the same bits
 _MEMORY = 1 << 23  # numbers in the sums of all ranges, 64 MB
 
 
-def pays(columns, count, visits):
+def pays(columns: Columns, count: int, visits: float) -> bool:
     """Tell whether the Hessian among `count` coordinates takes less time than sweeps with this many visits."""
     if not columns.centred:
         visits = _SPARSE_VISIT * visits
@@ -35,7 +47,7 @@ def pays(columns, count, visits):
     return count <= _MOST and cost <= _GAIN * visits
 
 
-def hessian(columns, curvature, pairs, m, n_threads):
+def hessian(columns: Columns, curvature: Curvature, pairs: Array, m: Array, n_threads: int | None) -> Array:
     """Return the Hessian of the loss among coordinates.
 
     Parameters
@@ -64,7 +76,7 @@ def hessian(columns, curvature, pairs, m, n_threads):
     count = int(min(max(2, _MEMORY // len(pairs) ** 2), _RANGES, -(-n // _ROWS)))
     ranges = [n * i // count for i in range(count + 1)]
 
-    def part(i):
+    def part(i: int) -> Array:
         H = np.zeros((len(pairs), len(pairs)))
         for first in range(ranges[i], ranges[i + 1], _ROWS):
             parallel.stopping_point()
@@ -84,17 +96,17 @@ def hessian(columns, curvature, pairs, m, n_threads):
                 H -= Z @ Z.T
         return H
 
-    H = largest * sum(parallel.run(part, count, n_threads))
+    H: Any = largest * sum(parallel.run(part, count, n_threads))
     back = np.argsort(order)
     return H[np.ix_(back, back)]
 
 
-def _dense_rows(swept, features):
+def _dense_rows(swept: Any, features: Array) -> Callable[..., Any]:
     """Return a function that maps a slice of rows to an array (features, rows); feature d is the intercept."""
     ones = features == swept.d
     features = np.where(ones, 0, features)
 
-    def rows_of(some):
+    def rows_of(some: slice) -> Array:
         Z = swept.X.T[features, some]
         Z[ones] = 1
         return Z
@@ -102,14 +114,14 @@ def _dense_rows(swept, features):
     return rows_of
 
 
-def _sparse_rows(swept, features):
+def _sparse_rows(swept: Any, features: Array) -> Callable[..., Any]:
     """The same for sparse columns."""
     values, indices, indptr, n, d = swept.X
     used, place = np.unique(features, return_inverse=True)
     ones = used == d
     chosen = sp.csc_array((values, indices, indptr), shape=(n, d))[:, np.where(ones, 0, used)].tocsr()
 
-    def rows_of(some):
+    def rows_of(some: slice) -> Array:
         Z = chosen[some].toarray().T
         Z[ones] = 1
         return Z[place]

@@ -38,6 +38,10 @@ it is a tenth of what tol allows, no radius limited it, and no Newton step has g
 step that gained little.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from ... import kernels, parallel
@@ -58,6 +62,18 @@ from ..result import (
 from .columns import SMALL, columns_of, loss_of
 from .duality import Dual
 from .hessian import hessian, pays
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from ...checkpoint import Session
+    from ...kernels import QuadraticModel
+    from ...objective import Objective
+    from ...typing import Array
+    from ..result import Result
+    from .columns import BinaryLoss, Curvature, RowsLoss
+
 
 _SUFFICIENT_DECREASE = 1e-4  # share of a step's predicted decrease: the usual value of Armijo's rule
 _HALVINGS = 40  # shorter steps cannot be told from rounding
@@ -97,7 +113,16 @@ _COORDINATE = np.dtype(
 )
 
 
-def solve(objective, theta0, *, tol, max_iter, callback=None, random_state=0, checkpoint=None):
+def solve(  # type: ignore[return]  # the last iteration returns
+    objective: Objective,
+    theta0: Array,
+    *,
+    tol: float,
+    max_iter: int,
+    callback: Callable[..., Any] | None = None,
+    random_state: Any = 0,
+    checkpoint: Session | None = None,
+) -> Result:
     """Minimise an objective with an L1 penalty, and possibly an L2 penalty, from ``theta0``.
 
     Parameters
@@ -208,22 +233,24 @@ class _Remainder:
         Decrease by a step of another kind since the last estimate; set by the caller.
     """
 
-    def __init__(self, objective, loss, tol):
+    def __init__(self, objective: Objective, loss: RowsLoss | BinaryLoss, tol: float) -> None:
         self.tol = tol
         self._rounding = float(finfo(objective.dtype).eps)
         self._dual, self._next, self._proven = Dual(objective, loss), np.inf, np.inf
         self.gained, self._tiny, self._last_fall = 0.0, 0, np.inf
         self.believed = self.slow = self.crawls = False
 
-    def state(self):
+    def state(self) -> dict[str, float]:
         """Return what `restore` needs to go on."""
         return {name: value for name, value in vars(self).items() if name != "_dual"}
 
-    def restore(self, state):
+    def restore(self, state: dict[str, float]) -> None:
         """Go on from the state of another one."""
         vars(self).update(state)
 
-    def estimate(self, step, theta, value, grad, *, free, finished):
+    def estimate(
+        self, step: _Step, theta: Array, value: float, grad: Array, *, free: bool, finished: bool
+    ) -> None:
         """Estimate F - F* at theta, by the step from there to the model's minimum.
 
         value, grad: at theta. free: whether no radius limited the step. finished: whether sweeps came close to the
@@ -251,12 +278,14 @@ class _Remainder:
         self.gained, self._last_fall = 0.0, fall
 
     @property
-    def reason(self):
+    def reason(self) -> str:
         how = "by the dual" if self._tiny < 2 else "by the small decreases that models predict"
         return f"the objective is at most {self.gap:.3g} above its minimum, {how}, for tol = {self.tol:.3g}"
 
 
-def _first(objective, loss, theta0, max_iter, rng):
+def _first(
+    objective: Objective, loss: BinaryLoss | RowsLoss, theta0: Array, max_iter: int, rng: np.random.Generator
+) -> Array:
     """Return the starting point, in which the weights of left-out columns are zero."""
     theta = np.array(theta0, np.float64, order="C")
     kept = columns_of(objective).kept
@@ -265,7 +294,9 @@ def _first(objective, loss, theta0, max_iter, rng):
     return theta if theta.any() else _start(objective, loss, theta, max_iter, rng)
 
 
-def _start(objective, loss, theta, max_iter, rng):
+def _start(
+    objective: Objective, loss: BinaryLoss | RowsLoss, theta: Array, max_iter: int, rng: np.random.Generator
+) -> Array:
     """Return the best intercepts with zero weights, or the result of some steps from there over a sample of the rows.
 
     Far from the optimum a sample is as good as all rows, unless it has more weights to determine than rows.
@@ -277,7 +308,7 @@ def _start(objective, loss, theta, max_iter, rng):
         return theta
     sample = objective.sample(n)
     active = _candidates(objective, theta, sample.value_and_grad(theta)[1])
-    chosen = active[:-1].any(axis=1)
+    chosen: Any = active[:-1].any(axis=1)
     if not chosen.any() or np.count_nonzero(active) > n:
         return theta
     if 2 * np.count_nonzero(chosen) > len(chosen):
@@ -291,7 +322,7 @@ def _start(objective, loss, theta, max_iter, rng):
     return theta
 
 
-def _candidates(objective, theta, grad):
+def _candidates(objective: Objective, theta: Array, grad: Array) -> Array:
     """Return which weights may move, bool (d + 1, K): nonzero, with slopes above the penalty, or intercepts."""
     l1 = np.append(objective.penalty.l1_of(objective.n_features), 0.0)[:, np.newaxis]
     if objective.penalty.grouped(objective.K):
@@ -304,7 +335,7 @@ def _candidates(objective, theta, grad):
     return active
 
 
-def l1_max(objective):
+def l1_max(objective: Objective) -> float:
     """Return the smallest L1 penalty at which all penalised weights are zero.
 
     It is the largest entry of the gradient (for groups, the largest norm of a feature's gradient) divided by its
@@ -343,7 +374,7 @@ class _Part:
         The largest entry of their subgradient of least norm.
     """
 
-    def __init__(self, model, pairs, together, theta, grad):
+    def __init__(self, model: _Model, pairs: Array, together: bool, theta: Array, grad: Array) -> None:
         self._model, self._together = model, together
         self.pairs = pairs
         self._width = model.K if together else 1
@@ -354,7 +385,7 @@ class _Part:
         self._features = features
         self.badness = float(np.abs(self._least_subgradient()).max(initial=0.0))
 
-    def _least_subgradient(self):
+    def _least_subgradient(self) -> Array:
         v, g, l1 = self.weights, self.slopes, self.l1
         if not self._together:
             return np.where(
@@ -365,12 +396,12 @@ class _Part:
         at_zero = g * (1.0 - l1 / np.where(steepness > 0, steepness, np.inf))
         return np.where(size == 0.0, at_zero, g + l1 * v / np.where(size > 0, size, 1.0))
 
-    def penalty(self, weights):
+    def penalty(self, weights: Array) -> float:
         if not self._together:
             return float(self.l1 @ np.abs(weights))
         return float(self.l1[:: self._width] @ np.linalg.norm(weights.reshape(-1, self._width), axis=1))
 
-    def open(self, curvature, quadratic, grad):
+    def open(self, curvature: Curvature, quadratic: QuadraticModel, grad: Array) -> None:
         """Prepare for sweeps over the model with this curvature, which `quadratic` binds to the kernels.
 
         A violation counts by the decrease of the model that it allows, violation^2 / h, because columns differ in size.
@@ -393,20 +424,20 @@ class _Part:
         table["violation"] = 0.0
         self._active = np.arange(len(most), dtype=np.intp)
         self._coordinates = kernels.Coordinates(quadratic, self.pairs, m, self._shift, table)
-        self._scratch = np.empty(2 * width) if self._together else None
+        self._scratch: Any = np.empty(2 * width) if self._together else None
 
-    def _curvature(self, quadratic):
+    def _curvature(self, quadratic: QuadraticModel) -> tuple[Array, Array]:
         model, pairs, step = self._model, self.pairs, _PAIRS_OF_A_PIECE
         h, m = np.empty(len(pairs)), np.empty(len(pairs))
 
-        def piece(i):
+        def piece(i: int) -> None:
             some = slice(i * step, (i + 1) * step)
             quadratic.curvature(pairs[some], h[some], m[some], model.centre)
 
         parallel.run(piece, -(-len(pairs) // step), model.n_threads)
         return h, m
 
-    def sweep(self, rng):
+    def sweep(self, rng: np.random.Generator) -> float:
         """Minimise over each coordinate in turn; return the largest violation found."""
         active, model = self._active, self._model
         if len(active) == 0:
@@ -428,7 +459,7 @@ class _Part:
         model.count(share)
         return max(float((self._violations()).take(active).max()), 0.0)
 
-    def crawls(self, rate, rest):
+    def crawls(self, rate: float, rest: float) -> bool:
         """Tell whether forming the Hessian among the coordinates takes less time than the remaining sweeps.
 
         rate: the factor on violations by a sweep. rest: the factor that is still needed.
@@ -438,11 +469,11 @@ class _Part:
         entries = float(self._share.take(self._active).sum()) * model.entries
         return pays(model.columns, len(self._in_play()), sweeps * entries)
 
-    def _in_play(self):
+    def _in_play(self) -> Array:
         """Return the coordinates that have moved or may still move."""
         return np.union1d(self._active, np.flatnonzero(self.table["v"] != self.weights))
 
-    def finish(self, rng):
+    def finish(self, rng: np.random.Generator) -> float:
         """Minimise over all coordinates in play by the Hessian among them; return the largest remaining violation."""
         model, some = self._model, self._in_play()
         table, weights, unit = self.table[some], self.weights[some], self._unit[some]
@@ -463,10 +494,10 @@ class _Part:
         model.count(float(self._share[some].sum()))
         return worst
 
-    def _violations(self):
+    def _violations(self) -> Array:
         return self.table["violation"][:: self._width] * self._unit
 
-    def leave_out(self, worst):
+    def leave_out(self, worst: float) -> None:
         """Leave out coordinates that are zero and likely to stay zero."""
         at_zero = ~self.table["v"].reshape(-1, self._width).any(axis=1)
         rests = at_zero & (self._violations() < -0.1 * worst)
@@ -476,36 +507,40 @@ class _Part:
 class _Step:
     """The step from theta to the minimum of the model, for each part's weights."""
 
-    def __init__(self, theta, target, parts):
+    parts: list[tuple[_Part, Array]]
+    fall: float
+
+    def __init__(self, theta: Array, target: Array, parts: list[_Part]) -> None:
         self._theta, self._target = theta, target
         self.parts = [(part, target.ravel().take(part.pairs) - part.weights) for part in parts]
         self.fall = -sum(float(part.slopes @ step) for part, step in self.parts) - self.more_penalty(1.0)
 
-    def at(self, t):
+    def at(self, t: float) -> Array:
         if t == 1.0:
             return self._target
         return self._theta + t * (self._target - self._theta)
 
-    def more_penalty(self, t):
+    def more_penalty(self, t: float) -> float:
         """Return the increase of the penalty from theta to at(t)."""
         return sum(
             part.penalty(part.weights + t * step) - part.penalty(part.weights) for part, step in self.parts
         )
 
-    def enters(self):
+    def enters(self) -> bool:
         """Tell whether a weight that was zero is not zero after the step."""
         return any(bool(((part.weights == 0) & (step != 0)).any()) for part, step in self.parts)
 
-    def moves(self):
+    def moves(self) -> tuple[Array, Array]:
         """Return the pairs with a nonzero step, and their steps."""
         moving = [(part.pairs[step != 0.0], step[step != 0.0]) for part, step in self.parts]
-        return tuple(np.concatenate(arrays) for arrays in zip(*moving, strict=True))
+        pairs, steps = (np.concatenate(arrays) for arrays in zip(*moving, strict=True))
+        return pairs, steps
 
 
 class _Model:
     """The quadratic model at a point, and its minimum."""
 
-    def __init__(self, objective):
+    def __init__(self, objective: Objective) -> None:
         self._objective = objective
         self.columns = columns = columns_of(objective)
         self.K, self.n_threads = objective.K, objective.n_threads
@@ -516,7 +551,7 @@ class _Model:
         self.centre = columns.centred and objective.fit_intercept
         if columns.centred:  # steps of centred weights change the intercept, which therefore has no radius
             self.radius[-1] = np.inf
-        self._first_worst = None
+        self._first_worst: float | None = None
         self._accuracy = _ACCURACY if K > 1 or columns.centred else _ACCURACY_OF_KEPT_LOGITS
         self._grouped = objective.penalty.grouped(K)
         self._least_radius = (
@@ -528,23 +563,23 @@ class _Model:
         self.s = np.empty(n, columns.dtype) if K > 1 else None
         self.shifted = np.empty(K)
 
-    def state(self):
+    def state(self) -> dict[str, Any]:
         """Return what `restore` needs to go on: the radii, and a measure of violations."""
         return {"radius": self.radius, "first_worst": self._first_worst}
 
-    def restore(self, state):
+    def restore(self, state: dict[str, Any]) -> None:
         """Go on from the state of another model."""
         self.radius, self._first_worst = state["radius"], state["first_worst"]
 
-    def count(self, share):
+    def count(self, share: float) -> None:
         self._objective.count(share)
 
-    def penalty(self, theta):
+    def penalty(self, theta: Array) -> float:
         if self._grouped:
             return float(self.l1 @ np.linalg.norm(theta, axis=1))
         return float(self.l1 @ np.abs(theta).sum(axis=1))
 
-    def parts(self, theta, grad):
+    def parts(self, theta: Array, grad: Array) -> list[_Part]:
         """Return the candidates as parts: groups that move together, and single weights."""
         active = _candidates(self._objective, theta, grad)
         parts = []
@@ -556,7 +591,9 @@ class _Model:
         parts.append(_Part(self, np.flatnonzero(active), False, theta, grad))
         return parts
 
-    def minimise(self, theta, grad, parts, curvature, rng):
+    def minimise(
+        self, theta: Array, grad: Array, parts: list[_Part], curvature: Curvature, rng: np.random.Generator
+    ) -> tuple[_Step, bool]:
         """Return the step to the minimum of the model, and whether the sweeps came close to it."""
         self.A.fill(0)
         if self.s is not None:
@@ -586,13 +623,13 @@ class _Model:
             target[-1] += self.shifted
         return _Step(theta, target, parts), worst <= _FINISHED * scale
 
-    def held(self, step):
+    def held(self, step: _Step) -> bool:
         """Tell whether some weight moved as far as its radius allows."""
         return any(
             (np.abs(moves) >= 0.999 * self.radius.take(part.pairs)).any() for part, moves in step.parts
         )
 
-    def adapt(self, step, t):
+    def adapt(self, step: _Step, t: float) -> None:
         """Set each radius to twice the weight's step, or to half of the old radius if that is larger."""
         for part, moves in step.parts:
             least, radius = self._least_radius.take(part.pairs // self.K), self.radius.take(part.pairs)
@@ -604,16 +641,18 @@ class _Model:
 class _Inside:
     """Truncated Newton steps that do not change which weights are zero, or their signs."""
 
-    def __init__(self, objective):
+    def __init__(self, objective: Objective) -> None:
         self._objective = objective
         self._cheap = not objective.is_sparse or objective.cost <= SMALL
-        self._problem = None
+        self._problem: L1Problem | None = None
 
-    def pays(self, iteration, crawls):
+    def pays(self, iteration: int, crawls: bool) -> bool:
         """Tell whether such a step, which takes passes over the data, is worth it: passes are cheap, or sweeps slow."""
         return self._cheap or iteration >= _LONG or crawls
 
-    def step(self, theta, value, grad, max_steps):
+    def step(
+        self, theta: Array, value: float, grad: Array, max_steps: int
+    ) -> tuple[Array, float, Array] | None:
         """Return (theta, value, grad) with a lower value, or None."""
         objective = self._objective
         if self._problem is None:
@@ -628,7 +667,9 @@ class _Inside:
         return problem.theta(u), value, problem.gradient(grad)
 
 
-def _line_search(loss, step, value, penalty, rounding):
+def _line_search(
+    loss: RowsLoss | BinaryLoss, step: _Step, value: float, penalty: float, rounding: float
+) -> tuple[float, float] | None:
     """Return the accepted t and the value there; None if no t was."""
     t, fall = 1.0, step.fall
     noise = rounding * abs(value)

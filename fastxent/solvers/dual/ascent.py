@@ -14,7 +14,10 @@ where the dual is at least the following, with m_k the share of class k in the t
 This uses a pass that is needed anyway, and saves about one.
 """
 
+from __future__ import annotations
+
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -23,6 +26,15 @@ from ...data.ranges import Ranges, cost
 from ...data.rows import bind, gradient_ranges, shares_gradient, squared_norms, without_duplicates
 from ...prediction import predict
 from ...wide import wide_model
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from ...kernels import LinearSoftmax
+    from ...objective import Objective
+    from ...typing import Array, Table
+
 
 HOPEFUL = 5.0  # the sum of the rows' gaps may be too large by this factor: many are from earlier visits
 _ROWS_OF_A_CALL = 1 << 14  # some milliseconds: Ctrl-C is heard between calls
@@ -73,13 +85,26 @@ class Ascent:
     passes : float
     """
 
-    def __init__(self, objective, theta0, random_state=0):
+    epochs: int
+    passes: float
+    value: float
+    grad_norm: float
+    start: Array
+    _dual: Any  # the kernel's
+    _frequency: Any  # of the classes; of two, of the second
+    _state: Array
+    _log_alpha: Array
+    _exact: Any
+    _wide: Any
+
+    def __init__(self, objective: Objective, theta0: Array, random_state: int = 0) -> None:
         self._objective = objective
         self._part, self._targets, self._l2 = objective.local, objective.local.targets, objective.penalty.l2
         X, rows, root = self._part.X, self._part.rows, np.ones(1)
         self._scales_columns = objective.penalty.factors is not None
         if self._scales_columns:
-            root = np.sqrt(objective.penalty.factors)
+            factors: Any = objective.penalty.factors
+            root = np.sqrt(factors)
             X = X.copy()
             X.data /= root[X.indices].astype(X.dtype)
             rows, root = self._bound(X), root[:, np.newaxis]
@@ -98,11 +123,11 @@ class Ascent:
         self.passes = 0.0
         self._begin(theta0)
 
-    def _bound(self, X):
+    def _bound(self, X: Table) -> LinearSoftmax:
         """Return the kernels' view of another X with the same targets."""
         return bind(X, self._objective.K, self._targets.astype(X.dtype))
 
-    def _prepare(self):
+    def _prepare(self) -> None:
         """Allocate the weights, and buffers for sums over ranges of rows."""
         rows, dtype = self._rows, self._X.dtype
         self._weights = parallel.zeros(rows.weights_size, dtype)
@@ -113,7 +138,7 @@ class Ascent:
             targets = self._targets.astype(dtype)
             self._wide = wide_model(self._X, targets, self._objective.K, self._objective.n_threads)
 
-    def _go_single(self, longest):
+    def _go_single(self, longest: float) -> None:
         """Start in single precision if that saves time (half the memory traffic) and no row is too long for it."""
         X = self._X
         if X.dtype == np.float64 and cost(X, self._objective.K) > _LARGE and longest < _MODERATE:
@@ -121,7 +146,7 @@ class Ascent:
             self._X = type(X)((X.data.astype(np.float32), X.indices, X.indptr), shape=X.shape)
             self._rows = self._bound(self._X)
 
-    def _go_double(self):
+    def _go_double(self) -> None:
         """Continue in double precision. W then differs from what follows from alpha by the rounding so far. This
         difference stays constant, and only its square affects the gap."""
         scaled = self._scaled()
@@ -131,13 +156,13 @@ class Ascent:
         self._log_alpha = self._log_alpha.astype(np.float64)
         self._bind_kernel()
 
-    def _bind_kernel(self):
+    def _bind_kernel(self) -> None:
         self._dual = kernels.DualAscent(
             self._rows, self._weights, self._log_alpha, self._state, self._gap, self._residual
         )
         self._scratch = parallel.Buffers(self._dual.scratch_size, self._X.dtype)
 
-    def _begin(self, theta0):
+    def _begin(self, theta0: Array) -> None:
         objective = self._objective
         n, K = objective.n_rows, objective.K
         square, mass = squared_norms(without_duplicates(self._X)), self._targets.masses
@@ -153,7 +178,7 @@ class Ascent:
         self._frequency = _clipped(self._wanted / mass.sum() if mass.any() else np.full(K, 1 / K))
         f = self._frequency / self._frequency.sum() if objective.fit_intercept else np.full(K, 1 / K)
 
-        def leave(targets, features):
+        def leave(targets: Array, features: slice) -> tuple[float, float]:
             """Turn sum_i c_i x_i t_i' / S into G; return |G|^2 and the largest gradient entry at theta = 0."""
             masses = targets.sum(axis=1, keepdims=True)
             largest = self._largest(masses / K - targets, features)
@@ -173,7 +198,7 @@ class Ascent:
         else:
             self._leave_targets(f, G, sum(squares))
 
-    def state(self):
+    def state(self) -> dict[str, Any]:
         """Return what `restore` needs to go on."""
         return {
             "single": self._exact is not None,
@@ -185,7 +210,7 @@ class Ascent:
             "alpha": self._alpha,
         }
 
-    def restore(self, state):
+    def restore(self, state: dict[str, Any]) -> None:
         """Go on from the state of another ascent that began at the same point. Arrays are bound, so they are filled."""
         if self._exact is not None and not state["single"]:
             self._go_double()
@@ -195,16 +220,24 @@ class Ascent:
         self._alpha[:] = state["alpha"]
 
     @property
-    def _alpha(self):
+    def _alpha(self) -> Array:
         """What the rows' distributions are stored as."""
         return self._log_alpha
 
-    def _blocks(self):
+    def _blocks(self) -> list[slice]:
         n, K = self._log_alpha.shape
         step = max(1, _BLOCK // K)
         return [slice(first, min(first + step, n)) for first in range(0, n, step)]
 
-    def _over_rows(self, part, scale, l2=0.0, theta=None, look=None, by_class=False):
+    def _over_rows(
+        self,
+        part: Callable[..., Any],
+        scale: float,
+        l2: float = 0.0,
+        theta: Array | None = None,
+        look: Callable[..., Any] | None = None,
+        by_class: bool = False,
+    ) -> tuple[float, list[Any], Array]:
         """Sum the results of part(gradient, scratch, first, stop) over fixed ranges of rows.
 
         Returns this sum; the results of look(gradient[features], features) for ranges of features, called while the
@@ -216,7 +249,7 @@ class Ascent:
         out = np.empty(self._objective.shape)
         theta = out if theta is None else theta
 
-        def unpack(some):
+        def unpack(some: slice) -> Any:
             self._rows.unpack(gradients, scale, l2, theta, out, some.start, some.stop)
             features = slice(some.start, min(some.stop, len(out) - 1))
             return look(out[features], features) if look else None
@@ -227,10 +260,10 @@ class Ascent:
         self._count(1)
         return sum(result for result in results if result is not None), found, out
 
-    def _separate(self, part, _):
+    def _separate(self, part: Callable[..., Any], _: bool) -> tuple[list[Any], Any]:
         """Return the results of part, and a gradient for each range of rows."""
 
-        def task(some):
+        def task(some: slice) -> tuple[list[float | None], Array]:
             gradient, scratch = self._sums.take(), self._scratch.take()
             gradient.fill(0)
             results = [part(gradient, scratch, *call) for call in self._ranges.calls(some)]
@@ -240,17 +273,17 @@ class Ascent:
         results, gradients = zip(*self._ranges.map(task), strict=True)
         return [result for some in results for result in some], gradients
 
-    def _shared(self, part, by_class):
+    def _shared(self, part: Callable[..., Any], by_class: bool) -> tuple[list[Any], Any]:
         """Return the results of part, and the one gradient that all threads add to."""
         gradient = self._sums.take()
         Ranges.by_step(len(gradient), _ENTRIES, self._objective.n_threads).map(
             lambda some: gradient[some].fill(0)
         )
 
-        def find(first, stop, scratch, kept):
+        def find(first: int, stop: int, scratch: Array, kept: Array) -> float:
             return part(None, scratch, first, stop, kept)
 
-        def add(k0, k1, scratch):
+        def add(k0: int, k1: int, scratch: Array) -> None:
             for some in Ranges.by_step(self._rows.n, _ROWS_OF_A_CALL):
                 parallel.stopping_point()
                 part(gradient, scratch, some.start, some.stop, k0, k1)
@@ -260,18 +293,18 @@ class Ascent:
             return [], [gradient]
         return self._wide.over_rows(find, gradient), [gradient]
 
-    def _largest(self, gradient, features):
+    def _largest(self, gradient: Array, features: slice) -> float:
         """Return the largest gradient entry of F, from gradients in the ascent's variables at some features."""
         if self._scales_columns:
             gradient = gradient * self._root[features]
         return max(float(gradient.max(initial=0.0)), -float(gradient.min(initial=0.0)))
 
-    def _leave_targets(self, f, G, square):
+    def _leave_targets(self, f: Any, G: Any, square: Any) -> None:
         """Start at the best point between targets and frequencies f. Overwrites G."""
         objective, scaled = self._objective, G
         eta = _best_share(f, self._wanted / self._total, square / self._l2)
 
-        def pack(some):
+        def pack(some: slice) -> None:
             scaled[some] *= -eta / self._l2
             if some.stop == len(scaled):
                 scaled[-1] = np.log(f) if objective.fit_intercept else 0.0
@@ -282,7 +315,7 @@ class Ascent:
         self._fill_between(f, eta)
         self._gap.fill(self.value)  # not infinite: alpha is known
 
-    def _fill_between(self, f, eta):
+    def _fill_between(self, f: Array, eta: float) -> None:
         if self._targets.plain:
             target = self._targets.target
             self._log_alpha[:] = np.log(eta * f)
@@ -291,12 +324,12 @@ class Ascent:
         for rows in self._blocks():
             self._log_alpha[rows] = np.log((1 - eta) * self._targets.distributions(rows) + eta * f)
 
-    def _weight_of_intercept(self, factor, size):
+    def _weight_of_intercept(self, factor: float, size: float) -> float:
         """Return beta: the intercept counts as a feature of value sqrt(beta). size: the mean of |x_i|^2."""
         objective = self._objective
         return min(factor * self._l2, _MOST_OF_A_ROW * size) if objective.fit_intercept else 0.0
 
-    def _from(self, theta, otherwise):
+    def _from(self, theta: Array, otherwise: Array) -> Array:
         """Start from the probabilities at theta, and return the weights that follow from them.
 
         If these weights are no better than zero, return ``otherwise``.
@@ -315,17 +348,17 @@ class Ascent:
         self._set_probabilities(theta.astype(objective.dtype))
         return start
 
-    def _set_probabilities(self, theta):
+    def _set_probabilities(self, theta: Array) -> None:
         log_alpha = predict(self._part.X, theta, "log_proba", self._objective.n_threads)
         np.maximum(log_alpha, _LOG_ZERO, out=self._log_alpha)
 
-    def _set_weights(self, theta):
+    def _set_weights(self, theta: Array) -> None:
         """Set the weights from theta, which is in the objective's own variables."""
         scaled = theta.copy()
         scaled[:-1] *= self._root
         self._rows.pack(scaled, self._weights, 0, len(theta))
 
-    def _scaled(self):
+    def _scaled(self) -> Array:
         """Return theta in the variables of the ascent."""
         theta = np.empty(self._objective.shape)
         self._features.map(
@@ -333,12 +366,12 @@ class Ascent:
         )
         return theta
 
-    def _unscaled(self, theta):
+    def _unscaled(self, theta: Array) -> Array:
         if self._scales_columns:
             theta[:-1] /= self._root
         return theta
 
-    def run_epoch(self, tol):
+    def run_epoch(self, tol: float) -> None:
         """Visit rows in random order: all in the first epoch, then a sample drawn by their gaps."""
         self.epochs += 1
         mean, floor = float(self._gap.mean()) / _EAGER, _FLOOR
@@ -348,19 +381,19 @@ class Ascent:
         self._run(self._order, count, _ENOUGH * tol * self.value)
         self._leave_single(tol)
 
-    def evaluate(self, tol):
+    def evaluate(self, tol: float) -> Array:
         """Compute the objective, its gradient and the gaps of all rows; return theta."""
         theta = self._evaluate()
         return self._evaluate() if self._leave_single(tol) else theta
 
-    def _leave_single(self, tol):
+    def _leave_single(self, tol: float) -> bool:
         """Change to double precision if single cannot reach tol; return whether this happened."""
         leaves = self._exact is not None and tol < _SINGLE and self.gap() <= HOPEFUL * _SINGLE * self.value
         if leaves:
             self._go_double()
         return leaves
 
-    def _evaluate(self):
+    def _evaluate(self) -> Array:
         l2, theta = self._l2, self._scaled()
         loss, found, grad = self._over_rows(
             self._dual.evaluate, 1.0 / self._total, l2, theta,
@@ -371,12 +404,12 @@ class Ascent:
         self.grad_norm = max(*largest, np.abs(grad[-1]).max() if self._objective.fit_intercept else 0.0)
         return self._unscaled(theta)
 
-    def certified_gap(self, tol):
+    def certified_gap(self, tol: float) -> float:
         """Return F minus a lower bound on its minimum if that may be within tol F, else an estimate."""
         gap = self.gap()
         return gap if gap > tol * self.value else self.value - self._lower_bound()
 
-    def _lower_bound(self):
+    def _lower_bound(self) -> float:
         """Return the dual at distributions near alpha that satisfy the intercept's constraint: a lower bound on F*."""
         balanced = self._balanced()
         entropy, squares, _ = self._over_rows(
@@ -386,7 +419,7 @@ class Ascent:
         )
         return entropy / self._total - sum(squares) / (2 * self._l2)
 
-    def _balanced(self):
+    def _balanced(self) -> tuple[Any, Any, float]:
         """Return the changes to alpha that make sum_i c_i (alpha_i - t_i) zero: tilt, mixed, share.
 
         The tilt (K,) is one step of Newton's method, and worsens the bound little. Then as small a share as possible
@@ -409,12 +442,12 @@ class Ascent:
             mixed[:] = missing / missing.sum() if missing.any() else have / have.sum()
         return tilt, mixed, share
 
-    def _shares(self, tilt, with_products=True):
+    def _shares(self, tilt: Array, with_products: bool = True) -> tuple[Array, Array]:
         """Return sum_i c_i a_i (K,) and sum_i c_i a_i a_i' (K, K) of the tilted distributions a_i."""
         K, n = self._objective.K, self._objective.n_rows
         step = max(1, _BLOCK // K)
 
-        def task(range_):
+        def task(range_: slice) -> tuple[Array, Array]:
             sums, products = np.zeros(K), np.zeros((K, K))
             for first in range(range_.start, range_.stop, step):
                 stop = min(first + step, range_.stop)
@@ -429,38 +462,42 @@ class Ascent:
         sums, products = zip(*ranges.map(task), strict=True)
         return sum(sums), sum(products)
 
-    def _run(self, order, count, enough):
+    def _run(self, order: Array, count: int, enough: float) -> None:
         for first in range(0, count, _ROWS_OF_A_CALL):
             self._visit(order, first, min(first + _ROWS_OF_A_CALL, count), enough)
         self._count(count / len(self._gap))
 
-    def _visit(self, order, first, stop, enough):
+    def _visit(self, order: Array, first: int, stop: int, enough: float) -> None:
         scratch = self._scratch.take()
         self._dual.visit(order, first, stop, self._scale, self._beta, enough, scratch)
         self._scratch.give(scratch)
 
-    def _count(self, passes):
+    def _count(self, passes: float) -> None:
         self.passes += passes
         self._objective.count(passes)
 
-    def gap(self):
+    def gap(self) -> float:
         """Return an upper bound on F - F*, except that the intercept's part is an estimate."""
         gap = float(self._gap.sum()) / self._total
         if self._objective.fit_intercept:
             gap += float((np.square(self._residual / self._total) / self._spread()).sum())
         return gap
 
-    def _spread(self):
+    def _spread(self) -> Any:
         return self._frequency
 
-    def anchor_intercept(self):
+    def anchor_intercept(self) -> None:
         self._rows.shift_intercepts(self._weights, self._beta * self._scale * self._residual)
 
 
 class BinaryAscent(Ascent):
     """Dual ascent with two classes; every evaluation also gives a lower bound on F*."""
 
-    def _begin(self, theta0):
+    value: float
+    grad_norm: float
+    start: Array
+
+    def _begin(self, theta0: Array) -> None:
         objective = self._objective
         n, X = objective.n_rows, self._X
         self._prepare()
@@ -484,7 +521,7 @@ class BinaryAscent(Ascent):
         else:
             self._leave_targets(mass, one, sums)
 
-    def _leave_targets(self, mass, one, sums):
+    def _leave_targets(self, mass: float, one: float, sums: Array) -> None:
         """Start at the best point between the targets and the frequency."""
         objective = self._objective
         f = self._frequency if objective.fit_intercept else 0.5
@@ -498,10 +535,10 @@ class BinaryAscent(Ascent):
         self._rows.pack(scaled, self._weights, 0, len(scaled))
 
     @property
-    def _alpha(self):
+    def _alpha(self) -> Array:
         return self._state["moved"]
 
-    def _set_probabilities(self, theta):
+    def _set_probabilities(self, theta: Array) -> None:
         z = predict(self._part.X, theta, "logits", self._objective.n_threads).astype(np.float64).ravel()
         e = np.exp(-np.abs(z))
         large, small = 1 / (1 + e), e / (1 + e)
@@ -509,10 +546,12 @@ class BinaryAscent(Ascent):
         target = self._state["target"]
         self._state["moved"] = one * (1 - target) - zero * target
 
-    def _over_rows(self, part):
+    def _over_rows(  # type: ignore[override]
+        self, part: Callable[..., Any]
+    ) -> tuple[Array, Array]:
         """Return the sums, over fixed ranges of rows, of part(sums, first, stop) and of the (d, 2) that it adds to."""
 
-        def task(some):
+        def task(some: slice) -> tuple[Array, Array]:
             sums = np.zeros((self._objective.n_features, 2))
             return np.sum([part(sums, a, b) for a, b in self._ranges.calls(some)], axis=0), sums
 
@@ -524,15 +563,15 @@ class BinaryAscent(Ascent):
             sums += more_sums
         return totals, sums
 
-    def _largest(self, gradient):
+    def _largest(self, gradient: Array) -> float:  # type: ignore[override]
         """Return the largest gradient entry of F, from a gradient (d + 1,) in the ascent's variables."""
         largest = np.abs(gradient[:-1] * self._root.ravel()).max(initial=0.0)
         return max(float(largest), abs(float(gradient[-1])) if self._objective.fit_intercept else 0.0)
 
-    def _visit(self, order, first, stop, enough):
+    def _visit(self, order: Array, first: int, stop: int, enough: float) -> None:
         self._residual += self._dual.visit(order, first, stop, self._scale, self._beta, enough)
 
-    def evaluate(self, tol):
+    def evaluate(self, tol: float) -> Array:
         """Compute the objective, its gradient, the gaps of all rows and the bound on the minimum; return theta."""
         l2 = self._l2
         balanced = self._balanced()
@@ -544,10 +583,10 @@ class BinaryAscent(Ascent):
         sums /= self._total
         self.value = loss / self._total + 0.5 * l2 * float(np.sum(weights * weights))
         self.grad_norm = self._largest(np.append(sums[:, 1] + l2 * weights, slope / self._total))
-        self._bound = entropy / self._total - float(np.sum(sums[:, 0] ** 2)) / (2 * l2)
+        self._least = entropy / self._total - float(np.sum(sums[:, 0] ** 2)) / (2 * l2)  # F* is no lower
         return self._unscaled(theta)
 
-    def _balanced(self):
+    def _balanced(self) -> tuple[Any, Any, float]:
         """Return the changes to alpha that satisfy the intercept's constraint.
 
         They are a factor on the odds, and a share of one class (0.0 or 1.0) that is mixed in.
@@ -563,19 +602,19 @@ class BinaryAscent(Ascent):
             return factor, moved / one, 0.0
         return factor, -moved / zero if zero > 0 else 0.0, 1.0
 
-    def certified_gap(self, tol):
-        return self.value - self._bound
+    def certified_gap(self, tol: float) -> float:
+        return self.value - self._least
 
-    def _spread(self):
+    def _spread(self) -> Any:
         return self._frequency * (1 - self._frequency)
 
 
-def _square(weights):
+def _square(weights: Array) -> float:
     """Return |W|^2, without BLAS, whose bits depend on its number of threads."""
     return float(np.einsum("jk,jk->", weights, weights))
 
 
-def _best_share(f, shares, curvature):
+def _best_share(f: Array, shares: Array, curvature: float) -> float:
     """Return the eta that maximises the dual between targets and frequencies.
 
     That is the root of its derivative, which decreases from infinity.
@@ -590,6 +629,6 @@ def _best_share(f, shares, curvature):
     return low + width
 
 
-def _clipped(share):
+def _clipped(share: float | Array) -> float | Array:
     """Return class frequencies away from 0 and 1, so that their logarithms are finite."""
     return np.clip(share, _RAREST, 1 - _RAREST)

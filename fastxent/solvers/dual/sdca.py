@@ -36,11 +36,25 @@ Penalty factors are a change of variables: x_ij / sqrt(f_j) and sqrt(f_j) W_j gi
 penalty.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from .. import metric
 from ..result import STOPPED_BY_CALLER, Recorder, attainable, out_of_iterations
 from .ascent import HOPEFUL, Ascent, BinaryAscent
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from ...checkpoint import Session
+    from ...objective import Objective
+    from ...typing import Array
+    from ..result import History, Result
+
 
 _EPOCHS_BETWEEN_CHECKS = 8
 _WEAK = 1e-7  # n l2 over the rows' mean square; at a hundredth of this, ascent ended above its starting point
@@ -48,7 +62,16 @@ _SLOW = 0.9  # if a pass leaves more of the gap than this share, `metric` is fas
 _PATIENCE = 6.0  # passes over which the decrease is measured
 
 
-def solve(objective, theta0, *, tol, max_iter, callback=None, random_state=0, checkpoint=None):
+def solve(
+    objective: Objective,
+    theta0: Array,
+    *,
+    tol: float,
+    max_iter: int,
+    callback: Callable[..., Any] | None = None,
+    random_state: int = 0,
+    checkpoint: Session | None = None,
+) -> Result:
     """Minimise a smooth objective with an L2 penalty over CSR rows.
 
     Parameters
@@ -132,14 +155,14 @@ def solve(objective, theta0, *, tol, max_iter, callback=None, random_state=0, ch
     return record.result(theta, False, out_of_iterations(max_iter))
 
 
-def is_weak(objective):
+def is_weak(objective: Objective) -> bool:
     """Tell whether some L2 penalty is so weak relative to the rows' squares that the ascent makes no progress."""
     data, n = objective.local.X.data, objective.n_rows
     square = float(np.einsum("i,i->", data, data, dtype=np.float64)) / n
     return not float(objective.penalty.l2_of(objective.n_features).min()) * n > _WEAK * square
 
 
-def _is_slow(gaps):
+def _is_slow(gaps: list[tuple[float, float]]) -> bool:
     """Tell whether a pass reduces the gap by less than a pass of `metric` would."""
     passes, gap = gaps[-1]
     before = [(p, g) for p, g in gaps if p <= passes - _PATIENCE]
@@ -149,7 +172,15 @@ def _is_slow(gaps):
     return gap > earlier_gap * _SLOW ** (passes - earlier_passes)
 
 
-def _hand_over(objective, theta, record, tol, max_iter, callback, state):
+def _hand_over(
+    objective: Objective,
+    theta: Array,
+    record: Recorder,
+    tol: float,
+    max_iter: int,
+    callback: Callable[..., Any] | None,
+    state: dict[str, Any],
+) -> Result:
     """Continue with ``metric``; the history, also in callbacks, covers both solvers.
 
     state: of a checkpoint after that; or the number of epochs alone.
@@ -162,7 +193,7 @@ def _hand_over(objective, theta, record, tol, max_iter, callback, state):
     state = {name: state[name] for name in ("epoch", "offsets", "earlier", "rest")}
     offsets, earlier = state["offsets"], state["earlier"]
 
-    def go_on(theta, rest):
+    def go_on(theta: Array, rest: History) -> bool:
         if len(rest["epoch"]) == 1:  # the point where the ascent ended, already recorded
             return False
         for name, values in rest.items():

@@ -28,9 +28,21 @@ compares all of them with the optimum.
     computations", Electronic Transactions on Numerical Analysis 13, 2002.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from ...arrays import finfo
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from ...typing import Array
+    from ..scaling import Rescaled
+
 
 _DROP, _MISTRUST = (
     0.1,
@@ -68,16 +80,15 @@ class Check:
         F of each iteration so far: the list in the run's history, which grows.
     """
 
-    def __init__(self, problem, losses):
+    def __init__(self, problem: Rescaled, losses: list[Any]) -> None:
         self._problem, self._losses = problem, losses
-        self._decrements = []
+        self._decrements: list[float] = []
         self._next = 1  # iteration from which a step may be taken
-        self._step = (
-            None  # decrease of the quadratic model by the last step to its minimum, and its initial slope
-        )
+        # Decrease of the quadratic model by the last step to its minimum, and its initial slope.
+        self._step: tuple[float, float] | None = None
         self._left = None  # estimate of F - F* after this step
 
-    def state(self):
+    def state(self) -> dict[str, Any]:
         """Return what `restore` needs to go on."""
         return {
             "decrements": self._decrements,
@@ -86,12 +97,21 @@ class Check:
             "left": self._left,
         }
 
-    def restore(self, state):
+    def restore(self, state: dict[str, Any]) -> None:
         """Go on from the state of another check."""
         self._decrements, self._next = state["decrements"], state["next"]
         self._step, self._left = state["step"], state["left"]
 
-    def gap(self, u, grad, decrement, enough, *, knows_columns, sees_rows=False):
+    def gap(
+        self,
+        u: Array,
+        grad: Array,
+        decrement: float,
+        enough: float,
+        *,
+        knows_columns: bool,
+        sees_rows: bool = False,
+    ) -> float:
         """Return an upper bound on F - F* at u, or an estimate; infinite if neither is available or small enough.
 
         Parameters
@@ -117,7 +137,7 @@ class Check:
             return self._by_hindsight(iteration)
         return self._by_history(iteration) if knows_columns else np.inf
 
-    def is_due(self, enough):
+    def is_due(self, enough: float) -> bool:
         """Tell whether to take a step: the decrement and last decrease are small, the last step long ago."""
         iteration = len(self._losses) - 1
         if iteration < self._next:
@@ -125,7 +145,9 @@ class Check:
         fall = self._losses[-2] - self._losses[-1]
         return self._decrements[-1] <= _READY * enough and fall <= _READY_FALL * enough
 
-    def step(self, u, grad, D, inverse, enough):
+    def step(
+        self, u: Array, grad: Array, D: Array, inverse: Callable[..., Any], enough: float
+    ) -> tuple[Array, float]:
         """Return Newton's step (d + 1, K), and the slope along it.
 
         Parameters
@@ -163,7 +185,7 @@ class Check:
         self._step = (sum(falls) + _promise(falls), slope) if known else None
         return X, slope
 
-    def after_step(self, t, new_slope, fall):
+    def after_step(self, t: float, new_slope: float, fall: float) -> None:
         """Record the line search's result: the length t, the slope there, and the decrease of F."""
         step, self._step = self._step, None
         if step is None:
@@ -174,7 +196,7 @@ class Check:
             x = 2 * _BEYOND * abs(new_slope / slope) + 1e-3
             self._left = total / (2 * (np.exp(-x) + x - 1) / x**2) - fall
 
-    def _by_history(self, iteration):
+    def _by_history(self, iteration: int) -> float:
         now = self._decrements[-1]
         if iteration < 1 or not now <= _DROP * self._decrements[-2]:
             return np.inf
@@ -183,7 +205,7 @@ class Check:
         ratio = np.nanmax(there / self._decrements[first:-1])
         return _MISTRUST * max(ratio, 1.0) * now
 
-    def _by_hindsight(self, iteration):
+    def _by_hindsight(self, iteration: int) -> float:
         now, lowest = self._decrements[-1], self._losses[-1]
         earlier = range(max(0, iteration - _RECENT), iteration)
         falls = [
@@ -198,19 +220,19 @@ class Check:
         rest = last[-1] * rate / (1 - rate) if rate < 1.0 else np.inf
         return max(_TRUST * max(1.0, *falls) * now, rest)
 
-    def _bound(self, grad):
+    def _bound(self, grad: Array) -> float:
         """Return an upper bound on F - F* by the gradient in u, as if the intercepts' gradient were zero."""
         ridge = self._problem.ridge[:-1]
         if not (ridge > 0).all():
             return np.inf
         grad = grad[:-1]
 
-        def part(rows):
+        def part(rows: slice) -> float:
             return float(np.sum(np.square(grad[rows]) / ridge[rows]))
 
         return 0.5 * sum(self._problem.ranges.map(part))
 
-    def _bound_of_intercept(self, u, grad):
+    def _bound_of_intercept(self, u: Array, grad: Array) -> float:
         """Return the intercepts' part: twice the squares of their gradient over the classes' curvature."""
         problem = self._problem
         if not problem.fit_intercept:
@@ -220,7 +242,7 @@ class Check:
         return 2.0 * float(np.sum(np.square(slopes) / np.maximum(curvature, finfo(float).tiny)))
 
 
-def _promise(falls):
+def _promise(falls: list[float]) -> float:
     """Return how much more conjugate gradients would lower the quadratic model, extrapolated from their later half."""
     total = sum(falls)
     late = sum(falls[len(falls) // 2 :]) / total

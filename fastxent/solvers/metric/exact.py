@@ -9,7 +9,10 @@ row's mass has this factor, if no row's logits change by more where this model i
 |L^-1 a_i| are estimated by a few random vectors.
 """
 
+from __future__ import annotations
+
 import functools
+from typing import TYPE_CHECKING
 
 import numpy as np
 import scipy.linalg
@@ -18,6 +21,11 @@ from ...arrays import finfo
 from ...data.ranges import Ranges
 from ...parallel import ordered_sum
 from .models import Model, dense_rows, factor, solved
+
+if TYPE_CHECKING:
+    from ...typing import Array
+    from ..scaling import Rescaled
+
 
 _BLOCK = 1 << 20  # entries in the arrays of a range of rows
 _KEPT = 1 << 24  # entries up to which the products of columns are stored
@@ -37,7 +45,7 @@ class Exact(Model):
 
     is_exact = True
 
-    def __init__(self, problem, u):
+    def __init__(self, problem: Rescaled, u: Array) -> None:
         self._problem = problem
         objective = problem.objective
         self._A = dense_rows(problem, objective.local)
@@ -54,11 +62,11 @@ class Exact(Model):
             self._products = {rows.start: self._product(rows) for rows in self._ranges} if kept else {}
         self.follow(u)
 
-    def follow(self, u):
+    def follow(self, u: Array) -> None:
         """Compute the Hessian at u."""
         A, K = self._A, u.shape[1]
 
-        def part(rows):
+        def part(rows: slice) -> None:
             P = u.T @ A[rows].T
             if K == 1:  # the root of p (1 - p)
                 e = np.exp(-np.abs(P))
@@ -71,10 +79,10 @@ class Exact(Model):
         self._ranges.map(part)
         self._factor = self._factored(self._mass)
 
-    def solve(self, R):
+    def solve(self, R: Array) -> Array:
         return solved(self._factor, R.reshape(-1, 1)).reshape(R.shape)
 
-    def gap(self, grad, D, enough):
+    def gap(self, grad: Array, D: Array, enough: float) -> float:
         """Return an upper bound on F - F*.
 
         Parameters
@@ -104,15 +112,15 @@ class Exact(Model):
             fall, least_share = -float(np.vdot(grad, D)) / 2, 1.0
         return np.inf
 
-    def _product(self, rows):
+    def _product(self, rows: slice) -> Array:
         A = np.ascontiguousarray(self._A[rows].T)
         return A[self._first] * A[self._second]
 
-    def _factored(self, mass):
+    def _factored(self, mass: Array) -> tuple[Array, bool]:
         """Return the Cholesky factor of the Hessian with these masses of the rows."""
         K = len(self._P)
 
-        def sums(rows):
+        def sums(rows: slice) -> Array:
             P, c = self._P[:, rows], mass[rows]
             if K == 1:
                 B = self._A[rows] * (np.sqrt(c) * P[0])[:, np.newaxis]
@@ -139,7 +147,7 @@ class Exact(Model):
             diagonal[-K:] = 1.0
         return factor(H, least=_EPS)
 
-    def _reach(self, factor, D, fall):
+    def _reach(self, factor: tuple[Array, bool], D: Array, fall: float) -> Array:
         """Return how much the differences of each row's logits can change where the model is at most zero, (n,)."""
         probes = scipy.linalg.solve_triangular(factor[0], _noise(D.size), lower=True, trans="T")
         if not np.isfinite(probes).all():  # there is hardly any curvature
@@ -147,7 +155,7 @@ class Exact(Model):
         width, K = D.shape
         probes = np.ascontiguousarray(probes.reshape(width, -1).T)
 
-        def part(rows):  # rows last: NumPy reduces the first axis fastest
+        def part(rows: slice) -> Array:  # rows last: NumPy reduces the first axis fastest
             A = self._A[rows].T
             own, Z = D.T @ A, (probes @ A).reshape(K, _PROBES, -1)
             own, spans = (
@@ -161,7 +169,7 @@ class Exact(Model):
 
 
 @functools.lru_cache(maxsize=4)  # small models are often fitted in large numbers
-def _layout(width, K):
+def _layout(width: int, K: int) -> tuple[tuple[Array, Array], tuple[Array, Array], Array, Array]:
     """Return pairs of features, pairs of classes, each class pair's part of a K x K block, and the places in H."""
     first, second = np.triu_indices(width)
     features = np.empty((width, width), np.intp)
@@ -177,5 +185,5 @@ def _layout(width, K):
 
 
 @functools.lru_cache(maxsize=4)
-def _noise(size):
+def _noise(size: int) -> Array:
     return np.random.default_rng(0).standard_normal((size, _PROBES))

@@ -13,8 +13,20 @@ twice and writes nothing in between: for wide data, that is a fifth of the memor
 single precision, which is enough for a direction.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 from scipy.linalg.lapack import dtrtrs
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from ...data.ranges import Ranges
+    from ...typing import Array
+
 
 _MEMORY, _MEMORY_WIDE = (
     10,
@@ -32,7 +44,7 @@ class Pairs:
     ranges : Ranges
     """
 
-    def __init__(self, shape, ranges):
+    def __init__(self, shape: tuple[int, int], ranges: Ranges) -> None:
         wide = shape[0] * shape[1] > _WIDE
         memory = _MEMORY_WIDE if wide else _MEMORY
         self._dtype = np.float32 if wide else np.float64
@@ -43,11 +55,11 @@ class Pairs:
         self._scratch = np.empty(shape)
         self.clear()
 
-    def clear(self):
-        self._order = []  # places, oldest first
+    def clear(self) -> None:
+        self._order: list[int] = []  # places, oldest first
         self._new = False
 
-    def state(self):
+    def state(self) -> dict[str, Any]:
         """Return what `restore` needs to go on."""
         return {
             "steps": self._steps,
@@ -58,21 +70,21 @@ class Pairs:
             "new": self._new,
         }
 
-    def restore(self, state):
+    def restore(self, state: dict[str, Any]) -> None:
         """Go on from the state of other pairs."""
         self._steps, self._changes = state["steps"], state["changes"]
         self._products, self._slopes = state["products"], state["slopes"]
         self._order, self._new = state["order"], state["new"]
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self._order)
 
-    def append(self, t, D, grad_before, grad, curvature):
+    def append(self, t: float, D: Array, grad_before: Array, grad: Array, curvature: float) -> None:
         """Add the step t D and the change of the gradient if their inner product, `curvature`, is positive."""
         memory = len(self._steps)
         place = len(self._order) if len(self._order) < memory else self._order[0]
 
-        def write(rows):
+        def write(rows: slice) -> tuple[Any, Any]:
             step, change = t * D[rows], grad[rows] - grad_before[rows]
             self._steps[place, rows], self._changes[place, rows] = step, change
             return np.vdot(step, step), np.vdot(change, change)
@@ -84,7 +96,7 @@ class Pairs:
             self._products[place, place] = curvature
             self._new = True
 
-    def direction(self, solve, grad):
+    def direction(self, solve: Callable[..., Any], grad: Array) -> Array:
         """Return minus the inverse Hessian times the gradient at the newest point; ``solve`` is M^-1."""
         slopes = self._times(self._steps, grad) if self._order else self._slopes
         if self._order and self._new:  # S'y is the change of S'G
@@ -94,11 +106,11 @@ class Pairs:
         z = self._solved(solve, grad, slopes)
         return np.negative(z, out=z)
 
-    def solve(self, solve, R):
+    def solve(self, solve: Callable[..., Any], R: Array) -> Array:
         """Return the inverse Hessian of the last direction times R."""
         return self._solved(solve, R, self._times(self._steps, R) if self._order else None)
 
-    def _solved(self, solve, R, slopes):
+    def _solved(self, solve: Callable[..., Any], R: Array, slopes: Any) -> Array:
         order = self._order
         if not order:
             return solve(R)
@@ -110,26 +122,26 @@ class Pairs:
         return self._plus(z, self._steps, e, z)
 
     @property
-    def newest(self):
+    def newest(self) -> tuple[Array, float]:
         """The last change of the gradient and its product with its step."""
         place = self._order[-1]
         return self._changes[place], self._products[place, place]
 
-    def _times(self, vectors, x):
+    def _times(self, vectors: Array, x: Array) -> Array:
         """Return the inner products of all vectors with x, by places."""
         count = len(vectors)
 
-        def part(rows):
+        def part(rows: slice) -> Array:
             return vectors[:, rows].reshape(count, -1) @ x[rows].ravel().astype(self._dtype)
 
         return sum(self._ranges.map(part), np.zeros(count))
 
-    def _plus(self, x, vectors, shares, out):
+    def _plus(self, x: Array, vectors: Array, shares: Array, out: Array) -> Array:
         """out = x + sum of shares times vectors."""
         weights = np.zeros(len(vectors), self._dtype)
         weights[self._order] = shares
 
-        def part(rows):
+        def part(rows: slice) -> None:
             sums = weights @ vectors[:, rows].reshape(len(vectors), -1)
             np.add(x[rows], sums.reshape(x[rows].shape), out=out[rows])
 

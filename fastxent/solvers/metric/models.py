@@ -23,11 +23,24 @@ but the last two, their curvature counts as a thousandth of the mean; otherwise 
     rarely).
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 import scipy.linalg
 
 from ...arrays import finfo
 from ...prediction import predict
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from ...loss import Part
+    from ...typing import Array
+    from ..l1_newton import L1Problem
+    from ..scaling import Rescaled
+
 
 _LEAST_CURVATURE = 1e-3  # of a row, relative to the mean: see above
 JITTER = 1e-9  # relative to the mean diagonal, added so that a matrix is positive definite in rounding
@@ -57,18 +70,18 @@ class Model:
     is_exact = has_scale = is_part = sees_rows = False
     knows_columns = True
 
-    def solve(self, R):
+    def solve(self, R: Array) -> Array:
         """Return the model's inverse times R (d + 1, K), a new array."""
         raise NotImplementedError
 
-    def shared(self, R):
+    def shared(self, R: Array) -> Array:
         """Return the same, or the result of a cheaper model that is similar."""
         return self.solve(R)
 
-    def follow(self, u):
+    def follow(self, u: Array) -> None:
         """Compute the model at u, over the same rows."""
 
-    def move(self, u, damping):
+    def move(self, u: Array, damping: float) -> None:
         """Use the Hessian at u, plus `damping` times a safer model."""
 
 
@@ -82,9 +95,13 @@ class Diagonal(Model):
     ``inverse`` is 1 / D, of all rows.
     """
 
+    variance: Array
+    beta: Array
+    inverse: Array
+
     knows_columns = False
 
-    def __init__(self, problem, u):
+    def __init__(self, problem: Rescaled | L1Problem, u: Array) -> None:
         objective = problem.objective
         moments, beta = objective.curvature_moments(problem.theta(u))
         every, curvature = objective.column_moments(), moments.mass
@@ -103,7 +120,7 @@ class Diagonal(Model):
         least = _LEAST_CURVATURE * beta.max()
         variance = self.variance
 
-        def part(rows):
+        def part(rows: slice) -> None:
             v, rest = variance[rows], variance[rows] * least + problem.ridge[rows] + JITTER * beta.max()
             inverse = np.divide(1.0, v * beta + rest, out=self.inverse[rows])
             np.multiply(v / (inverse * rest @ beta)[:, np.newaxis] * beta, inverse, out=self._share[rows])
@@ -111,28 +128,29 @@ class Diagonal(Model):
         self._ranges.map(part)
         self._coupled = len(beta) > 1
 
-    def solve(self, R):
+    def solve(self, R: Array) -> Array:
         X = np.empty_like(R)
         last = R[-1].copy()
 
-        def part(rows):
+        def part(rows: slice) -> Array:
             x = np.multiply(R[rows] - self._shift[rows] * last, self.inverse[rows], out=X[rows])
             if self._coupled:
                 x += self._share[rows] * (x @ self.beta)[:, np.newaxis]
             return self._shift[rows].T @ x
 
-        X[-1] -= sum(self._ranges.map(part))[0]
+        last_rows: Any = sum(self._ranges.map(part))
+        X[-1] -= last_rows[0]
         return X
 
 
 class Gram(Model):
     """One matrix over the columns for all classes."""
 
-    def __init__(self, problem, u):
+    def __init__(self, problem: Rescaled, u: Array) -> None:
         A, mass, P = sample_of(problem, u, GRAM_ROWS * (problem.objective.n_features + 1))
         self._factor = _shared_factor(problem, A, shared_weight(problem.objective.K, mass, P))
 
-    def solve(self, R):
+    def solve(self, R: Array) -> Array:
         return solved(self._factor, R)
 
 
@@ -141,7 +159,7 @@ class Nystrom(Model):
 
     knows_columns = False
 
-    def __init__(self, problem, u):
+    def __init__(self, problem: Rescaled, u: Array) -> None:
         A, mass, P = sample_of(problem, u, GRAM_ROWS * (problem.objective.n_features + 1))
         weight = shared_weight(problem.objective.K, mass, P)
         rank = min(_RANK, A.shape[1])
@@ -160,11 +178,11 @@ class Nystrom(Model):
         self._rest = 1.0 / values[-1]
         self._gain = (1.0 / values - self._rest)[:, np.newaxis]
 
-    def solve(self, R):
+    def solve(self, R: Array) -> Array:
         return self._rest * R + self._basis @ (self._gain * (self._basis.T @ R))
 
 
-def sample_of(problem, u, count):
+def sample_of(problem: Rescaled, u: Array, count: int) -> tuple[Array, ...]:
     """Return rows a_i of a sample, dense; their shares c_i of the weights; and their probabilities P.
 
     P has two columns if the model is binary.
@@ -178,7 +196,7 @@ def sample_of(problem, u, count):
     return dense_rows(problem, part), mass, np.asarray(P, np.float64)
 
 
-def dense_rows(problem, part):
+def dense_rows(problem: Rescaled, part: Part) -> Array:
     """Return all rows a_i of a part, float64 (n, d + 1)."""
     A = np.empty((part.n_rows, part.n_features + 1))
     A[:, :-1] = part.X.toarray() if part.is_sparse else part.X
@@ -189,14 +207,14 @@ def dense_rows(problem, part):
     return A
 
 
-def shared_weight(K, mass, P):
+def shared_weight(K: int, mass: Array, P: Array) -> Array:
     """Return the weights of the rows (n,) in the classes' shared model."""
     weight = mass * (1.0 - np.einsum("ik,ik->i", P, P))
     weight = np.maximum(weight, _LEAST_CURVATURE * weight.mean() * (mass > 0))
     return weight / 2.0 if K == 1 else weight / (K - 1)
 
 
-def _shared_factor(problem, A, weight):
+def _shared_factor(problem: Rescaled, A: Array, weight: Array) -> tuple[Array, bool]:
     """Return the Cholesky factor of sum_i weight_i a_i a_i' + penalty."""
     A *= np.sqrt(weight)[:, np.newaxis]
     C = A.T @ A
@@ -207,7 +225,7 @@ def _shared_factor(problem, A, weight):
     return factor(C)
 
 
-def factor(H, least=JITTER):
+def factor(H: Array, least: float = JITTER) -> tuple[Array, bool]:
     """Return the lower Cholesky factor of H, in the form that cho_solve takes.
 
     If H is not positive definite in rounding, a small multiple of the identity is added: first `least` times the mean
@@ -224,6 +242,6 @@ def factor(H, least=JITTER):
         jitter += more
 
 
-def solved(factor, R):
+def solved(factor: tuple[Array, bool], R: Array) -> Array:
     """Return the inverse of a factored matrix times R."""
     return np.ascontiguousarray(scipy.linalg.lapack.dpotrs(factor[0], R, lower=factor[1])[0])

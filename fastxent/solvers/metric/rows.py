@@ -1,10 +1,18 @@
 """The Hessian over the rows that are in memory while the others are on disk, by conjugate gradients."""
 
+from __future__ import annotations
+
 from copy import copy
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from .models import Diagonal, Model
+
+if TYPE_CHECKING:
+    from ...typing import Array
+    from ..scaling import Rescaled
+
 
 _CG_STEPS = 50
 _CG_REDUCTION = 0.1
@@ -21,7 +29,7 @@ class Rows(Model):
 
     has_scale = sees_rows = True
 
-    def __init__(self, problem, u):
+    def __init__(self, problem: Rescaled, u: Array) -> None:
         objective = problem.objective
         self._problem, self._sample = problem, objective.sample(objective.fitting_rows)
         self._share = self._sample.n_rows / objective.n_rows
@@ -34,20 +42,20 @@ class Rows(Model):
         self._curvature = self._diagonal.variance * self._diagonal.beta + problem.ridge
         self.move(u, 0.0)
 
-    def move(self, u, damping):
+    def move(self, u: Array, damping: float) -> None:
         """Take the Hessian at u, plus `damping` times its diagonal."""
         self._theta, self._damping = self._problem.theta(u), damping
 
-    def shared(self, R):
+    def shared(self, R: Array) -> Array:
         return self._diagonal.solve(R)
 
-    def _times(self, V):
+    def _times(self, V: Array) -> Array:
         problem = self._problem
         image = problem.pull_back(self._sample.hessp(self._theta, problem.theta(V)))
         image += (self._lack + self._damping * self._curvature) * V
         return image
 
-    def solve(self, R):
+    def solve(self, R: Array) -> Array:
         X, residual = np.zeros_like(R), R.copy()
         search = Z = self._diagonal.solve(residual)
         square = first = np.vdot(residual, Z)

@@ -27,8 +27,10 @@ The decrement -G.D/2 estimates F - F*, and is far too small if the model of the 
 The criteria used instead are in check.py, those for the whole Hessian in exact.py.
 """
 
+from __future__ import annotations
+
 from functools import partial
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -49,6 +51,16 @@ from .memory import Pairs
 from .models import Diagonal, Gram, Nystrom
 from .rows import Rows
 from .sampled import Sampled
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from ...data.ranges import Ranges
+    from ...objective import Objective
+    from ...typing import Array
+    from ..result import Result
+
 
 MODELS = {
     "diag": Diagonal,
@@ -81,7 +93,16 @@ _LAYOUT = 250  # cost of writing such an entry, in multiplications
 _NEGLIGIBLE = 1e-4  # for the damping, F counts as at least this share of the initial F
 
 
-def solve(objective, theta0, *, tol, max_iter, callback=None, kind=None, checkpoint=None):
+def solve(
+    objective: Objective,
+    theta0: Array,
+    *,
+    tol: float,
+    max_iter: int,
+    callback: Callable[..., Any] | None = None,
+    kind: Any = None,
+    checkpoint: Any = None,
+) -> Result:
     """Minimise a smooth objective from ``theta0``, without an L1 penalty.
 
     Parameters
@@ -108,7 +129,7 @@ def solve(objective, theta0, *, tol, max_iter, callback=None, kind=None, checkpo
         return _solve(objective, theta0, tol, max_iter, MODELS[kind or choose(objective)], record)
 
 
-def choose(objective):
+def choose(objective: Objective) -> str:
     """Return the name of the model of the Hessian with the least expected time.
 
     >>> from types import SimpleNamespace
@@ -132,7 +153,15 @@ def choose(objective):
     return "sampled" if K > 2 and pays else "gram"
 
 
-def _solve(objective, theta0, tol, max_iter, build, record):
+def _solve(  # type: ignore[return]  # the last iteration returns
+    objective: Objective,
+    theta0: Array,
+    tol: float,
+    max_iter: int,
+    build: Callable[[Rescaled, Array], Any],
+    record: Recorder,
+) -> Result:
+    metric: Any
     problem = Rescaled(objective)
     bottomless = bottomless_below(objective)
     pairs, check = Pairs(objective.shape, problem.ranges), Check(problem, record.history["loss"])
@@ -237,7 +266,7 @@ class _Made(NamedTuple):
     at: np.ndarray | None = None
     followed: np.ndarray | None = None
 
-    def again(self, build, problem):
+    def again(self, build: Callable[[Rescaled, Array], Any], problem: Rescaled) -> Any:
         if self.at is None:
             return None
         metric = build(problem, self.at)
@@ -246,13 +275,13 @@ class _Made(NamedTuple):
         return metric
 
 
-def _exact_pays(objective, iteration):
+def _exact_pays(objective: Objective, iteration: int) -> bool:
     """Tell whether a step with the Hessian of all rows costs no more than the passes so far."""
     layout = _LAYOUT * objective.n_rows * sum(objective.shape)
     return _cost_of_exact(objective) + layout <= iteration * (_TINY + 2 * objective.cost)
 
 
-def _cost_of_exact(objective):
+def _cost_of_exact(objective: Objective) -> float:
     """Return the multiplications for the whole Hessian and its factor; infinite if it needs too much memory."""
     n, unknowns = objective.n_rows, objective.shape[0] * objective.shape[1]
     if objective.local is None or n * sum(objective.shape) > _EXACT_ENTRIES:
@@ -260,14 +289,14 @@ def _cost_of_exact(objective):
     return (n + unknowns / 3) * (unknowns + 4) ** 2
 
 
-def _shared(metric, scale, R):
+def _shared(metric: Any, scale: float, R: Array) -> Array:
     """Return the inverse of the metric's cheaper model, at the scale of the pairs, times R."""
     return _times(scale, metric.shared(R))
 
 
-def _over_sample(problem, metric, made):
+def _over_sample(problem: Rescaled, metric: Sampled, made: _Made) -> tuple[Array, _Made]:
     """Take some steps over the sample alone, with its shared model; return u, and where the model is now."""
-    u = made.at
+    u: Any = made.at
     pairs = Pairs(u.shape, problem.ranges)
     value, grad = metric.evaluate(u)
     for step in range(_SAMPLE_STEPS):
@@ -286,7 +315,9 @@ def _over_sample(problem, metric, made):
     return u, made
 
 
-def _direction(problem, solve, pairs, grad, scale=None):
+def _direction(
+    problem: Rescaled, solve: Callable[..., Any], pairs: Pairs, grad: Array, scale: float | None = None
+) -> tuple[Array, float, float]:
     """Return minus the inverse Hessian times the gradient, the slope along it, and the scale.
 
     The pairs correct `scale` times M^-1; None means the scale that fits the newest pair.
@@ -306,22 +337,30 @@ def _direction(problem, solve, pairs, grad, scale=None):
     return D, slope, scale
 
 
-def _times(factor, array):
+def _times(factor: float, array: Array) -> Array:
     array *= factor
     return array
 
 
-def _line_search(problem, ranges, u, value, D, slope):
+def _write_step(u: Array, t: float, D: Array, out: Array, rows: slice) -> None:
+    np.add(u[rows], t * D[rows], out=out[rows])
+
+
+def _line_search(
+    problem: Rescaled | Sampled, ranges: Ranges, u: Array, value: float, D: Array, slope: float
+) -> tuple[float, Array, float, Any] | None:
     """Return a t that satisfies Wolfe's conditions, u + t D, the slope and the result of `evaluate` there.
 
     It tries t = 1 first, and then secants of the slope. None if no t lowers the value.
     """
-    low, low_slope, high, high_slope, high_decreased = 0.0, slope, None, None, True
+    high: Any = None
+    high_slope: Any = None
+    low, low_slope, high_decreased = 0.0, slope, True
     t = 1.0
     noise = problem.rounding * abs(value)
     new = np.empty_like(u)
     for _ in range(_TRIALS):
-        ranges.map(lambda rows, t=t: np.add(u[rows], t * D[rows], out=new[rows]))
+        ranges.map(partial(_write_step, u, t, D, new))
         there = problem.evaluate(new)
         new_value, grad = there[:2]
         new_slope = ranges.dot(grad, D)
