@@ -25,13 +25,15 @@ try:
     import numba as _numba  # noqa: F401
 except MemoryError:
     raise
-except Exception as error:  # a broken installation may raise anything
-    missing = isinstance(error, ModuleNotFoundError) and error.name == "numba"
-    what = "it is not installed" if missing else f"it cannot be imported ({type(error).__name__}: {error})"
+except Exception as _error:  # a broken installation may raise anything
+    _missing = isinstance(_error, ModuleNotFoundError) and _error.name == "numba"
+    _what = (
+        "it is not installed" if _missing else f"it cannot be imported ({type(_error).__name__}: {_error})"
+    )
     raise ImportError(
         "SGDClassifier, and solver='sgd' of LogisticRegression, run loops that Numba compiles, but "
-        f"{what}. To install it: pip install numba{'' if missing else ' --upgrade'}. The other solvers do without."
-    ) from error
+        f"{_what}. To install it: pip install numba{'' if _missing else ' --upgrade'}. The other solvers do without."
+    ) from _error
 
 # All modules now: forks wait while this package is imported, and later imports find everything loaded.
 from . import descents, fingerprint, order, trainer  # noqa: F401

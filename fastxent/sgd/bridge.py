@@ -7,7 +7,10 @@ carries the version of the row API, because Numba would not notice a changed sig
 A cached function that runs before its symbol is registered crashes, so callers must import these names from here.
 """
 
+from __future__ import annotations
+
 import ctypes
+from typing import TYPE_CHECKING
 
 import numba
 from llvmlite import binding
@@ -16,11 +19,14 @@ from numba.extending import get_cython_function_address
 
 from .. import kernels
 
+if TYPE_CHECKING:
+    from typing import Any
+
 _place = types.intp  # an address: of kernels.Descent, or of a place in the order of rows
 _count = types.intp
 _flag = types.int32
 _real = types.float64
-_C_TYPES = {
+_C_TYPES: dict[Any, Any] = {
     _place: ctypes.c_ssize_t,
     _flag: ctypes.c_int,
     _real: ctypes.c_double,
@@ -28,7 +34,7 @@ _C_TYPES = {
 }
 
 
-def _external(name, result, *arguments):
+def _external(name: str, result: Any, *arguments: Any) -> Any:
     address = get_cython_function_address(f"{kernels.__name__}._{kernels.level}", name)
     if numba.config.DISABLE_JIT:
         return ctypes.CFUNCTYPE(_C_TYPES[result], *(_C_TYPES[kind] for kind in arguments))(address)
@@ -38,26 +44,28 @@ def _external(name, result, *arguments):
 
 
 # (memory, order, rows after this one, scale of weights, step, intercept's step) -> loss
-plain_step = _external("descent_plain_step", _real, _place, _place, _count, _real, _real, _real)
+plain_step: Any = _external("descent_plain_step", _real, _place, _place, _count, _real, _real, _real)
 # (memory, order, rows, scale of weights): gradients by logits -> loss
-gradients = _external("descent_gradients", _real, _place, _place, _count, _count, _real)
+gradients: Any = _external("descent_gradients", _real, _place, _place, _count, _count, _real)
 # (memory, order, rows, step, intercept's step): plain steps with them
-add = _external("descent_add", types.void, _place, _place, _count, _real, _real)
+add: Any = _external("descent_add", types.void, _place, _place, _count, _real, _real)
 # (memory, order, rows): L1
-pay = _external("descent_pay", types.void, _place, _place, _count)
+pay: Any = _external("descent_pay", types.void, _place, _place, _count)
 # (memory, order, rows, ftrl's first step) -> features
-touch = _external("descent_touch", _count, _place, _place, _count, _real)
+touch: Any = _external("descent_touch", _count, _place, _place, _count, _real)
 # (memory, order, rows, rows after them, features, part, time, own time, ftrl's first step, own)
-step = _external("descent_step", types.void, _place, _place, *3 * [_count], _real, _real, _real, _real, _real)
+step: Any = _external(
+    "descent_step", types.void, _place, _place, *3 * [_count], _real, _real, _real, _real, _real
+)
 # (memory, part, time, own time, ftrl's first step, own)
-step_all = _external("descent_step_all", types.void, _place, _real, _real, _real, _real, _real)
+step_all: Any = _external("descent_step_all", types.void, _place, _real, _real, _real, _real, _real)
 # (memory, order, rows after this one) -> loss
-dense_row = _external("descent_row", _real, _place, _place, _count)
+dense_row: Any = _external("descent_row", _real, _place, _place, _count)
 # (memory, order, rows) -> loss
-dense_batch = _external("descent_batch", _real, _place, _place, _count)
+dense_batch: Any = _external("descent_batch", _real, _place, _place, _count)
 # (memory, order, rows after this one, time, own time, part) -> loss
-reduced_step = _external("descent_reduced", _real, _place, _place, _count, _real, _real, _real)
+reduced_step: Any = _external("descent_reduced", _real, _place, _place, _count, _real, _real, _real)
 # (memory)
-rescale = _external("rescale_weights", types.void, _place)
+rescale: Any = _external("rescale_weights", types.void, _place)
 # (memory, whether to penalise, to average, ftrl's first step)
-finish_updates = _external("finish_updates", types.void, _place, _flag, _flag, _real)
+finish_updates: Any = _external("finish_updates", types.void, _place, _flag, _flag, _real)

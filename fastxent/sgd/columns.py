@@ -17,11 +17,19 @@ about eight keep a factor of 1, and columns with a small mean keep a shift of 0.
 unchanged, which is faster.
 """
 
-from typing import NamedTuple
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from ..arrays import finfo
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from ..kernels import RowFeatures
+    from ..typing import Array
 
 FIRST_REVIEW = 4  # rows; fewer say little about a spread
 SAMPLE = 512  # least number of rows sampled per doubling: enough for sizes within a factor of two
@@ -38,27 +46,27 @@ class Standard(NamedTuple):
     shift: np.ndarray
     factor: np.ndarray
 
-    def natural_weights(self, theta):
+    def natural_weights(self, theta: Array) -> Array:
         """Return w and b for u and v, (d + 1, K) in float64."""
         theta = theta.astype(np.float64)
         theta[:-1] *= self.factor[:, None]
         theta[-1] -= self.shift @ theta[:-1]
         return theta
 
-    def own_weights(self, theta):
+    def own_weights(self, theta: Array) -> Array:
         """Return u and v for w and b, (d + 1, K) in float64."""
         theta = theta.astype(np.float64)
         theta[-1] += self.shift @ theta[:-1]
         theta[:-1] /= self.factor[:, None]
         return theta
 
-    def own_gradient(self, gradient):
+    def own_gradient(self, gradient: Array) -> Array:
         """Turn a gradient with respect to w and b into one with respect to u and v."""
         gradient = gradient.astype(np.float64)
         gradient[:-1] = (gradient[:-1] - self.shift[:, None] * gradient[-1]) * self.factor[:, None]
         return gradient
 
-    def natural_gradient(self, gradient):
+    def natural_gradient(self, gradient: Array) -> Array:
         """Turn a gradient with respect to u and v into one with respect to w and b."""
         gradient = gradient.astype(np.float64)
         gradient[:-1] = gradient[:-1] / self.factor[:, None] + self.shift[:, None] * gradient[-1]
@@ -72,7 +80,10 @@ class Columns:
     if the others' sizes are far from 1, they are scaled to it.
     """
 
-    def __init__(self, d, dtype, centred, one_step=False):
+    rows: int
+    next_review: int
+
+    def __init__(self, d: int, dtype: np.dtype[Any], centred: bool, one_step: bool = False) -> None:
         self._dtype = dtype
         self._centred = centred
         self._one_step = one_step
@@ -80,21 +91,21 @@ class Columns:
         self._mass = 0.0
         self.rows = 0
         self.next_review = FIRST_REVIEW
-        self.standard = None
+        self.standard: Standard | None = None
 
-    def copy(self):
+    def copy(self) -> Columns:
         other = object.__new__(Columns)
         vars(other).update(vars(self))
         other._known = self._known.copy()
         return other
 
-    def change(self, centred, one_step):
+    def change(self, centred: bool, one_step: bool) -> None:
         """Set whether columns may be shifted, which needs an intercept, and whether it shares their step size."""
         if (centred, one_step) != (self._centred, self._one_step):
             self._centred, self._one_step = centred, one_step
             self.standard, self.next_review = None, self.rows
 
-    def observe(self, features, rows):
+    def observe(self, features: RowFeatures, rows: Array) -> None:
         """Sample some of these next rows; which ones depends only on the number of rows so far."""
         rest = rows
         while len(rest):
@@ -106,14 +117,14 @@ class Columns:
             self.rows += stop
             rest = rest[stop:]
 
-    def observe_all(self, features, rows, weights):
+    def observe_all(self, features: RowFeatures, rows: Array, weights: Array | None) -> None:
         """Use all of these rows. weights: of rows, or None."""
         masses = np.ones(1) if weights is None else weights[rows] / weights[rows].mean()
         features.observe(rows, masses, self._known)
         self._mass += len(rows)
         self.rows += len(rows)
 
-    def review(self):
+    def review(self) -> None:
         """Update the standard, unless it is still accurate enough."""
         while self.next_review <= self.rows:
             self.next_review *= 2
@@ -132,7 +143,7 @@ class Columns:
             return
         self.standard = Standard(shift, factor) if (factor != 1.0).any() or shifted.any() else None
 
-    def _factors(self, squares, before):
+    def _factors(self, squares: Array, before: Array) -> Array:
         """Return the factors that give columns with these mean squares similar sizes; 1 near the median size."""
         entries = self._known[0]
         seen = entries > 0
@@ -149,7 +160,7 @@ class Columns:
         stays = np.abs(off - last) <= np.where((off == 0) | (last == 0), ALIKE + 1, 1)
         return np.ldexp(1.0, np.where(stays & seen, last, off))
 
-    def mean_square(self):
+    def mean_square(self) -> float:
         """Return the mean of |x_i|^2 in the current units."""
         mean, variance, square, _ = self._moments()
         if self.standard is None:
@@ -157,7 +168,7 @@ class Columns:
         shift, factor = self.standard
         return float((factor**2 * (variance + (mean - shift) ** 2)).sum())
 
-    def _moments(self):
+    def _moments(self) -> tuple[Array, ...]:
         """Return mean, variance and mean square of each column, and the mean square of its nonzero entries."""
         count, first, total, squares = self._known
         with np.errstate(invalid="ignore", divide="ignore"):
@@ -169,7 +180,7 @@ class Columns:
         return share * middle, share * spread + share * (1.0 - share) * middle**2, square, spread + middle**2
 
 
-def _median(values, weights):
+def _median(values: Array, weights: Array) -> int:
     if len(values) == 0:
         return 0
     order = np.argsort(values, kind="stable")

@@ -4,6 +4,10 @@ The loops use counters and layouts as places in arrays, and never look whether t
 places must be right; numbers that are only computed with may be any.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from ..arrays import FLOATS
@@ -16,12 +20,16 @@ from .rules import era
 from .schedules import SCHEDULES
 from .trainer import Training
 
+if TYPE_CHECKING:
+    from ..typing import Array, DTypeLike
+
+
 _MOST = 2**53
 _INTEGERS = int, np.integer
 _REALS = float, int, np.floating, np.integer
 
 
-def is_consistent(training, shape):
+def is_consistent(training: Training, shape: tuple[int, int]) -> bool:
     """Whether this is the state of a training of weights of this shape, (d + 1, K)."""
     if type(training) is not Training or not _are_options(getattr(training, "options", None)):
         return False
@@ -46,7 +54,7 @@ def is_consistent(training, shape):
     )
 
 
-def _is_steepness(found):
+def _is_steepness(found: tuple[float, float] | None) -> bool:
     """Whether this is None or two positive numbers."""
     if found is None:
         return True
@@ -57,7 +65,7 @@ def _is_steepness(found):
     )
 
 
-def _are_options(options):
+def _are_options(options: object) -> bool:
     """Whether these are options, each of the type of its default."""
     if type(options) is not Options:
         return False
@@ -74,7 +82,7 @@ def _are_options(options):
     return options.optimizer in OPTIMIZERS and options.schedule in SCHEDULES and options.batch >= 0
 
 
-def _are_columns(columns, d):
+def _are_columns(columns: Columns | None, d: int) -> bool:
     if columns is None:
         return True
     standard = getattr(columns, "standard", None)
@@ -93,7 +101,7 @@ def _are_columns(columns, d):
     )
 
 
-def _are_arrays(training):
+def _are_arrays(training: Training) -> bool:
     """Whether the arrays of a training have the sizes that its layout tells, and are the ones that its options need."""
     d, K, dtype, layout, arrays = training.d, training.K, training.dtype, training._layout, training._arrays
     names = set(Training(training.options, np.zeros((2, 1)))._arrays)
@@ -130,7 +138,7 @@ def _are_arrays(training):
     )
 
 
-def _is_array(array, shape, dtype=np.float64):
+def _is_array(array: Array, shape: tuple[int, ...], dtype: DTypeLike = np.float64) -> bool:
     return (
         isinstance(array, np.ndarray)
         and array.shape == shape
@@ -140,5 +148,5 @@ def _is_array(array, shape, dtype=np.float64):
     )
 
 
-def _is_whole(value, least):
+def _is_whole(value: int, least: int) -> bool:
     return isinstance(value, _INTEGERS) and least <= value < _MOST

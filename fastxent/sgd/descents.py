@@ -1,7 +1,9 @@
 """Epochs over data in memory: by rows and minibatches, by all rows at once, or SVRG."""
 
+from __future__ import annotations
+
 import math
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -12,6 +14,13 @@ from ..objective import Objective
 from ..penalty import least_subgradient
 from .trainer import Data
 from .variance_reduction import VarianceReduction
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from ..typing import Array, Table
+    from .trainer import Training
+
 
 _POWER_STEPS = 20  # passes for the largest curvature
 
@@ -27,43 +36,59 @@ class Weights(NamedTuple):
 class Minibatches:
     """Stochastic and minibatch descent."""
 
-    def __init__(self, training, X, target, n_classes, weights, n_threads):
+    def __init__(
+        self,
+        training: Training,
+        X: Table,
+        target: Array,
+        n_classes: int,
+        weights: Weights,
+        n_threads: int | None,
+    ) -> None:
         self.training = training
         self._data = Data(training.options, X, target, n_classes, training.K, weights.visit, weights.classes)
 
-    def begin(self, visited):
+    def begin(self, visited: Array) -> None:
         """Tell the schedule how many updates there will be."""
         self.training.expect(-(-len(visited) // self.training.options.batch))
 
-    def epoch(self, order):
+    def epoch(self, order: Array) -> tuple[float, dict[Any, Any]]:
         """Return the mean loss of the rows, each before its update, and no other entries of the history."""
         loss, mass = self.training.run(self._data, order)
         return loss / mass, {}
 
-    def theta(self):
+    def theta(self) -> Array:
         return self.training.theta()
 
-    def lower(self, factor):
+    def lower(self, factor: float) -> None:
         self.training.lower(factor)
 
     @property
-    def learning_rate(self):
+    def learning_rate(self) -> float:
         return self.training.learning_rate
 
     @property
-    def updates(self):
+    def updates(self) -> int:
         return self.training.updates
 
 
 class Hogwild(Minibatches):
     """Stochastic descent by several threads without locks."""
 
-    def __init__(self, training, X, target, n_classes, weights, n_threads):
+    def __init__(
+        self,
+        training: Training,
+        X: Table,
+        target: Array,
+        n_classes: int,
+        weights: Weights,
+        n_threads: int | None,
+    ) -> None:
         super().__init__(training, X, target, n_classes, weights, n_threads)
         # More threads than processors would only make gradients more outdated.
         self._n_threads = min(n_threads or parallel.available_threads(), parallel.processors())
 
-    def epoch(self, order):
+    def epoch(self, order: Any) -> Any:
         loss, mass = self.training.run_together(self._data, order, self._n_threads)
         return loss / mass, {}
 
@@ -71,19 +96,27 @@ class Hogwild(Minibatches):
 class FullBatch(Minibatches):
     """Gradient descent: the objective computes the gradient with all threads; updates are those of minibatches."""
 
-    def __init__(self, training, X, target, n_classes, weights, n_threads):
+    def __init__(
+        self,
+        training: Training,
+        X: Table,
+        target: Array,
+        n_classes: int,
+        weights: Weights,
+        n_threads: int | None,
+    ) -> None:
         self.training = training
         self._row_weight = weights.rows
         # Always with an intercept: even if it is not trained, its start may be given.
         targets = Targets(target, n_classes, weights.rows, weights.classes)
         self._objective = Objective.over(X, targets, training.K, n_threads=n_threads)
 
-    def begin(self, visited):
+    def begin(self, visited: Array) -> None:
         self.training.expect(1)
         if self.training.options.eta0 is None:
             self._choose_step(visited)
 
-    def _choose_step(self, visited):
+    def _choose_step(self, visited: Array) -> None:
         """Set the step to the inverse of an upper bound on the curvature of the loss, in the columns' units."""
         objective, training = self._objective, self.training
         training.look_at(features_of(objective.local.X), visited, self._row_weight)
@@ -115,14 +148,14 @@ class FullBatch(Minibatches):
             largest += training.options.l2
         training.set_step(1.0 / largest if largest > 0 else 1.0)
 
-    def epoch(self, order):
+    def epoch(self, order: Array) -> tuple[float, dict[str, float]]:
         """Return the objective before the update, and the norm of its gradient."""
         loss, full, gradient = self._measure()
         if math.isfinite(loss):
             self.training.step(gradient)
         return loss, {"grad_norm": _norm(full)}
 
-    def _measure(self):
+    def _measure(self) -> tuple[float, Array, Array]:
         """Return the objective, its gradient in the columns' units (with L1 the least subgradient), and the gradient
         of the mean loss in the units of X."""
         options, standard = self.training.options, self.training.standard
@@ -145,12 +178,20 @@ class FullBatch(Minibatches):
 class VarianceReduced(FullBatch):
     """SVRG: a gradient over all rows, then steps of single rows around it."""
 
-    def __init__(self, training, X, target, n_classes, weights, n_threads):
+    def __init__(
+        self,
+        training: Training,
+        X: Table,
+        target: Array,
+        n_classes: int,
+        weights: Weights,
+        n_threads: int | None,
+    ) -> None:
         self._data = Data(training.options, X, target, n_classes, training.K, weights.visit, weights.classes)
         self._steps = VarianceReduction(training, self._data)
         super().__init__(training, X, target, n_classes, weights, n_threads)
 
-    def _choose_step(self, visited):
+    def _choose_step(self, visited: Array) -> None:
         weights = self._data.weights
         self.training.look_at(self._data.features, visited, weights if len(weights) else None)
         sizes = self._data.squares_of(visited, self.training.standard)[visited] + 1.0
@@ -158,7 +199,7 @@ class VarianceReduced(FullBatch):
             sizes *= weights[visited] / weights[visited].mean()
         self._steps.set_step(sizes.max())
 
-    def epoch(self, order):
+    def epoch(self, order: Array) -> tuple[float, dict[str, float]]:
         """Return the objective before the epoch, and the norm of its gradient."""
         loss, full, gradient = self._measure()
         if math.isfinite(loss):
@@ -166,6 +207,6 @@ class VarianceReduced(FullBatch):
         return loss, {"grad_norm": _norm(full)}
 
 
-def _norm(array):
+def _norm(array: Array) -> float:
     with np.errstate(over="ignore"):  # if the descent diverges
         return float(np.linalg.norm(array))

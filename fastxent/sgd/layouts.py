@@ -5,14 +5,26 @@ of the array, whether the rows of data come in batches of products, whether they
 side by side. Each array of those is a view, which begins a part of a row later than the one before.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from .. import parallel
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Any, TypeAlias
+
+    from ..typing import Array
+
+    Layout: TypeAlias = tuple[bool, int, int, int, bool, bool, int]
+
 SIDE_BY_SIDE = "w", "a", "b"
 
 
-def empty(names, layout, dtype):
+def empty(names: Iterable[str], layout: Layout, dtype: np.dtype[Any]) -> dict[str, Array]:
     """Return zeroed arrays {name: array} in a layout."""
     ld, _, size, _, _, beside = layout[1:]
     if beside == 1:
@@ -26,7 +38,7 @@ def empty(names, layout, dtype):
     }
 
 
-def fill(array, theta, layout, padding=0.0):
+def fill(array: Array, theta: Array, layout: Layout, padding: float = 0.0) -> None:
     """Write an array (d + 1, K) into one of a layout, and this number into places that are not used."""
     by_class, _, intercept, *_ = layout
     K, features = theta.shape[1], _features(array, layout)
@@ -39,7 +51,7 @@ def fill(array, theta, layout, padding=0.0):
     array[intercept : intercept + K] = theta[-1]
 
 
-def moved(arrays, old, new):
+def moved(arrays: dict[str, Array], old: Layout, new: Layout) -> dict[str, Array]:
     """Return arrays {name: array} of one layout in another, which differs in what stands side by side."""
     others = empty(arrays, new, arrays["w"].dtype)
     for name, array in arrays.items():
@@ -49,12 +61,12 @@ def moved(arrays, old, new):
     return others
 
 
-def are_alike(one, other):
+def are_alike(one: Layout, other: Layout) -> bool:
     """Whether layouts differ at most in what stands side by side."""
     return one[4:6] == other[4:6] and apart(one)[:3] == apart(other)[:3]
 
 
-def apart(layout):
+def apart(layout: Layout) -> Layout:
     """Return the layout with nothing side by side."""
     by_class, ld, intercept, size, batches, sparse, beside = layout
     wide = ld // beside
@@ -62,7 +74,7 @@ def apart(layout):
     return by_class, wide, start, start + wide if beside > 1 else size, batches, sparse, 1
 
 
-def unflat(array, layout, shape, scale=1.0):
+def unflat(array: Array, layout: Layout, shape: tuple[int, int], scale: float = 1.0) -> Array:
     """Return an array of this shape, (d + 1, K), from a layout, with the features multiplied by a scale."""
     by_class, _, intercept, *_ = layout
     d, K = shape[0] - 1, shape[1]
@@ -77,7 +89,7 @@ def unflat(array, layout, shape, scale=1.0):
     return theta
 
 
-def _features(array, layout):
+def _features(array: Array, layout: Layout) -> Array:
     """The part before the intercepts, by rows, without what stands beside it."""
     _, ld, intercept, *_, beside = layout
     return array[:intercept].reshape(-1, ld)[:, : ld // beside]

@@ -13,8 +13,10 @@ Rule has the constants of a training, `counters` the numbers that change, and `m
 view of its arrays. Nothing here has a type that depends on the data, so Numba compiles each loop once.
 """
 
+from __future__ import annotations
+
 import math
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -22,6 +24,10 @@ from . import bridge
 from .compile import inner, jit
 from .optimizers import ADAMW, FTRL, SGD
 from .schedules import SETTLING, rate
+
+if TYPE_CHECKING:
+    from ..typing import Array
+
 
 # Positions in `counters`, the numbers that a training keeps from one call to the next; the same as in
 # kernels/descent.pxi.
@@ -84,7 +90,7 @@ class Rows(NamedTuple):
     squares: np.ndarray  # |x_i|^2; empty where they are not needed
 
 
-def first_step(rule, counters):
+def first_step(rule: Rule, counters: Array) -> tuple[float, float]:
     """Return the initial step of the schedule for the features, and the intercept's as a multiple of it.
 
     An automatic step is the inverse of a curvature, separately for the features and for the intercept (a feature that
@@ -104,7 +110,7 @@ def first_step(rule, counters):
     return counters[LOWERED] / curvature, curvature * rule.eta0 / weight
 
 
-def weigh(counters, rows, first, stop):
+def weigh(counters: Array, rows: Rows, first: int, stop: int) -> tuple[float, float]:
     """Return the means of s_i |x_i|^2 (0 if not needed) and of s_i over a batch."""
     order, weights, squares = rows.order, rows.weights, rows.squares
     weight, square = 0.0, 0.0
@@ -124,7 +130,9 @@ _first_step, _weigh = inner(first_step), inner(weigh)
 
 
 @inner
-def _scheduled(rule, counters, eta0, alpha, square, columns):
+def _scheduled(
+    rule: Rule, counters: Array, eta0: float, alpha: float, square: float, columns: float
+) -> float:
     """Return the present step of the schedule for so many columns.
 
     square: the mean of s_i |x_i|^2, or of s_i for the intercept, which is one column.
@@ -135,7 +143,7 @@ def _scheduled(rule, counters, eta0, alpha, square, columns):
 
 
 @inner
-def step_size(rule, counters, square, weight):
+def step_size(rule: Rule, counters: Array, square: float, weight: float) -> tuple[float, float]:
     """Return the size of the next update, and the multiple of it for the intercept.
 
     square, weight: means of s_i |x_i|^2 and of s_i over the batch. The size includes the mean weight; for automatic
@@ -171,7 +179,7 @@ def step_size(rule, counters, square, weight):
 
 
 @inner
-def _finish(rule, counters, memory, lazy):
+def _finish(rule: Rule, counters: Array, memory: int, lazy: bool) -> None:
     """Do what is due after an update: start an era, apply penalties, average."""
     t = int(counters[UPDATES])
     averages = rule.average_from >= 0 and t > rule.average_from and t % rule.average_every == 0
@@ -182,7 +190,9 @@ def _finish(rule, counters, memory, lazy):
 
 
 @jit
-def plain(rule, counters, memory, rows, loss, mass):
+def plain(
+    rule: Rule, counters: Array, memory: int, rows: Rows, loss: float, mass: float
+) -> tuple[float, float]:
     """SGD without memory. Returns the sums of s_i loss_i, each before its update, and of s_i, including these rows.
 
     loss, mass: the sums so far, which continue, so that it makes no difference where an epoch is cut. Gradients go
@@ -220,7 +230,9 @@ def plain(rule, counters, memory, rows, loss, mass):
 
 
 @jit
-def sparse_batches(rule, counters, memory, rows, loss, mass):
+def sparse_batches(
+    rule: Rule, counters: Array, memory: int, rows: Rows, loss: float, mass: float
+) -> tuple[float, float]:
     """Batches of CSR rows, by the features that they have. Sums as in `plain`."""
     order = rows.order
     n = len(order)
@@ -245,7 +257,9 @@ def sparse_batches(rule, counters, memory, rows, loss, mass):
 
 
 @jit
-def dense_rows(rule, counters, memory, rows, loss, mass):
+def dense_rows(
+    rule: Rule, counters: Array, memory: int, rows: Rows, loss: float, mass: float
+) -> tuple[float, float]:
     """Dense rows, one by one or in batches, with updates of all parameters. Sums as in `plain`."""
     order = rows.order
     n = len(order)
@@ -266,7 +280,9 @@ def dense_rows(rule, counters, memory, rows, loss, mass):
 
 
 @jit
-def variance_reduced(rule, counters, memory, rows, share, loss, mass):
+def variance_reduced(
+    rule: Rule, counters: Array, memory: int, rows: Rows, share: float, loss: float, mass: float
+) -> tuple[float, float]:
     """SVRG, row by row. Sums as in `plain`. share: number of rows / sum of weights."""
     order, weights = rows.order, rows.weights
     eta = rule.eta0 * counters[LOWERED]
@@ -285,7 +301,7 @@ def variance_reduced(rule, counters, memory, rows, share, loss, mass):
 
 
 @jit
-def step_full(rule, counters, memory):
+def step_full(rule: Rule, counters: Array, memory: int) -> None:
     """One update with the gradient of the mean loss over all rows, which the caller has put into the memory."""
     time, multiple = step_size(rule, counters, 0.0, 1.0)
     eta0, factor = _first_step(rule, counters)

@@ -1,9 +1,16 @@
 """The choices of a training, and what follows from them alone."""
 
+from __future__ import annotations
+
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from .optimizers import ADAM, ADAMW, MEMORY, MOMENTUM, NESTEROV, OPTIMIZERS, SGD, SVRG
+
+if TYPE_CHECKING:
+    from typing import Any
+
 
 _ADAPTIVE = {"adagrad", "rmsprop", "adam", "adamw", "ftrl"}
 
@@ -30,49 +37,49 @@ class Options:
     by_column: bool = False  # whether columns get their own units
 
     @property
-    def kind(self):
+    def kind(self) -> int:
         """The optimiser's number in the loops."""
         return OPTIMIZERS[self.optimizer]
 
     @property
-    def is_adaptive(self):
+    def is_adaptive(self) -> bool:
         """Whether the optimiser divides by the size of the gradient."""
         return self.optimizer in _ADAPTIVE
 
     @property
-    def is_adam(self):
+    def is_adam(self) -> bool:
         return self.kind in (ADAM, ADAMW)
 
     @property
-    def goes_by_sizes(self):
+    def goes_by_sizes(self) -> bool:
         """Whether steps depend on the sizes of rows."""
         return self.eta0 is None or self.schedule == "settling"
 
     @property
-    def pays(self):
+    def pays(self) -> bool:
         """Whether weights pay for L1 from a budget: see kernels/descent.pxi."""
         return self.kind == SGD and self.l1 > 0 and self.batch > 0
 
     @property
-    def beside(self):
+    def beside(self) -> int:
         """How many arrays stand side by side in the memory of sparse rows: see `layouts`."""
         return 1 if self.kind in (SGD, SVRG) else 1 + len(MEMORY[self.kind])
 
     @property
-    def beta(self):
+    def beta(self) -> float:
         """The share of a move, or of a mean gradient, that is left at the next update."""
         return self.momentum if self.kind != SGD else 0.0
 
     @property
-    def repeats(self):
+    def repeats(self) -> float:
         """How many times a gradient moves the weights in the end."""
         return 1.0 / (1.0 - self.beta) if self.kind in (MOMENTUM, NESTEROV) else 1.0
 
     @property
-    def ratio(self):
+    def ratio(self) -> float:
         """Between successive moves by a momentum without new gradients."""
         return self.beta / math.sqrt(self.beta2) if self.is_adam else self.beta
 
-    def agree(self, others, *names):
+    def agree(self, others: Any, *names: Any) -> Any:
         """Whether others have the same values of these names."""
         return all(getattr(self, name) == getattr(others, name) for name in names)

@@ -1,7 +1,10 @@
 """The numbers by which the loops update weights, from the options and the state of a training."""
 
+from __future__ import annotations
+
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -10,6 +13,13 @@ from .columns import Standard
 from .loops import Rule
 from .optimizers import RMSPROP, SVRG
 from .schedules import SCHEDULES
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from ..typing import Array
+    from .options import Options
+
 
 # Automatic step sizes, in units of the data: eta0 times the mean of |x|^2, or times its root for optimisers that divide
 # by the size of the gradient.
@@ -57,15 +67,15 @@ class State:
 
     d: int
     K: int
-    layout: tuple
+    layout: Any
     eta0: float | None
     horizon: float
     standard: Standard | None
     are_similar: bool
-    steepness: tuple | None
+    steepness: tuple[float, float] | None
 
 
-def rule_of(options, state):
+def rule_of(options: Options, state: State) -> Rule:
     """Return the Rule of the loops."""
     by_class, ld, intercept, _, batches, sparse, beside = state.layout
     every = 1 if batches or options.batch == 0 else 8 if not sparse else max(1, state.d // 64)
@@ -88,17 +98,17 @@ def rule_of(options, state):
     )
 
 
-def era(d):
+def era(d: int) -> int:
     """Return how many updates an era has, for d features."""
     return min(max(FIRST_ERA, d), LONGEST_ERA)
 
 
-def automatic_step(options):
+def automatic_step(options: Options) -> float:
     """Return the step size in units of the data."""
     return _AUTOMATIC.get(options.optimizer, _AUTOMATIC_SGD)
 
 
-def powers(options):
+def powers(options: Options) -> Array:
     """Return the table of powers in kernels/gaps.pxi."""
     squares = options.beta if options.kind == RMSPROP else options.beta2
     bases = np.array([options.beta, math.sqrt(squares), options.ratio])[:, None]
@@ -107,7 +117,7 @@ def powers(options):
         return np.stack([bases**n, bases ** (n * SHORT_POWERS)], axis=1)
 
 
-def _penalties(options, state):
+def _penalties(options: Options, state: State) -> dict[str, Any]:
     """Return the penalties: of each update or, where columns have their own units, of some updates."""
     o, late = options, state.standard is not None
     # A penalty for all columns must not cost more than the updates since the last one, in any storage.
@@ -121,7 +131,7 @@ def _penalties(options, state):
     }
 
 
-def _moments(options):
+def _moments(options: Options) -> dict[str, Any]:
     """Return the numbers about the optimiser's running means."""
     ratio = options.ratio
     return {
@@ -134,7 +144,7 @@ def _moments(options):
     }
 
 
-def _longer(options, state):
+def _longer(options: Options, state: State) -> float:
     """Return the factor by which the automatic step begins longer: with L1, and in part with the elastic net.
 
     Not before the columns are known to have similar units, because L1 cannot undo soon what goes into a large column;
@@ -146,7 +156,7 @@ def _longer(options, state):
     return 1.0 + (_LONGER - 1.0) * o.l1 / (o.l1 + o.l2)
 
 
-def _steps(options, state):
+def _steps(options: Options, state: State) -> dict[str, Any]:
     """Return the numbers about step sizes."""
     o, eta0, automatic = options, state.eta0, 0
     natural = automatic_step(o)

@@ -1,5 +1,7 @@
 """The step size as a function of the number of the update."""
 
+from __future__ import annotations
+
 import math
 
 from .compile import inner
@@ -9,7 +11,16 @@ _OPTIMAL, _INVSCALING, _COSINE, SETTLING = 1, 2, 4, 5
 
 
 @inner
-def rate(schedule, t, eta0, alpha, power, horizon, warmup, noise):
+def rate(
+    schedule: int,
+    t: float,
+    eta0: float,
+    alpha: float,
+    power: float,
+    horizon: float,
+    warmup: float,
+    noise: float,
+) -> float:
     """The step size of update t = 1, 2, ...
 
     With n = t - 1 updates before it:

@@ -1,12 +1,22 @@
 """How steep the mean loss of a minibatch can be, which limits its steps."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 import scipy.sparse as sp
+
+if TYPE_CHECKING:
+    from ..typing import Array
+    from .columns import Standard
+    from .trainer import Data
+
 
 _ROWS_TOGETHER, _ENTRIES_TOGETHER = 128, 4_000_000  # that `steepness` looks at
 
 
-def steepness(data, rows, standard, K):
+def steepness(data: Data, rows: Array, standard: Standard | None, K: int) -> tuple[float, float]:
     """Return the size of a batch's curvature, in the steepest direction, as a bound of two factors.
 
     The first comes from the classes: the share of the most frequent one, and 1/2 at most, since p_k (1 - p_k) is about

@@ -1,7 +1,10 @@
 """The state of a training, and how arrays get into the jitted loops and back."""
 
+from __future__ import annotations
+
 import math
 import time
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -32,6 +35,18 @@ from .optimizers import FTRL, MEMORY, SGD, SVRG
 from .rules import State, automatic_step, era, powers, rule_of
 from .steepness import steepness
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from ..kernels import Descent, RowFeatures, RowProblem
+    from ..typing import Array, Table
+    from .columns import Standard
+    from .layouts import Layout
+    from .loops import Rule
+    from .options import Options
+
+
 FIRST_CALL = 256  # rows in the first call of a loop, before it is known how long they take
 CALL_SECONDS = 0.03  # target for later calls; Ctrl-C takes effect between calls
 ROUND = 4096  # rows per thread between two penalties, where threads write to the same weights
@@ -44,14 +59,34 @@ _TRUST = 0.25
 class Data:
     """Rows bound to their targets, in the form that the loops need."""
 
-    def __init__(self, options, X, target, n_classes, K, row_weight, class_weight=None, smoothing=0.0):
+    features: RowFeatures
+    is_sparse: bool
+    batches: bool
+    problem: RowProblem
+    weights: Array
+    arrays: tuple[Array, ...]
+    squares: Array
+    width: int
+    beside: int
+
+    def __init__(
+        self,
+        options: Options,
+        X: Table,
+        target: Array,
+        n_classes: int,
+        K: int,
+        row_weight: Array | None,
+        class_weight: Any = None,
+        smoothing: float = 0.0,
+    ) -> None:
         dense = isinstance(X, np.ndarray)
         self.target = target
         X_bound = X if dense else (X.data, X.indices, X.indptr, *X.shape)
         self.batches = dense and options.batch > 1
         # Single dense rows use whole registers of features, unless single features must catch up.
         all_at_once = dense and options.batch == 1 and options.optimizer != "svrg"
-        self._arguments = (
+        self._arguments: tuple[Any, ...] = (
             X_bound,
             K,
             kernels.Targets(target, n_classes, row_weight, class_weight, smoothing),
@@ -68,23 +103,23 @@ class Data:
         self.squares = np.zeros(0)
         if options.goes_by_sizes:
             self.squares = squared_norms(X)
-        self._own_squares = None
+        self._own_squares: Array | None = None
         self.width = X.shape[1]
 
-    def bind(self):
+    def bind(self) -> RowProblem:
         """Return the rows with their own scratch memory, for one thread."""
         return kernels.RowProblem(*self._arguments)
 
-    def rows(self, order, standard=None):
+    def rows(self, order: Array, standard: Standard | None = None) -> Rows:
         """Return Rows for the loops, in the units of a training."""
         return Rows(order, self.weights, self.squares_of(order, standard))
 
-    def entries_of_batches(self, order, batch):
+    def entries_of_batches(self, order: Any, batch: Any) -> Any:
         """Return the largest number of entries that a batch of these rows has, CSR rows in this order."""
         entries = self.X.indptr[order + 1] - self.X.indptr[order]
         return int(np.add.reduceat(entries, np.arange(0, len(order), batch)).max(initial=0))
 
-    def squares_of(self, rows, standard):
+    def squares_of(self, rows: Array, standard: Standard | None) -> Array:
         """Return |x_i|^2 of all rows, up to date for these, in the units of a training."""
         if standard is None or len(self.squares) == 0:
             return self.squares
@@ -103,7 +138,12 @@ class Training:
     theta: the weights to start from. updates: the number that schedules start at.
     """
 
-    def __init__(self, options, theta, updates=0):
+    d: int
+    dtype: np.dtype[Any]
+    counters: Array
+    horizon: float
+
+    def __init__(self, options: Options, theta: Array, updates: int = 0) -> None:
         self.options = options
         self.d, self.K = theta.shape[0] - 1, theta.shape[1]
         self.dtype = theta.dtype
@@ -114,23 +154,23 @@ class Training:
         self._unit = 0  # of weights, see `in_unit`
         self.horizon = math.inf
         self._rows_of_a_call = FIRST_CALL
-        self._layout = None
-        self._scratch = None
+        self._layout: Any = None
+        self._scratch: Any = None
         self._arrays = {"w": theta}
         if self.options.kind != SGD or self.options.pays:
             for name in self._roles:
                 self._arrays[name] = np.full_like(theta, self._padding(name))
         if options.average_from >= 0:
             self._arrays["average"] = np.zeros_like(theta)
-        self._steepness = None  # of minibatches in these units, see `steepness`
-        self.standard = None  # the units of the columns
-        self.columns = None
+        self._steepness: tuple[float, float] | None = None  # of minibatches in these units, see `steepness`
+        self.standard: Standard | None = None  # the units of the columns
+        self.columns: Any = None  # or Columns
         if options.by_column:
             one_step = options.batch == 0 or self.options.kind == SVRG
             self.columns = Columns(self.d, self.dtype, options.fit_intercept, one_step)
-        self._given = self.options.kind == FTRL and theta.any()  # weights that are not in its sums yet
+        self._given = bool(self.options.kind == FTRL and theta.any())  # weights that are not in its sums yet
 
-    def successor(self, options, updates, theta=None):
+    def successor(self, options: Options, updates: int, theta: Any = None) -> Training:
         """Return a training that continues from here with other options, another count of updates, or other weights.
 
         theta: weights that replace those of this training. Then everything that belongs to the old weights is dropped:
@@ -175,7 +215,7 @@ class Training:
                 new._arrays[name] = here._arrays[name].astype(theta.dtype, copy=False)
         return new
 
-    def in_unit(self, weights):
+    def in_unit(self, weights: Array) -> Any:
         """Weights of rows in a unit in which their squares are numbers: a power of two, from the first row that weighs
         anything. Where steps come from the data, nothing but the ratios of weights matters."""
         if self.options.eta0 is not None:  # the step of a row of weight 1
@@ -186,44 +226,44 @@ class Training:
             return np.ldexp(weights, -self._unit)
 
     @property
-    def _roles(self):
+    def _roles(self) -> dict[str, str]:
         """What the optimiser's arrays contain, by name."""
         return dict(zip("ab", MEMORY[self.options.kind], strict=False))
 
     @property
-    def updates(self):
+    def updates(self) -> int:
         return int(self.counters[UPDATES])
 
     @property
-    def learning_rate(self):
+    def learning_rate(self) -> float:
         """The step size of the last update."""
         return float(self.counters[ETA])
 
-    def expect(self, updates):
+    def expect(self, updates: int) -> None:
         """Announce the updates of one epoch: they set the horizon of schedules, unless it is already set."""
         if self.horizon == math.inf:
             self.horizon = float(max(1, updates * self.options.epochs))
 
-    def set_step(self, eta0):
+    def set_step(self, eta0: float) -> None:
         """Set eta0 for full batches, whose step size is found before the first update."""
         self._eta0 = eta0
 
-    def scale(self, square):
+    def scale(self, square: float) -> None:
         """Set eta0 of adaptive optimisers for full batches. square: the mean of |x|^2 + 1."""
         self._eta0 = automatic_step(self.options) / math.sqrt(square)
 
-    def weights(self):
+    def weights(self) -> Array:
         """Return the present weights, not averaged."""
         return self.theta(averaged=False)
 
-    def snapshot(self, data, gradient):
+    def snapshot(self, data: Data, gradient: Array) -> None:
         """Begin an epoch of svrg at the present weights, where the mean loss of all rows has this gradient."""
         _, memory = self._enter(data)
         memory.synchronise(0.0)
         self._arrays["a"][:] = self._arrays["w"]
         fill(self._arrays["b"], self._own("b", gradient), self._layout)
 
-    def step(self, gradient):
+    def step(self, gradient: Array) -> None:
         """Make one update with this gradient (d + 1, K) of the mean loss."""
         size = gradient.size
         layout = (False, self.K, self.d * self.K, size, True, False, 1)
@@ -238,11 +278,11 @@ class Training:
         self._scratch["g"][:size] = gradient.ravel()
         loops.step_full(rule, self.counters, memory.address)
 
-    def lower(self, factor):
+    def lower(self, factor: float) -> None:
         """Multiply all later step sizes by a factor."""
         self.counters[LOWERED] *= factor
 
-    def copy(self):
+    def copy(self) -> Training:
         """Return an independent copy."""
         other = object.__new__(Training)
         vars(other).update(vars(self))
@@ -253,11 +293,11 @@ class Training:
         other.columns = None if self.columns is None else self.columns.copy()
         return other
 
-    def __getstate__(self):
+    def __getstate__(self) -> dict[str, Any]:
         layout, arrays = self._compact()
         return vars(self) | {"_scratch": None, "_layout": layout, "_arrays": arrays}
 
-    def _compact(self):
+    def _compact(self) -> tuple[Layout | None, dict[str, Array]]:
         """Return the layout and the arrays with nothing side by side."""
         if self._layout is None or self._layout[-1] == 1:
             return self._layout, self._arrays
@@ -265,15 +305,15 @@ class Training:
         like = {name: self._arrays[name] for name in self._weight_like()}
         return layout, self._arrays | moved(like, self._layout, layout)
 
-    def state(self):
+    def state(self) -> dict[str, Any]:
         """Return what `restore` needs to go on; not for trainings with units of columns."""
         return {name: value for name, value in self.__getstate__().items() if name != "options"}
 
-    def restore(self, state):
+    def restore(self, state: dict[str, Any]) -> None:
         """Go on from the state of a training with the same options."""
         vars(self).update(state)
 
-    def run_together(self, data, order, n_threads):
+    def run_together(self, data: Data, order: Array, n_threads: int) -> tuple[float, float]:
         """Like `run`, on threads that write to the same weights without locks (Hogwild).
 
         Only for plain SGD on single rows. What each thread reads depends on chance, and so do the last digits. The
@@ -292,7 +332,9 @@ class Training:
             free = rule._replace(l2=0.0, late_every=0)
             rows = data.rows(rows, self.standard)
 
-            def task(i, parts=parts, free=free, rows=rows):
+            def task(
+                i: int, parts: list[Array] = parts, free: Rule = free, rows: Rows = rows
+            ) -> tuple[Any, ...]:
                 counters, part = self.counters.copy(), rows._replace(order=parts[i])
                 own = self._memory(free, problems[i], counters)
                 return *loops.plain(free, counters, own.address, part, 0.0, 0.0), counters
@@ -311,7 +353,7 @@ class Training:
                 break
         return loss, mass
 
-    def run(self, data, order):
+    def run(self, data: Data, order: Array) -> tuple[float, float]:
         """Take the rows `order` of data. Returns the sum of s_i loss_i, each before its row's update, and of s_i."""
         rule, memory = self._enter(data)
         if self._given:
@@ -347,13 +389,13 @@ class Training:
             self._rows_of_a_call = max(1, int(len(piece) * CALL_SECONDS / took))
         return loss, mass
 
-    def look_at(self, features, rows, weights):
+    def look_at(self, features: RowFeatures, rows: Array, weights: Array | None) -> None:
         """Set the columns' units for descents that see all rows before the first update."""
         if self.columns is not None and self.columns.rows == 0:
             self.columns.observe_all(features, rows, weights)
             self._review()
 
-    def _review(self):
+    def _review(self) -> bool:
         """Change the columns' units if the rows seen so far require it. Returns whether this was the time to look."""
         columns, old = self.columns, self.standard
         if columns.rows < columns.next_review:
@@ -379,7 +421,7 @@ class Training:
             self.counters[BUDGET] = 0.0
         return True
 
-    def theta(self, averaged=True):
+    def theta(self, averaged: bool = True) -> Array:
         """Return the weights (d + 1, K): averaged, if that was asked for and has begun."""
         name = "average" if averaged and self.counters[AVERAGED] > 0 else "w"
         if self._layout is None:
@@ -393,7 +435,7 @@ class Training:
             return current._natural("w", current._leave("w"))
         return self._natural("w", self._leave("w", self.counters[SCALE]))
 
-    def _catch_up(self):
+    def _catch_up(self) -> None:
         """Bring everything to the last update."""
         rule = self._rule()
         memory = self._memory(rule)
@@ -402,15 +444,15 @@ class Training:
         if rule.late_every:
             memory.penalise()
 
-    def _natural(self, name, array):
+    def _natural(self, name: str, array: Array) -> Array:
         """Convert an array (d + 1, K) to the units of X."""
         return self._converted(name, array, True)
 
-    def _own(self, name, array):
+    def _own(self, name: str, array: Array) -> Array:
         """Convert an array (d + 1, K) to the present units."""
         return self._converted(name, array, False)
 
-    def _converted(self, name, array, to_natural):
+    def _converted(self, name: str, array: Array, to_natural: bool) -> Array:
         standard, role = self.standard, self._roles.get(name, "weights")
         if standard is None:
             return array
@@ -423,7 +465,7 @@ class Training:
             array[:-1] *= (standard.factor ** (power if to_natural else -power))[:, None]
         return array.astype(self.dtype, copy=False)
 
-    def _anchor(self, rule, eta0, multiple):
+    def _anchor(self, rule: Rule, eta0: float, multiple: Any) -> None:
         """Set ftrl's sums so that they give the weights of the start. eta0, multiple: from `first_step`."""
         w, a, b, clock = *(self._arrays[name] for name in "wab"), self.counters[CLOCK]
         for part, eta, l1, l2 in (
@@ -438,7 +480,7 @@ class Training:
 
     # ---- layout --------------------------------------------------------------------------------------
 
-    def _enter(self, data, problems=None):
+    def _enter(self, data: Data, problems: Any = None) -> tuple[Rule, Descent]:
         """Return Rule and the kernels' Descent for these data, with the arrays in the layout of its kernels."""
         problem = data.problem
         layout = (problem.by_class, problem.ld, problem.intercept, problem.weights_size, data.batches)
@@ -456,7 +498,7 @@ class Training:
         rule = self._rule()
         return rule, self._memory(rule, problem)
 
-    def _to_natural(self):
+    def _to_natural(self) -> None:
         """Bring everything to the last update, and the arrays to (d + 1, K) in the units of X."""
         if self._layout is not None:
             self._catch_up()
@@ -466,11 +508,11 @@ class Training:
             self._arrays |= {name: self._natural(name, array) for name, array in arrays.items()}
             self._layout = None
 
-    def _padding(self, name):
+    def _padding(self, name: str) -> float:
         """Return the filling of unused places in an array, which must not be zero where it is a divisor."""
         return self.options.eps if name == "b" and self.options.is_adam else 0.0
 
-    def _to_layout(self, layout):
+    def _to_layout(self, layout: Layout) -> None:
         self._to_natural()
         self._layout, self._scratch = layout, None
         *_, batches, sparse, _ = layout
@@ -490,7 +532,7 @@ class Training:
         self.counters[SYNCED], self.counters[LEFT] = self.updates, 1.0
         self.counters[PENALISED] = self.counters[CLOCK]
 
-    def _make_scratch(self):
+    def _make_scratch(self) -> dict[str, Array]:
         """Return the arrays that hold nothing between two updates."""
         *_, size, batches, sparse, _ = self._layout
         width, features = -(-self.K // 16) * 16, len(self._arrays["last"])
@@ -506,14 +548,14 @@ class Training:
             "powers": powers(self.options) if features else np.zeros((0, 0, 0)),
         }
 
-    def _weight_like(self):
+    def _weight_like(self) -> list[str]:
         return [name for name in ("w", "a", "b", "average") if name in self._arrays]
 
-    def _leave(self, name, scale=1.0):
+    def _leave(self, name: str, scale: float = 1.0) -> Array:
         """Return one array as (d + 1, K), the features multiplied by a scale."""
         return unflat(self._arrays[name], self._layout, (self.d + 1, self.K), scale)
 
-    def _lazy(self, batches, sparse):
+    def _lazy(self, batches: bool, sparse: bool) -> bool:
         """Tell whether features without a gradient are updated later."""
         if batches:
             return False
@@ -521,7 +563,7 @@ class Training:
             return True  # the mean gradient moves every feature all the time
         return sparse and self.options.kind != SGD
 
-    def _rule(self):
+    def _rule(self) -> Rule:
         columns, standard = self.columns, self.standard
         similar = columns is None or (columns.rows > 0 and standard is None)
         state = State(
@@ -529,7 +571,9 @@ class Training:
         )
         return rule_of(self.options, state)
 
-    def _memory(self, rule, problem=None, counters=None):
+    def _memory(
+        self, rule: Rule, problem: RowProblem | None = None, counters: Array | None = None
+    ) -> Descent:
         """Return the kernels' view of the arrays. counters: those of one of several threads."""
         if self._scratch is None:
             self._scratch = self._make_scratch()
@@ -538,7 +582,7 @@ class Training:
         return kernels.Descent(rule, arrays, self.counters if counters is None else counters, problem)
 
 
-def _loop(kind, data):
+def _loop(kind: int, data: Data) -> Callable[..., Any]:
     """Return what takes rows of these data."""
     if kind == SVRG:
         return loops.variance_reduced
@@ -547,17 +591,17 @@ def _loop(kind, data):
     return loops.sparse_batches if data.is_sparse else loops.dense_rows
 
 
-def _offsets(standard):
+def _offsets(standard: Standard) -> Array:
     """Return the shifted columns, which are nonzero in every CSR row."""
     return np.flatnonzero(standard.shift).astype(np.int32)
 
 
-def _for_kernels(standard, dtype):
+def _for_kernels(standard: Standard, dtype: np.dtype[Any]) -> tuple[Array, ...]:
     """Return the arguments of RowProblem.standardise."""
     columns = _offsets(standard)
     offsets = -(standard.shift * standard.factor)[columns]
     return *(part.astype(dtype) for part in standard), columns, offsets.astype(dtype)
 
 
-def _zeros(size, itemsize):
+def _zeros(size: int, itemsize: int) -> Array:
     return parallel.zeros(max(1, size), {4: np.float32, 8: np.float64}[itemsize])

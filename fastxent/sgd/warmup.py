@@ -1,13 +1,20 @@
 """Compile the loops in advance, so that fits do not wait for it."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 import scipy.sparse as sp
 
 from .options import Options
 from .trainer import Data, Training
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
-def warm_up():
+
+def warm_up() -> Iterator[str]:
     """Fill Numba's cache; yields a line after each compilation. No loop depends on the type of the data."""
     X, y, order = np.eye(4, 5), np.arange(4) % 3, np.arange(4)
     for line, optimizer, rows in (
