@@ -5,14 +5,24 @@ shapes and checksums stay in memory: a cache belongs to one source of one proces
 compared at the first read, and again if the file has changed since.
 """
 
+from __future__ import annotations
+
 import mmap
 import os
 import shutil
 import tempfile
 import weakref
 import zlib
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
+
+    from ..typing import Array
+
 
 _ALIGNED = 64
 
@@ -32,21 +42,22 @@ class Cache:
         Bytes at most.
     """
 
-    def __init__(self, folder, size):
+    def __init__(self, folder: str | None, size: int) -> None:
         self._folder = tempfile.mkdtemp(prefix="fastxent-", dir=folder)
-        self._left, self._batches = size, []
-        self._intact = {}  # what a file was like when its checksums were right, by its path
+        self._left = size
+        self._batches: list[list[Any]] = []
+        self._intact: dict[str, Any] = {}  # what a file was like when its checksums were right, by its path
         self._remove = weakref.finalize(self, _remove, self._folder, os.getpid())
 
-    def close(self):
+    def close(self) -> None:
         """Remove the folder."""
         self._remove()
 
-    def version(self, number):
+    def version(self, number: int) -> str:
         """What tells a batch of this cache from all others; its content stays, or reading it fails."""
         return self._file(number)
 
-    def append(self, arrays):
+    def append(self, arrays: list[Array]) -> bool:
         """Write the arrays of a batch; False if they do not fit."""
         size = sum(-(-array.nbytes // _ALIGNED) * _ALIGNED for array in arrays)
         if size > self._left:
@@ -65,11 +76,11 @@ class Cache:
         self._batches.append(described)
         return True
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[list[Array]]:
         for number, described in enumerate(self._batches):
             yield self._read(self._file(number), described)
 
-    def _read(self, path, described):
+    def _read(self, path: str, described: list[Any]) -> list[Array]:
         """The arrays of a file, mapped into memory, once their checksums are right."""
         arrays = []
         with open(path, "rb") as file:
@@ -90,10 +101,10 @@ class Cache:
         self._intact[path] = identity
         return arrays
 
-    def _file(self, number):
+    def _file(self, number: int) -> str:
         return os.path.join(self._folder, f"{number:08d}")
 
 
-def _remove(folder, process):
+def _remove(folder: str, process: int) -> None:
     if os.getpid() == process:  # a forked child must not
         shutil.rmtree(folder, ignore_errors=True)

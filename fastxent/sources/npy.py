@@ -1,13 +1,22 @@
 """NumPy's own files, mapped into memory: nothing is parsed, and no cache is needed."""
 
+from __future__ import annotations
+
 import os
 from numbers import Integral
+from typing import TYPE_CHECKING
 
 import numpy as np
 import scipy.sparse as sp
 
 from ..readers.batch import DataError
 from .source import Piece, Source
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable, Iterator, Sequence
+    from typing import Any
+
+    from ..typing import ArrayLike, OnBadRows, Path
 
 
 class NpySource(Source):
@@ -39,11 +48,25 @@ class NpySource(Source):
     [[4.0, 5.0]] [1]
     """
 
-    def __init__(self, X, y=None, weight=None, *, n_features=None, batch_rows=65536, on_bad_rows="raise"):
+    y: Path | ArrayLike | None
+    weight: Path | ArrayLike | None
+
+    def __init__(
+        self,
+        X: Path | Sequence[Path],
+        y: Path | ArrayLike | None = None,
+        weight: Path | ArrayLike | None = None,
+        *,
+        n_features: int | None = None,
+        batch_rows: int = 65536,
+        on_bad_rows: OnBadRows = "raise",
+    ) -> None:
         super().__init__(batch_rows, on_bad_rows, None, 0)
-        self.X, self.y, self.weight, self.n_features = X, y, weight, n_features
+        self.X: Any = X
+        self.y, self.weight = y, weight
+        self.n_features: Any = n_features
         self._sparse = not isinstance(X, (str, os.PathLike))
-        self._good = {}  # the version of rows that were found good, by the first row
+        self._good: dict[int, object] = {}  # the version of rows that were found good, by the first row
         if self._sparse:
             if not isinstance(X, (list, tuple)) or len(X) != 3:
                 raise TypeError(
@@ -55,13 +78,13 @@ class NpySource(Source):
                     f"n_features must be the number of columns of a CSR matrix; got {n_features!r}."
                 )
 
-    def __getstate__(self):
+    def __getstate__(self) -> dict[str, Any]:
         return super().__getstate__() | {"_good": {}}
 
-    def _version(self, number):
+    def _version(self, number: int) -> Hashable:
         return self._good.get(number * self.batch_rows)
 
-    def _files(self):
+    def _files(self) -> Any:
         """What the files of X are like now, or None."""
         paths = self.X if self._sparse else [self.X]
         if not all(isinstance(path, (str, os.PathLike)) for path in paths):
@@ -69,7 +92,7 @@ class NpySource(Source):
         found = [os.stat(path) for path in paths]
         return tuple((one.st_dev, one.st_ino, one.st_size, one.st_mtime_ns) for one in found)
 
-    def _pieces(self, wanted=None):
+    def _pieces(self, wanted: Callable[[int, int], bool] | None = None) -> Iterator[Piece | int]:
         files = self._files()
         X, n = self._csr() if self._sparse else self._dense()
         y, weight = (None if part is None else _loaded(part) for part in (self.y, self.weight))
@@ -93,7 +116,7 @@ class NpySource(Source):
                 self._good[start] = version if piece is given else None
             yield piece
 
-    def _dense(self):
+    def _dense(self) -> Any:
         X = _loaded(self.X)
         if X.ndim != 2 or 0 in X.shape or X.dtype.kind not in "biuf":
             raise DataError(
@@ -101,7 +124,7 @@ class NpySource(Source):
             )
         return lambda rows: np.asarray(X[rows]), len(X)
 
-    def _csr(self):
+    def _csr(self) -> Any:
         data, indices, indptr = map(_loaded, self.X)
         name = _name(self.X[2])
         if (
@@ -119,7 +142,7 @@ class NpySource(Source):
                 name, None, f"data should be numbers, indices and indptr whole numbers; they are {kinds}"
             )
 
-        def batch(rows):
+        def batch(rows: slice) -> Any:
             ends = np.asarray(indptr[rows.start : rows.stop + 1]).astype(np.int64)
             steps = np.diff(ends, prepend=0 if rows.start == 0 else ends[0])
             if (steps < 0).any() or ends[0] < 0 or ends[-1] > len(data) or (rows.start == 0 and ends[0] != 0):
@@ -145,7 +168,7 @@ class NpySource(Source):
 
         return batch, len(indptr) - 1
 
-    def _without_bad(self, piece, start):
+    def _without_bad(self, piece: Any, start: Any) -> Any:
         X = piece.X
         values = X.data if self._sparse else X
         if np.isfinite(values).all():
@@ -164,7 +187,7 @@ class NpySource(Source):
         return Piece(X[good], *(None if part is None else part[good] for part in piece[1:]))
 
 
-def _loaded(path):
+def _loaded(path: Path | ArrayLike) -> Any:
     if not isinstance(path, (str, os.PathLike)):
         return np.asarray(path)
     try:
@@ -178,5 +201,5 @@ def _loaded(path):
     return found
 
 
-def _name(path):
+def _name(path: object) -> Any:
     return ", ".join(map(str, path)) if isinstance(path, (list, tuple)) else str(path)

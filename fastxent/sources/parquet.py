@@ -1,5 +1,9 @@
 """Parquet: columns of numbers, lists, indices and values, or categories."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 import scipy.sparse as sp
 
@@ -7,6 +11,13 @@ from ..readers.batch import DataError, FormatError, pyarrow
 from ..readers.stream import file_systems, is_url, shown
 from .places import files_of
 from .source import Piece, Source, checked_dtype, checked_path
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from typing import Any
+
+    from ..typing import DTypeLike, OnBadRows, Path, Table
+
 
 _SUFFIXES = (".parquet", ".pq")
 
@@ -63,33 +74,45 @@ class ParquetSource(Source):
     ['size', 'colour=blue', 'colour=red']
     """
 
+    path: Path | Sequence[Path]
+    label: str | None
+    features: str | Sequence[str] | None
+    weight: str | None
+    indices: str | None
+    values: str | None
+    dtype: np.dtype[np.floating[Any]] | None
+
     def __init__(
         self,
-        path,
+        path: Path | Sequence[Path],
         *,
-        label="label",
-        features=None,
-        weight=None,
-        indices=None,
-        values=None,
-        n_features=None,
-        dtype=None,
-        batch_rows=65536,
-        on_bad_rows="raise",
-        cache=None,
-        cache_size=1 << 34,
-    ):
+        label: str | None = "label",
+        features: str | Sequence[str] | None = None,
+        weight: str | None = None,
+        indices: str | None = None,
+        values: str | None = None,
+        n_features: int | None = None,
+        dtype: DTypeLike | None = None,
+        batch_rows: int = 65536,
+        on_bad_rows: OnBadRows = "raise",
+        cache: str | None = None,
+        cache_size: int = 1 << 34,
+    ) -> None:
         super().__init__(batch_rows, on_bad_rows, cache, cache_size)
         if features is not None and indices is not None:
             raise ValueError("features and indices are two ways to have a row: give one of them.")
         if values is not None and indices is None:
             raise ValueError("values is for the columns that indices names: give both, or use features.")
         self.path, self.label, self.features, self.weight = checked_path(path), label, features, weight
-        self.indices, self.values, self.n_features = indices, values, n_features
+        self.indices, self.values = indices, values
+        self.n_features: Any = n_features
         self.dtype = None if dtype is None else checked_dtype(dtype)
-        self.feature_names_ = self._categories = self._width = self._first = None
+        self.feature_names_: list[str] | None = None
+        self._categories: Any = None
+        self._width: Any = None
+        self._first: Any = None
 
-    def _has_to_be_seen(self):
+    def _has_to_be_seen(self) -> bool:
         """Whether categories, or the number of columns, are not known yet."""
         if self._width is not None:
             return False
@@ -99,7 +122,7 @@ class ParquetSource(Source):
             self._learn_categories()
         return False
 
-    def _finished(self, X):
+    def _finished(self, X: Table) -> Table:
         if self.indices is None:
             return X
         width = self._width if self.n_features is None else self.n_features
@@ -107,7 +130,7 @@ class ParquetSource(Source):
 
     # Files --------------------------------------------------------------------------------------------
 
-    def _tables(self, columns_of, wanted=None):
+    def _tables(self, columns_of: Any, wanted: Any = None) -> Iterator[Any]:
         """Yield the name of a file, the number of the first row, and a part of its columns, by `columns_of(schema)`.
 
         Numbers of rows stand in for row groups without rows that are wanted, see `_pieces`.
@@ -137,7 +160,7 @@ class ParquetSource(Source):
                     raise
                 raise DataError(name, None, f"cannot be read as Parquet: {error}") from None
 
-    def _columns(self, name, schema):
+    def _columns(self, name: str, schema: Any) -> Any:
         """The columns that are read, whose types must be those of the first file."""
         if self.indices is not None:
             features = [self.indices, *([] if self.values is None else [self.values])]
@@ -165,13 +188,13 @@ class ParquetSource(Source):
         self._features = features
         return wanted
 
-    def _learn_categories(self):
+    def _learn_categories(self) -> None:
         """Go through the columns of categories, if there are any."""
         import pyarrow.types as types
 
-        found = {}
+        found: dict[str, set[str]] = {}
 
-        def columns(name, schema):
+        def columns(name: str, schema: Any) -> Any:
             self._columns(name, schema)
             return [
                 column
@@ -198,7 +221,7 @@ class ParquetSource(Source):
 
     # Rows ---------------------------------------------------------------------------------------------
 
-    def _pieces(self, wanted=None):
+    def _pieces(self, wanted: Callable[[int, int], bool] | None = None) -> Iterator[Piece | int]:
         rows, width = 0, 0
         for name, first, batch in self._tables(self._columns, wanted):
             if isinstance(batch, int):
@@ -228,7 +251,7 @@ class ParquetSource(Source):
         if wanted is None:
             self._width = width
 
-    def _rows(self, batch, faults):
+    def _rows(self, batch: Any, faults: Any) -> Any:
         if self.indices is not None:
             return self._by_indices(batch, faults)
         if isinstance(self.features, str):
@@ -241,7 +264,7 @@ class ParquetSource(Source):
             return X
         return self._one_hot(batch, faults, dtype)
 
-    def _one_hot(self, batch, faults, dtype):
+    def _one_hot(self, batch: Any, faults: Any, dtype: np.dtype[Any]) -> Any:
         """Each category is a column of its own; of numbers, zeros are not stored."""
         n, count = batch.num_rows, len(self._features)
         indices, data, width = np.zeros((n, count), np.int32), np.ones((n, count), dtype), 0
@@ -258,7 +281,7 @@ class ParquetSource(Source):
         indptr = np.concatenate([[0], np.cumsum(stored.sum(axis=1))]).astype(np.int32)
         return sp.csr_array((data[stored], indices[stored], indptr), shape=(n, width))
 
-    def _of_lists(self, batch, faults):
+    def _of_lists(self, batch: Any, faults: Any) -> Any:
         column = batch.column(self.features)
         dtype = self._dtype([column.type.value_type])
         lengths = _lengths(column)
@@ -272,7 +295,7 @@ class ParquetSource(Source):
         )
         return X
 
-    def _by_indices(self, batch, faults):
+    def _by_indices(self, batch: Any, faults: Any) -> Any:
         column = batch.column(self.indices)
         lengths = _lengths(column)
         faults.add(self.indices, lengths < 0, "is missing")
@@ -304,7 +327,7 @@ class ParquetSource(Source):
         d = most if self.n_features is not None else int(columns.max(initial=0)) + 1
         return sp.csr_array((data, columns, indptr), shape=(batch.num_rows, d))
 
-    def _dtype(self, types):
+    def _dtype(self, types: Any) -> Any:
         if self.dtype is not None:
             return self.dtype
         single = bool(types) and all(str(kind) in ("float", "halffloat") for kind in types)
@@ -314,10 +337,11 @@ class ParquetSource(Source):
 class _Faults:
     """The bad rows of a batch."""
 
-    def __init__(self, batch):
-        self.batch, self.bad, self._first = batch, np.zeros(batch.num_rows, bool), None
+    def __init__(self, batch: Any) -> None:
+        self.batch, self.bad = batch, np.zeros(batch.num_rows, bool)
+        self._first: tuple[int, str] | None = None
 
-    def add(self, column, wrong, text):
+    def add(self, column: Any, wrong: Any, text: str) -> None:
         """Note the rows that are wrong. text: what a column is, with a place for the value."""
         wrong = wrong & ~self.bad
         if wrong.any():
@@ -326,19 +350,19 @@ class _Faults:
             self._note(i, f"column {column!r} " + text.format(_shown(value)))
         self.bad |= wrong
 
-    def add_entries(self, column, row_of, wrong, entries, text):
+    def add_entries(self, column: Any, row_of: Any, wrong: Any, entries: Any, text: str) -> None:
         """The same of entries of lists."""
         if wrong.any():
             at = int(np.argmax(wrong))
             self._note(int(row_of[at]), f"column {column!r} has {entries[at]}, which {text}")
         self.bad[row_of[wrong]] = True
 
-    def numbers(self, column, dtype):
+    def numbers(self, column: Any, dtype: DTypeLike) -> Any:
         found = _numbers(self.batch.column(column), dtype)
         self.add(column, ~np.isfinite(found), "is {}, not a finite number")
         return found
 
-    def codes(self, column, categories):
+    def codes(self, column: Any, categories: Any) -> Any:
         """The places of values in sorted categories."""
         encoded = _plain(self.batch.column(column)).dictionary_encode()
         place = {value: code for code, value in enumerate(categories)}
@@ -348,16 +372,16 @@ class _Faults:
         self.add(column, codes < 0, "is {}, which is no category of the first pass")
         return np.maximum(codes, 0)
 
-    def first(self):
+    def first(self) -> Any:
         """The first bad row, and what is wrong with it."""
         return self._first
 
-    def _note(self, i, text):
+    def _note(self, i: int, text: str) -> None:
         if self._first is None or i < self._first[0]:
             self._first = i, text
 
 
-def _groups(file, wanted, first):
+def _groups(file: Any, wanted: Any, first: int) -> Any:
     """The row groups of a file that are read together; numbers of rows for those without rows that are wanted."""
     if wanted is None:
         return [list(range(file.num_row_groups))]
@@ -369,15 +393,15 @@ def _groups(file, wanted, first):
     return found
 
 
-def _opened(path):
+def _opened(path: str) -> Any:
     return file_systems(path).open(path, "rb") if is_url(path) else open(path, "rb")
 
 
-def _kind(name, field):
+def _kind(name: str, field: Any) -> Any:
     """What a column of features holds, in a word; refused if rows cannot be made of it."""
     import pyarrow.types as types
 
-    def is_number(kind):
+    def is_number(kind: Any) -> Any:
         return (
             types.is_floating(kind)
             or types.is_integer(kind)
@@ -398,28 +422,28 @@ def _kind(name, field):
     )
 
 
-def _is_category(types, kind):
+def _is_category(types: Any, kind: Any) -> Any:
     return types.is_dictionary(kind) or types.is_string(kind) or types.is_large_string(kind)
 
 
-def _plain(column):
+def _plain(column: Any) -> Any:
     return column.dictionary_decode() if hasattr(column, "dictionary_decode") else column
 
 
-def _lengths(column):
+def _lengths(column: Any) -> Any:
     """The lengths of lists, -1 for those that are missing."""
     import pyarrow.compute as pc
 
     return pc.list_value_length(column).fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
 
 
-def _mask(chosen):
+def _mask(chosen: Any) -> Any:
     import pyarrow as pa
 
     return pa.array(chosen)
 
 
-def _numbers(column, dtype):
+def _numbers(column: Any, dtype: DTypeLike) -> Any:
     """Numbers of a column, NaN for those that are missing."""
     import pyarrow as pa
 
@@ -428,7 +452,7 @@ def _numbers(column, dtype):
         return found.astype(dtype, copy=False)
 
 
-def _labels(batch, name, faults):
+def _labels(batch: Any, name: str, faults: Any) -> Any:
     import pyarrow as pa
 
     column = _plain(batch.column(name))
@@ -450,6 +474,6 @@ def _labels(batch, name, faults):
     )
 
 
-def _shown(value):
+def _shown(value: Any) -> Any:
     text = repr(value)
     return text if len(text) <= 40 else text[:40] + "..."

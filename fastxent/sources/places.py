@@ -1,12 +1,21 @@
 """Paths, folders, patterns and URLs as files."""
 
+from __future__ import annotations
+
 import glob
 import os
+from typing import TYPE_CHECKING
 
 from ..readers.stream import file_systems, is_url
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
 
-def files_of(path, suffixes):
+    from ..typing import Path
+
+
+def files_of(path: Path | Sequence[Path], suffixes: tuple[str, ...]) -> list[str]:
     """Return the names of files, sorted: of a file, a folder (those with the suffixes below it), or a pattern.
 
     path : str or os.PathLike, or a list of them
@@ -14,7 +23,8 @@ def files_of(path, suffixes):
     """
     if isinstance(path, (list, tuple)):
         return [file for one in path for file in files_of(one, suffixes)]
-    path = os.fspath(path)
+    one: Any = path
+    path = os.fspath(one)
     found = _remote(path, suffixes) if is_url(path) else _local(path, suffixes)
     if not found:
         raise FileNotFoundError(
@@ -24,7 +34,7 @@ def files_of(path, suffixes):
     return found
 
 
-def _local(path, suffixes):
+def _local(path: str, suffixes: Any) -> Any:
     if os.path.isdir(path):
         found = []
         for folder, folders, names in os.walk(path):
@@ -40,7 +50,7 @@ def _local(path, suffixes):
     return sorted(name for name in glob.glob(path, recursive=True) if os.path.isfile(name))
 
 
-def _remote(path, suffixes):
+def _remote(path: str, suffixes: Any) -> Any:
     system, inside = file_systems(path).core.url_to_fs(path)
     if glob.has_magic(inside):
         found = system.glob(inside)
@@ -56,6 +66,6 @@ def _remote(path, suffixes):
     return sorted(system.unstrip_protocol(name) for name in found)
 
 
-def _counts(name):
+def _counts(name: str) -> Any:
     """Whether a name is that of data: other programs hide their own files so."""
     return not name.startswith((".", "_"))

@@ -1,15 +1,24 @@
 """What all sources do: batches of equal size, bad rows, the cache."""
 
+from __future__ import annotations
+
 import os
 from numbers import Integral
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
 
+from ..arrays import is_sparse
 from ..log import tell
 from .cache import Cache
 from .ones import stored_values, values_of, with_shared_ones
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+
+    from .. import typing
+    from ..typing import DTypeLike, OnBadRows, Path, Table
 
 
 class Piece(NamedTuple):
@@ -20,7 +29,7 @@ class Piece(NamedTuple):
     weight: Any  # array or None
 
 
-class Batch(tuple):
+class Batch(tuple[Any, ...]):
     """A batch that says what it was read from.
 
     Attributes
@@ -29,12 +38,14 @@ class Batch(tuple):
         Batches of the same version have the same X, which then need not be checked again. None: it is not known.
     """
 
-    def __new__(cls, members, version):
+    version: Hashable
+
+    def __new__(cls, members: tuple[Any, ...], version: Hashable) -> Batch:
         self = super().__new__(cls, members)
         self.version = version
         return self
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[Any, ...]:
         return tuple, (list(self),)  # elsewhere, it is not known
 
 
@@ -49,7 +60,15 @@ class Source:
         Bad rows that the last whole pass over the files left out.
     """
 
-    def __init__(self, batch_rows, on_bad_rows, cache, cache_size):
+    batch_rows: int
+    on_bad_rows: OnBadRows
+    cache: str | None
+    cache_size: int
+    skipped_: int
+    _cache: Cache | None
+    _skipping: int
+
+    def __init__(self, batch_rows: int, on_bad_rows: OnBadRows, cache: str | None, cache_size: int) -> None:
         if not isinstance(batch_rows, Integral) or batch_rows < 1:
             raise ValueError(f"batch_rows must be a whole number of rows, at least 1; got {batch_rows!r}.")
         if on_bad_rows not in ("raise", "skip"):
@@ -61,7 +80,7 @@ class Source:
         self.skipped_ = 0
         self._cache = None
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[typing.Batch]:
         if self._cache is None and self._has_to_be_seen():
             for _ in self._parsed():  # to the end: then it is known
                 pass
@@ -69,7 +88,7 @@ class Source:
             X = self._finished(X)
             yield Batch((X,) if y is None else (X, y) if weight is None else (X, y, weight), version)
 
-    def some(self, wanted):
+    def some(self, wanted: Callable[[int], bool]) -> Iterator[tuple[int, typing.Batch]]:
         """Yield the number and the batch of those whose number is wanted, by ``wanted(number)``; others are not parsed.
 
         They are if it takes a pass to know the columns, or where bad rows begin to move the others.
@@ -79,23 +98,23 @@ class Source:
             return
         self._skipping = 0
 
-        def rows_wanted(first, stop):
+        def rows_wanted(first: int, stop: int) -> bool:
             return any(map(wanted, range(first // self.batch_rows, -(-stop // self.batch_rows))))
 
         for number, (X, y, weight) in _some_of_size(self._pieces(rows_wanted), self.batch_rows, wanted):
             X = self._finished(X)
             yield number, (X,) if y is None else (X, y) if weight is None else (X, y, weight)
 
-    def close(self):
+    def close(self) -> None:
         """Remove the cache; the next pass makes another."""
         if self._cache is not None:
             self._cache.close()
         self._cache = None
 
-    def __getstate__(self):
+    def __getstate__(self) -> dict[str, Any]:
         return vars(self) | {"_cache": None}
 
-    def _pieces(self, wanted=None):
+    def _pieces(self, wanted: Callable[[int, int], bool] | None = None) -> Iterator[Piece | int]:
         """Yield a Piece after the other, and count bad rows by `_skip`.
 
         wanted : callable or None
@@ -103,19 +122,19 @@ class Source:
         """
         raise NotImplementedError
 
-    def _has_to_be_seen(self):
+    def _has_to_be_seen(self) -> bool:
         """Whether the files have to be gone through before a batch can be given."""
         return False
 
-    def _finished(self, X):
+    def _finished(self, X: Table) -> Table:
         """X as it is given away."""
         return X
 
-    def _version(self, number):
+    def _version(self, number: int) -> Hashable:
         """The version of a batch that is not in the cache."""
         return None
 
-    def _skip(self, error, rows=1):
+    def _skip(self, error: Exception, rows: int = 1) -> None:
         """Count bad rows, or raise the error for them."""
         if self.on_bad_rows == "raise":
             raise error from None
@@ -123,7 +142,7 @@ class Source:
 
     # The cache ----------------------------------------------------------------------------------------
 
-    def _parsed(self):
+    def _parsed(self) -> Iterator[tuple[Piece, Hashable]]:
         """Pieces from the files, and their versions; if all are asked for, they are in the cache then."""
         self._skipping = 0
         cache = self._new_cache()
@@ -146,10 +165,11 @@ class Source:
         self.skipped_ = self._skipping
         self._cache = cache
 
-    def _new_cache(self):
+    def _new_cache(self) -> Cache | None:
         return Cache(self.cache, self.cache_size) if self.cache_size > 0 else None
 
-    def _cached(self):
+    def _cached(self) -> Iterator[tuple[Piece, Hashable]]:
+        assert self._cache is not None
         for number, arrays in enumerate(self._cache):
             kind, shape, *arrays = arrays
             is_sparse, has_labels, has_weights = kind
@@ -163,9 +183,9 @@ class Source:
             yield Piece(X, y, weight), self._cache.version(number)
 
 
-def _stored(cache, piece):
+def _stored(cache: Cache, piece: Piece) -> bool:
     X, y, weight = piece
-    sparse = sp.issparse(X)
+    sparse = is_sparse(X)
     parts = [stored_values(X.data), X.indices, X.indptr] if sparse else [X]
     head = [np.array([sparse, y is not None, weight is not None]), np.array(X.shape)]
     rest = [part for part in (y, weight) if part is not None]
@@ -175,9 +195,10 @@ def _stored(cache, piece):
         return False
 
 
-def _of_size(pieces, size):
+def _of_size(pieces: Iterable[Any], size: int) -> Iterator[Piece]:
     """Pieces of `size` rows, the last of fewer."""
-    waiting, count = [], 0
+    waiting: list[Piece] = []
+    count = 0
     for piece in pieces:
         while piece is not None and count + piece.X.shape[0] >= size:
             first, piece = _cut(piece, size - count)
@@ -190,9 +211,12 @@ def _of_size(pieces, size):
         yield _joined(waiting)
 
 
-def _some_of_size(pieces, size, wanted):
+def _some_of_size(
+    pieces: Iterable[Piece | int], size: int, wanted: Callable[[int], bool]
+) -> Iterator[tuple[int, Piece]]:
     """The number and the Piece of batches of `size` rows. Numbers of rows stand in for pieces that none of them has."""
-    waiting, at = [], 0
+    waiting: list[Piece] = []
+    at = 0
     for piece in pieces:
         if not isinstance(piece, Piece):
             at += piece
@@ -210,15 +234,16 @@ def _some_of_size(pieces, size, wanted):
         yield at // size, _joined(waiting)
 
 
-def _cut(piece, n):
+def _cut(piece: Piece, n: int) -> tuple[Piece, Piece | None]:
     """The first n rows, and the others or None."""
     if n == piece.X.shape[0]:
         return piece, None
     parts = [[part, part] if part is None else [part[:n], part[n:]] for part in piece]
-    return tuple(Piece(*part) for part in zip(*parts, strict=True))
+    first, others = (Piece(*part) for part in zip(*parts, strict=True))
+    return first, others
 
 
-def _joined(pieces):
+def _joined(pieces: list[Piece]) -> Piece:
     if len(pieces) == 1:
         return pieces[0]
     X, y, weight = ([getattr(piece, name) for piece in pieces] for name in Piece._fields)
@@ -226,7 +251,7 @@ def _joined(pieces):
     return Piece(stacked(X) if sp.issparse(X[0]) else np.concatenate(X), y, weight)
 
 
-def stacked(parts):
+def stacked(parts: Sequence[Table]) -> sp.csr_array:
     """CSR matrices of different widths, one over the other."""
     width = max(part.shape[1] for part in parts)
     lengths = np.concatenate([np.diff(part.indptr) for part in parts])
@@ -237,7 +262,7 @@ def stacked(parts):
     return sp.csr_array((data, indices, indptr), shape=(len(lengths), width))
 
 
-def checked_path(path):
+def checked_path(path: Path | Sequence[Path]) -> Path | Sequence[Path]:
     if not isinstance(path, (str, os.PathLike, list, tuple)):
         raise TypeError(
             f"path must be a path, a pattern, a URL or a list of them; got {type(path).__name__}."
@@ -245,14 +270,14 @@ def checked_path(path):
     return path
 
 
-def checked_dtype(dtype):
-    dtype = np.dtype(dtype)
-    if dtype not in (np.float32, np.float64):
-        raise ValueError(f"dtype must be float32 or float64; got {dtype}.")
-    return dtype
+def checked_dtype(dtype: DTypeLike) -> np.dtype[np.floating[Any]]:
+    found: np.dtype[Any] = np.dtype(dtype)
+    if found not in (np.float32, np.float64):
+        raise ValueError(f"dtype must be float32 or float64; got {found}.")
+    return found
 
 
-def halves(block):
+def halves(block: bytes) -> tuple[bytes, int, bytes] | None:
     """The first half of a block's lines and the number of them, and the other half; None if it is one line."""
     count = block.count(b"\n") + (not block.endswith(b"\n"))
     if count < 2:

@@ -1,6 +1,10 @@
 """svmlight's format, in blocks of bytes."""
 
+from __future__ import annotations
+
+import os
 from numbers import Integral
+from typing import TYPE_CHECKING
 
 import numpy as np
 import scipy.sparse as sp
@@ -10,6 +14,13 @@ from ..readers.batch import DataError
 from ..readers.stream import blocks_of_lines, opened, packing_of, shown
 from .places import files_of
 from .source import Piece, Source, checked_dtype, checked_path, halves
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from typing import Any, Literal
+
+    from ..typing import DTypeLike, OnBadRows, Path, Table
+
 
 _SUFFIXES = tuple(
     name + packing for name in (".svm", ".svmlight", ".libsvm", ".txt") for packing in ("", ".gz", ".zst")
@@ -52,19 +63,24 @@ class SvmlightSource(Source):
     [[0.0, 0.0, 1.5]] [1]
     """
 
+    path: Path | Sequence[Path]
+    n_features: int | None
+    dtype: np.dtype[np.floating[Any]]
+    byte_range: tuple[int, int] | None
+
     def __init__(
         self,
-        path,
+        path: Path | Sequence[Path],
         *,
-        n_features=None,
-        zero_based="auto",
-        dtype=np.float64,
-        byte_range=None,
-        batch_rows=65536,
-        on_bad_rows="raise",
-        cache=None,
-        cache_size=1 << 34,
-    ):
+        n_features: int | None = None,
+        zero_based: bool | Literal["auto"] = "auto",
+        dtype: DTypeLike = np.float64,
+        byte_range: tuple[int, int] | None = None,
+        batch_rows: int = 65536,
+        on_bad_rows: OnBadRows = "raise",
+        cache: str | None = None,
+        cache_size: int = 1 << 34,
+    ) -> None:
         super().__init__(batch_rows, on_bad_rows, cache, cache_size)
         if n_features is not None and (not isinstance(n_features, Integral) or n_features < 1):
             raise ValueError(f"n_features must be a whole number of columns or None; got {n_features!r}.")
@@ -74,23 +90,23 @@ class SvmlightSource(Source):
         self.dtype, self.byte_range = checked_dtype(dtype), byte_range
         if byte_range is not None:
             first, stop = byte_range
-            if not 0 <= first <= stop or isinstance(path, (list, tuple)) or packing_of(path):
+            if not 0 <= first <= stop or not isinstance(path, (str, os.PathLike)) or packing_of(path):
                 raise ValueError(
                     f"byte_range must be two places in one file that is not packed; got {byte_range!r} of {path!r}."
                 )
-        self._seen = None  # the least and the largest column
-        self._first = None  # the column that is stored as 0: a guess, since 0 itself may come late
+        self._seen: Any = None  # the least and the largest column
+        self._first: Any = None  # the column that is stored as 0: a guess, since 0 itself may come late
 
-    def _has_to_be_seen(self):
+    def _has_to_be_seen(self) -> bool:
         return self._seen is None and (self.n_features is None or self.zero_based == "auto")
 
-    def _finished(self, X):
+    def _finished(self, X: Table) -> Table:
         first = int(not self.zero_based) if self.zero_based != "auto" else int(self._seen[0] > 0)
         d = max(1, self._seen[1] + 1 - first) if self.n_features is None else self.n_features
         indices = X.indices if first == self._first else X.indices + np.int32(self._first - first)
         return sp.csr_array((X.data, indices, X.indptr), shape=(X.shape[0], d))
 
-    def _pieces(self, wanted=None):
+    def _pieces(self, wanted: Callable[[int, int], bool] | None = None) -> Iterator[Piece | int]:
         least, largest, rows = 1, -1, 0
         self._first = int(self.zero_based is False)
         for file in files_of(self.path, _SUFFIXES):
@@ -126,7 +142,7 @@ class SvmlightSource(Source):
         if wanted is None:
             self._seen = least, largest
 
-    def _blocks(self, file):
+    def _blocks(self, file: Any) -> Iterator[Any]:
         """The number of the first line, where its byte is if lines are not counted, and whole lines."""
         if self.byte_range is None:
             with opened(file) as stream:
@@ -148,7 +164,7 @@ class SvmlightSource(Source):
                 yield 2, place, block  # only line 1 of a file may begin with a mark
                 place += len(block)
 
-    def _usable(self, name, number, place, block):
+    def _usable(self, name: str, number: int, place: Any, block: Any) -> Iterator[Any]:
         """The batches of a block without its bad lines, which are found by halving."""
         try:
             batch = svmlight.batch_of(name, number, block, 0, True)
@@ -169,7 +185,7 @@ class SvmlightSource(Source):
             if batch is not None:
                 yield batch
 
-    def _check_columns(self, name, batch):
+    def _check_columns(self, name: str, batch: Any) -> None:
         columns = batch.X.indices
         least = int(self.zero_based is False)
         largest = np.inf if self.n_features is None else self.n_features - int(self.zero_based is True)
@@ -181,7 +197,7 @@ class SvmlightSource(Source):
             raise DataError(name, batch.place(row), f"has a column {columns[at]}, which contradicts {wanted}")
 
 
-def _at_byte(name, number, place, block, error):
+def _at_byte(name: str, number: int, place: Any, block: Any, error: BaseException) -> Any:
     """The error with the byte of its line in the file, in place of the line's number in a range."""
     text = str(error)
     begin = f"{name}, line "

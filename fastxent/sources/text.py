@@ -1,5 +1,9 @@
 """Documents, hashed into columns."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 import scipy.sparse as sp
 
@@ -8,6 +12,13 @@ from ..readers.batch import DataError
 from ..readers.stream import blocks_of_lines, opened, shown
 from .places import files_of
 from .source import Piece, Source, checked_path, halves
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from typing import Any
+
+    from ..typing import OnBadRows, Path, Transformer
+
 
 _SUFFIXES = tuple(name + packing for name in (".txt", ".tsv") for packing in ("", ".gz", ".zst"))
 
@@ -52,17 +63,21 @@ class TextSource(Source):
     array(['spam'], dtype='<U4')
     """
 
+    path: Path | Sequence[Path]
+    vectorizer: Transformer
+    n_features: int
+
     def __init__(
         self,
-        path,
+        path: Path | Sequence[Path],
         *,
-        vectorizer=None,
-        n_features=2**18,
-        batch_rows=16384,
-        on_bad_rows="raise",
-        cache=None,
-        cache_size=1 << 34,
-    ):
+        vectorizer: Transformer | None = None,
+        n_features: int = 2**18,
+        batch_rows: int = 16384,
+        on_bad_rows: OnBadRows = "raise",
+        cache: str | None = None,
+        cache_size: int = 1 << 34,
+    ) -> None:
         super().__init__(batch_rows, on_bad_rows, cache, cache_size)
         if vectorizer is None:
             from sklearn.feature_extraction.text import HashingVectorizer
@@ -72,20 +87,19 @@ class TextSource(Source):
             raise TypeError(f"vectorizer must have a method transform; got {type(vectorizer).__name__}.")
         self.path, self.vectorizer, self.n_features = checked_path(path), vectorizer, n_features
 
-    def _pieces(self, wanted=None):
+    def _pieces(self, wanted: Callable[[int, int], bool] | None = None) -> Iterator[Piece | int]:
         rows = 0
         for file in files_of(self.path, _SUFFIXES):
             with opened(file) as stream:
                 for number, block in blocks_of_lines(stream):
                     for batch in self._usable(shown(file), number, block):
                         rows += len(batch.X)
-                        yield Piece(
-                            sp.csr_array(self.vectorizer.transform(batch.X)), np.asarray(batch.y), None
-                        )
+                        made: Any = self.vectorizer.transform(batch.X)
+                        yield Piece(sp.csr_array(made), np.asarray(batch.y), None)
         if not rows:
             raise DataError(str(self.path), None, "has no documents")
 
-    def _usable(self, name, number, block):
+    def _usable(self, name: str, number: int, block: Any) -> Iterator[Any]:
         """The batches of a block without its bad lines, which are found by halving."""
         try:
             batch = text.batch_of(name, number, block, True)
