@@ -13,11 +13,11 @@ See docs/cluster.md.
 try:
     import dask  # noqa: F401
     import distributed  # noqa: F401
-except ImportError as error:
+except ImportError as _error:
     raise ImportError(
-        f"fastxent.dask needs Dask with its distributed scheduler, and {error.name} is not installed: "
+        f"fastxent.dask needs Dask with its distributed scheduler, and {_error.name} is not installed: "
         "pip install 'fastxent[dask]'."
-    ) from error
+    ) from _error
 
 from .cluster import ClusterError
 from .estimators import LogisticRegression, SGDClassifier

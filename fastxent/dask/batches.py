@@ -1,5 +1,9 @@
 """What is known of all parts on a cluster: classes, weights, columns."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from ..estimators import inputs, streaming
@@ -9,6 +13,16 @@ from .cluster import named
 from .engine import Distributed
 from .parts import Portions
 from .worker import Binding, Check
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
+
+    from ..data.scaled import Scaled
+    from ..penalty import Penalty
+    from ..typing import Array, ArrayLike, DTypeLike
+    from .parts import Parts
+    from .worker import Item, Survey
 
 
 class DistributedBatches(streaming.Batches):
@@ -23,16 +37,33 @@ class DistributedBatches(streaming.Batches):
         Of held-out rows, that of the rows trained on.
     """
 
-    def __init__(self, model, parts, classes=None, *, name="X", dtype=None):
-        self._held_out = dtype
+    largest: float
+    dtype: Any
+    is_sparse: Any
+    n_features: Any
+    soft: Any
+    classes: Any
+
+    def __init__(
+        self,
+        model: Any,
+        parts: Parts,
+        classes: ArrayLike | None = None,
+        *,
+        name: str = "X",
+        dtype: DTypeLike | None = None,
+    ) -> None:
+        self._held_out, self._parts = dtype, parts
         super().__init__(model, parts, classes, name=name)
 
-    def _survey(self):
+    def _survey(self) -> None:
         local = self._model._unfitted()
         if self._held_out is not None:
             vars(local).update(self._model._columns())
-        self._portions = Portions(self._source, lambda room: Check(local, self._held_out, room))
-        self._items, labels, mass = [], None, None
+        self._portions = Portions(self._parts, lambda room: Check(local, self._held_out, room))
+        self._items: list[Item] = []
+        labels: Any = None
+        mass: Any = None
         for item, survey in self._portions.surveys():
             try:
                 self._compare(item.name, survey)
@@ -53,16 +84,18 @@ class DistributedBatches(streaming.Batches):
             mass = mass.sums(inputs.places_of(labels, self.classes, "y"), len(self.classes))
         self._found(labels, mass)
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[Any]:
         for rows in self._portions.rows(self._items, Binding(self.classes, self.class_weight)):
             if rows is not None:
                 yield rows
 
-    def objective(self, penalty=None, *, fit_intercept=True, n_threads=None):
+    def objective(
+        self, penalty: Penalty | None = None, *, fit_intercept: bool = True, n_threads: int | None = None
+    ) -> Objective:
         binding = Binding(self.classes, self.class_weight, fit_intercept, n_threads)
         return Objective(Distributed(self._portions, self._items, binding), penalty)
 
-    def _compare(self, name, survey):
+    def _compare(self, name: str, survey: Survey) -> None:
         """Refuse a part that does not go together with the first; learn from the first."""
         if self.dtype is None:
             self._first = name[0].lower() + name[1:]
@@ -95,20 +128,20 @@ class DistributedBatches(streaming.Batches):
                 f"y has {len(survey.mass.mantissa)} columns of soft labels, and there are {len(self.classes)} classes."
             )
 
-    def _learn_columns(self, survey):
+    def _learn_columns(self, survey: Survey) -> None:
         self._model.n_features_in_ = survey.n_features
         vars(self._model).pop("feature_names_in_", None)
         if survey.names is not None:
             self._model.feature_names_in_ = survey.names
 
-    def _in_order(self, survey):
+    def _in_order(self, survey: Survey) -> Scaled:
         """What each class weighs by soft labels, whose columns may have names."""
         if survey.labels is None:
             return survey.mass
         order = order_of(survey.labels.tolist(), self.classes.tolist(), "y")
         return survey.mass if order is None else survey.mass[order]
 
-    def _refuse_unknown(self, labels):
+    def _refuse_unknown(self, labels: Array) -> None:
         if self.classes is None:
             return
         unknown = inputs.places_of(labels, self.classes, "y") < 0

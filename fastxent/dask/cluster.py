@@ -1,15 +1,26 @@
 """A Dask cluster as one fit sees it: its tasks, how long they are waited for, and their end."""
 
+from __future__ import annotations
+
 import threading
 import time
 import uuid
 from concurrent.futures import CancelledError
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 from distributed import KilledWorker, get_client, wait
 
 from ..parallel import StoppedError
 from . import worker
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable, Iterator
+    from types import TracebackType
+    from typing import Any, Self
+
+    from distributed import Client
+
 
 _POLL, _LOOK = 1.0, 10.0  # seconds between looks at the cluster while nothing ends, at first and at most
 _AT_A_TIME = 100  # tasks that are waited for: they end about in the order in which they began
@@ -43,14 +54,20 @@ class Cluster:
         By which workers know the tasks of this fit.
     """
 
-    def __init__(self, client, timeout):
-        self.client, self.timeout, self.fit = _checked(client), timeout, uuid.uuid4().hex
-        self._futures = set()
+    client: Client
+    timeout: float
+    fit: str
 
-    def __enter__(self):
+    def __init__(self, client: Any, timeout: float) -> None:
+        self.client, self.timeout, self.fit = _checked(client), timeout, uuid.uuid4().hex
+        self._futures: set[Any] = set()
+
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind, error, traceback):
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
         if error is not None:
             self._stop()
         for future in self._futures:
@@ -59,15 +76,17 @@ class Cluster:
 
     # Tasks --------------------------------------------------------------------------------------------
 
-    def submit(self, function, *arguments, at=None):
+    def submit(self, function: Callable[..., Any], *arguments: Any, at: str | None = None) -> Any:
         """Return the future of function(*arguments), computed by the worker at this address, if it is there."""
         return self._known([self.client.submit(function, *arguments, pure=False, **_where(at))])[0]
 
-    def compute(self, tasks, at=None):
+    def compute(self, tasks: list[Any], at: str | None = None) -> list[Any]:
         """Return the futures of delayed tasks."""
         return self._known(self.client.compute(tasks, **_where(at)))
 
-    def results(self, futures, name, homes=()):
+    def results(
+        self, futures: Iterable[Any], name: Callable[..., Any], homes: Collection[str] = ()
+    ) -> Iterator[Any]:
         """Yield each future and its result as they end.
 
         Parameters
@@ -86,11 +105,19 @@ class Cluster:
         """
         return self._until_all(futures, name, homes, self._fetched)
 
-    def ended(self, futures, name, homes=()):
+    def ended(
+        self, futures: Iterable[Any], name: Callable[..., Any], homes: Collection[str] = ()
+    ) -> Iterator[Any]:
         """As `results`, yield futures as they end, and None."""
         return self._until_all(futures, name, homes, lambda some: [None] * len(some))
 
-    def _until_all(self, futures, name, homes, fetched):
+    def _until_all(
+        self,
+        futures: Iterable[Any],
+        name: Callable[..., Any],
+        homes: Collection[str],
+        fetched: Callable[..., Any],
+    ) -> Iterator[tuple[Any, Any]]:
         pending, last, look = dict.fromkeys(futures), time.monotonic(), _POLL
         try:
             while pending:
@@ -118,25 +145,25 @@ class Cluster:
             if pending:
                 self._cancel(pending)
 
-    def _fetched(self, futures):
+    def _fetched(self, futures: list[Any]) -> Any:
         """The results, which come together."""
 
-        async def gather():
+        async def gather() -> Any:
             return await self.client.gather(futures, asynchronous=True)
 
         return self.client.sync(gather, callback_timeout=_FETCH) if futures else ()
 
-    def release(self, futures):
+    def release(self, futures: Iterable[Any]) -> None:
         """Let tasks go whose results are no longer needed."""
         for future in futures:
             self._futures.discard(future)
             future.release()
 
-    def _known(self, futures):
+    def _known(self, futures: list[Any]) -> list[Any]:
         self._futures.update(futures)
         return futures
 
-    def _some_ended(self, pending):
+    def _some_ended(self, pending: list[Any]) -> list[Any]:
         some = pending[:_AT_A_TIME]
         try:
             wait(some, timeout=_POLL, return_when="ALL_COMPLETED")
@@ -146,7 +173,7 @@ class Cluster:
             raise _ended_from_outside() from error
         return [future for future in some if future.status in ("finished", "error")]
 
-    def _blamed(self, error, name):
+    def _blamed(self, error: Exception, name: str) -> Exception:
         """The error to raise in place of one that a task ended with."""
         if isinstance(error, KilledWorker):
             return ClusterError(
@@ -157,7 +184,7 @@ class Cluster:
             return _ended_from_outside()
         return named(*error.args) if isinstance(error, worker.PartFault) else named(name, error)
 
-    def _check(self, waited, homes=()):
+    def _check(self, waited: float, homes: Collection[str] = ()) -> None:
         """Refuse to wait longer: there are no workers, or none of them gets ahead."""
         workers = self.workers()
         if workers and homes and workers.keys().isdisjoint(homes):
@@ -178,16 +205,16 @@ class Cluster:
 
     # Workers ------------------------------------------------------------------------------------------
 
-    def workers(self):
+    def workers(self) -> dict[str, Any]:
         """What the scheduler knows of each worker, by address."""
         return self._asked("identity", n_workers=-1)["workers"]
 
-    def room(self, workers):
+    def room(self, workers: dict[str, Any]) -> float:
         """The bytes of parts that a worker may hold in memory."""
         limits = [one["memory_limit"] for one in workers.values() if one["memory_limit"]]
         return MEMORY * min(limits, default=float("inf"))
 
-    def first_workers(self):
+    def first_workers(self) -> dict[str, Any]:
         """The same, once there is one."""
         begun = time.monotonic()
         while not (found := self.workers()):
@@ -195,29 +222,29 @@ class Cluster:
             time.sleep(0.05)
         return found
 
-    def holders(self, futures):
+    def holders(self, futures: list[Any]) -> list[list[str]]:
         """The addresses of the workers that hold a future's result, for each of them."""
         found = self._asked("who_has", keys=[future.key for future in futures])
         return [sorted(found.get(future.key, ())) for future in futures]
 
-    def _asked(self, question, **how):
+    def _asked(self, question: str, **how: Any) -> dict[str, Any]:
         try:
             ask = getattr(self.client.scheduler, question)
             return self.client.sync(ask, callback_timeout=_ANSWER, **how)
         except (OSError, TimeoutError, CancelledError) as error:
             raise ClusterError("The scheduler does not answer.") from error
 
-    def _cancel(self, futures):
+    def _cancel(self, futures: Iterable[Any]) -> None:
         for future in futures:
             self._futures.discard(future)
         with suppress(Exception):
             self.client.cancel(list(futures), force=True)
 
-    def _stop(self):
+    def _stop(self) -> None:
         """Tell workers to end the tasks of this fit. They do so at their next piece of work."""
         futures = list(self._futures)
 
-        def tell():
+        def tell() -> None:
             with suppress(Exception):
                 self.client.cancel(futures, force=True)
             with suppress(Exception):
@@ -228,11 +255,11 @@ class Cluster:
         telling.join(_PATIENCE)
 
 
-def _where(at):
+def _where(at: str | None) -> dict[str, Any]:
     return {} if at is None else {"workers": [at], "allow_other_workers": True}
 
 
-def _checked(client):
+def _checked(client: Any) -> Any:
     if client is None:
         try:
             return get_client()
@@ -250,14 +277,14 @@ def _checked(client):
     return client
 
 
-def _ended_from_outside():
+def _ended_from_outside() -> ClusterError:
     return ClusterError(
         "Tasks of this fit were cancelled, by client.cancel, client.restart or the end of the client, or by the loss "
         "of data that only a worker had. Fit again."
     )
 
 
-def named(name, error):
+def named(name: str, error: Exception) -> Exception:
     """The same error with the name of the part at its beginning."""
     kind = type(error)
     if kind in (TypeError, ValueError):

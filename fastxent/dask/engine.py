@@ -1,11 +1,21 @@
 """The engine for parts on Dask's workers: the work goes to where they lie, one task for each worker and pass."""
 
+from __future__ import annotations
+
 import operator
+from typing import TYPE_CHECKING
 
 from ..data.engine import Engine
 from ..loss import Part
 from ..parallel import SumTree
 from . import worker
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from typing import Any
+
+    from .parts import Portions
+    from .worker import Binding, Item
 
 
 class Distributed(Engine):
@@ -19,7 +29,7 @@ class Distributed(Engine):
     binding : worker.Binding
     """
 
-    def __init__(self, portions, items, binding):
+    def __init__(self, portions: Portions, items: list[Item], binding: Binding) -> None:
         self._portions, self._binding = portions, binding
         self._items = _numbered(items)
         facts = list(self._results("facts", (), None))
@@ -28,26 +38,40 @@ class Distributed(Engine):
         )
         self._facts = [one._replace(n_threads=binding.n_threads) for one in facts if one is not None]
 
-    def each(self, method, *arguments, by_part=None):
+    def each(self, method: str, *arguments: Any, by_part: Sequence[tuple[Any, ...]] | None = None) -> Any:
         if method == "facts":
             return iter(self._facts)
         return self._results(method, arguments, by_part)
 
-    def sum(self, method, *arguments, by_part=None, add=operator.add):
+    def sum(
+        self,
+        method: str,
+        *arguments: Any,
+        by_part: Sequence[tuple[Any, ...]] | None = None,
+        add: Callable[..., Any] = operator.add,
+    ) -> Any:
         tree = SumTree(add)
         for sums in self._found(method, arguments, by_part, add):
             for (level, place), value in sums.items():
                 tree.put(value, place, level)
         return tree.total()
 
-    def _results(self, method, arguments, by_part):
+    def _results(
+        self, method: str, arguments: tuple[Any, ...], by_part: Sequence[tuple[Any, ...]] | None
+    ) -> Iterator[Any]:
         found = {}
         for some in self._found(method, arguments, by_part, None):
             found.update(some)
         for item in self._items:
             yield self._here(found.pop(item.place))
 
-    def _found(self, method, arguments, by_part, add):
+    def _found(
+        self,
+        method: str,
+        arguments: tuple[Any, ...],
+        by_part: Sequence[tuple[Any, ...]] | None,
+        add: Callable[..., Any] | None,
+    ) -> Iterator[Any]:
         items = self._items
         if by_part is not None:
             items = [item._replace(more=by_part[item.place]) for item in items]
@@ -55,7 +79,7 @@ class Distributed(Engine):
             worker.Call(self._portions.cluster.fit, method, self._binding, add), arguments, items
         )
 
-    def _here(self, result):
+    def _here(self, result: Any) -> Any:
         """A result for this process: a part has the threads that were asked for."""
         n_threads = self._binding.n_threads
         if not isinstance(result, Part) or n_threads is None:
@@ -65,5 +89,5 @@ class Distributed(Engine):
         )
 
 
-def _numbered(items):
+def _numbered(items: list[Item]) -> list[Item]:
     return [item._replace(place=place) for place, item in enumerate(items)]

@@ -1,8 +1,11 @@
 """LogisticRegression and SGDClassifier for collections on a Dask cluster."""
 
+from __future__ import annotations
+
 import inspect
 import math
 from numbers import Real
+from typing import TYPE_CHECKING, TypeVar
 
 import dask.array as da
 import numpy as np
@@ -18,23 +21,53 @@ from .batches import DistributedBatches
 from .cluster import Cluster
 from .parts import Parts, is_collection
 
+if TYPE_CHECKING:
+    from typing import Any, Literal, Self
+
+    from distributed import Client
+
+    from ..typing import ArrayLike, Callback, Collection, Path, Vectorizer
+
+
+T = TypeVar("T")
 _OWN = ("client", "timeout")  # parameters
 
 
-def _own_parameters(kind):
+def _own_parameters(kind: type[T]) -> type[T]:
     """Give a class's ``__init__`` the parameters of its ordinary estimator beside its own: scikit-learn reads them."""
-    ordinary = inspect.signature(kind._ordinary.__init__)
+    made: Any = kind
+    ordinary = inspect.signature(made._ordinary.__init__)
     own = [
         one for one in inspect.signature(kind.__init__).parameters.values() if one.kind is one.KEYWORD_ONLY
     ]
-    kind.__init__.__signature__ = ordinary.replace(parameters=[*ordinary.parameters.values(), *own])
+    made.__init__.__signature__ = ordinary.replace(parameters=[*ordinary.parameters.values(), *own])
     return kind
 
 
-class OnCluster:
+if TYPE_CHECKING:
+    from ..estimators.base import LinearClassifier as _Beside  # one of its classes comes after OnCluster
+else:
+    _Beside = object
+
+
+class OnCluster(_Beside):
     """What the ordinary estimator needs to take collections."""
 
-    def fit(self, X, y=None, sample_weight=None, eval_set=None, callback=None, *, classes=None, **more):
+    _ordinary: Any  # its class
+    client: Client | None
+    timeout: float
+
+    def fit(
+        self,
+        X: Collection,
+        y: Collection = None,
+        sample_weight: Collection = None,
+        eval_set: Collection = None,
+        callback: Callback | None = None,
+        *,
+        classes: ArrayLike | None = None,
+        **more: Any,
+    ) -> Self:
         """Fit the model to rows that lie on the workers.
 
         Parameters
@@ -73,34 +106,35 @@ class OnCluster:
             parts = Parts(cluster, X, y, sample_weight)
             if eval_set is not None:
                 eval_set = _held_out(cluster, eval_set)
-            return super().fit(parts, eval_set=eval_set, callback=callback, classes=classes, **more)
+            ordinary: Any = super()
+            return ordinary.fit(parts, eval_set=eval_set, callback=callback, classes=classes, **more)
 
-    def to_local(self):
+    def to_local(self) -> Any:
         """Return the ordinary estimator with these parameters and all that was learned."""
         local = self._unfitted()
         learned = {name: value for name, value in vars(self).items() if name.endswith("_")}
         vars(local).update(learned)
         return local
 
-    def save(self, path, *, vectorizer=None):
+    def save(self, path: Path, *, vectorizer: Vectorizer | None = None) -> None:
         """Write the ordinary estimator, as of `to_local`, to a file that :func:`fastxent.load` reads."""
         self.to_local().save(path, vectorizer=vectorizer)
 
     # Predictions --------------------------------------------------------------------------------------
 
-    def decision_function(self, X):
+    def decision_function(self, X: Collection) -> Collection:
         """Return logits, of a collection lazily: see `predict`."""
         return self._of_collection("decision_function", X)
 
-    def predict_proba(self, X):
+    def predict_proba(self, X: Collection) -> Collection:
         """Return probabilities (n, K), of a collection lazily: see `predict`."""
         return self._of_collection("predict_proba", X)
 
-    def predict_log_proba(self, X):
+    def predict_log_proba(self, X: Collection) -> Collection:
         """Return logarithms of the probabilities (n, K), of a collection lazily: see `predict`."""
         return self._of_collection("predict_log_proba", X)
 
-    def predict(self, X):
+    def predict(self, X: Collection) -> Collection:
         """Return the most likely label of each row.
 
         Of a dask array or data frame, this is a dask array, which nothing has been computed of; of a list of delayed
@@ -108,7 +142,7 @@ class OnCluster:
         """
         return self._of_collection("predict", X)
 
-    def score(self, X, y=None, sample_weight=None):
+    def score(self, X: Collection, y: Collection = None, sample_weight: Collection = None) -> float:
         """Return the accuracy on rows like those of `fit`, computed where they lie."""
         if not is_collection(X):
             return super().score(X, y, sample_weight)
@@ -116,7 +150,7 @@ class OnCluster:
         with self._cluster() as cluster:
             return streaming.mean_score(Parts(cluster, X, y, sample_weight).scores(self.to_local()))
 
-    def _of_collection(self, method, X):
+    def _of_collection(self, method: str, X: Collection) -> Collection:
         if not is_collection(X):
             return getattr(super(), method)(X)
         check_is_fitted(self)
@@ -150,42 +184,42 @@ class OnCluster:
 
     # Inside -------------------------------------------------------------------------------------------
 
-    def _cluster(self):
-        if not isinstance(self.timeout, Real) or not self.timeout > 0:
+    def _cluster(self) -> Cluster:
+        if not isinstance(self.timeout, Real) or not float(self.timeout) > 0:
             raise ValueError(f"timeout must be a positive number of seconds; got {shown(self.timeout)}.")
         return Cluster(self.client, float(self.timeout))
 
-    def _unfitted(self):
+    def _unfitted(self) -> Any:
         parameters = self.get_params(deep=False)
         return self._ordinary(**{name: value for name, value in parameters.items() if name not in _OWN})
 
-    def _columns(self):
+    def _columns(self) -> dict[str, Any]:
         """What is known of the columns: attributes of the ordinary estimator."""
         return {
             name: vars(self)[name] for name in ("n_features_in_", "feature_names_in_") if name in vars(self)
         }
 
-    def _batches(self, source, classes=None):
+    def _batches(self, source: Any, classes: Any = None) -> Any:
         if not isinstance(source, Parts):
             return super()._batches(source, classes)
         return DistributedBatches(self, source, classes).for_training()
 
-    def _validation_batches(self, source, classes, dtype):
+    def _validation_batches(self, source: Any, classes: Any, dtype: Any) -> Any:
         if not isinstance(source, Parts):
             return super()._validation_batches(source, classes, dtype)
         return DistributedBatches(self, source, classes, name="eval_set", dtype=dtype).for_validation()
 
-    def __sklearn_clone__(self):
+    def __sklearn_clone__(self) -> Any:
         from sklearn.base import clone
 
         local = clone(self._unfitted())
         return type(self)(**local.get_params(deep=False), **{name: getattr(self, name) for name in _OWN})
 
-    def __getstate__(self):
+    def __getstate__(self) -> dict[str, Any]:
         return dict(super().__getstate__(), client=None)  # a client belongs to its process
 
 
-def _held_out(cluster, eval_set):
+def _held_out(cluster: Cluster, eval_set: Any) -> Any:
     """The Parts of the argument ``eval_set``; arrays as they are."""
     several = isinstance(eval_set, (tuple, list)) and len(eval_set) in (2, 3)
     if (
@@ -245,15 +279,28 @@ class LogisticRegression(OnCluster, fastxent.LogisticRegression):
     (array([0, 0]), 0.97)
     """
 
-    _ordinary = fastxent.LogisticRegression
+    client: Client | None
+    timeout: float
 
-    def __init__(self, penalty="deprecated", *, client=None, timeout=600, **parameters):
+    _ordinary = fastxent.LogisticRegression
+    if TYPE_CHECKING:
+
+        def to_local(self) -> fastxent.LogisticRegression: ...
+
+    def __init__(
+        self,
+        penalty: Literal["l1", "l2", "elasticnet", "deprecated"] | None = "deprecated",
+        *,
+        client: Client | None = None,
+        timeout: float = 600,
+        **parameters: Any,
+    ) -> None:
         super().__init__(penalty, **parameters)
         self.client, self.timeout = client, timeout
 
 
 @_own_parameters
-class SGDClassifier(OnCluster, fastxent.SGDClassifier):
+class SGDClassifier(OnCluster, fastxent.SGDClassifier):  # type: ignore[misc]
     """Stochastic gradient descent over rows on a Dask cluster.
 
     Each update depends on the one before, so the updates are made in this process: workers make the parts, check them
@@ -273,13 +320,33 @@ class SGDClassifier(OnCluster, fastxent.SGDClassifier):
         Those of ``fastxent.SGDClassifier``.
     """
 
-    _ordinary = fastxent.SGDClassifier
+    client: Client | None
+    timeout: float
 
-    def __init__(self, loss="log_loss", *, client=None, timeout=600, **parameters):
+    _ordinary = fastxent.SGDClassifier
+    if TYPE_CHECKING:
+
+        def to_local(self) -> fastxent.SGDClassifier: ...
+
+    def __init__(
+        self,
+        loss: Literal["log_loss"] = "log_loss",
+        *,
+        client: Client | None = None,
+        timeout: float = 600,
+        **parameters: Any,
+    ) -> None:
         super().__init__(loss, **parameters)
         self.client, self.timeout = client, timeout
 
-    def partial_fit(self, X, y=None, classes=None, sample_weight=None, eval_set=None):
+    def partial_fit(
+        self,
+        X: Any,
+        y: Any = None,
+        classes: ArrayLike | None = None,
+        sample_weight: Any = None,
+        eval_set: Any = None,
+    ) -> Self:
         """Go on training with the rows of a collection, once, part after part; see `fit` for what X may be."""
         if not is_collection(X) and (y is not None or not streaming.is_source(X)):
             return super().partial_fit(X, y, classes, sample_weight, eval_set)

@@ -1,8 +1,10 @@
 """Collections, delayed parts and sources as parts, and where these lie."""
 
+from __future__ import annotations
+
 import itertools
 import operator
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import dask
 import numpy as np
@@ -10,10 +12,20 @@ from dask.delayed import Delayed, delayed
 from distributed import Future, futures_of
 
 from ..data.ahead import ahead
+from ..data.streamed import refuse_single_pass
 from ..estimators import streaming
 from ..sources import source as sources
 from . import worker
 from .cluster import ClusterError, WorkersLostError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from ..data.scaled import Scaled
+    from ..typing import Table
+    from .cluster import Cluster
+    from .worker import Binding, Call, Item, Survey
+
 
 _LARGE = 8_000_000  # bytes that a pass sends through the scheduler at most, one copy for each worker
 _AHEAD = 2  # parts that come while one is used
@@ -29,11 +41,11 @@ class Rows(NamedTuple):
 
     number: int
 
-    def batches(self, given):
+    def batches(self, given: Any) -> Iterator[Any]:
         yield self.name, (self.number,), given
 
     @property
-    def name(self):
+    def name(self) -> str:
         return f"Part {self.number}"
 
 
@@ -43,7 +55,7 @@ class Source(NamedTuple):
     number: int
     of: int | None = None
 
-    def batches(self, given):
+    def batches(self, given: Any) -> Iterator[Any]:
         if self.of is None:
             for i, batch in enumerate(given):
                 yield f"Part {i} of source {self.number}", (self.number, i), batch
@@ -54,8 +66,9 @@ class Source(NamedTuple):
         if close is not None:  # what a source keeps of its files is kept a second time here
             close()
 
-    def _share(self, given):
-        def wanted(i):
+    def _share(self, given: Any) -> Iterator[tuple[int, Any]]:
+        def wanted(i: int) -> bool:
+            assert self.of is not None
             return i // _TOGETHER % self.of == self.number
 
         if isinstance(given, sources.Source):
@@ -63,7 +76,7 @@ class Source(NamedTuple):
         return ((i, batch) for i, batch in enumerate(given) if wanted(i))
 
     @property
-    def name(self):
+    def name(self) -> str:
         return f"Source {self.number}" if self.of is None else "The source"
 
 
@@ -74,7 +87,7 @@ class Piece(NamedTuple):
     origin: Any
 
 
-def is_collection(X):
+def is_collection(X: Table) -> bool:
     """Whether X is a dask array or data frame, delayed parts, or a list of those."""
     if dask.is_dask_collection(X) or isinstance(X, Future):
         return True
@@ -83,7 +96,7 @@ def is_collection(X):
     return any(_is_task(one) for one in (X[0] if isinstance(X[0], tuple) else X))
 
 
-def _is_task(X):
+def _is_task(X: Table) -> bool:
     return isinstance(X, (Delayed, Future))
 
 
@@ -97,7 +110,10 @@ class Parts:
         As `fit` gets them.
     """
 
-    def __init__(self, cluster, X, y=None, sample_weight=None):
+    cluster: Cluster
+    pieces: list[Piece]
+
+    def __init__(self, cluster: Cluster, X: Table, y: Any = None, sample_weight: Any = None) -> None:
         self.cluster, self._split = cluster, False
         self._lie = bool(futures_of([X, y, sample_weight]))  # in the workers' memory
         if is_collection(X):
@@ -107,7 +123,7 @@ class Parts:
         elif isinstance(X, (list, tuple)) and streaming.is_source(X):
             self.pieces = [Piece(batch, Rows(i)) for i, batch in enumerate(X)]
         elif streaming.is_source(X):
-            streaming.refuse_single_pass(X, "X")
+            refuse_single_pass(X, "X")
             self.pieces, self._split = [Piece(X, Source(0))], True
         else:
             raise TypeError(
@@ -118,7 +134,7 @@ class Parts:
         if not is_collection(X):
             streaming.refuse_beside(y=y, sample_weight=sample_weight)
 
-    def load(self, check_of):
+    def load(self, check_of: Callable[..., Any]) -> tuple[dict[Any, str], Sequence[str | None]]:
         """Begin to make the parts, and return {future: name} and the workers that are to hold them, None for any.
 
         check_of : callable
@@ -128,20 +144,20 @@ class Parts:
         if self._split:
             given, count, self._split = self.pieces[0].given, len(workers), False
             self.pieces = [Piece(given, Source(i, count)) for i in range(count)]
-        anywhere = [None] * len(self.pieces)
+        anywhere: list[str | None] = [None] * len(self.pieces)
         addresses = anywhere if self._lie else _neighbours(len(self.pieces), workers)
         check = check_of(self.cluster.room(workers))
         futures = self._tasks(worker.load, self.pieces, addresses, check, self.cluster.fit)
         names = [piece.origin.name for piece in self.pieces]
         return dict(zip(futures, names, strict=True)), addresses
 
-    def scores(self, model):
+    def scores(self, model: Any) -> list[tuple[float, Scaled] | None]:
         """Return what `streaming.score_of_rows` gives for each part."""
         futures = self._tasks(worker.score, self.pieces, [None] * len(self.pieces), model)
         found = self._results(futures)
         return [score for future in futures for score in found[future]]
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[Any]:
         if all(type(piece.origin) is Source for piece in self.pieces):
             for piece in self.pieces:
                 if piece.origin.of is None or piece.origin.number == 0:
@@ -149,16 +165,18 @@ class Parts:
             return
         yield from ahead(self._gathered())
 
-    def _gathered(self):
+    def _gathered(self) -> Iterator[Any]:
         for piece in self.pieces:
             [future] = self._tasks(_given, [piece], [None])
             yield self._results([future])[future]
             self.cluster.release([future])
 
-    def _tasks(self, function, pieces, addresses, *more):
+    def _tasks(
+        self, function: Callable[..., Any], pieces: list[Piece], addresses: Sequence[str | None], *more: Any
+    ) -> list[Any]:
         """Return the future of function(given, origin, *more) for each piece."""
-        futures = [None] * len(pieces)
-        delayed_at = {}
+        futures: list[Any] = [None] * len(pieces)
+        delayed_at: dict[str | None, list[int]] = {}
         for i, (piece, address) in enumerate(zip(pieces, addresses, strict=True)):
             if any(isinstance(one, Delayed) for one in _members(piece.given)):
                 delayed_at.setdefault(address, []).append(i)
@@ -171,25 +189,25 @@ class Parts:
                 futures[i] = future
         return futures
 
-    def _results(self, futures):
+    def _results(self, futures: list[Any]) -> dict[Any, Any]:
         names = {
             future: piece.origin.name for future, piece in zip(futures, self.pieces, strict=len(futures) > 1)
         }
         return dict(self.cluster.results(futures, names.get))
 
 
-def _given(given, _):
+def _given(given: Any, _: Any) -> Any:
     return given
 
 
-def _members(given):
+def _members(given: tuple[Any, ...]) -> tuple[Any, ...]:
     return given if isinstance(given, tuple) else (given,)
 
 
 # Collections ----------------------------------------------------------------------------------------------
 
 
-def _pieces(X, y, weight):
+def _pieces(X: Table, y: Any, weight: Any) -> list[Piece]:
     """The Pieces of a collection: one for each of its blocks of rows."""
     if isinstance(X, (list, tuple)) or _is_task(X):
         blocks = list(X) if isinstance(X, (list, tuple)) else [X]
@@ -209,7 +227,7 @@ def _pieces(X, y, weight):
     return [Piece(given, Rows(i)) for i, given in enumerate(zip(blocks, *beside, strict=True))]
 
 
-def _blocks(X):
+def _blocks(X: Table) -> list[Any]:
     """The blocks of rows of a dask array or data frame, as delayed values."""
     if not hasattr(X, "to_delayed"):
         raise TypeError(
@@ -220,7 +238,7 @@ def _blocks(X):
     return list(np.ravel(X.to_delayed()))
 
 
-def _beside(name, given, X, count):
+def _beside(name: str, given: Any, X: Table, count: int) -> list[Any]:
     """What belongs to the rows of each block of X."""
     if dask.is_dask_collection(given) and not _is_task(given):
         if _is_array(given) and _is_array(X):
@@ -246,7 +264,7 @@ def _beside(name, given, X, count):
     return blocks
 
 
-def _like_rows_of(X, given, name):
+def _like_rows_of(X: Table, given: Any, name: str) -> Any:
     known = not np.isnan(X.shape[0]) and not np.isnan(given.shape[0])
     if known:
         _refuse_length(name, given.shape[0], X)
@@ -254,7 +272,7 @@ def _like_rows_of(X, given, name):
     return given
 
 
-def _refuse_length(name, n, X):
+def _refuse_length(name: str, n: int, X: Table) -> None:
     if n != X.shape[0]:
         raise ValueError(
             f"{name} must have one entry for each of the {X.shape[0]} rows of X; got {n}. Found input variables with "
@@ -262,7 +280,7 @@ def _refuse_length(name, n, X):
         )
 
 
-def _is_array(X):
+def _is_array(X: Table) -> bool:
     return hasattr(X, "chunks") and hasattr(X, "numblocks")
 
 
@@ -279,13 +297,17 @@ class Portions:
         As of `Parts.load`.
     """
 
-    def __init__(self, parts, check_of):
+    cluster: Cluster
+
+    def __init__(self, parts: Parts, check_of: Callable[..., Any]) -> None:
         self.cluster, self._parts, self._check_of = parts.cluster, parts, check_of
-        self._names, self._futures, self._addresses = {}, [], []
+        self._names: dict[Any, str] = {}
+        self._futures: list[Any] = []
+        self._addresses: Any = []
         self._times = 0
         self._load()
 
-    def surveys(self):
+    def surveys(self) -> list[tuple[Item, Survey]]:
         """Return (Item, Survey) of every part, in order."""
         parts = []
         for numbers, portions in self._in_shares(range(len(self._futures)), int, self._submit_surveys):
@@ -294,11 +316,11 @@ class Portions:
                     parts.append((order, worker.Item(number, index, name, checksum), survey))
         return [part[1:] for part in sorted(parts, key=operator.itemgetter(0))]
 
-    def visit(self, call, arguments, items):
+    def visit(self, call: Call, arguments: tuple[Any, ...], items: list[Item]) -> Iterator[dict[Any, Any]]:
         """Yield the results of `worker.visit`, of each worker or of all: one task for each worker."""
         elsewhere = False
 
-        def submit(shares):
+        def submit(shares: dict[str, list[Item]]) -> tuple[dict[Any, list[Any]], list[Any]]:
             sent, carriers = self._sent(arguments, len(shares))
             tasks = {self._submit(call, sent, share, at): share for at, share in shares.items()}
             return (self._merged(tasks, call.add) if call.add is not None and carriers else tasks), carriers
@@ -309,14 +331,15 @@ class Portions:
         if elsewhere:
             self._locate()
 
-    def rows(self, items, binding):
+    def rows(self, items: list[Item], binding: Binding) -> Iterator[Any]:
         """Yield the rows of each part, here; the next ones come meanwhile."""
 
-        def fetch(item):
+        def fetch(item: Item) -> Any:
             future, address = self._futures[item.portion], self._addresses[item.portion]
             return self.cluster.submit(worker.rows, future, binding, item, at=address)
 
-        coming, waiting = iter(items), []
+        waiting: list[Any] = []
+        coming = iter(items)
         while True:
             for item in itertools.islice(coming, _AHEAD + 1 - len(waiting)):
                 waiting.append((item, fetch(item)))
@@ -334,7 +357,7 @@ class Portions:
 
     # Tasks --------------------------------------------------------------------------------------------
 
-    def _load(self):
+    def _load(self) -> None:
         """Let workers make the parts; again, if all that held them are lost."""
         for _ in range(_TIMES - self._times):
             self._times += 1
@@ -354,7 +377,9 @@ class Portions:
             "workers with more memory."
         )
 
-    def _in_shares(self, items, portion_of, submit):
+    def _in_shares(
+        self, items: Iterable[Any], portion_of: Callable[[Any], int], submit: Callable[..., Any]
+    ) -> Iterator[tuple[Any, Any]]:
         """Yield the share and the result of each task; all tasks are submitted again for shares that were lost.
 
         submit : callable
@@ -362,7 +387,7 @@ class Portions:
         """
         left = list(items)
         while left:
-            shares = {}
+            shares: dict[str, list[Any]] = {}
             for item in left:
                 shares.setdefault(self._addresses[portion_of(item)], []).append(item)
             tasks, needed = submit(shares)
@@ -376,13 +401,13 @@ class Portions:
                 self._load()
             self.cluster.release(needed)
 
-    def _submit_surveys(self, shares):
+    def _submit_surveys(self, shares: dict[str, list[int]]) -> tuple[dict[Any, list[Any]], tuple[()]]:
         return {
             self.cluster.submit(worker.surveys, [self._futures[i] for i in numbers], at=address): numbers
             for address, numbers in shares.items()
         }, ()
 
-    def _merged(self, tasks, add):
+    def _merged(self, tasks: dict[Any, list[Item]], add: Callable[..., Any]) -> dict[Any, list[Item]]:
         """The tasks as one, whose workers add up their results in pairs."""
         while len(tasks) > 1:
             pairs = [list(tasks.items())[i : i + 2] for i in range(0, len(tasks), 2)]
@@ -394,16 +419,17 @@ class Portions:
             }
         return tasks
 
-    def _submit(self, call, arguments, share, address):
+    def _submit(self, call: Call, arguments: list[Any], share: list[Item], address: str | None) -> Any:
         numbers = sorted({item.portion for item in share})
         here = {number: i for i, number in enumerate(numbers)}
         items = [item._replace(portion=here[item.portion]) for item in share]
         futures = [self._futures[i] for i in numbers]
         return self.cluster.submit(worker.visit, futures, call, arguments, items, address, at=address)
 
-    def _sent(self, arguments, copies):
+    def _sent(self, arguments: tuple[Any, ...], copies: int) -> tuple[list[Any], list[Any]]:
         """The arguments as tasks take them, and tasks that carry large ones, in pieces that workers pass on."""
-        sent, carriers = [], []
+        sent: list[Any] = []
+        carriers: list[Any] = []
         for argument in arguments:
             if isinstance(argument, np.ndarray) and argument.nbytes * copies > _LARGE:
                 pieces = np.array_split(argument.ravel(), -(-argument.nbytes // _LARGE))
@@ -414,10 +440,10 @@ class Portions:
         return sent, carriers
 
     @property
-    def _homes(self):
+    def _homes(self) -> set[str]:
         return set(self._addresses) - {None}
 
-    def _locate(self):
+    def _locate(self) -> None:
         """Find where the portions lie, each in one place, of equal shares where there is a choice."""
         count = dict.fromkeys(self._addresses, 0)
         for i, holders in enumerate(self.cluster.holders(self._futures)):
@@ -425,12 +451,12 @@ class Portions:
                 self._addresses[i] = min(holders, key=lambda holder: count.get(holder, 0))
             count[self._addresses[i]] = count.get(self._addresses[i], 0) + 1
 
-    def _lost(self, _):
+    def _lost(self, _: Any) -> str:
         """The name of a portion that could not be computed again."""
         return next((name for future, name in self._names.items() if future.status == "error"), "A part")
 
 
-def _neighbours(count, workers):
+def _neighbours(count: int, workers: dict[str, Any]) -> list[str]:
     """An address for each of so many pieces: neighbours go to the same worker, as many as it has threads."""
     threads = [one["nthreads"] for one in workers.values()]
     stops = np.cumsum(threads) * count / sum(threads)

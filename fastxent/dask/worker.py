@@ -1,5 +1,7 @@
 """What runs on Dask's workers: parts are kept in our layout, and visited."""
 
+from __future__ import annotations
+
 import sys
 import threading
 import weakref
@@ -7,14 +9,14 @@ import zlib
 from collections import defaultdict, deque
 from contextlib import contextmanager
 from copy import copy
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
 from distributed import get_worker
 
 from .. import validation
-from ..arrays import largest
+from ..arrays import is_sparse, largest
 from ..data.scaled import Scaled
 from ..data.targets import Targets
 from ..estimators import inputs, streaming
@@ -25,6 +27,12 @@ from ..loss import Part, Workspace
 from ..parallel import Stoppable, SumTree, stopping_point
 from ..sources.cache import Cache
 from ..sources.ones import stored_values, values_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from ..typing import Array, Table
+
 
 _TOUCHED = 0.5  # of the columns at most, for a gradient to travel without the others
 
@@ -54,7 +62,7 @@ class Survey(NamedTuple):
     n_rows: int
     n_features: int
     names: Any
-    dtype: np.dtype
+    dtype: np.dtype[Any]
     is_sparse: bool
     largest: float
     soft: bool
@@ -79,11 +87,11 @@ class Item(NamedTuple):
     """
 
     portion: int
-    index: int
+    index: int  # type: ignore[assignment]  # tuples have a method of this name, which nobody needs here
     name: str
     checksum: int
     place: int = -1
-    more: tuple = ()
+    more: tuple[Any, ...] = ()
 
 
 class Binding(NamedTuple):
@@ -103,7 +111,7 @@ class Binding(NamedTuple):
     fit_intercept: bool = True
     n_threads: int | None = None
 
-    def rows(self, kept):
+    def rows(self, kept: Kept) -> tuple[Table, Array, Array | None] | None:
         """X, target and weights of the rows of positive weight; None if there are none."""
         X, target, weight = kept.rows()
         labels = kept.survey.labels
@@ -114,7 +122,7 @@ class Binding(NamedTuple):
             target = target if order is None else np.ascontiguousarray(target[:, order])
         return streaming.present_rows(X, target, weight, len(self.classes), self.class_weight)
 
-    def part(self, kept, n_threads, workspace):
+    def part(self, kept: Kept, n_threads: int, workspace: Workspace) -> Part | None:
         """The Part; None if no row weighs anything."""
         rows = self.rows(kept)
         if rows is None:
@@ -123,7 +131,11 @@ class Binding(NamedTuple):
         K = len(self.classes)
         n_threads = n_threads if self.n_threads is None else min(n_threads, self.n_threads)
         targets = Targets(target, K, weight, self.class_weight, folded=True)
-        how = {"fit_intercept": self.fit_intercept, "n_threads": n_threads, "workspace": workspace}
+        how: dict[str, Any] = {
+            "fit_intercept": self.fit_intercept,
+            "n_threads": n_threads,
+            "workspace": workspace,
+        }
         return Part(X, targets, 1 if K == 2 else K, **how)
 
 
@@ -141,28 +153,28 @@ class Touched(NamedTuple):
 
     rows: np.ndarray
     values: np.ndarray
-    shape: tuple
+    shape: tuple[int, ...]
 
-    def dense(self):
+    def dense(self) -> Array:
         whole = np.zeros(self.shape, self.values.dtype)
         whole[self.rows] = self.values
         return whole
 
 
-def packed(result):
+def packed(result: Any) -> Any:
     """A result as it travels: of gradients, the rows of columns that were touched."""
     if type(result) is not tuple:
         return result
     return tuple(_touched(one) if isinstance(one, np.ndarray) and one.ndim == 2 else one for one in result)
 
 
-def unpacked(result):
+def unpacked(result: Any) -> Any:
     if type(result) is not tuple:
         return result
     return tuple(one.dense() if isinstance(one, Touched) else one for one in result)
 
 
-def _touched(array):
+def _touched(array: Array) -> Touched | Array:
     bits = array.view(np.uint8).reshape(len(array), -1)  # zeros of both signs keep theirs
     rows = np.flatnonzero(bits.any(axis=1))
     if len(rows) >= _TOUCHED * len(array):
@@ -190,7 +202,19 @@ class Kept:
         Bytes of parts that a worker may hold in memory.
     """
 
-    def __init__(self, name, order, survey, rows, room):
+    name: str
+    order: tuple[int, ...]
+    survey: Survey
+    checksum: int
+
+    def __init__(
+        self,
+        name: str,
+        order: tuple[int, ...],
+        survey: Survey,
+        rows: tuple[Table, Array, Array | None],
+        room: float,
+    ) -> None:
         self.name, self.order, self.survey, self._room = name, order, survey, room
         X, target, weight = rows
         arrays = [stored_values(X.data), X.indices, X.indptr] if survey.is_sparse else [X]
@@ -200,14 +224,15 @@ class Kept:
         for array in arrays:
             self.checksum = zlib.crc32(np.ascontiguousarray(array).view(np.uint8).data, self.checksum)
         size = sum(array.nbytes for array in arrays)
-        self._cache, self._arrays = None, arrays
+        self._cache: Cache | None = None
+        self._arrays: list[Any] | None = arrays
         if not self._enters(size):
             self._cache, self._arrays = Cache(_folder(), sys.maxsize), None
             self._cache.append(arrays)
 
-    def rows(self):
+    def rows(self) -> tuple[Table, Array, Array | None]:
         """X, target and weight or None."""
-        arrays = list(self._arrays if self._cache is None else next(iter(self._cache)))
+        arrays: list[Any] = list(self._arrays or () if self._cache is None else next(iter(self._cache)))
         weight = arrays.pop() if self._weighted else None
         target = arrays.pop()
         if self.survey.is_sparse:
@@ -218,10 +243,10 @@ class Kept:
         return arrays[0], target, weight
 
     @property
-    def is_mapped(self):
+    def is_mapped(self) -> bool:
         return self._cache is not None
 
-    def _enters(self, size):
+    def _enters(self, size: int) -> bool:
         """Whether there is room for it in memory; then it takes it."""
         global _in_memory
         with _lock:
@@ -231,20 +256,20 @@ class Kept:
         weakref.finalize(self, _leave, size)
         return True
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[type[Kept], tuple[Any, ...]]:
         return Kept, (self.name, self.order, self.survey, self.rows(), self._room)
 
-    def __sizeof__(self):
+    def __sizeof__(self) -> int:
         return 1000 if self._arrays is None else 1000 + sum(array.nbytes for array in self._arrays)
 
 
-def _leave(size):
+def _leave(size: int) -> None:
     global _in_memory
     with _lock:
         _in_memory -= size
 
 
-def _folder():
+def _folder() -> str | None:
     try:
         return get_worker().local_directory
     except ValueError:  # Dask moves a part that is there already
@@ -267,7 +292,7 @@ class Check(NamedTuple):
     dtype: Any
     room: float
 
-    def kept(self, name, order, batch):
+    def kept(self, name: str, order: tuple[int, ...], batch: Any) -> Kept | None:
         """The part of a batch; None if it has no rows."""
         X, y, weight = _members(batch)
         if y is None:
@@ -286,7 +311,7 @@ class Check(NamedTuple):
         else:
             labels, target = np.unique(inputs.labels(y, n, warn=False), return_inverse=True)
             K = len(labels)
-        stored = X.data if sp.issparse(X) else X
+        stored = X.data if is_sparse(X) else X
         survey = Survey(
             n,
             X.shape[1],
@@ -300,7 +325,7 @@ class Check(NamedTuple):
         )
         return Kept(name, order, survey, (X, target, weight), self.room)
 
-    def _features(self, X, n_rows):
+    def _features(self, X: Table, n_rows: int | None) -> tuple[Table, Any]:
         if self.dtype is not None:
             X = self.model._validated(X, dtype=self.dtype, reset=False, n_rows=n_rows)
             return streaming.row_by_row(for_kernels(X)), getattr(self.model, "feature_names_in_", None)
@@ -309,7 +334,7 @@ class Check(NamedTuple):
         return streaming.row_by_row(X), getattr(model, "feature_names_in_", None)
 
 
-def _members(batch):
+def _members(batch: Any) -> tuple[Any, ...]:
     """X, y and weight or None of a batch."""
     if not isinstance(batch, tuple) or not 2 <= len(batch) <= 4:
         what = f"a tuple of {len(batch)}" if isinstance(batch, tuple) else type(batch).__name__
@@ -317,18 +342,18 @@ def _members(batch):
     return (*batch, None)[:3]
 
 
-def _count(X):
+def _count(X: Table) -> int:
     return X.shape[0] if hasattr(X, "shape") else len(X)
 
 
 # Tasks ----------------------------------------------------------------------------------------------------
 
-_running = defaultdict(set)  # fit: the work under way
-_ended = deque(maxlen=1000)  # fits whose work is to end
+_running: defaultdict[str, set[Stoppable]] = defaultdict(set)  # fit: the work under way
+_ended: deque[str] = deque(maxlen=1000)  # fits whose work is to end
 
 
 @contextmanager
-def _work_of(fit):
+def _work_of(fit: str) -> Iterator[None]:
     """Work that `stop` ends."""
     work = Stoppable()
     _running[fit].add(work)
@@ -342,7 +367,7 @@ def _work_of(fit):
         _running[fit].discard(work)
 
 
-def stop(fit):
+def stop(fit: str) -> None:
     """End the tasks of a fit on this worker, which need not have begun."""
     _ended.append(fit)
     for work in list(_running.pop(fit, ())):
@@ -350,14 +375,14 @@ def stop(fit):
 
 
 @contextmanager
-def _blamed(name):
+def _blamed(name: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
         raise PartFault(name, error) from error
 
 
-def load(given, origin, check, fit):
+def load(given: Any, origin: Any, check: Check, fit: str) -> list[Kept]:
     """Return the parts of a piece of the collection, kept here; batches without rows are none."""
     parts = []
     with _work_of(fit):
@@ -370,12 +395,14 @@ def load(given, origin, check, fit):
     return parts
 
 
-def surveys(portions):
+def surveys(portions: list[list[Kept]]) -> list[list[tuple[Any, ...]]]:
     """Return (name, order, checksum, survey) of each part, by portion."""
     return [[(kept.name, kept.order, kept.checksum, kept.survey) for kept in portion] for portion in portions]
 
 
-def visit(portions, call, arguments, items, address):
+def visit(
+    portions: list[list[Kept]], call: Call, arguments: list[Any], items: list[Item], address: str
+) -> tuple[bool, dict[Any, Any]]:
     """Return whether another worker than the one at the address does this, and the method's results.
 
     These are {place: result}, or with ``call.add`` the sums of subtrees, {(level, place): sum}.
@@ -394,11 +421,11 @@ def visit(portions, call, arguments, items, address):
                 found[item.place] = result
             else:
                 tree.put(result, item.place)
-    found = found if call.add is None else tree.sums
-    return worker.address != address, {key: packed(result) for key, result in found.items()}
+    results = found if call.add is None else tree.sums
+    return worker.address != address, {key: packed(result) for key, result in results.items()}
 
 
-def merge(one, other, add):
+def merge(one: Any, other: Any, add: Callable[[Any, Any], Any]) -> tuple[bool, dict[Any, Any]]:
     """Return the sums of two results of `visit`."""
     tree = SumTree(add)
     for _, sums in (one, other):
@@ -407,13 +434,13 @@ def merge(one, other, add):
     return one[0] or other[0], {key: packed(value) for key, value in tree.sums.items()}
 
 
-def rows(portion, binding, item):
+def rows(portion: list[Kept], binding: Binding, item: Item) -> tuple[Table, Array, Array | None] | None:
     """Return X, target and weights of a part's rows of positive weight; None if there are none."""
     with _blamed(item.name):
         return binding.rows(_unchanged([portion], item._replace(portion=0)))
 
 
-def score(given, origin, model):
+def score(given: Any, origin: Any, model: Any) -> list[tuple[float, Scaled] | None]:
     """Return the score of each batch and what its rows weigh."""
     scores = []
     for name, _, batch in origin.batches(given):
@@ -423,17 +450,17 @@ def score(given, origin, model):
     return scores
 
 
-def predict(model, method, X, like):
+def predict(model: Any, method: str, X: Table, like: Any) -> Any:
     """Return model.method(X), which may have no rows; like: what no rows give."""
     return getattr(model, method)(X) if _count(X) else like
 
 
-def same(value):
+def same(value: Any) -> Any:
     """Return the value, as a task of its own that several need."""
     return value
 
 
-def _whole(argument):
+def _whole(argument: Any) -> Any:
     """An argument that came in pieces."""
     if isinstance(argument, list):
         shape, *pieces = argument
@@ -441,7 +468,7 @@ def _whole(argument):
     return argument
 
 
-def _unchanged(portions, item):
+def _unchanged(portions: list[list[Kept]], item: Item) -> Kept:
     portion = portions[item.portion]
     kept = portion[item.index] if item.index < len(portion) else None
     if kept is None or kept.checksum != item.checksum:
@@ -452,7 +479,7 @@ def _unchanged(portions, item):
     return kept
 
 
-def _refuse_nan(result, arguments, method, address):
+def _refuse_nan(result: Any, arguments: list[Any], method: str, address: str) -> None:
     """Refuse NaN, unless it comes of the arguments, or of a loss that is infinite."""
     values = list(result) if type(result) is tuple else [result]
     if isinstance(values[0], float) and np.isinf(values[0]):
@@ -464,7 +491,7 @@ def _refuse_nan(result, arguments, method, address):
         )
 
 
-def _has_nan(value):
+def _has_nan(value: Any) -> bool:
     if isinstance(value, (float, np.ndarray)):
         return np.asarray(value).dtype.kind == "f" and bool(np.isnan(np.sum(value)))
     return any(_has_nan(one) for one in vars(value).values()) if hasattr(value, "shift") else False
