@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from . import kernels
 from .forks import importing, setting
-from .kernels.cleanup import Cleanup
+from .kernels.cleanup import Cleanup, locked
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,22 +37,25 @@ class _OneBlasThread(Cleanup):
             with importing:
                 from threadpoolctl import ThreadpoolController
             self._controller = ThreadpoolController
-        with self._lock:
-            for library in self._loaded():
-                number = library.num_threads
-                if number not in (None, 1):
-                    self._numbers[library.filepath] = library, number  # first remembered, then changed
-                    _set(library, 1)
+        locked(self._lock, self._limit)
 
     def leave(self, error: BaseException | None) -> None:
-        with self._lock:
-            if self._inside:  # another thread, or an outer block of this one
-                return
-            for file, (library, number) in list(self._numbers.items()):
-                if library.num_threads == 1:  # else another number has been set in the meantime
-                    _set(library, number)
-                if library.num_threads != 1:  # else threadpoolctl lets only another thread set it: next time
-                    del self._numbers[file]
+        locked(self._lock, self._restore)
+
+    def _limit(self) -> None:
+        for library in self._loaded():
+            number = library.num_threads
+            if number not in (None, 1):
+                self._numbers[library.filepath] = library, number  # first remembered, then changed
+                _set(library, 1)
+
+    def _restore(self) -> None:
+        if self._inside:  # another thread, or an outer block of this one
+            return
+        for file, (library, number) in list(self._numbers.items()):
+            if library.num_threads == 1:  # else another number has been set in the meantime
+                _set(library, number)
+            del self._numbers[file]
 
     def _loaded(self) -> Sequence[Any]:
         """The BLAS libraries: looked for again when modules have been imported."""
@@ -71,11 +74,9 @@ class _OneBlasThread(Cleanup):
 
 
 def _set(library: Any, number: int) -> None:
-    library.set_num_threads(number)
-    if hasattr(
-        library, "clear_controlling_thread"
-    ):  # threadpoolctl 3.8: else no other thread could ever set it again
-        library.clear_controlling_thread()
+    # In threadpoolctl 3.8 only one thread of Python may set OpenBLAS's number, and an interruption in Python 3.14 can
+    # leave the lock locked that it takes for that. Here one lock does for all.
+    getattr(library, "_real_set_num_threads", library.set_num_threads)(number)
 
 
 # While solvers run, BLAS uses one thread: its idle threads spin on the processors of our pool, and the small products

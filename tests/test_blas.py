@@ -175,15 +175,14 @@ def test_an_interruption_anywhere_gives_it_back(threads):
 
 def test_an_interruption_between_setting_and_remembering(monkeypatch):
     """As threadpoolctl's own limit() cannot help: it returns what is to be remembered when all is set."""
-    cls = type(LIBRARIES[0])
-    set_num_threads, left = cls.set_num_threads, [1]
+    setting, left = blas._set, [1]
 
-    def interrupted(self, number):
-        set_num_threads(self, number)
+    def interrupted(library, number):
+        setting(library, number)
         if left:
             raise KeyboardInterrupt(left.pop())
 
-    monkeypatch.setattr(cls, "set_num_threads", interrupted)
+    monkeypatch.setattr(blas, "_set", interrupted)
     with pytest.raises(KeyboardInterrupt), one_blas_thread:
         pytest.fail("entered")
     assert numbers() == {3}
@@ -259,6 +258,10 @@ def test_a_child_that_is_forked_inside_is_inside():
 
 
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs interval timers")
+@pytest.mark.skipif(
+    sys.version_info >= (3, 14),
+    reason="Python 3.14 may run a handler between any __enter__ and the block of its with, and then calls no __exit__",
+)
 def test_signals_at_any_moment():
     caught, armed = 0, False
 

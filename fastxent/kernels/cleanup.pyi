@@ -1,6 +1,13 @@
+from collections.abc import Callable
+from threading import RLock
 from types import TracebackType
+from typing import TypeVar
 
 from typing_extensions import disjoint_base
+
+_T = TypeVar("_T")
+
+def locked(lock: RLock, function: Callable[[], _T]) -> _T: ...
 
 @disjoint_base
 class Cleanup:

@@ -11,6 +11,23 @@ from threading import get_ident
 cdef int TRIES = 1000  # a method that never returns is a mistake, or somebody insists on Ctrl-C
 
 
+def locked(lock, function):
+    """Return function(), called while the lock is held.
+
+    In Python 3.14 a handler may run after a lock's ``__enter__`` and before the block of ``with``, which leaves the
+    lock locked.
+
+    >>> from threading import RLock
+    >>> locked(RLock(), lambda: 2)
+    2
+    """
+    lock.acquire()
+    try:
+        return function()
+    finally:
+        lock.release()
+
+
 cdef class Cleanup:
     """Base of contexts that are left properly; one object serves several threads, and several levels of each.
 

@@ -70,6 +70,7 @@ cdef double LEAST = 1e-18
 cdef struct Counters:
     double updates, clock, scale, squares, weights, rows, lowered, averaged, synced, eta, begun, left, budget, losses
     double penalised
+    double own_time, own_eta0      # of the intercept, in the update to come
 
 # Arrays like the weights have type void and are NULL if an optimiser does not use them.
 cdef struct Memory:
@@ -372,28 +373,53 @@ cdef void penalise_all(void* call, const real* unused) noexcept nogil:
     It is applied to all parameters, for the whole time since the last call.
     """
     cdef const Memory* m = (<DescentCall*>call).m
-    cdef real* w = <real*>m.w
-    cdef real* a = <real*>m.a
-    cdef real* b = <real*>m.b
-    cdef double time = m.now.clock - m.now.penalised, f, own, cut
-    cdef bint pays = m.kind == SGD and m.late_l1 != 0.0 and a
-    cdef Py_ssize_t i, p, outer = m.K if m.by_class else m.d, inner = m.d if m.by_class else m.K
+    cdef double time = m.now.clock - m.now.penalised, f, own
+    cdef bint pays = m.kind == SGD and m.late_l1 != 0.0 and m.a
+    cdef Py_ssize_t i, at, p, outer = m.K if m.by_class else m.d, inner = m.d if m.by_class else m.K
+    cdef real* w
+    cdef real* root
+    cdef double* factor
     m.now.penalised = m.now.clock
     m.now.budget += m.late_l1 * time
     if divides(m.kind):
         time *= correction(m)
     for i in range(outer):
-        for p in range(i * m.ld, i * m.ld + inner):
-            f = m.factor[p - i * m.ld if m.by_class else i]
-            own = time
-            if m.kind == ADAGRAD or m.kind == RMSPROP:
-                own /= a[p] + m.eps
-            elif m.kind == ADAM:
-                own /= b[p]
-            cut = 0.0 if pays else m.late_l1 * f * own
-            w[p] = <real>(softened(w[p], cut) / (1.0 + m.late_l2 * f * f * own))
-            if pays:
-                pay_row(1, w + p, a + p, f * m.now.budget)
+        at = i * m.ld
+        w = <real*>m.w + at
+        if divides(m.kind):
+            root = (<real*>m.b if m.kind == ADAM else <real*>m.a) + at
+            f = 0.0 if m.kind == ADAM else m.eps
+            for p in range(inner):
+                own = time / (root[p] + f)
+                w[p] = <real>penalised(w[p], m.factor[p if m.by_class else i], own, m.late_l1, m.late_l2)
+        elif m.by_class:
+            for p in range(inner):
+                w[p] = <real>penalised(w[p], m.factor[p], time, 0.0 if pays else m.late_l1, m.late_l2)
+        else:
+            f = m.factor[i]
+            shrink_row(inner, w, 1.0 / (1.0 + m.late_l2 * f * f * time), 0.0 if pays else m.late_l1 * f * time)
+        if pays and m.by_class:
+            for p in range(inner):
+                pay_row(1, w + p, <real*>m.a + at + p, m.factor[p] * m.now.budget)
+        elif pays:
+            pay_row(inner, w, <real*>m.a + at, f * m.now.budget)
+
+
+cdef inline double penalised(double w, double f, double time, double l1, double l2) noexcept nogil:
+    """A weight after this time of the penalties of a column with the factor f."""
+    return softened(w, l1 * f * time) / (1.0 + l2 * f * f * time)
+
+
+cdef inline void shrink_row(Py_ssize_t n, real* w, double keep, double cut) noexcept nogil:
+    """The same for weights that share the column."""
+    cdef real kept = <real>keep, cut_off = <real>cut
+    cdef Py_ssize_t p
+    if cut == 0.0:
+        for p in range(n):
+            w[p] *= kept
+    else:
+        for p in range(n):
+            w[p] = <real>(softened(w[p], cut_off) * kept)
 
 
 cdef void average_all(void* call, const real* unused) noexcept nogil:
@@ -696,20 +722,20 @@ cdef api double descent_gradients(const Memory* m, const Py_ssize_t* order, Py_s
 
 
 cdef api void descent_step(const Memory* m, const Py_ssize_t* order, Py_ssize_t count, Py_ssize_t after,
-                           Py_ssize_t features, double part, double time, double own_time, double eta0,
-                           double own_eta0) noexcept nogil:
+                           Py_ssize_t features, double part, double time, double eta0) noexcept nogil:
     """One update of the touched features and of the intercept. part: times the gradient is its mean."""
     cdef DescentCall t
     t.m, t.order, t.count, t.after, t.features = m, order, count, after, features
-    t.part, t.time, t.own_time, t.eta0, t.own_eta0 = part, time, own_time, eta0, own_eta0
+    t.part, t.time, t.eta0 = part, time, eta0
+    t.own_time, t.own_eta0 = m.now.own_time, m.now.own_eta0
     dispatch_index(m.is_double, m.is_wide, &t, step_rows, step_rows, step_rows, step_rows)
 
 
-cdef api void descent_step_all(const Memory* m, double part, double time, double own_time, double eta0,
-                               double own_eta0) noexcept nogil:
+cdef api void descent_step_all(const Memory* m, double part, double time, double eta0) noexcept nogil:
     """One update of all parameters with the gradient in g."""
     cdef DescentCall t
-    t.m, t.part, t.time, t.own_time, t.eta0, t.own_eta0 = m, part, time, own_time, eta0, own_eta0
+    t.m, t.part, t.time, t.eta0 = m, part, time, eta0
+    t.own_time, t.own_eta0 = m.now.own_time, m.now.own_eta0
     dispatch(m.is_double, &t, step_all, step_all)
 
 

@@ -13,7 +13,7 @@
 # Functions declared `api`, here and in descent.pxi, can be called by their names; fastxent.sgd.bridge gives some to
 # Numba. Change ROW_API_VERSION with any signature or meaning: compiled loops in users' caches call by it.
 
-ROW_API_VERSION = 5
+ROW_API_VERSION = 6
 
 cdef struct RowApi:
     Rows rows

@@ -53,12 +53,10 @@ add: Any = _external("descent_add", types.void, _place, _place, _count, _real, _
 pay: Any = _external("descent_pay", types.void, _place, _place, _count)
 # (memory, order, rows, ftrl's first step) -> features
 touch: Any = _external("descent_touch", _count, _place, _place, _count, _real)
-# (memory, order, rows, rows after them, features, part, time, own time, ftrl's first step, own)
-step: Any = _external(
-    "descent_step", types.void, _place, _place, *3 * [_count], _real, _real, _real, _real, _real
-)
-# (memory, part, time, own time, ftrl's first step, own)
-step_all: Any = _external("descent_step_all", types.void, _place, _real, _real, _real, _real, _real)
+# (memory, order, rows, rows after them, features, part, time, ftrl's first step)
+step: Any = _external("descent_step", types.void, _place, _place, *3 * [_count], _real, _real, _real)
+# (memory, part, time, ftrl's first step)
+step_all: Any = _external("descent_step_all", types.void, _place, _real, _real, _real)
 # (memory, order, rows after this one) -> loss
 dense_row: Any = _external("descent_row", _real, _place, _place, _count)
 # (memory, order, rows) -> loss

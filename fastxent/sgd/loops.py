@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 # Positions in `counters`, the numbers that a training keeps from one call to the next; the same as in
 # kernels/descent.pxi.
 UPDATES, CLOCK, SCALE, SQUARES, WEIGHTS, ROWS, LOWERED, AVERAGED, SYNCED, ETA, BEGUN = range(11)
-LEFT, BUDGET, LOSSES, PENALISED = range(11, 15)
-COUNTERS = 15
+LEFT, BUDGET, LOSSES, PENALISED, OWN_TIME, OWN_ETA0 = range(11, 17)
+COUNTERS = 17
 FREE = 0.1  # the largest alpha in the schedule of the intercept, which has no penalty
 LEAST_SCALE = 1e-5  # below this, the common factor of all weights is multiplied into them
 LEAST_LEFT = 1e-200  # an era ends here (kernels/gaps.pxi), far above the least positive number
@@ -247,9 +247,8 @@ def sparse_batches(
         weight *= count
         own = bridge.gradients(memory, here, count, n - stop, 1.0)
         eta0, factor = _first_step(rule, counters)
-        bridge.step(
-            memory, here, count, n - stop, features, 1.0 / weight, time, time * multiple, eta0, eta0 * factor
-        )
+        counters[OWN_TIME], counters[OWN_ETA0] = time * multiple, eta0 * factor
+        bridge.step(memory, here, count, n - stop, features, 1.0 / weight, time, eta0)
         loss, mass = loss + own, mass + weight
         counters[LOSSES] += min(own / weight, rule.no_model)
         _finish(rule, counters, memory, True)
@@ -274,7 +273,8 @@ def dense_rows(
         loss, mass = loss + own, mass + weight
         counters[LOSSES] += min(own / weight, rule.no_model)
         eta0, factor = _first_step(rule, counters)
-        bridge.step_all(memory, 1.0 / weight, time, time * multiple, eta0, eta0 * factor)
+        counters[OWN_TIME], counters[OWN_ETA0] = time * multiple, eta0 * factor
+        bridge.step_all(memory, 1.0 / weight, time, eta0)
         _finish(rule, counters, memory, False)
     return loss, mass
 
@@ -305,5 +305,6 @@ def step_full(rule: Rule, counters: Array, memory: int) -> None:
     """One update with the gradient of the mean loss over all rows, which the caller has put into the memory."""
     time, multiple = step_size(rule, counters, 0.0, 1.0)
     eta0, factor = _first_step(rule, counters)
-    bridge.step_all(memory, 1.0, time, time * multiple, eta0, eta0 * factor)
+    counters[OWN_TIME], counters[OWN_ETA0] = time * multiple, eta0 * factor
+    bridge.step_all(memory, 1.0, time, eta0)
     _finish(rule, counters, memory, False)

@@ -9,7 +9,7 @@ from numpy.testing import assert_allclose
 
 from fastxent import kernels
 from fastxent.sgd.layouts import empty
-from fastxent.sgd.loops import BEGUN, COUNTERS, UPDATES
+from fastxent.sgd.loops import BEGUN, COUNTERS, OWN_ETA0, OWN_TIME, UPDATES
 from fastxent.sgd.optimizers import MEMORY, OPTIMIZERS
 from fastxent.sgd.options import Options
 from fastxent.sgd.rules import State, rule_of
@@ -70,13 +70,13 @@ def test_an_update_of_everything(level, optimizer, l1, l2, dtype):
     arrays["g"][::7] = 0.0
     used = dict(zip("ab", MEMORY[options.kind], strict=False)) if optimizer != "sgd" else {}
     counters = np.zeros(COUNTERS)
-    counters[[UPDATES, BEGUN]] = 1.0, 0.0
+    counters[[UPDATES, BEGUN, OWN_TIME, OWN_ETA0]] = 1.0, 0.0, TIME, 0.5
     rule = rule_of(options, State(D, K, LAYOUT, 0.5, np.inf, None, True, None))
     memory = kernels.load(level).Descent(rule, {name: arrays[name] for name in {"w", "g", *used}}, counters)
     place = get_cython_function_address(f"{kernels.__name__}._{level}", "descent_step_all")
     before = {name: array.astype(np.float64) for name, array in arrays.items()}
-    function = ctypes.CFUNCTYPE(None, ctypes.c_ssize_t, *5 * [ctypes.c_double])(place)
-    function(memory.address, 1.0, TIME, TIME, 0.5, 0.5)
+    function = ctypes.CFUNCTYPE(None, ctypes.c_ssize_t, *3 * [ctypes.c_double])(place)
+    function(memory.address, 1.0, TIME, 0.5)
     features = slice(D * K)
     expected = np.concatenate(
         [
