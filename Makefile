@@ -17,7 +17,7 @@ STUBS = fastxent.kernels fastxent.estimators.scikit_learn
 # What the build of the documentation writes.
 SITE = docs/_build docs/gallery docs/reference/fastxent.*.rst
 # By name: given a folder, cython-lint skips every path with 'build' or 'venv' in it, parents included.
-CYTHON = $(shell find fastxent -name '*.p[yx][xid]')
+CYTHON = $(shell find fastxent -name '*.pyx' -o -name '*.px[id]')
 
 .PHONY: help demo test test-oldest lint docs bench fuzz wheel debug sanitize built fresh clean
 
