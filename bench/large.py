@@ -12,6 +12,7 @@ import os
 import resource
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -218,7 +219,7 @@ TRAINERS = {
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--rows", type=int, default=1_000_000)
-    parser.add_argument("--folder", type=Path, default=Path("/tmp/fastxent-large"))
+    parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()) / "fastxent-large")
     parser.add_argument("--only", choices=[name for name, _ in TRAINERS.values()], action="append")
     given = parser.parse_args()
     folder = given.folder / str(given.rows)
