@@ -6,6 +6,8 @@ import csv
 import io
 import re
 import sys
+import time
+import weakref
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
 
 csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
+_MOMENT, _TRIES = 1e-3, 1000  # seconds, and how many times: a read from a pipe may take any time
 
 
 def read(
@@ -57,10 +60,11 @@ def read(
         def place_of(row: int) -> str:
             return f"line {_line_of(path, row, header, delimiter)}"
 
-        rows = 0
+        rows, reader = 0, None
+        source = _Joined(arrow, b"" if has_header else raw, stream)
         try:
             reader = pc.open_csv(
-                io.BufferedReader(_Joined(b"" if has_header else raw, stream)),
+                arrow.PythonFile(source, mode="r"),
                 read_options=pc.ReadOptions(
                     column_names=names, use_threads=False, block_size=max(BATCH_BYTES, 16 * len(raw))
                 ),
@@ -79,6 +83,10 @@ def read(
         except arrow.ArrowInvalid as error:
             if "Empty CSV file" not in str(error):
                 raise _translated(name, str(error), names, chosen, place_of) from None
+        finally:
+            lent = [*source.lent, weakref.ref(source)]
+            del reader, source
+            _given_up(lent)
     if not rows:
         raise DataError(name, None, "has a header, but no rows")
 
@@ -185,19 +193,44 @@ def _line_of(path: str, row: int, header: int, delimiter: str) -> int:
     return header + row + 1
 
 
-class _Joined(io.RawIOBase):
-    """A stream that begins with bytes that were read already."""
+class _Joined:
+    """A stream that begins with bytes that were read already, as Arrow reads it: into buffers of its own."""
 
-    def __init__(self, begun: bytes, stream: Any) -> None:
+    closed = False
+
+    def __init__(self, arrow: Any, begun: bytes, stream: IO[bytes]) -> None:
+        self._arrow = arrow
         self._begun = begun
         self._stream = stream
+        self.lent: list[weakref.ref[Any]] = []  # the buffers that Arrow has not given up yet
 
     def readable(self) -> bool:
         return True
 
-    def readinto(self, buffer: Any) -> Any:
-        if self._begun:
-            count = min(len(buffer), len(self._begun))
-            buffer[:count], self._begun = self._begun[:count], self._begun[count:]
-            return count
-        return self._stream.readinto(buffer)
+    def read_buffer(self, size: int) -> Any:
+        """Return up to ``size`` bytes, fewer only at the end."""
+        begun, self._begun = self._begun[:size], self._begun[size:]
+        buffer = self._arrow.allocate_buffer(size, resizable=True)
+        view = memoryview(buffer).cast("B")
+        view[: len(begun)] = begun
+        count = len(begun)
+        while count < size and (more := self._stream.readinto(view[count:])):  # type: ignore[attr-defined]
+            count += more
+        view.release()
+        buffer.resize(count)
+        self.lent = [*(known for known in self.lent if known() is not None), weakref.ref(buffer)]
+        return buffer
+
+    def close(self) -> None:
+        """The caller closes the stream."""
+
+
+def _given_up(lent: list[weakref.ref[Any]]) -> None:
+    """Wait until Arrow's threads have given up what they were lent.
+
+    They need Python for it, and abort a process that is ending meanwhile.
+    """
+    for _ in range(_TRIES):
+        if all(known() is None for known in lent):
+            return
+        time.sleep(_MOMENT)

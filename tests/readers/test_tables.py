@@ -3,6 +3,9 @@
 import gzip
 import io
 import sys
+import threading
+import weakref
+from contextlib import suppress
 
 import numpy as np
 import pyarrow as pa
@@ -232,3 +235,37 @@ def test_pyarrow_is_asked_for(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(MissingPackage, match=r"x\.csv needs pyarrow.*pip install 'fastxent\[parquet\]'"):
         read(tmp_path / "x.csv", b"1,2\n")
+
+
+# Arrow's threads ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("content", ["0,1,2\n1,2\n", "0,1,2\n1,2,3\n"])
+def test_arrow_has_given_up_what_it_was_lent(content, tmp_path, monkeypatch):
+    """Its threads would abort a process that ends while they do."""
+    path, lent = tmp_path / "x.csv", []
+    path.write_text(content)
+    wait = delimited._given_up
+
+    def waiting(known):
+        lent.extend(known)
+        wait(known)
+
+    monkeypatch.setattr(delimited, "_given_up", waiting)
+    with suppress(DataError):
+        list(delimited.read(str(path), Columns()))
+    assert lent
+    assert all(known() is None for known in lent)
+
+
+def test_the_wait_for_arrow_ends_when_it_has_given_all_up():
+    class Lent:
+        pass
+
+    held = [Lent()]
+    known = [weakref.ref(held[0])]
+    thread = threading.Timer(0.05, held.clear)
+    thread.start()
+    delimited._given_up(known)
+    assert not held
+    thread.join()
