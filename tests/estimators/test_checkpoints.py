@@ -317,7 +317,7 @@ def test_a_checkpoint_that_is_damaged(tmp_path):
     X, y = rows()
     model = LogisticRegression(checkpoint=tmp_path).fit(X, y)
     content = bytearray((tmp_path / NAME).read_bytes())
-    content[len(content) // 2] ^= 1
+    content[-1] ^= 1  # of an array: the header's length varies
     (tmp_path / NAME).write_bytes(content)
     before = dict(vars(model))
     with pytest.raises(ValueError, match=f"{NAME} is damaged: .*delete .*{NAME} to begin anew"):
