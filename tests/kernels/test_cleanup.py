@@ -1,6 +1,7 @@
 """Contexts that are left properly, whatever interrupts them."""
 
 import signal
+import sys
 import threading
 import time
 
@@ -92,6 +93,10 @@ def test_levels_and_threads():
 
 
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs interval timers")
+@pytest.mark.skipif(
+    sys.version_info >= (3, 14),
+    reason="Python 3.14 may run a handler between any __enter__ and the block of its with, and then calls no __exit__",
+)
 def test_signals_at_any_moment():
     """A context written in Python fails this at every third signal: it comes before `__exit__` begins."""
     inside, armed, caught = [], False, 0
