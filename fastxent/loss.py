@@ -32,7 +32,8 @@ from .data.rows import (
 )
 from .data.scaled import ldexp
 from .data.targets import Targets
-from .wide import wide_model
+from .data.tiles import PASSES, use_tiles
+from .wide import WideSparseModel, wide_model
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -166,6 +167,7 @@ class Part:
         self._traces: tuple[Any, Any] = None, None
         # theta of the last Hessian product, and the probabilities there.
         self._hessian: tuple[Any, Any] = None, None
+        self._used, self._passes = used, 0
         workspace = Workspace() if workspace is None else workspace
         self._weights, self._gradients, self._scratch = workspace.arrays(self._view, used)
 
@@ -227,6 +229,7 @@ class Part:
         many), and a product costs 1 pass instead of 1.5.
         """
         out = np.empty_like(v) if out is None else out
+        self._count_pass()
         store, direction = self._probabilities_at(theta), self._pack(v)
         weights = self._pack(theta) if store is None else None
         if self._wide is not None:
@@ -250,6 +253,7 @@ class Part:
         scale: float = 1.0,
         l2: float = 0.0,
     ) -> float:
+        self._count_pass()
         weights = self._pack(theta)
         if self._wide is not None:
             gradient: Any = None if out is None else self._shared_gradient(out)
@@ -502,6 +506,19 @@ class Part:
         if out is not None:
             self._finish([gradient for _, gradient in found], scale, l2, theta, out)
         return [results for results, _ in found]
+
+    def _count_pass(self) -> None:
+        """Take rows by tiles as soon as many passes are made, where this is faster."""
+        self._passes += 1
+        if self._passes != PASSES + 1 or not self.is_sparse:
+            return
+        if isinstance(self._wide, WideSparseModel):
+            self._wide.use_tiles()
+            return
+        ranges = self._ranges
+        calls = [call for some in ranges for call in ranges.calls(some)]
+        if use_tiles(self._view, self._used, calls, self.n_threads) is not None:
+            self._scratch = parallel.Buffers(self._view.scratch_size, self.dtype)
 
     def _shared_gradient(self, out: Array) -> Array:
         """Return a zero gradient in the kernels' layout: `out` itself, if it has that layout."""

@@ -1,8 +1,8 @@
 """Loss, gradient and Hessian product of a model so wide that all threads share one gradient.
 
-Rows are taken some at a time. Their softmax is divided among the threads by rows, their gradient by classes. So every
-entry of the gradient is a sum over the rows in order, whatever the number of threads. Dual ascent uses the same for
-functions of rows of its own (`over_rows`, `over_classes`).
+Rows are taken some at a time. Their softmax is divided among the threads by rows, their gradient by classes, or by
+columns (data/tiles.py). So every entry of the gradient is a sum over the rows in order, whatever the number of
+threads. Dual ascent uses the same for functions of rows of its own (`over_rows`, `over_classes`).
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from . import parallel
 from .blas import for_products
 from .data.ranges import Ranges
 from .data.rows import bind
+from .data.tiles import use_tiles
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,6 +28,10 @@ if TYPE_CHECKING:
 _ROWS = 12  # of a block, whose softmax one thread takes at a time
 # Bytes of dL/dz of the sparse rows that are taken at a time: what does not fit the second-level cache is in the third.
 _KEPT = 1 << 22
+_STRIPS = 4  # at least so many strips are taken at a time: the more, the longer a block of the gradient stays in cache
+_UNEVEN = (
+    1.5  # times a thread's share of the entries may lie in one block of columns, or classes are shared out
+)
 _STEPS = 16  # of the sparse rows that are taken at a time, in each of which a thread finds dL/dz
 
 
@@ -48,12 +53,32 @@ class WideSparseModel:
 
     def __init__(self, X: Table, targets: Targets, K: int, n_threads: int | None) -> None:
         self._rows = rows = bind(X, K, targets)
-        blocks = max(_STEPS, _KEPT // (rows.z_size * X.dtype.itemsize))
+        self._X, self._n_threads = X, n_threads
+        shares = n_threads or parallel.available_threads()
+        if rows.strip_rows:
+            self._step, blocks = rows.strip_rows, max(shares, _STRIPS) * rows.strip_rows // rows.block
+        else:
+            blocks = max(_STEPS, _KEPT // (rows.z_size * X.dtype.itemsize))
+            self._step = -(-blocks // _STEPS) * rows.block
         self._chunks = Ranges.by_step(X.shape[0], blocks * rows.block)
-        self._step = -(-blocks // _STEPS) * rows.block
-        self._n_threads = n_threads
         self._kept = parallel.Buffers(blocks * rows.z_size, X.dtype)
         self._scratch = parallel.Buffers(rows.scratch_size, X.dtype)
+        self._by_block: Ranges | None = None
+
+    def use_tiles(self) -> None:
+        """Take rows by tiles in the passes to come, where this is faster."""
+        rows, step = self._rows, self._step
+        calls = [
+            (i, min(i + step, chunk.stop))
+            for chunk in self._chunks
+            for i in range(chunk.start, chunk.stop, step)
+        ]
+        entries = use_tiles(rows, self._X, calls, self._n_threads)
+        if entries is not None:
+            self._scratch = parallel.Buffers(rows.scratch_size, self._X.dtype)
+            shares = self._n_threads or parallel.available_threads()
+            if entries.max() * shares <= _UNEVEN * entries.sum():
+                self._by_block = Ranges.by_step(rows.column_blocks, 1, self._n_threads)
 
     def loss(
         self, weights: Array, gradient: Array | None = None, row_losses: Array | None = None
@@ -106,27 +131,36 @@ class WideSparseModel:
         return Ranges.by_step(chunk.stop - chunk.start, self._step, self._n_threads).map(task)
 
     def _add(self, chunk: slice, kept: Array, gradient: Array) -> None:
-        self.over_classes(
-            lambda k0, k1, scratch: self._rows.add_kept(
-                kept, scratch, chunk.start, chunk.stop, gradient, k0, k1
-            )
-        )
+        def of_classes(k0: int, k1: int, scratch: Array) -> None:
+            self._rows.add_kept(kept, scratch, chunk.start, chunk.stop, gradient, k0, k1)
+
+        def of_columns(b0: int, b1: int, scratch: Array) -> None:
+            self._rows.add_kept_strips(kept, scratch, chunk.start, chunk.stop, gradient, b0, b1)
+
+        if self._by_block is None:
+            self.over_classes(of_classes)
+        else:
+            self._share(self._by_block, of_columns)
 
     def over_classes(self, add: Callable[..., Any]) -> None:
         """Call add(k0, k1, scratch) for each thread's share of the classes.
 
         All additions to one class are in the order of the rows, whatever the shares.
         """
+        K, lanes = self._rows.K, self._rows.panel // 4
+        shares = self._n_threads or parallel.available_threads()
+        registers = -(-K // lanes)
+        self._share(Ranges.by_step(K, -(-registers // min(registers, shares)) * lanes, self._n_threads), add)
+
+    def _share(self, ranges: Ranges, add: Callable[..., Any]) -> None:
+        """Call add(first, stop, scratch) for each range."""
 
         def task(some: slice) -> None:
             scratch = self._scratch.take()
             add(some.start, some.stop, scratch)
             self._scratch.give(scratch)
 
-        K, lanes = self._rows.K, self._rows.panel // 4
-        shares = self._n_threads or parallel.available_threads()
-        registers = -(-K // lanes)
-        Ranges.by_step(K, -(-registers // min(registers, shares)) * lanes, self._n_threads).map(task)
+        ranges.map(task)
 
 
 class WideModel:

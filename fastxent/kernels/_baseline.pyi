@@ -12,6 +12,7 @@ from fastxent.typing import Array
 
 _Buffer: TypeAlias = Array
 _Columns: TypeAlias = tuple[Array, Array, Array, int, int]  # data, indices, indptr, n, d
+_Segments: TypeAlias = tuple[Array, Array, Array, Array]  # row, first, indices, values
 _Kind: TypeAlias = int  # one of KINDS
 
 CACHE_LINE: Final[int]
@@ -84,6 +85,10 @@ class LinearSoftmax:
     @property
     def panel(self) -> int: ...
     @property
+    def strip_rows(self) -> int: ...
+    @property
+    def column_blocks(self) -> int: ...
+    @property
     def is_double(self) -> bool: ...
     @property
     def uses_theta(self) -> bool: ...
@@ -148,6 +153,14 @@ class LinearSoftmax:
     def add_kept(
         self, kept: _Buffer, scratch: _Buffer, first: int, stop: int, gradient: _Buffer, k0: int, k1: int
     ) -> None: ...
+    def add_kept_strips(
+        self, kept: _Buffer, scratch: _Buffer, first: int, stop: int, gradient: _Buffer, b0: int, b1: int
+    ) -> None: ...
+    def count_segments(self, bounds: Array, start: int, stop: int, scratch: Array, counts: Array) -> bool: ...
+    def fill_segments(
+        self, bounds: Array, start: int, stop: int, scratch: Array, tiles: Array, arrays: _Segments
+    ) -> None: ...
+    def use_tiles(self, bounds: Array, tiles: Array, arrays: _Segments, is_sorted: bool) -> None: ...
     def predict(
         self,
         weights: _Buffer,

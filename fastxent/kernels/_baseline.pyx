@@ -18,7 +18,7 @@ from cpython.buffer cimport (
 )
 from cpython.pycapsule cimport PyCapsule_GetName, PyCapsule_GetPointer
 from libc.math cimport INFINITY, exp, expm1, fabs, log, log1p, pow, sqrt
-from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
 include "cpu.pxi"
@@ -31,6 +31,7 @@ include "blocking.pxi"
 include "softmax.pxi"
 include "blas.pxi"
 include "products.pxi"
+include "tiles.pxi"
 include "rows.pxi"
 include "linear.pxi"
 include "logits.pxi"

@@ -58,6 +58,17 @@ cdef inline Py_ssize_t sparse_logits_bytes() noexcept nogil:
     return 2 * first_level() // 3
 
 
+cdef inline Py_ssize_t strip_bytes() noexcept nogil:
+    """Bytes of the logits of a strip of sparse rows, which pass by the weights of a block of columns. The more rows,
+    the more of them use a row of the weights while it is in the second level."""
+    return clamp(caches.second, 131072, 2097152)
+
+
+cdef inline Py_ssize_t column_bytes() noexcept nogil:
+    """Bytes of the weights of a block of columns: they may fill the second level."""
+    return clamp(caches.second, 131072, 2097152)
+
+
 cdef inline Py_ssize_t block_bytes() noexcept nogil:
     """Bytes of a block of dense rows: two blocks, and what else they need, fit the second level."""
     return second_level() // 4

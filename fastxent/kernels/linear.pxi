@@ -19,6 +19,9 @@ cdef struct Pass:
     Output kind
     void* kept                     # instead of a gradient: dL/dz of each block, z_size entries apart
     Classes classes                # add_kept_range
+    ColumnBlocks columns           # add_kept_strips
+    const Tiles* tiles             # NULL: blocks of the layout, by row
+    Py_ssize_t strip               # the strip that begins with row `first`
     void* scratch
     double total                   # becomes the sum of the losses
 
@@ -91,11 +94,15 @@ cdef class LinearSoftmax:
         Blocks will be taken in steps, their buffers shared by all threads: larger blocks.
     """
     cdef readonly Py_ssize_t n, d, K, weights_size, scratch_size, store_size, x_size, z_size, block, panel
+    cdef readonly Py_ssize_t strip_rows, column_blocks
     cdef readonly bint is_double, uses_theta, uses_blas
     cdef object keep
     cdef Rows rows
     cdef Layout layout
     cdef Target target
+    cdef Tiles tiles
+    cdef object tiled
+    cdef int shift
     cdef bint binary
 
     def __init__(self, X, K, targets=None, shared=False):
@@ -137,6 +144,10 @@ cdef class LinearSoftmax:
         self.x_size = self.layout.x_size
         self.z_size = self.layout.z_size
         self.block = self.layout.block
+        self.strip_rows = strip_rows(&self.layout, itemsize)
+        self.shift = block_shift(&self.layout, itemsize)
+        self.column_blocks = (self.d - 1 >> self.shift) + 1 if self.strip_rows and self.d else 0
+        self.tiles.n_strips = 0
         self.store_size = steps(self.n, self.block) * store_of_block(&self.layout)
         self.panel = 4 * (FX_LANES_F64 if self.is_double else FX_LANES_F32)
         self.target = target_of(targets, self.n, itemsize)
@@ -276,6 +287,88 @@ cdef class LinearSoftmax:
         task.gradient = self.buffer(gradient, self.weights_size, True)
         self.run(&task, add_kept_range, add_kept_range)
 
+    def add_kept_strips(self, kept, scratch, Py_ssize_t first, Py_ssize_t stop, gradient, Py_ssize_t b0, Py_ssize_t b1):
+        """The same for the columns of blocks b0..b1 of `column_blocks`, by tiles; the intercepts belong to the last."""
+        cdef Pass task = self.over(first, stop, scratch)
+        check_range(b0, b1, self.column_blocks)
+        if task.tiles == NULL:
+            raise ValueError(f"rows {first}..{stop} are not whole strips")
+        task.columns.first, task.columns.stop = b0, b1
+        task.kept = self.kept_buffer(kept, first, stop, False)
+        task.gradient = self.buffer(gradient, self.weights_size, True)
+        self.run_index(&task, add_kept_strips, add_kept_strips, add_kept_strips, add_kept_strips)
+
+    # Tiles: `count_segments` and `fill_segments` of ranges of strips, then `use_tiles`.
+
+    def count_segments(self, bounds, Py_ssize_t start, Py_ssize_t stop, scratch, counts):
+        """counts[s] = the segments of each tile of strip s, rows bounds[s]..bounds[s + 1], s in start..stop.
+
+        bounds, scratch (3 * column_blocks,), counts (strips, column_blocks): int64. Return whether the blocks ascend in
+        all rows.
+        """
+        cdef Tiling task = self.tiling(bounds, start, stop, scratch)
+        task.counts = <int64_t*>address(counts, stop * self.column_blocks * sizeof(int64_t), True)
+        self.run_index(&task, count_segments, count_segments, count_segments, count_segments)
+        return task.sorted
+
+    def fill_segments(self, bounds, Py_ssize_t start, Py_ssize_t stop, scratch, tiles, arrays):
+        """Fill in the segments of these strips. tiles: int64, where the segments of each tile begin, and their number.
+
+        arrays: row, uint16, and first, int64, by segment; the indices and values, by entry.
+        """
+        row, first, indices, values = arrays
+        cdef Tiling task = self.tiling(bounds, start, stop, scratch)
+        cdef Py_ssize_t entries = self.entries_before(bounds[stop]), segments
+        task.tiles = <const int64_t*>address(tiles, (stop * self.column_blocks + 1) * sizeof(int64_t), False)
+        segments = task.tiles[stop * self.column_blocks]
+        task.row = <uint16_t*>address(row, segments * sizeof(uint16_t), True)
+        task.first = <int64_t*>address(first, segments * sizeof(int64_t), True)
+        task.indices = <void*>address(indices, entries * (8 if self.rows.is_wide else 4), True)
+        task.values = self.buffer(values, entries, True)
+        self.run_index(&task, fill_segments, fill_segments, fill_segments, fill_segments)
+
+    def use_tiles(self, bounds, tiles, arrays, bint is_sorted):
+        """From now on, take rows by tiles where a range consists of whole strips. `scratch_size` grows.
+
+        bounds, tiles, arrays: as above; the indices go on for MOST_AHEAD zeros.
+        """
+        cdef Tiles* t = &self.tiles
+        cdef Py_ssize_t count = len(bounds) - 1, entries = self.entries_before(self.n), segments
+        row, first, indices, values = arrays
+        t.bounds = <const int64_t*>address(bounds, (count + 1) * sizeof(int64_t), False)
+        t.tiles = <const int64_t*>address(tiles, (count * self.column_blocks + 1) * sizeof(int64_t), False)
+        segments = t.tiles[count * self.column_blocks]
+        t.row = <const uint16_t*>address(row, segments * sizeof(uint16_t), False)
+        t.first = <const int64_t*>address(first, (segments + 1) * sizeof(int64_t), False)
+        t.indices = <const void*>address(indices, (entries + MOST_AHEAD) * (8 if self.rows.is_wide else 4), False)
+        t.values = self.buffer(values, entries, False)
+        t.logits = is_sorted and sums_by_entry(&self.layout, FX_LANES_F64 if self.is_double else FX_LANES_F32)
+        t.n_blocks = self.column_blocks
+        self.tiled = bounds, tiles, arrays
+        self.layout.strip_size = max(bounds[1:] - bounds[:-1]) * self.layout.ldz
+        self.scratch_size = scratch_entries(&self.layout, self.target.n_classes)
+        t.n_strips = count
+
+    cdef Tiling tiling(self, bounds, Py_ssize_t start, Py_ssize_t stop, scratch) except *:
+        cdef Tiling task
+        memset(&task, 0, sizeof(Tiling))
+        if self.strip_rows == 0:
+            raise ValueError("only a CSR matrix with many classes has tiles")
+        check_range(start, stop, len(bounds) - 1)
+        check_range(bounds[start], bounds[stop], self.n)
+        if stop > start:
+            check_range(0, max(bounds[start + 1:stop + 1] - bounds[start:stop]), 65536)
+        task.rows, task.start, task.stop, task.sorted = &self.rows, start, stop, True
+        task.n_blocks, task.shift = self.column_blocks, self.shift
+        task.bounds = <const int64_t*>address(bounds, (stop + 1) * sizeof(int64_t), False)
+        task.scratch = <int64_t*>address(scratch, 3 * self.column_blocks * sizeof(int64_t), True)
+        return task
+
+    cdef Py_ssize_t entries_before(self, Py_ssize_t row) noexcept:
+        if self.rows.is_wide:
+            return (<const int64_t*>self.rows.indptr)[row]
+        return (<const int32_t*>self.rows.indptr)[row]
+
     cdef Classes classes(self, Py_ssize_t k0, Py_ssize_t k1) except *:
         """Classes k0..k1, for sums by classes."""
         cdef Classes some
@@ -314,6 +407,9 @@ cdef class LinearSoftmax:
         task.rows, task.layout, task.target, task.binary = &self.rows, &self.layout, &self.target, self.binary
         task.first, task.stop = first, stop
         task.scratch = self.buffer(scratch, self.scratch_size, True)
+        if self.tiles.n_strips and strip_from(&self.tiles, stop) >= 0:
+            task.strip = strip_from(&self.tiles, first)
+            task.tiles = &self.tiles if task.strip >= 0 else NULL
         return task
 
     # A block in four steps, each over a range of its rows or of its classes, for models so wide that threads share one
@@ -401,32 +497,67 @@ cdef inline Py_ssize_t store_of_block(const Layout* p) noexcept nogil:
     return p.z_size + 2 * p.block
 
 
+cdef inline Py_ssize_t end_of_step(const Pass* t, Py_ssize_t first, Py_ssize_t step) noexcept nogil:
+    """Where the rows end that are visited together: a block, or the `step`-th strip."""
+    if t.tiles:
+        return t.tiles.bounds[t.strip + step + 1]
+    return min(first + t.layout.block, t.stop)
+
+
+cdef void tiled_logits(const Pass* t, Py_ssize_t step, const real* w, real* z) noexcept nogil:
+    """z = the logits of the `step`-th strip."""
+    if t.rows.is_wide:
+        strip_logits(t.tiles, t.layout, t.strip + step, w, z, <const int64_t*>NULL)
+    else:
+        strip_logits(t.tiles, t.layout, t.strip + step, w, z, <const int32_t*>NULL)
+
+
+cdef void tiled_gradient(const Pass* t, Py_ssize_t step, const real* q) noexcept nogil:
+    """Add the gradient of the `step`-th strip."""
+    cdef ColumnBlocks all
+    all.first, all.stop = 0, t.tiles.n_blocks
+    if t.rows.is_wide:
+        strip_gradient(t.tiles, t.layout, t.strip + step, &all, q, <real*>t.gradient, <const int64_t*>NULL)
+    else:
+        strip_gradient(t.tiles, t.layout, t.strip + step, &all, q, <real*>t.gradient, <const int32_t*>NULL)
+
+
 cdef void loss_range(void* task, const real* w) noexcept nogil:
     cdef Pass* t = <Pass*>task
     cdef const Layout* p = t.layout
     cdef Scratch s = scratch_parts(p, <real*>t.scratch)
-    cdef real* z = <real*>s.z
+    cdef real* z = <real*>s.strip if t.tiles else <real*>s.z
+    cdef real* at
     cdef real* q
     cdef real* losses
     cdef Block block
-    cdef Py_ssize_t i = t.first
+    cdef Py_ssize_t i = t.first, stop, step = 0
     w = <const real*>t.weights
     if t.kept:
         z = <real*>t.kept
     while i < t.stop:
-        q = z if t.gradient or t.kept else NULL
-        block = open_block(t.rows, p, i, t.stop, &s, w)
-        logits(t.rows, p, &block, w, z)
-        losses = <real*>t.row_loss + i if t.row_loss else NULL
-        if t.binary:
-            t.total += binary_rows(t.target, i, z, q, block.shape.rows, 1.0, losses, &s.aux)
-        else:
-            t.total += loss_rows(t.target, i, &block.shape, z, q, 1.0, losses, &s.aux)
-        if t.gradient:
-            gradient(t.rows, p, &block, q, <real*>t.gradient)
+        at, stop = z, end_of_step(t, i, step)
+        if t.tiles and t.tiles.logits:
+            tiled_logits(t, step, w, z)
+        while i < stop:
+            q = at if t.gradient or t.kept else NULL
+            block = open_block(t.rows, p, i, stop, &s, w)
+            if not t.tiles or not t.tiles.logits:
+                logits(t.rows, p, &block, w, at)
+            losses = <real*>t.row_loss + i if t.row_loss else NULL
+            if t.binary:
+                t.total += binary_rows(t.target, i, at, q, block.shape.rows, 1.0, losses, &s.aux)
+            else:
+                t.total += loss_rows(t.target, i, &block.shape, at, q, 1.0, losses, &s.aux)
+            if t.gradient and not t.tiles:
+                gradient(t.rows, p, &block, q, <real*>t.gradient)
+            at += p.z_size
+            i += block.shape.rows
+        if t.gradient and t.tiles:
+            tiled_gradient(t, step, z)
         if t.kept:
-            z += p.z_size
-        i += p.block
+            z = at
+        step += 1
 
 
 cdef void hessian_range(void* task, const real* w) noexcept nogil:
@@ -460,32 +591,42 @@ cdef void hessp_range(void* task, const real* v) noexcept nogil:
     cdef const Layout* p = t.layout
     cdef Scratch s = scratch_parts(p, <real*>t.scratch)
     cdef real* z = <real*>s.z
-    cdef real* a = <real*>s.a
+    cdef real* a = <real*>s.strip if t.tiles else <real*>s.a
     cdef real* inverse = <real*>s.aux.mass
     cdef real* place = <real*>s.aux.linear
+    cdef real* at
     cdef Block block
-    cdef Py_ssize_t i = t.first
+    cdef Py_ssize_t i = t.first, stop, step = 0
     v = <const real*>t.direction
     if t.kept:
         a = <real*>t.kept
     while i < t.stop:
-        block = open_block(t.rows, p, i, t.stop, &s, v)
-        if t.store:
-            z = <real*>t.store + i // p.block * store_of_block(p)
-            inverse = z + p.z_size
-            place = inverse + p.block
-        else:
-            hessian_block(t, &block, z, inverse, place, &s.aux)
-        logits(t.rows, p, &block, v, a)
-        if t.binary:
-            binary_hessp_rows(t.target, i, z, a, block.shape.rows, &s.aux)
-        else:
-            hessp_rows(t.target, i, &block.shape, z, inverse, place, a, &s.aux)
+        at, stop = a, end_of_step(t, i, step)
+        if t.tiles and t.tiles.logits:
+            tiled_logits(t, step, v, a)
+        while i < stop:
+            block = open_block(t.rows, p, i, stop, &s, v)
+            if t.store:
+                z = <real*>t.store + i // p.block * store_of_block(p)
+                inverse = z + p.z_size
+                place = inverse + p.block
+            else:
+                hessian_block(t, &block, z, inverse, place, &s.aux)
+            if not t.tiles or not t.tiles.logits:
+                logits(t.rows, p, &block, v, at)
+            if t.binary:
+                binary_hessp_rows(t.target, i, z, at, block.shape.rows, &s.aux)
+            else:
+                hessp_rows(t.target, i, &block.shape, z, inverse, place, at, &s.aux)
+            if not t.kept and not t.tiles:
+                gradient(t.rows, p, &block, at, <real*>t.gradient)
+            at += p.z_size
+            i += block.shape.rows
         if t.kept:
-            a += p.z_size
-        else:
-            gradient(t.rows, p, &block, a, <real*>t.gradient)
-        i += p.block
+            a = at
+        elif t.tiles:
+            tiled_gradient(t, step, a)
+        step += 1
 
 
 cdef void add_kept_range(void* task, const real* q) noexcept nogil:
@@ -503,6 +644,17 @@ cdef void add_kept_range(void* task, const real* q) noexcept nogil:
             sparse_gradient(t.rows, p, &block, q, &t.classes, <real*>t.gradient, <const int32_t*>NULL)
         q += p.z_size
         i += p.block
+
+
+cdef void add_kept_strips(void* task, const real* q, const index* j) noexcept nogil:
+    cdef const Pass* t = <const Pass*>task
+    cdef const Layout* p = t.layout
+    cdef Py_ssize_t s = t.strip
+    q = <const real*>t.kept
+    while t.tiles.bounds[s] < t.stop:
+        strip_gradient(t.tiles, p, s, &t.columns, q, <real*>t.gradient, j)
+        q += steps(t.tiles.bounds[s + 1] - t.tiles.bounds[s], p.block) * p.z_size
+        s += 1
 
 
 cdef void predict_range(void* task, const real* w) noexcept nogil:

@@ -28,6 +28,7 @@ cdef enum:
     BLAS_SIDE = 64         # copies what it multiplies, which pays with this number of features and of classes,
     BLAS_ROWS = 512        # and of rows
     SHARED_LOGITS = 33554432   # most bytes of a block's logits that all threads share
+    MOST_AHEAD = 64        # non-zeros between fetching a row of weights and using it
     FEW_LANES = 16         # up to here a sparse block is transposed so that rows are in lanes
 
 cdef struct Rows:
@@ -66,6 +67,7 @@ cdef struct Layout:
     Py_ssize_t z_size
     Py_ssize_t x_size
     Py_ssize_t panel_size
+    Py_ssize_t strip_size          # entries of the logits of a strip (tiles.pxi), or 0
 
 
 # The next rows, prefetched while tiles multiply; otherwise multiplying and reading alternate, and their times add up.
@@ -83,11 +85,12 @@ cdef struct Block:
     Shape shape                    # of the logits
     Ahead ahead
 
-# A thread's scratch: two arrays of logits, a copy of rows, and numbers by row, each on a cache line.
+# A thread's scratch: two arrays of logits, those of a strip, a copy of rows, and numbers by row, each on a cache line.
 cdef struct Scratch:
     void* x
     void* z
     void* a
+    void* strip
     void* panel
     Aux aux
 
@@ -111,7 +114,7 @@ cdef Layout plan(const Rows* X, Py_ssize_t K, Py_ssize_t L, Py_ssize_t itemsize,
     p.narrow = p.ahead = 0
     p.copy_rows = p.columns = p.blas = False
     p.lines = 0
-    p.turned = p.ldt = p.ldx = p.x_size = p.panel_size = p.depth = 0
+    p.turned = p.ldt = p.ldx = p.x_size = p.panel_size = p.strip_size = p.depth = 0
     if X.is_sparse:
         p.scheme = SPARSE
         p.rows_in_lanes = K <= FEW_LANES
@@ -124,7 +127,7 @@ cdef Layout plan(const Rows* X, Py_ssize_t K, Py_ssize_t L, Py_ssize_t itemsize,
                 p.ldw = K // L * L + p.narrow
         p.weights_size = (d + 1) * p.ldw + L
         if p.weights_size * itemsize > far_bytes():
-            p.ahead = clamp(prefetched_bytes() // (clamp(p.ldw, 1, 8 * L) * itemsize), 16, 64)
+            p.ahead = clamp(prefetched_bytes() // (clamp(p.ldw, 1, 8 * L) * itemsize), 16, MOST_AHEAD)
         p.block = clamp(sparse_logits_bytes() // (p.ldw * itemsize), 16, 256)
         p.panel_size = round_up(K, L)
     elif (K <= FEW_CLASSES or (K <= 2 * FEW_CLASSES and 4 * K <= 3 * round_up(K, L))
@@ -207,14 +210,15 @@ cdef Scratch scratch_parts(const Layout* p, real* scratch) noexcept nogil:
     s.x = carve(&at, p.x_size)
     s.z = carve(&at, p.z_size)
     s.a = carve(&at, p.z_size)
+    s.strip = carve(&at, p.strip_size)
     s.aux = aux_parts(&at, p.block)
     s.aux.t = at
     return s
 
 
 cdef Py_ssize_t scratch_entries(const Layout* p, Py_ssize_t n_classes) noexcept nogil:
-    """How many scratch_parts deals out: 12 parts, each rounded up by less than 16."""
-    return p.x_size + p.panel_size + 2 * p.z_size + 7 * p.block + n_classes + 12 * 16
+    """How many scratch_parts deals out: 13 parts, each rounded up by less than 16."""
+    return p.x_size + p.panel_size + 2 * p.z_size + p.strip_size + 7 * p.block + n_classes + 13 * 16
 
 
 # ---- weights in and gradient out -----------------------------------------------------------------------------------
