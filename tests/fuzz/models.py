@@ -639,9 +639,10 @@ def of_path(draw):
 
 def run_path(example):
     n, d, K = example["shape"]
-    X, dense = make_table(example, example["X"], n, d)
+    X, dense = make_table(example, example["X"], n, None)
     y, _, target = make_labels(example["y"], example["seed"], n, K)
     weight, weight_means = a.make_weights(example["sample_weight"], example["seed"] + 2, n)
+    d = d if dense is INVALID else dense.shape[1]  # a corrupt container may be a sound one of another shape
     given, _ = parameters(example["parameters"], "", d, None, example["seed"])
     right = right_if(dense, target, weight_means, UNKNOWN)  # features that tell nothing have no path
     path = run(lambda: logistic_path(X, y, sample_weight=weight, **given), right)
