@@ -90,7 +90,7 @@ def evaluate(
     -------
     result : ndarray
     finite : bool
-        Whether all logits are finite, or all coefficients.
+        Whether all logits are finite, and with them all entries of X and all coefficients that were read.
     """
     n, K = X.shape[0], coef.shape[0]
     if out is None:
@@ -232,11 +232,10 @@ def _of_many(X: Table, coef: Array, intercept: Array, output: str, n_threads: in
     ranges = ranges_of(view, X, n_threads, min(view.block, _TILES))
     kind = kernels.KINDS[_KINDS[output]]
 
-    def task(some: slice) -> None:
+    def task(some: slice) -> bool:
         buffer = scratch.take()
-        for first, stop in ranges.calls(some):
-            view.predict(weights, buffer, first, stop, out, kind)
+        finite = [view.predict(weights, buffer, *call, out, kind) for call in ranges.calls(some)]
         scratch.give(buffer)
+        return all(finite)
 
-    ranges.map(task)
-    return is_finite(theta)
+    return all(ranges.map(task)) and is_finite(theta)

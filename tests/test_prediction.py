@@ -14,7 +14,7 @@ from fastxent.data import rows as data_rows
 from fastxent.prediction import evaluate, predict
 from objectives import objective_of
 from oracle import error_in_roundoffs, exact_row, unit_roundoff
-from problems import DTYPES, STORAGES, Expected, assert_close, features, storages, theta_of
+from problems import DTYPES, STORAGES, Expected, assert_close, csr, features, storages, theta_of
 
 COLUMNS = (1, 2, 3, 10, 12, 13, 16, 17, 24, 25, 57, 130)
 FEATURES = (1, 7, 8, 9, 15, 16, 17, 33, 300)
@@ -269,6 +269,27 @@ def test_what_was_read_is_told_to_be_finite_or_not(n, order):
         coef[1, 2] = 1
         assert evaluate(X, coef, np.zeros(3), "proba")[1]
         assert not evaluate(X, coef, np.array([0, np.nan, 0]), "proba")[1]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("K", [1, 2, 7, 10, 20, 57, 130])
+def test_many_rows_tell_where_an_entry_is_not_finite(level, dtype, K):
+    """Whatever the weights it meets: a zero makes NaN of an infinite entry."""
+    n, d = 2500, 40
+    rng = np.random.default_rng(K)
+    dense, theta = features(rng, n, d, dtype, sparse=True), theta_of(rng, d, K, dtype)
+    theta[5] = 0
+    theta[6] = -1
+    assert np.count_nonzero(dense) > prediction.MOST_ENTRIES * d
+    for storage, output in itertools.product(("C", "F", "csr"), OUTPUTS):
+        X = np.array(dense, order=storage if storage != "csr" else "C")
+        for place, bad in (((0, 0), np.nan), ((n - 1, 5), np.inf), ((1234, 6), np.inf), ((1235, 5), -np.inf)):
+            X[place] = bad
+            rows = csr(X, np.int32) if storage == "csr" else X
+            assert not evaluate(rows, theta[:-1].T, theta[-1], output, 2)[1]
+            X[place] = dense[place]
+        rows = csr(X, np.int32) if storage == "csr" else X
+        assert evaluate(rows, theta[:-1].T, theta[-1], output, 2)[1]
 
 
 def test_kernels_of_few_rows_look_at_what_they_get():

@@ -18,7 +18,7 @@ import fastxent
 
 from .. import record, sparse, validation, versions
 from ..arrays import FLOATS, as_native, check_finite, check_memory, is_finite, is_sparse, plain_array, shown
-from ..prediction import evaluate, has_few
+from ..prediction import evaluate
 from ..predictor import Predictor
 from . import diagnosis, inputs, stored, streaming
 from .doc_link import DocLinkMixin
@@ -274,33 +274,29 @@ class LinearClassifier(CallbackSupportMixin, DocLinkMixin, ClassifierMixin, Base
         if "coef_" not in vars(self):
             check_is_fitted(self)
         coef, intercept = self._coefficients()
-        rows, checked = self._rows_to_predict(X, coef.shape)
+        rows = self._rows_to_predict(X)
         if rows.dtype != coef.dtype:
             rows = rows.astype(np.float64, copy=False)
         n_threads = validation.check_n_threads(self.n_threads)
         result, finite = evaluate(for_kernels(rows), coef, intercept, output, n_threads)
         if not finite:  # an entry of X, a coefficient that was read, or a logit that overflowed
-            if not checked:
-                self._validated(X, reset=False)
+            self._validated(X, reset=False)
             self._check_finite(coef, intercept)
         return result
 
-    def _rows_to_predict(self, X: Table, shape: tuple[int, int]) -> tuple[Table, bool]:
-        """The same as `_validated`, but a CSR matrix becomes a `sparse.CSR`; and whether X was checked to be finite.
-
-        Few rows were not, because their logits show it. shape: of ``coef_``.
-        """
+    def _rows_to_predict(self, X: Table) -> Table:
+        """The same as `_validated`, but a CSR matrix becomes a `sparse.CSR`, and entries that the kernels can read as
+        they are may be NaN or infinite: their logits show it."""
         d = getattr(self, "n_features_in_", None)
         if type(d) is int and not hasattr(self, "feature_names_in_"):
             if is_array(X):
-                if X.shape[1] == d and has_few(X, shape):
-                    return X, False
+                if X.shape[1] == d:
+                    return X
             elif is_sparse(X) and getattr(X, "format", None) == "csr":
                 rows = sparse.members_of(X, "X")
-                few = has_few(rows, shape)
-                if rows.shape == (rows.shape[0] or 1, d) and (few or is_finite(rows.data)):
-                    return rows, not few
-        return self._validated(X, reset=False), True
+                if rows.shape == (rows.shape[0] or 1, d):
+                    return rows
+        return self._validated(X, reset=False)
 
     @overload
     def decision_function(self, X: MatrixLike) -> Floats: ...

@@ -233,13 +233,11 @@ cdef bint answer_rows(FewRows* t, Output kind, void* result, void* room) noexcep
 cdef bint finish_rows(const FewRows* t, Output kind, void* result) noexcept nogil:
     """result = the output `kind` of the logits t.z. Returns whether these are finite."""
     cdef bint finite
-    cdef uint64_t infinite = <uint64_t>0x7FF << 52
-    cdef uint32_t few_infinite = <uint32_t>0xFF << 23
     if t.is_double:
-        finite = largest_bits(<const uint64_t*>t.z, t.n * t.c.K) < infinite
+        finite = all_finite(<const double*>t.z, t.n * t.c.K)
         outputs_of(<const double*>t.z, <double*>result, kind, t.n, t.c.K, <double*>t.room)
     else:
-        finite = largest_bits(<const uint32_t*>t.z, t.n * t.c.K) < few_infinite
+        finite = all_finite(<const float*>t.z, t.n * t.c.K)
         outputs_of(<const float*>t.z, <float*>result, kind, t.n, t.c.K, <float*>t.room)
     return finite
 

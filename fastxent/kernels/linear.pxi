@@ -24,6 +24,7 @@ cdef struct Pass:
     Py_ssize_t strip               # the strip that begins with row `first`
     void* scratch
     double total                   # becomes the sum of the losses
+    bint finite                    # predict_range: becomes false if a logit is not
 
 # The same for rows start..stop, or classes start..stop, of the block that begins with row `first`.
 cdef struct BlockStep:
@@ -389,15 +390,17 @@ cdef class LinearSoftmax:
     def predict(self, weights, scratch, Py_ssize_t first, Py_ssize_t stop, out, Output kind, Py_ssize_t origin=0):
         """out[first - origin:stop - origin] = logits, probabilities or log-probabilities of rows first..stop.
 
-        out: (rows, K), or (rows, 2) for a binary model; its row 0 is row `origin` of X.
+        out: (rows, K), or (rows, 2) for a binary model; its row 0 is row `origin` of X. Return whether all logits are
+        finite.
         """
         cdef Pass task = self.over(first, stop, scratch)
         cdef Py_ssize_t width = 2 if self.binary and kind != LOGITS else self.K
         check_range(origin, first, self.n)
         task.weights = self.buffer(weights, self.weights_size, False)
         task.out = self.buffer(out, (stop - origin) * width, True) - origin * width * (8 if self.is_double else 4)
-        task.kind = kind
+        task.kind, task.finite = kind, True
         self.run(&task, predict_range, predict_range)
+        return task.finite
 
     cdef Pass over(self, Py_ssize_t first, Py_ssize_t stop, scratch) except *:
         """Return a pass over rows first..stop without inputs and outputs."""
@@ -658,7 +661,7 @@ cdef void add_kept_strips(void* task, const real* q, const index* j) noexcept no
 
 
 cdef void predict_range(void* task, const real* w) noexcept nogil:
-    cdef const Pass* t = <const Pass*>task
+    cdef Pass* t = <Pass*>task
     cdef const Layout* p = t.layout
     cdef Scratch s = scratch_parts(p, <real*>t.scratch)
     cdef real* z = <real*>s.z
@@ -671,6 +674,8 @@ cdef void predict_range(void* task, const real* w) noexcept nogil:
         block.ahead.lines = 2  # as in hessian_range
         rows = block.shape.rows
         logits(t.rows, p, &block, w, z)
+        for r in range(p.K if p.rows_in_lanes else rows):
+            t.finite = t.finite and all_finite(z + r * p.ldz, rows if p.rows_in_lanes else p.K)
         if t.binary and t.kind != LOGITS:
             binary_output_rows(t.kind, z, <real*>t.out + 2 * i, rows, &s.aux)
         else:

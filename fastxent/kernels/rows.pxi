@@ -123,3 +123,10 @@ cdef word largest_bits(const word* x, Py_ssize_t count) noexcept nogil:
     for l in range(64):
         result = lane[l] if lane[l] > result else result
     return result
+
+
+cdef bint all_finite(const real* x, Py_ssize_t count) noexcept nogil:
+    """Whether none of the numbers is infinite or NaN."""
+    if sizeof(x[0]) == 8:
+        return largest_bits(<const uint64_t*>x, count) < <uint64_t>0x7FF << 52
+    return largest_bits(<const uint32_t*>x, count) < <uint32_t>0xFF << 23
