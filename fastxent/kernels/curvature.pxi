@@ -45,7 +45,6 @@ def probabilities_of_rows(LinearSoftmax X, weights, scratch, some, mass, P):
 cdef Block probabilities(const Pass* t, Py_ssize_t first, const Scratch* s, real* z) noexcept nogil:
     """The block that begins with row `first`, and its probabilities into z; binary: p (1 - p)."""
     cdef Block block = open_block(t.rows, t.layout, first, t.stop, s, z)
-    block.ahead.lines = 2  # no gradient follows, which would fetch the other half
     logits(t.rows, t.layout, &block, <const real*>t.weights, z)
     if t.binary:
         binary_hessian_rows(z, block.shape.rows)

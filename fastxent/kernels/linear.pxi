@@ -573,7 +573,6 @@ cdef void hessian_range(void* task, const real* w) noexcept nogil:
     w = <const real*>t.weights
     while i < t.stop:
         block = open_block(t.rows, p, i, t.stop, &s, w)
-        block.ahead.lines = 2  # no gradient follows, which would fetch the other half
         z = <real*>t.store + i // p.block * store_of_block(p)
         hessian_block(t, &block, z, z + p.z_size, z + p.z_size + p.block, &s.aux)
         i += p.block
@@ -671,7 +670,6 @@ cdef void predict_range(void* task, const real* w) noexcept nogil:
     w = <const real*>t.weights
     while i < t.stop:
         block = open_block(t.rows, p, i, t.stop, &s, w)
-        block.ahead.lines = 2  # as in hessian_range
         rows = block.shape.rows
         logits(t.rows, p, &block, w, z)
         for r in range(p.K if p.rows_in_lanes else rows):

@@ -56,7 +56,7 @@ cdef struct Layout:
     bint columns                   # FEATURES: whole registers of rows of X in Fortran order are read in place
     Py_ssize_t turned              # FEATURES: logits from X turned in scratch by so many columns (or twice), or 0
     Py_ssize_t ldt                 # row length of a turned block
-    int lines                      # FEATURES: cache lines fetched ahead a step of a tile, or 0
+    Py_ssize_t pace                # FEATURES: bytes fetched ahead a step of a tile, or 0
     Py_ssize_t tail                # FEATURES: where a row's last, partial register is read from, or -1
     Py_ssize_t depth               # CLASSES: features of a panel
     bint blas                      # CLASSES: products by BLAS, where it is to hand
@@ -75,7 +75,7 @@ cdef struct Layout:
 cdef struct Ahead:
     const char* at
     const char* stop
-    int lines                      # cache lines per step of a tile
+    Py_ssize_t pace                # bytes per step of a tile, up to 128
 
 # A block of rows in progress: open_block fills it, and the products read it.
 cdef struct Block:
@@ -100,8 +100,18 @@ cdef inline const char* fetched(Ahead* ahead, Py_ssize_t T) noexcept nogil:
     cdef const char* at = ahead.at
     if at >= ahead.stop:
         return NULL
-    ahead.at = at + T * ahead.lines * 64
+    ahead.at = at + T * ahead.pace
     return at
+
+
+cdef inline Py_ssize_t pace_of(Py_ssize_t register_bytes, Py_ssize_t K) noexcept nogil:
+    """Bytes fetched ahead in each step of the outer tiles, so that all steps of a block fetch the next block.
+
+    A step multiplies about 5/6 of FX_TILE registers. For both products, a register's width of entries needs 2 K of them.
+    A faster pace is slower: what the tiles wait for themselves has to queue. So it stays the same where no gradient
+    follows, and half of the next block is left to the hardware.
+    """
+    return clamp(register_bytes * 5 * FX_TILE // (12 * K), 8, 128)
 
 
 cdef Layout plan(const Rows* X, Py_ssize_t K, Py_ssize_t L, Py_ssize_t itemsize, bint shared) noexcept nogil:
@@ -113,7 +123,7 @@ cdef Layout plan(const Rows* X, Py_ssize_t K, Py_ssize_t L, Py_ssize_t itemsize,
     p.tail = -1
     p.narrow = p.ahead = 0
     p.copy_rows = p.columns = p.blas = False
-    p.lines = 0
+    p.pace = 0
     p.turned = p.ldt = p.ldx = p.x_size = p.panel_size = p.strip_size = p.depth = 0
     if X.is_sparse:
         p.scheme = SPARSE
@@ -139,7 +149,7 @@ cdef Layout plan(const Rows* X, Py_ssize_t K, Py_ssize_t L, Py_ssize_t itemsize,
         if p.columns or d < L or K >= (TURNED_CLASSES if FX_TILE == 24 else 2 * TURNED_CLASSES - 1):
             p.turned = TURNED_FEATURES
         if X.col_stride == 1 and 8 * X.row_stride <= 9 * d:
-            p.lines = 1 if K > FX_TILE // 4 else 2  # over all steps of a block's tiles, that is the next block
+            p.pace = pace_of(L * itemsize, K) if p.turned else 64 if K > FX_TILE // 4 else 128
         p.copy_rows = X.col_stride != 1 or d < L
         p.ldx = round_up(d, L) if p.copy_rows else X.row_stride
         p.ldw = round_up(d, L)
@@ -436,7 +446,7 @@ cdef void turned_logits(const Layout* p, const Turned* x, Py_ssize_t rows, const
         widest = 2
     groups = steps(K, clamp(FX_TILE // widest, 1, 12))
     step = steps(K, groups)
-    outer.rs, outer.cs, outer.bs, outer.ldc, outer.lines = p.ldw, 1, x.stride, p.ldz, ahead.lines
+    outer.rs, outer.cs, outer.bs, outer.ldc, outer.pace = p.ldw, 1, x.stride, p.ldz, ahead.pace
     t = 0
     while t < T:
         vecs = <int>clamp(T - t, 1, widest)
@@ -495,7 +505,7 @@ cdef void features_gradient(const Layout* p, const real* x, Py_ssize_t rows, con
     cdef fx_outer outer
     if p.tail >= 0:
         T -= 1
-    outer.rs, outer.cs, outer.bs, outer.ldc, outer.lines = p.ldz, 1, p.ldx, p.ldw, ahead.lines
+    outer.rs, outer.cs, outer.bs, outer.ldc, outer.pace = p.ldz, 1, p.ldx, p.ldw, ahead.pace
     while f <= T:
         if f < T:
             vecs = <int>(widest if T - f >= widest else T - f)
@@ -728,7 +738,7 @@ cdef Block block_of(const Layout* p, Py_ssize_t first, Py_ssize_t rows, void* pa
     block.shape.rs = 1 if p.rows_in_lanes else p.ldz
     block.shape.cs = p.ldz if p.rows_in_lanes else 1
     block.ahead.at = block.ahead.stop = NULL
-    block.ahead.lines = p.lines
+    block.ahead.pace = p.pace
     return block
 
 
@@ -741,7 +751,7 @@ cdef Block open_block(const Rows* X, const Layout* p, Py_ssize_t first, Py_ssize
     """
     cdef Block block = block_of(p, first, clamp(stop - first, 0, p.block), s.panel)
     cdef Py_ssize_t rows = block.shape.rows, size = rows * X.row_stride * <Py_ssize_t>sizeof(real)
-    if p.lines and first + rows < X.n:
+    if p.pace and first + rows < X.n:
         block.ahead.at = <const char*>X.values + first * X.row_stride * <Py_ssize_t>sizeof(real) + size
         block.ahead.stop = block.ahead.at + size
     if p.scheme == SPARSE or (p.columns and rows % lanes(unused) == 0):

@@ -343,7 +343,7 @@ cdef inline void add_copy(const RowApi* api, const real* x, const real* q, real 
     memcpy(before, g + K * p.ldw, K * sizeof(real))  # the intercept is the caller's
     p.ldz = 1
     nothing.at = nothing.stop = NULL
-    nothing.lines = 0
+    nothing.pace = 0
     features_gradient(&p, x, 1, scaled, g, &nothing)
     memcpy(g + K * p.ldw, before, K * sizeof(real))
 

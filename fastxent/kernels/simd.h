@@ -86,7 +86,7 @@ typedef double fx_pair __attribute__((vector_size(16), aligned(8), may_alias));
 typedef struct {
     ptrdiff_t rs, cs, bs, ldc;
     const char *next;
-    int lines;
+    ptrdiff_t pace;
 } fx_outer;
 
 typedef struct {

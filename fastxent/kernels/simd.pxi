@@ -30,7 +30,7 @@ cdef extern from "simd.h" nogil:
     ctypedef struct fx_outer:
         Py_ssize_t rs, cs, bs, ldc
         const char* next
-        int lines
+        Py_ssize_t pace
 
     ctypedef struct fx_dot:
         Py_ssize_t T, tail, ahead, ldw, ldz

@@ -711,11 +711,11 @@ FX_LOCAL REAL FX(sum_row)(const REAL *x, ptrdiff_t n)
    outer: c[r, v] += sum_t a[r * rs + t * cs] * b[t * bs + v]   r < rows, v < vecs * LANES
    The broadcast operand has two strides, so one tile serves logits (a = X, b = W), the gradient by classes
    (a = X transposed, b = Q) and the gradient by features (a = Q transposed, b = X).
-   next: memory that is fetched meanwhile, `lines` cache lines a step, or NULL. */
+   next: memory that is fetched meanwhile, `pace` bytes a step (up to 128), or NULL. */
 FX_INLINE void FX(outer)(const int rows, const int vecs, ptrdiff_t T, const REAL *a, const REAL *b, REAL *c,
                          const fx_outer *at, const char *next, const int lines)
 {
-    const ptrdiff_t rs = at->rs, cs = at->cs, bs = at->bs, ldc = at->ldc;
+    const ptrdiff_t rs = at->rs, cs = at->cs, bs = at->bs, ldc = at->ldc, step = lines ? at->pace / lines : 0;
     FX(vec) acc[12][4];
     FX_UNROLL
     for (int r = 0; r < rows; r++)
@@ -725,7 +725,7 @@ FX_INLINE void FX(outer)(const int rows, const int vecs, ptrdiff_t T, const REAL
         FX(vec) bv[4];
         FX_UNROLL
         for (int v = 0; v < vecs; v++) bv[v] = FX(load)(b + v * LANES);
-        for (int l = 0; l < lines; l++, next += 64) FX_PREFETCH(next);
+        for (int l = 0; l < lines; l++, next += step) FX_PREFETCH(next);
         FX_UNROLL
         for (int r = 0; r < rows; r++) {
             FX(vec) ar = FX(splat)(a[r * rs]);
@@ -743,7 +743,7 @@ FX_INLINE void FX(outer)(const int rows, const int vecs, ptrdiff_t T, const REAL
 #define OUTER(R, V)                                                                                                  \
     case 16 * V + R:                                                                                                 \
         if (!at->next) FX(outer)(R, V, T, a, b, c, at, NULL, 0);                                                     \
-        else if (at->lines == 1) FX(outer)(R, V, T, a, b, c, at, at->next, 1);                                       \
+        else if (at->pace <= 64) FX(outer)(R, V, T, a, b, c, at, at->next, 1);                                       \
         else FX(outer)(R, V, T, a, b, c, at, at->next, 2);                                                           \
         break;
 FX_LOCAL void FX(outer_tile)(int rows, int vecs, ptrdiff_t T, const REAL *a, const REAL *b, REAL *c, const fx_outer *at)
