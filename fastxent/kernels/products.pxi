@@ -107,7 +107,7 @@ cdef inline const char* fetched(Ahead* ahead, Py_ssize_t T) noexcept nogil:
 cdef inline Py_ssize_t pace_of(Py_ssize_t register_bytes, Py_ssize_t K) noexcept nogil:
     """Bytes fetched ahead in each step of the outer tiles, so that all steps of a block fetch the next block.
 
-    A step multiplies about 5/6 of FX_TILE registers. For both products, a register's width of entries needs 2 K of them.
+    A step multiplies about 5/6 of FX_TILE registers. For both products, a register of entries needs 2 K of them.
     A faster pace is slower: what the tiles wait for themselves has to queue. So it stays the same where no gradient
     follows, and half of the next block is left to the hardware.
     """
