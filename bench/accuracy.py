@@ -30,35 +30,32 @@ def by_scikit_learn(Z, y):
 
 
 def by_torch(Z, y):
-    import torch
+    from torch import from_numpy
+    from torch.nn.functional import cross_entropy
 
-    return torch.nn.functional.cross_entropy(
-        torch.from_numpy(Z), torch.from_numpy(y), reduction="none"
-    ).numpy()
+    return cross_entropy(from_numpy(Z), from_numpy(y), reduction="none").numpy()
 
 
-LIBRARIES = [
-    Rival("SciPy", "scipy", by_scipy),
-    Rival("scikit-learn", "sklearn", by_scikit_learn),
-    Rival("PyTorch", "torch", by_torch),
-    Rival(OURS, "fastxent", by_fastxent),
-]
+LIBRARIES = {
+    "SciPy": Rival("SciPy", "scipy", by_scipy),
+    "scikit-learn": Rival("scikit-learn", "sklearn", by_scikit_learn),
+    "PyTorch": Rival("PyTorch", "torch", by_torch),
+    OURS: Rival(OURS, "fastxent", by_fastxent),
+}
 
 
 def row_losses(name):
     """Yield the losses of the confident rows, as a library computes them."""
-    (rival,) = (rival for rival in LIBRARIES if rival.name == name)
-    yield {"losses": rival.build(*confident_rows()).tolist()}
+    yield {"losses": LIBRARIES[name].build(*confident_rows()).tolist()}
 
 
 def worst_error(losses):
-    """Return the largest relative error of a row's loss, by 50-digit arithmetic."""
-    import mpmath
+    """Return the largest relative error of a row's loss."""
+    from mpmath import exp, fsum, log1p, mpf, workdps
 
-    errors = []
-    with mpmath.workdps(50):
-        for z, k, loss in zip(*confident_rows(), losses, strict=True):
-            others = (mpmath.exp(mpmath.mpf(v) - mpmath.mpf(z[k])) for j, v in enumerate(z) if j != k)
-            exact = mpmath.log1p(mpmath.fsum(others))
-            errors.append(float(abs(mpmath.mpf(loss) - exact) / exact))
-    return max(errors)
+    def error(z, k, loss):
+        exact = log1p(fsum(exp(mpf(v) - mpf(z[k])) for j, v in enumerate(z) if j != k))
+        return float(abs(mpf(loss) - exact) / exact)
+
+    with workdps(50):
+        return max(map(error, *confident_rows(), losses))

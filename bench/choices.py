@@ -21,13 +21,11 @@ import pandas as pd
 import data
 import processes
 import store
-from cases import F64, drawn_labels
 from convergence import LEVELS, seconds_to
 from fastxent import solvers
 from fastxent.data.ranges import cost
 from fastxent.solvers import policy
-from machine import log
-from objectives import objective_of
+from problems import Problem
 from tables import markdown, measured_on
 
 TOL = 1e-7
@@ -35,14 +33,9 @@ CAP_SECONDS = 5.0  # for one solver on one problem
 MOST_WORK = 3e8  # of a pass, in multiplications
 MOST_UNKNOWNS = 2_500_000
 CLASSES = (2, 2, 3, 5, 10, 26, 60, 100)
+glosses = cache(data.glosses)
 SPARSE = ("sdca", "metric", "lbfgs", "newton-cg")
 SOLVERS = {"CSR": SPARSE, "text": SPARSE, "dense": ("metric", "lbfgs", "newton-cg")}
-GROUPS = {
-    "CSR, two classes": lambda case: case["kind"] == "CSR" and case["classes"] == 2,
-    "CSR, more classes": lambda case: case["kind"] == "CSR" and case["classes"] > 2,
-    "text": lambda case: case["kind"] == "text",
-    "dense": lambda case: case["kind"] == "dense",
-}
 
 
 # ------------------------------------------------------------------------------------ problems
@@ -60,11 +53,6 @@ def sparse_case(rng):
     return X, y, K, 1 / (n * 10 ** rng.uniform(-1.5, 3))
 
 
-@cache
-def glosses(units):
-    return data.glosses(F64, units)
-
-
 def text_case(rng):
     """Return some rows of some classes of the glosses, and the columns that occur there."""
     while True:
@@ -73,9 +61,7 @@ def text_case(rng):
         rows = np.flatnonzero(np.isin(y, classes))
         rows = rng.permutation(rows)[: int(10 ** rng.uniform(3.3, 5.2))]
         y = np.unique(y[rows], return_inverse=True)[1]
-        K, X = int(y.max()) + 1, X[rows]
-        X = X[:, np.flatnonzero(X.getnnz(axis=0))]
-        X.sort_indices()
+        K, X = int(y.max()) + 1, data.without_empty_columns(X[rows])
         if K > 1 and cost(X, K) <= MOST_WORK and X.shape[1] * K <= MOST_UNKNOWNS:
             return X, y, K, 1 / (len(y) * 10 ** rng.uniform(-1.5, 3))
 
@@ -93,9 +79,7 @@ def dense_case(rng):
     X = np.ascontiguousarray((rng.standard_normal((n, d)) * spectrum) @ rotation)
     theta = rng.standard_normal((d + 1, 1 if K == 2 else K)) * 10 ** rng.uniform(0, 0.8) / np.sqrt(d)
     theta[-1] = 0
-    y = drawn_labels(X, theta)
-    y[:K] = np.arange(K)  # every class at least once
-    return X, y, K, 10 ** rng.uniform(-6, -2)
+    return X, data.every_class(data.drawn_labels(X, theta), K), K, 10 ** rng.uniform(-6, -2)
 
 
 MAKERS = {"CSR": sparse_case, "text": text_case, "dense": dense_case}
@@ -108,33 +92,23 @@ def course(objective, name):
     """Return processor seconds and F along a run of one solver, its set-up included."""
     deadline = time.monotonic() + CAP_SECONDS
     start, cpu = time.perf_counter(), time.process_time()
-    result = solvers.solve(
-        objective,
-        objective.initial(),
-        solver=name,
-        tol=1.01e-7 if name in policy.SCIKIT_LEARN_NAMES else TOL,
-        max_iter=100_000,
-        callback=lambda theta, history: time.monotonic() > deadline,
-    )
+    how = {"solver": name, "tol": 1.01e-7 if name in policy.SCIKIT_LEARN_NAMES else TOL, "max_iter": 100_000}
+    how["callback"] = lambda theta, history: time.monotonic() > deadline
+    history = solvers.solve(objective, objective.initial(), **how).history
     cpu = time.process_time() - cpu
-    share = cpu / (time.perf_counter() - start)
-    seconds = share * np.array(result.history["seconds"])
-    return [
-        {"seconds": [float(s)], "objective": loss}
-        for s, loss in zip(seconds + (cpu - seconds[-1]), result.history["loss"], strict=True)
-    ]
+    seconds = cpu / (time.perf_counter() - start) * np.array(history["seconds"])
+    seconds += cpu - seconds[-1]
+    points = zip(seconds.tolist(), history["loss"], strict=True)
+    return [{"seconds": [s], "objective": loss} for s, loss in points]
 
 
 def measure(kind, rng):
     """Return the record of one problem."""
     X, y, K, l2 = MAKERS[kind](rng)
-
-    def objective():
-        return objective_of(X, y, K, binary=K == 2, l2=l2, n_threads=1)
-
-    courses = {name: course(objective(), name) for name in SOLVERS[kind]}
+    problem = Problem(X, y, K, l2=l2)
+    courses = {name: course(problem.ours(n_threads=1), name) for name in SOLVERS[kind]}
     least = min(points[-1]["objective"] for points in courses.values())
-    stored = X if isinstance(X, np.ndarray) else X.data
+    stored = X.data if problem.sparse else X
     return {
         "kind": kind,
         "rows": X.shape[0],
@@ -142,9 +116,9 @@ def measure(kind, rng):
         "classes": K,
         "entries": int(stored.size),
         "l2": l2,
-        "stiffness": float((stored**2).sum()) / X.shape[0] ** 2 / l2,
+        "stiffness": float(np.vdot(stored, stored)) / X.shape[0] ** 2 / l2,
         "work": int(cost(X, 1 if K == 2 else K)),
-        "choice": solvers.choose(objective()),
+        "choice": solvers.choose(problem.ours(n_threads=1)),
         "seconds": {name: [seconds_to(l, points, least) for l in LEVELS] for name, points in courses.items()},
     }
 
@@ -158,30 +132,31 @@ def regrets(case):
     return (seconds[case["choice"]] / seconds.min(axis=1)).fillna(np.inf)
 
 
-def regret_table(cases):
+def regret_table(frame):
+    ratios = frame.apply(regrets, axis=1)
+    group = frame["kind"].where(frame["kind"] != "CSR", "CSR, more classes")
+    group = group.where((frame["kind"] != "CSR") | (frame["classes"] > 2), "CSR, two classes")
     rows = []
-    for name, belongs in GROUPS.items():
-        if found := [regrets(case) for case in cases if belongs(case)]:
-            row = {"problems": name, "number": str(len(found))}
-            for level, (_, ratios) in zip(LEVELS, pd.DataFrame(found).items(), strict=True):
-                row[f"median, {level:.0e}"] = f"{ratios.median():.2f}"
-                row[f"within 1.5x, {level:.0e}"] = f"{100 * (ratios <= 1.5).mean():.0f} %"
-            rows.append(row)
-    return markdown(rows)
+    for name, found in ratios.groupby(group):
+        row = {"problems": name, "number": str(len(found))}
+        for level, of_level in zip(LEVELS, found, strict=True):
+            row[f"median, {level:.0e}"] = f"{found[of_level].median():.2f}"
+            row[f"within 1.5x, {level:.0e}"] = f"{100 * (found[of_level] <= 1.5).mean():.0f} %"
+        rows.append(row)
+    order = ["CSR, two classes", "CSR, more classes", "text", "dense"]
+    return markdown(sorted(rows, key=lambda row: order.index(row["problems"])))
 
 
-def model_table(cases):
+def model_table(frame):
     """Return the table of the cost model at each level, and the spread of what it leaves, in powers of ten."""
-    columns = [1 if case["classes"] == 2 else case["classes"] for case in cases]
-    frame = pd.DataFrame(cases)
     known = {
+        "start": 10.0,
         "stiffness": frame["stiffness"],
-        "K": columns,
+        "K": frame["classes"].replace(2, 1),
         "rows / columns": frame["rows"] / frame["features"],
         "entries of a row": frame["entries"] / frame["rows"],
     }
-    design = np.log10(pd.DataFrame(known)).assign(start=1.0)[["start", *known]]
-    seconds = pd.DataFrame(list(frame["seconds"]))
+    design, seconds = np.log10(frame[[]].assign(**known)), pd.DataFrame(list(frame["seconds"]))
     rows = []
     for i, level in enumerate(LEVELS):
         sdca, metric = seconds["sdca"].str[i].astype(float), seconds["metric"].str[i].astype(float)
@@ -190,19 +165,18 @@ def model_table(cases):
         ratios, of_cases = np.log10((sdca / metric).fillna(10.0).clip(0.1, 10.0))[kept], design[kept]
         found = np.linalg.lstsq(of_cases, ratios, rcond=None)[0]
         values = dict(zip(design, found, strict=True)) | {"spread": np.std(ratios - of_cases @ found)}
-        row = {"level": f"{level:.0e}", "problems": str(len(cases))}
+        row = {"level": f"{level:.0e}", "problems": str(len(frame))}
         rows.append(row | {name: f"{value:.2f}" for name, value in values.items()})
     return markdown(rows)
 
 
 def tables(known):
     """Return the section of docs/solvers.md, None if these results do not have it."""
-    cases = known.get("choices", [])
-    sparse = [case for case in cases if case["kind"] != "dense"]
+    sparse = [case for case in known.get("choices", []) if case["kind"] != "dense"]
     if len(sparse) < 10:
         return None
     where = f"One thread. {measured_on(known, 'choices')}"
-    return "\n".join([regret_table(cases), model_table(sparse), where])
+    return "\n".join([regret_table(pd.DataFrame(known["choices"])), model_table(pd.DataFrame(sparse)), where])
 
 
 def main():
@@ -217,8 +191,7 @@ def main():
     while time.monotonic() < deadline:
         for kind in options.kind or SOLVERS:
             number += 1
-            results.add({"number": number, **measure(kind, rng)})
-        log(f"{number} problems")
+            results.add(f"problem {number}", [{"number": number, **measure(kind, rng)}])
 
 
 if __name__ == "__main__":

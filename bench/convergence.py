@@ -3,13 +3,12 @@
 Every trainer runs from scratch at growing effort (more iterations, or a smaller tolerance) until F as one plain
 float64 function sees it is within 1e-6 of the least value known, or its time is up: in a process of its own, on one
 thread and on all. The runs on both sides of each level are then repeated in further processes, everybody in turn. What
-is kept is seconds and F of each run: `convergence_tables.py` makes tables and pictures of them.
+is kept is seconds and F of each run: `training_tables.py` makes tables of them, `figures.py` a picture.
 """
 
 import math
 import os
 import pickle
-import tempfile
 import time
 from pathlib import Path
 
@@ -17,16 +16,14 @@ import numpy as np
 
 import processes
 import store
-from data import DataNotFound
-from machine import log
-from memory import extra_megabytes
-from objectives import objective_of
+from descenders import RACES
+from machine import extra_megabytes, log
 from rivals import OURS, Rival, wanted
 from trainers import TRAINERS
-from training import TRAININGS
 
 REFERENCE = Rival("least value", OURS, build=None)
 LEVELS = (1e-2, 1e-4, 1e-6)
+NEAR = 1 + 0.3 * LEVELS[-1]  # times the least value: the last level is behind
 REFERENCE_TOL = 1e-10
 STARTUP_SECONDS = 90  # that imports, compiling and the first call may take
 # How long a run may take: times what our own choice took for the last level, for our other solvers and for peers.
@@ -68,8 +65,44 @@ def around(points, optimum):
 
 
 def load(path):
-    with open(path, "rb") as file:
-        return pickle.load(file)
+    return pickle.loads(Path(path).read_bytes())
+
+
+def start(path, race, name, threads, step):
+    """Return a problem, a rival of a race (None: of that to the optimum), and its ``fit``."""
+    rivals = TRAINERS if race is None else next(one.rivals for one in RACES if one.case.name == race)
+    problem, rival = load(path), next(rival for rival in rivals if rival.name == name)
+    return problem, rival, rival.build(problem, threads, **step)
+
+
+def timed(function, *arguments):
+    begun = time.perf_counter()
+    result = function(*arguments)
+    return time.perf_counter() - begun, result
+
+
+def climb(path, name, threads, *, race=None, step=(), efforts=None, target=0.0, cap=math.inf, rise=math.inf):
+    """Yield the runs of a trainer at some efforts; without them at growing effort, until the target is reached.
+
+    "first" is the seconds of the first run in this process, which is not one of them: of imports and compiling, for
+    many. A climb also ends when nothing moves any more, when another run would take more than ``cap`` seconds, or when
+    the objective is ``rise`` times its least value.
+    """
+    problem, rival, fit = start(path, race, name, threads, dict(step))
+    before, values = rival.efforts[0], []
+    first, _ = timed(fit, before)
+    extra = None if efforts else extra_megabytes(lambda: fit(before))
+    for effort in efforts or rival.efforts:
+        seconds, found = timed(fit, effort)
+        # Descent is judged by probabilities of held-out rows.
+        values.append(problem.log_loss(found()) if race else problem.objective(*found, rival.intercepts))
+        about = {"first": first, "extra_megabytes": extra}
+        yield {"effort": effort, "seconds": [seconds], "objective": values[-1], **about}
+        settled = len(values) > 6 and values[-1] == values[-4]
+        over = values[-1] <= target or settled or values[-1] > rise * min(values)
+        if not efforts and (over or seconds * max(effort / before, 1.5) > cap):
+            return
+        before = effort
 
 
 def reference(path, intercepts, threads, seconds):
@@ -78,52 +111,15 @@ def reference(path, intercepts, threads, seconds):
 
     problem, penalised = load(path), intercepts == "penalised"
     X = problem.with_ones if penalised else problem.X
-    how = {"binary": problem.binary, "l2": problem.l2, "l1": problem.l1, "n_threads": threads}
-    objective = objective_of(X, problem.y, problem.n_classes, fit_intercept=intercepts == "free", **how)
+    objective = problem.ours(X, fit_intercept=intercepts == "free", n_threads=threads)
     deadline = time.monotonic() + seconds
-    theta = solvers.solve(
-        objective,
-        objective.initial(),
-        tol=REFERENCE_TOL,
-        max_iter=100_000,
-        callback=lambda theta, history: time.monotonic() > deadline,
-    ).theta
+    how = {"tol": REFERENCE_TOL, "max_iter": 100_000}
+    how["callback"] = lambda theta, history: time.monotonic() > deadline
+    theta = solvers.solve(objective, objective.initial(), **how).theta
     coef, intercept = (theta[:-2], theta[-2]) if penalised else (theta[:-1], theta[-1])
-    yield {
-        "least": problem.objective(coef.T, intercept, intercepts),
-        "choice": solvers.choose(objective),
-        "rows": problem.n_rows,
-        "features": problem.X.shape[1],
-    }
-
-
-def climb(path, name, threads, least=None, cap=math.inf, efforts=None):
-    """Yield the runs of a trainer at some efforts; without them at growing effort, until the last level is behind.
-
-    "first" is the seconds of the first run in this process, which is not one of them: of imports and compiling, for
-    many. The climb ends when nothing moves any more, or when another run would take more than ``cap`` seconds.
-    """
-    trainer, problem = next(trainer for trainer in TRAINERS if trainer.name == name), load(path)
-    fit, values = trainer.build(problem, threads), []
-    first, _ = timed(fit, trainer.efforts[0])
-    extra = None if efforts else extra_megabytes(lambda: fit(trainer.efforts[0]))
-    before = trainer.efforts[0]
-    for effort in efforts or trainer.efforts:
-        seconds, found = timed(fit, effort)
-        values.append(problem.objective(*found, trainer.intercepts))
-        about = {"first": first, "extra_megabytes": extra}
-        yield {"effort": effort, "seconds": [seconds], "objective": values[-1], **about}
-        settled = len(values) > 6 and values[-1] == values[-4]
-        there = values[-1] / (least or 1) - 1 <= 0.3 * LEVELS[-1]
-        if not efforts and (there or settled or seconds * max(effort / before, 1.5) > cap):
-            return
-        before = effort
-
-
-def timed(function, *arguments, **how):
-    start = time.perf_counter()
-    result = function(*arguments, **how)
-    return time.perf_counter() - start, result
+    least = problem.objective(coef.T, intercept, intercepts)
+    sizes = {"rows": problem.n_rows, "features": problem.X.shape[1]}
+    yield {"least": least, "choice": solvers.choose(objective), **sizes}
 
 
 def what_tol_gives(path, threads):
@@ -170,7 +166,8 @@ class Course:
         patience = OUR_PATIENCE if trainer.ours else PATIENCE
         cap = max(LEAST_PATIENCE, min(patience * self.pace, self.left() / 6))
         least = self.least[trainer.intercepts]
-        points = self.run("climb", 3 * cap, trainer, threads, name=trainer.name, least=least, cap=cap)
+        how = {"name": trainer.name, "target": NEAR * least, "cap": cap}
+        points = self.run("climb", 3 * cap, trainer, threads, **how)
         self.least[trainer.intercepts] = min([least, *(point["objective"] for point in points)])
         return points
 
@@ -179,7 +176,7 @@ class Course:
 
     def climb_on_threads(self, trainer):
         """Climb on one thread and on all; return the number that gets further, or there earlier, and its runs."""
-        climbs = {n: self.climb(trainer, n) for n in {1, self.threads if trainer.threaded else 1}}
+        climbs = {n: self.climb(trainer, n) for n in {1, trainer.threads or self.threads}}
 
         def quality(n):
             times = self.reached(trainer, climbs[n])
@@ -194,13 +191,13 @@ class Course:
         for i in range(rounds):
             for trainer in np.roll(contenders, -i):  # nobody always runs after the same neighbour
                 threads, points = climbed[trainer]
-                chosen = around(points, self.least[trainer.intercepts])
-                wait = sum(points[k]["seconds"][0] for k in chosen)
+                chosen = [points[k] for k in around(points, self.least[trainer.intercepts])]
+                wait = sum(point["seconds"][0] for point in chosen)
                 if chosen and wait <= self.left():
-                    efforts = [points[k]["effort"] for k in chosen]
-                    found = self.run("climb", 3 * wait, trainer, threads, name=trainer.name, efforts=efforts)
-                    for k, point in zip(chosen, found, strict=False):
-                        points[k]["seconds"] += point["seconds"]
+                    how = {"name": trainer.name, "efforts": [point["effort"] for point in chosen]}
+                    again = self.run("climb", 3 * wait, trainer, threads, **how)
+                    for point, found in zip(chosen, again, strict=False):
+                        point["seconds"] += found["seconds"]
 
     def in_contention(self, climbed):
         """Return our own and every peer that comes near the fastest peer at some level."""
@@ -210,33 +207,34 @@ class Course:
         return [trainer for trainer in times if trainer.ours or np.any(times[trainer] <= 2 * fastest)]
 
 
-def race(training, course, trainers, rounds):
+def race(case, trainers, options, seconds):
     """Yield the record of one problem, more complete each time."""
-    climbed, record = {}, {"problem": training.label, "threads": course.threads, "trainers": {}}
-    for trainer in (t for t in trainers if t.suits(training)):
-        course.prepare(trainer.intercepts)
-        threads, points = course.climb_on_threads(trainer)
-        if not points:
-            continue
-        kept = [{key: point[key] for key in ("effort", "seconds", "objective")} for point in points]
-        about = {key: points[0][key] for key in ("import", "first", "extra_megabytes")}
-        about |= {"threads": threads, "intercepts": trainer.intercepts}
-        record["trainers"][trainer.name], climbed[trainer] = {**about, "points": kept}, (threads, kept)
-        reached = course.reached(trainer, points)
-        log(f"    {trainer.name:32} {threads}" + "".join(f"{s:9.3g} s" for s in reached))
-        if trainer.name == OURS:
-            course.pace = float(np.nan_to_num(reached[-1], nan=course.pace))
-            found = course.run("what_tol_gives", course.left(), trainer)
-            record["tol"] = [{key: r[key] for key in ("tol", "seconds", "objective")} for r in found]
+    with processes.file_of(case.problem()) as path:
+        course = Course(path, options.threads, time.monotonic() + seconds)
+        climbed, record = {}, {"problem": case.label, "threads": course.threads, "trainers": {}}
+        for trainer in (trainer for trainer in trainers if trainer.suits(case)):
+            course.prepare(trainer.intercepts)
+            threads, points = course.climb_on_threads(trainer)
+            if not points:
+                continue
+            kept = [{key: point[key] for key in ("effort", "seconds", "objective")} for point in points]
+            about = {key: points[0][key] for key in ("import", "first", "extra_megabytes")}
+            about |= {"threads": threads, "intercepts": trainer.intercepts}
+            record["trainers"][trainer.name], climbed[trainer] = {**about, "points": kept}, (threads, kept)
+            reached = course.reached(trainer, points)
+            log(f"    {trainer.name:32} {threads}" + "".join(f"{s:9.3g} s" for s in reached))
+            if trainer.name == OURS:
+                course.pace = float(np.nan_to_num(reached[-1], nan=course.pace))
+                found = course.run("what_tol_gives", course.left(), trainer)
+                record["tol"] = [{key: r[key] for key in ("tol", "seconds", "objective")} for r in found]
+            yield {**record, **course.about, "least": course.least}
+        course.repeat(climbed, options.rounds)
         yield {**record, **course.about, "least": course.least}
-    course.repeat(climbed, rounds)
-    yield {**record, **course.about, "least": course.least}
-
-
-# ------------------------------------------------------------------------------------ all of them
 
 
 def main():
+    from problems import TRAININGS
+
     parser = store.parser(
         __doc__,
         "problem",
@@ -249,27 +247,12 @@ def main():
     options = parser.parse_args()
     versions, trainers = processes.found([t for t in TRAINERS if wanted(t.name, options.rival)])
     results = store.Results(options, "training", versions)
-    problems = [
-        training
-        for training in TRAININGS
-        if wanted(training.label, options.problem)
-        and (training.quick or not options.quick)
-        and (training.twin or not options.twins)
-    ]
+    cases = [case for case in TRAININGS if wanted(case.label, options.problem)]
+    cases = [case for case in cases if case.quick >= options.quick and case.twin >= options.twins]
     deadline = time.monotonic() + options.budget
-    for i, training in enumerate(problems):
-        seconds = max(0.0, deadline - time.monotonic()) / (len(problems) - i)
-        log(f"{training.label} ({seconds:.0f} s)")
-        with tempfile.TemporaryDirectory(prefix="fastxent-bench-") as folder:
-            path = Path(folder) / "problem.pickle"
-            try:
-                path.write_bytes(pickle.dumps(training.problem(), protocol=5))
-            except DataNotFound as fault:
-                log(f"    left out: {fault}")
-                continue
-            course = Course(str(path), options.threads, time.monotonic() + seconds)
-            for record in race(training, course, trainers, options.rounds):
-                results.add(record)
+    for i, case in enumerate(cases):
+        seconds = max(0.0, deadline - time.monotonic()) / (len(cases) - i)
+        results.add(f"{case.label} ({seconds:.0f} s)", race(case, trainers, options, seconds))
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""Where the benchmarks' rows come from: two real data sets, and synthetic ones with the same statistics.
+"""Where the benchmarks' rows come from: real data sets, and synthetic ones that imitate kinds of real ones.
 
-Real data is looked for in the folder named by the environment variable FASTXENT_DATA, then in
-``shared/data`` beside the project, then where the Debian packages ``dataset-fashion-mnist`` and
-``wordnet-base`` put it.
+Fashion-MNIST and WordNet are looked for in the folder named by the environment variable FASTXENT_DATA, then in
+``shared/data`` beside the project, then where the Debian packages ``dataset-fashion-mnist`` and ``wordnet-base`` put
+them. Everything is in float64, and the same every time.
 """
 
 import gzip
@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import scipy.sparse as sp
 
-HERE = Path(__file__).resolve().parent
+BESIDE = Path(__file__).resolve().parents[2] / "shared" / "data"
 FASHION_DEBIAN = Path("/usr/share/datasets/fashion-mnist")
 WORDNET_DEBIAN = Path("/usr/share/wordnet")
 N_TRAIN_GLOSSES = 100_000
@@ -25,23 +25,14 @@ class DataNotFound(FileNotFoundError):
 
 def find(file_name):
     """Return the path of a prepared data file, or None."""
-    named = [os.environ["FASTXENT_DATA"]] if "FASTXENT_DATA" in os.environ else []
-    paths = [Path(folder) / file_name for folder in (*named, HERE.parents[1] / "shared" / "data")]
+    paths = [Path(folder) / file_name for folder in (os.environ.get("FASTXENT_DATA", BESIDE), BESIDE)]
     return next(filter(Path.is_file, paths), None)
 
 
-def cache_folder():
-    """Return the folder that keeps tokenised text between runs (variable FASTXENT_BENCH_CACHE)."""
-    default = Path(tempfile.gettempdir()) / "fastxent-bench"
-    folder = Path(os.environ.get("FASTXENT_BENCH_CACHE", default))
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
+# ------------------------------------------------------------------------------------ real data
 
 
-# -------------------------------------------------------------------------------- Fashion-MNIST
-
-
-def fashion(dtype, part="train"):
+def fashion(part="train"):
     """Return Fashion-MNIST pixels scaled to 0..1, (60000 or 10000, 784), and labels of 10 classes."""
     if path := find("fashion_mnist.npz"):
         with np.load(path) as arrays:
@@ -56,7 +47,7 @@ def fashion(dtype, part="train"):
             "folder with fashion_mnist.npz: arrays X_train (60000, 784), y_train, X_test (10000, 784), y_test, "
             'as from sklearn.datasets.fetch_openml("Fashion-MNIST").'
         )
-    return pixels.astype(dtype) / dtype(255), labels.astype(np.intp)
+    return pixels / 255.0, labels.astype(np.intp)
 
 
 def read_idx(name, header):
@@ -65,25 +56,23 @@ def read_idx(name, header):
         return np.frombuffer(file.read(), dtype=np.uint8, offset=header)
 
 
-# ------------------------------------------------------------------------------ WordNet glosses
-
-
-def glosses(dtype, units="words", part="train"):
+def glosses(units="words", part="train"):
     """Return tf-idf rows (CSR) of WordNet's glosses and the codes of their 45 lexicographer files.
 
-    ``units`` is "words" (about 10 non-zeros a row) or "characters" (n-grams of 2 to 4 letters, about 100).
-    Vectorising takes up to a minute, so the matrices are kept in `cache_folder`.
+    ``units`` is "words" (about 10 non-zeros a row) or "characters" (n-grams of 2 to 4 letters, about 100). Vectorising
+    takes up to a minute, so the matrices are kept in the folder that the variable FASTXENT_BENCH_CACHE names.
     """
-    paths = {name: cache_folder() / f"glosses-{units}-{name}.npz" for name in ("train", "test")}
-    labels_path = cache_folder() / "glosses-labels.npy"
-    if not (labels_path.exists() and all(path.exists() for path in paths.values())):
+    folder = Path(os.environ.get("FASTXENT_BENCH_CACHE", Path(tempfile.gettempdir()) / "fastxent-bench"))
+    paths = {name: folder / f"glosses-{units}-{name}.npz" for name in ("train", "test")}
+    labels_path = folder / "glosses-labels.npy"
+    if not all(path.exists() for path in (labels_path, *paths.values())):
+        folder.mkdir(parents=True, exist_ok=True)
         labels, texts = read_glosses()
         for name, matrix in zip(paths, vectorise(texts, units), strict=True):
             sp.save_npz(paths[name], matrix, compressed=False)
         np.save(labels_path, np.unique(labels, return_inverse=True)[1])
-    X = sp.load_npz(paths[part]).astype(dtype)
     y = np.load(labels_path).astype(np.intp)
-    return X, y[:N_TRAIN_GLOSSES] if part == "train" else y[N_TRAIN_GLOSSES:]
+    return sp.load_npz(paths[part]), y[:N_TRAIN_GLOSSES] if part == "train" else y[N_TRAIN_GLOSSES:]
 
 
 def vectorise(texts, units):
@@ -120,42 +109,89 @@ def read_glosses():
     return np.array(labels), list(texts)
 
 
-# ------------------------------------------------------------------------------- synthetic data
+def without_empty_columns(X):
+    """Return the columns that occur, the entries of each row in order, as a vectorizer gives them."""
+    X = X[:, np.flatnonzero(X.getnnz(axis=0))]
+    X.sort_indices()
+    return X
 
 
-def synthetic_dense(n_rows, n_features, dtype, seed=0):
+def two_largest_classes():
+    """Return the words of the glosses of the two largest classes."""
+    X, y = glosses("words")
+    largest = np.sort(np.argsort(np.bincount(y))[-2:])
+    kept = np.isin(y, largest)
+    return without_empty_columns(X[kept]), (y[kept] == largest[1]).astype(np.intp)
+
+
+def raw(loader):
+    """Return a data set of scikit-learn's as it comes, its columns not scaled."""
+    import sklearn.datasets
+
+    X, y = getattr(sklearn.datasets, loader)(return_X_y=True)
+    return X.astype(np.float64), y.astype(np.intp)
+
+
+# ------------------------------------------------------------------------------------ labels
+
+
+def point(X, n_columns):
+    """Return random weights (d + 1, n_columns) with logits of standard deviation one, as in mid-training."""
+    squares = X.multiply(X).sum() if sp.issparse(X) else np.einsum("ij,ij->", X, X)
+    theta = np.random.default_rng(1).standard_normal((X.shape[1] + 1, n_columns))
+    return theta / np.sqrt(squares / X.shape[0])
+
+
+def drawn_labels(X, theta):
+    """Draw each row's label from the model's own probabilities (by Gumbel noise; logistic if there is one column)."""
+    rng = np.random.default_rng(3)
+    logits = X @ theta[:-1] + theta[-1]
+    if theta.shape[1] == 1:
+        return (logits[:, 0] + rng.logistic(size=len(logits)) > 0).astype(np.intp)
+    return (logits + rng.gumbel(size=logits.shape)).argmax(axis=1)
+
+
+def labels_of_shares(rng, logits, shares):
+    """Draw labels from a softmax model whose intercepts give the classes about these shares of the rows."""
+    noisy = logits + rng.gumbel(size=logits.shape)
+    offsets = np.zeros(len(shares))
+    for _ in range(200):
+        counts = np.bincount((noisy + offsets).argmax(axis=1), minlength=len(shares))
+        offsets += np.log((len(noisy) * np.array(shares) + 0.5) / (counts + 0.5))
+    return every_class((noisy + offsets).argmax(axis=1), len(shares))
+
+
+def every_class(y, n_classes):
+    """Return labels that have every class at least once."""
+    y[:n_classes] = np.arange(n_classes)
+    return y
+
+
+# ------------------------------------------------------------------------------------ synthetic rows
+
+
+def normal(n_rows, n_features):
     """Return standard normal rows."""
-    return np.random.default_rng(seed).standard_normal((n_rows, n_features), dtype=dtype)
+    return np.random.default_rng(0).standard_normal((n_rows, n_features))
 
 
-def synthetic_text(n_rows, n_features, nnz_per_row, dtype, seed=0):
+def zipf_text(n_rows, n_features, entries, seed=0):
     """Return CSR rows of unit length whose columns follow Zipf's law, like the words of a text.
 
-    Word frequencies fall as 1 / (rank + 10), and ranks are scattered over the columns, as in an
-    alphabetical vocabulary.
+    Word frequencies fall as 1 / (rank + 10), and ranks are scattered over the columns, as in an alphabetical
+    vocabulary.
     """
     rng = np.random.default_rng(seed)
     cumulative = np.cumsum(1.0 / (np.arange(n_features) + 10.0))
     column_of_rank = rng.permutation(n_features).astype(np.int32)
-    # Words drawn twice in a row are merged: drawing a quarter more leaves about nnz_per_row.
-    lengths = np.maximum(rng.poisson(1.25 * nnz_per_row, n_rows), 1)
+    # Words drawn twice in a row are merged: drawing a quarter more leaves about as many as were asked for.
+    lengths = np.maximum(rng.poisson(1.25 * entries, n_rows), 1)
     ranks = np.searchsorted(cumulative, rng.random(lengths.sum()) * cumulative[-1])
     indptr = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
-    values = (np.log1p(ranks) + 1.0).astype(dtype)
-    X = sp.csr_matrix((values, column_of_rank[ranks], indptr), shape=(n_rows, n_features))
+    X = sp.csr_matrix((np.log1p(ranks) + 1.0, column_of_rank[ranks], indptr), shape=(n_rows, n_features))
     X.sum_duplicates()
-    norms = np.sqrt(np.asarray(X.multiply(X).sum(axis=1)).ravel())
-    X.data /= np.repeat(norms, np.diff(X.indptr)).astype(dtype)
+    X.data /= np.repeat(np.sqrt(X.multiply(X).sum(axis=1).A1), np.diff(X.indptr))
     return X
-
-
-def few_words(n_rows, n_features, words, dtype):
-    """Return CSR rows of so many entries each, evenly spread."""
-    rng = np.random.default_rng(0)
-    columns = [np.sort(rng.choice(n_features, words, replace=False)) for _ in range(n_rows)]
-    values, indices = (rng.random(n_rows * words) + 0.1).astype(dtype), np.concatenate(columns)
-    indptr = words * np.arange(n_rows + 1, dtype=np.int32)
-    return sp.csr_matrix((values, indices.astype(np.int32), indptr), shape=(n_rows, n_features))
 
 
 def topical_text(rng, shape, entries, n_classes, *, topical=0.2, wrong=0.1):
@@ -165,7 +201,7 @@ def topical_text(rng, shape, entries, n_classes, *, topical=0.2, wrong=0.1):
     """
     n, d = shape
     topics = rng.integers(n_classes, size=n)
-    common = synthetic_text(n, d, entries, np.float64, seed=int(rng.integers(1 << 30)))
+    common = zipf_text(n, d, entries, seed=int(rng.integers(1 << 30)))
     rows = np.repeat(np.arange(n), np.diff(common.indptr))
     shift = rng.integers(d, size=n_classes)
     moved = (common.indices + shift[topics[rows]]) % d
@@ -173,5 +209,70 @@ def topical_text(rng, shape, entries, n_classes, *, topical=0.2, wrong=0.1):
     X = sp.csr_matrix((common.data, columns, common.indptr), shape=shape)
     X.sum_duplicates()
     y = np.where(rng.random(n) < wrong, rng.integers(n_classes, size=n), topics)
-    y[:n_classes] = np.arange(n_classes)
-    return X, y
+    return X, every_class(y, n_classes)
+
+
+def text_of_two_classes():
+    return topical_text(np.random.default_rng(0), (60_000, 30_000), 60, 2, topical=0.1)
+
+
+def few_words(n_rows, n_features, words):
+    """Return CSR rows of so many entries each, evenly spread."""
+    rng = np.random.default_rng(0)
+    columns = [np.sort(rng.choice(n_features, words, replace=False)) for _ in range(n_rows)]
+    return csr_of_equal_rows(rng.random(n_rows * words) + 0.1, np.array(columns), n_features)
+
+
+def csr_of_equal_rows(values, columns, n_features):
+    """Return CSR rows that all have as many entries: ``columns`` is (n, entries)."""
+    n_rows, entries = columns.shape
+    indptr = entries * np.arange(n_rows + 1, dtype=np.int32)
+    return sp.csr_matrix(
+        (values.ravel(), columns.ravel().astype(np.int32), indptr), shape=(n_rows, n_features)
+    )
+
+
+def clusters(n_rows, n_features, n_classes=26):
+    """Return correlated columns and labels drawn from a softmax model: few features, many classes."""
+    rng = np.random.default_rng(0)
+    mixing = rng.standard_normal((n_features, n_features)) / np.sqrt(n_features)
+    X = rng.standard_normal((n_rows, n_features)) @ mixing
+    theta = np.vstack([2.0 * rng.standard_normal((n_features, n_classes)), np.zeros(n_classes)])
+    return X, drawn_labels(X, theta)
+
+
+def heavy_tails(n_rows=46_400, shares=(0.79, 0.15, 0.05, 8e-3, 1e-3, 4e-4, 2e-4)):
+    """Return columns of Student's t with 3 degrees of freedom; rare classes, some of them nearly separable."""
+    rng = np.random.default_rng(0)
+    X = rng.standard_t(3, (n_rows, 9))
+    return X, labels_of_shares(rng, 3.0 * X @ rng.standard_normal((9, len(shares))), shares)
+
+
+def images(n_rows=4_000, size=28, n_classes=10):
+    """Return smooth grey images, each a prototype of its class and disturbances that all classes share."""
+    rng = np.random.default_rng(0)
+    grid = np.linspace(-1, 1, size)
+
+    def blobs(count):
+        centre, width = rng.uniform(-0.7, 0.7, (2, count, 1)), rng.uniform(0.1, 0.4, (2, count, 1))
+        across, down = np.exp(-(((grid - centre) / width) ** 2))
+        return (down[:, :, None] * across[:, None, :]).reshape(count, -1)
+
+    y = rng.integers(n_classes, size=n_rows)
+    prototypes = blobs(4 * n_classes).reshape(n_classes, 4, -1).sum(axis=1)
+    X = prototypes[y] + rng.normal(scale=0.7, size=(n_rows, 60)) @ blobs(60)
+    X += rng.normal(scale=0.1, size=X.shape)
+    return np.clip(X, 0, 1), y
+
+
+def one_hot(n_rows=80_000, n_columns=29, n_features=649, rare=(4e-4, 7e-5, 4e-5)):
+    """Return one-hot categories, their frequencies falling as 1 / rank, and 8 classes, some of a few rows."""
+    rng = np.random.default_rng(0)
+    columns, start = [], 0
+    for ranks in np.array_split(np.arange(n_features), n_columns):
+        shares = 1 / np.arange(1, len(ranks) + 1)
+        columns.append(start + rng.choice(len(ranks), n_rows, p=shares / shares.sum()))
+        start += len(ranks)
+    X = csr_of_equal_rows(np.ones((n_rows, n_columns)), np.stack(columns, axis=1), n_features)
+    logits = X @ (0.5 * rng.standard_normal((n_features, 8)))
+    return X, labels_of_shares(rng, logits, (0.35, 0.25, 0.2, 0.15, 0.05 - sum(rare), *rare))

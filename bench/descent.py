@@ -8,168 +8,135 @@ Two questions, everybody in processes of their own and on one thread, but PyTorc
   run)? Before the race each rival gets a small search for its step size, for which it is not charged. The number of
   epochs to that loss, interpolated between whole ones, and the times just measured make the answer.
 
-`descent_tables.py` makes the tables of docs/sgd.md of the results.
+`training_tables.py` makes the tables of docs/sgd.md of the results.
 """
 
-import itertools
+import contextlib
+import dataclasses
 import math
 import tempfile
-import time
 
 import numpy as np
 
 import processes
 import store
-from data import DataNotFound
-from descent_rivals import RACES
-from machine import log
-from memory import extra_megabytes
+from convergence import start, timed
+from descenders import RACES
+from machine import extra_megabytes, log
 from rivals import OURS, wanted
 
-EPOCHS = (1, 2, 3, 5, 8, 12)
 GOAL = 1.02
+RISE = 1.05  # times the least loss, where a search of step sizes gives up
 FURTHER_SECONDS = 0.4  # about what the E further epochs take together
 MOST_EPOCHS = 8
 FIRST_ROWS = 1_000  # of the first call in a fresh process
 FIRST = "a fresh process"
 
 
-# ------------------------------------------------------------------------------ in a process of their own
-
-
-def start(race, name, dtype, step, first_rows=None):
-    """Return the rows and a rival's ``train``."""
-    rival = next(rival for rival in RACES[race].rivals if rival.name == name)
-    rows = RACES[race].rows(np.dtype(dtype).type)
-    rows = rows.first(first_rows) if first_rows else rows
-    return rows, rival.build(rows, rival.threads, **step)
-
-
-def curve(race, name, step, patience, goal):
-    """Yield epochs and held-out losses of ever longer trainings, until the goal is reached or the loss grows."""
-    rows, train = start(race, name, "float32", step)
-    epochs, losses = [], []
-    for n in (n for n in EPOCHS if n <= patience):
-        try:
-            losses.append(rows.log_loss(train(n)()))
-        except (ValueError, RuntimeError):  # diverged: fastxent and fastText say so
-            break
-        epochs.append(n)
-        if losses[-1] > 1.05 * min(losses) or losses[-1] <= goal:
-            break
-    yield {"step": step, "epochs": epochs, "losses": losses}
-
-
-def time_epochs(race, name, dtype, step, with_memory):
+def time_epochs(path, race, name, threads, step, with_memory):
     """Yield the seconds of a first epoch and of each further one, and the loss after one."""
-    rows, train = start(race, name, dtype, step)
-    loss = rows.log_loss(train(1)())  # imports, compiles
-    one = seconds_of(train, 1)
+    problem, _, fit = start(path, race, name, threads, step)
+    loss = problem.log_loss(fit(1)())  # imports, compiles
+    one, _ = timed(fit, 1)
     further = int(np.clip(round(FURTHER_SECONDS / one), 1, MOST_EPOCHS))
-    more = seconds_of(train, 1 + further)
-    extra = extra_megabytes(lambda: train(1)) if with_memory else None
+    more, _ = timed(fit, 1 + further)
+    extra = extra_megabytes(lambda: fit(1)) if with_memory else None
     yield {"first": one, "epoch": (more - one) / further, "loss": loss, "extra_megabytes": extra}
 
 
-def seconds_of(train, epochs):
-    begin = time.perf_counter()
-    train(epochs)
-    return time.perf_counter() - begin
+def run(function, path, race, rival, more=None, **arguments):
+    """Return what a function yields about a rival in a process of its own."""
+    arguments |= {"path": path, "race": race.case.name, "name": rival.name, "threads": rival.threads}
+    return processes.records_of(rival, function, arguments, threads=rival.threads, more=more)
 
 
-def first_call(race, name, step):
-    """Yield the seconds of an epoch on a few rows, right after the import."""
-    _, train = start(race, name, "float32", step, FIRST_ROWS)
-    yield {"first": seconds_of(train, 1)}
-
-
-# --------------------------------------------------------------------------------------- search
-
-
-def epochs_to(goal, found):
+def epochs_to(goal, curve):
     """Return at how many epochs a curve meets the goal, on a straight line between two points; None if never."""
-    points = [(EPOCHS[0], math.inf), *zip(found["epochs"], found["losses"], strict=True)]
-    for (before, height), (epochs, loss) in itertools.pairwise(points):
+    before, height = 1, math.inf
+    for point in curve:
+        epochs, loss = point["effort"], point["objective"]
         if loss <= goal:
             return epochs - (epochs - before) * (goal - loss) / (height - loss)
+        before, height = epochs, loss
     return None
 
 
-def best_of(curves, goal):
-    """Return the curve that meets the goal first, or comes nearest to it."""
-    tried = [c for c in curves if c["losses"]]
-    return min(tried, key=lambda c: (epochs_to(goal, c) or math.inf, min(c["losses"])))
+def losses(curve):
+    return [point["objective"] for point in curve]
 
 
-def search(race, rivals):
-    """Return the goal, and by `search_name` the curves of every step size."""
+def search(path, race, rivals):
+    """Return the goal, and by rival or family the step sizes and their curves."""
     curves, goal = {}, 0.0
-    names = [rival.search_name for rival in rivals if not rival.ours]
-    yardstick = "scikit-learn" if "scikit-learn" in names else next(iter(names), OURS)
-    for rival in sorted(rivals, key=lambda rival: rival.search_name != yardstick):
-        if rival.search_name in curves:
+    peers = [rival.family or rival.name for rival in rivals if not rival.ours]
+    yardstick = "scikit-learn" if "scikit-learn" in peers else next(iter(peers), OURS)
+    for rival in sorted(rivals, key=lambda rival: (rival.family or rival.name) != yardstick):
+        name = rival.family or rival.name
+        if name in curves:
             continue
-        log(f"    step sizes of {rival.search_name}")
-        how = {"patience": rival.patience, "goal": goal}
-        found = [curve for step in rival.steps for curve in run("curve", race, rival, step=step, **how)]
-        curves[rival.search_name] = found
-        if rival.search_name == yardstick:
-            goal = GOAL * min(loss for curve in found for loss in curve["losses"])
+        log(f"    step sizes of {name}")
+        how = {"target": goal, "rise": RISE}
+        found = [run("convergence:climb", path, race, rival, step=step, **how) for step in rival.steps]
+        curves[name] = list(zip(rival.steps, found, strict=True))
+        if name == yardstick:
+            goal = GOAL * min(min(losses(curve)) for _, curve in curves[name] if curve)
     return goal, curves
 
 
-# ----------------------------------------------------------------------------------------- race
+def chosen_step(rival, curves, goal):
+    """Return the step size that meets the goal first, or comes nearest to it, and what the table says of its way."""
+    if not curves:
+        return rival.steps[0], {}
+    tried = [(step, curve) for step, curve in curves[rival.family or rival.name] if curve]
+    step, curve = min(tried, key=lambda t: (epochs_to(goal, t[1]) or math.inf, min(losses(t[1]))))
+    best = min((point["objective"], point["effort"]) for _, curve in tried for point in curve)
+    return step, {"searched": epochs_to(goal, curve), "automatic": epochs_to(goal, tried[0][1]), "best": best}
 
 
-def run(function, race, rival, more=None, **arguments):
-    """Return what a function yields about a rival in a process of its own."""
-    arguments |= {"race": race.name, "name": rival.name}
-    return processes.records_of(rival, f"descent:{function}", arguments, threads=rival.threads, more=more)
-
-
-def run_race(race, rivals, rounds):
+def records(race, rivals, rounds):
     """Yield the records of one race."""
-    goal, curves = search(race, rivals) if race.goal else (None, {})
-    chosen = {r: best_of(curves[r.search_name], goal) if curves else {"step": r.steps[0]} for r in rivals}
-    runners = [(rival, np.dtype(dtype).name) for rival in rivals for dtype in rival.dtypes]
-    timed = {runner: [] for runner in runners}
-    for i in range(rounds):
-        log(f"    round {i + 1} of {rounds}")
-        for j in np.roll(np.arange(len(runners)), -i):  # nobody always runs after the same neighbour
-            rival, dtype = runners[j]
-            how = {"dtype": dtype, "step": chosen[rival]["step"], "with_memory": i == 0}
-            timed[runners[j]] += run("time_epochs", race, rival, **how)
+    with contextlib.ExitStack() as files:
+        dtypes = ("float32", "float64")
+        paths = {dtype: files.enter_context(processes.file_of(race.case.problem(dtype))) for dtype in dtypes}
+        rows = race.case.problem("float32").n_rows
+        goal, curves = search(paths["float32"], race, rivals) if race.goal else (None, {})
+        chosen = {rival: chosen_step(rival, curves, goal) for rival in rivals}
+        timed = {(rival, dtype): [] for rival in rivals for dtype in rival.dtypes}
+        for i in range(rounds):
+            log(f"    round {i + 1} of {rounds}")
+            for j in np.roll(np.arange(len(timed)), -i):  # nobody always runs after the same neighbour
+                rival, dtype = list(timed)[j]
+                how = {"step": chosen[rival][0], "with_memory": i == 0}
+                timed[rival, dtype] += run("descent:time_epochs", paths[dtype], race, rival, **how)
     for (rival, dtype), found in timed.items():
         if found:
             yield {
-                "race": race.name,
+                "race": race.case.name,
                 "rival": rival.name,
                 "dtype": dtype,
                 "threads": rival.threads,
                 "goal": goal,
-                "step": chosen[rival]["step"],
+                "step": chosen[rival][0],
                 "first": [record["first"] for record in found],
                 "seconds": [record["epoch"] for record in found],
                 "loss": found[0]["loss"],
                 "extra_megabytes": found[0]["extra_megabytes"],
-                **(way_to(goal, chosen[rival], curves[rival.search_name]) if goal else {}),
+                **chosen[rival][1],
+                "rows": rows,
             }
-
-
-def way_to(goal, chosen, tried):
-    """Return epochs to the goal, with the step found and with the automatic one, and the best loss and its epochs."""
-    points = [point for curve in tried for point in zip(curve["losses"], curve["epochs"], strict=True)]
-    return {"searched": epochs_to(goal, chosen), "automatic": epochs_to(goal, tried[0]), "best": min(points)}
 
 
 def first_calls(race, rivals):
     """Yield a record of each fresh process: import, and an epoch on a few rows; ours with loops compiled or not."""
-    with tempfile.TemporaryDirectory() as folder:
+    problem = race.case.problem("float32")
+    few = dataclasses.replace(problem, X=problem.X[:FIRST_ROWS], y=problem.y[:FIRST_ROWS])
+    with tempfile.TemporaryDirectory() as folder, processes.file_of(few) as path:
         for rival in rivals:
             for kind in ("cold", "warm") if rival.ours else ("",):
-                more = {"NUMBA_CACHE_DIR": folder}
-                for found in run("first_call", race, rival, more, step=rival.steps[0]):
-                    yield {"race": FIRST, "rival": f"{rival.name} {kind}".strip(), **found}
+                how = {"more": {"NUMBA_CACHE_DIR": folder}, "step": rival.steps[0], "efforts": [1]}
+                for found in run("convergence:climb", path, race, rival, **how):
+                    times = {"import": found["import"], "first": found["first"]}
+                    yield {"race": FIRST, "rival": f"{rival.name} {kind}".strip(), **times}
 
 
 def main():
@@ -177,22 +144,14 @@ def main():
     options = parser.parse_args()
     if options.quick:
         options.rounds, options.case = 1, ["single rows"]
-    everybody = [rival for race in RACES.values() for rival in race.rivals]
+    everybody = [rival for race in RACES for rival in race.rivals]
     versions, there = processes.found([rival for rival in everybody if wanted(rival.name, options.rival)])
     results = store.Results(options, "descent", versions)
-    for race in (race for race in RACES.values() if wanted(race.name, options.case)):
+    for race in (race for race in RACES if wanted(race.case.name, options.case)):
         rivals = [rival for rival in race.rivals if rival in there]
-        log(race.name)
-        try:
-            n_rows = len(race.rows(np.float32).y)
-        except DataNotFound as fault:
-            log(f"    left out: {fault}")
-            continue
-        for record in run_race(race, rivals, options.rounds):
-            results.add({**record, "rows": n_rows})
+        results.add(race.case.name, records(race, rivals, options.rounds))
         if race.first_calls:
-            for record in first_calls(race, rivals):
-                results.add(record)
+            results.add(f"{race.case.name}, {FIRST}", first_calls(race, rivals))
 
 
 if __name__ == "__main__":

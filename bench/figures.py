@@ -1,11 +1,20 @@
-"""What the figures of the documentation share: where they go, and how they look."""
+"""The pictures of the documentation, and how they look. Each returns whether the results have what is drawn."""
 
 import itertools
+import math
 from pathlib import Path
 
+import numpy as np
+
+from convergence import LEVELS
+from limits import READ_MEGABYTES, best_read_rate
+from problems import GROWTH
+from rivals import OURS
+from speed_tables import growth, roofline
+from tables import PRECISION
+from training_tables import outcomes
+
 FOLDER = Path(__file__).resolve().parents[1] / "docs" / "figures"
-COLOURS = {"float64": "#0072b2", "float32": "#d55e00"}
-MARKS = {"float64": "o-", "float32": "s--"}
 OKABE_ITO = (
     "#0072b2",
     "#d55e00",
@@ -14,6 +23,8 @@ OKABE_ITO = (
     "#e69f00",
     "#56b4e9",
 )  # for colour-blind readers, too
+DTYPES = {"float64": ("o-", OKABE_ITO[0]), "float32": ("s--", OKABE_ITO[1])}
+LAYOUTS = {"FEATURES": "o", "CLASSES": "s", "SPARSE": "^"}
 OWN_LOOK = {"color": "black", "linewidth": 2.5, "marker": ".", "markersize": 3}
 STYLE = {
     "svg.fonttype": "none",  # letters as text: small files
@@ -25,6 +36,14 @@ STYLE = {
     "figure.facecolor": "white",  # on dark pages, too
     "lines.markersize": 4,
 }
+COURSES = (  # the first problems of the picture of convergence, by the beginnings of their labels
+    "Fashion-MNIST 60,000 x 784, 10 classes, l2 1e-04",
+    "clusters 200,000 x 20, 26 classes, l2 1e-05",
+    "breast_cancer raw",
+    "glosses, words, 45 classes, l2 1e-05",
+    "glosses, words, two classes, l2 1e-05",
+    "glosses, words, 45 classes, l1 3e-04",
+)
 
 
 def subplots(*shape, **how):
@@ -38,11 +57,69 @@ def subplots(*shape, **how):
     return pyplot.subplots(*shape, **how)
 
 
+def save(figure, name):
+    """Write docs/figures/name.svg."""
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    figure.savefig(FOLDER / f"{name}.svg", metadata={"Date": None})
+    return True
+
+
+def draw_roofline(known):
+    """Draw each case at its arithmetic per byte (the products' flops over the bytes that must move, see limits.py) and
+    at the rate of arithmetic reached.
+
+    Above it there is only the roof: the processor's rate of matrix products, and to the left what can be computed on
+    bytes as they arrive.
+    """
+    if (found := roofline(known)) is None:
+        return False
+    owns, threads, rates = found
+    figure, panels = subplots(1, 2, figsize=(9, 5.2), sharey=True)
+    for panel, dtype in zip(panels, DTYPES, strict=True):
+        x = np.geomspace(0.1, 2000, 200)
+        for megabytes, style in ((READ_MEGABYTES[0], ":"), (16, "--"), (READ_MEGABYTES[-1], "-")):
+            roof = np.minimum(rates[f"product GFLOP/s {dtype}"], x * best_read_rate(megabytes * 2**20, rates))
+            panel.plot(x, roof, "k", linestyle=style, linewidth=1, label=f"reading {megabytes} MB")
+        colours = {layout: iter(OKABE_ITO) for layout in LAYOUTS}
+        for case, own in owns.xs(PRECISION[dtype], level="dtype").iterrows():
+            work, gigaflops = own["work"], own["work"]["flops"] / 1e9
+            at = work["flops"] / sum(size for size, _ in work["moves"])
+            reached, peer = gigaflops / own["median"], gigaflops / own["NumPy"]
+            look = {"color": next(colours[work["layout"]]), "marker": LAYOUTS[work["layout"]]}
+            panel.plot([at] * 2, [peer, reached], color=look["color"], linewidth=0.7)
+            panel.plot(at, peer, fillstyle="none", markersize=5, **look)
+            panel.plot(at, reached, markersize=7, linestyle="", label=case, **look)
+        for layout, marker in LAYOUTS.items():
+            panel.plot([], [], marker, color="grey", label=f"{layout} (of NumPy: hollow)")
+        panel.set(xscale="log", yscale="log", xlabel="flops a byte", title=dtype)
+    panels[0].set_ylabel(f"GFLOP/s, {threads} threads")
+    names = {"loc": "outside lower center", "ncols": 3, "fontsize": 7.5, "frameon": False}
+    figure.legend(*panels[0].get_legend_handles_labels(), **names)
+    return save(figure, "roofline")
+
+
+def draw_growth(known):
+    """Draw our time over what grows."""
+    if (found := growth(known)) is None:
+        return False
+    of, threads = found
+    figure, panels = subplots(1, len(GROWTH), figsize=(9.5, 3.2))
+    for panel, (name, (what, _)) in zip(panels, GROWTH.items(), strict=True):
+        for dtype, (mark, colour) in DTYPES.items():
+            size, seconds = of[name, PRECISION[dtype]]
+            panel.loglog(size, 1e3 * seconds, mark, color=colour, label=dtype)
+        panel.loglog(size, 1e3 * seconds[-1] * size / size[-1], "k:", linewidth=1, label="linear")
+        panel.set(xlabel=name)
+        panel.set_title(what, fontsize=7.5)
+    panels[0].set_ylabel(f"ms, {threads} threads")
+    panels[0].legend(frameon=False, fontsize=8)
+    return save(figure, "growth")
+
+
 def looks():
     """Yield looks of lines that can be told apart, also without their colours."""
-    for (line, marker), colour in itertools.product(
-        (("-", "o"), ("--", "s"), (":", "^"), ("-.", "v")), OKABE_ITO
-    ):
+    styles = (("-", "o"), ("--", "s"), (":", "^"), ("-.", "v"))
+    for (line, marker), colour in itertools.product(styles, OKABE_ITO):
         yield {"color": colour, "linestyle": line, "marker": marker, "markersize": 2.5, "linewidth": 1}
 
 
@@ -50,13 +127,55 @@ def few_ticks(axis, limits):
     """Label a logarithmic axis with plain numbers that do not overlap, whatever its limits (powers of ten)."""
     from matplotlib import ticker
 
-    decades = limits[1] - limits[0]
-    axis.set_major_locator(ticker.LogLocator(subs=(1.0,) if decades > 2 else (1.0, 3.0), numticks=6))
+    subs = (1.0,) if limits[1] - limits[0] > 2 else (1.0, 3.0)
+    axis.set_major_locator(ticker.LogLocator(subs=subs, numticks=6))
     axis.set_major_formatter(ticker.FuncFormatter(lambda value, _: f"{value:g}"))
     axis.set_minor_formatter(ticker.NullFormatter())
 
 
-def save(figure, name):
-    """Write docs/figures/name.svg."""
-    FOLDER.mkdir(parents=True, exist_ok=True)
-    figure.savefig(FOLDER / f"{name}.svg", metadata={"Date": None})
+def draw_convergence(known):
+    """Draw relative suboptimality over seconds of everybody's runs, a panel for each of some problems."""
+    found = outcomes(known)
+    chosen = sorted(found, key=lambda outcome: not outcome.name.startswith(COURSES))[: len(COURSES)]
+    if len(chosen) < len(COURSES):
+        return False
+    figure, panels = subplots(2, math.ceil(len(chosen) / 2), figsize=(10.5, 7), squeeze=False)
+    names = sorted({name for outcome in chosen for name in outcome.peers.index})
+    look = dict(zip(names, looks(), strict=False)) | {OURS: OWN_LOOK}
+    handles = {}
+    for panel, outcome in zip(panels.flat, chosen, strict=False):
+        for name in (*outcome.peers.index, OURS):
+            seconds, gap = outcome.gaps(name)
+            shown = np.maximum.accumulate(seconds), np.maximum(np.minimum.accumulate(gap), 1e-8)
+            (handles[outcome.mark(name)],) = panel.loglog(*shown, **look[name])
+        for level in LEVELS:
+            panel.axhline(level, color="0.8", linewidth=0.7, zorder=0)
+        panel.set_ylim(1e-8, 3)
+        panel.set_title(outcome.name.replace("classes, ", "classes\n"), fontsize=8)
+        few_ticks(panel.xaxis, np.log10(panel.get_xlim()))
+    for panel in panels[-1]:
+        panel.set_xlabel("seconds")
+    for panel in panels[:, 0]:
+        panel.set_ylabel("F / F* - 1")
+    order = sorted(handles, key=lambda name: (name != OURS, name))
+    where = {"loc": "outside lower center", "ncols": 5, "fontsize": 7, "frameon": False, "handlelength": 3.5}
+    figure.legend([handles[name] for name in order], order, **where)
+    return save(figure, "convergence")
+
+
+def draw_summary(outcomes, where):
+    """Draw our seconds of training and the fastest peer's: {name: (ours, peer, theirs)}, measured on ``where``."""
+    labels = [f"{name}: {peer}" for name, (_, peer, _) in outcomes.items()]
+    ours, _, theirs = zip(*outcomes.values(), strict=True)
+    at = np.arange(len(labels))
+    figure, panel = subplots(figsize=(7.6, 0.27 * len(at) + 1.1))
+    panel.hlines(at, ours, theirs, color="#b0b7c0", linewidth=3)
+    panel.plot(ours, at, "o", markersize=6, color=OKABE_ITO[0], label=OURS)
+    panel.plot(theirs, at, "D", markersize=6, color=OKABE_ITO[1], label="fastest peer, named on the left")
+    panel.set(yticks=at, yticklabels=labels, xscale="log")
+    panel.set_xlabel("seconds of training, to within 1 % of the minimum")
+    panel.invert_yaxis()
+    panel.grid(axis="x", color="#e3e6ea", zorder=0)
+    panel.set_axisbelow(True)
+    figure.legend(loc="outside upper right", ncols=2, frameon=False, title=where)
+    return save(figure, "summary")

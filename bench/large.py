@@ -18,8 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from machine import busy_processors, log, processor
-from memory import status
+from machine import busy_processors, log, processor, status
 from processes import run
 
 ENTRIES, CLASSES, COLUMNS = 20, 60, 20_000

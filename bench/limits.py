@@ -23,7 +23,7 @@ def least(ways, parts):
         )
 
 
-def read_bandwidth(n_threads, megabytes):
+def read_rate(n_threads, megabytes):
     """Return GB/s of reading so much memory again and again, each thread its own part: by the faster of two readers."""
     parts, times = np.array_split(np.ones(megabytes * 2**20 // 8), n_threads), range(max(1, 256 // megabytes))
     readers = [
@@ -68,17 +68,12 @@ def measure_limits(threads):
     """Return a dict of thread count to a dict of rates."""
     dtypes, tall = ("float64", "float32"), (60_000, 784, 10)
     return {
-        n: {read_name(size): read_bandwidth(n, size) for size in READ_MEGABYTES}
+        n: {f"read GB/s of {size} MB": read_rate(n, size) for size in READ_MEGABYTES}
         | {f"product GFLOP/s {dtype}": product_rate(dtype, n) for dtype in dtypes}
         | {f"10-column product GFLOP/s {dtype}": product_rate(dtype, n, tall) for dtype in dtypes}
         | {f"exp G/s {dtype}": exp_rate(dtype, n) for dtype in dtypes}
         for n in threads
     }
-
-
-def better(one, other):
-    """Return the higher of two measurements: something else may have run during one of them."""
-    return {n: {name: max(rate, other[n][name]) for name, rate in rates.items()} for n, rates in one.items()}
 
 
 def least_work(problem, products=2):
@@ -89,15 +84,13 @@ def least_work(problem, products=2):
     from. For each non-zero of a CSR row the logits also read a row of weights, and the gradient reads and writes
     one: at best in the second-level cache.
     """
-    X, K = problem.X, problem.theta.shape[1]
-    n, itemsize = X.shape[0], X.dtype.itemsize
+    X, K, n, itemsize = problem.X, problem.theta.shape[1], problem.n_rows, problem.X.dtype.itemsize
     streamed = X.data.nbytes + X.indices.nbytes + X.indptr.nbytes if problem.sparse else X.nbytes
     streamed += n * K * itemsize if products == 1 else 0
-    entries = X.nnz if problem.sparse else X.size
     moves = [[streamed, streamed]]
     if problem.sparse:
-        moves.append([(2 * products - 1) * entries * K * itemsize, 0])
-    return {"moves": moves, "flops": 2 * products * entries * K, "exponentials": n * K}
+        moves.append([(2 * products - 1) * X.size * K * itemsize, 0])
+    return {"moves": moves, "flops": 2 * products * X.size * K, "exponentials": n * K}
 
 
 def least_seconds(work, dtype, rates):
@@ -105,24 +98,19 @@ def least_seconds(work, dtype, rates):
 
     Products and exponentials share the arithmetic units, so their times add up.
     """
-    moving = sum(size / read_rate(whole, rates) for size, whole in work["moves"])
-    computing = (
-        work["flops"] / rates[f"product GFLOP/s {dtype}"] + work["exponentials"] / rates[f"exp G/s {dtype}"]
-    )
+    moving = sum(size / best_read_rate(whole, rates) for size, whole in work["moves"])
+    computing = work["flops"] / rates[f"product GFLOP/s {dtype}"]
+    computing += work["exponentials"] / rates[f"exp G/s {dtype}"]
     return max(moving, computing) / 1e9
 
 
-def read_rate(size, rates):
+def best_read_rate(size, rates):
     """Return GB/s of reading what is part of so many bytes: as measured on the next smaller piece of memory.
 
     A smaller piece is never slower than a larger one, whatever the machine did while one of them was measured.
     """
     step = max([step for step in READ_MEGABYTES if step * 2**20 <= size], default=READ_MEGABYTES[0])
-    return max(rates[read_name(other)] for other in READ_MEGABYTES if other >= step)
-
-
-def read_name(megabytes):
-    return f"read GB/s of {megabytes} MB"
+    return max(rates[f"read GB/s of {other} MB"] for other in READ_MEGABYTES if other >= step)
 
 
 if __name__ == "__main__":

@@ -1,23 +1,21 @@
-"""What is measured on: the processor, the versions of the libraries, and what else keeps the machine busy."""
+"""What is measured on: the processor, the versions of the libraries, other work, and the memory of a call."""
 
+import ctypes
+import gc
 import importlib.util
 import os
 import platform
 import re
 import sys
 import time
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import packages_distributions, version
 from pathlib import Path
 
-PACKAGES = {  # by module, if they have other names
-    "sklearn": ["scikit-learn"],
-    "sklearnex": ["scikit-learn-intelex"],
-    "liblinear": ["liblinear-official"],
-    "fasttext": ["fasttext-wheel"],
-    "optax": ["jax", "optax"],
-    "onnxruntime": ["onnxruntime", "skl2onnx"],
-}
-BUSY = 0.3  # processors busy with other work, above which figures are not worth publishing
+COMPANIONS = {
+    "optax": "jax",
+    "onnxruntime": "skl2onnx",
+}  # what a module is used with, and has a version of its own
+RESET_PEAK = "5"
 STARTED = time.monotonic()
 
 
@@ -28,15 +26,9 @@ def log(line):
 def processor():
     """Return the processor's name as the system gives it."""
     try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
+        return re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())[1]
+    except (OSError, TypeError):
         return platform.processor() or platform.machine()
-
-
-def file_name(name):
-    """Return a processor's name as that of its file: "Intel(R) Xeon(R)" is intel-xeon.json."""
-    return "-".join(re.findall("[a-z0-9]+", name.replace("(R)", "").lower())) + ".json"
 
 
 def describe(name=None):
@@ -55,15 +47,14 @@ def describe(name=None):
 
 def installed(modules):
     """Yield one record: which of the modules can be imported here, and the versions of their packages."""
-    roots = {module: module.split(".")[0] for module in modules}
-    there = [module for module in modules if importlib.util.find_spec(roots[module]) is not None]
-    found = {}
-    for root in dict.fromkeys(roots[module] for module in there):
-        for package in PACKAGES.get(root, [root]):
-            try:
+    there = [module for module in modules if importlib.util.find_spec(module.partition(".")[0])]
+    packages, found = packages_distributions(), {}
+    for root in dict.fromkeys(module.partition(".")[0] for module in there):
+        for name in filter(None, (COMPANIONS.get(root), root)):
+            for package in packages.get(name, []):
                 found[package] = version(package)
-            except PackageNotFoundError:  # on the path without being installed
-                found[package] = importlib.import_module(root).__version__
+            if name not in packages:  # on the path without being installed
+                found[name] = importlib.import_module(name).__version__
     yield {"python": platform.python_version(), "modules": there, "versions": found}
 
 
@@ -72,3 +63,26 @@ def busy_processors(seconds=1.0):
     import psutil
 
     return round(psutil.cpu_percent(seconds) / 100 * os.cpu_count(), 2)
+
+
+def status(field):
+    """Return a size in /proc/self/status in megabytes."""
+    return int(re.search(rf"{field}:\s*(\d+)", Path("/proc/self/status").read_text())[1]) / 1024
+
+
+def extra_megabytes(call):
+    """Return how far the process grows during ``call()``; None where the system does not tell (not Linux, not glibc).
+
+    The system counts what C libraries allocate, too. Freed memory is first given back to it, or the call would be
+    served from what an earlier one has left. Call it when the same has run before, so that thread pools and buffers
+    kept for ever are not counted.
+    """
+    try:
+        gc.collect()
+        ctypes.CDLL(None).malloc_trim(0)
+        Path("/proc/self/clear_refs").write_text(RESET_PEAK)
+        before = status("VmRSS")
+        _result = call()  # kept until the peak is known
+        return round(status("VmHWM") - before, 1)
+    except (OSError, AttributeError):
+        return None

@@ -5,14 +5,13 @@ Each figure is a median over rounds of interleaved runs; behind it stands the sh
 the same penalty and batch size, a median of ratios within rounds.
 """
 
-import argparse
 import itertools
 import time
 
 import numpy as np
 
 import data
-from cases import F64
+import store
 from fastxent.sgd.options import Options
 from fastxent.sgd.trainer import Data, Training
 from rivals import wanted
@@ -22,34 +21,35 @@ OPTIMIZERS = ("sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adam
 PENALTIES = {"none": (0.0, 0.0), "l2": (0.0, 1e-5), "l1": (1e-5, 0.0), "elasticnet": (1e-6, 1e-5)}
 PROBLEMS = {  # rows, labels, number of classes
     "text": lambda: (*data.topical_text(np.random.default_rng(0), (20_000, 80_000), 77, 57), 57),
-    "dense": lambda: (data.synthetic_dense(20_000, 50, F64), np.arange(20_000) % 10, 10),
+    "dense": lambda: (data.normal(20_000, 50), np.arange(20_000) % 10, 10),
 }
 
 
-def trainer(problem, optimizer, penalty, batch):
-    """Return a function that trains on some rows and returns rows per second; it goes on where it was."""
+def runner(problem, optimizer, penalty, batch):
+    """Return a function that trains on some more rows and returns rows per second."""
     X, y, K = problem
     l1, l2 = PENALTIES[penalty]
     schedule = "settling" if optimizer in ("sgd", "momentum", "nesterov") else "constant"
     options = Options(optimizer=optimizer, l1=l1, l2=l2, batch=batch, schedule=schedule, alpha=l2)
     training = Training(options, np.zeros((X.shape[1] + 1, K), X.dtype))
     training.expect(len(y))
-    data = Data(options, X, y, K, K, None)
-    order = np.random.default_rng(1).permutation(len(y))
+    rows, order = (
+        Data(options, X, y, K, K, None),
+        itertools.cycle(np.random.default_rng(1).permutation(len(y))),
+    )
 
-    def run(n, first=[0]):  # noqa: B006
-        rows = order[first[0] : first[0] + n]
-        first[0] = (first[0] + n) % len(order)
+    def run(n):
+        chosen = np.fromiter(itertools.islice(order, n), np.intp)
         start = time.process_time()
-        training.run(data, rows)
-        return len(rows) / (time.process_time() - start)
+        training.run(rows, chosen)
+        return n / (time.process_time() - start)
 
     return run
 
 
 def speeds(problem, optimizers, penalty, batch, options):
     """Return {optimizer: "rows per second (share of sgd's)"}, medians over rounds."""
-    runs = [trainer(problem, optimizer, penalty, batch) for optimizer in optimizers]
+    runs = [runner(problem, optimizer, penalty, batch) for optimizer in optimizers]
     found = np.array([[run(options.rows) for run in runs] for _ in range(1 + options.rounds)])[1:]
     rates, shares = np.median(found, axis=0), np.median(found / found[:, :1], axis=0)
     cells = [f"{rate / 1e3:,.1f}k ({share:.2f})" for rate, share in zip(rates, shares, strict=True)]
@@ -57,22 +57,17 @@ def speeds(problem, optimizers, penalty, batch, options):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    for what in ("problem", "optimizer", "penalty"):
-        parser.add_argument(f"--{what}", action="append", metavar="TEXT")
-    parser.add_argument("--batch", action="append", type=int)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--rows", type=int, default=4096, help="of a run")
+    numbers = {"rounds": (3, "runs of each"), "rows": (4096, "of a run")}
+    parser = store.parser(__doc__, "problem", "optimizer", "penalty", stored=False, **numbers)
+    parser.add_argument("--batch", action="append", type=int, help="default: 1, 32 and 128")
     options = parser.parse_args()
     optimizers = [o for o in OPTIMIZERS if o == "sgd" or wanted(o, options.optimizer)]
     table = []
-    for name, make in PROBLEMS.items():
-        if wanted(name, options.problem):
-            problem = make()
-            for penalty, batch in itertools.product(PENALTIES, options.batch or (1, 32, 128)):
-                if wanted(penalty, options.penalty):
-                    row = {"problem": name, "penalty": penalty, "batch": str(batch)}
-                    table.append(row | speeds(problem, optimizers, penalty, batch, options))
+    for name in (name for name in PROBLEMS if wanted(name, options.problem)):
+        problem, penalties = PROBLEMS[name](), [p for p in PENALTIES if wanted(p, options.penalty)]
+        for penalty, batch in itertools.product(penalties, options.batch or (1, 32, 128)):
+            row = {"problem": name, "penalty": penalty, "batch": str(batch)}
+            table.append(row | speeds(problem, optimizers, penalty, batch, options))
     print(markdown(table))
 
 

@@ -5,16 +5,21 @@ that they need not be installed beside the project. This file is also what such 
 standard input, and writes what the function yields.
 """
 
+import contextlib
 import importlib
 import json
 import os
+import pickle
 import subprocess
 import sys
+import tempfile
 import time
+from pathlib import Path
 
 from machine import log
 
-OURS = ("fastxent", "onnxruntime")  # onnxruntime serves a model that fastxent has converted
+ON_THIS_PYTHON = ("fastxent", "onnxruntime")  # onnxruntime serves a model that fastxent has converted
+POOLS = ("OMP", "OPENBLAS", "MKL", "FASTXENT")
 AVX2 = {
     "FASTXENT_ISA": "v3",
     "OPENBLAS_CORETYPE": "Haswell",
@@ -37,7 +42,7 @@ def ours_alone(configuration):
 
 
 def python_of(library):
-    ours = not library or library.split(".")[0] in OURS
+    ours = not library or library.partition(".")[0] in ON_THIS_PYTHON
     return sys.executable if ours else os.environ.get("FASTXENT_PEERS") or sys.executable
 
 
@@ -54,20 +59,19 @@ def run(function, arguments, *, library="", threads=1, configuration="native", t
         Further environment variables.
     """
     job = {"function": function, "arguments": arguments, "library": library, "threads": threads}
-    pools = {f"{pool}_NUM_THREADS": str(threads) for pool in ("OMP", "OPENBLAS", "MKL", "FASTXENT")}
-    environment = os.environ | pools | CONFIGURATIONS[configuration] | (more or {})
-    command = [python_of(library), "-W", "ignore", __file__]
+    environment = os.environ | {f"{pool}_NUM_THREADS": str(threads) for pool in POOLS}
+    environment |= CONFIGURATIONS[configuration] | (more or {})
+    how = {"input": json.dumps(job).encode(), "env": environment, "capture_output": True, "timeout": timeout}
+    fault = None
     try:
-        done = subprocess.run(
-            command, input=json.dumps(job).encode(), env=environment, capture_output=True, timeout=timeout
-        )
-        output, fault = done.stdout, None
+        done = subprocess.run([python_of(library), "-W", "ignore", __file__], **how)
         if done.returncode:
             said = done.stderr.decode(errors="replace").strip().splitlines()
             fault = (said or [f"exit code {done.returncode}"])[-1][:200]
     except subprocess.TimeoutExpired as late:
-        output, fault = late.stdout or b"", f"no end after {timeout:.0f} s"
-    return [json.loads(line) for line in output.splitlines(keepends=True) if line.endswith(b"\n")], fault
+        done, fault = late, f"no end after {timeout:.0f} s"
+    lines = (done.stdout or b"").splitlines(keepends=True)
+    return [json.loads(line) for line in lines if line.endswith(b"\n")], fault
 
 
 def records_of(rival, function, arguments, **how):
@@ -90,6 +94,16 @@ def found(rivals):
         there.update(records[0]["modules"])
         versions |= {"python": records[0]["python"]} | records[0]["versions"]
     return versions, [rival for rival in rivals if rival.module in there]
+
+
+@contextlib.contextmanager
+def file_of(problem):
+    """Keep an object in a file for the processes; give its path."""
+    with tempfile.TemporaryDirectory(prefix="fastxent-bench-") as folder:
+        path = Path(folder) / "problem.pickle"
+        with path.open("wb") as file:
+            pickle.dump(problem, file, protocol=5)
+        yield str(path)
 
 
 def work():

@@ -9,10 +9,9 @@ import argparse
 from pathlib import Path
 
 import choices
-import convergence_tables
-import descent_tables
-import speed_figures
+import figures
 import speed_tables
+import training_tables
 from store import FOLDER, read_all
 from tables import insert, section
 
@@ -21,15 +20,15 @@ DOCS = Path(__file__).resolve().parents[1] / "docs"
 SECTIONS = (
     ("benchmarks.md", "bench", speed_tables.all_cases),
     ("benchmarks.md", "latency", speed_tables.single_predictions),
-    ("benchmarks.md", "race", convergence_tables.race),
-    ("solvers.md", "choices", convergence_tables.choices),
-    ("solvers.md", "tolerances", convergence_tables.tolerances),
+    ("benchmarks.md", "race", training_tables.race),
+    ("solvers.md", "choices", training_tables.choices),
+    ("solvers.md", "tolerances", training_tables.tolerances),
     ("solvers.md", "cost-model", choices.tables),
-    ("sgd.md", "descent", descent_tables.tables),
-    ("performance.md", "roofline", speed_figures.roofline_table),
-    ("performance.md", "growth", speed_figures.growth_table),
+    ("sgd.md", "descent", training_tables.descent),
+    ("performance.md", "roofline", speed_tables.roofline_table),
+    ("performance.md", "growth", speed_tables.growth_table),
 )
-FIGURES = (convergence_tables.draw, speed_figures.draw_roofline, speed_figures.draw_growth)
+FIGURES = (figures.draw_convergence, figures.draw_roofline, figures.draw_growth)
 
 
 def sections(results):
@@ -60,7 +59,7 @@ def main():
     for _, name, text in made:
         print(f"## {name}\n\n{text}")
     for known in results:
-        print(*map(convergence_tables.everybody, convergence_tables.outcomes(known)), sep="\n")
+        print(*map(training_tables.everybody, training_tables.outcomes(known)), sep="\n")
 
 
 if __name__ == "__main__":

@@ -6,20 +6,16 @@ interleaved. The results go to the processor's JSON file in --output, from where
 
 import os
 import random
-import tempfile
 from pathlib import Path
 
 import numpy as np
 
 import processes
 import store
-from data import DataNotFound
-from limits import better, least_work, measure_limits
+from limits import least_work, measure_limits
 from machine import log
 from rivals import wanted
-from tasks import TASKS, write
-
-QUICK = ("1,797", "text 20,000", "64 features, 10 classes")
+from tasks import TASKS
 
 
 def contenders(task, case, options):
@@ -41,10 +37,10 @@ def contenders(task, case, options):
 
 def race(task, case, dtype, options):
     """Let everybody run on one problem, round after round, and yield a record of each."""
+    problem = case.problem(dtype)
     found = {runner: [] for runner in contenders(task, case, options)}
-    with tempfile.TemporaryDirectory(prefix="fastxent-bench-") as folder:
-        path, problem = write(task, case, dtype, folder)
-        work = {**least_work(problem, task.products), **layout(problem)}
+    work = {**least_work(problem, task.products), **layout(problem)}
+    with processes.file_of(task.with_reference(problem)) as path:
         del problem
         for i in range(options.rounds):
             for runner in random.Random(i).sample(list(found), len(found)):  # no neighbours for ever
@@ -56,7 +52,7 @@ def race(task, case, dtype, options):
         yield {
             "task": task.name,
             "case": case.name,
-            "dtype": np.dtype(dtype).name,
+            "dtype": dtype,
             "configuration": configuration,
             "threads": threads,
             "rival": rival.name,
@@ -75,19 +71,17 @@ def run(task, runner, path, seconds, with_memory):
     cache = Path(path).parent / f"{threads}-{[*processes.CONFIGURATIONS].index(configuration)}"
     arguments = {"task": task.name, "label": rival.label, "path": path, "threads": threads}
     arguments |= {"seconds": seconds, "with_memory": with_memory}
-    how = {
-        "threads": threads,
-        "configuration": configuration,
-        "more": {"TORCHINDUCTOR_CACHE_DIR": str(cache)},
-    }
+    more = {"TORCHINDUCTOR_CACHE_DIR": str(cache)}
+    how = {"threads": threads, "configuration": configuration, "more": more}
     return processes.records_of(rival, "tasks:time_rival", arguments, **how)
 
 
 def best_settings(finished):
     """Return of each library's settings the fastest."""
-    slow_to_fast = sorted(finished.items(), key=lambda item: -np.median([r["seconds"] for r in item[1]]))
-    best = {(rival.name, n, configuration): rival for (rival, n, configuration), _ in slow_to_fast}
-    return {(best[key], *key[1:]): finished[best[key], *key[1:]] for key in best}
+    best = {}
+    for runner in sorted(finished, key=lambda runner: np.median([r["seconds"] for r in finished[runner]])):
+        best.setdefault((runner[0].name, *runner[1:]), runner)
+    return {runner: finished[runner] for runner in best.values()}
 
 
 def layout(problem):
@@ -96,32 +90,27 @@ def layout(problem):
 
     rows = bind(problem.X, problem.theta.shape[1])
     name = "SPARSE" if problem.sparse else "CLASSES" if rows.uses_theta else "FEATURES"
-    return {"layout": name, "block": rows.block, "rows": problem.X.shape[0], "entries": problem.X.size}
+    return {"layout": name, "block": rows.block, "rows": problem.n_rows, "entries": problem.X.size}
 
 
-def chosen_cases(task, options):
-    """Return the cases that were asked for: without --all, those that are compared by processor."""
-    cases = [case for case in task.cases if wanted(case.name, options.case)]
-    if options.quick:
-        return [case for case in cases if case.name.startswith(QUICK)]
+def chosen(task, case, options):
+    """Whether a case was asked for: without --all, only those are that are compared by processor."""
+    if options.quick or not wanted(case.name, options.case):
+        return options.quick and case.quick and wanted(case.name, options.case)
     if options.case or options.all or task.name == "latency":
-        return cases
-    return [
-        case for case in cases if case.compared and (task.name != "class probabilities" or "784" in case.name)
-    ]
+        return True
+    return case.compared and (task.name != "class probabilities" or "784" in case.name)
 
 
 def arguments():
     parser = store.parser(__doc__, "task", "case", "rival")
     parser.add_argument("--all", action="store_true", help="all cases, not those alone that are compared")
-    parser.add_argument(
-        "--configuration", action="append", choices=[*processes.CONFIGURATIONS], help="default: native"
-    )
+    names = [*processes.CONFIGURATIONS]
+    parser.add_argument("--configuration", action="append", choices=names, help="default: native")
     parser.add_argument("--threads", type=int, action="append", metavar="N", help="default: 1 and all")
     parser.add_argument("--rounds", type=int, metavar="N", help="processes of each: 3, or 1 with --quick")
-    parser.add_argument(
-        "--seconds", type=float, metavar="S", help="of each process: 0.5, or 0.1 with --quick"
-    )
+    seconds = "of each process: 0.5, or 0.1 with --quick"
+    parser.add_argument("--seconds", type=float, metavar="S", help=seconds)
     options = parser.parse_args()
     options.configuration = options.configuration or ["native"]
     options.threads = options.threads or sorted({1, os.cpu_count()})[-1 if options.quick else 0 :]
@@ -132,25 +121,23 @@ def arguments():
 
 def main():
     options = arguments()
+    tasks = [task for task in TASKS.values() if wanted(task.name, options.task)]
     versions, options.there = processes.found([rival for task in TASKS.values() for rival in task.rivals])
     results = store.Results(options, "speed", versions)
-    tasks = [task for task in TASKS.values() if wanted(task.name, options.task)]
     with_limits = not options.quick and any(task.threaded for task in tasks)
     if with_limits:
         log("the machine's limits")
         limits = measure_limits(options.threads)
     for task in tasks:
-        for case in chosen_cases(task, options):
+        for case in (case for case in task.cases if chosen(task, case, options)):
             for dtype in case.dtypes:
-                log(f"{task.name} | {case.name} | {np.dtype(dtype)}")
-                try:
-                    for record in race(task, case, dtype, options):
-                        results.add(record)
-                except DataNotFound as fault:
-                    log(f"    left out: {fault}")
-                    break
+                results.add(f"{task.name} | {case.name} | {dtype}", race(task, case, dtype, options))
     if with_limits:
-        results.known["limits"] = better(limits, measure_limits(options.threads))
+        again = measure_limits(options.threads)  # something else may have run during one of the measurements
+        results.known["limits"] = {
+            n: {name: max(rate, again[n][name]) for name, rate in rates.items()}
+            for n, rates in limits.items()
+        }
         results.write()
 
 

@@ -1,11 +1,13 @@
-"""The tables of single evaluations: by processor, of all cases, of single predictions."""
+"""The tables of single evaluations: by processor, all cases, single predictions, how near the machine's limits they
+are, and how time grows with rows, classes and non-zeros."""
 
 import numpy as np
 import pandas as pd
 
-from cases import CASES
-from evaluations import ESTIMATOR
+from evaluators import ESTIMATOR
 from limits import least_seconds
+from problems import CASES
+from problems import GROWTH as SWEEPS
 from processes import CONFIGURATIONS, ours_alone
 from rivals import OURS
 from tables import (
@@ -21,10 +23,27 @@ from tables import (
 
 MAIN, PROBABILITIES, LATENCY, GROWTH = "loss + gradient", "class probabilities", "latency", "growth"
 LONG = {short: long for long, short in PRECISION.items()}
+FAMILIES = ("NumPy", "scikit-learn", "PyTorch", "JAX")
 TITLES = {
     "native": "Native",
     "AVX2": "Everybody held to AVX2",
     "caches 32K, 1M, 16M": "Native, fastxent told that the caches are Skylake's (32K, 1M, 16M)",
+}
+ROOFLINE = (  # the beginnings of the names of the cases shown
+    "Fashion-MNIST",
+    "581,012 x 54",
+    "60,000 x 784, two",
+    "20,000 x 512",
+    "20,000 x 16",
+    "1,797 x 64",
+    "WordNet glosses, words",
+    "text 64,000",
+    "text 20,000",
+)
+SIZES = {  # of our records
+    "rows": lambda work: work["rows"],
+    "classes": lambda work: work["exponentials"] // work["rows"],
+    "non-zeros": lambda work: work["entries"],
 }
 
 
@@ -58,8 +77,6 @@ def best_peer(frame):
 
 def speed_text(record):
     """Return a time, or the rows a second of predictions."""
-    if record is None:
-        return NOTHING
     if record["task"] == PROBABILITIES and pd.notna(record.get("rows")):
         return f"{record['rows'] / record['median'] / 1e6:.2f}M rows/s"
     return seconds_text(record["median"])
@@ -71,15 +88,13 @@ def times_rows(group):
     for n in sorted(group["threads"].unique()):
         own = ours(group[group["threads"] == n])
         best = best_peer(group[group["threads"] <= n])  # some peers are faster on fewer threads
-        compared = own is not None and best is not None
-        row = {"threads": str(n), OURS: speed_text(own)}
+        row = {"threads": str(n), OURS: NOTHING if own is None else speed_text(own)}
         row["best peer"] = NOTHING if best is None else f"{speed_text(best)}, {best['rival']}"
-        row["ours / best"] = ratio_text(own["median"] / best["median"] if compared else None)
-        row["speed-up by threads"] = NOTHING
-        if own is not None and first is not None:
-            row["speed-up by threads"] = f"{first / own['median']:.2f}"
-        elif own is not None:
-            first = own["median"]
+        compared = own is not None and best is not None
+        row["ours / best"] = ratio_text(own["median"] / best["median"]) if compared else NOTHING
+        further = own is not None and first is not None
+        row["speed-up by threads"] = f"{first['median'] / own['median']:.2f}" if further else NOTHING
+        first = own if first is None else first
         yield row
 
 
@@ -103,26 +118,6 @@ def details_rows(group):
         yield row
 
 
-def processor_tables(known):
-    """Return a heading and a table for each configuration of one processor, and one of details."""
-    frame = frame_of(known, MAIN, PROBABILITIES)
-    if frame is None:
-        return ""
-    compared = frame[~frame["case"].isin([case.name for case in CASES if not case.compared])]
-    frame = compared if len(compared) else frame
-    native = frame[frame["configuration"] == "native"]
-    parts = [f"### {known['processor']}\n", *(f"{note}\n" for note in known.get("notes", []))]
-    for configuration in [c for c in CONFIGURATIONS if c in set(frame["configuration"])]:
-        some = frame[frame["configuration"] == configuration]
-        if ours_alone(configuration):  # the peers of the native races, which took place at the same time
-            some = pd.concat([some, native[~native["rival"].str.startswith(OURS)]])
-            some = some[some["case"].isin(frame["case"][frame["configuration"] == configuration])]
-        parts += [f"{TITLES[configuration]}:\n", by_case(some, times_rows)]
-    if details := by_case(native, details_rows):
-        parts += ["Native on most threads, fastxent's / the best peer's:\n", details]
-    return "\n".join([*parts, measured_on(known, "speed")])
-
-
 def by_case(frame, rows_of):
     """Return the table of the rows ``rows_of(group)`` of each task, case and precision; None if there are none."""
     rows = []
@@ -133,12 +128,31 @@ def by_case(frame, rows_of):
     return markdown(rows) if rows else None
 
 
+def processor_tables(known):
+    """Return a heading and a table for each configuration of one processor, and one of details."""
+    if (frame := frame_of(known, MAIN, PROBABILITIES)) is None:
+        return ""
+    compared = frame[~frame["case"].isin([case.name for case in CASES if not case.compared])]
+    frame = compared if len(compared) else frame
+    native = frame[frame["configuration"] == "native"]
+    parts = [f"### {known['processor']}\n", *(f"{note}\n" for note in known.get("notes", []))]
+    for configuration in [c for c in CONFIGURATIONS if c in set(frame["configuration"])]:
+        some = frame[frame["configuration"] == configuration]
+        if ours_alone(configuration):  # the peers of the native races, which took place at the same time
+            peers = native[native["case"].isin(some["case"]) & ~native["rival"].str.startswith(OURS)]
+            some = pd.concat([some, peers])
+        parts += [f"{TITLES[configuration]}:\n", by_case(some, times_rows)]
+    if details := by_case(native, details_rows):
+        parts += ["Native on most threads, fastxent's / the best peer's:\n", details]
+    return "\n".join([*parts, measured_on(known, "speed")])
+
+
 def every_processor(results):
     """Return the section of docs/performance.md: all processors recorded."""
     return "\n".join(filter(None, map(processor_tables, results)))
 
 
-# ------------------------------------------------------------------------------------ all cases
+# ------------------------------------------------------------------------------------ all cases, and the limits
 
 
 HOW_TO_READ = (
@@ -150,44 +164,106 @@ HOW_TO_READ = (
 
 
 def native_races(known):
-    """Return the frame of loss + gradient, the most threads, and the machine's rates; None if something is missing."""
+    """Return our records of loss + gradient on most threads, everybody's seconds by rival, threads and the machine's
+    rates; None if something is missing."""
     if (frame := frame_of(known, MAIN)) is None:
         return None
     frame = frame[frame["configuration"] == "native"]
-    threads = frame["threads"].max()
-    rates = known.get("limits", {}).get(str(threads))
-    return (frame, threads, rates) if rates else None
-
-
-def share_of_limit(own, rates):
-    return f"{100 * least_seconds(own['work'], LONG[own['dtype']], rates) / own['median']:.0f} %"
+    threads, cases = frame["threads"].max(), ["case", "dtype"]
+    if not (rates := known.get("limits", {}).get(str(threads))):
+        return None
+    own = frame[(frame["rival"] == OURS) & (frame["threads"] == threads)].set_index(cases)
+    seconds = frame.groupby([*cases, "rival"], sort=False)["median"].min().unstack("rival")
+    own["limit"] = [least_seconds(work, LONG[dtype], rates) for (_, dtype), work in own["work"].items()]
+    return own, seconds.drop(columns=OURS, errors="ignore").reindex(own.index), threads, rates
 
 
 def all_cases(known):
     """Return the table of all cases, None without the machine's limits."""
     if (found := native_races(known)) is None:
         return None
-    frame, threads, rates = found
+    owns, peers, threads, _ = found
     rows = []
-    for (case, dtype), group in frame.groupby(["case", "dtype"], sort=False):
-        own, best = ours(group[group["threads"] == threads]), best_peer(group)
-        if own is None or best is None:
-            continue
-        row = {"case": f"{case}, {dtype}", OURS: seconds_text(own["median"])}
-        row["of the limit"] = share_of_limit(own, rates)
-        for family in ("NumPy", "scikit-learn", "PyTorch", "JAX"):
-            peer = fastest(group[group["rival"].str.startswith(family)])
-            row[family] = NOTHING if peer is None else against(peer["median"], own["median"])
-        row["against the best peer"] = f"{times_text(best['median'] / own['median'])}, {best['rival']}"
+    for key, own in owns[peers.notna().any(axis=1)].iterrows():
+        row = {"case": ", ".join(key), OURS: seconds_text(own["median"])}
+        row["of the limit"] = f"{100 * own['limit'] / own['median']:.0f} %"
+        for family in FAMILIES:
+            best = peers.loc[key].filter(regex=f"^{family}").min()
+            row[family] = against(best, own["median"])
+        best = peers.loc[key]
+        row["against the best peer"] = f"{times_text(best.min() / own['median'])}, {best.idxmin()}"
         rows.append(row)
     return "\n".join([HOW_TO_READ.format(threads), markdown(rows), measured_on(known, "speed")])
 
 
 def against(peer, own):
-    return f"{seconds_text(peer)}, {times_text(peer / own)}"
+    return NOTHING if pd.isna(peer) else f"{seconds_text(peer)}, {times_text(peer / own)}"
 
 
-# ------------------------------------------------------------------------------------ single predictions
+def roofline(known):
+    """Return our records of the cases shown, with NumPy's seconds, threads and rates; None if something is missing."""
+    if (found := native_races(known)) is None:
+        return None
+    own, peers, threads, rates = found
+    own["NumPy"] = peers.get("NumPy")
+    own = own[own["NumPy"].notna() & own.index.get_level_values("case").str.startswith(ROOFLINE)]
+    own = own[own.groupby("case")["median"].transform("size") == len(PRECISION)]
+    return (own, threads, rates) if len(own) > 3 * len(PRECISION) else None
+
+
+def roofline_table(known):
+    """Return the section of docs/performance.md, None if these results do not have it."""
+    if (found := roofline(known)) is None:
+        return None
+    owns, threads, rates = found
+    rows = []
+    for case, group in owns.groupby("case", sort=False):
+        blocks = dict.fromkeys(str(work["block"]) for work in group["work"])
+        row = {"case": case, "layout": group["work"].iloc[0]["layout"], "rows of a block": " / ".join(blocks)}
+        for (_, dtype), own in group.iterrows():
+            row[dtype] = seconds_text(own["median"])
+            row[f"{dtype}, of the limit"] = f"{100 * own['limit'] / own['median']:.0f} %"
+            row[f"{dtype}, NumPy"] = times_text(own["NumPy"] / own["median"])
+        rows.append(row)
+    machine = [
+        {f"the machine, {threads} threads": name, "rate": f"{rate:.1f}"} for name, rate in rates.items()
+    ]
+    how = f"Loss and gradient on {threads} threads. NumPy: how many times as long it takes."
+    return "\n".join([markdown(rows), f"{how} {measured_on(known, 'speed')}", markdown(machine)])
+
+
+# ------------------------------------------------------------------------------------ growth, single predictions
+
+
+def growth(known):
+    """Return {(sweep, precision): (sizes, seconds)} and the number of threads; None if something is missing."""
+    if (frame := frame_of(known, GROWTH)) is None:
+        return None
+    threads, found = frame["threads"].max(), {}
+    frame = frame[(frame["rival"] == OURS) & (frame["threads"] == threads)]
+    for name, (_, of_sweep) in SWEEPS.items():
+        for dtype in PRECISION.values():
+            some = frame[frame["case"].isin([case.name for case in of_sweep]) & (frame["dtype"] == dtype)]
+            if len(some) < 2:
+                return None
+            points = sorted(zip(some["work"].map(SIZES[name]), some["median"], strict=True))
+            found[name, dtype] = np.array(points).T
+    return found, threads
+
+
+def growth_table(known):
+    """Return the section of docs/performance.md, None if these results do not have it."""
+    if (found := growth(known)) is None:
+        return None
+    of, threads = found
+    rows = []
+    for name, (what, _) in SWEEPS.items():
+        size, _ = of[name, "f64"]
+        row = {"over": name, "of": what, "from to": f"{size[0]:,.0f} to {size[-1]:,.0f}"}
+        for dtype in reversed(PRECISION.values()):  # b of the line log(seconds) = a + b log(size)
+            row[f"exponent, {dtype}"] = f"{np.polyfit(*np.log(of[name, dtype]), 1)[0]:.2f}"
+        rows.append(row)
+    return f"{markdown(rows)}\nLoss and gradient on {threads} threads. {measured_on(known, 'speed')}"
 
 
 def single_predictions(known):
@@ -199,13 +275,12 @@ def single_predictions(known):
         'is faster, and with dense rows of text. "2.5x": 2.5 times as long as the predictor (bold where it is '
         "faster).\n"
     )
+    titles = {ESTIMATOR: "`predict_proba`", "scikit-learn": "scikit-learn", "NumPy": "NumPy by hand"}
     rows = []
     for case, group in frame.groupby("case", sort=False):
         median = group.set_index("rival")["median"]
         row = {"": case, "predictor": seconds_text(median[OURS])}
-        for name in (ESTIMATOR, "scikit-learn", "NumPy", "onnxruntime"):
-            title = {ESTIMATOR: "`predict_proba`", "NumPy": "NumPy by hand"}.get(name, name)
-            if name in median:
-                row[title] = against(median[name], median[OURS])
+        for name, title in (titles | {"onnxruntime": "onnxruntime"}).items():
+            row[title] = against(median.get(name), median[OURS])
         rows.append(row)
     return "\n".join([how, markdown(rows), measured_on(known, "speed")])

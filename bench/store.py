@@ -10,39 +10,30 @@ import argparse
 import datetime
 import json
 import math
+import re
 from pathlib import Path
 
-from machine import busy_processors, describe, file_name
+from data import DataNotFound
+from machine import busy_processors, describe, log
 
 FOLDER = Path(__file__).with_name("results")
 DRAFTS = Path("bench_output")
-KEYS = (
-    "task",
-    "case",
-    "dtype",
-    "configuration",
-    "threads",
-    "rival",
-    "race",
-    "problem",
-    "name",
-    "kind",
-    "number",
-)
+KEYS = ("task", "case", "dtype", "configuration", "threads", "rival", "race", "problem", "kind", "number")
 EXACT = ("objective", "value", "least")  # objectives differ in the last of many digits
 
 
-def parser(what, *filters, **numbers):
+def parser(what, *filters, stored=True, **numbers):
     """Return a parser of what every script is told, and of more.
 
     ``filters`` are kinds of names of which some can be chosen, ``numbers`` further options: a default and its meaning.
+    ``stored``: are there results to be kept?
     """
     parser = argparse.ArgumentParser(description=what.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="a subset, in a few minutes")
-    parser.add_argument(
-        "--processor", metavar="NAME", help="for systems that do not know their processor's name"
-    )
-    parser.add_argument("--output", type=Path, default=DRAFTS, help=f"folder of the results ({DRAFTS})")
+    if stored:
+        parser.add_argument("--quick", action="store_true", help="a subset, in a few minutes")
+        name = "for systems that do not know their processor's name"
+        parser.add_argument("--processor", metavar="NAME", help=name)
+        parser.add_argument("--output", type=Path, default=DRAFTS, help=f"folder of the results ({DRAFTS})")
     for kind in filters:
         help_text = f"only {kind}s whose name has TEXT (repeatable)"
         parser.add_argument(f"--{kind}", action="append", metavar="TEXT", help=help_text)
@@ -57,19 +48,25 @@ class Results:
 
     def __init__(self, options, part, versions):
         machine, self.part = describe(options.processor), part
-        self.path = options.output / file_name(machine["processor"])
+        words = re.findall("[a-z0-9]+", machine["processor"].replace("(R)", "").lower())
+        self.path = options.output / ("-".join(words) + ".json")  # Intel(R) Xeon(R): intel-xeon.json
         self.known = json.loads(self.path.read_text(encoding="utf-8")) if self.path.exists() else {}
         self.known |= machine
         self.known.setdefault("versions", {})[part] = versions
         self.known.setdefault("busy", {})[part] = busy_processors()  # before we add to it
         self.known.setdefault(part, [])
 
-    def add(self, record):
-        """Add a record, and write the file: an interrupted run is not lost."""
-        record = {"date": datetime.date.today().isoformat(), **record}
-        others = [other for other in self.known[self.part] if keys(other) != keys(record)]
-        self.known[self.part] = [*others, record]
-        self.write()
+    def add(self, what, records):
+        """Add the records of something, and write the file after each: an interrupted run is not lost."""
+        log(what)
+        try:
+            for record in records:
+                record = {"date": datetime.date.today().isoformat(), **record}
+                others = [other for other in self.known[self.part] if keys(other) != keys(record)]
+                self.known[self.part] = [*others, record]
+                self.write()
+        except DataNotFound as fault:
+            log(f"    left out: {fault}")
 
     def write(self):
         self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -77,7 +74,7 @@ class Results:
 
 
 def keys(record):
-    return tuple(record.get(key) for key in KEYS)
+    return [record.get(key) for key in KEYS]
 
 
 def is_part(value):

@@ -8,19 +8,17 @@ peer's figure over ours.
 import argparse
 import json
 import re
-import tempfile
 from pathlib import Path
-
-import numpy as np
 
 import processes
 from accuracy import LIBRARIES, worst_error
-from cases import CASES, F64
 from machine import processor
+from problems import CASES, find
 from report import DOCS
 from rivals import OURS
+from run import run
 from tables import NOTHING, insert, seconds_text, section
-from tasks import TASKS, write
+from tasks import TASKS
 
 README, STORED = DOCS.parent / "README.md", Path(__file__).with_name("summary.json")
 UNITS = {"s": 1.0, "ms": 1e-3, "µs": 1e-6}
@@ -29,7 +27,7 @@ TEXT = "glosses, words, 45 classes, l2 1e-05"
 DENSE = "Fashion-MNIST 60,000 x 784, 10 classes, l2 1e-02"
 ROW = "64 features, 10 classes, one row"
 MEMORY = "60,000 x 784, 10 classes"
-LEVEL, TO = "1e-02", "to 1 % of the minimum"
+LEVEL = "1e-02"
 
 
 # ------------------------------------------------------------------------------------ what other scripts have measured
@@ -53,12 +51,12 @@ def seconds(cell):
 def races():
     """Return {problem: (our seconds, the fastest peer, its seconds)} of every problem that a peer solved, and where."""
     rows, where = table("race")
-    found = {}
-    for row in rows:
-        ours, peer = row[f"{OURS} {LEVEL}"], row[f"fastest peer {LEVEL}"]
-        if NOTHING not in (ours, peer):
-            found[row["problem"]] = seconds(ours), re.search(rf"\S+, (.*) {TIME}", peer)[1], seconds(peer)
-    return found, where
+    cells = {row["problem"]: (row[f"{OURS} {LEVEL}"], row[f"fastest peer {LEVEL}"]) for row in rows}
+    return {
+        problem: (seconds(ours), re.search(rf"\S+, (.*) {TIME}", peer)[1], seconds(peer))
+        for problem, (ours, peer) in cells.items()
+        if NOTHING not in (ours, peer)
+    }, where
 
 
 def single_row():
@@ -71,9 +69,8 @@ def single_row():
 
 def best_peer(figures):
     """Return our figure, the best peer's name and figure, of those where less is better."""
-    peers = {name: value for name, value in figures.items() if name != OURS}
-    peer = min(peers, key=peers.get)
-    return figures[OURS], peer, peers[peer]
+    peer = min(figures.keys() - {OURS}, key=figures.get)
+    return figures[OURS], peer, figures[peer]
 
 
 # ------------------------------------------------------------------------------------ what is measured here
@@ -82,17 +79,14 @@ def best_peer(figures):
 def measure():
     """Measure memory and accuracy, each library in a process of its own; write both to summary.json."""
     found = {"processor": processor(), "megabytes": {}, "errors": {}}
-    task, how = TASKS["loss + gradient"], {"threads": 2, "seconds": 0.1, "with_memory": True}
-    case = next(case for case in CASES if case.name == MEMORY)
-    with tempfile.TemporaryDirectory(prefix="fastxent-bench-") as folder:
-        path, _ = write(task, case, F64, folder)
+    task, problem = TASKS["loss + gradient"], find(CASES, MEMORY).problem()
+    with processes.file_of(task.with_reference(problem)) as path:
         for rival in (rival for rival in task.rivals if not rival.setting):
-            arguments = {"task": task.name, "label": rival.label, "path": path, **how}
-            for record in processes.records_of(rival, "tasks:time_rival", arguments, threads=2):
+            for record in run(task, (rival, 2, "native"), path, seconds=0.1, with_memory=True):
                 found["megabytes"][rival.name] = record["extra_megabytes"]
-    for rival in LIBRARIES:
-        for record in processes.records_of(rival, "accuracy:row_losses", {"name": rival.name}):
-            found["errors"][rival.name] = float(f"{worst_error(record['losses']):.2g}")
+    for name, rival in LIBRARIES.items():
+        for record in processes.records_of(rival, "accuracy:row_losses", {"name": name}):
+            found["errors"][name] = float(f"{worst_error(record['losses']):.2g}")
     STORED.write_text(json.dumps(found, indent=1) + "\n")
 
 
@@ -103,21 +97,10 @@ def readme_table():
     by_problem, race_processor = races()
     of_row, row_processor = single_row()
     stored = json.loads(STORED.read_text())
-    lines = [
-        "| | fastxent | best peer | peer / fastxent |",
-        "| --- | ---: | ---: | ---: |",
-    ]
-    for what, (ours, peer, theirs), text in (
-        (
-            "**Training on text**: dictionary glosses, 45 classes, to 1 % of the minimum",
-            by_problem[TEXT],
-            seconds_text,
-        ),
-        (
-            "**Training on dense data**: Fashion-MNIST, 10 classes, to 1 % of the minimum",
-            by_problem[DENSE],
-            seconds_text,
-        ),
+    to = "to 1 % of the minimum"
+    measured = (
+        (f"**Training on text**: dictionary glosses, 45 classes, {to}", by_problem[TEXT], seconds_text),
+        (f"**Training on dense data**: Fashion-MNIST, 10 classes, {to}", by_problem[DENSE], seconds_text),
         ("**One row**: probabilities of 10 classes from 64 features", of_row, seconds_text),
         (f"**Memory** of loss and gradient: {MEMORY}", best_peer(stored["megabytes"]), "{:.3g} MB".format),
         (
@@ -125,7 +108,9 @@ def readme_table():
             best_peer(stored["errors"]),
             "{:.1e}".format,
         ),
-    ):
+    )
+    lines = ["| | fastxent | best peer | peer / fastxent |", "| --- | ---: | ---: | ---: |"]
+    for what, (ours, peer, theirs), text in measured:
         ratio = theirs / ours
         times = f"{ratio:.1f}x" if ratio < 10 else f"{float(f'{ratio:.2g}'):,.0f}x"
         lines.append(f"| {what} | {text(ours)} | {text(theirs)}, {peer} | {times} |")
@@ -137,30 +122,15 @@ def readme_table():
 
 
 def draw():
-    """Draw docs/figures/summary.svg: seconds of training to within 1 % of the minimum, ours and the best peer's.
-
-    Of problems that differ only in the strength of a penalty, the first is shown.
-    """
-    import figures
+    """Draw docs/figures/summary.svg. Of problems that differ only in the strength of a penalty, the first is shown."""
+    from figures import draw_summary
 
     found, where = races()
     shown = {}
-    for problem, outcome in found.items():
-        shown.setdefault(re.sub(r"(l[12]) [\d.e-]+", lambda m: m[1].upper(), problem), outcome)
-    labels = [f"{name}: {peer.strip('†‡')}" for name, (_, peer, _) in shown.items()]
-    ours, _, theirs = zip(*shown.values(), strict=True)
-    at = np.arange(len(labels))
-    figure, panel = figures.subplots(figsize=(7.6, 0.27 * len(at) + 1.1))
-    panel.hlines(at, ours, theirs, color="#b0b7c0", linewidth=3)
-    panel.plot(ours, at, "o", markersize=6, color="#0072b2", label=OURS)
-    panel.plot(theirs, at, "D", markersize=6, color="#d55e00", label="fastest peer, named on the left")
-    panel.set(yticks=at, yticklabels=labels, xscale="log")
-    panel.set_xlabel("seconds of training, to within 1 % of the minimum")
-    panel.invert_yaxis()
-    panel.grid(axis="x", color="#e3e6ea", zorder=0)
-    panel.set_axisbelow(True)
-    figure.legend(loc="outside upper right", ncols=2, frameon=False, title=where)
-    figures.save(figure, "summary")
+    for problem, (ours, peer, theirs) in found.items():
+        name = re.sub(r"(l[12]) [\d.e-]+", lambda penalty: penalty[1].upper(), problem)
+        shown.setdefault(name, (ours, peer.strip("†‡"), theirs))
+    draw_summary(shown, where)
 
 
 def main():

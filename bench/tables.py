@@ -4,11 +4,11 @@ import math
 
 import pandas as pd
 
-from machine import BUSY
 from store import dates
 
 PRECISION = {"float32": "f32", "float64": "f64"}
 NOTHING = "–"
+BUSY = 0.3  # processors busy with other work, above which figures are not worth publishing
 
 
 def seconds_text(seconds):
@@ -37,7 +37,7 @@ def ratio_text(ratio):
 def times_text(ratio):
     """Return how many times slower a rival is; below one, where it beats us, in bold."""
     text = f"{ratio:.2f}x" if ratio < 10 else f"{ratio:.0f}x"
-    return text if ratio >= 1 else f"**{text}**"
+    return NOTHING if pd.isna(ratio) else text if ratio >= 1 else f"**{text}**"
 
 
 def markdown(rows):

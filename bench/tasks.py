@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-import cases
-import evaluations
-from memory import extra_megabytes
+import evaluators
+import problems
+from machine import extra_megabytes
 
 BURST_SECONDS = 0.03
 LARGEST_ERROR = 0.01
@@ -23,39 +23,33 @@ class Task:
     products: int = 2  # of matrices, that nobody can do without
     threaded: bool = True
 
-    def reference(self, problem):
-        """Return the result that errors are measured against: plain NumPy in float64."""
+    def with_reference(self, problem):
+        """Return a problem and the result that errors are measured against: plain NumPy in float64."""
         plain = next(rival for rival in self.rivals if rival.name == "NumPy")
-        call, unpack = plain.build(problem.in_float64(), None)
-        return [np.asarray(array, np.float64) for array in unpack(call())]
+        return problem, evaluators.arrays(plain.build(problem.in_float64(), None)())
 
 
 TASKS = {
     task.name: task
     for task in (
-        Task("loss + gradient", cases.CASES, evaluations.LOSS_AND_GRADIENT),
-        Task("class probabilities", cases.CASES, evaluations.PROBABILITIES, products=1),
-        Task("growth", cases.GROWING, evaluations.LOSS_AND_GRADIENT[:2]),  # ours and NumPy
-        Task("latency", cases.SINGLE_ROWS, evaluations.SINGLE_ROWS, products=1, threaded=False),
+        Task("loss + gradient", problems.CASES, evaluators.LOSS_AND_GRADIENT),
+        Task("class probabilities", problems.CASES, evaluators.PROBABILITIES, products=1),
+        Task("growth", problems.GROWING, evaluators.LOSS_AND_GRADIENT[:2]),  # ours and NumPy
+        Task("latency", problems.SINGLE_ROWS, evaluators.SINGLE_ROWS, products=1, threaded=False),
     )
 }
 
 
-def write(task, case, dtype, folder):
-    """Make a problem and what its result should be, for the processes to read; return the path and the problem."""
-    problem = case.problem(dtype)
-    path = Path(folder) / "problem.pickle"
-    with path.open("wb") as file:
-        pickle.dump((problem, task.reference(problem)), file, protocol=5)
-    return str(path), problem
-
-
-def errors(result, reference):
-    """Return each array's largest deviation from the float64 reference, relative to the largest entry."""
-    return [
-        float(np.max(np.abs(found - exact)) / np.max(np.abs(exact)))
-        for found, exact in zip(result, reference, strict=True)
+def checked(result, reference):
+    """Return the loss, if there is one, and the last array's largest deviation, relative to the largest entry."""
+    found = evaluators.arrays(result)
+    errors = [
+        np.max(np.abs(one.reshape(exact.shape) - exact)) / np.max(np.abs(exact))
+        for one, exact in zip(found, reference, strict=True)
     ]
+    if not max(errors) < LARGEST_ERROR:
+        raise ArithmeticError(f"wrong by {max(errors):.1g} of the largest entry")
+    return float(found[0]) if found[0].ndim == 0 else None, float(errors[-1])
 
 
 def time_rival(task, label, path, threads, seconds, with_memory):
@@ -64,26 +58,17 @@ def time_rival(task, label, path, threads, seconds, with_memory):
     "first" is the time until a first result, conversions and compiling included; "seconds" the median of bursts that
     take ``seconds`` together; "value" the loss, where there is one.
     """
-    rival = next(rival for rival in TASKS[task].rivals if rival.label == label)
-    with open(path, "rb") as file:
-        problem, reference = pickle.load(file)
+    build = next(rival.build for rival in TASKS[task].rivals if rival.label == label)
+    problem, reference = pickle.loads(Path(path).read_bytes())
     start = time.perf_counter()
-    call, unpack = rival.build(problem, threads)
+    call = build(problem, threads)
     result = call()
     first = time.perf_counter() - start
-    arrays = [np.asarray(array, np.float64) for array in unpack(result)]
-    found = errors(arrays, reference)
-    if not max(found) < LARGEST_ERROR:
-        raise ArithmeticError(f"wrong by {max(found):.1g} of the largest entry")
-    yield {
-        "first": first,
-        "seconds": float(np.median(bursts(call, seconds))),
-        "error": found[-1],
-        "value": float(arrays[0]) if arrays[0].ndim == 0 else None,
-        "extra_megabytes": extra_megabytes(lambda: rival.build(problem, threads)[0]())
-        if with_memory
-        else None,
-    }
+    value, error = checked(result, reference)
+    del result
+    median = float(np.median(bursts(call, seconds)))
+    extra = extra_megabytes(lambda: build(problem, threads)()) if with_memory else None
+    yield {"first": first, "seconds": median, "error": error, "value": value, "extra_megabytes": extra}
 
 
 def bursts(call, seconds):

@@ -4,17 +4,17 @@ Everybody runs in this process, one after the other, with all threads. Idle thre
 `run.py`, whose figures are published, gives each a process of its own.
 """
 
+import functools
 import importlib.util
 import os
 
 import pytest
 
 from data import DataNotFound
-from tasks import LARGEST_ERROR, TASKS, errors
+from tasks import TASKS, checked
 
-pytestmark = pytest.mark.filterwarnings("default")  # the peers' warnings are not ours to forbid
 CHOSEN = [
-    pytest.param(task, case, dtype, rival, id=f"{task.name}-{case.name}-{dtype.__name__}-{rival.label}")
+    pytest.param(task, case, dtype, rival, id=f"{task.name}-{case.name}-{dtype}-{rival.label}")
     for task in TASKS.values()
     for case in task.cases
     for dtype in case.dtypes
@@ -23,26 +23,19 @@ CHOSEN = [
 ]
 
 
-@pytest.fixture(scope="module")
-def problems():
-    """The last problem and its result: only one is in memory."""
-    return {}
+@functools.lru_cache(maxsize=1)  # only one problem is in memory
+def problem_of(task, case, dtype):
+    return task.with_reference(case.problem(dtype))
 
 
+@pytest.mark.filterwarnings("default")  # the peers' warnings are not ours to forbid
 @pytest.mark.parametrize(("task", "case", "dtype", "rival"), CHOSEN)
-def test_speed(benchmark, problems, task, case, dtype, rival):
-    key = task.name, case.name, dtype
-    if key not in problems:
-        problems.clear()
-        try:
-            problem = case.problem(dtype)
-        except DataNotFound as fault:
-            pytest.skip(str(fault))
-        problems[key] = problem, task.reference(problem)
-    problem, reference = problems[key]
-    call, unpack = rival.build(problem, os.cpu_count() if task.threaded else 1)
-    benchmark.group = f"{task.name}: {case.name}, {dtype.__name__}"
-    benchmark.name = rival.label
-    benchmark.extra_info["error"] = max(errors(unpack(call()), reference))
-    assert benchmark.extra_info["error"] < LARGEST_ERROR
+def test_speed(benchmark, task, case, dtype, rival):
+    try:
+        problem, reference = problem_of(task, case, dtype)
+    except DataNotFound as fault:
+        pytest.skip(str(fault))
+    call = rival.build(problem, os.cpu_count() if task.threaded else 1)
+    _, benchmark.extra_info["error"] = checked(call(), reference)
+    benchmark.group, benchmark.name = f"{task.name}: {case.name}, {dtype}", rival.label
     benchmark(call)

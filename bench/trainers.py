@@ -1,43 +1,20 @@
 """Who trains: every library that minimises F, or nearly F, as a function from effort to parameters.
 
-``build(problem, n_threads)`` prepares what a user would do once (other containers, compiled code) and returns
-``fit(effort)``: from scratch with so much effort, a number of iterations or a tolerance, to coef and intercept.
+``build(problem, n_threads)`` returns ``fit(effort)``: from scratch with so much effort, a number of iterations or a
+tolerance, to coef and intercept.
 """
-
-import importlib
-from dataclasses import dataclass
 
 import numpy as np
 
-from rivals import OURS, Rival
+from rivals import OURS, Rival, anything, dense, imported, lasso, of_two_classes, smooth
 
 TINY = 1e-15  # a tolerance that never stops anybody: then the iterations do
+PASSES = tuple(np.unique(np.geomspace(1, 20_000, 22).astype(int)).tolist())
 
 
-def iterations(last, first=1, factor=1.6):
-    """Return numbers of iterations that grow by about ``factor``."""
-    counts = [first]
-    while counts[-1] < last:
-        counts.append(max(counts[-1] + 1, round(counts[-1] * factor)))
-    return tuple(counts)
-
-
-def tolerances(last, first=1.0, per_decade=2):
-    """Return tolerances that shrink from ``first`` to ``last``."""
-    steps = round(per_decade * np.log10(first / last))
-    return tuple(float(tol) for tol in np.geomspace(first, last, steps + 1))
-
-
-PASSES = iterations(20_000)
-
-
-@dataclass(frozen=True)
-class Trainer(Rival):
-    """A rival that trains. ``efforts`` is its ladder, ``intercepts`` how it treats the intercept."""
-
-    efforts: tuple = PASSES
-    intercepts: str = "free"
-    threaded: bool = True  # whether it is also tried on more than one thread
+def tolerances(first):
+    """Return tolerances that shrink from ``first`` to 1e-9, two in a decade."""
+    return tuple(np.geomspace(first, 1e-9, 1 + round(2 * np.log10(first / 1e-9))).tolist())
 
 
 # ------------------------------------------------------------------------------------ estimators
@@ -62,55 +39,58 @@ def of_snapml(problem, n_threads):
     return how | {"n_jobs": n_threads}
 
 
-ROWS = {
-    "as they are": lambda problem: (problem.X, problem.y),
-    "by columns, signs": lambda problem: (problem.X.tocsc(), problem.signs),
-    "float32, signs": lambda problem: (problem.X.astype(np.float32), problem.signs),
-}
+def as_they_are(problem):
+    return problem.X, problem.y
+
+
+def by_columns(problem):
+    return problem.X.tocsc(), problem.signs
+
+
+def in_float32(problem):
+    return problem.X.astype(np.float32), problem.signs
+
+
 ESTIMATORS = {  # the class, what it is told about a problem, and how it wants the rows
     # tol is not smaller, because "auto" and "lbfgs" go over to another solver for tighter tolerances.
     "fastxent": (
         "fastxent.LogisticRegression",
         lambda p, n: {"C": p.C, "l1_ratio": p.l1_ratio, "tol": 1e-7, "n_threads": n},
-        "as they are",
+        as_they_are,
     ),
     "scikit-learn": (
         "sklearn.linear_model.LogisticRegression",
         lambda p, n: {"C": p.C, "l1_ratio": p.l1_ratio, "random_state": 0},
-        "as they are",
+        as_they_are,
     ),
     "scikit-learn-intelex": (
         "sklearnex.linear_model.LogisticRegression",
         lambda p, n: {"C": p.C, "n_jobs": n},
-        "as they are",
+        as_they_are,
     ),
-    "Cyanure": ("cyanure.estimators.Classifier", of_cyanure, "as they are"),
-    "snapml": ("snapml.LogisticRegression", of_snapml, "float32, signs"),
-    "skglm": ("skglm.SparseLogisticRegression", lambda p, n: {"alpha": p.l1}, "by columns, signs"),
-    "celer": ("celer.LogisticRegression", lambda p, n: {"C": p.C}, "by columns, signs"),
+    "Cyanure": ("cyanure.estimators.Classifier", of_cyanure, as_they_are),
+    "snapml": ("snapml.LogisticRegression", of_snapml, in_float32),
+    "skglm": ("skglm.SparseLogisticRegression", lambda p, n: {"alpha": p.l1}, by_columns),
+    "celer": ("celer.LogisticRegression", lambda p, n: {"C": p.C}, by_columns),
 }
 
 
-def estimator(library, what="", suits=lambda training: True, *, solver=None, **how):
+def estimator(library, what="", suits=smooth, *, solver=None, **how):
     """Return the trainer of an estimator in scikit-learn's idiom, of that solver if it has several."""
     path, told, rows = ESTIMATORS[library]
-    module, kind = path.rsplit(".", 1)
 
     def build(problem, n_threads):
-        X, y = ROWS[rows](problem)
+        X, y = rows(problem)
         known = {"tol": TINY} | told(problem, n_threads) | ({"solver": solver} if solver else {})
-        make = getattr(importlib.import_module(module), kind)
+        make = imported(path)
         return lambda effort: parameters(make(max_iter=effort, **known).fit(X, y))
 
-    return Trainer(f"{library} {what}".strip(), module, build, suits, **how)
+    how = {"efforts": PASSES} | how
+    return Rival(f"{library} {what}".strip(), path.rpartition(".")[0], build, suits, **how)
 
 
-def ours(solver, suits=lambda training: True, name=None):
-    return estimator(OURS, name or solver, suits, solver=solver)
-
-
-def scikit_learn(solver, suits=lambda training: True, **how):
-    return estimator("scikit-learn", solver, suits, solver=solver, **how)
+def solvers(library, suits_by_name, **how):
+    return [estimator(library, name, suits, solver=name, **how) for name, suits in suits_by_name.items()]
 
 
 # ------------------------------------------------------------------------------------ other libraries
@@ -131,8 +111,8 @@ def liblinear(name, solver, bias, suits, first=1.0, **how):
 
         return fit
 
-    how |= {"threaded": False, "efforts": tolerances(1e-9, first)}
-    return Trainer(f"LIBLINEAR {name}", "liblinear", build, suits, **how)
+    how |= {"threads": 1, "efforts": tolerances(first)}
+    return Rival(f"LIBLINEAR {name}", "liblinear", build, of_two_classes(suits), **how)
 
 
 def with_jax(problem, n_threads):
@@ -141,29 +121,24 @@ def with_jax(problem, n_threads):
 
     jax.config.update("jax_enable_x64", True)
     jnp = jax.numpy
-    columns = 1 if problem.binary else problem.n_classes
     rows, labels = jnp.asarray(problem.X), jnp.asarray(problem.y)
-    start = jnp.zeros((problem.X.shape[1] + 1, columns))
-    optimizer = optax.lbfgs(memory_size=10)
-
-    def objective(theta, rows, labels):
-        logits = rows @ theta[:-1] + theta[-1]
-        if problem.binary:
-            logits = jnp.hstack([jnp.zeros_like(logits), logits])
-        loss = optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
-        return loss + problem.l2 / 2 * jnp.sum(theta[:-1] ** 2)
+    start, optimizer = jnp.zeros(problem.theta.shape), optax.lbfgs(memory_size=10)
 
     @jax.jit
     def run(theta, effort, rows, labels):
-        def value(theta):
-            return objective(theta, rows, labels)
+        def objective(theta):
+            logits = rows @ theta[:-1] + theta[-1]
+            if problem.binary:
+                logits = jnp.hstack([jnp.zeros_like(logits), logits])
+            loss = optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
+            return loss + problem.l2 / 2 * jnp.sum(theta[:-1] ** 2)
 
-        value_and_grad = optax.value_and_grad_from_state(value)
+        value_and_grad = optax.value_and_grad_from_state(objective)
 
         def step(_, carry):
             theta, state = carry
             loss, gradient = value_and_grad(theta, state=state)
-            moves = {"value": loss, "grad": gradient, "value_fn": value}
+            moves = {"value": loss, "grad": gradient, "value_fn": objective}
             updates, state = optimizer.update(gradient, state, theta, **moves)
             return optax.apply_updates(theta, updates), state
 
@@ -176,46 +151,34 @@ def with_jax(problem, n_threads):
     return fit
 
 
-# ------------------------------------------------------------------------------------ who suits what
+# ------------------------------------------------------------------------------------ who competes
 
 
-def smooth(training):
-    return not training.l1
-
-
-def penalised(training):
-    return bool(training.l1)
-
-
-def dense(training):
-    return smooth(training) and not training.sparse
-
-
-def of_two_classes(suits):
-    return lambda training: training.binary and suits(training)
-
-
+TWO_AND_LASSO = of_two_classes(lambda case: case.l1 and not case.l2)
+OUR_SOLVERS = {
+    "sdca": lambda case: smooth(case) and case.sparse,
+    "metric": smooth,
+    "prox_newton": lasso,
+    "newton-cg": smooth,
+    "lbfgs": smooth,
+}
 # Time may run out: those who are fast as a rule come first.
 TRAINERS = [
-    estimator(OURS, solver="auto"),
-    ours("sdca", lambda t: smooth(t) and t.sparse),
-    ours("metric", smooth),
-    ours("prox_newton", penalised),
-    ours("newton-cg", smooth),
-    ours("lbfgs", smooth),
-    ours("saga", penalised, name="l1-newton"),  # what scikit-learn's names mean with an L1 penalty
-    estimator("Cyanure"),
-    estimator("scikit-learn-intelex", "lbfgs", dense),
-    scikit_learn("saga", threaded=False),
-    liblinear("primal", 0, "-R", of_two_classes(smooth)),
-    liblinear("dual", 7, "", of_two_classes(smooth), first=10.0, intercepts="penalised"),
-    liblinear("L1", 6, "-R", of_two_classes(lambda t: t.l1 and not t.l2)),
+    estimator(OURS, suits=anything, solver="auto"),
+    *solvers(OURS, OUR_SOLVERS),
+    estimator(OURS, "l1-newton", lasso, solver="saga"),  # what scikit-learn's names mean with an L1 penalty
+    estimator("Cyanure", suits=anything),
+    *solvers("scikit-learn-intelex", {"lbfgs": dense}),
+    *solvers("scikit-learn", {"saga": anything}, threads=1),
+    liblinear("primal", 0, "-R", smooth),
+    liblinear("dual", 7, "", smooth, first=10.0, intercepts="penalised"),
+    liblinear("L1", 6, "-R", lambda case: case.l1 and not case.l2),
     estimator("snapml", "dual, float32", of_two_classes(smooth), intercepts="penalised"),
-    estimator("skglm", suits=of_two_classes(lambda t: t.l1 and not t.l2), threaded=False),
-    estimator("celer", suits=of_two_classes(lambda t: t.l1 and not t.l2), threaded=False, intercepts="none"),
-    Trainer("JAX optax L-BFGS", "optax", with_jax, dense),
-    scikit_learn("lbfgs", smooth),
-    scikit_learn("newton-cholesky", lambda t: dense(t) and "x 784" not in t.name),
-    scikit_learn("newton-cg", smooth),
-    scikit_learn("sag", smooth, threaded=False),
+    estimator("skglm", suits=TWO_AND_LASSO, threads=1),
+    estimator("celer", suits=TWO_AND_LASSO, threads=1, intercepts="none"),
+    Rival("JAX optax L-BFGS", "optax", with_jax, dense, efforts=PASSES),
+    *solvers("scikit-learn", {"lbfgs": smooth}),
+    *solvers("scikit-learn", {"newton-cholesky": lambda case: dense(case) and "x 784" not in case.name}),
+    *solvers("scikit-learn", {"newton-cg": smooth}),
+    *solvers("scikit-learn", {"sag": smooth}, threads=1),
 ]

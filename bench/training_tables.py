@@ -1,27 +1,19 @@
-"""The tables and the picture of the races to the optimum, of the results of `convergence.py`."""
+"""The tables of training, of the results of `convergence.py` and `descent.py`."""
 
 import math
 
 import numpy as np
 import pandas as pd
 
-import figures
 from convergence import LEVELS, gaps, seconds_to
+from descent import FIRST, FIRST_ROWS
+from problems import TRAININGS
 from rivals import OURS
-from tables import NOTHING, markdown, measured_on, seconds_text
-from training import TRAININGS
+from tables import NOTHING, PRECISION, markdown, measured_on, seconds_text, significant, times_text
 
 INTERCEPT_MARKS = {"free": "", "penalised": "†", "none": "‡"}
 LEVEL_NAMES = [f"{level:.0e}" for level in LEVELS]
 FAR = 1.5  # times the best of our solvers: further than that, auto has chosen badly
-DRAWN = (  # the first problems of the picture, by the beginnings of their labels
-    "Fashion-MNIST 60,000 x 784, 10 classes, l2 1e-04",
-    "clusters 200,000 x 20, 26 classes, l2 1e-05",
-    "breast_cancer raw",
-    "glosses, words, 45 classes, l2 1e-05",
-    "glosses, words, two classes, l2 1e-05",
-    "glosses, words, 45 classes, l1 3e-04",
-)
 HOW_TO_READ = (
     "Seconds of a fit from scratch until F - F* <= 1e-2, 1e-4, 1e-6 of F*, interpolated between runs of growing "
     "effort; medians over processes. Ratios are fastxent's time over the peer's: below one, fastxent is faster. F is "
@@ -68,11 +60,8 @@ class Outcome:
 def outcomes(known):
     """Return the outcomes of a processor's races, in the order of the problems."""
     found = {record["problem"]: record for record in known.get("training", ())}
-    chosen = [found[t.label] for t in TRAININGS if t.label in found]
+    chosen = [found[case.label] for case in TRAININGS if case.label in found]
     return [Outcome(record) for record in chosen if OURS in record["trainers"]]
-
-
-# ------------------------------------------------------------------------------------ sections
 
 
 def table(known, row_of, *notes):
@@ -145,52 +134,69 @@ def everybody(outcome):
     rows = []
     for name, times in outcome.seconds.sort_values(LEVEL_NAMES[::-1]).iterrows():
         trainer = outcome.trainers[name]
-        row = {"trainer": outcome.mark(name), "threads": str(trainer["threads"])} | dict(
-            times.map(seconds_text)
-        )
+        row = {"trainer": outcome.mark(name), "threads": str(trainer["threads"])}
+        row |= dict(times.map(seconds_text))
         row["best F over the least"] = f"{max(outcome.gaps(name)[1].min(), 0.0):.0e}"
         row["first run"] = seconds_text(trainer["first"])
-        row["extra MB"] = (
-            NOTHING if trainer["extra_megabytes"] is None else f"{trainer['extra_megabytes']:.0f}"
-        )
+        extra = trainer["extra_megabytes"]
+        row["extra MB"] = NOTHING if extra is None else f"{extra:.0f}"
         rows.append(row)
     return f"### {outcome.name}\n\n{markdown(rows)}"
 
 
-# ------------------------------------------------------------------------------------ picture
+# ------------------------------------------------------------------------------------ descent
 
 
-def draw(known):
-    """Draw the courses of some races, those named above first; return whether there are enough to be drawn."""
-    found = outcomes(known)
-    chosen = sorted(found, key=lambda outcome: not outcome.name.startswith(DRAWN))[: len(DRAWN)]
-    if len(chosen) < len(DRAWN):
-        return False
-    draw_courses(chosen)
-    return True
+def way_to_goal(record):
+    """Return time and epochs to the goal, or what was reached instead."""
+
+    def text(epochs):
+        return f"{seconds_text(record['one'] + (epochs - 1) * record['epoch'])}, {epochs:.1f}"
+
+    if record["searched"] is None:
+        loss, epochs = record["best"]
+        return f"never: {loss:.3f} at best, after {epochs}"
+    way = f"{text(record['searched'])} epochs"
+    if record["rival"] == OURS:
+        way += f" (automatic step: {text(record['automatic']) if record['automatic'] else 'never'})"
+    return way
 
 
-def draw_courses(chosen):
-    """Draw relative suboptimality over seconds of everybody's runs, a panel for each problem."""
-    figure, panels = figures.subplots(2, math.ceil(len(chosen) / 2), figsize=(10.5, 7), squeeze=False)
-    names = sorted({name for outcome in chosen for name in outcome.peers.index})
-    looks = dict(zip(names, figures.looks(), strict=False)) | {OURS: figures.OWN_LOOK}
-    handles = {}
-    for panel, outcome in zip(panels.flat, chosen, strict=False):
-        for name in (*outcome.peers.index, OURS):
-            seconds, gap = outcome.gaps(name)
-            shown = np.maximum.accumulate(seconds), np.maximum(np.minimum.accumulate(gap), 1e-8)
-            (handles[outcome.mark(name)],) = panel.loglog(*shown, **looks[name])
-        for level in LEVELS:
-            panel.axhline(level, color="0.8", linewidth=0.7, zorder=0)
-        panel.set_ylim(1e-8, 3)
-        panel.set_title(outcome.name.replace("classes, ", "classes\n"), fontsize=8)
-        figures.few_ticks(panel.xaxis, np.log10(panel.get_xlim()))
-    for panel in panels[-1]:
-        panel.set_xlabel("seconds")
-    for panel in panels[:, 0]:
-        panel.set_ylabel("F / F* - 1")
-    order = sorted(handles, key=lambda name: (name != OURS, name))
-    where = {"loc": "outside lower center", "ncols": 5, "fontsize": 7, "frameon": False, "handlelength": 3.5}
-    figure.legend([handles[name] for name in order], order, **where)
-    figures.save(figure, "convergence")
+def race_table(records):
+    records = [r | {"one": np.median(r["first"]), "epoch": np.median(r["seconds"])} for r in records]
+    ours = {record["dtype"]: record["epoch"] for record in records if record["rival"] == OURS}
+    rows = []
+    for record in sorted(records, key=lambda r: (r["rival"] != OURS, r["epoch"])):
+        row = {
+            "": f"{record['rival']}, {PRECISION[record['dtype']]}",
+            "rows/s": f"{significant(record['rows'] / record['epoch'] / 1e3)}k",
+            "an epoch": seconds_text(record["epoch"]),
+        }
+        for dtype, short in PRECISION.items():
+            unit = ours.get(dtype) if record["rival"] != OURS else None
+            row[f"against ours, {short}"] = times_text(record["epoch"] / unit) if unit else NOTHING
+        row["log loss after one"] = f"{record['loss']:.3f}"
+        row["extra MB"] = significant(record["extra_megabytes"], 2)
+        if record["goal"]:
+            row[f"to log loss {record['goal']:.3f}"] = way_to_goal(record)
+        rows.append(row)
+    return markdown(rows)
+
+
+def descent(known):
+    """Return the section of docs/sgd.md, None if these results do not have it."""
+    from descenders import RACES
+
+    by_race = {name: [] for name in (*(race.case.name for race in RACES), FIRST)}
+    for record in known.get("descent", []):
+        by_race.setdefault(record["race"], []).append(record)
+    first = by_race.pop(FIRST)
+    parts = [f"**{name}**\n\n{race_table(records)}" for name, records in by_race.items() if records]
+    if first:
+        title = (
+            f"**A fresh process**: import, and one epoch on the first {FIRST_ROWS:,} rows of the glosses\n"
+        )
+        times = {"import": "import", "first epoch": "first"}
+        rows = [{"": r["rival"]} | {name: seconds_text(r[key]) for name, key in times.items()} for r in first]
+        parts += [title, markdown(rows)]
+    return "\n".join([*parts, measured_on(known, "descent")]) if parts else None
