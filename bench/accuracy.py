@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from rivals import OURS, Rival
+from rivals import ROW_LOSSES
 
 
 def confident_rows():
@@ -11,42 +11,10 @@ def confident_rows():
     return Z, Z.argmax(axis=1)
 
 
-def by_fastxent(Z, y):
-    from fastxent import cross_entropy
-
-    return cross_entropy(Z, y, reduction="none")
-
-
-def by_scipy(Z, y):
-    from scipy.special import log_softmax
-
-    return -log_softmax(Z, axis=1)[np.arange(len(y)), y]
-
-
-def by_scikit_learn(Z, y):
-    from sklearn._loss.loss import HalfMultinomialLoss
-
-    return HalfMultinomialLoss(n_classes=Z.shape[1]).loss(y.astype(float), Z)
-
-
-def by_torch(Z, y):
-    from torch import from_numpy
-    from torch.nn.functional import cross_entropy
-
-    return cross_entropy(from_numpy(Z), from_numpy(y), reduction="none").numpy()
-
-
-LIBRARIES = {
-    "SciPy": Rival("SciPy", "scipy", by_scipy),
-    "scikit-learn": Rival("scikit-learn", "sklearn", by_scikit_learn),
-    "PyTorch": Rival("PyTorch", "torch", by_torch),
-    OURS: Rival(OURS, "fastxent", by_fastxent),
-}
-
-
 def row_losses(name):
     """Yield the losses of the confident rows, as a library computes them."""
-    yield {"losses": LIBRARIES[name].build(*confident_rows()).tolist()}
+    rival = next(rival for rival in ROW_LOSSES if rival.name == name)
+    yield {"losses": rival.build(*confident_rows()).tolist()}
 
 
 def worst_error(losses):

@@ -16,12 +16,11 @@ import numpy as np
 
 import processes
 import store
-from descenders import RACES
 from machine import extra_megabytes, log
-from rivals import OURS, Rival, wanted
-from trainers import TRAINERS
+from problems import RACES, TRAININGS
+from rivals import OURS, TRAINERS, Rival, wanted
 
-REFERENCE = Rival("least value", OURS, build=None)
+REFERENCE = Rival("least value", OURS, "")
 LEVELS = (1e-2, 1e-4, 1e-6)
 NEAR = 1 + 0.3 * LEVELS[-1]  # times the least value: the last level is behind
 REFERENCE_TOL = 1e-10
@@ -233,8 +232,6 @@ def race(case, trainers, options, seconds):
 
 
 def main():
-    from problems import TRAININGS
-
     parser = store.parser(
         __doc__,
         "problem",

@@ -21,8 +21,8 @@ import numpy as np
 import processes
 import store
 from convergence import start, timed
-from descenders import RACES
 from machine import extra_megabytes, log
+from problems import RACES
 from rivals import OURS, wanted
 
 GOAL = 1.02

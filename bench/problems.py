@@ -16,8 +16,10 @@ from functools import partial
 
 import numpy as np
 import scipy.sparse as sp
+from scipy.special import log_softmax
 
 import data
+import rivals
 
 F32, F64 = np.float32, np.float64
 _ROWS = 4_096  # evaluated at a time, so that their logits stay in cache
@@ -76,24 +78,20 @@ class Problem:
         return Objective.over(X, targets, columns, penalty=penalty, **how)
 
     def objective(self, coef, intercept, intercepts="free"):
-        """F at coef (K, d) or (1, d) and intercept, in float64, by plain NumPy over blocks of rows."""
+        """F at coef (K, d) or (1, d) and intercept, in float64, by plain NumPy and SciPy over blocks of rows."""
         weights = np.ascontiguousarray(np.atleast_2d(np.asarray(coef, F64)).T)
         intercept = np.atleast_1d(np.asarray(intercept, F64))
+
+        def sum_of_losses(start):
+            rows = slice(start, start + _ROWS)
+            logits = self.X[rows] @ weights + intercept
+            logits = np.hstack([np.zeros_like(logits), logits]) if self.binary else logits
+            return -log_softmax(logits, axis=1)[np.arange(len(logits)), self.y[rows]].sum()
+
         with ThreadPoolExecutor() as pool:
-            blocks = range(0, self.n_rows, _ROWS)
-            losses = pool.map(lambda start: self._sum_of_losses(start, weights, intercept), blocks)
-            loss = sum(losses) / self.n_rows
+            loss = sum(pool.map(sum_of_losses, range(0, self.n_rows, _ROWS))) / self.n_rows
         penalised = np.append(weights, intercept) if intercepts == "penalised" else weights
         return float(loss + self.l2 / 2 * np.sum(penalised**2) + self.l1 * np.sum(np.abs(penalised)))
-
-    def _sum_of_losses(self, start, weights, intercept):
-        rows = slice(start, start + _ROWS)
-        logits = self.X[rows] @ weights + intercept
-        if logits.shape[1] == 1:
-            logits = np.hstack([np.zeros_like(logits), logits])
-        largest = logits.max(axis=1)
-        of_true_class = logits[np.arange(len(logits)), self.y[rows]]
-        return np.sum(np.log(np.exp(logits - largest[:, None]).sum(axis=1)) + largest - of_true_class)
 
     def log_loss(self, probabilities):
         """Return the mean log loss of probabilities of the held-out rows; one counts as 1e-15 at least."""
@@ -249,4 +247,35 @@ TRAININGS = [
     *kind("glosses, words, 45 classes", 45, WORDS, [1e-4, 1e-5, 1e-6], [3e-4], [1e-4], sparse=True),
     *kind(*PIXELS, l1=[1e-3], both=[1e-3]),
     *kind("glosses, n-grams, 45 classes", 45, CHARACTERS, [1e-4, 1e-5, 1e-6], sparse=True),
+]
+
+# ------------------------------------------------------------------------------------ descent
+
+
+@dataclass(frozen=True, eq=False)
+class Race:
+    """Rows and who trains on them.
+
+    ``goal``: is there a loss to be reached? ``first_calls``: do the rivals also start in fresh processes?
+    """
+
+    case: Case
+    rivals: list
+    goal: bool = True
+    first_calls: bool = False
+
+
+def glosses(units, make):
+    return Case(f"WordNet glosses, {units}, 45 classes", 45, make, sparse=True, split=True)
+
+
+def pixels(how):
+    return Case(f"Fashion-MNIST, 10 classes, {how}", 10, data.fashion, split=True)
+
+
+RACES = [
+    Race(glosses("words", WORDS), rivals.ON_TEXT + rivals.WORDS_ONLY, first_calls=True),
+    Race(glosses("character n-grams", CHARACTERS), rivals.ON_TEXT, goal=False),
+    Race(pixels("minibatches of 128"), rivals.IN_MINIBATCHES),
+    Race(pixels("single rows"), rivals.BY_PIXELS),
 ]

@@ -1,40 +1,33 @@
-"""What competes: anybody who computes the same thing from the same problem, seen as a black box."""
+"""Who competes: one table of everybody, and of what each of them computes.
+
+A rival is anybody who computes the same thing from the same problem, seen as a black box. How it is done is in
+`adapters/`, a file for each way of speaking to libraries.
+"""
 
 import importlib
+import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-OURS, SCIKIT_LEARN, INTEL = "fastxent", "sklearn.linear_model", "sklearnex.linear_model"
+import numpy as np
+
+OURS, ESTIMATOR = "fastxent", "fastxent estimator"
+SCIKIT_LEARN, INTEL = "sklearn.linear_model", "sklearnex.linear_model"
 
 
 def anything(case):
     return True
 
 
-def smooth(case):
-    return not case.l1
-
-
-def lasso(case):
-    return bool(case.l1)
-
-
-def dense(case):
-    return not (case.sparse or case.l1)
-
-
-def of_two_classes(suits):
-    return lambda case: case.n_classes == 2 and suits(case)
-
-
 @dataclass(frozen=True, eq=False)
 class Rival:
     """One way to compute a task.
 
-    ``build(problem, threads)`` prepares what a user would do once (other containers, compiled code), and returns what
-    is timed: a call without arguments that evaluates, or ``fit(effort)`` that trains from scratch. Libraries are
-    imported only while building, so that a missing one does no harm. ``suits(case)`` tells whether it can do a case.
-    Rivals of the same name are settings of one library: the best of them counts.
+    ``adapter`` names a function of a module in `adapters/` that takes a problem, a number of threads and ``how``. It
+    prepares what a user would do once (other containers, compiled code), and returns what is timed: a call without
+    arguments that evaluates, or ``fit(effort)`` that trains from scratch. ``module`` is what has to be installed.
+    ``suits(case)`` tells whether it can do a case. Rivals of the same name are settings of one library: the best of
+    them counts.
 
     The rest is about training. ``efforts`` are numbers of iterations or tolerances, in the order in which they are
     tried, ``intercepts`` is how the intercept is treated, ``threads`` on how many it runs (None: on one and on all),
@@ -45,7 +38,8 @@ class Rival:
 
     name: str
     module: str
-    build: Callable
+    adapter: str
+    how: dict = field(default_factory=dict)
     suits: Callable = anything
     setting: str = ""
     efforts: tuple = ()
@@ -63,13 +57,197 @@ class Rival:
     def ours(self):
         return self.name.startswith(OURS)
 
+    def build(self, problem, threads, **step):
+        module, function = self.adapter.split(".")
+        return getattr(importlib.import_module(f"adapters.{module}"), function)(
+            problem, threads, **self.how, **step
+        )
+
 
 def wanted(name, patterns):
     """Whether a name has one of the words asked for (None: all are)."""
     return not patterns or any(pattern.lower() in name.lower() for pattern in patterns)
 
 
-def imported(path):
-    """Return "module.name"."""
-    module, name = path.rsplit(".", 1)
-    return getattr(importlib.import_module(module), name)
+# ------------------------------------------------------------------------------------ what they can do
+
+
+def smooth(case):
+    return not case.l1
+
+
+def lasso(case):
+    return case.l1 > 0
+
+
+def dense(case):
+    return not (case.sparse or case.l1)
+
+
+def wide(case):
+    return dense(case) and case.n_classes >= 100
+
+
+def two_classes(case):
+    return case.n_classes == 2 and smooth(case)
+
+
+def two_classes_lasso(case):
+    return case.n_classes == 2 and lasso(case) and not case.l2
+
+
+# ------------------------------------------------------------------------------------ evaluations
+
+
+def predict_proba(name, module, suits=anything):
+    return Rival(name, module, "by_estimators.probabilities", {"module": module}, suits)
+
+
+def onnx(dtype):
+    return Rival(
+        "onnxruntime", "onnxruntime", "by_scikit_learn.row_by_onnxruntime", {"dtype": dtype}, setting=dtype
+    )
+
+
+ONE = "OpenMP one thread"  # scikit-learn's two pools can get into each other's way
+LOSS_AND_GRADIENT = [
+    Rival(OURS, "fastxent.objective", "by_fastxent.loss"),
+    Rival("NumPy", "numpy", "by_numpy.loss"),
+    Rival("scikit-learn", SCIKIT_LEARN, "by_scikit_learn.loss"),
+    Rival("scikit-learn", SCIKIT_LEARN, "by_scikit_learn.loss", {"openmp": 1}, setting=ONE),
+    Rival("PyTorch", "torch", "by_torch.loss"),
+    Rival("PyTorch compiled", "torch", "by_torch.loss", {"how": "compiled"}, dense),
+    Rival("PyTorch linear_cross_entropy", "torch", "by_torch.loss", {"how": "chunked"}, wide),
+    Rival("JAX", "jax", "by_jax.loss", suits=dense),
+]
+PROBABILITIES = [
+    Rival(OURS, "fastxent.prediction", "by_fastxent.probabilities"),
+    Rival("NumPy", "numpy", "by_numpy.probabilities"),
+    predict_proba("scikit-learn", SCIKIT_LEARN),
+    predict_proba("scikit-learn-intelex", INTEL, dense),
+    Rival("PyTorch", "torch", "by_torch.probabilities"),
+    Rival("JAX", "jax", "by_jax.probabilities", suits=dense),
+]
+SINGLE_ROWS = [
+    Rival(OURS, "fastxent", "by_fastxent.row"),
+    predict_proba(ESTIMATOR, "fastxent"),
+    predict_proba("scikit-learn", SCIKIT_LEARN),
+    Rival("NumPy", "numpy", "by_numpy.row"),
+    onnx("float32"),
+    onnx("float64"),
+]
+ROW_LOSSES = [
+    Rival("SciPy", "scipy", "by_numpy.row_losses"),
+    Rival("scikit-learn", "sklearn", "by_scikit_learn.row_losses"),
+    Rival("PyTorch", "torch", "by_torch.row_losses"),
+    Rival(OURS, "fastxent", "by_fastxent.row_losses"),
+]
+
+
+# ------------------------------------------------------------------------------------ training to the optimum
+
+PASSES = tuple(np.unique(np.geomspace(1, 20_000, 22).astype(int)).tolist())
+TOLERANCES = tuple(np.geomspace(10.0, 1e-9, 21).tolist())
+
+
+def estimator(name, module, suits=smooth, *, solver=None, **more):
+    how = {"module": module} | ({"solver": solver} if solver else {})
+    return Rival(name, module, "by_estimators.train", how, suits, efforts=PASSES, **more)
+
+
+def ours(solver, suits=smooth, name=None):
+    return estimator(f"{OURS} {name or solver}", OURS, suits, solver=solver)
+
+
+def scikit_learn(solver, suits=smooth, **more):
+    return estimator(f"scikit-learn {solver}", SCIKIT_LEARN, suits, solver=solver, **more)
+
+
+def liblinear(name, solver, suits=two_classes, **more):
+    how = {"solver": solver}
+    more |= {"efforts": TOLERANCES, "threads": 1}
+    return Rival(f"LIBLINEAR {name}", "liblinear", "by_own_formats.liblinear", how, suits, **more)
+
+
+# Time may run out: those who are fast as a rule come first.
+TRAINERS = [
+    estimator(OURS, OURS, anything, solver="auto"),
+    ours("sdca", lambda case: smooth(case) and case.sparse),
+    ours("metric"),
+    ours("prox_newton", lasso),
+    ours("newton-cg"),
+    ours("lbfgs"),
+    ours("saga", lasso, name="l1-newton"),  # what scikit-learn's names mean with an L1 penalty
+    estimator("Cyanure", "cyanure.estimators", anything),
+    estimator("scikit-learn-intelex lbfgs", INTEL, dense, solver="lbfgs"),
+    scikit_learn("saga", anything, threads=1),
+    liblinear("primal", "0 -R"),
+    liblinear("dual", "7", intercepts="penalised"),
+    liblinear("L1", "6 -R", two_classes_lasso),
+    estimator("snapml dual, float32", "snapml", two_classes, intercepts="penalised"),
+    estimator("skglm", "skglm", two_classes_lasso, threads=1),
+    estimator("celer", "celer", two_classes_lasso, threads=1, intercepts="none"),
+    Rival("JAX optax L-BFGS", "optax", "by_jax.train", suits=dense, efforts=PASSES),
+    scikit_learn("lbfgs"),
+    scikit_learn("newton-cholesky", lambda case: dense(case) and "x 784" not in case.name),
+    scikit_learn("newton-cg"),
+    scikit_learn("sag", threads=1),
+]
+
+# ------------------------------------------------------------------------------------ row by row, or in minibatches
+
+EPOCHS = (1, 2, 3, 5, 8, 12)
+SINGLE = {"dtypes": ("float32",)}
+
+
+def steps(name, *values, **more):
+    return tuple({name: value, **more} for value in values)
+
+
+def descender(name, module, adapter, tried, *, patience=12, threads=1, **more):
+    epochs = tuple(n for n in EPOCHS if n <= patience)
+    return Rival(name, module, adapter, steps=tried, efforts=epochs, threads=threads, **more)
+
+
+def sgd(name, module, *tried, patience=12, **how):
+    how |= {"module": module}
+    return descender(name, module, "by_estimators.descend", tried, patience=patience, how=how)
+
+
+def pytorch(name, how, *lrs, **more):
+    more |= {"how": {"how": how}, "family": "PyTorch"}
+    return descender(f"PyTorch{name}", "torch", "by_torch.descend", steps("lr", *lrs), **more)
+
+
+def vowpal_wabbit(name, options, *rates):
+    more = {"how": {"options": options}, "patience": 4, **SINGLE}
+    tried = steps("learning_rate", *rates)
+    return descender(f"Vowpal Wabbit{name}", "vowpalwabbit", "by_own_formats.vowpal_wabbit", tried, **more)
+
+
+COSINE = {"learning_rate": "cosine"}
+INVERSE = {"eta0": 30.0, "learning_rate": "invscaling", "power_t": 0.25}
+# Our own have the automatic step first, then those of a search.
+ON_TEXT = [
+    sgd(OURS, OURS, {}, *steps("eta0", 8.0, 16.0), COSINE, {"eta0": 3.0, **COSINE}, batch_size=1),
+    sgd("scikit-learn", SCIKIT_LEARN, {}, {"eta0": 3.0, "learning_rate": "constant"}, INVERSE, patience=8),
+    pytorch(" by hand, index_add_", "bag by hand", 30.0, 45.0, 60.0),
+    pytorch(" EmbeddingBag, sparse gradients", "bag", 30.0, 45.0, 60.0),
+]
+WORDS_ONLY = [
+    vowpal_wabbit("", "", 0.5, 1.0, 2.0),
+    vowpal_wabbit(" --sgd", "--sgd --power_t 0", 1.0, 3.0),
+    descender(
+        "fastText", "fasttext", "by_own_formats.fasttext", steps("lr", 0.2, 0.4, 0.8), patience=8, **SINGLE
+    ),
+]
+LRS = (0.05, 0.1, 0.2)
+IN_MINIBATCHES = [
+    sgd(OURS, OURS, {}, *steps("eta0", *LRS, learning_rate="constant"), COSINE, batch_size=128),
+    pytorch(", by hand", "dense by hand", *LRS),
+    pytorch(", by hand, all threads", "dense by hand", *LRS, threads=os.cpu_count() or 1),
+]
+BY_PIXELS = [
+    sgd(OURS, OURS, {}, *steps("eta0", 0.003, 0.01, 0.03), batch_size=1),
+    sgd("scikit-learn", SCIKIT_LEARN, *steps("eta0", 0.003, 0.01, learning_rate="constant"), patience=8),
+]

@@ -4,12 +4,11 @@ are, and how time grows with rows, classes and non-zeros."""
 import numpy as np
 import pandas as pd
 
-from evaluators import ESTIMATOR
 from limits import least_seconds
 from problems import CASES
 from problems import GROWTH as SWEEPS
 from processes import CONFIGURATIONS, ours_alone
-from rivals import OURS
+from rivals import ESTIMATOR, OURS
 from tables import (
     NOTHING,
     PRECISION,

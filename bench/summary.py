@@ -11,11 +11,11 @@ import re
 from pathlib import Path
 
 import processes
-from accuracy import LIBRARIES, worst_error
+from accuracy import worst_error
 from machine import processor
 from problems import CASES, find
 from report import DOCS
-from rivals import OURS
+from rivals import OURS, ROW_LOSSES
 from run import run
 from tables import NOTHING, insert, seconds_text, section
 from tasks import TASKS
@@ -84,9 +84,9 @@ def measure():
         for rival in (rival for rival in task.rivals if not rival.setting):
             for record in run(task, (rival, 2, "native"), path, seconds=0.1, with_memory=True):
                 found["megabytes"][rival.name] = record["extra_megabytes"]
-    for name, rival in LIBRARIES.items():
-        for record in processes.records_of(rival, "accuracy:row_losses", {"name": name}):
-            found["errors"][name] = float(f"{worst_error(record['losses']):.2g}")
+    for rival in ROW_LOSSES:
+        for record in processes.records_of(rival, "accuracy:row_losses", {"name": rival.name}):
+            found["errors"][rival.name] = float(f"{worst_error(record['losses']):.2g}")
     STORED.write_text(json.dumps(found, indent=1) + "\n")
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-import evaluators
 import problems
+import rivals
 from machine import extra_megabytes
 
 BURST_SECONDS = 0.03
@@ -26,23 +26,33 @@ class Task:
     def with_reference(self, problem):
         """Return a problem and the result that errors are measured against: plain NumPy in float64."""
         plain = next(rival for rival in self.rivals if rival.name == "NumPy")
-        return problem, evaluators.arrays(plain.build(problem.in_float64(), None)())
+        return problem, arrays(plain.build(problem.in_float64(), None)())
 
 
 TASKS = {
     task.name: task
     for task in (
-        Task("loss + gradient", problems.CASES, evaluators.LOSS_AND_GRADIENT),
-        Task("class probabilities", problems.CASES, evaluators.PROBABILITIES, products=1),
-        Task("growth", problems.GROWING, evaluators.LOSS_AND_GRADIENT[:2]),  # ours and NumPy
-        Task("latency", problems.SINGLE_ROWS, evaluators.SINGLE_ROWS, products=1, threaded=False),
+        Task("loss + gradient", problems.CASES, rivals.LOSS_AND_GRADIENT),
+        Task("class probabilities", problems.CASES, rivals.PROBABILITIES, products=1),
+        Task("growth", problems.GROWING, rivals.LOSS_AND_GRADIENT[:2]),  # ours and NumPy
+        Task("latency", problems.SINGLE_ROWS, rivals.SINGLE_ROWS, products=1, threaded=False),
     )
 }
 
 
+def arrays(result):
+    """Return what a library computed, in float64: loss and gradient (d + 1, K), or the probabilities alone.
+
+    The gradient may come as a pair, of weights (d, K) and intercepts (K,).
+    """
+    parts = result if isinstance(result, tuple | list) else [result]
+    parts = [np.asarray(part.detach() if hasattr(part, "detach") else part, np.float64) for part in parts]
+    return parts if len(parts) < 3 else [parts[0], np.vstack(parts[1:])]
+
+
 def checked(result, reference):
     """Return the loss, if there is one, and the last array's largest deviation, relative to the largest entry."""
-    found = evaluators.arrays(result)
+    found = arrays(result)
     errors = [
         np.max(np.abs(one.reshape(exact.shape) - exact)) / np.max(np.abs(exact))
         for one, exact in zip(found, reference, strict=True)

@@ -7,7 +7,7 @@ import pandas as pd
 
 from convergence import LEVELS, gaps, seconds_to
 from descent import FIRST, FIRST_ROWS
-from problems import TRAININGS
+from problems import RACES, TRAININGS
 from rivals import OURS
 from tables import NOTHING, PRECISION, markdown, measured_on, seconds_text, significant, times_text
 
@@ -185,8 +185,6 @@ def race_table(records):
 
 def descent(known):
     """Return the section of docs/sgd.md, None if these results do not have it."""
-    from descenders import RACES
-
     by_race = {name: [] for name in (*(race.case.name for race in RACES), FIRST)}
     for record in known.get("descent", []):
         by_race.setdefault(record["race"], []).append(record)
