@@ -18,9 +18,8 @@ import processes
 import store
 from machine import extra_megabytes, log
 from problems import RACES, TRAININGS
-from rivals import OURS, TRAINERS, Rival, wanted
+from rivals import OURS, TRAINERS, WITH_TOL, wanted
 
-REFERENCE = Rival("least value", OURS, "")
 LEVELS = (1e-2, 1e-4, 1e-6)
 NEAR = 1 + 0.3 * LEVELS[-1]  # times the least value: the last level is behind
 REFERENCE_TOL = 1e-10
@@ -54,23 +53,20 @@ def seconds_to(level, points, optimum):
 
 
 def around(points, optimum):
-    """Return the indices of the runs on both sides of each level: the ones that its seconds are made of."""
+    """Return the runs on both sides of each level: the ones that its seconds are made of."""
     _, gap = gaps(points, optimum)
     firsts = [np.flatnonzero(gap <= level)[:1] for level in LEVELS]
-    return sorted({int(i) for first in firsts for i in (*first, *(first - 1)) if i >= 0})
+    return [points[i] for i in sorted({int(i) for first in firsts for i in (*first, *(first - 1)) if i >= 0})]
 
 
 # ------------------------------------------------------------------------------------ in a process of their own
 
 
-def load(path):
-    return pickle.loads(Path(path).read_bytes())
-
-
 def start(path, race, name, threads, step):
     """Return a problem, a rival of a race (None: of that to the optimum), and its ``fit``."""
-    rivals = TRAINERS if race is None else next(one.rivals for one in RACES if one.case.name == race)
-    problem, rival = load(path), next(rival for rival in rivals if rival.name == name)
+    rivals = [*TRAINERS, WITH_TOL] if race is None else next(r.rivals for r in RACES if r.case.name == race)
+    rival = next(rival for rival in rivals if rival.name == name)
+    problem = pickle.loads(Path(path).read_bytes())
     return problem, rival, rival.build(problem, threads, **step)
 
 
@@ -104,78 +100,48 @@ def climb(path, name, threads, *, race=None, step=(), efforts=None, target=0.0, 
         before = effort
 
 
-def reference(path, intercepts, threads, seconds):
-    """Yield the least F that a long run of our own finds, and the name of the solver that auto takes."""
-    from fastxent import solvers
-
-    problem, penalised = load(path), intercepts == "penalised"
-    X = problem.with_ones if penalised else problem.X
-    objective = problem.ours(X, fit_intercept=intercepts == "free", n_threads=threads)
-    deadline = time.monotonic() + seconds
-    how = {"tol": REFERENCE_TOL, "max_iter": 100_000}
-    how["callback"] = lambda theta, history: time.monotonic() > deadline
-    theta = solvers.solve(objective, objective.initial(), **how).theta
-    coef, intercept = (theta[:-2], theta[-2]) if penalised else (theta[:-1], theta[-1])
-    least = problem.objective(coef.T, intercept, intercepts)
-    sizes = {"rows": problem.n_rows, "features": problem.X.shape[1]}
-    yield {"least": least, "choice": solvers.choose(objective), **sizes}
-
-
-def what_tol_gives(path, threads):
-    """Yield what our own choice reaches by itself, for the tolerances of the levels, and in how much time."""
-    from fastxent import LogisticRegression
-
-    problem = load(path)
-    how = {"C": problem.C, "l1_ratio": problem.l1_ratio, "max_iter": 10_000, "n_threads": threads}
-    for tol in LEVELS:
-        seconds, model = timed(LogisticRegression(tol=tol, **how).fit, problem.X, problem.y)
-        yield {"tol": tol, "seconds": seconds, "objective": problem.objective(model.coef_, model.intercept_)}
-
-
 # ------------------------------------------------------------------------------------ one problem
 
 
 class Course:
-    """One problem in a file, and what is known of it: least values of F, how long our own choice takes."""
+    """One problem, and what is known of it: least values of F, how long our own choice takes."""
 
-    def __init__(self, path, threads, deadline):
-        self.path, self.threads, self.deadline = path, threads, deadline
-        self.least, self.about, self.pace = {}, {}, self.left()
+    def __init__(self, problem, path, threads, seconds):
+        self.problem, self.path, self.threads = problem, path, threads
+        self.deadline, self.least, self.pace = time.monotonic() + seconds, {}, seconds
 
     def left(self):
         return max(0.0, self.deadline - time.monotonic())
 
-    def run(self, function, wait, trainer, threads=None, **arguments):
-        """Return what a function yields in a process of its own; it may take twice ``wait`` seconds."""
-        threads = threads or self.threads
-        arguments |= {"path": self.path, "threads": threads}
-        how = {"threads": threads, "timeout": 2 * wait + STARTUP_SECONDS}
-        return processes.records_of(trainer, f"convergence:{function}", arguments, **how)
+    def find_least(self, intercepts):
+        """Find the least value of F, or of the variant that is minimised with such an intercept, by a long run."""
+        from fastxent import solvers
 
-    def prepare(self, intercepts):
-        """Find the least value of F, or of the variant that is minimised with such an intercept, once."""
-        if intercepts not in self.least:
-            seconds = max(2.0, self.left() / 6)
-            (found,) = self.run("reference", seconds, REFERENCE, intercepts=intercepts, seconds=seconds)
-            self.least[intercepts] = found["least"]
-            self.about = self.about or {key: found[key] for key in ("choice", "rows", "features")}
+        penalised, until = intercepts == "penalised", time.monotonic() + max(2.0, self.left() / 6)
+        X = self.problem.with_ones if penalised else self.problem.X
+        objective = self.problem.ours(X, fit_intercept=intercepts == "free", n_threads=self.threads)
+        how = {"tol": REFERENCE_TOL, "max_iter": 100_000, "callback": lambda *_: time.monotonic() > until}
+        theta = solvers.solve(objective, objective.initial(), **how).theta
+        coef, intercept = (theta[:-2], theta[-2]) if penalised else (theta[:-1], theta[-1])
+        self.least[intercepts] = self.problem.objective(coef.T, intercept, intercepts)
 
-    def climb(self, trainer, threads):
-        """Return a trainer's runs at growing effort on so many threads."""
-        patience = OUR_PATIENCE if trainer.ours else PATIENCE
-        cap = max(LEAST_PATIENCE, min(patience * self.pace, self.left() / 6))
-        least = self.least[trainer.intercepts]
-        how = {"name": trainer.name, "target": NEAR * least, "cap": cap}
-        points = self.run("climb", 3 * cap, trainer, threads, **how)
-        self.least[trainer.intercepts] = min([least, *(point["objective"] for point in points)])
-        return points
+    def climb(self, trainer, threads, wait, **how):
+        """Return a trainer's runs in a process of its own, which may take twice ``wait`` seconds."""
+        how |= {"path": self.path, "name": trainer.name, "threads": threads}
+        timeout = 2 * wait + STARTUP_SECONDS
+        return processes.records_of(trainer, "convergence:climb", how, threads=threads, timeout=timeout)
 
     def reached(self, trainer, points):
         return [seconds_to(level, points, self.least[trainer.intercepts]) for level in LEVELS]
 
     def climb_on_threads(self, trainer):
         """Climb on one thread and on all; return the number that gets further, or there earlier, and its runs."""
-        climbs = {n: self.climb(trainer, n) for n in {1, trainer.threads or self.threads}}
+        patience, kind = OUR_PATIENCE if trainer.ours else PATIENCE, trainer.intercepts
+        climbs = {}
+        for n in {1, trainer.threads or self.threads}:
+            cap = max(LEAST_PATIENCE, min(patience * self.pace, self.left() / 6))
+            climbs[n] = self.climb(trainer, n, 3 * cap, target=NEAR * self.least[kind], cap=cap)
+            self.least[kind] = min([self.least[kind], *(point["objective"] for point in climbs[n])])
 
         def quality(n):
             times = self.reached(trainer, climbs[n])
@@ -190,11 +156,11 @@ class Course:
         for i in range(rounds):
             for trainer in np.roll(contenders, -i):  # nobody always runs after the same neighbour
                 threads, points = climbed[trainer]
-                chosen = [points[k] for k in around(points, self.least[trainer.intercepts])]
+                chosen = around(points, self.least[trainer.intercepts])
                 wait = sum(point["seconds"][0] for point in chosen)
                 if chosen and wait <= self.left():
-                    how = {"name": trainer.name, "efforts": [point["effort"] for point in chosen]}
-                    again = self.run("climb", 3 * wait, trainer, threads, **how)
+                    efforts = [point["effort"] for point in chosen]
+                    again = self.climb(trainer, threads, 3 * wait, efforts=efforts)
                     for point, found in zip(chosen, again, strict=False):
                         point["seconds"] += found["seconds"]
 
@@ -206,29 +172,43 @@ class Course:
         return [trainer for trainer in times if trainer.ours or np.any(times[trainer] <= 2 * fastest)]
 
 
+def some_of(record, *keys):
+    return {key: record[key] for key in keys}
+
+
 def race(case, trainers, options, seconds):
     """Yield the record of one problem, more complete each time."""
-    with processes.file_of(case.problem()) as path:
-        course = Course(path, options.threads, time.monotonic() + seconds)
-        climbed, record = {}, {"problem": case.label, "threads": course.threads, "trainers": {}}
+    from fastxent import solvers
+
+    problem = case.problem()
+    record = {"problem": case.label, "threads": options.threads, "trainers": {}}
+    record |= {
+        "rows": problem.n_rows,
+        "features": problem.X.shape[1],
+        "choice": solvers.choose(problem.ours()),
+    }
+    with processes.file_of(problem) as path:
+        course, climbed = Course(problem, path, options.threads, seconds), {}
+        record["least"] = course.least
         for trainer in (trainer for trainer in trainers if trainer.suits(case)):
-            course.prepare(trainer.intercepts)
+            if trainer.intercepts not in course.least:
+                course.find_least(trainer.intercepts)
             threads, points = course.climb_on_threads(trainer)
             if not points:
                 continue
-            kept = [{key: point[key] for key in ("effort", "seconds", "objective")} for point in points]
-            about = {key: points[0][key] for key in ("import", "first", "extra_megabytes")}
-            about |= {"threads": threads, "intercepts": trainer.intercepts}
-            record["trainers"][trainer.name], climbed[trainer] = {**about, "points": kept}, (threads, kept)
+            kept = [some_of(point, "effort", "seconds", "objective") for point in points]
+            about = some_of(points[0], "import", "first", "extra_megabytes")
+            about |= {"threads": threads, "intercepts": trainer.intercepts, "points": kept}
+            record["trainers"][trainer.name], climbed[trainer] = about, (threads, kept)
             reached = course.reached(trainer, points)
             log(f"    {trainer.name:32} {threads}" + "".join(f"{s:9.3g} s" for s in reached))
             if trainer.name == OURS:
                 course.pace = float(np.nan_to_num(reached[-1], nan=course.pace))
-                found = course.run("what_tol_gives", course.left(), trainer)
-                record["tol"] = [{key: r[key] for key in ("tol", "seconds", "objective")} for r in found]
-            yield {**record, **course.about, "least": course.least}
+                by_tol = course.climb(WITH_TOL, options.threads, course.left(), efforts=LEVELS)
+                record["tol"] = [some_of(point, "effort", "seconds", "objective") for point in by_tol]
+            yield record
         course.repeat(climbed, options.rounds)
-        yield {**record, **course.about, "least": course.least}
+        yield record
 
 
 def main():

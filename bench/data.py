@@ -10,6 +10,7 @@ import os
 import tempfile
 from pathlib import Path
 
+import joblib
 import numpy as np
 import scipy.sparse as sp
 
@@ -62,27 +63,23 @@ def glosses(units="words", part="train"):
     ``units`` is "words" (about 10 non-zeros a row) or "characters" (n-grams of 2 to 4 letters, about 100). Vectorising
     takes up to a minute, so the matrices are kept in the folder that the variable FASTXENT_BENCH_CACHE names.
     """
-    folder = Path(os.environ.get("FASTXENT_BENCH_CACHE", Path(tempfile.gettempdir()) / "fastxent-bench"))
-    paths = {name: folder / f"glosses-{units}-{name}.npz" for name in ("train", "test")}
-    labels_path = folder / "glosses-labels.npy"
-    if not all(path.exists() for path in (labels_path, *paths.values())):
-        folder.mkdir(parents=True, exist_ok=True)
-        labels, texts = read_glosses()
-        for name, matrix in zip(paths, vectorise(texts, units), strict=True):
-            sp.save_npz(paths[name], matrix, compressed=False)
-        np.save(labels_path, np.unique(labels, return_inverse=True)[1])
-    y = np.load(labels_path).astype(np.intp)
-    return sp.load_npz(paths[part]), y[:N_TRAIN_GLOSSES] if part == "train" else y[N_TRAIN_GLOSSES:]
+    folder = os.environ.get("FASTXENT_BENCH_CACHE", Path(tempfile.gettempdir()) / "fastxent-bench")
+    matrices, y = joblib.Memory(folder, verbose=0).cache(vectorised)(units)
+    return matrices[part], y[:N_TRAIN_GLOSSES] if part == "train" else y[N_TRAIN_GLOSSES:]
 
 
-def vectorise(texts, units):
-    """Yield the train and test matrices of ``texts``."""
+def vectorised(units):
+    """Return the train and test matrices of the glosses, and all labels."""
     from sklearn.feature_extraction.text import TfidfVectorizer
 
+    labels, texts = read_glosses()
     how = {"words": {}, "characters": {"analyzer": "char_wb", "ngram_range": (2, 4)}}[units]
     vectorizer = TfidfVectorizer(sublinear_tf=True, min_df=2, **how)
-    yield vectorizer.fit_transform(texts[:N_TRAIN_GLOSSES])
-    yield vectorizer.transform(texts[N_TRAIN_GLOSSES:])
+    train, test = (
+        vectorizer.fit_transform(texts[:N_TRAIN_GLOSSES]),
+        vectorizer.transform(texts[N_TRAIN_GLOSSES:]),
+    )
+    return {"train": train, "test": test}, np.unique(labels, return_inverse=True)[1]
 
 
 def read_glosses():

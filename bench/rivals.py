@@ -193,6 +193,7 @@ TRAINERS = [
     scikit_learn("newton-cg"),
     scikit_learn("sag", threads=1),
 ]
+WITH_TOL = Rival("fastxent by tol", OURS, "by_estimators.train_to_tolerance", efforts=(1e-2,))
 
 # ------------------------------------------------------------------------------------ row by row, or in minibatches
 

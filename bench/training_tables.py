@@ -123,7 +123,7 @@ def tolerances(known):
         cells, least = {}, outcome.record["least"]["free"]
         for level, fit in zip(LEVEL_NAMES, outcome.record.get("tol", []), strict=False):
             cells[f"tol {level}: F over the least"] = f"{max(fit['objective'] / least - 1, 0.0):.0e}"
-            cells[f"tol {level}: time"] = seconds_text(fit["seconds"])
+            cells[f"tol {level}: time"] = seconds_text(np.median(fit["seconds"]))
         return cells
 
     return table(known, row)

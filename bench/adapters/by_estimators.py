@@ -87,6 +87,19 @@ def train(problem, threads, module, **solver):
     return fit
 
 
+def train_to_tolerance(problem, threads):
+    """Return ``fit(tol)`` of our own choice, which stops by itself."""
+    make = class_of("fastxent", "LogisticRegression")
+
+    def fit(tol):
+        model = make(tol=tol, max_iter=10_000, n_threads=threads, **penalties(problem)).fit(
+            problem.X, problem.y
+        )
+        return model.coef_, model.intercept_
+
+    return fit
+
+
 # ------------------------------------------------------------------------------------ row by row, or in minibatches
 
 
