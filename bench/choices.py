@@ -26,7 +26,7 @@ from fastxent import solvers
 from fastxent.data.ranges import cost
 from fastxent.solvers import policy
 from problems import Problem
-from tables import markdown, measured_on
+from tables import Missing, markdown, measured_on
 
 TOL = 1e-7
 CAP_SECONDS = 5.0  # for one solver on one problem
@@ -171,10 +171,9 @@ def model_table(frame):
 
 
 def tables(known):
-    """Return the section of docs/solvers.md, None if these results do not have it."""
     sparse = [case for case in known.get("choices", []) if case["kind"] != "dense"]
     if len(sparse) < 10:
-        return None
+        raise Missing("choices")
     where = f"One thread. {measured_on(known, 'choices')}"
     return "\n".join([regret_table(pd.DataFrame(known["choices"])), model_table(pd.DataFrame(sparse)), where])
 

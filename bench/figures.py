@@ -1,4 +1,4 @@
-"""The pictures of the documentation, and how they look. Each returns whether the results have what is drawn."""
+"""The pictures of the documentation, and how they look."""
 
 import itertools
 import math
@@ -11,7 +11,7 @@ from limits import READ_MEGABYTES, best_read_rate
 from problems import GROWTH
 from rivals import OURS
 from speed_tables import growth, roofline
-from tables import PRECISION
+from tables import PRECISION, Missing
 from training_tables import outcomes
 
 FOLDER = Path(__file__).resolve().parents[1] / "docs" / "figures"
@@ -61,7 +61,6 @@ def save(figure, name):
     """Write docs/figures/name.svg."""
     FOLDER.mkdir(parents=True, exist_ok=True)
     figure.savefig(FOLDER / f"{name}.svg", metadata={"Date": None})
-    return True
 
 
 def draw_roofline(known):
@@ -71,9 +70,7 @@ def draw_roofline(known):
     Above it there is only the roof: the processor's rate of matrix products, and to the left what can be computed on
     bytes as they arrive.
     """
-    if (found := roofline(known)) is None:
-        return False
-    owns, threads, rates = found
+    owns, threads, rates = roofline(known)
     figure, panels = subplots(1, 2, figsize=(9, 5.2), sharey=True)
     for panel, dtype in zip(panels, DTYPES, strict=True):
         x = np.geomspace(0.1, 2000, 200)
@@ -95,14 +92,12 @@ def draw_roofline(known):
     panels[0].set_ylabel(f"GFLOP/s, {threads} threads")
     names = {"loc": "outside lower center", "ncols": 3, "fontsize": 7.5, "frameon": False}
     figure.legend(*panels[0].get_legend_handles_labels(), **names)
-    return save(figure, "roofline")
+    save(figure, "roofline")
 
 
 def draw_growth(known):
     """Draw our time over what grows."""
-    if (found := growth(known)) is None:
-        return False
-    of, threads = found
+    of, threads = growth(known)
     figure, panels = subplots(1, len(GROWTH), figsize=(9.5, 3.2))
     for panel, (name, (what, _)) in zip(panels, GROWTH.items(), strict=True):
         for dtype, (mark, colour) in DTYPES.items():
@@ -113,7 +108,7 @@ def draw_growth(known):
         panel.set_title(what, fontsize=7.5)
     panels[0].set_ylabel(f"ms, {threads} threads")
     panels[0].legend(frameon=False, fontsize=8)
-    return save(figure, "growth")
+    save(figure, "growth")
 
 
 def looks():
@@ -138,7 +133,7 @@ def draw_convergence(known):
     found = outcomes(known)
     chosen = sorted(found, key=lambda outcome: not outcome.name.startswith(COURSES))[: len(COURSES)]
     if len(chosen) < len(COURSES):
-        return False
+        raise Missing("training")
     figure, panels = subplots(2, math.ceil(len(chosen) / 2), figsize=(10.5, 7), squeeze=False)
     names = sorted({name for outcome in chosen for name in outcome.peers.index})
     look = dict(zip(names, looks(), strict=False)) | {OURS: OWN_LOOK}
@@ -160,7 +155,7 @@ def draw_convergence(known):
     order = sorted(handles, key=lambda name: (name != OURS, name))
     where = {"loc": "outside lower center", "ncols": 5, "fontsize": 7, "frameon": False, "handlelength": 3.5}
     figure.legend([handles[name] for name in order], order, **where)
-    return save(figure, "convergence")
+    save(figure, "convergence")
 
 
 def draw_summary(outcomes, where):
@@ -178,4 +173,4 @@ def draw_summary(outcomes, where):
     panel.grid(axis="x", color="#e3e6ea", zorder=0)
     panel.set_axisbelow(True)
     figure.legend(loc="outside upper right", ncols=2, frameon=False, title=where)
-    return save(figure, "summary")
+    save(figure, "summary")

@@ -6,6 +6,8 @@ for the results in another folder.
 """
 
 import argparse
+import contextlib
+import itertools
 from pathlib import Path
 
 import choices
@@ -13,10 +15,10 @@ import figures
 import speed_tables
 import training_tables
 from store import FOLDER, read_all
-from tables import insert, section
+from tables import Missing, insert, section
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
-# Where a section is, its markers, and what makes its text of one processor's results (None: these do not have it).
+# Where a section is, its markers, and what makes its text of one processor's results.
 SECTIONS = (
     ("benchmarks.md", "bench", speed_tables.all_cases),
     ("benchmarks.md", "latency", speed_tables.single_predictions),
@@ -31,11 +33,18 @@ SECTIONS = (
 FIGURES = (figures.draw_convergence, figures.draw_roofline, figures.draw_growth)
 
 
+def shown(make, results):
+    """Yield what ``make`` makes of the results that have what it needs."""
+    for known in results:
+        with contextlib.suppress(Missing):
+            yield make(known)
+
+
 def sections(results):
     """Yield page, markers and text of every section that these results (of all processors, the newest first) have."""
-    yield DOCS / "performance.md", "processors", speed_tables.every_processor(results)
+    yield DOCS / "performance.md", "processors", "\n".join(shown(speed_tables.processor_tables, results))
     for page, name, make in SECTIONS:
-        if text := next(filter(None, map(make, results)), None):
+        for text in itertools.islice(shown(make, results), 1):
             yield DOCS / page, name, text
 
 
@@ -54,7 +63,7 @@ def main():
         for page, name, text in made:
             insert(text, page, name)
         for draw in FIGURES:
-            next(filter(draw, results), None)  # the newest that have what is drawn
+            next(shown(draw, results), None)
         return
     for _, name, text in made:
         print(f"## {name}\n\n{text}")

@@ -12,6 +12,7 @@ from rivals import ESTIMATOR, OURS
 from tables import (
     NOTHING,
     PRECISION,
+    Missing,
     markdown,
     measured_on,
     ratio_text,
@@ -47,10 +48,10 @@ SIZES = {  # of our records
 
 
 def frame_of(known, *tasks):
-    """Return the records of some tasks with a column of median seconds, in the order of the cases; None without any."""
+    """Return the records of some tasks with a column of median seconds, in the order of the cases."""
     frame = pd.DataFrame([record for record in known.get("speed", []) if record["task"] in tasks])
     if frame.empty:
-        return None
+        raise Missing(tasks)
     frame["dtype"] = frame["dtype"].map(PRECISION)
     frame["median"] = frame["seconds"].map(np.median)
     places = {case.name: place for place, case in enumerate(CASES)}
@@ -129,8 +130,7 @@ def by_case(frame, rows_of):
 
 def processor_tables(known):
     """Return a heading and a table for each configuration of one processor, and one of details."""
-    if (frame := frame_of(known, MAIN, PROBABILITIES)) is None:
-        return ""
+    frame = frame_of(known, MAIN, PROBABILITIES)
     compared = frame[~frame["case"].isin([case.name for case in CASES if not case.compared])]
     frame = compared if len(compared) else frame
     native = frame[frame["configuration"] == "native"]
@@ -146,11 +146,6 @@ def processor_tables(known):
     return "\n".join([*parts, measured_on(known, "speed")])
 
 
-def every_processor(results):
-    """Return the section of docs/performance.md: all processors recorded."""
-    return "\n".join(filter(None, map(processor_tables, results)))
-
-
 # ------------------------------------------------------------------------------------ all cases, and the limits
 
 
@@ -164,13 +159,12 @@ HOW_TO_READ = (
 
 def native_races(known):
     """Return our records of loss + gradient on most threads, everybody's seconds by rival, threads and the machine's
-    rates; None if something is missing."""
-    if (frame := frame_of(known, MAIN)) is None:
-        return None
+    rates."""
+    frame = frame_of(known, MAIN)
     frame = frame[frame["configuration"] == "native"]
     threads, cases = frame["threads"].max(), ["case", "dtype"]
     if not (rates := known.get("limits", {}).get(str(threads))):
-        return None
+        raise Missing("limits")
     own = frame[(frame["rival"] == OURS) & (frame["threads"] == threads)].set_index(cases)
     seconds = frame.groupby([*cases, "rival"], sort=False)["median"].min().unstack("rival")
     own["limit"] = [least_seconds(work, LONG[dtype], rates) for (_, dtype), work in own["work"].items()]
@@ -178,10 +172,8 @@ def native_races(known):
 
 
 def all_cases(known):
-    """Return the table of all cases, None without the machine's limits."""
-    if (found := native_races(known)) is None:
-        return None
-    owns, peers, threads, _ = found
+    """Return the table of all cases."""
+    owns, peers, threads, _ = native_races(known)
     rows = []
     for key, own in owns[peers.notna().any(axis=1)].iterrows():
         row = {"case": ", ".join(key), OURS: seconds_text(own["median"])}
@@ -200,21 +192,18 @@ def against(peer, own):
 
 
 def roofline(known):
-    """Return our records of the cases shown, with NumPy's seconds, threads and rates; None if something is missing."""
-    if (found := native_races(known)) is None:
-        return None
-    own, peers, threads, rates = found
+    """Return our records of the cases shown, with NumPy's seconds; threads and rates."""
+    own, peers, threads, rates = native_races(known)
     own["NumPy"] = peers.get("NumPy")
     own = own[own["NumPy"].notna() & own.index.get_level_values("case").str.startswith(ROOFLINE)]
     own = own[own.groupby("case")["median"].transform("size") == len(PRECISION)]
-    return (own, threads, rates) if len(own) > 3 * len(PRECISION) else None
+    if len(own) <= 3 * len(PRECISION):
+        raise Missing("cases")
+    return own, threads, rates
 
 
 def roofline_table(known):
-    """Return the section of docs/performance.md, None if these results do not have it."""
-    if (found := roofline(known)) is None:
-        return None
-    owns, threads, rates = found
+    owns, threads, rates = roofline(known)
     rows = []
     for case, group in owns.groupby("case", sort=False):
         blocks = dict.fromkeys(str(work["block"]) for work in group["work"])
@@ -224,9 +213,8 @@ def roofline_table(known):
             row[f"{dtype}, of the limit"] = f"{100 * own['limit'] / own['median']:.0f} %"
             row[f"{dtype}, NumPy"] = times_text(own["NumPy"] / own["median"])
         rows.append(row)
-    machine = [
-        {f"the machine, {threads} threads": name, "rate": f"{rate:.1f}"} for name, rate in rates.items()
-    ]
+    what = f"the machine, {threads} threads"
+    machine = [{what: name, "rate": f"{rate:.1f}"} for name, rate in rates.items()]
     how = f"Loss and gradient on {threads} threads. NumPy: how many times as long it takes."
     return "\n".join([markdown(rows), f"{how} {measured_on(known, 'speed')}", markdown(machine)])
 
@@ -235,27 +223,22 @@ def roofline_table(known):
 
 
 def growth(known):
-    """Return {(sweep, precision): (sizes, seconds)} and the number of threads; None if something is missing."""
-    if (frame := frame_of(known, GROWTH)) is None:
-        return None
-    threads, found = frame["threads"].max(), {}
+    """Return {(sweep, precision): (sizes, seconds)} and the number of threads."""
+    frame, found = frame_of(known, GROWTH), {}
+    threads = frame["threads"].max()
     frame = frame[(frame["rival"] == OURS) & (frame["threads"] == threads)]
     for name, (_, of_sweep) in SWEEPS.items():
         for dtype in PRECISION.values():
             some = frame[frame["case"].isin([case.name for case in of_sweep]) & (frame["dtype"] == dtype)]
             if len(some) < 2:
-                return None
+                raise Missing(name)
             points = sorted(zip(some["work"].map(SIZES[name]), some["median"], strict=True))
             found[name, dtype] = np.array(points).T
     return found, threads
 
 
 def growth_table(known):
-    """Return the section of docs/performance.md, None if these results do not have it."""
-    if (found := growth(known)) is None:
-        return None
-    of, threads = found
-    rows = []
+    (of, threads), rows = growth(known), []
     for name, (what, _) in SWEEPS.items():
         size, _ = of[name, "f64"]
         row = {"over": name, "of": what, "from to": f"{size[0]:,.0f} to {size[-1]:,.0f}"}
@@ -266,20 +249,18 @@ def growth_table(known):
 
 
 def single_predictions(known):
-    """Return the table of predictions asked for alone, None if there are none."""
-    if (frame := frame_of(known, LATENCY)) is None:
-        return None
+    """Return the table of predictions asked for alone."""
     how = (
         "Medians over processes of their own, on one thread, in float64; onnxruntime in float32 or float64, whichever "
         'is faster, and with dense rows of text. "2.5x": 2.5 times as long as the predictor (bold where it is '
         "faster).\n"
     )
-    titles = {ESTIMATOR: "`predict_proba`", "scikit-learn": "scikit-learn", "NumPy": "NumPy by hand"}
+    titles = {ESTIMATOR: "`predict_proba`", "NumPy": "NumPy by hand"}
     rows = []
-    for case, group in frame.groupby("case", sort=False):
+    for case, group in frame_of(known, LATENCY).groupby("case", sort=False):
         median = group.set_index("rival")["median"]
         row = {"": case, "predictor": seconds_text(median[OURS])}
-        for name, title in (titles | {"onnxruntime": "onnxruntime"}).items():
-            row[title] = against(median.get(name), median[OURS])
+        for name in (ESTIMATOR, "scikit-learn", "NumPy", "onnxruntime"):
+            row[titles.get(name, name)] = against(median.get(name), median[OURS])
         rows.append(row)
     return "\n".join([how, markdown(rows), measured_on(known, "speed")])

@@ -11,6 +11,10 @@ NOTHING = "–"
 BUSY = 0.3  # processors busy with other work, above which figures are not worth publishing
 
 
+class Missing(LookupError):
+    """These results do not have what a table or a picture shows."""
+
+
 def seconds_text(seconds):
     """Return a time in the unit that a person would use."""
     if pd.isna(seconds):

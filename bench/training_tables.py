@@ -9,7 +9,7 @@ from convergence import LEVELS, gaps, seconds_to
 from descent import FIRST, FIRST_ROWS
 from problems import RACES, TRAININGS
 from rivals import OURS
-from tables import NOTHING, PRECISION, markdown, measured_on, seconds_text, significant, times_text
+from tables import NOTHING, PRECISION, Missing, markdown, measured_on, seconds_text, significant, times_text
 
 INTERCEPT_MARKS = {"free": "", "penalised": "†", "none": "‡"}
 LEVEL_NAMES = [f"{level:.0e}" for level in LEVELS]
@@ -65,9 +65,9 @@ def outcomes(known):
 
 
 def table(known, row_of, *notes):
-    """Return a table of a row for each problem, None without races."""
+    """Return a table of a row for each problem."""
     if not (found := outcomes(known)):
-        return None
+        raise Missing("training")
     rows = markdown([{"problem": outcome.name, **row_of(outcome)} for outcome in found])
     after = [line for note in notes for line in note(found)]
     return "\n".join([rows, *after, measured_on(known, "training")])
@@ -84,8 +84,7 @@ def race(known):
             cells[f"fastest peer {level}"] = text or NOTHING
         return cells
 
-    text = table(known, row)
-    return text and f"{HOW_TO_READ}\n{text}"
+    return f"{HOW_TO_READ}\n{table(known, row)}"
 
 
 def choices(known):
@@ -184,9 +183,10 @@ def race_table(records):
 
 
 def descent(known):
-    """Return the section of docs/sgd.md, None if these results do not have it."""
+    if not known.get("descent"):
+        raise Missing("descent")
     by_race = {name: [] for name in (*(race.case.name for race in RACES), FIRST)}
-    for record in known.get("descent", []):
+    for record in known["descent"]:
         by_race.setdefault(record["race"], []).append(record)
     first = by_race.pop(FIRST)
     parts = [f"**{name}**\n\n{race_table(records)}" for name, records in by_race.items() if records]
@@ -197,4 +197,4 @@ def descent(known):
         times = {"import": "import", "first epoch": "first"}
         rows = [{"": r["rival"]} | {name: seconds_text(r[key]) for name, key in times.items()} for r in first]
         parts += [title, markdown(rows)]
-    return "\n".join([*parts, measured_on(known, "descent")]) if parts else None
+    return "\n".join([*parts, measured_on(known, "descent")])
