@@ -124,6 +124,18 @@ class Case:
         penalties = [f"{name} {value:.0e}" for name, value in (("l2", self.l2), ("l1", self.l1)) if value]
         return ", ".join([self.name, *penalties])
 
+    @property
+    def traits(self):
+        """What a rival may need."""
+        return {
+            "sparse" if self.sparse else "dense",
+            "l1" if self.l1 else "smooth",
+            "lasso" if self.l1 and not self.l2 else "",
+            "two-classes" if self.n_classes == 2 else "",
+            "wide" if self.n_classes >= 100 else "",
+            "" if "x 784" in self.name else "narrow",
+        }
+
     def problem(self, dtype="float64"):
         made = self.make()
         X, y = made if isinstance(made, tuple) else (made, None)

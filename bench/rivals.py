@@ -6,17 +6,12 @@ A rival is anybody who computes the same thing from the same problem, seen as a 
 
 import importlib
 import os
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
 
 OURS, ESTIMATOR = "fastxent", "fastxent estimator"
 SCIKIT_LEARN, INTEL = "sklearn.linear_model", "sklearnex.linear_model"
-
-
-def anything(case):
-    return True
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,8 +21,8 @@ class Rival:
     ``adapter`` names a function of a module in `adapters/` that takes a problem, a number of threads and ``how``. It
     prepares what a user would do once (other containers, compiled code), and returns what is timed: a call without
     arguments that evaluates, or ``fit(effort)`` that trains from scratch. ``module`` is what has to be installed.
-    ``suits(case)`` tells whether it can do a case. Rivals of the same name are settings of one library: the best of
-    them counts.
+    ``needs`` are the traits of the cases that it can do (`problems.Case.traits`). Rivals of the same name are settings
+    of one library: the best of them counts.
 
     The rest is about training. ``efforts`` are numbers of iterations or tolerances, in the order in which they are
     tried, ``intercepts`` is how the intercept is treated, ``threads`` on how many it runs (None: on one and on all),
@@ -40,7 +35,7 @@ class Rival:
     module: str
     adapter: str
     how: dict = field(default_factory=dict)
-    suits: Callable = anything
+    needs: str = ""
     setting: str = ""
     efforts: tuple = ()
     intercepts: str = "free"
@@ -57,11 +52,13 @@ class Rival:
     def ours(self):
         return self.name.startswith(OURS)
 
+    def suits(self, case):
+        return case.traits.issuperset(self.needs.split())
+
     def build(self, problem, threads, **step):
         module, function = self.adapter.split(".")
-        return getattr(importlib.import_module(f"adapters.{module}"), function)(
-            problem, threads, **self.how, **step
-        )
+        adapter = getattr(importlib.import_module(f"adapters.{module}"), function)
+        return adapter(problem, threads, **self.how, **step)
 
 
 def wanted(name, patterns):
@@ -69,38 +66,11 @@ def wanted(name, patterns):
     return not patterns or any(pattern.lower() in name.lower() for pattern in patterns)
 
 
-# ------------------------------------------------------------------------------------ what they can do
-
-
-def smooth(case):
-    return not case.l1
-
-
-def lasso(case):
-    return case.l1 > 0
-
-
-def dense(case):
-    return not (case.sparse or case.l1)
-
-
-def wide(case):
-    return dense(case) and case.n_classes >= 100
-
-
-def two_classes(case):
-    return case.n_classes == 2 and smooth(case)
-
-
-def two_classes_lasso(case):
-    return case.n_classes == 2 and lasso(case) and not case.l2
-
-
 # ------------------------------------------------------------------------------------ evaluations
 
 
-def predict_proba(name, module, suits=anything):
-    return Rival(name, module, "by_estimators.probabilities", {"module": module}, suits)
+def predict_proba(name, module, needs=""):
+    return Rival(name, module, "by_estimators.probabilities", {"module": module}, needs)
 
 
 def onnx(dtype):
@@ -116,17 +86,17 @@ LOSS_AND_GRADIENT = [
     Rival("scikit-learn", SCIKIT_LEARN, "by_scikit_learn.loss"),
     Rival("scikit-learn", SCIKIT_LEARN, "by_scikit_learn.loss", {"openmp": 1}, setting=ONE),
     Rival("PyTorch", "torch", "by_torch.loss"),
-    Rival("PyTorch compiled", "torch", "by_torch.loss", {"how": "compiled"}, dense),
-    Rival("PyTorch linear_cross_entropy", "torch", "by_torch.loss", {"how": "chunked"}, wide),
-    Rival("JAX", "jax", "by_jax.loss", suits=dense),
+    Rival("PyTorch compiled", "torch", "by_torch.loss", {"how": "compiled"}, "dense"),
+    Rival("PyTorch linear_cross_entropy", "torch", "by_torch.loss", {"how": "chunked"}, "dense wide"),
+    Rival("JAX", "jax", "by_jax.loss", needs="dense"),
 ]
 PROBABILITIES = [
     Rival(OURS, "fastxent.prediction", "by_fastxent.probabilities"),
     Rival("NumPy", "numpy", "by_numpy.probabilities"),
     predict_proba("scikit-learn", SCIKIT_LEARN),
-    predict_proba("scikit-learn-intelex", INTEL, dense),
+    predict_proba("scikit-learn-intelex", INTEL, "dense"),
     Rival("PyTorch", "torch", "by_torch.probabilities"),
-    Rival("JAX", "jax", "by_jax.probabilities", suits=dense),
+    Rival("JAX", "jax", "by_jax.probabilities", needs="dense"),
 ]
 SINGLE_ROWS = [
     Rival(OURS, "fastxent", "by_fastxent.row"),
@@ -147,49 +117,50 @@ ROW_LOSSES = [
 # ------------------------------------------------------------------------------------ training to the optimum
 
 PASSES = tuple(np.unique(np.geomspace(1, 20_000, 22).astype(int)).tolist())
+LASSO = "two-classes lasso"
 TOLERANCES = tuple(np.geomspace(10.0, 1e-9, 21).tolist())
 
 
-def estimator(name, module, suits=smooth, *, solver=None, **more):
+def estimator(name, module, needs="smooth", *, solver=None, **more):
     how = {"module": module} | ({"solver": solver} if solver else {})
-    return Rival(name, module, "by_estimators.train", how, suits, efforts=PASSES, **more)
+    return Rival(name, module, "by_estimators.train", how, needs, efforts=PASSES, **more)
 
 
-def ours(solver, suits=smooth, name=None):
-    return estimator(f"{OURS} {name or solver}", OURS, suits, solver=solver)
+def ours(solver, needs="smooth", name=None):
+    return estimator(f"{OURS} {name or solver}", OURS, needs, solver=solver)
 
 
-def scikit_learn(solver, suits=smooth, **more):
-    return estimator(f"scikit-learn {solver}", SCIKIT_LEARN, suits, solver=solver, **more)
+def scikit_learn(solver, needs="smooth", **more):
+    return estimator(f"scikit-learn {solver}", SCIKIT_LEARN, needs, solver=solver, **more)
 
 
-def liblinear(name, solver, suits=two_classes, **more):
+def liblinear(name, solver, needs="two-classes smooth", **more):
     how = {"solver": solver}
     more |= {"efforts": TOLERANCES, "threads": 1}
-    return Rival(f"LIBLINEAR {name}", "liblinear", "by_own_formats.liblinear", how, suits, **more)
+    return Rival(f"LIBLINEAR {name}", "liblinear", "by_own_formats.liblinear", how, needs, **more)
 
 
 # Time may run out: those who are fast as a rule come first.
 TRAINERS = [
-    estimator(OURS, OURS, anything, solver="auto"),
-    ours("sdca", lambda case: smooth(case) and case.sparse),
+    estimator(OURS, OURS, "", solver="auto"),
+    ours("sdca", "smooth sparse"),
     ours("metric"),
-    ours("prox_newton", lasso),
+    ours("prox_newton", "l1"),
     ours("newton-cg"),
     ours("lbfgs"),
-    ours("saga", lasso, name="l1-newton"),  # what scikit-learn's names mean with an L1 penalty
-    estimator("Cyanure", "cyanure.estimators", anything),
-    estimator("scikit-learn-intelex lbfgs", INTEL, dense, solver="lbfgs"),
-    scikit_learn("saga", anything, threads=1),
+    ours("saga", "l1", name="l1-newton"),  # what scikit-learn's names mean with an L1 penalty
+    estimator("Cyanure", "cyanure.estimators", ""),
+    estimator("scikit-learn-intelex lbfgs", INTEL, "smooth dense", solver="lbfgs"),
+    scikit_learn("saga", "", threads=1),
     liblinear("primal", "0 -R"),
     liblinear("dual", "7", intercepts="penalised"),
-    liblinear("L1", "6 -R", two_classes_lasso),
-    estimator("snapml dual, float32", "snapml", two_classes, intercepts="penalised"),
-    estimator("skglm", "skglm", two_classes_lasso, threads=1),
-    estimator("celer", "celer", two_classes_lasso, threads=1, intercepts="none"),
-    Rival("JAX optax L-BFGS", "optax", "by_jax.train", suits=dense, efforts=PASSES),
+    liblinear("L1", "6 -R", LASSO),
+    estimator("snapml dual, float32", "snapml", "two-classes smooth", intercepts="penalised"),
+    estimator("skglm", "skglm", LASSO, threads=1),
+    estimator("celer", "celer", LASSO, threads=1, intercepts="none"),
+    Rival("JAX optax L-BFGS", "optax", "by_jax.train", needs="smooth dense", efforts=PASSES),
     scikit_learn("lbfgs"),
-    scikit_learn("newton-cholesky", lambda case: dense(case) and "x 784" not in case.name),
+    scikit_learn("newton-cholesky", "smooth dense narrow"),
     scikit_learn("newton-cg"),
     scikit_learn("sag", threads=1),
 ]

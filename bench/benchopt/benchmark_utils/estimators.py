@@ -1,5 +1,6 @@
 """A solver that is an estimator in scikit-learn's idiom, run for so many iterations."""
 
+import importlib
 import warnings
 
 import numpy as np
@@ -7,7 +8,7 @@ from benchopt import BaseSolver
 
 
 class EstimatorSolver(BaseSolver):
-    """``estimator()`` returns the class; ``tol`` is a tolerance that does not end a run early."""
+    """``module`` is where LogisticRegression is; ``tol`` is a tolerance that does not end a run early."""
 
     sampling_strategy = "iteration"
     tol = 1e-15
@@ -15,7 +16,7 @@ class EstimatorSolver(BaseSolver):
     def set_objective(self, X, y, l2):
         self.X, self.y = X, y
         self.how = {"C": 1 / (l2 * len(y)), "solver": self.solver, "tol": self.tol}
-        self.kind = self.estimator()
+        self.kind = importlib.import_module(self.module).LogisticRegression
 
     def run(self, n_iter):
         if n_iter == 0:

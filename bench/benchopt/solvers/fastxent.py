@@ -8,8 +8,4 @@ class Solver(EstimatorSolver):
     requirements = ["pip::fastxent"]
     parameters = {"solver": ["auto", "newton-cg", "lbfgs"]}
     tol = 1e-7  # for tighter tolerances, some hand over to another solver
-
-    def estimator(self):
-        from fastxent import LogisticRegression
-
-        return LogisticRegression
+    module = "fastxent"

@@ -7,8 +7,4 @@ class Solver(EstimatorSolver):
     name = "scikit-learn"
     requirements = ["scikit-learn"]
     parameters = {"solver": ["lbfgs", "newton-cg", "newton-cholesky", "sag", "saga"]}
-
-    def estimator(self):
-        from sklearn.linear_model import LogisticRegression
-
-        return LogisticRegression
+    module = "sklearn.linear_model"

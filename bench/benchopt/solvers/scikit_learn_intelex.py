@@ -7,8 +7,4 @@ class Solver(EstimatorSolver):
     name = "scikit-learn-intelex"
     requirements = ["scikit-learn-intelex"]
     parameters = {"solver": ["lbfgs"]}
-
-    def estimator(self):
-        from sklearnex.linear_model import LogisticRegression
-
-        return LogisticRegression
+    module = "sklearnex.linear_model"
