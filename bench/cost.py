@@ -21,7 +21,7 @@ from unittest import mock
 import numpy as np
 
 import data
-from machine import busy_processors, log, processor
+from machine import busy_processors, processor
 from problems import Problem
 from tables import insert, markdown
 
@@ -31,7 +31,7 @@ TERABYTE, WORKERS = 1e12, (10, 100, 1000)
 THREADS = 8  # of a worker
 LINK = 1.25e9  # bytes per second of a network of 10 Gbit/s; what was measured counts where it is less
 CARRIED = 8e6  # bytes of parameters that travel with the tasks, all copies together
-SIZES = (10**3, 10**4, 10**5, 10**6, 10**7)  # numbers in a model, d x K
+POWERS = (3, 4, 5, 6, 7)  # of ten: numbers in a model, d x K
 CHECKED = (
     (1, 3),
     (2, 3),
@@ -53,17 +53,8 @@ ROUNDS = 9
 def measure():
     """Return the figures of this machine."""
     found = {"processor": processor(), "processors": os.cpu_count(), "busy": busy_processors()}
-    for name, step in (
-        ("sparse", lambda: kernel(sparse=True)),
-        ("dense", lambda: kernel(sparse=False)),
-        ("disk", disk),
-        ("loopback", loopback),
-        ("add", addition),
-        ("dask", dask_figures),
-    ):
-        log(name)
-        found[name] = step()
-    return found
+    found |= {"sparse": kernel(sparse=True), "dense": kernel(sparse=False), "disk": disk()}
+    return found | {"loopback": loopback(), "add": addition(), "dask": dask_figures()}
 
 
 def median(call, rounds=ROUNDS):
@@ -217,7 +208,7 @@ def bottleneck(figures, workers, seconds):
     over = (
         p for p in np.geomspace(1e3, 1e9, 601) if round_seconds(figures, workers, p, LINK) - empty > seconds
     )
-    return magnitude(next(over, math.inf))
+    return next(over, math.inf)
 
 
 # The page -------------------------------------------------------------------------------------------------
@@ -225,47 +216,44 @@ def bottleneck(figures, workers, seconds):
 
 def page(figures):
     """The text between the marks of docs/cost.md."""
-    dask, rates = (
-        figures["dask"],
-        {
-            "kernel, sparse rows, 60 classes, float32, one thread": figures["sparse"],
-            "kernel, dense rows, 10 classes, float32, one thread": figures["dense"],
-            "disk": figures["disk"],
-            "a socket, loopback": figures["loopback"],
-            "an array through Dask, loopback": figures["dask"]["rate"],
-            "adding up gradients": figures["add"],
-        },
+    dask = figures["dask"]
+    rates = {
+        "kernel, sparse rows, 60 classes, float32, one thread": figures["sparse"],
+        "kernel, dense rows, 10 classes, float32, one thread": figures["dense"],
+        "disk": figures["disk"],
+        "a socket, loopback": figures["loopback"],
+        "an array through Dask, loopback": dask["rate"],
+        "adding up gradients": figures["add"],
+    }
+    measured = {what: f"{rate / 1e6:,.0f} MB/s" for what, rate in rates.items()}
+    measured["a round of Dask"] = (
+        f"{1e3 * dask['start']:.0f} ms + {1e3 * dask['worker']:.1f} ms for each worker"
     )
-    measured = [{"what": what, "figure": f"{rate / 1e6:,.0f} MB/s"} for what, rate in rates.items()]
-    a_round = f"{1e3 * dask['start']:.0f} ms + {1e3 * dask['worker']:.1f} ms for each worker"
-    measured.append({"what": "a round of Dask", "figure": a_round})
-    passes, limits = [], []
+    passes, limits, check = [], [], []
     for workers in WORKERS:
-        row, limit = {"workers": f"{workers:,}"}, {"workers": f"{workers:,}"}
-        limit["Dask's round"] = bottleneck(figures, workers, round_seconds(figures, workers, 0, LINK))
-        for kind in ("sparse", "dense"):
-            seconds = [reading_seconds(figures, workers, kind, cached) for cached in (False, True)]
-            row[f"{kind} rows"] = "; ".join(map(shown, seconds))
-            limit[f"{kind} rows in memory"] = bottleneck(figures, workers, seconds[0])
-        for numbers in SIZES:
-            seconds = round_seconds(figures, workers, numbers, LINK)
-            row[f"round, 10^{round(math.log10(numbers))}"] = shown(seconds)
-        passes.append(row)
-        limits.append(limit)
-    check = [
-        {
-            "workers": str(workers),
-            "numbers": magnitude(numbers),
-            "round": f"{seconds:.2f} s",
-            "formula": f"{SLEEP + round_seconds(figures, workers, numbers):.2f} s",
+        reading = {
+            f"{kind} rows": [reading_seconds(figures, workers, kind, cached) for cached in (False, True)]
+            for kind in ("sparse", "dense")
         }
-        for workers, numbers, seconds in dask["rounds"]
-    ]
+        limit = {"Dask's round": round_seconds(figures, workers, 0, LINK)}
+        limit |= {f"{what} in memory": seconds for what, (seconds, _) in reading.items()}
+        rounds = {f"round, 10^{p}": round_seconds(figures, workers, 10**p, LINK) for p in POWERS}
+        cells = {what: "; ".join(map(shown, seconds)) for what, seconds in reading.items()}
+        cells |= {what: shown(seconds) for what, seconds in rounds.items()}
+        passes.append({"workers": f"{workers:,}", **cells})
+        cells = {what: magnitude(bottleneck(figures, workers, seconds)) for what, seconds in limit.items()}
+        limits.append({"workers": f"{workers:,}", **cells})
+    for workers, numbers, seconds in dask["rounds"]:
+        row, formula = (
+            {"workers": str(workers), "numbers": magnitude(numbers)},
+            round_seconds(figures, workers, numbers),
+        )
+        check.append(row | {"round": f"{seconds:.2f} s", "formula": f"{SLEEP + formula:.2f} s"})
     return f"""\
 Measured on {figures["processor"]}, {figures["processors"]} processors, of which other work kept \
 {figures["busy"]:.1f} busy:
 
-{markdown(measured)}
+{markdown([{"what": what, "figure": figure} for what, figure in measured.items()])}
 Seconds of a pass over 1 TB, of workers with {THREADS} threads each and a network of 10 Gbit/s, or Dask's rate if that \
 is less. Rows: in memory; on the disk. Round: Dask's overhead, parameters out, gradients back, for a model of so many \
 numbers.

@@ -61,8 +61,9 @@ def epochs_to(goal, curve):
     return None
 
 
-def losses(curve):
-    return [point["objective"] for point in curve]
+def lowest(curve):
+    """Return the least loss of a curve, and its epochs."""
+    return min((point["objective"], point["effort"]) for point in curve)
 
 
 def search(path, race, rivals):
@@ -71,15 +72,16 @@ def search(path, race, rivals):
     peers = [rival.family or rival.name for rival in rivals if not rival.ours]
     yardstick = "scikit-learn" if "scikit-learn" in peers else next(iter(peers), OURS)
     for rival in sorted(rivals, key=lambda rival: (rival.family or rival.name) != yardstick):
-        name = rival.family or rival.name
-        if name in curves:
-            continue
-        log(f"    step sizes of {name}")
-        how = {"target": goal, "rise": RISE}
-        found = [run("convergence:climb", path, race, rival, step=step, **how) for step in rival.steps]
-        curves[name] = list(zip(rival.steps, found, strict=True))
+        name, how = rival.family or rival.name, {"target": goal, "rise": RISE}
+        if name not in curves:
+            log(f"    step sizes of {name}")
+            found = {
+                i: run("convergence:climb", path, race, rival, step=s, **how)
+                for i, s in enumerate(rival.steps)
+            }
+            curves[name] = [(rival.steps[i], curve) for i, curve in found.items() if curve]
         if name == yardstick:
-            goal = GOAL * min(min(losses(curve)) for _, curve in curves[name] if curve)
+            goal = GOAL * min(lowest(curve) for _, curve in curves[name])[0]
     return goal, curves
 
 
@@ -87,18 +89,18 @@ def chosen_step(rival, curves, goal):
     """Return the step size that meets the goal first, or comes nearest to it, and what the table says of its way."""
     if not curves:
         return rival.steps[0], {}
-    tried = [(step, curve) for step, curve in curves[rival.family or rival.name] if curve]
-    step, curve = min(tried, key=lambda t: (epochs_to(goal, t[1]) or math.inf, min(losses(t[1]))))
-    best = min((point["objective"], point["effort"]) for _, curve in tried for point in curve)
+    tried = curves[rival.family or rival.name]
+    step, curve = min(tried, key=lambda one: (epochs_to(goal, one[1]) or math.inf, lowest(one[1])))
+    best = min(lowest(curve) for _, curve in tried)
     return step, {"searched": epochs_to(goal, curve), "automatic": epochs_to(goal, tried[0][1]), "best": best}
 
 
 def records(race, rivals, rounds):
     """Yield the records of one race."""
+    problems = {dtype: race.case.problem(dtype) for dtype in ("float32", "float64")}
+    rows = problems["float32"].n_rows
     with contextlib.ExitStack() as files:
-        dtypes = ("float32", "float64")
-        paths = {dtype: files.enter_context(processes.file_of(race.case.problem(dtype))) for dtype in dtypes}
-        rows = race.case.problem("float32").n_rows
+        paths = {dtype: files.enter_context(processes.file_of(problems.pop(dtype))) for dtype in [*problems]}
         goal, curves = search(paths["float32"], race, rivals) if race.goal else (None, {})
         chosen = {rival: chosen_step(rival, curves, goal) for rival in rivals}
         timed = {(rival, dtype): [] for rival in rivals for dtype in rival.dtypes}
@@ -117,12 +119,11 @@ def records(race, rivals, rounds):
                 "threads": rival.threads,
                 "goal": goal,
                 "step": chosen[rival][0],
+                "rows": rows,
+                **found[0],
                 "first": [record["first"] for record in found],
                 "seconds": [record["epoch"] for record in found],
-                "loss": found[0]["loss"],
-                "extra_megabytes": found[0]["extra_megabytes"],
                 **chosen[rival][1],
-                "rows": rows,
             }
 
 

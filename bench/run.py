@@ -9,11 +9,11 @@ import random
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 import processes
 import store
 from limits import least_work, measure_limits
-from machine import log
 from rivals import wanted
 from tasks import TASKS
 
@@ -44,11 +44,14 @@ def race(task, case, dtype, options):
         del problem
         for i in range(options.rounds):
             for runner in random.Random(i).sample(list(found), len(found)):  # no neighbours for ever
-                records = run(task, runner, path, options.seconds, with_memory=i == 0)
-                found[runner] += records
-                if not records:
+                found[runner] += run(task, runner, path, options.seconds, with_memory=i == 0)
+                if not found[runner]:
                     del found[runner]
-    for (rival, threads, configuration), records in best_settings(found).items():
+    best = {}  # of each library's settings the fastest
+    for runner in sorted(found, key=lambda runner: np.median([r["seconds"] for r in found[runner]])):
+        best.setdefault((runner[0].name, *runner[1:]), runner)
+    for rival, threads, configuration in best.values():
+        records = found[rival, threads, configuration]
         yield {
             "task": task.name,
             "case": case.name,
@@ -57,9 +60,9 @@ def race(task, case, dtype, options):
             "threads": threads,
             "rival": rival.name,
             "setting": rival.setting,
-            "seconds": [record["seconds"] for record in records],
             "rows": work["rows"],
-            **{key: records[0][key] for key in ("import", "first", "extra_megabytes", "error", "value")},
+            **records[0],
+            "seconds": [record["seconds"] for record in records],
             **({"work": work} if rival.ours else {}),
         }
 
@@ -67,21 +70,16 @@ def race(task, case, dtype, options):
 def run(task, runner, path, seconds, with_memory):
     """Return the record of a rival in a process of its own, in a list."""
     rival, threads, configuration = runner
-    # The first round compiles. Code for other threads or another level would be wrong, so that each has its own.
-    cache = Path(path).parent / f"{threads}-{[*processes.CONFIGURATIONS].index(configuration)}"
     arguments = {"task": task.name, "label": rival.label, "path": path, "threads": threads}
     arguments |= {"seconds": seconds, "with_memory": with_memory}
-    more = {"TORCHINDUCTOR_CACHE_DIR": str(cache)}
-    how = {"threads": threads, "configuration": configuration, "more": more}
+    # The first round compiles. Code for other threads or another level would be wrong, so that each has its own.
+    cache = Path(path).with_name(f"{threads}-{[*processes.CONFIGURATIONS].index(configuration)}")
+    how = {
+        "threads": threads,
+        "configuration": configuration,
+        "more": {"TORCHINDUCTOR_CACHE_DIR": str(cache)},
+    }
     return processes.records_of(rival, "tasks:time_rival", arguments, **how)
-
-
-def best_settings(finished):
-    """Return of each library's settings the fastest."""
-    best = {}
-    for runner in sorted(finished, key=lambda runner: np.median([r["seconds"] for r in finished[runner]])):
-        best.setdefault((runner[0].name, *runner[1:]), runner)
-    return {runner: finished[runner] for runner in best.values()}
 
 
 def layout(problem):
@@ -95,27 +93,25 @@ def layout(problem):
 
 def chosen(task, case, options):
     """Whether a case was asked for: without --all, only those are that are compared by processor."""
-    if options.quick or not wanted(case.name, options.case):
-        return options.quick and case.quick and wanted(case.name, options.case)
-    if options.case or options.all or task.name == "latency":
+    if not wanted(case.name, options.case) or (options.quick and not case.quick):
+        return False
+    if options.quick or options.case or options.all or task.name == "latency":
         return True
     return case.compared and (task.name != "class probabilities" or "784" in case.name)
 
 
 def arguments():
-    parser = store.parser(__doc__, "task", "case", "rival")
+    numbers = {"rounds": (3, "processes of each"), "seconds": (0.5, "of each process")}
+    parser = store.parser(__doc__, "task", "case", "rival", **numbers)
     parser.add_argument("--all", action="store_true", help="all cases, not those alone that are compared")
     names = [*processes.CONFIGURATIONS]
     parser.add_argument("--configuration", action="append", choices=names, help="default: native")
     parser.add_argument("--threads", type=int, action="append", metavar="N", help="default: 1 and all")
-    parser.add_argument("--rounds", type=int, metavar="N", help="processes of each: 3, or 1 with --quick")
-    seconds = "of each process: 0.5, or 0.1 with --quick"
-    parser.add_argument("--seconds", type=float, metavar="S", help=seconds)
     options = parser.parse_args()
     options.configuration = options.configuration or ["native"]
-    options.threads = options.threads or sorted({1, os.cpu_count()})[-1 if options.quick else 0 :]
-    options.rounds = options.rounds or (1 if options.quick else 3)
-    options.seconds = options.seconds or (0.1 if options.quick else 0.5)
+    options.threads = options.threads or sorted({1, os.cpu_count()})
+    if options.quick:
+        options.rounds, options.seconds, options.threads = 1, min(options.seconds, 0.1), options.threads[-1:]
     return options
 
 
@@ -125,19 +121,15 @@ def main():
     versions, options.there = processes.found([rival for task in TASKS.values() for rival in task.rivals])
     results = store.Results(options, "speed", versions)
     with_limits = not options.quick and any(task.threaded for task in tasks)
-    if with_limits:
-        log("the machine's limits")
-        limits = measure_limits(options.threads)
+    limits = [measure_limits(options.threads)] if with_limits else []
     for task in tasks:
         for case in (case for case in task.cases if chosen(task, case, options)):
             for dtype in case.dtypes:
                 results.add(f"{task.name} | {case.name} | {dtype}", race(task, case, dtype, options))
     if with_limits:
-        again = measure_limits(options.threads)  # something else may have run during one of the measurements
-        results.known["limits"] = {
-            n: {name: max(rate, again[n][name]) for name, rate in rates.items()}
-            for n, rates in limits.items()
-        }
+        limits.append(measure_limits(options.threads))  # something else may have run during one of them
+        best = pd.concat([pd.DataFrame(one) for one in limits]).groupby(level=0, sort=False).max()
+        results.known["limits"] = best.to_dict()
         results.write()
 
 

@@ -2,6 +2,7 @@
 
 import pickle
 import time
+import timeit
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -84,15 +85,10 @@ def time_rival(task, label, path, threads, seconds, with_memory):
 def bursts(call, seconds):
     """Return seconds a call in bursts, each the mean of as many as fit into some tens of milliseconds."""
 
-    def burst(repeats):
-        start = time.perf_counter()
-        for _ in range(repeats):
-            call()
-        return (time.perf_counter() - start) / repeats
-
-    call()
-    repeats = max(1, round(BURST_SECONDS / burst(1)))
+    timer = timeit.Timer(call)
+    timer.timeit(1)
+    repeats = max(1, round(BURST_SECONDS / timer.timeit(1)))
     found, deadline = [], time.perf_counter() + seconds
     while len(found) < 3 or time.perf_counter() < deadline:
-        found.append(burst(repeats))
+        found.append(timer.timeit(repeats) / repeats)
     return found
