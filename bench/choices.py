@@ -33,12 +33,11 @@ CAP_SECONDS = 5.0  # for one solver on one problem
 MOST_WORK = 3e8  # of a pass, in multiplications
 MOST_UNKNOWNS = 2_500_000
 CLASSES = (2, 2, 3, 5, 10, 26, 60, 100)
-glosses = cache(data.glosses)
 SPARSE = ("sdca", "metric", "lbfgs", "newton-cg")
 SOLVERS = {"CSR": SPARSE, "text": SPARSE, "dense": ("metric", "lbfgs", "newton-cg")}
 
 
-# ------------------------------------------------------------------------------------ problems
+glosses = cache(data.glosses)  # kept in memory, too
 
 
 def sparse_case(rng):
@@ -85,9 +84,6 @@ def dense_case(rng):
 MAKERS = {"CSR": sparse_case, "text": text_case, "dense": dense_case}
 
 
-# ------------------------------------------------------------------------------------ courses
-
-
 def course(objective, name):
     """Return processor seconds and F along a run of one solver, its set-up included."""
     deadline = time.monotonic() + CAP_SECONDS
@@ -121,9 +117,6 @@ def measure(kind, rng):
         "choice": solvers.choose(problem.ours(n_threads=1)),
         "seconds": {name: [seconds_to(l, points, least) for l in LEVELS] for name, points in courses.items()},
     }
-
-
-# ------------------------------------------------------------------------------------ tables
 
 
 def regrets(case):

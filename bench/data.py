@@ -40,8 +40,10 @@ def fashion(part="train"):
             pixels, labels = arrays[f"X_{part}"], arrays[f"y_{part}"]
     elif FASHION_DEBIAN.is_dir():
         prefix = "train" if part == "train" else "t10k"
-        pixels = read_idx(f"{prefix}-images-idx3-ubyte.gz", header=16).reshape(-1, 784)
-        labels = read_idx(f"{prefix}-labels-idx1-ubyte.gz", header=8)
+        images = gzip.decompress((FASHION_DEBIAN / f"{prefix}-images-idx3-ubyte.gz").read_bytes())
+        codes = gzip.decompress((FASHION_DEBIAN / f"{prefix}-labels-idx1-ubyte.gz").read_bytes())
+        pixels = np.frombuffer(images, np.uint8, offset=16).reshape(-1, 784)
+        labels = np.frombuffer(codes, np.uint8, offset=8)
     else:
         raise DataNotFound(
             "Fashion-MNIST was not found. Either `apt-get install dataset-fashion-mnist`, or set FASTXENT_DATA to a "
@@ -49,12 +51,6 @@ def fashion(part="train"):
             'as from sklearn.datasets.fetch_openml("Fashion-MNIST").'
         )
     return pixels / 255.0, labels.astype(np.intp)
-
-
-def read_idx(name, header):
-    """Return the bytes of a gzipped IDX file after its header."""
-    with gzip.open(FASHION_DEBIAN / name) as file:
-        return np.frombuffer(file.read(), dtype=np.uint8, offset=header)
 
 
 def glosses(units="words", part="train"):

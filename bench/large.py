@@ -29,9 +29,6 @@ ENOUGH = 300.0  # seconds, after which the rate of a slow trainer is known
 MOST_TEXT = 1_000_000  # rows for Vowpal Wabbit, whose rate does not depend on how many there are
 
 
-# The rows -------------------------------------------------------------------------------------------------
-
-
 def write(folder, n):
     """Write n rows, unless they are there."""
     about = {"rows": n, "entries": ENTRIES, "classes": CLASSES, "columns": COLUMNS}
@@ -87,9 +84,6 @@ def read(folder, start, stop):
     some = slice(int(indptr[start]), int(indptr[stop]))
     pointers = (indptr[start : stop + 1] - indptr[start]).astype(np.int32)
     return sp.csr_matrix((data[some], indices[some], pointers), shape=(stop - start, COLUMNS)), y[start:stop]
-
-
-# Who trains on them, each in its own process ---------------------------------------------------------------
 
 
 def source(folder):
@@ -181,9 +175,6 @@ TRAINERS = {
     "scikit_learn": ("scikit-learn partial_fit", "sklearn"),
     "vowpal_wabbit": ("Vowpal Wabbit", "vowpalwabbit"),
 }
-
-
-# The race -------------------------------------------------------------------------------------------------
 
 
 def main():

@@ -30,9 +30,6 @@ MEMORY = "60,000 x 784, 10 classes"
 LEVEL = "1e-02"
 
 
-# ------------------------------------------------------------------------------------ what other scripts have measured
-
-
 def table(name):
     """Return the rows of a section of docs/benchmarks.md as dicts, and the processor on which it was measured."""
     _, text, _ = section(DOCS / "benchmarks.md", name)
@@ -73,9 +70,6 @@ def best_peer(figures):
     return figures[OURS], peer, figures[peer]
 
 
-# ------------------------------------------------------------------------------------ what is measured here
-
-
 def measure():
     """Measure memory and accuracy, each library in a process of its own; write both to summary.json."""
     found = {"processor": processor(), "megabytes": {}, "errors": {}}
@@ -88,9 +82,6 @@ def measure():
         for record in processes.records_of(rival, "accuracy:row_losses", {"name": rival.name}):
             found["errors"][rival.name] = float(f"{worst_error(record['losses']):.2g}")
     STORED.write_text(json.dumps(found, indent=1) + "\n")
-
-
-# ------------------------------------------------------------------------------------ what README.md shows
 
 
 def readme_table():

@@ -143,9 +143,6 @@ def everybody(outcome):
     return f"### {outcome.name}\n\n{markdown(rows)}"
 
 
-# ------------------------------------------------------------------------------------ descent
-
-
 def way_to_goal(record):
     """Return time and epochs to the goal, or what was reached instead."""
 

@@ -89,6 +89,23 @@ def test_faults_and_delays_of_a_process_are_told(monkeypatch):
     assert found == [] and fault == "no end after 2 s"
 
 
+def test_every_rival_has_an_adapter_and_something_to_do(monkeypatch):
+    monkeypatch.syspath_prepend(str(BENCH))
+    import problems
+    import rivals
+    import tasks
+
+    races = [(task.rivals, task.cases) for task in tasks.TASKS.values()]
+    races += [(rivals.TRAINERS, problems.TRAININGS), (rivals.ROW_LOSSES, problems.CASES)]
+    races += [(race.rivals, [race.case]) for race in problems.RACES]
+    for competitors, cases in races:
+        for rival in competitors:
+            module, function = rival.adapter.split(".")
+            text = (BENCH / "adapters" / f"{module}.py").read_text(encoding="utf-8")
+            assert f"\ndef {function}(problem, threads" in text or f"\ndef {function}(Z, y)" in text
+            assert any(map(rival.suits, cases)), rival.label
+
+
 def test_the_objective_of_the_benchopt_benchmark(monkeypatch):
     monkeypatch.setitem(sys.modules, "benchopt", SimpleNamespace(BaseObjective=object))
     spec = importlib.util.spec_from_file_location("objective", BENCH / "benchopt" / "objective.py")

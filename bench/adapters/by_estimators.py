@@ -14,9 +14,6 @@ def class_of(module, name):
     return getattr(importlib.import_module(module), name)
 
 
-# ------------------------------------------------------------------------------------ probabilities
-
-
 def fitted(module, problem, **how):
     """Return a module's LogisticRegression with the problem's model, as a fit leaves it."""
     model = class_of(module, "LogisticRegression")(**how)
@@ -28,9 +25,6 @@ def fitted(module, problem, **how):
 def probabilities(problem, threads, module):
     how = {"n_threads": threads} if module == "fastxent" else {}
     return partial(fitted(module, problem, **how).predict_proba, problem.X)
-
-
-# ------------------------------------------------------------------------------------ to the optimum
 
 
 def as_they_are(problem):
@@ -98,9 +92,6 @@ def train_to_tolerance(problem, threads):
         return model.coef_, model.intercept_
 
     return fit
-
-
-# ------------------------------------------------------------------------------------ row by row, or in minibatches
 
 
 def descend(problem, threads, module, **how):

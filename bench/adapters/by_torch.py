@@ -8,9 +8,6 @@ from torch.nn import functional
 BATCH = 128
 
 
-# ------------------------------------------------------------------------------------ evaluations
-
-
 def tensors(problem, threads):
     """Return X, y, weights and bias as a user holds them: weights (K, d), or (d, K) if sparse."""
     torch.set_num_threads(threads)
@@ -72,9 +69,6 @@ def probabilities(problem, threads):
 
 def row_losses(Z, y):
     return functional.cross_entropy(torch.from_numpy(Z), torch.from_numpy(y), reduction="none").numpy()
-
-
-# ------------------------------------------------------------------------------------ minibatch descents
 
 
 def descend(problem, threads, how, lr):
