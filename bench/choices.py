@@ -21,11 +21,11 @@ import pandas as pd
 import data
 import processes
 import store
+from cases import Problem
 from convergence import LEVELS, seconds_to
 from fastxent import solvers
 from fastxent.data.ranges import cost
 from fastxent.solvers import policy
-from problems import Problem
 from tables import Missing, markdown, measured_on
 
 TOL = 1e-7

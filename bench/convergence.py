@@ -16,8 +16,8 @@ import numpy as np
 
 import processes
 import store
+from cases import RACES, TRAININGS
 from machine import extra_megabytes, log
-from problems import RACES, TRAININGS
 from rivals import OURS, TRAINERS, WITH_TOL, wanted
 
 LEVELS = (1e-2, 1e-4, 1e-6)

@@ -21,8 +21,8 @@ from unittest import mock
 import numpy as np
 
 import data
+from cases import Problem
 from machine import busy_processors, processor
-from problems import Problem
 from tables import insert, markdown
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -20,9 +20,9 @@ import numpy as np
 
 import processes
 import store
+from cases import RACES
 from convergence import start, timed
 from machine import extra_megabytes, log
-from problems import RACES
 from rivals import OURS, wanted
 
 GOAL = 1.02

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
+from cases import GROWTH
 from convergence import LEVELS
 from limits import READ_MEGABYTES, best_read_rate
-from problems import GROWTH
 from rivals import OURS
 from speed_tables import growth, roofline
 from tables import PRECISION, Missing

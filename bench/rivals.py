@@ -21,7 +21,7 @@ class Rival:
     ``adapter`` names a function of a module in `adapters/` that takes a problem, a number of threads and ``how``. It
     prepares what a user would do once (other containers, compiled code), and returns what is timed: a call without
     arguments that evaluates, or ``fit(effort)`` that trains from scratch. ``module`` is what has to be installed.
-    ``needs`` are the traits of the cases that it can do (`problems.Case.traits`). Rivals of the same name are settings
+    ``needs`` are the traits of the cases that it can do (`cases.Case.traits`). Rivals of the same name are settings
     of one library: the best of them counts.
 
     The rest is about training. ``efforts`` are numbers of iterations or tolerances, in the order in which they are

@@ -4,9 +4,9 @@ are, and how time grows with rows, classes and non-zeros."""
 import numpy as np
 import pandas as pd
 
+from cases import CASES
+from cases import GROWTH as SWEEPS
 from limits import least_seconds
-from problems import CASES
-from problems import GROWTH as SWEEPS
 from processes import CONFIGURATIONS, ours_alone
 from rivals import ESTIMATOR, OURS
 from tables import (

@@ -13,12 +13,12 @@ from sklearn.datasets import dump_svmlight_file
 
 import data
 import store
+from cases import Problem
 from fastxent import LogisticRegression
 from fastxent.estimators.streaming import Batches
 from fastxent.sources import ParquetSource, SvmlightSource
 from large import clocks
 from machine import busy_processors, processor
-from problems import Problem
 
 
 def sparse(folder, n):

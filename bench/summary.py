@@ -12,8 +12,8 @@ from pathlib import Path
 
 import processes
 from accuracy import worst_error
+from cases import CASES, find
 from machine import processor
-from problems import CASES, find
 from report import DOCS
 from rivals import OURS, ROW_LOSSES
 from run import run

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-import problems
+import cases
 import rivals
 from machine import extra_megabytes
 
@@ -33,10 +33,10 @@ class Task:
 TASKS = {
     task.name: task
     for task in (
-        Task("loss + gradient", problems.CASES, rivals.LOSS_AND_GRADIENT),
-        Task("class probabilities", problems.CASES, rivals.PROBABILITIES, products=1),
-        Task("growth", problems.GROWING, rivals.LOSS_AND_GRADIENT[:2]),  # ours and NumPy
-        Task("latency", problems.SINGLE_ROWS, rivals.SINGLE_ROWS, products=1, threaded=False),
+        Task("loss + gradient", cases.CASES, rivals.LOSS_AND_GRADIENT),
+        Task("class probabilities", cases.CASES, rivals.PROBABILITIES, products=1),
+        Task("growth", cases.GROWING, rivals.LOSS_AND_GRADIENT[:2]),  # ours and NumPy
+        Task("latency", cases.SINGLE_ROWS, rivals.SINGLE_ROWS, products=1, threaded=False),
     )
 }
 

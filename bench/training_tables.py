@@ -5,9 +5,9 @@ import math
 import numpy as np
 import pandas as pd
 
+from cases import RACES, TRAININGS
 from convergence import LEVELS, gaps, seconds_to
 from descent import FIRST, FIRST_ROWS
-from problems import RACES, TRAININGS
 from rivals import OURS
 from tables import NOTHING, PRECISION, Missing, markdown, measured_on, seconds_text, significant, times_text
 
