@@ -137,23 +137,13 @@ class Case:
         }
 
     def problem(self, dtype="float64"):
-        made = self.make()
+        made, (X_test, y_test) = self.make(), self.make(part="test") if self.split else (None, None)
         X, y = made if isinstance(made, tuple) else (made, None)
         theta = data.point(X, 1 if self.n_classes == 2 else self.n_classes)
-        y, (X, theta) = data.drawn_labels(X, theta) if y is None else y, in_precision(dtype, X, theta)
-        held_out = ()
-        if self.split:
-            X_test, y_test = self.make(part="test")
-            held_out = *in_precision(dtype, X_test), y_test
+        y = data.drawn_labels(X, theta) if y is None else y
+        X, theta = X.astype(dtype, copy=False), theta.astype(dtype)
+        held_out = (X_test.astype(dtype, copy=False), y_test) if self.split else ()
         return Problem(X, y, self.n_classes, theta, self.l2, self.l1, held_out)
-
-
-def in_precision(dtype, *arrays):
-    return [array.astype(dtype, copy=False) for array in arrays]
-
-
-def find(cases, label):
-    return next(case for case in cases if case.label == label)
 
 
 # ------------------------------------------------------------------------------------ single evaluations

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import processes
 from accuracy import worst_error
-from cases import CASES, find
+from cases import CASES
 from machine import processor
 from report import DOCS
 from rivals import OURS, ROW_LOSSES
@@ -73,7 +73,7 @@ def best_peer(figures):
 def measure():
     """Measure memory and accuracy, each library in a process of its own; write both to summary.json."""
     found = {"processor": processor(), "megabytes": {}, "errors": {}}
-    task, problem = TASKS["loss + gradient"], find(CASES, MEMORY).problem()
+    task, problem = TASKS["loss + gradient"], next(case.problem() for case in CASES if case.name == MEMORY)
     with processes.file_of(task.with_reference(problem)) as path:
         for rival in (rival for rival in task.rivals if not rival.setting):
             for record in run(task, (rival, 2, "native"), path, seconds=0.1, with_memory=True):
