@@ -4,7 +4,6 @@ Kernel, disk, network and Dask's overhead are measured here, a formula puts them
 engine, in which workers sleep instead of computing, check the formula. docs/cost.md shows both.
 """
 
-import argparse
 import json
 import logging
 import math
@@ -23,7 +22,7 @@ import numpy as np
 import data
 from cases import Problem
 from machine import busy_processors, processor
-from tables import insert, markdown
+from tables import markdown, section_command
 
 ROOT = Path(__file__).resolve().parents[1]
 FIGURES, PAGE = ROOT / "bench" / "cost.json", ROOT / "docs" / "cost.md"
@@ -51,10 +50,11 @@ ROUNDS = 9
 
 
 def measure():
-    """Return the figures of this machine."""
+    """Write the figures of this machine."""
     found = {"processor": processor(), "processors": os.cpu_count(), "busy": busy_processors()}
     found |= {"sparse": kernel(sparse=True), "dense": kernel(sparse=False), "disk": disk()}
-    return found | {"loopback": loopback(), "add": addition(), "dask": dask_figures()}
+    found |= {"loopback": loopback(), "add": addition(), "dask": dask_figures()}
+    FIGURES.write_text(json.dumps(found, indent=1) + "\n")
 
 
 def median(call, rounds=ROUNDS):
@@ -214,8 +214,9 @@ def bottleneck(figures, workers, seconds):
 # The page -------------------------------------------------------------------------------------------------
 
 
-def page(figures):
+def page():
     """The text between the marks of docs/cost.md."""
+    figures = json.loads(FIGURES.read_text())
     dask = figures["dask"]
     rates = {
         "kernel, sparse rows, 60 classes, float32, one thread": figures["sparse"],
@@ -279,19 +280,5 @@ def magnitude(number):
     return f"{number / 10**power:.0f} x 10^{power}"
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--measure", action="store_true", help="anew, on this machine, into bench/cost.json")
-    parser.add_argument("--insert", action="store_true", help="into docs/cost.md; else the text is printed")
-    given = parser.parse_args()
-    if given.measure:
-        FIGURES.write_text(json.dumps(measure(), indent=1) + "\n")
-    text = page(json.loads(FIGURES.read_text()))
-    if given.insert:
-        insert(text, PAGE, "cost")
-    else:
-        print(text)
-
-
 if __name__ == "__main__":
-    main()
+    section_command(__doc__, PAGE, "cost", measure, page)

@@ -169,7 +169,7 @@ WITH_TOL = Rival("fastxent by tol", OURS, "by_estimators.train_to_tolerance", ef
 # ------------------------------------------------------------------------------------ row by row, or in minibatches
 
 EPOCHS = (1, 2, 3, 5, 8, 12)
-SINGLE = {"dtypes": ("float32",)}
+IN_FLOAT32 = {"dtypes": ("float32",)}
 
 
 def steps(name, *values, **more):
@@ -192,7 +192,7 @@ def pytorch(name, how, *lrs, **more):
 
 
 def vowpal_wabbit(name, options, *rates):
-    more = {"how": {"options": options}, "patience": 4, **SINGLE}
+    more = {"how": {"options": options}, "patience": 4, **IN_FLOAT32}
     tried = steps("learning_rate", *rates)
     return descender(f"Vowpal Wabbit{name}", "vowpalwabbit", "by_own_formats.vowpal_wabbit", tried, **more)
 
@@ -210,7 +210,12 @@ WORDS_ONLY = [
     vowpal_wabbit("", "", 0.5, 1.0, 2.0),
     vowpal_wabbit(" --sgd", "--sgd --power_t 0", 1.0, 3.0),
     descender(
-        "fastText", "fasttext", "by_own_formats.fasttext", steps("lr", 0.2, 0.4, 0.8), patience=8, **SINGLE
+        "fastText",
+        "fasttext",
+        "by_own_formats.fasttext",
+        steps("lr", 0.2, 0.4, 0.8),
+        patience=8,
+        **IN_FLOAT32,
     ),
 ]
 LRS = (0.05, 0.1, 0.2)

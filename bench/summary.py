@@ -5,7 +5,6 @@ the load of the machine: `--measure` measures them here and keeps them in bench/
 peer's figure over ours.
 """
 
-import argparse
 import json
 import re
 from pathlib import Path
@@ -17,7 +16,7 @@ from machine import processor
 from report import DOCS
 from rivals import OURS, ROW_LOSSES
 from run import run
-from tables import NOTHING, insert, seconds_text, section
+from tables import NOTHING, seconds_text, section, section_command
 from tasks import TASKS
 
 README, STORED = DOCS.parent / "README.md", Path(__file__).with_name("summary.json")
@@ -124,19 +123,5 @@ def draw():
     draw_summary(shown, where)
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--measure", action="store_true", help="memory and accuracy, into bench/summary.json")
-    parser.add_argument("--insert", action="store_true", help="the table into README.md; draws its picture")
-    options = parser.parse_args()
-    if options.measure:
-        measure()
-    text = readme_table()
-    print(text)
-    if options.insert:
-        insert(text, README, "summary")
-        draw()
-
-
-if __name__ == "__main__":
-    main()
+if __name__ == "__main__" and section_command(__doc__, README, "summary", measure, readme_table):
+    draw()

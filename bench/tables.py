@@ -1,5 +1,6 @@
 """What all tables share: numbers as a person would write them, Markdown, and where it goes."""
 
+import argparse
 import math
 
 import pandas as pd
@@ -79,3 +80,18 @@ def insert(text, path, name):
     """Replace what stands between the markers of this name in a file."""
     before, _, after = section(path, name)
     path.write_text(before + text + after, encoding="utf-8")
+
+
+def section_command(what, page, name, measure, text):
+    """Be the command that measures the figures of one section, and prints or inserts it; return whether it did."""
+    parser = argparse.ArgumentParser(description=what.splitlines()[0])
+    parser.add_argument("--measure", action="store_true", help="the figures anew, on this machine")
+    parser.add_argument("--insert", action="store_true", help=f"into {page.name}; else the text is printed")
+    given = parser.parse_args()
+    if given.measure:
+        measure()
+    if given.insert:
+        insert(text(), page, name)
+    else:
+        print(text())
+    return given.insert
