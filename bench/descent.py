@@ -44,6 +44,12 @@ def time_epochs(path, race, name, threads, step, with_memory):
     yield {"first": one, "epoch": (more - one) / further, "loss": loss, "extra_megabytes": extra}
 
 
+def first_call(path, race, name, threads, step):
+    """Yield the seconds of one epoch, right after the import; a class may be missing."""
+    _, _, fit = start(path, race, name, threads, step)
+    yield {"first": timed(fit, 1)[0]}
+
+
 def run(function, path, race, rival, more=None, **arguments):
     """Return what a function yields about a rival in a process of its own."""
     arguments |= {"path": path, "race": race.case.name, "name": rival.name, "threads": rival.threads}
@@ -134,10 +140,9 @@ def first_calls(race, rivals):
     with tempfile.TemporaryDirectory() as folder, processes.file_of(few) as path:
         for rival in rivals:
             for kind in ("cold", "warm") if rival.ours else ("",):
-                how = {"more": {"NUMBA_CACHE_DIR": folder}, "step": rival.steps[0], "efforts": [1]}
-                for found in run("convergence:climb", path, race, rival, **how):
-                    times = {"import": found["import"], "first": found["first"]}
-                    yield {"race": FIRST, "rival": f"{rival.name} {kind}".strip(), **times}
+                how = {"more": {"NUMBA_CACHE_DIR": folder}, "step": rival.steps[0]}
+                for found in run("descent:first_call", path, race, rival, **how):
+                    yield {"race": FIRST, "rival": f"{rival.name} {kind}".strip(), **found}
 
 
 def main():

@@ -91,6 +91,21 @@ def test_a_race_to_the_optimum(tmp_path):
         assert [len(point["seconds"]) for point in trainer["points"]].count(2) > 1  # on both sides of a level
 
 
+def test_a_descent_is_timed_and_judged_by_rows_held_out(bench):
+    cases, convergence, descent, processes = map(bench, ("cases", "convergence", "descent", "processes"))
+    X, y = load_digits(return_X_y=True)
+    race = {"race": "Fashion-MNIST, 10 classes, single rows", "name": "scikit-learn", "threads": 1}
+    race["step"] = {"eta0": 0.01, "learning_rate": "constant"}
+    problem = cases.Problem(X[:1000] / 16, y[:1000], 10, held_out=(X[1000:] / 16, y[1000:]))
+    with processes.file_of(problem) as path:
+        points = list(convergence.climb(path, **race, efforts=[1, 5]))
+    assert np.log(10) > points[0]["objective"] > points[1]["objective"] > 0
+    few = cases.Problem(problem.X[:5], problem.y[:5], 10, held_out=problem.held_out)  # a class is missing
+    with processes.file_of(few) as path:
+        (found,) = descent.first_call(path, **race)
+    assert found["first"] > 0
+
+
 def test_faults_and_delays_of_a_process_are_told(bench):
     processes = bench("processes")
     found, fault = processes.run("machine:installed", {"modules": 3})
