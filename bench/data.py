@@ -10,7 +10,6 @@ import os
 import tempfile
 from pathlib import Path
 
-import joblib
 import numpy as np
 import scipy.sparse as sp
 
@@ -59,6 +58,8 @@ def glosses(units="words", part="train"):
     ``units`` is "words" (about 10 non-zeros a row) or "characters" (n-grams of 2 to 4 letters, about 100). Vectorising
     takes up to a minute, so the matrices are kept in the folder that the variable FASTXENT_BENCH_CACHE names.
     """
+    import joblib
+
     folder = os.environ.get("FASTXENT_BENCH_CACHE", Path(tempfile.gettempdir()) / "fastxent-bench")
     matrices, y = joblib.Memory(folder, verbose=0).cache(vectorised)(units)
     return matrices[part], y[:N_TRAIN_GLOSSES] if part == "train" else y[N_TRAIN_GLOSSES:]
