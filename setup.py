@@ -44,6 +44,9 @@ DIRECTIVES = {
 # -w: hundreds of warnings are about code that Cython writes; a debug build shows them. -Wno-psabi, which -w does not
 # cover: vectors are passed between static functions only, so other compilers' ways to pass them do not matter.
 RELEASE_FLAGS = ["-O3", "-fno-math-errno", "-fno-trapping-math", "-g0", "-w", "-Wno-psabi"]
+# GCC replaces a multiplication and an addition by one fused operation, but since version 13 not in every loop: then the
+# same sum would have other bits in another loop. This makes it fuse always. Clang does, and does not know the switch.
+FUSE_FLAGS = ["--param=avoid-fma-max-bits=0"]
 DEBUG_FLAGS = ["-O0", "-g"]
 SANITIZE_FLAGS = ["-O1", "-g", "-fno-omit-frame-pointer", "-fsanitize=address,undefined"]
 # The leaves' generic names (simd.h) need C11.
@@ -216,7 +219,10 @@ class BuildKernels(build_ext):
             return MSVC_FLAGS + (CLANG_CL_FLAGS if CLANG_CL else []), []
         if SANITIZE:
             return SANITIZE_FLAGS, ["-fsanitize=address,undefined"]
-        return (DEBUG_FLAGS if DEBUG else RELEASE_FLAGS), []
+        if DEBUG:
+            return DEBUG_FLAGS, []
+        fuse = FUSE_FLAGS if self.compiles("int probe;\n", FUSE_FLAGS) else []
+        return RELEASE_FLAGS + fuse, []
 
     def check_compiler(self):
         """Raise a CompileError that says what is missing, if the kernels cannot be compiled here."""

@@ -391,6 +391,7 @@ def test_fits_and_predictions_go_on_when_the_main_thread_has_ended(where, used):
 def test_functions_are_used_for_the_first_time_when_the_main_thread_has_ended(where):
     program = """
         import atexit, threading
+        import concurrent.futures.thread  # SciPy 1.18 imports it, and then it is too late for the first time
         import numpy as np
         import fastxent
 
@@ -643,7 +644,7 @@ def test_an_interruption_anywhere_leaves_nothing_behind(monkeypatch, nested):
         assert isinstance(result, KeyboardInterrupt) or result == expected
         assert not under_way, "a piece goes on when its call has ended"
     assert quiet() and len(parallel._pool.threads) <= 2
-    assert number > 50
+    assert number > 25  # interruptions; Python 3.14 looks for them half as often as 3.11
 
 
 SOAK = """
