@@ -36,9 +36,10 @@ PROGRAM = """
 
 
 def run(program):
+    # Python 3.12 and later warn of a fork beside other threads, which is what these tests are about.
+    switches = "-P", "-W", "ignore:This process:DeprecationWarning"
     done = subprocess.run(
-        # Python 3.12 and later warn of a fork beside other threads, which is what these tests are about.
-        [sys.executable, "-P", "-W", "ignore:This process:DeprecationWarning", "-c", textwrap.dedent(PROGRAM) + textwrap.dedent(program)],
+        [sys.executable, *switches, "-c", textwrap.dedent(PROGRAM) + textwrap.dedent(program)],
         capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (0, "")
