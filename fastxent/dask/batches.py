@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ..data.scaled import Scaled
     from ..penalty import Penalty
     from ..typing import Array, ArrayLike, DTypeLike
+    from .cluster import Cluster
     from .parts import Parts
     from .worker import Item, Survey
 
@@ -43,6 +44,7 @@ class DistributedBatches(streaming.Batches):
     n_features: Any
     soft: Any
     classes: Any
+    portions: Portions
 
     def __init__(
         self,
@@ -60,11 +62,11 @@ class DistributedBatches(streaming.Batches):
         local = self._model._unfitted()
         if self._held_out is not None:
             vars(local).update(self._model._columns())
-        self._portions = Portions(self._parts, lambda room: Check(local, self._held_out, room))
+        self.portions = Portions(self._parts, lambda room: Check(local, self._held_out, room))
         self._items: list[Item] = []
         labels: Any = None
         mass: Any = None
-        for item, survey in self._portions.surveys():
+        for item, survey in self.portions.surveys():
             try:
                 self._compare(item.name, survey)
                 if survey.soft:
@@ -84,8 +86,20 @@ class DistributedBatches(streaming.Batches):
             mass = mass.sums(inputs.places_of(labels, self.classes, "y"), len(self.classes))
         self._found(labels, mass)
 
+    # In another process, which fits.
+
+    def __getstate__(self) -> dict[str, Any]:
+        here = ("_parts", "_source")
+        return {name: value for name, value in vars(self).items() if name not in here}
+
+    def bind(self, cluster: Cluster) -> None:
+        """Use the cluster as this process sees it."""
+        self.portions.bind(cluster)
+
+    # What a fit does with them.
+
     def __iter__(self) -> Iterator[Any]:
-        for rows in self._portions.rows(self._items, Binding(self.classes, self.class_weight)):
+        for rows in self.portions.rows(self._items, Binding(self.classes, self.class_weight)):
             if rows is not None:
                 yield rows
 
@@ -93,7 +107,7 @@ class DistributedBatches(streaming.Batches):
         self, penalty: Penalty | None = None, *, fit_intercept: bool = True, n_threads: int | None = None
     ) -> Objective:
         binding = Binding(self.classes, self.class_weight, fit_intercept, n_threads)
-        return Objective(Distributed(self._portions, self._items, binding), penalty)
+        return Objective(Distributed(self.portions, self._items, binding), penalty)
 
     def _compare(self, name: str, survey: Survey) -> None:
         """Refuse a part that does not go together with the first; learn from the first."""

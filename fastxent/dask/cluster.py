@@ -7,9 +7,10 @@ import time
 import uuid
 from concurrent.futures import CancelledError
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING
 
-from distributed import KilledWorker, get_client, wait
+from distributed import KilledWorker, get_client, get_worker, wait
 
 from ..parallel import StoppedError
 from . import worker
@@ -47,19 +48,16 @@ class Cluster:
         None is the current one.
     timeout : float
         Seconds that may pass without any task ending.
-
-    Attributes
-    ----------
-    fit : str
-        By which workers know the tasks of this fit.
+    fit : str or None
+        By which workers know the tasks of this fit; None is a new name.
     """
 
     client: Client
     timeout: float
     fit: str
 
-    def __init__(self, client: Any, timeout: float) -> None:
-        self.client, self.timeout, self.fit = _checked(client), timeout, uuid.uuid4().hex
+    def __init__(self, client: Any, timeout: float, fit: str | None = None) -> None:
+        self.client, self.timeout, self.fit = _checked(client), timeout, fit or uuid.uuid4().hex
         self._futures: set[Any] = set()
 
     def __enter__(self) -> Self:
@@ -125,13 +123,13 @@ class Cluster:
                 for future in some:
                     if future.status == "error":
                         error = future.exception(timeout=self.timeout)
-                        raise self._blamed(error, name(future)) from error
+                        raise self.blamed(error, name(future)) from error
                 try:
                     results = fetched(some)
                 except TimeoutError:  # they were lost in the meantime, and are computed again
                     some = results = ()
                 except Exception as error:
-                    raise self._blamed(error, name(some[0])) from error
+                    raise self.blamed(error, name(some[0])) from error
                 for future, result in zip(some, results, strict=True):
                     del pending[future]
                     yield future, result
@@ -139,19 +137,25 @@ class Cluster:
                 if some:
                     last, look = time.monotonic(), _POLL
                 elif waited >= look:
-                    self._check(waited, homes)
+                    self.check(waited, homes)
                     look = min(2 * waited, waited + _LOOK, max(self.timeout, waited + _POLL))
         finally:
             if pending:
                 self._cancel(pending)
 
-    def _fetched(self, futures: list[Any]) -> Any:
+    def _fetched(self, futures: list[Any], limit: float = _FETCH) -> Any:
         """The results, which come together."""
 
         async def gather() -> Any:
             return await self.client.gather(futures, asynchronous=True)
 
-        return self.client.sync(gather, callback_timeout=_FETCH) if futures else ()
+        return self.client.sync(gather, callback_timeout=limit) if futures else ()
+
+    def large_result(self, future: Any, name: Callable[..., Any], homes: Collection[str] = ()) -> Any:
+        """Return the result of a task, which may take long to arrive."""
+        fetched = partial(self._fetched, limit=max(_FETCH, self.timeout))
+        [(_, result)] = self._until_all([future], name, homes, fetched)
+        return result
 
     def release(self, futures: Iterable[Any]) -> None:
         """Let tasks go whose results are no longer needed."""
@@ -173,7 +177,7 @@ class Cluster:
             raise _ended_from_outside() from error
         return [future for future in some if future.status in ("finished", "error")]
 
-    def _blamed(self, error: Exception, name: str) -> Exception:
+    def blamed(self, error: Exception, name: str) -> Exception:
         """The error to raise in place of one that a task ended with."""
         if isinstance(error, KilledWorker):
             return ClusterError(
@@ -184,7 +188,7 @@ class Cluster:
             return _ended_from_outside()
         return named(*error.args) if isinstance(error, worker.PartFault) else named(name, error)
 
-    def _check(self, waited: float, homes: Collection[str] = ()) -> None:
+    def check(self, waited: float, homes: Collection[str] = ()) -> None:
         """Refuse to wait longer: there are no workers, or none of them gets ahead."""
         workers = self.workers()
         if workers and homes and workers.keys().isdisjoint(homes):
@@ -218,9 +222,26 @@ class Cluster:
         """The same, once there is one."""
         begun = time.monotonic()
         while not (found := self.workers()):
-            self._check(time.monotonic() - begun)
+            self.check(time.monotonic() - begun)
             time.sleep(0.05)
         return found
+
+    def roomiest(self) -> str:
+        """The address of the worker with the most memory to spare."""
+
+        def room(one: dict[str, Any]) -> float:
+            return (one["memory_limit"] or float("inf")) - one["metrics"].get("memory", 0)
+
+        workers = self.first_workers()
+        return max(workers, key=lambda address: room(workers[address]))
+
+    @property
+    def is_here(self) -> bool:
+        """Whether this is a task on one of the workers."""
+        try:
+            return get_worker().scheduler.address == self.client.scheduler.address
+        except ValueError:
+            return False
 
     def holders(self, futures: list[Any]) -> list[list[str]]:
         """The addresses of the workers that hold a future's result, for each of them."""

@@ -16,7 +16,7 @@ import fastxent
 
 from ..arrays import shown
 from ..estimators import streaming
-from . import worker
+from . import lead, worker
 from .batches import DistributedBatches
 from .cluster import Cluster
 from .parts import Parts, is_collection
@@ -184,6 +184,33 @@ class OnCluster(_Beside):
 
     # Inside -------------------------------------------------------------------------------------------
 
+    def _fit(self, X: Any, *arguments: Any) -> Self:
+        """Fit to Parts; where the model is large, on a worker, which comes here again with what it is given."""
+        ordinary: Any = super()
+        if not isinstance(X, Parts):
+            return ordinary._fit(X, *arguments)
+        *first, eval_set, callback, classes = arguments
+        self._refuse_for_sources()
+        batches = self._batches(X, classes)
+        if isinstance(eval_set, Parts):
+            eval_set = self._validation_batches(eval_set, batches.classes, batches.dtype)
+        if not self._is_led(batches):
+            return ordinary._fit(batches, *first, eval_set, callback, None)
+        watched = callback is not None
+        fit = lead.Fit(self, batches, tuple(first), eval_set, watched)
+        vars(self).update(lead.fit_there(X.cluster, fit, callback))
+        return self
+
+    def _is_led(self, batches: DistributedBatches) -> bool:
+        """Whether the solver is to run on a worker: if it does not run there already, and the model is large.
+
+        scikit-learn's callbacks may ask for the parameters after each iteration, so these must be here.
+        """
+        K = len(batches.classes)
+        size = 8 * (batches.n_features + 1) * (1 if K == 2 else K)
+        called = hasattr(self, "_skl_callbacks") or hasattr(self, "_parent_callback_ctx")
+        return batches.portions.are_many(size) and not called and not batches.portions.cluster.is_here
+
     def _cluster(self) -> Cluster:
         if not isinstance(self.timeout, Real) or not float(self.timeout) > 0:
             raise ValueError(f"timeout must be a positive number of seconds; got {shown(self.timeout)}.")
@@ -200,11 +227,15 @@ class OnCluster(_Beside):
         }
 
     def _batches(self, source: Any, classes: Any = None) -> Any:
+        if isinstance(source, DistributedBatches):
+            return source
         if not isinstance(source, Parts):
             return super()._batches(source, classes)
         return DistributedBatches(self, source, classes).for_training()
 
     def _validation_batches(self, source: Any, classes: Any, dtype: Any) -> Any:
+        if isinstance(source, DistributedBatches):
+            return source
         if not isinstance(source, Parts):
             return super()._validation_batches(source, classes, dtype)
         return DistributedBatches(self, source, classes, name="eval_set", dtype=dtype).for_validation()

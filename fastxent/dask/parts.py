@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from ..data.scaled import Scaled
-    from ..typing import Table
+    from ..typing import Array, Table
     from .cluster import Cluster
     from .worker import Binding, Call, Item, Survey
 
@@ -305,7 +305,21 @@ class Portions:
         self._futures: list[Any] = []
         self._addresses: Any = []
         self._times = 0
-        self._load()
+        self.load()
+
+    # In another process, which uses the parts, and leaves it to this one to make them again.
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"keys": [future.key for future in self._futures], "addresses": self._addresses}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self._keys, self._addresses = state["keys"], state["addresses"]
+
+    def bind(self, cluster: Cluster) -> None:
+        """Use the cluster as this process sees it."""
+        self.cluster = cluster
+        self._futures = [Future(key, cluster.client) for key in self._keys]
+        self._names = dict.fromkeys(self._futures, "A part")
 
     def surveys(self) -> list[tuple[Item, Survey]]:
         """Return (Item, Survey) of every part, in order."""
@@ -331,6 +345,10 @@ class Portions:
         if elsewhere:
             self._locate()
 
+    def are_many(self, size: int) -> bool:
+        """Whether so many bytes are too many to go with the task of each worker."""
+        return size * len(self.homes) > _LARGE
+
     def rows(self, items: list[Item], binding: Binding) -> Iterator[Any]:
         """Yield the rows of each part, here; the next ones come meanwhile."""
 
@@ -346,9 +364,9 @@ class Portions:
             if not waiting:
                 return
             try:
-                [(task, found)] = self.cluster.results([waiting[0][1]], self._lost, self._homes)
+                [(task, found)] = self.cluster.results([waiting[0][1]], self.lost, self.homes)
             except WorkersLostError:
-                self._load()
+                self.load()
                 waiting = [(item, fetch(item)) for item, _ in waiting]
                 continue
             del waiting[0]
@@ -357,15 +375,17 @@ class Portions:
 
     # Tasks --------------------------------------------------------------------------------------------
 
-    def _load(self) -> None:
+    def load(self) -> None:
         """Let workers make the parts; again, if all that held them are lost."""
+        if not hasattr(self, "_parts"):
+            raise WorkersLostError
         for _ in range(_TIMES - self._times):
             self._times += 1
             self.cluster.release(self._futures)
             self._names, self._addresses = self._parts.load(self._check_of)
             self._futures = list(self._names)
             try:
-                for _ in self.cluster.ended(self._futures, self._names.get, self._homes):
+                for _ in self.cluster.ended(self._futures, self._names.get, self.homes):
                     pass
             except WorkersLostError:
                 continue
@@ -392,13 +412,13 @@ class Portions:
                 shares.setdefault(self._addresses[portion_of(item)], []).append(item)
             tasks, needed = submit(shares)
             try:
-                for task, result in self.cluster.results(tasks, self._lost, self._homes):
+                for task, result in self.cluster.results(tasks, self.lost, self.homes):
                     self.cluster.release([task])
                     yield tasks[task], result
                     done = set(map(id, tasks[task]))
                     left = [item for item in left if id(item) not in done]
             except WorkersLostError:
-                self._load()
+                self.load()
             self.cluster.release(needed)
 
     def _submit_surveys(self, shares: dict[str, list[int]]) -> tuple[dict[Any, list[Any]], tuple[()]]:
@@ -432,15 +452,15 @@ class Portions:
         carriers: list[Any] = []
         for argument in arguments:
             if isinstance(argument, np.ndarray) and argument.nbytes * copies > _LARGE:
-                pieces = np.array_split(argument.ravel(), -(-argument.nbytes // _LARGE))
-                futures = [self.cluster.submit(worker.same, piece) for piece in pieces]
+                futures = in_pieces(self.cluster, argument.ravel())
                 carriers += futures
                 argument = [argument.shape, *futures]
             sent.append(argument)
         return sent, carriers
 
     @property
-    def _homes(self) -> set[str]:
+    def homes(self) -> set[str]:
+        """The addresses of the workers that hold portions."""
         return set(self._addresses) - {None}
 
     def _locate(self) -> None:
@@ -451,9 +471,15 @@ class Portions:
                 self._addresses[i] = min(holders, key=lambda holder: count.get(holder, 0))
             count[self._addresses[i]] = count.get(self._addresses[i], 0) + 1
 
-    def _lost(self, _: Any) -> str:
+    def lost(self, _: Any) -> str:
         """The name of a portion that could not be computed again."""
         return next((name for future, name in self._names.items() if future.status == "error"), "A part")
+
+
+def in_pieces(cluster: Cluster, array: Array) -> list[Any]:
+    """Return tasks that carry the pieces of an array, from worker to worker."""
+    pieces = np.array_split(array, -(-array.nbytes // _LARGE))
+    return [cluster.submit(worker.same, piece) for piece in pieces]
 
 
 def _neighbours(count: int, workers: dict[str, Any]) -> list[str]:

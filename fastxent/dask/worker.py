@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
+import uuid
 import weakref
 import zlib
 from collections import defaultdict, deque
@@ -352,13 +353,18 @@ _running: defaultdict[str, set[Stoppable]] = defaultdict(set)  # fit: the work u
 _ended: deque[str] = deque(maxlen=1000)  # fits whose work is to end
 
 
+def run_of(fit: str) -> str:
+    """Return a name for work of a fit that may end before the fit does; `stop` of the fit ends it, too."""
+    return f"{fit}/{uuid.uuid4().hex}"
+
+
 @contextmanager
-def _work_of(fit: str) -> Iterator[None]:
+def work_of(fit: str) -> Iterator[None]:
     """Work that `stop` ends."""
     work = Stoppable()
     _running[fit].add(work)
     try:
-        if fit in _ended:
+        if any(_belongs(fit, ended) for ended in tuple(_ended)):
             work.stop()
         with work:
             stopping_point()
@@ -370,8 +376,13 @@ def _work_of(fit: str) -> Iterator[None]:
 def stop(fit: str) -> None:
     """End the tasks of a fit on this worker, which need not have begun."""
     _ended.append(fit)
-    for work in list(_running.pop(fit, ())):
-        work.stop()
+    for name in [name for name in list(_running) if _belongs(name, fit)]:
+        for work in list(_running.pop(name, ())):
+            work.stop()
+
+
+def _belongs(name: str, fit: str) -> bool:
+    return name == fit or name.startswith(f"{fit}/")
 
 
 @contextmanager
@@ -385,7 +396,7 @@ def _blamed(name: str) -> Iterator[None]:
 def load(given: Any, origin: Any, check: Check, fit: str) -> list[Kept]:
     """Return the parts of a piece of the collection, kept here; batches without rows are none."""
     parts = []
-    with _work_of(fit):
+    with work_of(fit):
         for name, order, batch in origin.batches(given):
             stopping_point()
             with _blamed(name):
@@ -410,7 +421,7 @@ def visit(
     worker = get_worker()
     arguments = [_whole(argument) for argument in arguments]
     found, tree, workspace = {}, SumTree(call.add), Workspace()
-    with _work_of(call.fit):
+    with work_of(call.fit):
         for item in items:
             stopping_point()
             with _blamed(item.name):

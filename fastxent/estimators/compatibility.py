@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..log import warn
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any
@@ -25,8 +27,16 @@ def penalty(model: Any) -> tuple[float, float]:
     Warns where scikit-learn warns, and refuses what its solver of that name cannot do; 'auto' can do
     everything.
     """
+    C, l1_ratio, notes = checked_penalty(model)
+    for category, text in notes:
+        warn(text, category, stacklevel=CALLER)
+    return C, l1_ratio
+
+
+def checked_penalty(model: Any) -> tuple[float, float, list[Any]]:
+    """Return the same, and what `penalty` warns of."""
     C, l1_ratio = float(model.C), model.l1_ratio
-    notes = []
+    notes: list[Any] = []
     if model.penalty == "deprecated":
         if l1_ratio is None:
             notes.append(
@@ -42,9 +52,7 @@ def penalty(model: Any) -> tuple[float, float]:
     if model.n_jobs is not None:
         notes.append((FutureWarning, f"'n_jobs' has no effect (got {model.n_jobs}). Use n_threads."))
     _check_solver(model.solver, kind, model.dual)
-    for category, text in notes:
-        warnings.warn(text, category, stacklevel=CALLER)
-    return C, l1_ratio
+    return C, l1_ratio, notes
 
 
 def penalties(model: LogisticRegressionCV) -> tuple[Any, list[float]]:

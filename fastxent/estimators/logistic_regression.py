@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import warnings
 from numbers import Integral, Real
 from typing import TYPE_CHECKING
 
@@ -18,7 +17,7 @@ from ..arrays import finfo
 from ..checkpoint import Checkpoint
 from ..data.scaled import ldexp
 from ..data.targets import Targets
-from ..log import tell
+from ..log import tell, warn
 from ..objective import Objective
 from ..penalty import Penalty
 from ..solvers.centring import known_moved
@@ -379,6 +378,16 @@ class LogisticRegression(LinearClassifier, LinearClassifierMixin):  # the mixin:
     ) -> tuple[Batches, Objective]:
         """The batches of a source, and their mean loss, without a penalty yet."""
         streaming.refuse_beside(y=y, sample_weight=sample_weight)
+        self._refuse_for_sources()
+        batches = self._batches(source, classes)
+        objective = batches.objective(
+            self._factors(batches.n_features), fit_intercept=self.fit_intercept, n_threads=n_threads
+        )
+        return batches, objective
+
+    def _refuse_for_sources(self) -> None:
+        """Refuse what takes all rows at once, and parameters that do not go together."""
+        compatibility.checked_penalty(self)
         if self.solver in ("sdca", "prox_newton", "sgd"):
             raise ValueError(
                 f"solver={self.solver!r} needs all rows in memory, and a source has them in batches. Use solver='auto'."
@@ -388,11 +397,6 @@ class LogisticRegression(LinearClassifier, LinearClassifierMixin):  # the mixin:
                 f"penalty_groups={self.penalty_groups!r} with an L1 penalty needs all rows in memory, and a source has "
                 "them in batches. Use penalty_groups=None, or fit an array."
             )
-        batches = self._batches(source, classes)
-        objective = batches.objective(
-            self._factors(batches.n_features), fit_intercept=self.fit_intercept, n_threads=n_threads
-        )
-        return batches, objective
 
     def _first_answer(self, objective: Objective, theta0: Array, begins: bool) -> tuple[WeightedRows, Array]:
         """A sample of the rows, and where to begin: with what it says, or with the last fit.
@@ -470,13 +474,13 @@ class LogisticRegression(LinearClassifier, LinearClassifierMixin):  # the mixin:
             missing = np.flatnonzero(~batches.present) if free else []
         if len(missing):
             text = diagnosis.without_mass(missing, classes)
-            warnings.warn(text, ConvergenceWarning, stacklevel=compatibility.CALLER)
+            warn(text, ConvergenceWarning, stacklevel=compatibility.CALLER)
 
     def _judge(self, result: Result, objective: Objective, rows: WeightedRows, classes: Array) -> bool:
         """Whether the fit converged; warns if it did not."""
         trouble = self._trouble(result, objective, rows, classes)
         if trouble is not None:
-            warnings.warn(trouble, ConvergenceWarning, stacklevel=compatibility.CALLER)
+            warn(trouble, ConvergenceWarning, stacklevel=compatibility.CALLER)
         return result.converged and trouble is None
 
     def _trouble(

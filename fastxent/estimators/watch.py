@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import math
 import time
-import warnings
 from typing import TYPE_CHECKING
 
 from sklearn.exceptions import ConvergenceWarning
 
-from ..log import tell
+from ..log import tell, warn
 from .verdict import of_chance
 
 if TYPE_CHECKING:
@@ -180,7 +179,7 @@ class Watch:
     def ran_out(self, model: SGDClassifier) -> None:
         """Warn, after the last epoch, if the training has not converged."""
         if self._model["tol"] is not None and not self.converged:
-            warnings.warn(
+            warn(
                 "Maximum number of iteration reached before convergence. Consider increasing max_iter to improve the "
                 f"fit. After max_iter={model.max_iter} epochs the loss is {self._cost:.6g} and has not stopped falling "
                 f"by more than tol={model.tol:.3g}. A larger tol ends earlier; scaled features converge faster."
@@ -192,7 +191,7 @@ class Watch:
     def warn_if_elsewhere(self) -> None:
         """Warn if the training has stopped, but not at an optimum."""
         if self._objection is not None:
-            warnings.warn(
+            warn(
                 f"Training has stopped, but has not converged. {self._objection}",
                 ConvergenceWarning,
                 stacklevel=5,
