@@ -166,7 +166,7 @@ class Session:
         self._iterations = 0
         self._written: float | None = None
         self.state = self.result = None
-        _make(self._folder)
+        make_folder(self._folder)
         if os.path.lexists(self._path):
             self._read()
         if self.result is None:
@@ -348,7 +348,8 @@ def _described(value: Any) -> tuple[str, Any] | None:
     return ("state", value.state()) if hasattr(value, "state") else None
 
 
-def _make(folder: str) -> None:
+def make_folder(folder: str) -> None:
+    """Make the folder of a checkpoint, unless it is there."""
     try:
         os.makedirs(folder, exist_ok=True)
     except FileExistsError:

@@ -1,6 +1,7 @@
 """The estimators over a Dask cluster: the same classes, for rows that lie on its workers.
 
     estimators.py   LogisticRegression and SGDClassifier: collections in place of arrays
+    lead.py         large models: the solver on a worker
     parts.py        collections, delayed parts and sources as parts, and where they lie
     batches.py      what is known of all parts: classes, weights, columns
     engine.py       the engine: one task for each worker and pass

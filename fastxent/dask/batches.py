@@ -89,7 +89,7 @@ class DistributedBatches(streaming.Batches):
     # In another process, which fits.
 
     def __getstate__(self) -> dict[str, Any]:
-        here = ("_parts", "_source")
+        here = ("_model", "_parts", "_source")
         return {name: value for name, value in vars(self).items() if name not in here}
 
     def bind(self, cluster: Cluster) -> None:
@@ -97,6 +97,17 @@ class DistributedBatches(streaming.Batches):
         self.portions.bind(cluster)
 
     # What a fit does with them.
+
+    @property
+    def size(self) -> int:
+        """The bytes of the model's parameters."""
+        K = len(self.classes)
+        return 8 * (self.n_features + 1) * (1 if K == 2 else K)
+
+    @property
+    def is_large(self) -> bool:
+        """Whether the parameters are too large to go with the task of each worker."""
+        return self.portions.are_many(self.size)
 
     def __iter__(self) -> Iterator[Any]:
         for rows in self.portions.rows(self._items, Binding(self.classes, self.class_weight)):

@@ -76,11 +76,15 @@ class Cluster:
 
     def submit(self, function: Callable[..., Any], *arguments: Any, at: str | None = None) -> Any:
         """Return the future of function(*arguments), computed by the worker at this address, if it is there."""
-        return self._known([self.client.submit(function, *arguments, pure=False, **_where(at))])[0]
+        return self.known([self.client.submit(function, *arguments, pure=False, **_where(at))])[0]
 
     def compute(self, tasks: list[Any], at: str | None = None) -> list[Any]:
         """Return the futures of delayed tasks."""
-        return self._known(self.client.compute(tasks, **_where(at)))
+        return self.known(self.client.compute(tasks, **_where(at)))
+
+    def carriers(self, pieces: list[Any]) -> list[Any]:
+        """Return the futures of pieces, which workers pass on to each other."""
+        return [self.submit(worker.same, piece) for piece in pieces]
 
     def results(
         self, futures: Iterable[Any], name: Callable[..., Any], homes: Collection[str] = ()
@@ -163,7 +167,8 @@ class Cluster:
             self._futures.discard(future)
             future.release()
 
-    def _known(self, futures: list[Any]) -> list[Any]:
+    def known(self, futures: list[Any]) -> list[Any]:
+        """The futures, which are let go at the end."""
         self._futures.update(futures)
         return futures
 
@@ -226,14 +231,20 @@ class Cluster:
             time.sleep(0.05)
         return found
 
-    def roomiest(self) -> str:
-        """The address of the worker with the most memory to spare."""
+    def roomiest(self, least: float) -> str:
+        """The address of the worker with the most memory to spare, for work that takes so many bytes at least."""
 
-        def room(one: dict[str, Any]) -> float:
-            return (one["memory_limit"] or float("inf")) - one["metrics"].get("memory", 0)
+        def limit(address: str) -> float:
+            return workers[address]["memory_limit"] or float("inf")
 
         workers = self.first_workers()
-        return max(workers, key=lambda address: room(workers[address]))
+        most = max(map(limit, workers))
+        if most < least:
+            raise ClusterError(
+                f"The solver takes at least {least / 1e6:,.0f} MB for a model of this size, and no worker has more "
+                f"than {most / 1e6:,.0f} MB. Use a worker with more memory, or fewer columns."
+            )
+        return max(workers, key=lambda address: limit(address) - workers[address]["metrics"].get("memory", 0))
 
     @property
     def is_here(self) -> bool:
@@ -242,6 +253,10 @@ class Cluster:
             return get_worker().scheduler.address == self.client.scheduler.address
         except ValueError:
             return False
+
+    def threads_here(self, asked: int | None) -> int | None:
+        """How many threads this process may use of so many."""
+        return asked
 
     def holders(self, futures: list[Any]) -> list[list[str]]:
         """The addresses of the workers that hold a future's result, for each of them."""

@@ -31,12 +31,13 @@ class Distributed(Engine):
 
     def __init__(self, portions: Portions, items: list[Item], binding: Binding) -> None:
         self._portions, self._binding = portions, binding
+        self._n_threads = portions.cluster.threads_here(binding.n_threads)
         self._items = _numbered(items)
         facts = list(self._results("facts", (), None))
         self._items = _numbered(
             [item for item, one in zip(self._items, facts, strict=True) if one is not None]
         )
-        self._facts = [one._replace(n_threads=binding.n_threads) for one in facts if one is not None]
+        self._facts = [one._replace(n_threads=self._n_threads) for one in facts if one is not None]
 
     def each(self, method: str, *arguments: Any, by_part: Sequence[tuple[Any, ...]] | None = None) -> Any:
         if method == "facts":
@@ -80,8 +81,8 @@ class Distributed(Engine):
         )
 
     def _here(self, result: Any) -> Any:
-        """A result for this process: a part has the threads that were asked for."""
-        n_threads = self._binding.n_threads
+        """A result for this process: a part has the threads that it may have here."""
+        n_threads = self._n_threads
         if not isinstance(result, Part) or n_threads is None:
             return result
         return Part(

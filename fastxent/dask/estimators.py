@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 import dask.array as da
 import numpy as np
 from dask.delayed import delayed
+from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 import fastxent
@@ -185,31 +186,32 @@ class OnCluster(_Beside):
     # Inside -------------------------------------------------------------------------------------------
 
     def _fit(self, X: Any, *arguments: Any) -> Self:
-        """Fit to Parts; where the model is large, on a worker, which comes here again with what it is given."""
+        """Fit to Parts; a large model on a worker, where this is called again with what was found out here."""
         ordinary: Any = super()
-        if not isinstance(X, Parts):
+        if not isinstance(X, Parts) or not self._may_be_led(X.cluster):
             return ordinary._fit(X, *arguments)
         *first, eval_set, callback, classes = arguments
         self._refuse_for_sources()
         batches = self._batches(X, classes)
         if isinstance(eval_set, Parts):
             eval_set = self._validation_batches(eval_set, batches.classes, batches.dtype)
-        if not self._is_led(batches):
+        if not batches.is_large:
             return ordinary._fit(batches, *first, eval_set, callback, None)
-        watched = callback is not None
-        fit = lead.Fit(self, batches, tuple(first), eval_set, watched)
+        fit = lead.Fit(self, batches, tuple(first), eval_set, callback is not None)
         vars(self).update(lead.fit_there(X.cluster, fit, callback))
         return self
 
-    def _is_led(self, batches: DistributedBatches) -> bool:
-        """Whether the solver is to run on a worker: if it does not run there already, and the model is large.
+    def _may_be_led(self, cluster: Cluster) -> bool:
+        """Whether the solver may run on another worker.
 
-        scikit-learn's callbacks may ask for the parameters after each iteration, so these must be here.
+        Not if this is one. scikit-learn's callbacks may ask for the parameters after each iteration, so these stay.
         """
-        K = len(batches.classes)
-        size = 8 * (batches.n_features + 1) * (1 if K == 2 else K)
         called = hasattr(self, "_skl_callbacks") or hasattr(self, "_parent_callback_ctx")
-        return batches.portions.are_many(size) and not called and not batches.portions.cluster.is_here
+        return not called and not cluster.is_here
+
+    def _generator(self) -> np.random.RandomState | None:
+        """The generator that a fit draws from, and leaves in another state."""
+        return self.random_state if isinstance(self.random_state, np.random.RandomState) else None
 
     def _cluster(self) -> Cluster:
         if not isinstance(self.timeout, Real) or not float(self.timeout) > 0:
@@ -369,6 +371,11 @@ class SGDClassifier(OnCluster, fastxent.SGDClassifier):  # type: ignore[misc]
     ) -> None:
         super().__init__(loss, **parameters)
         self.client, self.timeout = client, timeout
+
+    def _generator(self) -> np.random.RandomState | None:
+        if self.random_state is None and self.checkpoint is None:  # a checkpoint belongs to this None
+            return check_random_state(None)
+        return super()._generator()
 
     def partial_fit(
         self,

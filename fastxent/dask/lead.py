@@ -1,7 +1,7 @@
 """Fits of large models: the solver runs on a worker, the lead.
 
 The process that called `fit` gets what the lead says, lines, warnings and entries of the history, and at the end the
-model. All else goes from worker to worker. The lead is a task: if its worker is lost, Dask runs it again on another one,
+model. All else goes from worker to worker. The lead is a task: if its worker is lost, Dask runs it again on another,
 from the last checkpoint or from the start, and the results have the same bits.
 """
 
@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import time
 import warnings
+from concurrent.futures import CancelledError
 from contextlib import ExitStack, contextmanager, suppress
 from copy import copy
 from dataclasses import replace
@@ -22,12 +23,12 @@ from distributed.core import Status
 from distributed.protocol.pickle import dumps, loads
 from sklearn.exceptions import ConvergenceWarning
 
-from ..checkpoint import Checkpoint
+from ..checkpoint import Checkpoint, make_folder
 from ..log import heard_by, tell
 from ..parallel import stopping_point
 from . import worker
 from .batches import DistributedBatches
-from .cluster import Cluster, WorkersLostError
+from .cluster import Cluster, ClusterError, WorkersLostError
 from .parts import in_pieces
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 
 _POLL, _LONGEST = 0.01, 0.1  # seconds between two looks for messages, at first and at most
 _LOOK, _SELDOM = 1.0, 10.0  # and at the other side, while nothing comes
+_VECTORS = 10  # of the size of the parameters, that any solver keeps at least
 _SHARED = 5.0  # seconds that a file may take to appear in a shared folder
 _CATEGORIES = {kind.__name__: kind for kind in (ConvergenceWarning, FutureWarning, UserWarning)}
 _CALLER = 9  # stack levels from a warning here to the line that called fit
@@ -69,9 +71,7 @@ class Fit(NamedTuple):
 
     def portions(self) -> list[Any]:
         """The Portions of all rows."""
-        return [
-            one.portions for one in (self.batches, self.eval_set) if isinstance(one, DistributedBatches)
-        ]
+        return [one.portions for one in (self.batches, self.eval_set) if isinstance(one, DistributedBatches)]
 
     def learned(self, cluster: _AtLead, voice: _Voice) -> tuple[dict[str, Any], Any]:
         """Fit, and return what the model learned, and the state of its random numbers."""
@@ -80,10 +80,15 @@ class Fit(NamedTuple):
         for portions in self.portions():
             portions.bind(cluster)
         callback = partial(voice.iteration, go_on=cluster.go_on) if self.watched else None
-        model = self.model
+        model, before = self.model, dict(vars(self.model))
         model._fit(self.batches, *self.arguments, self.eval_set, callback, None)
-        learned = {name: value for name, value in vars(model).items() if name.endswith("_")}
-        return learned, _state_of(model.random_state)
+        learned = {
+            name: value
+            for name, value in vars(model).items()
+            if name.endswith("_") and value is not before.get(name)
+        }
+        random = model.random_state
+        return learned, random.get_state() if isinstance(random, np.random.RandomState) else None
 
 
 # Here: in the process that called fit ---------------------------------------------------------------------
@@ -94,32 +99,32 @@ def fit_there(cluster: Cluster, fit: Fit, callback: Callback | None) -> dict[str
 
     callback: the caller's; it runs here, and the lead waits for its answer.
     """
-    given = fit.model.random_state
-    fit = fit._replace(model=_for_the_lead(fit.model))
+    random = fit.model._generator()
+    fit = fit._replace(model=_for_the_lead(fit.model, random))
     with ExitStack() as stack:
         if fit.model.checkpoint is not None:
             fit = fit._replace(mark=stack.enter_context(_marked(fit.model.checkpoint.folder, cluster.fit)))
         ear = stack.enter_context(_Ear(cluster, callback))
         while True:
             try:
-                learned, random = _once(cluster, fit, ear)
+                learned, state = _once(cluster, fit, ear)
             except WorkersLostError:
                 for portions in fit.portions():
                     portions.load()
                 continue
-            if isinstance(given, np.random.RandomState):
-                given.set_state(random)
+            if random is not None:
+                random.set_state(state)
             return learned
 
 
 def _once(cluster: Cluster, fit: Fit, ear: _Ear) -> Any:
     """The result of one lead."""
-    portions, address = fit.portions()[0], cluster.roomiest()
+    portions, address = fit.batches.portions, cluster.roomiest(_VECTORS * fit.batches.size)
     pieces = in_pieces(cluster, np.frombuffer(dumps(fit), np.uint8))
     task = cluster.submit(lead, pieces, cluster.fit, cluster.timeout, at=address)
     try:
         ear.follow(task, portions.homes)
-        result = cluster.large_result(task, lambda _: "The solver", portions.homes)
+        result = cluster.large_result(task, lambda _: "the solver", portions.homes)
     finally:
         cluster.release([task, *pieces])
     if not isinstance(result, _Failed):
@@ -128,7 +133,7 @@ def _once(cluster: Cluster, fit: Fit, ear: _Ear) -> Any:
     raise cluster.blamed(error, portions.lost(None)) if result.in_task else error
 
 
-def _for_the_lead(model: Any) -> Any:
+def _for_the_lead(model: Any, random: Any) -> Any:
     """A copy of a model with what its fit needs."""
     kept = {"n_features_in_", "feature_names_in_"}
     if model.warm_start:
@@ -137,6 +142,8 @@ def _for_the_lead(model: Any) -> Any:
     for name in [name for name in vars(there) if name.endswith("_") and name not in kept]:
         del vars(there)[name]
     checkpoint = there.checkpoint
+    if random is not None:
+        there.random_state = random
     if checkpoint is not None:
         if not isinstance(checkpoint, Checkpoint):
             checkpoint = Checkpoint(checkpoint)
@@ -144,14 +151,10 @@ def _for_the_lead(model: Any) -> Any:
     return there
 
 
-def _state_of(random_state: Any) -> Any:
-    return random_state.get_state() if isinstance(random_state, np.random.RandomState) else None
-
-
 @contextmanager
 def _marked(folder: Any, fit: str) -> Iterator[str]:
     """A file in a folder, by which others see that it is the same one."""
-    os.makedirs(folder, exist_ok=True)
+    make_folder(folder)
     path = os.path.join(folder, f".fastxent-{fit}")
     with open(path, "xb"):
         pass
@@ -177,13 +180,12 @@ class _Ear:
         self._run = self._address = ""  # of the lead that speaks
 
     def __enter__(self) -> _Ear:
-        self._said, self._answers = _queues(self._cluster.client, self._cluster.fit)
+        self._said, self._answers = _channels(self._cluster.client, self._cluster.fit)
         return self
 
     def __exit__(self, *_: object) -> None:
-        for queue in (self._said, self._answers):
-            with suppress(Exception):
-                queue.close()
+        for channel in (self._said, self._answers):
+            channel.close()
 
     def follow(self, task: Any, homes: set[str]) -> None:
         """Do what the lead says until it ends; refuse to wait for one of which nothing is heard."""
@@ -199,7 +201,7 @@ class _Ear:
                 looked, look = time.monotonic(), min(2 * look, _SELDOM, self._cluster.timeout)
             return task.status != "pending"
 
-        while messages := _messages(self._said, has_ended):
+        while messages := self._said.take(has_ended):
             heard = time.monotonic()
             for run, kind, *what in messages:
                 if kind == "begins":
@@ -236,14 +238,18 @@ def lead(pieces: list[Any], fit: str, timeout: float) -> Any:
             with worker.work_of(run), _AtLead(client, timeout, run) as cluster, heard_by(voice):
                 return loads(np.concatenate(pieces).data).learned(cluster, voice)
         except Exception as error:
-            if here.status not in (Status.running, Status.paused):
-                raise Reschedule from error  # the worker is ending
-            if isinstance(error, WorkersLostError):
-                raise
+            if not _runs(here):
+                raise Reschedule from error
             in_task = isinstance(error, _TaskError)
             return _Failed(error.args[0] if in_task else error, in_task)
         finally:
-            voice.end()
+            if _runs(here):
+                voice.end()
+
+
+def _runs(worker: Any) -> bool:
+    """Whether a worker is not about to end."""
+    return worker.status in (Status.running, Status.paused)
 
 
 class _Failed(NamedTuple):
@@ -262,18 +268,31 @@ class _AtLead(Cluster):
 
     def __init__(self, client: Any, timeout: float, run: str) -> None:
         super().__init__(client, timeout, run)
-        self._tasks = get_worker().state.tasks
-        self._key = get_worker().get_current_task()
+        self._worker = get_worker()
+        self._key = self._worker.get_current_task()
 
     def go_on(self) -> None:
-        """End the work if it was stopped, or if nobody waits for it any more."""
-        task = self._tasks.get(self._key)
+        """End the work if it was stopped, if nobody waits for it any more, or if the worker is ending."""
+        if not _runs(self._worker):
+            raise Reschedule
+        task = self._worker.state.tasks.get(self._key)
         if task is None or task.state not in ("executing", "long-running"):
             worker.stop(self.fit)
         stopping_point()
 
+    def __exit__(self, kind: Any, error: BaseException | None, traceback: Any) -> None:
+        if _runs(self._worker):
+            super().__exit__(kind, error, traceback)
+
     def blamed(self, error: Exception, name: str) -> Exception:
         return _TaskError(error)
+
+    def carriers(self, pieces: list[Any]) -> list[Any]:
+        return self.known(self.client.scatter(pieces, hash=False))  # they stay where they are: on this worker
+
+    def threads_here(self, asked: int | None) -> int | None:
+        most = self._worker.state.nthreads
+        return most if asked is None else min(asked, most)
 
     def _some_ended(self, pending: list[Any]) -> list[Any]:
         self.go_on()
@@ -285,7 +304,7 @@ class _Voice:
 
     def __init__(self, client: Any, fit: str, run: str, address: str) -> None:
         self._run = run
-        self._says, self._answers = _queues(client, fit)
+        self._says, self._answers = _channels(client, fit)
         self._say("begins", address)
 
     def line(self, text: str) -> None:
@@ -299,38 +318,18 @@ class _Voice:
         numbers = {name: getattr(value, "item", lambda value=value: value)() for name, value in entry.items()}
         self._say("iteration", numbers)
         while True:
-            for run, stops in _messages(self._answers, lambda: bool(go_on())):
+            for run, stops in self._answers.take(lambda: bool(go_on())):
                 if run == self._run:
                     return bool(stops)
 
     def end(self) -> None:
         with suppress(Exception):
             self._say("ends")
-        for queue in (self._says, self._answers):
-            with suppress(Exception):
-                queue.close()
+        for channel in (self._says, self._answers):
+            channel.close()
 
     def _say(self, kind: str, *what: Any) -> None:
         self._says.put([self._run, kind, *what])
-
-
-def _queues(client: Any, fit: str) -> tuple[Queue, Queue]:
-    return Queue(f"fastxent-{fit}", client=client), Queue(f"fastxent-{fit}-answers", client=client)
-
-
-def _messages(queue: Queue, is_over: Callable[[], bool]) -> list[Any]:
-    """Wait for messages in a queue, and return them; none if it is over.
-
-    If the scheduler waited with a limit, it would log an error each time that this is reached.
-    """
-    pause = _POLL
-    while True:
-        over = is_over()
-        found: list[Any] = queue.get(batch=True)
-        if found or over:
-            return found
-        time.sleep(pause)
-        pause = min(2 * pause, _LONGEST)
 
 
 def _check_shared(mark: str) -> None:
@@ -339,7 +338,56 @@ def _check_shared(mark: str) -> None:
         if time.monotonic() > until:
             raise ValueError(
                 f"checkpoint: the folder {os.path.dirname(mark)} is not the same one on the worker "
-                f"{get_worker().address}. The solver of a model of this size runs on a worker, and keeps its state from "
-                "there: use a folder on a disk that all workers and this process share, or checkpoint=None."
+                f"{get_worker().address}. The solver of a model of this size runs on a worker, and keeps its state "
+                "from there: use a folder on a disk that all workers and this process share, or checkpoint=None."
             )
         time.sleep(0.1)
+
+
+# Between the two ------------------------------------------------------------------------------------------
+
+
+def _channels(client: Any, fit: str) -> tuple[_Channel, _Channel]:
+    """What the lead says, and the answers to it."""
+    return _Channel(client, f"fastxent-{fit}"), _Channel(client, f"fastxent-{fit}-answers")
+
+
+class _Channel:
+    """Messages, lists of strings and numbers, from one process to another."""
+
+    def __init__(self, client: Any, name: str) -> None:
+        with _connected():
+            self._queue = Queue(name, client=client)
+
+    def put(self, message: list[Any]) -> None:
+        with _connected():
+            self._queue.put(message)
+
+    def take(self, is_over: Callable[[], bool]) -> list[Any]:
+        """Wait for messages, and return them; none if it is over.
+
+        If the scheduler waited with a limit, it would log an error each time that this is reached.
+        """
+        pause = _POLL
+        while True:
+            over = is_over()
+            with _connected():
+                found: list[Any] = self._queue.get(batch=True)
+            if found or over:
+                return found
+            time.sleep(pause)
+            pause = min(2 * pause, _LONGEST)
+
+    def close(self) -> None:
+        with suppress(Exception):
+            self._queue.close()
+
+
+@contextmanager
+def _connected() -> Iterator[None]:
+    try:
+        yield
+    except (OSError, RuntimeError, CancelledError) as error:
+        raise ClusterError(
+            "The scheduler does not answer: the client was closed, or the scheduler."
+        ) from error

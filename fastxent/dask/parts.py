@@ -447,7 +447,7 @@ class Portions:
         return self.cluster.submit(worker.visit, futures, call, arguments, items, address, at=address)
 
     def _sent(self, arguments: tuple[Any, ...], copies: int) -> tuple[list[Any], list[Any]]:
-        """The arguments as tasks take them, and tasks that carry large ones, in pieces that workers pass on."""
+        """The arguments as tasks take them, and the futures of large ones, in pieces that workers pass on."""
         sent: list[Any] = []
         carriers: list[Any] = []
         for argument in arguments:
@@ -477,9 +477,8 @@ class Portions:
 
 
 def in_pieces(cluster: Cluster, array: Array) -> list[Any]:
-    """Return tasks that carry the pieces of an array, from worker to worker."""
-    pieces = np.array_split(array, -(-array.nbytes // _LARGE))
-    return [cluster.submit(worker.same, piece) for piece in pieces]
+    """Return the futures of an array's pieces, which go from worker to worker."""
+    return cluster.carriers(np.array_split(array, -(-array.nbytes // _LARGE)))
 
 
 def _neighbours(count: int, workers: dict[str, Any]) -> list[str]:

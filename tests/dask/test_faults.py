@@ -1,6 +1,5 @@
 """What may happen to a cluster during a fit: the same bits, or a clear error, and never a wait without a limit."""
 
-import itertools
 import os
 import signal
 import threading
@@ -13,22 +12,24 @@ from distributed import Client, LocalCluster
 from numpy.testing import assert_array_equal
 
 import fastxent
+from clusters import (
+    ORIGINAL,
+    PASSES,
+    at,
+    batches,
+    damage,
+    files_of,
+    interrupted,
+    kill,
+    parts,
+    processes,
+    read,
+    repair,
+    same_bits,
+    until_idle,
+)
 from fastxent.dask import ClusterError, LogisticRegression, SGDClassifier, cluster, estimators, worker
 from fastxent.loss import Part
-
-BORDERS = [0, 60, 130, 200, 260, 300, 340, 400]
-PASSES = {"solver": "lbfgs", "tol": 1e-7}  # some forty of them
-
-
-def batches():
-    rng = np.random.default_rng(0)
-    X = rng.normal(size=(400, 8))
-    y = np.argmax(X @ rng.normal(size=(8, 3)) + rng.gumbel(size=(400, 3)), axis=1)
-    return [(X[a:b], y[a:b]) for a, b in itertools.pairwise(BORDERS)]
-
-
-def parts():
-    return [delayed(batch) for batch in batches()]
 
 
 @pytest.fixture(scope="module")
@@ -42,65 +43,6 @@ def client(client):
     client.wait_for_workers(2, timeout=60)
     yield client
     client.run(repair, on_error="ignore")
-
-
-def at(epoch, action):
-    """A callback that acts once, after this iteration."""
-    done = []
-
-    def callback(entry):
-        if entry["epoch"] == epoch and not done:
-            done.append(action())
-
-    return callback
-
-
-def processes(client):
-    return client.run(os.getpid)
-
-
-def kill(pids):
-    for pid in pids:
-        os.kill(pid, signal.SIGKILL)
-
-
-# What is done to workers ----------------------------------------------------------------------------------
-
-ORIGINAL = Part.loss_and_grad
-
-
-def damage(kind, after=0):
-    """Replace the main method of parts in this worker's process."""
-    calls = itertools.count()
-
-    def damaged(self, *arguments):
-        if next(calls) < after:
-            return ORIGINAL(self, *arguments)
-        if kind == "dies":
-            os.kill(os.getpid(), signal.SIGKILL)
-        if kind == "is slow":
-            time.sleep(0.02)
-        if kind == "hangs":
-            until = time.monotonic() + 60
-            while time.monotonic() < until:
-                time.sleep(0.01)
-                worker.stopping_point()
-        loss, gradient = ORIGINAL(self, *arguments)
-        if kind == "gives NaN":
-            gradient[2, 1] = np.nan
-        return loss, gradient
-
-    Part.loss_and_grad = damaged
-
-
-def repair():
-    Part.loss_and_grad = ORIGINAL
-
-
-def same_bits(model, expected):
-    assert_array_equal(model.coef_, expected.coef_)
-    assert_array_equal(model.intercept_, expected.intercept_)
-    assert model.converged_ and model.n_iter_ == expected.n_iter_
 
 
 # Workers that are lost ------------------------------------------------------------------------------------
@@ -206,18 +148,6 @@ def test_data_of_the_fit_are_cancelled(client):
 # Files ----------------------------------------------------------------------------------------------------
 
 
-def read(path):
-    with np.load(path) as file:
-        return file["X"], file["y"]
-
-
-def files_of(folder):
-    paths = [str(folder / f"{i}.npz") for i in range(len(BORDERS) - 1)]
-    for path, (X, y) in zip(paths, batches(), strict=True):
-        np.savez(path, X=X, y=y)
-    return paths
-
-
 def test_files_that_vanish_are_not_missed_while_their_workers_live(client, expected, tmp_path):
     paths = files_of(tmp_path)
     vanish = at(2, lambda: [os.remove(path) for path in paths])
@@ -264,31 +194,11 @@ def test_a_source_that_vanishes(client, tmp_path):
 # Ctrl-C ---------------------------------------------------------------------------------------------------
 
 
-def busy():
-    """How many pieces of work this worker has under way."""
-    return sum(map(len, worker._running.values()))
-
-
-def until_idle(client):
-    deadline = time.monotonic() + 20
-    while any(client.run(busy).values()):
-        assert time.monotonic() < deadline, "tasks go on"
-        time.sleep(0.05)
-
-
 def test_ctrl_c_stops_the_tasks(client):
     client.run(damage, "hangs", 6)
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    main = threading.main_thread().ident
-    strike = threading.Timer(1.5, signal.pthread_kill, (main, signal.SIGINT))
-    strike.start()
     model = LogisticRegression(client=client, **PASSES)
-    try:
-        with pytest.raises(KeyboardInterrupt):
-            model.fit(parts())
-    finally:
-        strike.join()
-        signal.signal(signal.SIGINT, before)
+    with pytest.raises(KeyboardInterrupt), interrupted(1.5):
+        model.fit(parts())
     assert not hasattr(model, "coef_")
     until_idle(client)  # although each piece of work would take a minute
 
