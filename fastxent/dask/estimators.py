@@ -290,12 +290,14 @@ class LogisticRegression(OnCluster, fastxent.LogisticRegression):
     -----
     Each part is made by one task, from the collection's own, and kept by a worker as the kernels take it: in memory,
     up to 0.4 of the worker's, the rest mapped from the worker's disk. It is made again if the worker is lost. A pass is
-    one task for each worker. Its results, sums over neighbouring parts, are summed here; gradients travel without the
-    columns that none of these parts touches, if these are more than half.
+    one task for each worker. Its results, sums over neighbouring parts, are summed where the solver runs; gradients
+    travel without the columns that none of these parts touches, if these are more than half.
 
-    Parameters of up to 8 MB, over all workers, travel with the tasks. Larger ones are sent once, in pieces of 8 MB that
-    the workers pass on to each other, and their gradients are summed on the workers, so that a pass costs this process
-    one copy of each, however many workers there are. The state of the solver is in this process.
+    Parameters of up to 8 MB, over all workers, travel with the tasks. Where they are larger, the solver runs on a
+    worker, which keeps its state; parameters go from there to the others in pieces of 8 MB that workers pass on to each
+    other, and gradients are summed on the workers. This process gets numbers and text while the fit goes on, and the
+    finished model. If the worker is lost, the solver runs again on another one, from the last checkpoint or from the
+    start. Then ``checkpoint`` must be a folder that the workers and this process share. See docs/cluster.md.
 
     Examples
     --------
@@ -336,11 +338,12 @@ class LogisticRegression(OnCluster, fastxent.LogisticRegression):
 class SGDClassifier(OnCluster, fastxent.SGDClassifier):  # type: ignore[misc]
     """Stochastic gradient descent over rows on a Dask cluster.
 
-    Each update depends on the one before, so the updates are made in this process: workers make the parts, check them
-    and keep them, and in each epoch the rows come here, part after part in order, two parts ahead. The log loss of
-    held-out rows is computed where they are; for their accuracy, they come here, too. The model has the bits of
-    ``fastxent.SGDClassifier`` over a source with the same parts. An epoch is limited by the network and by this
-    process; what the cluster adds is its memory, and reading in parallel.
+    Each update depends on the one before, so the updates are made in one process: this one, or for models of more than
+    8 MB, over all workers, a worker, as for ``LogisticRegression``; ``partial_fit`` always makes them here. Workers
+    make the parts, check them and keep them, and in each epoch the rows come to that process, part after part in order,
+    two parts ahead. The log loss of held-out rows is computed where they are; for their accuracy, they come, too. The
+    model has the bits of ``fastxent.SGDClassifier`` over a source with the same parts. An epoch is limited by the
+    network and by this one process; what the cluster adds is its memory, and reading in parallel.
     ``LogisticRegression`` computes where the rows are.
 
     Parameters
