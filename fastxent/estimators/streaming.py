@@ -7,7 +7,7 @@ tell: the classes, what each weighs, whether batches go together. Every pass che
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import scipy.sparse as sp
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from ..typing import Array, ArrayLike, DTypeLike, Table
 
 
+T = TypeVar("T")
 _SAMPLE_TOL = 1e-2  # of the first answer: the error from using a sample is larger than that
 
 
@@ -265,8 +266,20 @@ class Batches:
         return weighs if self.class_weight is None else weighs & (self.class_weight.mantissa > 0)
 
     def __iter__(self) -> Iterator[tuple[Array, Array, Array | None]]:
-        count, progress = 0, self._progress(self.n_rows)
-        for number, batch in read(self._source):
+        progress = self._progress(self.n_rows)
+        for n_rows, rows in self._ahead(self._prepared()):
+            progress(n_rows)
+            if rows is not None:
+                yield rows
+
+    def _ahead(self, items: Iterator[T]) -> Iterator[T]:
+        """Yield what is made of the batches: of one ahead in a thread, unless they are in memory already."""
+        return items if isinstance(self._source, (list, tuple)) else ahead(items)
+
+    def _prepared(self) -> Iterator[tuple[int, Any]]:
+        """Yield how many rows each batch has, and what `present_rows` makes of them."""
+        count = 0
+        for number, batch in enumerate(self._source):
             X, y, weight = self._checked(number, batch, reset=False)
             if number >= len(self._rows_of) or X.shape[0] != self._rows_of[number]:
                 before = f"{self._rows_of[number]} rows" if number < len(self._rows_of) else "no such batch"
@@ -275,12 +288,10 @@ class Batches:
                     "changed. It must give the same batches in every pass."
                 )
             count += 1
-            progress(X.shape[0])
             with named(number):
                 target = self._targets(X, y)
-            rows = present_rows(X, target, weight, len(self.classes), self.class_weight)
-            if rows is not None:
-                yield rows
+            yield X.shape[0], present_rows(X, target, weight, len(self.classes), self.class_weight)
+            del batch, X, y, weight, target  # or they would be in memory beside the next ones
         if count < len(self._rows_of):
             raise ValueError(
                 f"The source ended after {count} batches, and in the first pass there were {len(self._rows_of)}: it "

@@ -573,6 +573,24 @@ def test_an_error_of_the_source_comes_as_it_is_and_no_thread_stays():
     assert threading.active_count() <= before + 16  # of the pool
 
 
+def test_batches_are_also_checked_and_prepared_ahead(monkeypatch):
+    X, y = rows(3)
+    threads, targets = [], Batches._targets
+
+    def watched(self, *arguments):
+        threads.append(threading.current_thread().name)
+        return targets(self, *arguments)
+
+    batches = [Batches(LogisticRegression(), given) for given in (Source(*cut(X, y)), cut(X, y))]
+    monkeypatch.setattr(Batches, "_targets", watched)
+    found = [[y.tolist() for _, y, _ in one] for one in batches]
+    assert found[0] == found[1] == [y.tolist() for _, y in cut(X, y)]
+    assert set(threads[: len(threads) // 2]) == {"fastxent reads ahead"}
+    assert set(threads[len(threads) // 2 :]) == {
+        threading.current_thread().name
+    }  # they are in memory already
+
+
 def test_memory_does_not_grow_with_the_number_of_batches():
     rng = np.random.default_rng(0)
     weights = rng.normal(size=(40, 3))
