@@ -207,9 +207,15 @@ class Cluster:
                 f"The cluster has had no workers for {waited:.0f} seconds: all of them were lost, or none has started."
             )
         if waited > self.timeout:
+            paused = [address for address, one in workers.items() if one["status"] == "paused"]
             raise ClusterError(
-                f"No task has ended within timeout={self.timeout:g} seconds. A worker may hang, or be slow: use "
-                "smaller parts, or a larger timeout."
+                f"No task has ended within timeout={self.timeout:g} seconds. "
+                + (
+                    f"Memory is short, so {', '.join(paused)} {'has' if len(paused) == 1 else 'have'} paused: use "
+                    "smaller parts, or workers with more memory."
+                    if paused
+                    else "A worker may hang, or be slow: use smaller parts, or a larger timeout."
+                )
             )
 
     # Workers ------------------------------------------------------------------------------------------

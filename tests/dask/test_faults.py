@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from dask.delayed import delayed
 from distributed import Client, LocalCluster
+from distributed.core import Status
 from numpy.testing import assert_array_equal
 
 import fastxent
@@ -123,6 +124,28 @@ def test_a_worker_hangs(client):
         model.fit(parts())
     assert not hasattr(model, "coef_")
     until_idle(client)
+
+
+def test_memory_is_short_on_all_workers(client):
+    model = LogisticRegression(client=client, timeout=2, **PASSES)
+    message = (
+        r"No task has ended within timeout=2 seconds\. Memory is short, so tcp://.* have paused: use smaller"
+    )
+    try:
+        with pytest.raises(ClusterError, match=message):
+            model.fit(parts(), callback=at(2, lambda: client.run(pause)))
+    finally:
+        client.run(go_on)
+
+
+def pause(dask_worker):
+    dask_worker.memory_manager.memory_pause_fraction = False  # or it would see that there is enough
+    dask_worker.status = Status.paused
+
+
+def go_on(dask_worker):
+    dask_worker.memory_manager.memory_pause_fraction = 0.8
+    dask_worker.status = Status.running
 
 
 def test_a_worker_gives_nan(client):
