@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from ..typing import Callback
+    from .parts import Portions
 
 
 _POLL, _LONGEST = 0.01, 0.1  # seconds between two looks for messages, at first and at most
@@ -104,7 +105,7 @@ def fit_there(cluster: Cluster, fit: Fit, callback: Callback | None) -> dict[str
     with ExitStack() as stack:
         if fit.model.checkpoint is not None:
             fit = fit._replace(mark=stack.enter_context(_marked(fit.model.checkpoint.folder, cluster.fit)))
-        ear = stack.enter_context(_Ear(cluster, callback))
+        ear = stack.enter_context(_Ear(cluster, callback, bool(fit.model.verbose)))
         while True:
             try:
                 learned, state = _once(cluster, fit, ear)
@@ -123,7 +124,7 @@ def _once(cluster: Cluster, fit: Fit, ear: _Ear) -> Any:
     pieces = in_pieces(cluster, np.frombuffer(dumps(fit), np.uint8))
     task = cluster.submit(lead, pieces, cluster.fit, cluster.timeout, at=address)
     try:
-        ear.follow(task, portions.homes)
+        ear.follow(task, portions)
         result = cluster.large_result(task, lambda _: "the solver", portions.homes)
     finally:
         cluster.release([task, *pieces])
@@ -172,10 +173,11 @@ class _Ear:
     ----------
     cluster : Cluster
     callback : callable or None
+    verbose : bool
     """
 
-    def __init__(self, cluster: Cluster, callback: Callback | None) -> None:
-        self._cluster, self._callback = cluster, callback
+    def __init__(self, cluster: Cluster, callback: Callback | None, verbose: bool) -> None:
+        self._cluster, self._callback, self._verbose = cluster, callback, verbose
         self._shown, self._stops = 0, False  # the last epoch that the callback has seen, and its answer
         self._run = self._address = ""  # of the lead that speaks
 
@@ -187,17 +189,20 @@ class _Ear:
         for channel in (self._said, self._answers):
             channel.close()
 
-    def follow(self, task: Any, homes: set[str]) -> None:
+    def follow(self, task: Any, portions: Portions) -> None:
         """Do what the lead says until it ends; refuse to wait for one of which nothing is heard."""
         heard, looked, look, seen = *[time.monotonic()] * 2, min(_LOOK, self._cluster.timeout), None
 
         def has_ended() -> bool:
             nonlocal heard, looked, look, seen
             if time.monotonic() - looked > look:
-                found = self._cluster.workers().get(self._address)
+                workers = self._cluster.workers()
+                found = workers.get(self._address)
                 if found is not None and found["last_seen"] != seen:
                     seen, heard = found["last_seen"], time.monotonic()
-                self._cluster.check(time.monotonic() - heard, homes)
+                if portions.homes.isdisjoint(workers):  # they may have moved, one after the other
+                    portions.locate()
+                self._cluster.check(time.monotonic() - heard, portions.homes)
                 looked, look = time.monotonic(), min(2 * look, _SELDOM, self._cluster.timeout)
             return task.status != "pending"
 
@@ -205,6 +210,8 @@ class _Ear:
             heard = time.monotonic()
             for run, kind, *what in messages:
                 if kind == "begins":
+                    if self._run and self._verbose:
+                        tell(f"the solver's worker {self._address} was lost: it runs again on {what[0]}")
                     self._run, self._address = run, what[0]
                 elif run != self._run:  # of a lead that was given up
                     continue

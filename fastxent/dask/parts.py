@@ -343,7 +343,7 @@ class Portions:
             elsewhere |= moved
             yield {key: worker.unpacked(result) for key, result in found.items()}
         if elsewhere:
-            self._locate()
+            self.locate()
 
     def are_many(self, size: int) -> bool:
         """Whether so many bytes are too many to go with the task of each worker."""
@@ -390,7 +390,7 @@ class Portions:
             except WorkersLostError:
                 continue
             if None in self._addresses:
-                self._locate()
+                self.locate()
             return
         raise ClusterError(
             "All workers were lost, and others came, again and again. Memory may be short: use smaller parts, or "
@@ -463,7 +463,7 @@ class Portions:
         """The addresses of the workers that hold portions."""
         return set(self._addresses) - {None}
 
-    def _locate(self) -> None:
+    def locate(self) -> None:
         """Find where the portions lie, each in one place, of equal shares where there is a choice."""
         count = dict.fromkeys(self._addresses, 0)
         for i, holders in enumerate(self.cluster.holders(self._futures)):

@@ -285,6 +285,24 @@ def test_a_lead_is_killed_after_the_callback_has_ended_the_fit(client):
     assert model.n_iter_ == 3
 
 
+def test_all_workers_are_killed_one_after_the_other(client, expected):
+    """Parts move each time; the solver, whose worker is the last, begins anew once."""
+    seen, pids = [], dict(processes(client))
+
+    def callback(entry):
+        seen.append(entry["epoch"])
+        if entry["epoch"] in (2, 4):
+            client.wait_for_workers(3, timeout=60)
+            address = next(one for one in pids if one in processes(client) and one != lead_of(client))
+            kill([pids[address]])
+        if entry["epoch"] == 6:
+            kill_the_lead(client)
+
+    same_bits(LogisticRegression(client=client, **PASSES).fit(parts(), callback=callback), expected)
+    assert seen == list(range(1, len(seen) + 1))
+    assert not set(pids.values()) & set(processes(client).values())
+
+
 def test_the_worker_of_the_lead_retires(expected, monkeypatch):
     monkeypatch.setattr(distributed_parts, "_LARGE", LIMIT)
     quiet = {"dashboard_address": ":0", "silence_logs": logging.CRITICAL}
@@ -446,6 +464,7 @@ def test_a_lead_that_is_killed_goes_on_from_the_last_checkpoint(
     with caplog.at_level(logging.INFO, "fastxent"):
         model.fit(parts(), callback=at(4, lambda: kill_the_lead(client)))
     same_bits(model, expected)
+    assert any("was lost: it runs again on tcp" in line for line in caplog.messages)
     assert any("going on from it" in line for line in caplog.messages)
     iterations = [line for line in caplog.messages if "iteration    1 " in line]
     assert len(iterations) == 1  # the second lead did not begin anew
