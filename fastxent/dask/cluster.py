@@ -273,7 +273,12 @@ class Cluster:
         try:
             ask = getattr(self.client.scheduler, question)
             return self.client.sync(ask, callback_timeout=_ANSWER, **how)
-        except (OSError, TimeoutError, CancelledError) as error:
+        except (
+            AttributeError,
+            OSError,
+            RuntimeError,
+            CancelledError,
+        ) as error:  # a closed client has no scheduler
             raise ClusterError("The scheduler does not answer.") from error
 
     def _cancel(self, futures: Iterable[Any]) -> None:

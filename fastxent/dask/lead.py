@@ -394,7 +394,12 @@ class _Channel:
 def _connected() -> Iterator[None]:
     try:
         yield
-    except (OSError, RuntimeError, CancelledError) as error:
+    except (
+        AttributeError,
+        OSError,
+        RuntimeError,
+        CancelledError,
+    ) as error:  # a closed client has no scheduler
         raise ClusterError(
             "The scheduler does not answer: the client was closed, or the scheduler."
         ) from error

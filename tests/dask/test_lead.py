@@ -285,22 +285,22 @@ def test_a_lead_is_killed_after_the_callback_has_ended_the_fit(client):
     assert model.n_iter_ == 3
 
 
-def test_all_workers_are_killed_one_after_the_other(client, expected):
-    """Parts move each time; the solver, whose worker is the last, begins anew once."""
-    seen, pids = [], dict(processes(client))
+def test_parts_that_have_moved_from_all_their_workers(client, expected, monkeypatch):
+    follow, load, loads = lead._Ear.follow, distributed_parts.Portions.load, []
 
-    def callback(entry):
-        seen.append(entry["epoch"])
-        if entry["epoch"] in (2, 4):
-            client.wait_for_workers(3, timeout=60)
-            address = next(one for one in pids if one in processes(client) and one != lead_of(client))
-            kill([pids[address]])
-        if entry["epoch"] == 6:
-            kill_the_lead(client)
+    def with_old_addresses(ear, task, portions):
+        portions._addresses = ["tcp://127.0.0.1:9"] * len(portions._addresses)
+        follow(ear, task, portions)
 
-    same_bits(LogisticRegression(client=client, **PASSES).fit(parts(), callback=callback), expected)
-    assert seen == list(range(1, len(seen) + 1))
-    assert not set(pids.values()) & set(processes(client).values())
+    def counted(portions):
+        loads.append(portions)
+        load(portions)
+
+    monkeypatch.setattr(lead._Ear, "follow", with_old_addresses)
+    monkeypatch.setattr(distributed_parts.Portions, "load", counted)
+    model = LogisticRegression(client=client, **PASSES)
+    same_bits(model.fit(parts(), callback=at(2, lambda: time.sleep(1.2 * lead._LOOK))), expected)
+    assert len(loads) == 1  # they are not made again
 
 
 def test_the_worker_of_the_lead_retires(expected, monkeypatch):
