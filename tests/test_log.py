@@ -3,12 +3,13 @@
 import logging
 import subprocess
 import sys
+import threading
 from contextlib import contextmanager
 
 import pytest
 
 from fastxent import LogisticRegression, LogisticRegressionCV, SGDClassifier
-from fastxent.log import logger, tell
+from fastxent.log import heard_by, logger, tell, warn
 
 X = [[0.0], [1.0], [2.0], [3.0], [0.5], [2.5]]
 Y = [0, 1, 0, 1, 0, 1]
@@ -107,3 +108,45 @@ def test_handlers_get_records_and_stay_as_they_are(model, files, caplog, capfd):
     caplog.clear()
     model.set_params(verbose=0).fit(X, Y)
     assert not caplog.records
+
+
+# Listeners ------------------------------------------------------------------------------------------------
+
+
+class Listener:
+    def __init__(self):
+        self.heard = []
+
+    def line(self, text):
+        self.heard.append(text)
+
+    def warning(self, text, category):
+        self.heard.append((text, category))
+
+
+def test_a_warning_names_the_line_that_it_is_about():
+    with pytest.warns(UserWarning, match="as always") as caught:
+        warn("as always", UserWarning, stacklevel=1)
+    assert caught[0].filename == __file__
+
+
+def test_a_listener_has_the_lines_and_warnings_of_its_thread(capsys):
+    listener, others = Listener(), threading.Thread(target=tell, args=("of another thread",))
+    with fresh_logging():
+        with heard_by(listener):
+            tell("a line")
+            warn("a warning", FutureWarning, stacklevel=1)
+            others.start()
+            others.join()
+        tell("afterwards")
+    assert listener.heard == ["a line", ("a warning", FutureWarning)]
+    assert capsys.readouterr().err == "of another thread\nafterwards\n"
+
+
+def test_a_listener_goes_with_an_error():
+    listener = Listener()
+    with pytest.raises(ZeroDivisionError), heard_by(listener):
+        raise ZeroDivisionError
+    with pytest.warns(UserWarning, match="heard here"):
+        warn("heard here", UserWarning, stacklevel=1)
+    assert listener.heard == []

@@ -6,7 +6,7 @@ import threading
 import time
 import uuid
 from concurrent.futures import CancelledError
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -33,6 +33,17 @@ MEMORY = 0.4  # share of a worker's memory that parts may take
 
 class ClusterError(RuntimeError):
     """A fit cannot go on because of the cluster: workers or tasks were lost, or a worker fails."""
+
+
+@contextmanager
+def answering() -> Iterator[None]:
+    """Questions to the scheduler, which may be gone; a client that was closed knows none."""
+    try:
+        yield
+    except (AttributeError, OSError, RuntimeError, CancelledError) as error:
+        raise ClusterError(
+            "The scheduler does not answer: it has ended, or the client was closed."
+        ) from error
 
 
 class WorkersLostError(Exception):
@@ -270,16 +281,9 @@ class Cluster:
         return [sorted(found.get(future.key, ())) for future in futures]
 
     def _asked(self, question: str, **how: Any) -> dict[str, Any]:
-        try:
+        with answering():
             ask = getattr(self.client.scheduler, question)
             return self.client.sync(ask, callback_timeout=_ANSWER, **how)
-        except (
-            AttributeError,
-            OSError,
-            RuntimeError,
-            CancelledError,
-        ) as error:  # a closed client has no scheduler
-            raise ClusterError("The scheduler does not answer.") from error
 
     def _cancel(self, futures: Iterable[Any]) -> None:
         for future in futures:

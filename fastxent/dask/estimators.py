@@ -55,6 +55,8 @@ class OnCluster(_Beside):
     """What the ordinary estimator needs to take collections."""
 
     _ordinary: Any  # its class
+    _refuse_for_sources: Any
+    random_state: Any
     client: Client | None
     timeout: float
 

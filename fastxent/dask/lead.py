@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import time
 import warnings
-from concurrent.futures import CancelledError
 from contextlib import ExitStack, contextmanager, suppress
 from copy import copy
 from dataclasses import replace
@@ -28,7 +27,7 @@ from ..log import heard_by, tell
 from ..parallel import stopping_point
 from . import worker
 from .batches import DistributedBatches
-from .cluster import Cluster, ClusterError, WorkersLostError
+from .cluster import Cluster, WorkersLostError, answering
 from .parts import in_pieces
 
 if TYPE_CHECKING:
@@ -324,8 +323,13 @@ class _Voice:
         """Show an entry of the history to the caller's callback; True if that ends the fit."""
         numbers = {name: getattr(value, "item", lambda value=value: value)() for name, value in entry.items()}
         self._say("iteration", numbers)
+
+        def is_over() -> bool:
+            go_on()
+            return False
+
         while True:
-            for run, stops in self._answers.take(lambda: bool(go_on())):
+            for run, stops in self._answers.take(is_over):
                 if run == self._run:
                     return bool(stops)
 
@@ -363,11 +367,11 @@ class _Channel:
     """Messages, lists of strings and numbers, from one process to another."""
 
     def __init__(self, client: Any, name: str) -> None:
-        with _connected():
+        with answering():
             self._queue = Queue(name, client=client)
 
     def put(self, message: list[Any]) -> None:
-        with _connected():
+        with answering():
             self._queue.put(message)
 
     def take(self, is_over: Callable[[], bool]) -> list[Any]:
@@ -378,7 +382,7 @@ class _Channel:
         pause = _POLL
         while True:
             over = is_over()
-            with _connected():
+            with answering():
                 found: list[Any] = self._queue.get(batch=True)
             if found or over:
                 return found
@@ -388,18 +392,3 @@ class _Channel:
     def close(self) -> None:
         with suppress(Exception):
             self._queue.close()
-
-
-@contextmanager
-def _connected() -> Iterator[None]:
-    try:
-        yield
-    except (
-        AttributeError,
-        OSError,
-        RuntimeError,
-        CancelledError,
-    ) as error:  # a closed client has no scheduler
-        raise ClusterError(
-            "The scheduler does not answer: the client was closed, or the scheduler."
-        ) from error
