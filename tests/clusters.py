@@ -16,6 +16,13 @@ from fastxent.loss import Part
 
 BORDERS = [0, 60, 130, 200, 260, 300, 340, 400]
 PASSES = {"solver": "lbfgs", "tol": 1e-7}  # some forty of them
+FITS = {  # by solver: the estimator, and parameters with which it takes several iterations
+    "metric": ("LogisticRegression", {"C": 100.0, "tol": 1e-9}),
+    "lbfgs": ("LogisticRegression", {"solver": "lbfgs", "tol": 1e-6}),
+    "newton-cg": ("LogisticRegression", {"solver": "newton-cg", "tol": 1e-9}),
+    "l1-newton": ("LogisticRegression", {"l1_ratio": 0.5, "tol": 1e-9}),
+    "sgd": ("SGDClassifier", {"random_state": 0, "max_iter": 4, "tol": None}),
+}
 
 
 def batches():

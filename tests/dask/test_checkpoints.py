@@ -7,17 +7,11 @@ import pytest
 from numpy.testing import assert_array_equal
 
 import fastxent
+from clusters import FITS
 from fastxent import Checkpoint
 from fastxent import dask as on_cluster
 
 BORDERS = [0, 1, 130, 131, 260, 300, 340, 400]
-FITS = {
-    "metric": ("LogisticRegression", {"C": 100.0, "tol": 1e-9}),
-    "lbfgs": ("LogisticRegression", {"solver": "lbfgs", "tol": 1e-6}),
-    "newton-cg": ("LogisticRegression", {"solver": "newton-cg", "tol": 1e-9}),
-    "l1-newton": ("LogisticRegression", {"l1_ratio": 0.5, "tol": 1e-9}),
-    "sgd": ("SGDClassifier", {"random_state": 0, "max_iter": 4, "tol": None}),
-}
 
 
 class Died(Exception):

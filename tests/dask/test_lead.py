@@ -19,6 +19,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 import fastxent
 from clusters import (
+    FITS,
     PASSES,
     at,
     batches,
@@ -37,8 +38,10 @@ from fastxent import Checkpoint, solvers
 from fastxent.dask import ClusterError, LogisticRegression, SGDClassifier, lead
 from fastxent.dask import parts as distributed_parts
 from fastxent.dask.cluster import Cluster
+from fastxent.objective import Objective
 
 LIMIT = 64  # bytes, in place of 8 MB
+FITTING_ROWS = Objective.fitting_rows
 EPOCHS = {"random_state": 0, "max_iter": 4, "tol": None}
 
 
@@ -471,6 +474,31 @@ def test_a_lead_that_is_killed_goes_on_from_the_last_checkpoint(
     assert os.listdir(tmp_path) == ["run"] and os.listdir(tmp_path / "run") == ["checkpoint.fxt"]
     again = fastxent.LogisticRegression(**options).fit(batches())  # the fit has ended: this is its result
     same_bits(again, expected)
+
+
+@pytest.mark.parametrize("name", ["metric", "sgd"])
+def test_solvers_of_both_estimators_go_on(client, tmp_path, monkeypatch, name):
+    kind, options = FITS[name]
+    monkeypatch.setattr(Objective, "fitting_rows", 60)  # leaves work after the first answer
+    client.run(set_fitting_rows, 60)
+    expected = getattr(fastxent, kind)(**options).fit(batches())
+    checkpoint = Checkpoint(tmp_path, every_iterations=1)
+    model = {"LogisticRegression": LogisticRegression, "SGDClassifier": SGDClassifier}[kind](client=client)
+    model.set_params(**options, checkpoint=checkpoint, verbose=1)
+    lines = []
+    monkeypatch.setattr(lead, "tell", lines.append)
+    try:
+        model.fit(parts(), callback=at(2, lambda: kill_the_lead(client)))
+    finally:
+        client.run(set_fitting_rows, None, on_error="ignore")
+    assert_array_equal(model.coef_, expected.coef_)
+    assert_array_equal(model.intercept_, expected.intercept_)
+    assert any("going on from it" in line for line in lines)
+
+
+def set_fitting_rows(count):
+    """Of all objectives in this worker's process; None is for what they choose."""
+    Objective.fitting_rows = FITTING_ROWS if count is None else count
 
 
 def test_a_checkpoint_in_a_folder_that_workers_do_not_share(client, tmp_path, monkeypatch):
