@@ -25,6 +25,11 @@ if TYPE_CHECKING:
 
 
 _ALIGNED = 64
+# Where the system can, it reads a file when this is mapped, in the thread that reads ahead. Else threads that compute
+# would wait for each page.
+_MAPPED: dict[str, int] = {"access": mmap.ACCESS_READ}
+if hasattr(mmap, "MAP_POPULATE"):
+    _MAPPED = {"flags": mmap.MAP_SHARED | mmap.MAP_POPULATE, "prot": mmap.PROT_READ}
 
 
 class CacheError(OSError):
@@ -86,7 +91,7 @@ class Cache:
         with open(path, "rb") as file:
             about = os.fstat(file.fileno())
             size, identity = about.st_size, (about.st_ino, about.st_size, about.st_mtime_ns)
-            content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if size else b""
+            content = mmap.mmap(file.fileno(), 0, **_MAPPED) if size else b""
         known = self._intact.get(path) == identity
         for dtype, shape, offset, checksum in described:
             count = int(np.prod(shape))
