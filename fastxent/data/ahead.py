@@ -73,7 +73,11 @@ class _Reading(Generic[T]):
                 )
             self._thread.join()
         if self._error is not None:
-            raise self._error
+            error, self._error = self._error, None
+            try:
+                raise error
+            finally:
+                del error  # or it would hold this frame, which holds it: its traceback keeps batches until they are found
         item, self._item = self._item, None
         return cast("T", item)
 
