@@ -41,7 +41,7 @@ def empty(names: Iterable[str], layout: Layout, dtype: np.dtype[Any]) -> dict[st
 def fill(array: Array, theta: Array, layout: Layout, padding: float = 0.0) -> None:
     """Write an array (d + 1, K) into one of a layout, and this number into places that are not used."""
     by_class, _, intercept, *_ = layout
-    K, features = theta.shape[1], _features(array, layout)
+    K, features = theta.shape[1], features_in(array, layout)
     if padding:
         features[:] = padding
     if by_class:
@@ -55,7 +55,7 @@ def moved(arrays: dict[str, Array], old: Layout, new: Layout) -> dict[str, Array
     """Return arrays {name: array} of one layout in another, which differs in what stands side by side."""
     others = empty(arrays, new, arrays["w"].dtype)
     for name, array in arrays.items():
-        _features(others[name], new)[:] = _features(array, old)
+        features_in(others[name], new)[:] = features_in(array, old)
         rest = min(new[3] - new[2], old[3] - old[2])
         others[name][new[2] : new[2] + rest] = array[old[2] : old[2] + rest]
     return others
@@ -79,7 +79,7 @@ def unflat(array: Array, layout: Layout, shape: tuple[int, int], scale: float = 
     by_class, _, intercept, *_ = layout
     d, K = shape[0] - 1, shape[1]
     theta = np.empty(shape, array.dtype)
-    features = _features(array, layout)
+    features = features_in(array, layout)
     features = features[:, :d].T if by_class else features[:, :K]
     if scale == 1.0:
         theta[:-1] = features
@@ -89,7 +89,7 @@ def unflat(array: Array, layout: Layout, shape: tuple[int, int], scale: float = 
     return theta
 
 
-def _features(array: Array, layout: Layout) -> Array:
+def features_in(array: Array, layout: Layout) -> Array:
     """The part before the intercepts, by rows, without what stands beside it."""
     _, ld, intercept, *_, beside = layout
     return array[:intercept].reshape(-1, ld)[:, : ld // beside]
