@@ -43,14 +43,14 @@ def steepness(
     mass = np.bincount(target) if target.ndim == 1 else target.sum(axis=0)
     share = 0.25 if K == 1 else max(1e-3, min(0.5, float(mass.max()) / len(rows)))
     X, offset = _standardised(X, columns, standard)
-    V = np.random.default_rng(0).normal(size=(len(columns), K))
     square, curvature = _mean_square(X, offset), 0.0
-    for _ in range(_POWER_STEPS if square > 0.0 else 0):
-        V /= np.linalg.norm(V) or 1.0
-        change = X @ V + offset @ V
-        change = P * (change - (P * change).sum(axis=1, keepdims=True)) if K > 1 else P * (1.0 - P) * change
+    change = np.random.default_rng(0).normal(size=P.shape)  # of logits: the same in every storage
+    for _ in range(1 + _POWER_STEPS if square > 0.0 else 0):
         V = (X.T @ change + np.outer(offset, change.sum(axis=0))) / X.shape[0]
         curvature = float(np.linalg.norm(V))
+        V /= curvature or 1.0
+        change = X @ V + offset @ V
+        change = P * (change - (P * change).sum(axis=1, keepdims=True)) if K > 1 else P * (1.0 - P) * change
     if K > 1 and not theta.any():
         curvature *= K * share
     spread = min(_FLAT, share * square / curvature) if curvature > 0.0 else 1.0 if square == 0.0 else _FLAT
