@@ -90,7 +90,7 @@ cdef struct Memory:
     void* g                        # a gradient; of updates of everything like w, else of a feature and of the intercept
     void* q                        # gradients by logits of the rows of a batch
     Py_ssize_t width               # from one of these rows to the next
-    void* average
+    void* average                  # of w, with nothing beside it
     double* clock                  # of each feature, the clock when its penalty was last applied; NULL: none is late
     int64_t* last                  # ... and the number of that update
     int64_t* touched               # features of a batch
@@ -145,7 +145,8 @@ cdef class Descent:
             if (m.K, m.ld, m.features, m.d) != (problem.K, problem.ld, problem.intercept, problem.d):
                 raise ValueError("the rule is that of other rows")
         m.w, m.a, m.b = self.reals("w", size), self.reals("a", size), self.reals("b", size)
-        m.average, m.g = self.reals("average", size), self.reals("g", 1)
+        m.g = self.reals("g", 1)
+        m.average = self.reals("average", rule.features // max(1, rule.ld) * rule.wide + rule.K)
         m.width = round_up(m.K, 16)
         m.q = self.reals("q", m.width)
         m.shift, m.factor = <double*>self.part("shift", d * 8), <double*>self.part("factor", d * 8)
@@ -431,8 +432,21 @@ cdef void average_all(void* call, const real* unused) noexcept nogil:
     cdef Py_ssize_t i
     m.now.averaged += 1.0
     share = <real>(1.0 / m.now.averaged)
-    for i in range(m.features + m.K):
-        average[i] += share * (w[i] - average[i])
+    if m.ld == m.wide:
+        approach(m.features + m.K, average, w, share)
+        return
+    for i in range(m.features // m.ld):
+        approach(m.wide, average, w, share)
+        average += m.wide
+        w += m.ld
+    approach(m.K, average, w, share)
+
+
+cdef inline void approach(Py_ssize_t n, real* average, const real* w, real share) noexcept nogil:
+    """Move n averages by this share of the way to w."""
+    cdef Py_ssize_t k
+    for k in range(n):
+        average[k] += share * (w[k] - average[k])
 
 
 cdef void synchronise_all(void* call, const real* unused) noexcept nogil:

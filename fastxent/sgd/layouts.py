@@ -2,7 +2,8 @@
 
 A layout is a tuple: whether classes are the outer axis, the length of its rows, where the intercepts begin, the size
 of the array, whether the rows of data come in batches of products, whether they are sparse, and how many arrays stand
-side by side. Each array of those is a view, which begins a part of a row later than the one before.
+side by side. Each array of those is a view, which begins a part of a row later than the one before. Other arrays, like
+the average, have nothing beside them: see `layout_of`.
 """
 
 from __future__ import annotations
@@ -33,9 +34,16 @@ def empty(names: Iterable[str], layout: Layout, dtype: np.dtype[Any]) -> dict[st
     together = parallel.zeros(size + (beside - 1) * wide, dtype)
     starts = {name: i * wide for i, name in enumerate(SIDE_BY_SIDE[:beside])}
     return {
-        name: together[starts[name] : starts[name] + size] if name in starts else parallel.zeros(size, dtype)
+        name: together[starts[name] : starts[name] + size]
+        if name in starts
+        else parallel.zeros(layout_of(name, layout)[3], dtype)
         for name in names
     }
+
+
+def layout_of(name: str, layout: Layout) -> Layout:
+    """Return the layout of one of the arrays."""
+    return layout if name in SIDE_BY_SIDE else apart(layout)
 
 
 def fill(array: Array, theta: Array, layout: Layout, padding: float = 0.0) -> None:
@@ -55,9 +63,10 @@ def moved(arrays: dict[str, Array], old: Layout, new: Layout) -> dict[str, Array
     """Return arrays {name: array} of one layout in another, which differs in what stands side by side."""
     others = empty(arrays, new, arrays["w"].dtype)
     for name, array in arrays.items():
-        features_in(others[name], new)[:] = features_in(array, old)
-        rest = min(new[3] - new[2], old[3] - old[2])
-        others[name][new[2] : new[2] + rest] = array[old[2] : old[2] + rest]
+        here, there = layout_of(name, old), layout_of(name, new)
+        features_in(others[name], there)[:] = features_in(array, here)
+        rest = min(there[3] - there[2], here[3] - here[2])
+        others[name][there[2] : there[2] + rest] = array[here[2] : here[2] + rest]
     return others
 
 

@@ -12,7 +12,7 @@ from .. import kernels, parallel
 from ..data.rows import features_of, squared_norms
 from . import loops
 from .columns import Columns, Standard
-from .layouts import apart, are_alike, empty, features_in, fill, moved, unflat
+from .layouts import apart, are_alike, empty, features_in, fill, layout_of, moved, unflat
 from .loops import (
     AVERAGED,
     BEGUN,
@@ -435,7 +435,7 @@ class Training:
         ratio = old.factor / new.factor
         changed = np.flatnonzero(ratio != 1.0)
         for name in {"w", "average"} & set(self._arrays):
-            features = features_in(self._arrays[name], self._layout)
+            features = features_in(self._arrays[name], layout_of(name, self._layout))
             if self._layout[0]:
                 features[:, changed] *= ratio[changed]
             else:
@@ -556,7 +556,7 @@ class Training:
             arrays["a"] /= arrays["b"]
         self._arrays |= empty(arrays, layout, self.dtype)
         for name, array in arrays.items():
-            fill(self._arrays[name], array, layout, self._padding(name))
+            fill(self._arrays[name], array, layout_of(name, layout), self._padding(name))
         lazy = self._lazy(batches, sparse)
         kept = era(self.d)
         features = self.d if lazy else 0
@@ -587,7 +587,7 @@ class Training:
 
     def _leave(self, name: str, scale: float = 1.0) -> Array:
         """Return one array as (d + 1, K), the features multiplied by a scale."""
-        return unflat(self._arrays[name], self._layout, (self.d + 1, self.K), scale)
+        return unflat(self._arrays[name], layout_of(name, self._layout), (self.d + 1, self.K), scale)
 
     def _lazy(self, batches: bool, sparse: bool) -> bool:
         """Tell whether features without a gradient are updated later."""
