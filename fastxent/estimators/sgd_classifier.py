@@ -169,10 +169,11 @@ class SGDClassifier(LinearClassifier):
           1 / sqrt(1 / eta0^2 + noise + (alpha n)^2), where noise grows with the losses of the updates so far; else
           'constant'.
     eta0 : float or None, default=None
-        The first step size. None: from the data, to suit their scale. For minibatches it comes from the mean of
-        s_i \|x_i\|^2 over the rows seen so far (so the data may come in pieces), separately for the intercept, and
-        for full batches from the largest curvature of the loss. Columns far larger or smaller than the others, or far
-        from zero, are then standardised on their way into the kernels (not for 'ftrl').
+        The first step size. None: from the data, to suit their scale. For rows and minibatches it comes from the mean
+        of s_i \|x_i\|^2 over the rows seen so far (so the data may come in pieces), separately for the intercept, and
+        steps of minibatches are limited by the largest curvature of one of them; for full batches it comes from the
+        largest curvature of the loss. Columns far larger or smaller than the others, far from zero, or (for
+        minibatches) far more frequent are then standardised on their way into the kernels (not for 'ftrl').
     power_t : float, default=0.25
         Exponent of 'invscaling'.
     early_stopping : bool, default=False

@@ -50,7 +50,8 @@
 # What each optimiser stores stands in fastxent/sgd/optimizers.py. Of squares the root is stored. While adam and adamw
 # run, the mean gradient is divided by it: along that weights move through a gap.
 
-LEAST_ROOT = 1e-18             # the least divisor of adam: its square is near the smallest normal float32
+cdef double LEAST = 1e-18          # the least divisor of adam: its square is near the smallest normal float32
+LEAST_ROOT = LEAST
 
 cdef enum:
     SGD = 0                    # as in fastxent.sgd.optimizers
@@ -63,8 +64,6 @@ cdef enum:
     FTRL = 7
     SVRG = 8
     FAR = 4                    # features of a batch whose memory is fetched ahead of their turn
-
-cdef double LEAST = 1e-18
 
 # The numbers that a training keeps, in the order of fastxent.sgd.loops.
 cdef struct Counters:
@@ -84,13 +83,14 @@ cdef struct Memory:
     Py_ssize_t wide                # weights of a feature that are stored; after them other arrays may stand
     Py_ssize_t features            # weights before the intercepts
     bint by_class, fit_intercept
+    bint restless                  # whether ftrl's weights change without a gradient: by a penalty or their step size
     void* w
     void* a
     void* b
     void* g                        # a gradient; of updates of everything like w, else of a feature and of the intercept
     void* q                        # gradients by logits of the rows of a batch
     Py_ssize_t width               # from one of these rows to the next
-    void* average
+    void* average                  # of w, with nothing beside it
     double* clock                  # of each feature, the clock when its penalty was last applied; NULL: none is late
     int64_t* last                  # ... and the number of that update
     int64_t* touched               # features of a batch
@@ -139,12 +139,14 @@ cdef class Descent:
         m.batch, m.K, m.ld, m.d, m.features = rule.batch, rule.K, rule.ld, d, rule.features
         m.wide, m.by_class, m.fit_intercept = rule.wide, rule.by_class, rule.fit_intercept
         m.now = <Counters*>address(counters, sizeof(Counters), True)
+        m.restless = m.l1 != 0.0 or m.l2 != 0.0 or rule.automatic != 0 or m.now.lowered != 1.0
         if problem is not None:
             m.api, m.is_wide = &problem.api, problem.rows.is_wide
             if (m.K, m.ld, m.features, m.d) != (problem.K, problem.ld, problem.intercept, problem.d):
                 raise ValueError("the rule is that of other rows")
         m.w, m.a, m.b = self.reals("w", size), self.reals("a", size), self.reals("b", size)
-        m.average, m.g = self.reals("average", size), self.reals("g", 1)
+        m.g = self.reals("g", 1)
+        m.average = self.reals("average", rule.features // max(1, rule.ld) * rule.wide + rule.K)
         m.width = round_up(m.K, 16)
         m.q = self.reals("q", m.width)
         m.shift, m.factor = <double*>self.part("shift", d * 8), <double*>self.part("factor", d * 8)
@@ -312,7 +314,7 @@ cdef inline void catch_up(const Memory* m, Py_ssize_t j, double eta0, real* w) n
     if coasts(m.kind):
         coast(&m.pace, m.last[j] - synced, t - synced, m.wide, w, <real*>m.a + at)
     elif m.kind == FTRL:
-        if (l1 != 0.0 or l2 != 0.0) and m.now.rows > 0.0:  # else nothing has changed
+        if m.restless and m.now.rows > 0.0:  # else nothing has changed
             u = numbers_of(m, 0.0, 0.0, eta0, l1, l2)
             update_leader(m.wide, w, <real*>m.a + at, <real*>m.b + at, w, &u)
     elif m.kind == SVRG and m.last[j] < t:
@@ -430,8 +432,21 @@ cdef void average_all(void* call, const real* unused) noexcept nogil:
     cdef Py_ssize_t i
     m.now.averaged += 1.0
     share = <real>(1.0 / m.now.averaged)
-    for i in range(m.features + m.K):
-        average[i] += share * (w[i] - average[i])
+    if m.ld == m.wide:
+        approach(m.features + m.K, average, w, share)
+        return
+    for i in range(m.features // m.ld):
+        approach(m.wide, average, w, share)
+        average += m.wide
+        w += m.ld
+    approach(m.K, average, w, share)
+
+
+cdef inline void approach(Py_ssize_t n, real* average, const real* w, real share) noexcept nogil:
+    """Move n averages by this share of the way to w."""
+    cdef Py_ssize_t k
+    for k in range(n):
+        average[k] += share * (w[k] - average[k])
 
 
 cdef void synchronise_all(void* call, const real* unused) noexcept nogil:

@@ -91,6 +91,8 @@ def _are_columns(columns: Columns | None, d: int) -> bool:
         and vars(columns).keys() == vars(Columns(1, np.dtype(np.float64), True)).keys()
         and columns._dtype in FLOATS
         and _is_array(columns._known, (4, d))
+        and _is_array(columns._sizes, (d,))
+        and _is_whole(columns._together, 1)
         and isinstance(columns._mass, _REALS)
         and _is_whole(columns.rows, 0)
         and _is_whole(columns.next_review, 1)

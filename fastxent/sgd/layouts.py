@@ -2,7 +2,8 @@
 
 A layout is a tuple: whether classes are the outer axis, the length of its rows, where the intercepts begin, the size
 of the array, whether the rows of data come in batches of products, whether they are sparse, and how many arrays stand
-side by side. Each array of those is a view, which begins a part of a row later than the one before.
+side by side. Each array of those is a view, which begins a part of a row later than the one before. Other arrays, like
+the average, have nothing beside them: see `layout_of`.
 """
 
 from __future__ import annotations
@@ -33,15 +34,22 @@ def empty(names: Iterable[str], layout: Layout, dtype: np.dtype[Any]) -> dict[st
     together = parallel.zeros(size + (beside - 1) * wide, dtype)
     starts = {name: i * wide for i, name in enumerate(SIDE_BY_SIDE[:beside])}
     return {
-        name: together[starts[name] : starts[name] + size] if name in starts else parallel.zeros(size, dtype)
+        name: together[starts[name] : starts[name] + size]
+        if name in starts
+        else parallel.zeros(layout_of(name, layout)[3], dtype)
         for name in names
     }
+
+
+def layout_of(name: str, layout: Layout) -> Layout:
+    """Return the layout of one of the arrays."""
+    return layout if name in SIDE_BY_SIDE else apart(layout)
 
 
 def fill(array: Array, theta: Array, layout: Layout, padding: float = 0.0) -> None:
     """Write an array (d + 1, K) into one of a layout, and this number into places that are not used."""
     by_class, _, intercept, *_ = layout
-    K, features = theta.shape[1], _features(array, layout)
+    K, features = theta.shape[1], features_in(array, layout)
     if padding:
         features[:] = padding
     if by_class:
@@ -55,9 +63,10 @@ def moved(arrays: dict[str, Array], old: Layout, new: Layout) -> dict[str, Array
     """Return arrays {name: array} of one layout in another, which differs in what stands side by side."""
     others = empty(arrays, new, arrays["w"].dtype)
     for name, array in arrays.items():
-        _features(others[name], new)[:] = _features(array, old)
-        rest = min(new[3] - new[2], old[3] - old[2])
-        others[name][new[2] : new[2] + rest] = array[old[2] : old[2] + rest]
+        here, there = layout_of(name, old), layout_of(name, new)
+        features_in(others[name], there)[:] = features_in(array, here)
+        rest = min(there[3] - there[2], here[3] - here[2])
+        others[name][there[2] : there[2] + rest] = array[here[2] : here[2] + rest]
     return others
 
 
@@ -79,7 +88,7 @@ def unflat(array: Array, layout: Layout, shape: tuple[int, int], scale: float = 
     by_class, _, intercept, *_ = layout
     d, K = shape[0] - 1, shape[1]
     theta = np.empty(shape, array.dtype)
-    features = _features(array, layout)
+    features = features_in(array, layout)
     features = features[:, :d].T if by_class else features[:, :K]
     if scale == 1.0:
         theta[:-1] = features
@@ -89,7 +98,7 @@ def unflat(array: Array, layout: Layout, shape: tuple[int, int], scale: float = 
     return theta
 
 
-def _features(array: Array, layout: Layout) -> Array:
+def features_in(array: Array, layout: Layout) -> Array:
     """The part before the intercepts, by rows, without what stands beside it."""
     _, ld, intercept, *_, beside = layout
     return array[:intercept].reshape(-1, ld)[:, : ld // beside]

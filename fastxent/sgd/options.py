@@ -51,6 +51,11 @@ class Options:
         return self.kind in (ADAM, ADAMW)
 
     @property
+    def together(self) -> int:
+        """The number of rows whose gradients are added up in a step that their sum limits."""
+        return 1 if self.is_adaptive or self.optimizer == "svrg" else max(1, self.batch)
+
+    @property
     def goes_by_sizes(self) -> bool:
         """Whether steps depend on the sizes of rows."""
         return self.eta0 is None or self.schedule == "settling"

@@ -28,6 +28,7 @@ _AUTOMATIC_SGD = 8.0
 # The largest step of a row, in units of its square. Softmax has a curvature of |x|^2 / 2 at most, so a step that is
 # longer than 4 / |x|^2 ends farther from the minimum along it than it began. Of minibatches, in units of the inverse of
 # their curvature in the steepest direction, see `steepness`: from 2 on, steps lead away. The intercept may take a part.
+# A row that is alone in its direction has a b-th part in the gradient of b rows, and must not lead away either.
 _LARGEST, _LARGEST_OF_MANY, _OWN = 2.0, 1.5, 0.5
 # Under L1 both begin longer: the noise leaves the weights again as L1 pulls most of them back to zero, and weights that
 # are far away would take long to reach by steps that the penalty soon shortens.
@@ -179,6 +180,7 @@ def _steps(options: Options, state: State) -> dict[str, Any]:
     if o.batch > 1 and state.steepness is not None:
         share, spread = state.steepness
         most, most_own = _LARGEST_OF_MANY / share, _OWN / share
+        spread = min(spread, 2.0 * _LARGEST * o.batch / most)
     whole = longer * (1.0 - o.beta)
     return {
         "schedule": SCHEDULES[o.schedule],

@@ -11,8 +11,8 @@ import numpy as np
 from .. import kernels, parallel
 from ..data.rows import features_of, squared_norms
 from . import loops
-from .columns import Columns
-from .layouts import apart, are_alike, empty, fill, moved, unflat
+from .columns import Columns, Standard
+from .layouts import apart, are_alike, empty, features_in, fill, layout_of, moved, unflat
 from .loops import (
     AVERAGED,
     BEGUN,
@@ -41,7 +41,6 @@ if TYPE_CHECKING:
 
     from ..kernels import Descent, RowFeatures, RowProblem
     from ..typing import Array, Table
-    from .columns import Standard
     from .layouts import Layout
     from .loops import Rule
     from .options import Options
@@ -167,7 +166,7 @@ class Training:
         self.columns: Any = None  # or Columns
         if options.by_column:
             one_step = options.batch == 0 or self.options.kind == SVRG
-            self.columns = Columns(self.d, self.dtype, options.fit_intercept, one_step)
+            self.columns = Columns(self.d, self.dtype, options.fit_intercept, one_step, options.together)
         self._given = bool(self.options.kind == FTRL and theta.any())  # weights that are not in its sums yet
 
     def successor(self, options: Options, updates: int, theta: Any = None) -> Training:
@@ -195,7 +194,7 @@ class Training:
             new._unit = here._unit
         if options.by_column and old.by_column:
             new.columns = here.columns.copy()
-            new.columns.change(options.fit_intercept, options.batch == 0)
+            new.columns.change(options.fit_intercept, options.batch == 0, options.together)
             new.standard = new.columns.standard
             if options.batch == old.batch:
                 new._steepness = here._steepness
@@ -372,7 +371,8 @@ class Training:
                     rule, memory = self._enter(data)
                 step = min(step, self.columns.next_review - self.columns.rows)
             if rule.automatic == 2 and rule.batch > 1 and self._steepness is None:
-                self._steepness = steepness(data, order[first : first + rule.batch], self.standard, self.K)
+                next_rows = order[first : first + rule.batch]
+                self._steepness = steepness(data, next_rows, self.standard, self._some_weights)
                 rule, memory = self._enter(data)
             piece = order[first : first + -(-step // rule.batch) * rule.batch]
             first += len(piece)
@@ -401,10 +401,14 @@ class Training:
         if columns.rows < columns.next_review:
             return False
         columns.review()
+        if columns.is_time:  # a loss becomes less steep as its rows become certain
+            self._steepness = None
         if columns.standard is old:
             return True
-        self._to_natural()
-        self.standard = new = columns.standard
+        new = columns.standard
+        if not self._rescaled(old, new):
+            self._to_natural()
+        self.standard = new
         self._steepness = None
         self.counters[SQUARES] = columns.mean_square() * self.counters[WEIGHTS]
         # Means of squares around another point, and debts to L1 in another unit, no longer mean anything.
@@ -420,6 +424,36 @@ class Training:
             self._arrays["a"][:] = 0.0
             self.counters[BUDGET] = 0.0
         return True
+
+    def _rescaled(self, old: Standard | None, new: Standard | None) -> bool:
+        """Bring the weights to new units in their layout, if only factors have changed; else return False."""
+        old, new = (standard or Standard(np.zeros(self.d), np.ones(self.d)) for standard in (old, new))
+        if self._layout is None or self.options.kind != SGD or (old.shift != new.shift).any():
+            return False
+        self._catch_up()
+        self.counters[PENALISED] = self.counters[CLOCK]
+        ratio = old.factor / new.factor
+        changed = np.flatnonzero(ratio != 1.0)
+        for name in {"w", "average"} & set(self._arrays):
+            features = features_in(self._arrays[name], layout_of(name, self._layout))
+            if self._layout[0]:
+                features[:, changed] *= ratio[changed]
+            else:
+                features[changed] *= ratio[changed, None]
+        return True
+
+    def _some_weights(self, columns: Array) -> Array:
+        """Return the weights of these columns, and the intercept, in float64 and the units of X. What they still wait
+        for is missing. columns: with all that have a shift."""
+        w, layout = self._arrays["w"], self._layout
+        intercept = w[layout[2] : layout[2] + self.K].astype(np.float64)
+        features = features_in(w, layout)
+        W = (features[: self.K, columns].T if layout[0] else features[columns, : self.K]).astype(np.float64)
+        W *= self.counters[SCALE]
+        if self.standard is not None:
+            W *= self.standard.factor[columns, None]
+            intercept -= self.standard.shift[columns] @ W
+        return np.vstack([W, intercept])
 
     def theta(self, averaged: bool = True) -> Array:
         """Return the weights (d + 1, K): averaged, if that was asked for and has begun."""
@@ -522,7 +556,7 @@ class Training:
             arrays["a"] /= arrays["b"]
         self._arrays |= empty(arrays, layout, self.dtype)
         for name, array in arrays.items():
-            fill(self._arrays[name], array, layout, self._padding(name))
+            fill(self._arrays[name], array, layout_of(name, layout), self._padding(name))
         lazy = self._lazy(batches, sparse)
         kept = era(self.d)
         features = self.d if lazy else 0
@@ -553,7 +587,7 @@ class Training:
 
     def _leave(self, name: str, scale: float = 1.0) -> Array:
         """Return one array as (d + 1, K), the features multiplied by a scale."""
-        return unflat(self._arrays[name], self._layout, (self.d + 1, self.K), scale)
+        return unflat(self._arrays[name], layout_of(name, self._layout), (self.d + 1, self.K), scale)
 
     def _lazy(self, batches: bool, sparse: bool) -> bool:
         """Tell whether features without a gradient are updated later."""

@@ -764,16 +764,23 @@ def test_hogwild_ends_near_the_serial_result():
         SGDClassifier(parallel="hogwild").fit(X[:100].toarray(), y[:100])
 
 
-@pytest.mark.parametrize("batch_size", [1, 128])
-@pytest.mark.parametrize("kind", ["words", "columns"])
+@pytest.mark.parametrize("batch_size", [1, 32, 128])
+@pytest.mark.parametrize("kind", ["words", "columns", "categories", "far from zero"])
 def test_the_default_schedule_learns_as_much_per_epoch_as_adagrad(kind, batch_size):
     """Of minibatches, too, steps are as long as the rows allow; and the intercept passes on no noise of single rows."""
     rng = np.random.default_rng(0)
     if kind == "words":
         X = sp.random_array((4000, 2000), density=0.01, random_state=rng, format="csr")
         X.data[:] = 1.0
-    else:
+    elif kind == "columns":
         X = rng.normal(size=(4000, 30))
+    elif kind == "categories":  # one of each 60, some of which are rare
+        levels = np.minimum(rng.zipf(1.5, size=(4000, 12)), 60) - 1 + 60 * np.arange(12)
+        X = sp.csr_array(
+            (np.ones(levels.size), levels.ravel(), np.arange(0, levels.size + 1, 12)), (4000, 720)
+        )
+    else:
+        X = rng.lognormal(size=(4000, 20))
     y = (X @ rng.normal(size=(X.shape[1], 8)) + rng.gumbel(size=(4000, 8))).argmax(axis=1)
 
     def loss(optimizer):

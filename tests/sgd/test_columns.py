@@ -86,6 +86,62 @@ def test_units_are_powers_of_two_that_bring_columns_to_like_size():
     assert_array_equal(columns.standard.shift, 0.0)
 
 
+def categories(rows=4096, seed=0):
+    """One of two frequent columns in each row, and one of sixty others."""
+    rng = np.random.default_rng(seed)
+    levels = np.column_stack([rng.integers(0, 2, rows), 2 + rng.integers(0, 60, rows)])
+    return np.eye(62)[levels].sum(axis=1), rng.integers(0, 3, rows)
+
+
+@pytest.mark.parametrize("store", [np.array, sp.csr_array])
+def test_columns_that_many_rows_of_a_minibatch_have_are_made_smaller(store):
+    X, _ = categories()
+    factors = {}
+    for together in (1, 16, 1024):
+        columns = Columns(62, X.dtype, True, together=together)
+        columns.observe(features_of(store(X)), np.arange(len(X)))
+        columns.review()
+        factors[together] = np.ones(62) if columns.standard is None else columns.standard.factor
+        assert columns.standard is None or not columns.standard.shift.any()
+    assert_array_equal(factors[1], 1.0)
+    for together in (16, 1024):
+        frequent, rare = factors[together][:2], factors[together][2:]
+        assert_array_equal(rare, 1.0)
+        # two entries a row, each of mean square 1/2 or 1/60, of 2 in total
+        ratio = np.sqrt((1 + (together - 1) / 2) / (1 + (together - 1) / 60))
+        assert ((frequent > 0.5 / ratio) & (frequent < 2.0 / ratio)).all()  # the nearest powers of two
+
+
+@pytest.mark.parametrize("store", [np.array, sp.csr_array])
+def test_minibatches_of_full_rows_are_centred(store):
+    X = 1.0 + np.random.default_rng(0).exponential(size=(4096, 8))
+    X[:, 7] = np.random.default_rng(1).normal(size=4096)  # near zero already
+    for together, shifted in ((1, np.arange(8) < 7), (64, np.arange(8) < 7)):
+        columns = Columns(8, X.dtype, True, together=together)
+        columns.observe(features_of(store(0.2 + X)), np.arange(4096))
+        columns.review()
+        assert_array_equal(columns.standard.shift != 0.0, shifted)
+
+
+@pytest.mark.parametrize("rows", [256, 1024])
+@pytest.mark.parametrize("options", [{}, {"average_from": 0}, {"l1": 1e-4}, {"optimizer": "momentum"}])
+@pytest.mark.parametrize("store", [np.array, sp.csr_array])
+def test_weights_stay_the_same_in_other_units(store, options, rows):
+    """After 256 rows these are the first; before, each update applied the penalty."""
+    X, y = categories()
+    options = Options(batch=32, l2=1e-3, by_column=True, **options)
+    training, data = Training(options, np.zeros((63, 3))), Data(options, store(X), y, 3, 3, None)
+    training.run(data, np.arange(rows))
+    assert (training.standard is None) == (rows == 256)
+    before, mean = training.theta(averaged=False), training.theta()
+    factor = np.ones(62) if training.standard is None else training.standard.factor
+    training.columns.change(True, False, 1024)
+    training._review()
+    assert (training.standard.factor[:2] < factor[:2]).all()
+    assert_allclose(training.theta(averaged=False), before, rtol=1e-12, atol=1e-15)
+    assert_allclose(training.theta(), mean, rtol=1e-12, atol=1e-15)
+
+
 @pytest.mark.parametrize("store", [np.array, sp.csr_array])
 def test_columns_that_are_alike_are_taken_as_they_are(store):
     rng = np.random.default_rng(0)

@@ -19,19 +19,21 @@ def test_arrays_side_by_side_do_not_overlap():
     thetas = {name: rng.normal(size=(6, 3)) for name in ("w", "a", "b", "average")}
     arrays = layouts.empty(thetas, TOGETHER, np.float64)
     for name, theta in thetas.items():
-        layouts.fill(arrays[name], theta, TOGETHER, 7.0 if name == "b" else 0.0)
+        layouts.fill(arrays[name], theta, layouts.layout_of(name, TOGETHER), 7.0 if name == "b" else 0.0)
     alone = layouts.apart(TOGETHER)
     assert alone == (False, 4, 20, 24, False, True, 1)
     assert layouts.are_alike(alone, TOGETHER)
     moved = layouts.moved(arrays, TOGETHER, alone)
     back = layouts.moved(moved, alone, TOGETHER)
     for name, theta in thetas.items():
-        assert_array_equal(layouts.unflat(arrays[name], TOGETHER, theta.shape), theta)
+        own = layouts.layout_of(name, TOGETHER)
+        assert_array_equal(layouts.unflat(arrays[name], own, theta.shape), theta)
         assert_array_equal(layouts.unflat(moved[name], alone, theta.shape), theta)
-        assert_array_equal(layouts.unflat(back[name], TOGETHER, theta.shape), theta)
+        assert_array_equal(layouts.unflat(back[name], own, theta.shape), theta)
     assert_array_equal(moved["b"][:20].reshape(5, 4)[:, 3], 7.0)
     assert np.shares_memory(arrays["w"], arrays["b"])
     assert not np.shares_memory(arrays["w"], arrays["average"])
+    assert len(arrays["average"]) == alone[3]  # nothing stands beside it
 
 
 @pytest.mark.parametrize("optimizer", ["momentum", "adagrad", "adam", "ftrl"])

@@ -96,6 +96,19 @@ def test_loops_equal_plain_numpy(optimizer, penalty, storage, K):
         np.testing.assert_array_equal(theta == 0, expected == 0)
 
 
+@pytest.mark.parametrize("batch", [1, 7])
+@pytest.mark.parametrize("storage", ["csr32", "csr64"])
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_automatic_steps_are_the_same_in_every_storage(optimizer, storage, batch):
+    """Also of a feature that few rows have: ftrl's weights change with its step size, and that with all rows."""
+    X, y, order = problem(3)
+    options = Options(optimizer=optimizer, batch=batch, schedule="constant")
+    dense, loss = train(X, y, 3, order, options)
+    sparse, same = train(stored(X, storage, np.float64), y, 3, order, options)
+    np.testing.assert_allclose(sparse, dense, rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(same, loss, rtol=1e-10)
+
+
 LONG = PENALTIES | {"half of a weight": (0.0, 8.0), "all of it": (0.0, 40.0), "all, and L1": (0.02, 40.0)}
 
 
