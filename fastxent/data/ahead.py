@@ -77,7 +77,7 @@ class _Reading(Generic[T]):
             try:
                 raise error
             finally:
-                del error  # or it would hold this frame, which holds it: its traceback keeps batches until they are found
+                del error  # its traceback holds this frame: together they would keep the last batches
         item, self._item = self._item, None
         return cast("T", item)
 
