@@ -65,7 +65,7 @@ def _some(data: Data, rows: Array, standard: Standard | None) -> tuple[Any, Arra
     rows = rows[:_MOST_ROWS]
     values, indices, indptr = data.X.data, data.X.indices, data.X.indptr
     places = np.concatenate([np.arange(indptr[i], indptr[i + 1]) for i in rows])
-    shifted = [] if standard is None else np.flatnonzero(standard.shift)
+    shifted: Array = np.flatnonzero([] if standard is None else standard.shift)
     columns, found = np.unique(
         np.concatenate([indices[places], shifted]).astype(np.int64), return_inverse=True
     )
