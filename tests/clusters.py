@@ -8,6 +8,7 @@ import time
 from contextlib import contextmanager
 
 import numpy as np
+import pytest
 from dask.delayed import delayed
 from numpy.testing import assert_array_equal
 
@@ -123,6 +124,14 @@ def until_idle(client):
     while any(client.run(busy).values()):
         assert time.monotonic() < deadline, "tasks go on"
         time.sleep(0.05)
+
+
+def stops_at_ctrl_c(client, model):
+    """Check that Ctrl-C ends a fit whose pieces hang, leaves the model as it was, and stops all tasks."""
+    with pytest.raises(KeyboardInterrupt), interrupted(1.5):
+        model.fit(parts())
+    assert not hasattr(model, "coef_")
+    until_idle(client)
 
 
 @contextmanager

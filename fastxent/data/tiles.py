@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ..typing import Array, Table
 
 
-PASSES = 2  # after so many, a Part makes tiles: who makes many passes makes more than these
+PASSES = 2  # after so many, a Part makes tiles: more passes are usually many more
 
 _LENGTH = 3  # entries of a row in a tile, in the mean, from which tiles take less time than rows
 _AHEAD = 64  # MOST_AHEAD of kernels/products.pxi: the kernels look so far beyond the end

@@ -58,14 +58,9 @@ cdef inline Py_ssize_t sparse_logits_bytes() noexcept nogil:
     return 2 * first_level() // 3
 
 
-cdef inline Py_ssize_t strip_bytes() noexcept nogil:
-    """Bytes of the logits of a strip of sparse rows, which pass by the weights of a block of columns. The more rows,
-    the more of them use a row of the weights while it is in the second level."""
-    return clamp(caches.second, 131072, 2097152)
-
-
-cdef inline Py_ssize_t column_bytes() noexcept nogil:
-    """Bytes of the weights of a block of columns: they may fill the second level."""
+cdef inline Py_ssize_t tile_bytes() noexcept nogil:
+    """Bytes of the weights of a block of columns, which fill the second level, and of the logits of a strip of sparse
+    rows, which pass by: the more rows, the more of them use a row of the weights while it is there."""
     return clamp(caches.second, 131072, 2097152)
 
 

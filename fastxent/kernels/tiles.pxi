@@ -39,13 +39,13 @@ cdef inline Py_ssize_t strip_rows(const Layout* p, Py_ssize_t itemsize) noexcept
     """Rows of a strip: whole blocks of the layout; 0: there are no tiles."""
     if p.scheme != SPARSE or p.rows_in_lanes:
         return 0
-    return clamp(strip_bytes() // (p.ldz * itemsize), p.block, 65536) // p.block * p.block
+    return clamp(tile_bytes() // (p.ldz * itemsize), p.block, 65536) // p.block * p.block
 
 
 cdef int block_shift(const Layout* p, Py_ssize_t itemsize) noexcept nogil:
     """The logarithm of the number of columns whose weights fill the second-level cache."""
     cdef int shift = 0
-    while (<Py_ssize_t>2 << shift) * p.ldw * itemsize <= column_bytes():
+    while (<Py_ssize_t>2 << shift) * p.ldw * itemsize <= tile_bytes():
         shift += 1
     return shift
 
