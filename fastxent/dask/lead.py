@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import time
 import warnings
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from copy import copy
 from dataclasses import replace
 from functools import partial
@@ -104,7 +104,7 @@ def fit_there(cluster: Cluster, fit: Fit, callback: Callback | None) -> dict[str
     with ExitStack() as stack:
         if fit.model.checkpoint is not None:
             fit = fit._replace(mark=stack.enter_context(_marked(fit.model.checkpoint.folder, cluster.fit)))
-        ear = stack.enter_context(_Ear(cluster, callback, bool(fit.model.verbose)))
+        ear = _Ear(cluster, callback, bool(fit.model.verbose))
         while True:
             try:
                 learned, state = _once(cluster, fit, ear)
@@ -120,10 +120,10 @@ def fit_there(cluster: Cluster, fit: Fit, callback: Callback | None) -> dict[str
 def _once(cluster: Cluster, fit: Fit, ear: _Ear) -> Any:
     """The result of one lead."""
     portions, address = fit.batches.portions, cluster.roomiest(_VECTORS * fit.batches.size)
-    pieces = in_pieces(cluster, np.frombuffer(dumps(fit), np.uint8))
-    task = cluster.submit(lead, pieces, cluster.fit, cluster.timeout, at=address)
+    pieces, name = in_pieces(cluster, np.frombuffer(dumps(fit), np.uint8)), worker.run_of(cluster.fit)
+    task = cluster.submit(lead, pieces, name, cluster.timeout, at=address)
     try:
-        ear.follow(task, portions)
+        ear.follow(task, name, portions)
         result = cluster.large_result(task, lambda _: "the solver", portions.homes)
     finally:
         cluster.release([task, *pieces])
@@ -180,16 +180,18 @@ class _Ear:
         self._shown, self._stops = 0, False  # the last epoch that the callback has seen, and its answer
         self._run = self._address = ""  # of the lead that speaks
 
-    def __enter__(self) -> _Ear:
-        self._said, self._answers = _channels(self._cluster.client, self._cluster.fit)
-        return self
+    def follow(self, task: Any, name: str, portions: Portions) -> None:
+        """Do what the lead says until it ends; refuse to wait for one of which nothing is heard.
 
-    def __exit__(self, *_: object) -> None:
-        for channel in (self._said, self._answers):
-            channel.close()
+        Each lead has channels of its own: one that was given up may go on for a while, and would take the answers.
+        """
+        with ExitStack() as self._channels:
+            self._follow(task, self._channel(name), portions)
 
-    def follow(self, task: Any, portions: Portions) -> None:
-        """Do what the lead says until it ends; refuse to wait for one of which nothing is heard."""
+    def _channel(self, name: str) -> _Channel:
+        return self._channels.enter_context(closing(_Channel(self._cluster.client, name)))
+
+    def _follow(self, task: Any, said: _Channel, portions: Portions) -> None:
         heard, looked, look, seen = *[time.monotonic()] * 2, min(_LOOK, self._cluster.timeout), None
 
         def has_ended() -> bool:
@@ -205,13 +207,14 @@ class _Ear:
                 looked, look = time.monotonic(), min(2 * look, _SELDOM, self._cluster.timeout)
             return task.status != "pending"
 
-        while messages := self._said.take(has_ended):
+        while messages := said.take(has_ended):
             heard = time.monotonic()
             for run, kind, *what in messages:
                 if kind == "begins":
                     if self._run and self._verbose:
                         tell(f"the solver's worker {self._address} was lost: it runs again on {what[0]}")
                     self._run, self._address = run, what[0]
+                    self._answers = self._channel(run)
                 elif run != self._run:  # of a lead that was given up
                     continue
                 elif kind == "ends":
@@ -235,11 +238,11 @@ class _Ear:
 # There: on the worker -------------------------------------------------------------------------------------
 
 
-def lead(pieces: list[Any], fit: str, timeout: float) -> Any:
+def lead(pieces: list[Any], name: str, timeout: float) -> Any:
     """Do what a Fit says, and return what it learned, or a _Failed."""
-    here, run = get_worker(), worker.run_of(fit)
+    here, run = get_worker(), worker.run_of(name)
     with worker_client() as client:
-        voice = _Voice(client, fit, run, here.address)
+        voice = _Voice(client, name, run, here.address)
         try:
             with worker.work_of(run), _AtLead(client, timeout, run) as cluster, heard_by(voice):
                 return loads(np.concatenate(pieces).data).learned(cluster, voice)
@@ -308,9 +311,9 @@ class _AtLead(Cluster):
 class _Voice:
     """What the lead says."""
 
-    def __init__(self, client: Any, fit: str, run: str, address: str) -> None:
+    def __init__(self, client: Any, name: str, run: str, address: str) -> None:
         self._run = run
-        self._says, self._answers = _channels(client, fit)
+        self._says, self._answers = _Channel(client, name), _Channel(client, run)
         self._say("begins", address)
 
     def line(self, text: str) -> None:
@@ -358,17 +361,12 @@ def _check_shared(mark: str) -> None:
 # Between the two ------------------------------------------------------------------------------------------
 
 
-def _channels(client: Any, fit: str) -> tuple[_Channel, _Channel]:
-    """What the lead says, and the answers to it."""
-    return _Channel(client, f"fastxent-{fit}"), _Channel(client, f"fastxent-{fit}-answers")
-
-
 class _Channel:
     """Messages, lists of strings and numbers, from one process to another."""
 
     def __init__(self, client: Any, name: str) -> None:
         with answering():
-            self._queue = Queue(name, client=client)
+            self._queue = Queue(f"fastxent-{name}", client=client)
 
     def put(self, message: list[Any]) -> None:
         with answering():

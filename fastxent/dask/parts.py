@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import itertools
 import operator
+import uuid
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import dask
 import numpy as np
+from dask.base import clone_key
 from dask.delayed import Delayed, delayed
+from dask.graph_manipulation import clone
 from distributed import Future, futures_of
 
 from ..data.ahead import ahead
@@ -114,7 +117,7 @@ class Parts:
     pieces: list[Piece]
 
     def __init__(self, cluster: Cluster, X: Table, y: Any = None, sample_weight: Any = None) -> None:
-        self.cluster, self._split = cluster, False
+        self.cluster, self._split, self._times = cluster, False, 0
         self._lie = bool(futures_of([X, y, sample_weight]))  # in the workers' memory
         if is_collection(X):
             self.pieces = _pieces(X, y, sample_weight)
@@ -147,8 +150,10 @@ class Parts:
         anywhere: list[str | None] = [None] * len(self.pieces)
         addresses = anywhere if self._lie else _neighbours(len(self.pieces), workers)
         check = check_of(self.cluster.room(workers))
-        futures = self._tasks(worker.load, self.pieces, addresses, check, self.cluster.fit)
-        names = [piece.origin.name for piece in self.pieces]
+        pieces = _under_other_keys(self.pieces) if self._times and not self._lie else self.pieces
+        self._times += 1
+        futures = self._tasks(worker.load, pieces, addresses, check, self.cluster.fit)
+        names = [piece.origin.name for piece in pieces]
         return dict(zip(futures, names, strict=True)), addresses
 
     def scores(self, model: Any) -> list[tuple[float, Scaled] | None]:
@@ -202,6 +207,27 @@ def _given(given: Any, _: Any) -> Any:
 
 def _members(given: tuple[Any, ...]) -> tuple[Any, ...]:
     return given if isinstance(given, tuple) else (given,)
+
+
+def _under_other_keys(pieces: list[Piece]) -> list[Piece]:
+    """The same pieces, whose delayed values have keys that the scheduler does not know.
+
+    Once there are no workers at all, tasks that were to run on one of them wait for it for ever. The scheduler keeps
+    them as long as anybody wants them: the lead, held-out rows made of the same values, another fit.
+    """
+    seed = uuid.uuid4().hex
+    given = [one for piece in pieces for one in _members(piece.given) if isinstance(one, Delayed)]
+    graph = dict(clone(delayed(list)(given), seed=seed).dask)  # in one go: they share their graph
+
+    def other(one: Any) -> Any:
+        return Delayed(clone_key(one.key, seed), graph) if isinstance(one, Delayed) else one
+
+    return [
+        piece._replace(
+            given=tuple(map(other, piece.given)) if isinstance(piece.given, tuple) else other(piece.given)
+        )
+        for piece in pieces
+    ]
 
 
 # Collections ----------------------------------------------------------------------------------------------

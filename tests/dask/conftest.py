@@ -4,6 +4,7 @@ import logging
 import sys
 from pathlib import Path
 
+import dask
 import pytest
 from distributed import Client, LocalCluster
 
@@ -15,7 +16,9 @@ sys.path.append(str(Path(__file__).parents[2]))
 @pytest.fixture(scope="module")
 def cluster():
     quiet = {"dashboard_address": ":0", "silence_logs": logging.CRITICAL}
-    with LocalCluster(n_workers=3, threads_per_worker=2, processes=True, **quiet) as cluster:
+    # The cluster gives a worker up that is missing so long after it was lost, be it that another test killed it again.
+    kept = dask.config.set({"distributed.deploy.lost-worker-timeout": "1h"})
+    with kept, LocalCluster(n_workers=3, threads_per_worker=2, processes=True, **quiet) as cluster:
         yield cluster
 
 

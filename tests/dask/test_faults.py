@@ -8,7 +8,7 @@ import time
 import numpy as np
 import pytest
 from dask.delayed import delayed
-from distributed import Client, LocalCluster
+from distributed import Client, LocalCluster, wait
 from distributed.core import Status
 from numpy.testing import assert_array_equal
 
@@ -66,6 +66,14 @@ def test_a_worker_dies_in_a_pass(client, expected):
 def test_all_workers_are_killed_and_others_come(client, expected):
     strike = at(2, lambda: kill(processes(client).values()))
     same_bits(LogisticRegression(client=client, **PASSES).fit(parts(), callback=strike), expected)
+
+
+def test_all_workers_are_killed_while_others_want_the_same_values(client, expected):
+    given, [first, *_] = parts(), processes(client)
+    others = client.compute([delayed(len)(one) for one in given], workers=[first], allow_other_workers=True)
+    wait(others)
+    strike = at(2, lambda: kill(processes(client).values()))
+    same_bits(LogisticRegression(client=client, **PASSES).fit(given, callback=strike), expected)
 
 
 def kills_its_worker(batch):

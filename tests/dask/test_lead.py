@@ -1,5 +1,6 @@
 """Fits whose solver runs on a worker: the same bits, whatever happens, and only scalars here."""
 
+import itertools
 import logging
 import os
 import pickle
@@ -39,6 +40,7 @@ from fastxent.dask import ClusterError, LogisticRegression, SGDClassifier, lead
 from fastxent.dask import parts as distributed_parts
 from fastxent.dask.cluster import Cluster
 from fastxent.objective import Objective
+from fastxent.parallel import StoppedError
 
 LIMIT = 64  # bytes, in place of 8 MB
 FITTING_ROWS = Objective.fitting_rows
@@ -291,9 +293,9 @@ def test_a_lead_is_killed_after_the_callback_has_ended_the_fit(client):
 def test_parts_that_have_moved_from_all_their_workers(client, expected, monkeypatch):
     follow, load, loads = lead._Ear.follow, distributed_parts.Portions.load, []
 
-    def with_old_addresses(ear, task, portions):
+    def with_old_addresses(ear, task, name, portions):
         portions._addresses = ["tcp://127.0.0.1:9"] * len(portions._addresses)
-        follow(ear, task, portions)
+        follow(ear, task, name, portions)
 
     def counted(portions):
         loads.append(portions)
@@ -324,6 +326,24 @@ def test_the_lead_is_killed_in_an_epoch_of_stochastic_descent(client):
 def test_all_workers_are_killed_and_others_come(client, expected):
     strike = at(2, lambda: kill(processes(client).values()))
     same_bits(LogisticRegression(client=client, **PASSES).fit(parts(), callback=strike), expected)
+
+
+def test_a_lead_that_was_given_up_takes_no_answer_of_the_next(client):
+    old, new = (lead._Voice(client, "fit", f"fit/{i}", "tcp://127.0.0.1:9") for i in range(2))
+    answers = lead._Channel(client, "fit/1")
+    answers.put(["fit/1", True])
+    looks = itertools.count()
+
+    def gives_up():
+        if next(looks) == 3:
+            raise StoppedError
+
+    with pytest.raises(StoppedError):
+        old.iteration({"epoch": 2}, gives_up)
+    assert new.iteration({"epoch": 2}, gives_up)
+    for channel in (old, new):
+        channel.end()
+    answers.close()
 
 
 def test_the_worker_of_the_lead_stands_still(client):
