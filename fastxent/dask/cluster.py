@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
 import uuid
@@ -159,10 +160,15 @@ class Cluster:
                 self._cancel(pending)
 
     def _fetched(self, futures: list[Any], limit: float = _FETCH) -> Any:
-        """The results, which come together."""
+        """The results, which come together; a TimeoutError if they are lost on the way."""
 
         async def gather() -> Any:
-            return await self.client.gather(futures, asynchronous=True)
+            coming = asyncio.ensure_future(self.client.gather(futures, asynchronous=True))
+            while not (await asyncio.wait([coming], timeout=_POLL))[0]:
+                if any(future.status != "finished" for future in futures):
+                    coming.cancel()
+                    raise TimeoutError
+            return coming.result()
 
         return self.client.sync(gather, callback_timeout=limit) if futures else ()
 

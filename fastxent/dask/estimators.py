@@ -20,7 +20,7 @@ from ..estimators import streaming
 from . import lead, worker
 from .batches import DistributedBatches
 from .cluster import Cluster
-from .parts import Parts, is_collection
+from .parts import Parts, is_collection, is_task
 
 if TYPE_CHECKING:
     from typing import Any, Literal, Self
@@ -167,7 +167,7 @@ class OnCluster(_Beside):
         do = delayed(worker.predict, pure=False)
         if isinstance(X, (list, tuple)):
             return [do(model, method, one, like) for one in X]
-        if not hasattr(X, "to_delayed"):
+        if is_task(X):
             return do(model, method, X, like)
         if getattr(X, "ndim", 2) != 2 or X.shape[1] != d:
             raise ValueError(
@@ -260,7 +260,7 @@ def _held_out(cluster: Cluster, eval_set: Any) -> Any:
     if (
         several
         and is_collection(eval_set[0])
-        and (hasattr(eval_set[0], "to_delayed") or type(eval_set) is tuple)
+        and (type(eval_set) is tuple or not is_task(eval_set[0]))
     ):
         return Parts(cluster, *eval_set)
     if is_collection(eval_set):

@@ -96,10 +96,11 @@ def is_collection(X: Table) -> bool:
         return True
     if not isinstance(X, (list, tuple)) or len(X) == 0:
         return False
-    return any(_is_task(one) for one in (X[0] if isinstance(X[0], tuple) else X))
+    return any(is_task(one) for one in (X[0] if isinstance(X[0], tuple) else X))
 
 
-def _is_task(X: Table) -> bool:
+def is_task(X: Table) -> bool:
+    """Whether X is one delayed value. (Such a value seems to have every attribute.)"""
     return isinstance(X, (Delayed, Future))
 
 
@@ -235,14 +236,14 @@ def _under_other_keys(pieces: list[Piece]) -> list[Piece]:
 
 def _pieces(X: Table, y: Any, weight: Any) -> list[Piece]:
     """The Pieces of a collection: one for each of its blocks of rows."""
-    if isinstance(X, (list, tuple)) or _is_task(X):
+    if isinstance(X, (list, tuple)) or is_task(X):
         blocks = list(X) if isinstance(X, (list, tuple)) else [X]
     else:
         blocks = _blocks(X)
     if y is None:
         if weight is not None:
             raise ValueError("sample_weight must be None where each part is (X, y) or (X, y, weight).")
-        if not isinstance(X, (list, tuple)) and not _is_task(X):
+        if not isinstance(X, (list, tuple)) and not is_task(X):
             raise ValueError("Training requires y to be passed, but the target y is None.")
         return [Piece(block, Rows(i)) for i, block in enumerate(blocks)]
     beside = [
@@ -266,11 +267,13 @@ def _blocks(X: Table) -> list[Any]:
 
 def _beside(name: str, given: Any, X: Table, count: int) -> list[Any]:
     """What belongs to the rows of each block of X."""
-    if dask.is_dask_collection(given) and not _is_task(given):
+    if is_task(given):
+        blocks = [given]
+    elif dask.is_dask_collection(given):
         if _is_array(given) and _is_array(X):
             given = _like_rows_of(X, given, name)
         blocks = _blocks(given)
-    elif isinstance(given, (list, tuple)) and len(given) > 0 and all(map(_is_task, given)):
+    elif isinstance(given, (list, tuple)) and len(given) > 0 and all(map(is_task, given)):
         blocks = list(given)
     elif _is_array(X) and not np.isnan(X.shape[0]):
         given = given if hasattr(given, "shape") else np.asarray(given)
@@ -307,7 +310,7 @@ def _refuse_length(name: str, n: int, X: Table) -> None:
 
 
 def _is_array(X: Table) -> bool:
-    return hasattr(X, "chunks") and hasattr(X, "numblocks")
+    return not is_task(X) and hasattr(X, "chunks") and hasattr(X, "numblocks")
 
 
 # Where parts lie ------------------------------------------------------------------------------------------

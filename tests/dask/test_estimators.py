@@ -195,6 +195,26 @@ def test_validation_loss(client, form):
     assert_array_equal(model.history_["val_loss"], expected.history_["val_loss"])
 
 
+@pytest.mark.parametrize("count", [1, 2, 3, 4])
+def test_validation_loss_of_delayed_parts(client, count):
+    X, y = rows()
+    held_out = cut(X, y)[:count]
+    model = LogisticRegression(client=client).fit(
+        [delayed(one) for one in cut(X, y)], eval_set=[delayed(one) for one in held_out]
+    )
+    expected = fastxent.LogisticRegression().fit(cut(X, y), eval_set=held_out)
+    assert_array_equal(model.history_["val_loss"], expected.history_["val_loss"])
+
+
+def test_single_delayed_values(client):
+    X, y = rows()
+    model = LogisticRegression(client=client).fit(delayed(X), delayed(y), eval_set=(delayed(X), delayed(y)))
+    same_bits(model, fastxent.LogisticRegression().fit([(X, y)]))
+    for given in (delayed(X), client.submit(lambda: X)):
+        assert_array_equal(model.predict_proba(given).compute(), model.predict_proba(X))
+    assert model.score(delayed(X), delayed(y)) == model.to_local().score(X, y)
+
+
 def test_classes_that_do_not_occur_and_labels_that_are_not_classes(client):
     X, y = rows()
     with pytest.warns(UserWarning, match="9"):
