@@ -257,11 +257,7 @@ class OnCluster(_Beside):
 def _held_out(cluster: Cluster, eval_set: Any) -> Any:
     """The Parts of the argument ``eval_set``; arrays as they are."""
     several = isinstance(eval_set, (tuple, list)) and len(eval_set) in (2, 3)
-    if (
-        several
-        and is_collection(eval_set[0])
-        and (type(eval_set) is tuple or not is_task(eval_set[0]))
-    ):
+    if several and is_collection(eval_set[0]) and (type(eval_set) is tuple or not is_task(eval_set[0])):
         return Parts(cluster, *eval_set)
     if is_collection(eval_set):
         return Parts(cluster, eval_set)
