@@ -43,10 +43,7 @@ def as_native(values: ArrayLike, name: str, dtype: DTypeLike | None = None) -> A
     """An aligned float32 or float64 ndarray in native byte order, from anything real and array-like."""
     values = plain_array(values, name)
     if values.dtype.kind not in NUMERIC_KINDS:
-        raise TypeError(
-            f"{name} must hold real numbers; got dtype {values.dtype}. "
-            f"Convert it first, e.g. {name}.astype(float)."
-        )
+        raise TypeError(f"{name} must hold real numbers; got {_no_numbers(values, name)}")
     if dtype is None:
         dtype = float_type(values.dtype)
     if values.dtype != dtype or not values.flags.aligned:
@@ -55,6 +52,16 @@ def as_native(values: ArrayLike, name: str, dtype: DTypeLike | None = None) -> A
         with np.errstate(over="ignore"):
             values = np.array(values, dtype=dtype)
     return values
+
+
+def _no_numbers(values: Array, name: str) -> str:
+    """What came, and what to do."""
+    if values.ndim == 0 and values.dtype.kind in "OUS":
+        return f"a {type(values.item()).__name__}."
+    advice = f"Convert it first, e.g. {name}.astype(float)"
+    if values.dtype.kind in "US":
+        advice += "; of texts, scikit-learn's TfidfVectorizer makes numbers"
+    return f"dtype {values.dtype}. {advice}."
 
 
 def in_order(values: Array, name: str) -> Array:
