@@ -763,9 +763,10 @@ cdef api double descent_row(const Memory* m, const Py_ssize_t* order, Py_ssize_t
     return loss
 
 
-cdef api double descent_batch(const Memory* m, const Py_ssize_t* order, Py_ssize_t count) noexcept nogil:
+cdef api double descent_batch(const Memory* m, const Py_ssize_t* order, Py_ssize_t count,
+                              Py_ssize_t after) noexcept nogil:
     """The same for a batch of dense rows."""
-    return batch_gradient(m.api, order, count, m.w, m.g)
+    return batch_gradient(m.api, order, count, after, m.w, m.g)
 
 
 cdef api void descent_add(const Memory* m, const Py_ssize_t* order, Py_ssize_t count, double step,

@@ -374,18 +374,24 @@ cdef void turn_block(const real* a, Py_ssize_t lda, Py_ssize_t rows, Py_ssize_t 
 cdef void copy_rows(const Rows* X, const Layout* p, Py_ssize_t first, Py_ssize_t rows, real* x) noexcept nogil:
     """Copy rows of dense X into x (rows, ldx), each followed by a one (CLASSES: the intercept's feature), or zeros."""
     cdef const real* source = <const real*>X.values + first * X.row_stride
-    cdef Py_ssize_t i, j, d = X.d
+    cdef Py_ssize_t i, d = X.d
     if X.col_stride == 1:
         for i in range(rows):
             memcpy(x + i * p.ldx, source + i * X.row_stride, d * sizeof(real))
     else:
         turn_block(source, X.col_stride, d, rows, x, p.ldx)
+    end_rows(p, rows, x)
+
+
+cdef inline void end_rows(const Layout* p, Py_ssize_t rows, real* x) noexcept nogil:
+    """Write what follows each of these copies of rows."""
+    cdef Py_ssize_t i, j
     if p.scheme == CLASSES:
         for i in range(rows):
-            x[i * p.ldx + d] = 1
+            x[i * p.ldx + p.d] = 1
         return
     for i in range(rows):
-        for j in range(d, p.ldx):
+        for j in range(p.d, p.ldx):
             x[i * p.ldx + j] = 0
 
 
