@@ -377,7 +377,8 @@ class Training:
                 step = min(step, self.columns.next_review - self.columns.rows)
             if rule.automatic == 2 and rule.batch > 1 and self._steepness is None:
                 next_rows = order[first : first + rule.batch]
-                self._steepness = steepness(data, next_rows, self.standard, self._some_weights)
+                with parallel.one_blas_thread:
+                    self._steepness = steepness(data, next_rows, self.standard, self._some_weights)
                 rule, memory = self._enter(data)
             piece = order[first : first + -(-step // rule.batch) * rule.batch]
             first += len(piece)
