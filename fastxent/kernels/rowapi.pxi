@@ -347,14 +347,12 @@ cdef inline void add_copy(const RowApi* api, const real* x, const real* q, real 
     cdef Scratch s = scratch_parts(&p, <real*>api.scratch)
     cdef real* scaled = <real*>s.z
     cdef real* before = <real*>s.a
-    cdef Ahead nothing
+    cdef Ahead nothing = nothing_ahead()
     cdef Py_ssize_t k, K = p.K
     for k in range(K):
         scaled[k] = factor * q[k]
     memcpy(before, g + K * p.ldw, K * sizeof(real))  # the intercept is the caller's
     p.ldz = 1
-    nothing.at = nothing.stop = NULL
-    nothing.pace = 0
     features_gradient(&p, x, 1, scaled, g, &nothing)
     memcpy(g + K * p.ldw, before, K * sizeof(real))
 
@@ -403,7 +401,7 @@ cdef void gradient_of_batch(void* task, const real* w) noexcept nogil:
     cdef Block block
     cdef real* x = <real*>s.x
     cdef real* z = <real*>s.z
-    cdef Py_ssize_t begin = 0, r, rows
+    cdef Py_ssize_t begin = 0, r, rows, rest
     w = <const real*>t.w
     t.loss = 0
     while begin < t.count:
@@ -413,6 +411,8 @@ cdef void gradient_of_batch(void* task, const real* w) noexcept nogil:
             gather_target(api, t.order[begin + r], r, x)
         block = block_of(p, 0, rows, s.panel)
         block.x = x
+        rest = clamp(t.count + t.after - begin - rows, 0, p.block)
+        block.ahead = rows_ahead(&api.rows, p, t.order + begin + rows, rest, x)
         logits(&api.rows, p, &block, w, z)
         if api.binary:
             t.loss += binary_rows(&target, 0, z, z, rows, 1.0, <real*>NULL, &s.aux)
@@ -435,10 +435,22 @@ cdef inline void take_into_block(const RowCall* t, Py_ssize_t at, real* x) noexc
         row = x
     elif later < t.count + t.after:
         next = <const char*>(<const real*>X.values + t.order[later] * X.row_stride)
+    if later < t.count + t.after:
+        fetch_facts(t.api, t.order[later])
     square = take_row(X.d, row, t.api.shift, t.api.factor, next, x)
     end_rows(&t.api.layout, 1, x)
     if t.api.squares:
         t.api.squares[i] = square
+
+
+cdef inline void fetch_facts(const RowApi* api, Py_ssize_t i) noexcept nogil:
+    """Prefetch the row's label and weight, and the place of its size."""
+    if api.target.codes:
+        FX_PREFETCH(api.target.codes + i)
+    if api.target.row_weight:
+        FX_PREFETCH(api.target.row_weight + i)
+    if api.squares:
+        FX_PREFETCH(api.squares + i)
 
 
 cdef inline Target gathered_target(const RowApi* api) noexcept nogil:

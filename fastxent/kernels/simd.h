@@ -87,6 +87,9 @@ typedef struct {
     ptrdiff_t rs, cs, bs, ldc;
     const char *next;
     ptrdiff_t pace;
+    const ptrdiff_t *row;
+    const char *base;
+    ptrdiff_t stride, left, length;
 } fx_outer;
 
 typedef struct {

@@ -31,6 +31,9 @@ cdef extern from "simd.h" nogil:
         Py_ssize_t rs, cs, bs, ldc
         const char* next
         Py_ssize_t pace
+        const Py_ssize_t* row
+        const char* base
+        Py_ssize_t stride, left, length
 
     ctypedef struct fx_dot:
         Py_ssize_t T, tail, ahead, ldw, ldz
