@@ -30,9 +30,9 @@ _AUTOMATIC_SGD = 8.0
 # their curvature in the steepest direction, see `steepness`: from 2 on, steps lead away. The intercept may take a part.
 # A row that is alone in its direction has a b-th part in the gradient of b rows, and must not lead away either.
 _LARGEST, _LARGEST_OF_MANY, _OWN = 2.0, 1.5, 0.5
-# With momentum, these limits hold for all that a gradient moves in the end. But a limit by curvature is that of a single
-# move (see `_accelerated`). In between, the moves of a row alone in its direction may add up to this part of the inverse of
-# its square: noise is no curvature.
+# With momentum, these limits hold for what a gradient moves in the end, which keeps the noise of few rows small.
+# Curvature alone would allow each move to be nearly as long (see `_accelerated`). So moves may be longer while those of
+# a row that is alone in its direction add up to at most this, in units of the inverse of its square.
 _CALM = 0.5
 # Under L1 both begin longer: the noise leaves the weights again as L1 pulls most of them back to zero, and weights that
 # are far away would take long to reach by steps that the penalty soon shortens.
@@ -162,8 +162,11 @@ def _longer(options: Options, state: State) -> float:
 
 
 def _accelerated(beta: float) -> float:
-    """Return how much farther a gradient may move the weights in the end with momentum than without, where curvature is
-    the limit: nesterov is stable on a quadratic function up to 2 (1 + beta) / (1 + 2 beta) in each move, momentum further.
+    """Return how much farther a gradient may move the weights in the end with momentum than without, where curvature
+    is the limit.
+
+    On a quadratic function, in units of the inverse of its curvature, sgd is stable up to moves of 2, nesterov up to
+    2 (1 + beta) / (1 + 2 beta), momentum up to 2 (1 + beta).
     """
     return (1.0 + beta) / ((1.0 + 2.0 * beta) * (1.0 - beta)) if beta < 1.0 else 1.0
 
