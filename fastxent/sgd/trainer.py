@@ -122,8 +122,8 @@ class Data:
         return int(np.add.reduceat(entries, np.arange(0, len(order), batch)).max(initial=0))
 
     def squares_of(self, rows: Array, standard: Standard | None) -> Array:
-        """Return |x_i|^2 of all rows, in the units of a training, up to date for these: now, or, if they are dense and in
-        minibatches, once there is the gradient of theirs."""
+        """Return |x_i|^2 of all rows, in the units of a training, up to date for these: now or, in minibatches of dense
+        rows, once their gradient is there."""
         if standard is None or len(self.squares) == 0 or self.batches:
             return self.squares
         if self._own_squares is None:
