@@ -219,6 +219,7 @@ class RowProblem(LinearSoftmax):
         offset_columns: Array | None = None,
         offsets: Array | None = None,
     ) -> None: ...
+    def measure(self, squares: Array) -> None: ...
 
 @disjoint_base
 class Descent:

@@ -66,10 +66,8 @@ cdef inline uint64_t bits_of(const real* x) noexcept nogil:
 cdef inline uint64_t key_of_entry(const real* x, Py_ssize_t j) noexcept nogil:
     """An entry's part of the key of its row: nothing if the entry is zero."""
     cdef uint64_t mixed
-    if x[0] == 0:
-        return 0
     mixed = (bits_of(x) ^ (<uint64_t>(j + 1) * <uint64_t>0x9E3779B97F4A7C15U)) * <uint64_t>0x6A09E667F3BCC909U
-    return mixed ^ (mixed >> 29)
+    return mixed ^ (mixed >> 29) if x[0] != 0 else 0
 
 
 cdef void keys_of_rows(void* call, const real* x, const index* j) noexcept nogil:
@@ -85,8 +83,12 @@ cdef void keys_of_rows(void* call, const real* x, const index* j) noexcept nogil
                 total += key_of_entry(x + p, j[p])
         else:
             x = <const real*>X.values + i * X.row_stride
-            for p in range(X.d):
-                total += key_of_entry(x + p * X.col_stride, p)
+            if X.col_stride == 1:  # whole registers
+                for p in range(X.d):
+                    total += key_of_entry(x + p, p)
+            else:
+                for p in range(X.d):
+                    total += key_of_entry(x + p * X.col_stride, p)
         t.keys[i] = total
 
 
@@ -140,10 +142,28 @@ cdef void squares_of_rows(void* call, const real* x, const index* j) noexcept no
             total = max(total, 0.0)
         else:
             x = <const real*>X.values + i * X.row_stride
-            for p in range(X.d):
-                own = (x[p * X.col_stride] - shift[p]) * factor[p]
-                total += own * own
+            total = square_of_row(x, X.col_stride, shift, factor, X.d)
         t.squares[i] = total
+
+
+cdef inline double square_of_row(const real* x, Py_ssize_t stride, const double* shift, const double* factor,
+                                 Py_ssize_t d) noexcept nogil:
+    """|x|^2 of a dense row in the columns' units."""
+    cdef double[8] lane
+    cdef double own, total = 0.0
+    cdef Py_ssize_t p, l, whole = d & ~7 if stride == 1 else 0
+    for l in range(8):
+        lane[l] = 0.0
+    for p in range(0, whole, 8):
+        for l in range(8):
+            own = (x[p + l] - shift[p + l]) * factor[p + l]
+            lane[l] += own * own
+    for p in range(whole, d):
+        own = (x[p * stride] - shift[p]) * factor[p]
+        total += own * own
+    for l in range(8):
+        total += lane[l]
+    return total
 
 
 def added_hashes(values, start):

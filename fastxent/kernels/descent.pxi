@@ -394,9 +394,11 @@ cdef void penalise_all(void* call, const real* unused) noexcept nogil:
             for p in range(inner):
                 own = time / (root[p] + f)
                 w[p] = <real>penalised(w[p], m.factor[p if m.by_class else i], own, m.late_l1, m.late_l2)
+        elif m.by_class and (pays or m.late_l1 == 0.0):
+            shrink_columns(inner, w, m.factor, m.late_l2 * time)
         elif m.by_class:
             for p in range(inner):
-                w[p] = <real>penalised(w[p], m.factor[p], time, 0.0 if pays else m.late_l1, m.late_l2)
+                w[p] = <real>penalised(w[p], m.factor[p], time, m.late_l1, m.late_l2)
         else:
             f = m.factor[i]
             shrink_row(inner, w, 1.0 / (1.0 + m.late_l2 * f * f * time), 0.0 if pays else m.late_l1 * f * time)
@@ -410,6 +412,16 @@ cdef void penalise_all(void* call, const real* unused) noexcept nogil:
 cdef inline double penalised(double w, double f, double time, double l1, double l2) noexcept nogil:
     """A weight after this time of the penalties of a column with the factor f."""
     return softened(w, l1 * f * time) / (1.0 + l2 * f * f * time)
+
+
+cdef inline void shrink_columns(Py_ssize_t n, real* w, const double* factor, double ridge) noexcept nogil:
+    """The same for weights of one class without L1, in the precision of the weights."""
+    cdef real strength, f, one = 1
+    cdef Py_ssize_t p
+    strength = <real>ridge
+    for p in range(n):
+        f = <real>factor[p]
+        w[p] = w[p] / (one + f * f * strength)
 
 
 cdef inline void shrink_row(Py_ssize_t n, real* w, double keep, double cut) noexcept nogil:
@@ -763,9 +775,10 @@ cdef api double descent_row(const Memory* m, const Py_ssize_t* order, Py_ssize_t
     return loss
 
 
-cdef api double descent_batch(const Memory* m, const Py_ssize_t* order, Py_ssize_t count) noexcept nogil:
+cdef api double descent_batch(const Memory* m, const Py_ssize_t* order, Py_ssize_t count,
+                              Py_ssize_t after) noexcept nogil:
     """The same for a batch of dense rows."""
-    return batch_gradient(m.api, order, count, m.w, m.g)
+    return batch_gradient(m.api, order, count, after, m.w, m.g)
 
 
 cdef api void descent_add(const Memory* m, const Py_ssize_t* order, Py_ssize_t count, double step,

@@ -74,8 +74,14 @@ cdef struct Layout:
 # They are prefetched in the order of their addresses, which hardware prefetchers recognise and continue.
 cdef struct Ahead:
     const char* at
-    const char* stop
+    const char* stop               # of rows one after the other
     Py_ssize_t pace                # bytes per step of a tile, up to 128
+    const Py_ssize_t* row          # NULL, or the numbers of the rows that follow the one at `at`,
+    Py_ssize_t count               # so many; -1: all have been fetched
+    const char* base               # from here on so many bytes apart
+    Py_ssize_t stride
+    Py_ssize_t left                # steps of a tile that the row at `at` still needs
+    Py_ssize_t length              # ... and a whole row
 
 # A block of rows in progress: open_block fills it, and the products read it.
 cdef struct Block:
@@ -95,13 +101,46 @@ cdef struct Scratch:
     Aux aux
 
 
-cdef inline const char* fetched(Ahead* ahead, Py_ssize_t T) noexcept nogil:
-    """Return the address of the first line that a tile of T steps prefetches, or NULL."""
-    cdef const char* at = ahead.at
-    if at >= ahead.stop:
-        return NULL
-    ahead.at = at + T * ahead.pace
-    return at
+cdef inline Ahead nothing_ahead() noexcept nogil:
+    cdef Ahead ahead
+    memset(&ahead, 0, sizeof(ahead))
+    return ahead
+
+
+cdef inline Ahead rows_ahead(const Rows* X, const Layout* p, const Py_ssize_t* order, Py_ssize_t count,
+                             const real* unused) noexcept nogil:
+    """Return dense rows, given by number, that tiles prefetch, if they may."""
+    cdef Ahead ahead = nothing_ahead()
+    if p.pace and count > 0:
+        ahead.pace, ahead.base, ahead.stride = p.pace, <const char*>X.values, X.row_stride * sizeof(real)
+        ahead.length = ahead.left = steps(X.d * sizeof(real), p.pace)
+        ahead.at, ahead.row, ahead.count = ahead.base + order[0] * ahead.stride, order + 1, count - 1
+    return ahead
+
+
+cdef inline void fetch_meanwhile(fx_outer* outer, Ahead* ahead, Py_ssize_t T) noexcept nogil:
+    """Let a tile of T steps prefetch what is next, if there is enough."""
+    cdef Py_ssize_t beyond = T - ahead.left, more
+    outer.next, outer.left, outer.row = NULL, T, NULL
+    if ahead.row == NULL:
+        if ahead.at < ahead.stop:
+            outer.next = ahead.at
+            ahead.at += T * ahead.pace
+        return
+    if ahead.count < 0 or beyond > ahead.count * ahead.length:
+        return
+    outer.next, outer.left, outer.row = ahead.at, ahead.left, ahead.row
+    outer.base, outer.stride, outer.length = ahead.base, ahead.stride, ahead.length
+    if beyond < 0:
+        ahead.at += T * ahead.pace
+        ahead.left -= T
+        return
+    more = beyond // ahead.length  # whole rows after this one
+    ahead.count -= more + 1
+    if ahead.count >= 0:
+        ahead.left = ahead.length - (beyond - more * ahead.length)
+        ahead.at = ahead.base + ahead.row[more] * ahead.stride + (ahead.length - ahead.left) * ahead.pace
+        ahead.row += more + 1
 
 
 cdef inline Py_ssize_t pace_of(Py_ssize_t register_bytes, Py_ssize_t K) noexcept nogil:
@@ -374,18 +413,24 @@ cdef void turn_block(const real* a, Py_ssize_t lda, Py_ssize_t rows, Py_ssize_t 
 cdef void copy_rows(const Rows* X, const Layout* p, Py_ssize_t first, Py_ssize_t rows, real* x) noexcept nogil:
     """Copy rows of dense X into x (rows, ldx), each followed by a one (CLASSES: the intercept's feature), or zeros."""
     cdef const real* source = <const real*>X.values + first * X.row_stride
-    cdef Py_ssize_t i, j, d = X.d
+    cdef Py_ssize_t i, d = X.d
     if X.col_stride == 1:
         for i in range(rows):
             memcpy(x + i * p.ldx, source + i * X.row_stride, d * sizeof(real))
     else:
         turn_block(source, X.col_stride, d, rows, x, p.ldx)
+    end_rows(p, rows, x)
+
+
+cdef inline void end_rows(const Layout* p, Py_ssize_t rows, real* x) noexcept nogil:
+    """Write what follows each of these copies of rows."""
+    cdef Py_ssize_t i, j
     if p.scheme == CLASSES:
         for i in range(rows):
-            x[i * p.ldx + d] = 1
+            x[i * p.ldx + p.d] = 1
         return
     for i in range(rows):
-        for j in range(d, p.ldx):
+        for j in range(p.d, p.ldx):
             x[i * p.ldx + j] = 0
 
 
@@ -457,7 +502,7 @@ cdef void turned_logits(const Layout* p, const Turned* x, Py_ssize_t rows, const
             while here < x.stop:
                 width = (x.stop if here >= whole or x.stop < whole else whole) - here
                 at = w + k * p.ldw + here + (p.ldw - p.d if here >= whole else 0)  # the last register stands at the end
-                outer.next = fetched(ahead, width)
+                fetch_meanwhile(&outer, ahead, width)
                 outer_tile(classes, vecs, width, at, <const real*>x.at + (here - x.first) * x.stride + t * L,
                            z + k * p.ldz + t * L, &outer)
                 here += width
@@ -518,7 +563,7 @@ cdef void features_gradient(const Layout* p, const real* x, Py_ssize_t rows, con
         k = 0
         while k < K:
             classes = <int>(step if K - k >= step else K - k)
-            outer.next = fetched(ahead, rows)
+            fetch_meanwhile(&outer, ahead, rows)
             outer_tile(classes, vecs, rows, q + k * p.ldz, x + (f * L if f < T else p.tail), g + k * p.ldw + f * L,
                        &outer)
             k += classes
@@ -737,7 +782,7 @@ cdef Block block_of(const Layout* p, Py_ssize_t first, Py_ssize_t rows, void* pa
     block.shape.rows, block.shape.K = rows, p.K
     block.shape.rs = 1 if p.rows_in_lanes else p.ldz
     block.shape.cs = p.ldz if p.rows_in_lanes else 1
-    block.ahead.at = block.ahead.stop = NULL
+    block.ahead = nothing_ahead()
     block.ahead.pace = p.pace
     return block
 

@@ -13,7 +13,7 @@
 # Functions declared `api`, here and in descent.pxi, can be called by their names; fastxent.sgd.bridge gives some to
 # Numba. Change ROW_API_VERSION with any signature or meaning: compiled loops in users' caches call by it.
 
-ROW_API_VERSION = 6
+ROW_API_VERSION = 7
 
 cdef struct RowApi:
     Rows rows
@@ -28,6 +28,7 @@ cdef struct RowApi:
     Py_ssize_t* codes              # targets of a gathered block
     double* weights
     void* soft
+    double* squares                # |x_i|^2 of all rows, noted as they come into minibatches; or NULL
     const void* shift              # of dense columns, or NULL: rows are used unchanged
     const void* factor
     Py_ssize_t n_offsets           # number of additional entries of every CSR row
@@ -38,7 +39,8 @@ cdef struct RowApi:
 cdef struct RowCall:
     const RowApi* api
     const Py_ssize_t* order        # begins with the row to process
-    Py_ssize_t after               # number of later rows in the order, or of rows in a minibatch
+    Py_ssize_t count               # of rows in a minibatch
+    Py_ssize_t after               # number of later rows in the order
     void* w
     double w_scale
     double step                    # row_step: of the weights; row_add: the factor
@@ -46,6 +48,10 @@ cdef struct RowCall:
     void* q
     void* g
     double loss                    # becomes the loss before the step
+
+cdef enum:
+    GATHERED_AHEAD = 16384         # bytes of rows that are fetched before they are copied into a block,
+    MOST_GATHERED = 64             # but at most so many rows
 
 # A row's entries: a dense one names all columns.
 cdef struct Entries:
@@ -71,7 +77,7 @@ cdef class RowProblem(LinearSoftmax):
     One object serves one thread.
     """
     cdef RowApi api
-    cdef object own, standard
+    cdef object own, standard, sizes
     cdef readonly Py_ssize_t ld, intercept
     cdef readonly bint by_class    # FEATURES: weights (K, ld); else (d, ld)
 
@@ -148,6 +154,11 @@ cdef class RowProblem(LinearSoftmax):
         self.api.offset_columns = <const int32_t*>address(offset_columns, count * 4, False)
         self.api.offsets = address(offsets, count * (8 if self.is_double else 4), False)
         self.api.n_offsets = count
+
+    def measure(self, squares):
+        """Write |x_i|^2 of each row of a minibatch into squares, float64 (n,), as it is used."""
+        self.sizes = squares
+        self.api.squares = doubles_out(squares, self.n)
 
     @property
     def address(self):
@@ -336,14 +347,12 @@ cdef inline void add_copy(const RowApi* api, const real* x, const real* q, real 
     cdef Scratch s = scratch_parts(&p, <real*>api.scratch)
     cdef real* scaled = <real*>s.z
     cdef real* before = <real*>s.a
-    cdef Ahead nothing
+    cdef Ahead nothing = nothing_ahead()
     cdef Py_ssize_t k, K = p.K
     for k in range(K):
         scaled[k] = factor * q[k]
     memcpy(before, g + K * p.ldw, K * sizeof(real))  # the intercept is the caller's
     p.ldz = 1
-    nothing.at = nothing.stop = NULL
-    nothing.pace = 0
     features_gradient(&p, x, 1, scaled, g, &nothing)
     memcpy(g + K * p.ldw, before, K * sizeof(real))
 
@@ -383,7 +392,7 @@ cdef void add_by_class(void* task, const real* x) noexcept nogil:
 # ---- a minibatch of gathered dense rows -----------------------------------------------------------------------------
 
 cdef void gradient_of_batch(void* task, const real* w) noexcept nogil:
-    """Sum of s_i loss_i over the rows order[0..after); g += their gradient. Both in the layout of batches."""
+    """Sum of s_i loss_i over the rows order[0..count); g += their gradient. Both in the layout of batches."""
     cdef RowCall* t = <RowCall*>task
     cdef const RowApi* api = t.api
     cdef const Layout* p = &api.layout
@@ -392,18 +401,18 @@ cdef void gradient_of_batch(void* task, const real* w) noexcept nogil:
     cdef Block block
     cdef real* x = <real*>s.x
     cdef real* z = <real*>s.z
-    cdef Py_ssize_t begin = 0, r, i, rows
+    cdef Py_ssize_t begin = 0, r, rows, rest
     w = <const real*>t.w
     t.loss = 0
-    while begin < t.after:
-        rows = clamp(t.after - begin, 0, p.block)
+    while begin < t.count:
+        rows = clamp(t.count - begin, 0, p.block)
         for r in range(rows):
-            i = t.order[begin + r]
-            copy_rows(&api.rows, p, i, 1, x + r * p.ldx)
-            standardise_row(api, x + r * p.ldx)
-            gather_target(api, i, r, x)
+            take_into_block(t, begin + r, x + r * p.ldx)
+            gather_target(api, t.order[begin + r], r, x)
         block = block_of(p, 0, rows, s.panel)
         block.x = x
+        rest = clamp(t.count + t.after - begin - rows, 0, p.block)
+        block.ahead = rows_ahead(&api.rows, p, t.order + begin + rows, rest, x)
         logits(&api.rows, p, &block, w, z)
         if api.binary:
             t.loss += binary_rows(&target, 0, z, z, rows, 1.0, <real*>NULL, &s.aux)
@@ -411,6 +420,37 @@ cdef void gradient_of_batch(void* task, const real* w) noexcept nogil:
             t.loss += loss_rows(&target, 0, &block.shape, z, z, 1.0, <real*>NULL, &s.aux)
         gradient(&api.rows, p, &block, z, <real*>t.g)
         begin += p.block
+
+
+cdef inline void take_into_block(const RowCall* t, Py_ssize_t at, real* x) noexcept nogil:
+    """Copy the row of this place in the order into a row of the block, standardised, and fetch one that comes later."""
+    cdef const Rows* X = &t.api.rows
+    cdef Py_ssize_t i = t.order[at], size = X.d * <Py_ssize_t>sizeof(real)
+    cdef Py_ssize_t later = at + clamp(GATHERED_AHEAD // size, 1, MOST_GATHERED)
+    cdef const real* row = <const real*>X.values + i * X.row_stride
+    cdef const char* next = NULL
+    cdef double square
+    if X.col_stride != 1:
+        copy_rows(X, &t.api.layout, i, 1, x)
+        row = x
+    elif later < t.count + t.after:
+        next = <const char*>(<const real*>X.values + t.order[later] * X.row_stride)
+    if later < t.count + t.after:
+        fetch_facts(t.api, t.order[later])
+    square = take_row(X.d, row, t.api.shift, t.api.factor, next, x)
+    end_rows(&t.api.layout, 1, x)
+    if t.api.squares:
+        t.api.squares[i] = square
+
+
+cdef inline void fetch_facts(const RowApi* api, Py_ssize_t i) noexcept nogil:
+    """Prefetch the row's label and weight, and the place of its size."""
+    if api.target.codes:
+        FX_PREFETCH(api.target.codes + i)
+    if api.target.row_weight:
+        FX_PREFETCH(api.target.row_weight + i)
+    if api.squares:
+        FX_PREFETCH(api.squares + i)
 
 
 cdef inline Target gathered_target(const RowApi* api) noexcept nogil:
@@ -480,10 +520,10 @@ cdef api void row_add(const RowApi* api, Py_ssize_t i, void* q, double factor, v
         dispatch_index(api.is_double, api.rows.is_wide, &t, add_by_row, add_by_row, add_by_row, add_by_row)
 
 
-cdef api double batch_gradient(const RowApi* api, const Py_ssize_t* order, Py_ssize_t count, void* w,
+cdef api double batch_gradient(const RowApi* api, const Py_ssize_t* order, Py_ssize_t count, Py_ssize_t after, void* w,
                                void* g) noexcept nogil:
-    """gradient_of_batch: only for a RowProblem of batches."""
+    """gradient_of_batch: only for a RowProblem of batches. after: how many rows come later in the order."""
     cdef RowCall t
-    t.api, t.order, t.after, t.w, t.g = api, order, count, w, g
+    t.api, t.order, t.count, t.after, t.w, t.g = api, order, count, after, w, g
     dispatch(api.is_double, &t, gradient_of_batch, gradient_of_batch)
     return t.loss

@@ -87,6 +87,9 @@ typedef struct {
     ptrdiff_t rs, cs, bs, ldc;
     const char *next;
     ptrdiff_t pace;
+    const ptrdiff_t *row;
+    const char *base;
+    ptrdiff_t stride, left, length;
 } fx_outer;
 
 typedef struct {
@@ -210,6 +213,7 @@ typedef struct {
 #define update_leader(n, w, a, b, g, u) FX_REAL(update_leader, w)(n, w, a, b, g, u)
 #define coast_row(n, w, a, keep, size, cut) FX_REAL(coast_row, w)(n, w, a, keep, size, cut)
 #define pay_row(n, w, paid, budget) FX_REAL(pay_row, w)(n, w, paid, budget)
+#define take_row(n, x, shift, factor, next, y) FX_REAL(take_row, y)(n, x, shift, factor, next, y)
 #define gather_rows(n, count, x, row, q, stride, g) FX_REAL(gather_rows, x)(n, count, x, row, q, stride, g)
 #define outer_tile(rows, vecs, T, a, b, c, at) FX_REAL(outer_tile, a)(rows, vecs, T, a, b, c, at)
 #define turn_tile(a, as, b, bs) FX_REAL(turn_tile, a)(a, as, b, bs)

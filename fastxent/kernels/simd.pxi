@@ -31,6 +31,9 @@ cdef extern from "simd.h" nogil:
         Py_ssize_t rs, cs, bs, ldc
         const char* next
         Py_ssize_t pace
+        const Py_ssize_t* row
+        const char* base
+        Py_ssize_t stride, left, length
 
     ctypedef struct fx_dot:
         Py_ssize_t T, tail, ahead, ldw, ldz
@@ -74,6 +77,7 @@ cdef extern from "simd.h" nogil:
     void update_leader(Py_ssize_t n, void* w, void* a, void* b, const void* g, const fx_update* u)
     int coast_row(Py_ssize_t n, void* w, const void* a, double keep, double size, double cut)
     void pay_row(Py_ssize_t n, void* w, void* paid, double budget)
+    double take_row(Py_ssize_t n, const void* x, const void* shift, const void* factor, const char* next, void* y)
     void gather_rows(Py_ssize_t n, Py_ssize_t count, const void* x, const int32_t* row, const void* q,
                      Py_ssize_t stride, void* g)
 

@@ -69,6 +69,23 @@ FX_INLINE FX(vec) FX(inverse)(FX(vec) x)
 #endif
 }
 
+#ifdef FX_BYTES
+/* sum += the squares of a register's numbers, in double. */
+typedef double FX(wide) __attribute__((vector_size(FX_BYTES)));
+FX_INLINE void FX(add_squares)(const REAL *x, FX(wide) sum[2])
+{
+#ifdef FX_F64
+    sum[0] += FX(load)(x) * FX(load)(x);
+#else
+    typedef float half __attribute__((vector_size(FX_BYTES / 2), aligned(4), may_alias));
+    const FX(wide) low = __builtin_convertvector(*(const half *)x, FX(wide));
+    const FX(wide) high = __builtin_convertvector(*(const half *)(x + LANES / 2), FX(wide));
+    sum[0] += low * low;
+    sum[1] += high * high;
+#endif
+}
+#endif
+
 /* Move x towards 0 by a cut >= 0, but not beyond 0. What is not a number stays so. */
 FX_INLINE FX(vec) FX(soft)(FX(vec) x, FX(vec) cut) { return x - FX(max)(FX(min)(x, cut), -cut); }
 
@@ -277,6 +294,39 @@ FX_LOCAL void FX(pay_row)(ptrdiff_t n, REAL *w, REAL *paid, double budget)
         FX(store_part)(w + k, x, n - k);
         FX(store_part)(paid + k, y, n - k);
     }
+}
+
+/* A row of n numbers on its way into a block: y = (x - shift) factor, or x if factor is NULL; y may be x. Returns |y|^2.
+   next: another row of this length, which is fetched meanwhile, or NULL. */
+FX_INLINE double FX(take)(const int standard, ptrdiff_t n, const REAL *x, const REAL *shift, const REAL *factor,
+                          const char *next, REAL *y)
+{
+    double total = 0;
+    ptrdiff_t k = 0;
+#ifdef FX_BYTES
+    FX(wide) sum[2] = {{0}, {0}};
+    for (; k + LANES <= n; k += LANES) {
+        FX(vec) v = FX(load)(x + k);
+        if (next) FX_PREFETCH(next + k * (ptrdiff_t)sizeof(REAL));
+        if (standard) v = (v - FX(load)(shift + k)) * FX(load)(factor + k);
+        FX(store)(y + k, v);
+        FX(add_squares)(y + k, sum);
+    }
+    sum[0] += sum[1];
+    FX_UNROLL
+    for (int l = 0; l < FX_LANES_F64; l++) total += sum[0][l];
+#endif
+    for (; k < n; k++) {
+        const REAL v = standard ? (x[k] - shift[k]) * factor[k] : x[k];
+        y[k] = v;
+        total += (double)v * v;
+    }
+    return total;
+}
+
+FX_LOCAL double FX(take_row)(ptrdiff_t n, const REAL *x, const REAL *shift, const REAL *factor, const char *next, REAL *y)
+{
+    return factor ? FX(take)(1, n, x, shift, factor, next, y) : FX(take)(0, n, x, shift, factor, next, y);
 }
 
 /* g = sum over e < count of x[e] * q[row[e] * stride ...] */

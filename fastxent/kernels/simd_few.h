@@ -181,7 +181,7 @@ FX_LOCAL void FEW(add_panels)(const few_shape *shape, ptrdiff_t n, ptrdiff_t j, 
     const char *end = next ? next + T * feature_step * (ptrdiff_t)sizeof(REAL) : NULL;
     REAL panel[FEW_CHUNK * 4 * (sizeof(REAL) == 8 ? FX_LANES_F64 : FX_LANES_F32)];
     fx_outer outer;
-    outer.rs = shape->ldx, outer.cs = 1, outer.ldc = lds, outer.pace = 128;
+    outer.rs = shape->ldx, outer.cs = 1, outer.ldc = lds, outer.pace = 128, outer.left = T;
     for (ptrdiff_t k = 0; k < K;) {
         const ptrdiff_t vecs_left = (K - k + side - 1) / side, panels = (vecs_left + widest - 1) / widest;
         const ptrdiff_t vecs = (vecs_left + panels - 1) / panels, width = vecs * side;

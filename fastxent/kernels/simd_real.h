@@ -711,7 +711,8 @@ FX_LOCAL REAL FX(sum_row)(const REAL *x, ptrdiff_t n)
    outer: c[r, v] += sum_t a[r * rs + t * cs] * b[t * bs + v]   r < rows, v < vecs * LANES
    The broadcast operand has two strides, so one tile serves logits (a = X, b = W), the gradient by classes
    (a = X transposed, b = Q) and the gradient by features (a = Q transposed, b = X).
-   next: memory that is fetched meanwhile, `pace` bytes a step (up to 128), or NULL. */
+   next: memory that is fetched meanwhile, `pace` bytes a step (up to 128), or NULL. After `left` steps it goes on with the
+   next of the rows whose numbers begin at `row`, `stride` bytes apart from `base` on, and so on after `length` steps. */
 FX_INLINE void FX(outer)(const int rows, const int vecs, ptrdiff_t T, const REAL *a, const REAL *b, REAL *c,
                          const fx_outer *at, const char *next, const int lines)
 {
@@ -721,16 +722,24 @@ FX_INLINE void FX(outer)(const int rows, const int vecs, ptrdiff_t T, const REAL
     for (int r = 0; r < rows; r++)
         FX_UNROLL
         for (int v = 0; v < vecs; v++) acc[r][v] = FX(splat)(0);
-    for (ptrdiff_t t = 0; t < T; t++, a += cs, b += bs) {
-        FX(vec) bv[4];
-        FX_UNROLL
-        for (int v = 0; v < vecs; v++) bv[v] = FX(load)(b + v * LANES);
-        for (int l = 0; l < lines; l++, next += step) FX_PREFETCH(next);
-        FX_UNROLL
-        for (int r = 0; r < rows; r++) {
-            FX(vec) ar = FX(splat)(a[r * rs]);
+    const ptrdiff_t *row = lines ? at->row : NULL;
+    ptrdiff_t t = 0, stop = lines && at->left < T ? at->left : T;
+    while (t < T) {
+        for (; t < stop; t++, a += cs, b += bs) {
+            FX(vec) bv[4];
             FX_UNROLL
-            for (int v = 0; v < vecs; v++) acc[r][v] += ar * bv[v];
+            for (int v = 0; v < vecs; v++) bv[v] = FX(load)(b + v * LANES);
+            for (int l = 0; l < lines; l++, next += step) FX_PREFETCH(next);
+            FX_UNROLL
+            for (int r = 0; r < rows; r++) {
+                FX(vec) ar = FX(splat)(a[r * rs]);
+                FX_UNROLL
+                for (int v = 0; v < vecs; v++) acc[r][v] += ar * bv[v];
+            }
+        }
+        if (lines && t < T) {
+            next = at->base + *row++ * at->stride;
+            stop = T - t < at->length ? T : t + at->length;
         }
     }
     FX_UNROLL

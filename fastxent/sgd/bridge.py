@@ -59,8 +59,8 @@ step: Any = _external("descent_step", types.void, _place, _place, *3 * [_count],
 step_all: Any = _external("descent_step_all", types.void, _place, _real, _real, _real)
 # (memory, order, rows after this one) -> loss
 dense_row: Any = _external("descent_row", _real, _place, _place, _count)
-# (memory, order, rows) -> loss
-dense_batch: Any = _external("descent_batch", _real, _place, _place, _count)
+# (memory, order, rows, rows after them) -> loss
+dense_batch: Any = _external("descent_batch", _real, _place, _place, _count, _count)
 # (memory, order, rows after this one, time, own time, part) -> loss
 reduced_step: Any = _external("descent_reduced", _real, _place, _place, _count, _real, _real, _real)
 # (memory)

@@ -265,11 +265,13 @@ def dense_rows(
     for first in range(0, n, rule.batch):
         stop = min(first + rule.batch, n)
         count, here = stop - first, order.ctypes.data + first * order.itemsize
-        square, weight = _weigh(counters, rows, first, stop)
+        if rule.batch == 1:
+            own = bridge.dense_row(memory, here, n - stop)
+        else:
+            own = bridge.dense_batch(memory, here, count, n - stop)
+        square, weight = _weigh(counters, rows, first, stop)  # which the batch has measured
         time, multiple = step_size(rule, counters, square, weight)
         weight *= count
-        one = rule.batch == 1
-        own = bridge.dense_row(memory, here, n - stop) if one else bridge.dense_batch(memory, here, count)
         loss, mass = loss + own, mass + weight
         counters[LOSSES] += min(own / weight, rule.no_model)
         eta0, factor = _first_step(rule, counters)

@@ -30,6 +30,10 @@ _AUTOMATIC_SGD = 8.0
 # their curvature in the steepest direction, see `steepness`: from 2 on, steps lead away. The intercept may take a part.
 # A row that is alone in its direction has a b-th part in the gradient of b rows, and must not lead away either.
 _LARGEST, _LARGEST_OF_MANY, _OWN = 2.0, 1.5, 0.5
+# With momentum, these limits hold for what a gradient moves in the end, which keeps the noise of few rows small.
+# Curvature alone would allow each move to be nearly as long (see `_accelerated`). So moves may be longer while those of
+# a row that is alone in its direction add up to at most this, in units of the inverse of its square.
+_CALM = 0.5
 # Under L1 both begin longer: the noise leaves the weights again as L1 pulls most of them back to zero, and weights that
 # are far away would take long to reach by steps that the penalty soon shortens.
 _LONGER = 5.0
@@ -157,6 +161,16 @@ def _longer(options: Options, state: State) -> float:
     return 1.0 + (_LONGER - 1.0) * o.l1 / (o.l1 + o.l2)
 
 
+def _accelerated(beta: float) -> float:
+    """Return how much farther a gradient may move the weights in the end with momentum than without, where curvature
+    is the limit.
+
+    On a quadratic function, in units of the inverse of its curvature, sgd is stable up to moves of 2, nesterov up to
+    2 (1 + beta) / (1 + 2 beta), momentum up to 2 (1 + beta).
+    """
+    return (1.0 + beta) / ((1.0 + 2.0 * beta) * (1.0 - beta)) if beta < 1.0 else 1.0
+
+
 def _steps(options: Options, state: State) -> dict[str, Any]:
     """Return the numbers about step sizes."""
     o, eta0, automatic = options, state.eta0, 0
@@ -181,6 +195,7 @@ def _steps(options: Options, state: State) -> dict[str, Any]:
         share, spread = state.steepness
         most, most_own = _LARGEST_OF_MANY / share, _OWN / share
         spread = min(spread, 2.0 * _LARGEST * o.batch / most)
+        longer = min(max(1.0, _CALM * o.batch / (most * spread)), _accelerated(o.beta))
     whole = longer * (1.0 - o.beta)
     return {
         "schedule": SCHEDULES[o.schedule],

@@ -32,8 +32,8 @@ def steepness(
     alike; the less they have in common, and the more certain they are, the larger it is.
 
     The eigenvalue is found by power iteration (LeCun, Simard, Pearlmutter 1993). Zero weights are equally steep for
-    all classes; there it is raised to what it is once the mean of p is the share of the classes. BLAS rounds as its
-    threads are many, so two digits must do.
+    all classes; there it is raised to what it is once the mean of p is the share of the classes. No two BLAS
+    libraries round alike, so two digits must do.
     """
     X, columns = _some(data, rows, standard)
     theta = weights(columns)

@@ -100,7 +100,10 @@ class Data:
         self.is_sparse = not dense
         self.weights = np.zeros(0) if row_weight is None else row_weight
         self.squares = np.zeros(0)
-        if options.goes_by_sizes:
+        if options.goes_by_sizes and self.batches:  # the kernels fill it in
+            self.squares = np.zeros(X.shape[0])
+            self.problem.measure(self.squares)
+        elif options.goes_by_sizes:
             self.squares = squared_norms(X)
         self._own_squares: Array | None = None
         self.width = X.shape[1]
@@ -119,8 +122,9 @@ class Data:
         return int(np.add.reduceat(entries, np.arange(0, len(order), batch)).max(initial=0))
 
     def squares_of(self, rows: Array, standard: Standard | None) -> Array:
-        """Return |x_i|^2 of all rows, up to date for these, in the units of a training."""
-        if standard is None or len(self.squares) == 0:
+        """Return |x_i|^2 of all rows, in the units of a training, up to date for these: now or, in minibatches of dense
+        rows, once their gradient is there."""
+        if standard is None or len(self.squares) == 0 or self.batches:
             return self.squares
         if self._own_squares is None:
             self._own_squares = np.zeros(len(self.squares))
@@ -357,7 +361,8 @@ class Training:
         rule, memory = self._enter(data)
         if self._given:
             counters = self.counters.copy()  # as they will be after these rows
-            loops.weigh(counters, data.rows(order), 0, len(order))
+            squares = squared_norms(data.X) if data.batches and len(data.squares) else data.squares
+            loops.weigh(counters, data.rows(order)._replace(squares=squares), 0, len(order))
             self._anchor(rule, *loops.first_step(rule, counters))
         loss = mass = 0.0
         first, share, loop = 0, 1.0, _loop(rule.kind, data)
@@ -372,7 +377,8 @@ class Training:
                 step = min(step, self.columns.next_review - self.columns.rows)
             if rule.automatic == 2 and rule.batch > 1 and self._steepness is None:
                 next_rows = order[first : first + rule.batch]
-                self._steepness = steepness(data, next_rows, self.standard, self._some_weights)
+                with parallel.one_blas_thread:
+                    self._steepness = steepness(data, next_rows, self.standard, self._some_weights)
                 rule, memory = self._enter(data)
             piece = order[first : first + -(-step // rule.batch) * rule.batch]
             first += len(piece)

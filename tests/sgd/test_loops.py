@@ -112,6 +112,63 @@ def test_automatic_steps_are_the_same_in_every_storage(optimizer, storage, batch
 LONG = PENALTIES | {"half of a weight": (0.0, 8.0), "all of it": (0.0, 40.0), "all, and L1": (0.02, 40.0)}
 
 
+@pytest.mark.parametrize("K", [1, 3, 7, 20])
+@pytest.mark.parametrize("d", [3, 16, 61, 300])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_minibatch_of_several_blocks_has_the_gradient_of_its_rows(dtype, d, K):
+    """While tiles multiply, they fetch the rows that come later in the order, to its very end."""
+    rng = np.random.default_rng(d)
+    X, y = rng.normal(size=(700, d)).astype(dtype), rng.integers(0, max(K, 2), 700)
+    order = rng.permutation(700)[:650].astype(np.intp)
+    options = Options("sgd", eta0=0.1, schedule="constant", batch=300)
+    theta, loss = train(X, y, K, order, options)
+    expected, total = np.zeros((d + 1, K)), 0.0
+    for rows in np.split(order, [300, 600]):
+        value, gradient = loss_and_gradient(X[rows].astype(float), y[rows], np.ones(len(rows)), expected)
+        total += value
+        expected -= 0.1 * gradient
+    rtol = 1e-4 if dtype == np.float32 else 1e-10
+    np.testing.assert_allclose(theta, expected, rtol=rtol, atol=rtol * np.abs(expected).max())
+    np.testing.assert_allclose(loss, total, rtol=rtol)
+
+
+@pytest.mark.parametrize("storage", ["dense", "fortran"])
+@pytest.mark.parametrize("d", [5, 40])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_rows_are_measured_as_they_come_into_a_minibatch(dtype, d, storage):
+    rng = np.random.default_rng(0)
+    X = stored(rng.normal(5.0, 1.0, (100, d)) * 4.0 ** np.arange(d).clip(0, 9), storage, dtype)
+    options = Options("sgd", batch=8, by_column=True)
+    training = Training(options, np.zeros((d + 1, 3), dtype))
+    data = Data(options, X, rng.integers(0, 3, 100), 3, 3, None)
+    training.run(data, rng.permutation(100))
+    assert (training.standard.shift != 0).any() and (training.standard.factor != 1).any()
+    some = rng.permutation(100)[:20]  # too few for new units
+    training.run(data, some)
+    expected = np.zeros(100)
+    data.features.squares(some, *training.standard, expected)
+    own = (X[some] - training.standard.shift) * training.standard.factor
+    np.testing.assert_allclose(expected[some], (own**2).sum(axis=1), rtol=1e-12)
+    np.testing.assert_allclose(
+        data.squares[some], expected[some], rtol=1e-12 if dtype == np.float64 else 1e-5
+    )
+
+
+def test_momentum_takes_longer_steps_only_in_large_minibatches():
+    """They are limited by curvature; small ones by the noise of single rows."""
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(4096, 30)), rng.integers(0, 3, 4096)
+    reach = {}
+    for batch, optimizer in itertools.product((4, 2048), ("sgd", "momentum", "nesterov")):
+        options = Options(optimizer, batch=batch, schedule="constant")
+        training = Training(options, np.zeros((31, 3)))
+        training.run(Data(options, X, y, 3, 3, None), np.arange(4096))
+        reach[batch, optimizer] = training._rule().most / (1.0 - options.beta)
+    for optimizer in ("momentum", "nesterov"):
+        assert reach[4, optimizer] == pytest.approx(reach[4, "sgd"])
+        assert reach[2048, optimizer] == pytest.approx(1.9 / 0.28 * reach[2048, "sgd"])
+
+
 @pytest.mark.parametrize("storage", ["dense", "csr32"])
 @pytest.mark.parametrize("penalty", LONG)
 @pytest.mark.parametrize("optimizer", ["sgd", "momentum", "nesterov", "adamw"])
