@@ -437,10 +437,13 @@ cdef inline void take_into_block(const RowCall* t, Py_ssize_t at, real* x) noexc
         next = <const char*>(<const real*>X.values + t.order[later] * X.row_stride)
     if later < t.count + t.after:
         fetch_facts(t.api, t.order[later])
-    square = take_row(X.d, row, t.api.shift, t.api.factor, next, x)
+    if t.api.factor or t.api.squares:
+        square = take_row(X.d, row, t.api.shift, t.api.factor, next, x)
+        if t.api.squares:
+            t.api.squares[i] = square
+    elif row != x:
+        memcpy(x, row, size)
     end_rows(&t.api.layout, 1, x)
-    if t.api.squares:
-        t.api.squares[i] = square
 
 
 cdef inline void fetch_facts(const RowApi* api, Py_ssize_t i) noexcept nogil:
