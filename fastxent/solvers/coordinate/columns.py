@@ -108,19 +108,22 @@ class Curvature(NamedTuple):
     largest: float = 1.0
 
 
-def columns_of(objective: Objective) -> Columns:
-    """Return the Columns of an objective over rows of positive weight; made anew only if the L1 penalty has fallen."""
+def columns_of(objective: Objective, rough: bool = False) -> Columns:
+    """Return the Columns of an objective over rows of positive weight; made anew only if the L1 penalty has fallen.
+
+    rough: sweep in single precision also where the data are small, because the minimum is not wanted to all digits.
+    """
     kept = objective.local.kept
     known = kept.columns
     if known is None or objective.penalty.l1 < known.least_l1:
         mass = objective.local.targets.masses
         part = objective.local if mass.all() else objective.local.take(np.flatnonzero(mass))
         make = _sparse if objective.is_sparse else _dense
-        kept.columns = known = make(objective, part, known is None)
+        kept.columns = known = make(objective, part, known is None, rough)
     return known
 
 
-def _dense(objective: Objective, part: Part, screen: bool) -> Columns:
+def _dense(objective: Objective, part: Part, screen: bool, rough: bool) -> Columns:
     X = part.X
     n, d = X.shape
     over_rows = Ranges.in_cache(X.shape, objective.n_threads).map
@@ -128,7 +131,7 @@ def _dense(objective: Objective, part: Part, screen: bool) -> Columns:
     ends = over_rows(lambda some: (X[some].min(axis=0), X[some].max(axis=0)))
     least, most = np.min([low for low, _ in ends], axis=0), np.max([high for _, high in ends], axis=0)
     reach = np.maximum(most - mean[:-1], mean[:-1] - least)
-    dtype = _precision(objective, reach)
+    dtype = _precision(objective, reach, rough)
     # Columns come centred: single precision then holds what differs from row to row.
     if not objective.fit_intercept:
         mean[:] = 0.0
@@ -139,7 +142,7 @@ def _dense(objective: Objective, part: Part, screen: bool) -> Columns:
     return Columns(kernels.Columns(columns), None, part, dtype, True, share, mean, reach, whole)
 
 
-def _sparse(objective: Objective, part: Part, screen: bool) -> Columns:
+def _sparse(objective: Objective, part: Part, screen: bool, rough: bool) -> Columns:
     X, l1, n_threads = part.X, objective.penalty.l1, objective.n_threads
     n, d = X.shape
     screen = screen and objective.K == 1 and l1 > 0
@@ -191,7 +194,7 @@ def _sparse(objective: Objective, part: Part, screen: bool) -> Columns:
         nnz, ranges = int(indptr[-1]), _of_equal_entries(indptr, n_threads)
     exact = swept = kernels.Columns((values, indices, indptr, n, d))
     # A binary model reads both arrays, so it copies only large ones.
-    dtype = _precision(objective, reach) if objective.K > 1 or nnz > _MANY else values.dtype
+    dtype = _precision(objective, reach, rough) if objective.K > 1 or nnz > _MANY else values.dtype
     if values.dtype != dtype:
         swept = kernels.Columns((values.astype(dtype), indices, indptr, n, d))
     share = np.append(np.diff(indptr), n) / max(nnz, 1)
@@ -218,10 +221,10 @@ def class_weights(part: Part) -> tuple[Array, Array]:
     return part.kept.class_weights
 
 
-def _precision(objective: Objective, reach: Array) -> np.dtype[Any]:
+def _precision(objective: Objective, reach: Array, rough: bool) -> np.dtype[Any]:
     used = reach[reach > 0]
     moderate = used.min(initial=1.0) > 1e-15 and used.max(initial=1.0) < 1e15
-    return np.dtype(np.float32 if moderate and objective.cost > SMALL else np.float64)
+    return np.dtype(np.float32 if moderate and (rough or objective.cost > SMALL) else np.float64)
 
 
 def loss_of(objective: Objective) -> BinaryLoss | RowsLoss:

@@ -96,7 +96,10 @@ _NEXT = 1e-2  # share of an estimate that the dual did not confirm, at which it 
 _SLOW = 0.3  # a decrease by more than this share of the last one is slow convergence
 _SHARE_OF_SAMPLE = 8  # see above
 _FEW_ROWS = 1000  # a smaller sample says little about the other rows
-_LARGE = 20_000_000  # multiplications in a pass; for smaller data a sample saves nothing
+_LARGE = 20_000_000  # multiplications in a pass over sparse rows; for smaller data a sample saves nothing
+_OF_DENSE = (
+    20  # times as much is saved where columns are dense, because most of them have weights that are not zero
+)
 _SAMPLE_STEPS, _SAMPLE_TOL = 4, 1e-2  # beyond these, the sample's optimum is no closer to that of all rows
 _CG_STEPS = 5  # of a truncated Newton step, times 2 + the iteration's number: they pay near the optimum
 _CG_ACCURACY = 0.3  # of its residual, at least
@@ -304,7 +307,8 @@ def _start(
     if objective.fit_intercept:
         theta[-1] = loss.log_odds()
     n = objective.n_rows // _SHARE_OF_SAMPLE
-    if max_iter == 0 or n < _FEW_ROWS or objective.cost < _LARGE:
+    saved = objective.cost * (1 if objective.is_sparse else _OF_DENSE)
+    if max_iter == 0 or n < _FEW_ROWS or saved < _LARGE:
         return theta
     sample = objective.sample(n)
     active = _candidates(objective, theta, sample.value_and_grad(theta)[1])
@@ -316,6 +320,7 @@ def _start(
     else:  # of many columns, most do not matter
         sample = sample.over_features(chosen)
     rows = np.append(chosen, True)
+    columns_of(sample, rough=True)
     found = solve(sample, theta[rows], tol=_SAMPLE_TOL, max_iter=_SAMPLE_STEPS, random_state=rng)
     objective.count(sample.passes * sample.n_rows / objective.n_rows)
     theta[rows] = found.theta
@@ -552,6 +557,7 @@ class _Model:
         if columns.centred:  # steps of centred weights change the intercept, which therefore has no radius
             self.radius[-1] = np.inf
         self._first_worst: float | None = None
+        self._rate = 0.0  # of the sweeps of the last iteration, if they gave way to the Hessian
         self._accuracy = _ACCURACY if K > 1 or columns.centred else _ACCURACY_OF_KEPT_LOGITS
         self._grouped = objective.penalty.grouped(K)
         self._least_radius = (
@@ -564,12 +570,12 @@ class _Model:
         self.shifted = np.empty(K)
 
     def state(self) -> dict[str, Any]:
-        """Return what `restore` needs to go on: the radii, and a measure of violations."""
-        return {"radius": self.radius, "first_worst": self._first_worst}
+        """Return what `restore` needs to go on: the radii, a measure of violations, and a rate."""
+        return {"radius": self.radius, "first_worst": self._first_worst, "rate": self._rate}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from the state of another model."""
-        self.radius, self._first_worst = state["radius"], state["first_worst"]
+        self.radius, self._first_worst, self._rate = state["radius"], state["first_worst"], state["rate"]
 
     def count(self, share: float) -> None:
         self._objective.count(share)
@@ -612,9 +618,12 @@ class _Model:
                 break
             for part in parts:
                 part.leave_out(worst)
-            if i + 1 >= _GRAM_AFTER and len(parts) == 1 and parts[0].crawls(worst / before, goal / worst):
-                worst = parts[0].finish(rng)
-                break
+            rate = max(worst / before, self._rate)
+            if (i + 1 >= _GRAM_AFTER or self._rate > 0) and len(parts) == 1:
+                if parts[0].crawls(rate, goal / worst):
+                    worst, self._rate = parts[0].finish(rng), rate
+                    break
+                self._rate = 0.0
             before, worst = worst, max(part.sweep(rng) for part in parts)
         target = theta.copy()
         for part in parts:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 from numpy.testing import assert_allclose, assert_array_equal
-from options import OPTIONS, objective
+from options import OPTIONS, STORAGES, objective
 
 from fastxent import kernels
 from fastxent.data.local import Local
@@ -238,3 +238,13 @@ def test_rows_are_turned_in_parts(monkeypatch, l1):
     if l1:
         assert_array_equal(got.kept, wanted.kept)
         assert not got.kept.all()
+
+
+@pytest.mark.parametrize("storage", STORAGES)
+def test_rough_columns_are_in_single_precision_unless_it_is_too_narrow(storage):
+    assert columns.columns_of(objective(4, storage=storage)).dtype == np.float64
+    assert columns.columns_of(objective(4, storage=storage), rough=True).dtype == np.float32
+    wide = objective(4, storage=storage)
+    X = wide.local.X if storage == "dense" else wide.local.X.data
+    X *= 1e20
+    assert columns.columns_of(wide, rough=True).dtype == np.float64

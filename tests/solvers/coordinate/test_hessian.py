@@ -140,3 +140,17 @@ def test_solves_with_it_end_at_the_same_optimum(monkeypatch, K, storage, options
     assert result.n_iter <= plain.n_iter + 1
     assert result.value == pytest.approx(plain.value, rel=1e-13)
     assert_array_equal(result.theta == 0, plain.theta == 0)
+
+
+def test_where_it_was_formed_the_next_iteration_forms_it_after_one_sweep(monkeypatch):
+    calls, sweep, finish = [], prox_newton._Part.sweep, prox_newton._Part.finish
+    monkeypatch.setattr(prox_newton, "pays", lambda *_: True)
+    monkeypatch.setattr(prox_newton._Part, "sweep", lambda self, rng: calls.append("s") or sweep(self, rng))
+    monkeypatch.setattr(
+        prox_newton._Part, "finish", lambda self, rng: calls.append("H ") or finish(self, rng)
+    )
+    problem = objective(4, l1=1e-4)
+    prox_newton.solve(problem, problem.initial(), tol=1e-8, max_iter=20)
+    first, *others = "".join(calls).split()
+    assert first.endswith("s" * prox_newton._GRAM_AFTER + "H")
+    assert others[:3] == ["sH"] * 3

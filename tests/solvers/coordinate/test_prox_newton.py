@@ -204,6 +204,15 @@ def test_begun_from_a_sample_it_reaches_the_optimum(samples, groups, K, storage,
     assert_optimal(problem, result.theta, 1e-4)
 
 
+def test_dense_rows_begin_from_a_sample_unless_they_are_few(monkeypatch):
+    taken, sample = [], Objective.sample
+    monkeypatch.setattr(Objective, "sample", lambda self, n: taken.append(n) or sample(self, n))
+    for n, storage in (9000, "dense"), (7000, "dense"), (9000, "csr32"):
+        problem = objective(5, storage=storage, n=n, d=10, l1=1e-2)
+        prox_newton.solve(problem, problem.initial(), tol=1e-2, max_iter=1)
+    assert taken == [9000 // 8]
+
+
 def test_a_sample_saves_iterations_and_is_as_deterministic(samples, monkeypatch):
     thetas = []
     for n_threads in (1, 3):
