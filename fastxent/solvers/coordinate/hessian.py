@@ -119,10 +119,13 @@ def _dense_rows(swept: Any, features: Array) -> Callable[..., Any]:
 
 def _sparse_rows(swept: Any, features: Array) -> Callable[..., Any]:
     """The same for sparse columns."""
-    values, indices, indptr, n, d = swept.X
+    values, indices, begin, end, n, d = swept.X
     used, place = np.unique(features, return_inverse=True)
     ones = used == d
-    chosen = sp.csc_array((values, indices, indptr), shape=(n, d))[:, np.where(ones, 0, used)].tocsr()
+    columns = [slice(begin[j], end[j]) if j < d else slice(0, 0) for j in used]
+    indptr = np.cumsum([0, *(some.stop - some.start for some in columns)])
+    values, indices = (np.concatenate([array[some] for some in columns]) for array in (values, indices))
+    chosen = sp.csc_array((values, indices, indptr), shape=(n, len(used))).tocsr()
 
     def rows_of(some: slice) -> Array:
         Z = chosen[some].toarray().T

@@ -21,13 +21,15 @@ Bayesian logistic regression for text categorization", Technometrics 49, 2007).
 
 Far from the optimum, a sample of an eighth of the rows is as good as all of them. Steps over it replace about three
 over all rows (to 1e-2 in 0.3 to 0.5 of the time on Fashion-MNIST and on a dictionary's glosses), unless more weights
-become nonzero than the sample has rows. Near the optimum, most time goes into the model's minimum: with correlated
-columns, sweeps reduce F - F* to a quarter per iteration, and the exact minimum reduces it to its square.
+become nonzero than the sample has rows, or steps over all rows are cheap, too. Near the optimum, most time goes into
+the model's minimum: with correlated columns, sweeps reduce F - F* to a quarter per iteration, and the exact minimum
+reduces it to its square.
 
 With l1 sum_j |V_j| over the weights of a feature in all classes (``penalty_groups="features"``), these move together,
 and whole rows of W are exactly zero.
 
-For two classes and sparse columns the logits are stored, which makes F and G cheap: columns.py.
+For two classes and sparse columns the logits are stored, which makes F and G cheap: columns.py. Sparse columns are
+made from the rows when they are first needed: turned.py.
 
 H is the true Hessian of the multinomial loss; glmnet's cycles over the classes ignore the effect of one class's step on
 the others. Weights that are zero at the model's minimum are exactly zero.
@@ -107,6 +109,7 @@ _GRAM_AFTER = 3  # sweeps, the last two of which show their rate
 _GRAM_SWEEPS, _GRAM_GOAL = 200, 1e-3  # over a stored Hessian: nearly free, so until convergence
 _LONG = 20  # after this number of iterations, a Newton step is worth its passes on any data,
 _CRAWL = 0.6  # and at once if the predicted decrease is more than this share of the last one
+_NEAR = 0.5  # share of the penalty from which on a slope lets a weight move in later iterations
 _PAIRS_OF_A_PIECE = 1 << 10  # coordinates whose curvature a thread computes at a time
 _ENTRIES_OF_A_CALL = 1 << 24  # a few hundredths of a second, so that Ctrl-C takes effect
 
@@ -308,7 +311,7 @@ def _start(
         theta[-1] = loss.log_odds()
     n = objective.n_rows // _SHARE_OF_SAMPLE
     saved = objective.cost * (1 if objective.is_sparse else _OF_DENSE)
-    if max_iter == 0 or n < _FEW_ROWS or saved < _LARGE:
+    if max_iter == 0 or n < _FEW_ROWS or saved < _LARGE or loss.keeps_logits:
         return theta
     sample = objective.sample(n)
     active = _candidates(objective, theta, sample.value_and_grad(theta)[1])
@@ -588,6 +591,8 @@ class _Model:
     def parts(self, theta: Array, grad: Array) -> list[_Part]:
         """Return the candidates as parts: groups that move together, and single weights."""
         active = _candidates(self._objective, theta, grad)
+        near = _NEAR * self.l1[:-1, np.newaxis]
+        self.columns.need(active[:-1].any(axis=1), lambda: (np.abs(grad[:-1]) > near).any(axis=1))
         parts = []
         if self._grouped:
             groups = active.any(axis=1) & (self.l1 > 0)

@@ -18,7 +18,9 @@ def curved(K, **arguments):
     theta[-1] *= problem.fit_intercept
     loss = loss_of(problem)
     loss.at(theta)
-    return problem, columns_of(problem), loss.curvature(theta)
+    columns, everything = columns_of(problem), np.ones(problem.n_features, bool)
+    columns.need(everything, lambda: everything)
+    return problem, columns, loss.curvature(theta)
 
 
 @pytest.mark.parametrize("n", [150, 9001])  # some blocks and ranges, and rows left over
@@ -107,12 +109,12 @@ def test_what_does_not_fit_is_refused():
 
 def test_it_pays_where_weights_are_few_and_rows_many():
     columns = columns_of(objective(3))
-    columns.swept = type("Swept", (), {"n": 60_000})
+    columns.dense = type("Swept", (), {"n": 60_000})
     entries = 780 * 60_000
     assert gram.pays(columns, 780, 12 * entries)
     assert not gram.pays(columns, 780, 5 * entries)
     assert not gram.pays(columns, 1800, 12 * entries)
-    columns.swept.n = 100
+    columns.dense.n = 100
     assert not gram.pays(columns, 50, 12 * 50 * 100)
 
 
