@@ -94,10 +94,10 @@ class Columns:
         """The columns for sweeps; sparse ones have to be turned first, by `need`."""
         return self.dense if self.turned is None else self.turned.swept
 
-    def need(self, wanted: Array, near: Callable[[], Array]) -> None:
+    def need(self, find: Callable[[], Array], near: Callable[[], Array]) -> None:
         """Turn sparse columns; see `Turned.need`."""
         if self.turned is not None:
-            self.turned.need(wanted, near)
+            self.turned.need(find, near)
 
 
 class Curvature(NamedTuple):
@@ -369,9 +369,9 @@ class BinaryLoss:
         """Return start + the sum of columns times weights, (n,)."""
         z = np.full(len(self._z), start)
         features, weights = np.ascontiguousarray(features, np.intp), np.ascontiguousarray(weights)
-        wanted = np.zeros(self._objective.n_features, bool)
-        wanted[features] = True
-        self._turned.need(wanted, lambda: wanted)
+        moving = np.zeros(self._objective.n_features, bool)
+        moving[features] = True
+        self._turned.need(lambda: moving, lambda: moving)
         self._turned.exact.add_to(z, features, weights, 0, len(features))
         self._objective.count(0.5 * float(self._columns.share[features].sum()))
         return z

@@ -592,7 +592,7 @@ class _Model:
         """Return the candidates as parts: groups that move together, and single weights."""
         active = _candidates(self._objective, theta, grad)
         near = _NEAR * self.l1[:-1, np.newaxis]
-        self.columns.need(active[:-1].any(axis=1), lambda: (np.abs(grad[:-1]) > near).any(axis=1))
+        self.columns.need(lambda: active[:-1].any(axis=1), lambda: (np.abs(grad[:-1]) > near).any(axis=1))
         parts = []
         if self._grouped:
             groups = active.any(axis=1) & (self.l1 > 0)

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from ...typing import Array
 
 
+_FEW = 500_000  # entries that are turned at once: passes over them cost less than to choose among columns
+_APART = 16  # entries, so that threads do not write to the same cache line
 _ENTRIES = 100_000  # in a range of columns that is worth its own thread
 _BY_ROWS = 10  # products, after which it would have been better to turn all columns at once
 _TURNS = 4  # the last of which takes all columns that are left
@@ -54,14 +56,17 @@ class Turned:
         self._X, self._counts, self._over_rows, self._n_threads = X, counts, over_rows, n_threads
         self._rows = X.data, X.indices, X.indptr, n, d
         self._sizes = counts.sum(axis=0, dtype=np.int64)
-        self._missing = self._sizes > 0
+        self._missing, self._complete = self._sizes > 0, False
         self._used, self._turns, self._by_rows = 0, 0, 0
-        room = int(self._sizes.sum())
+        self._nnz = int(self._sizes.sum())
+        room = self._nnz + _APART * len(counts)  # with a place for what each range of rows leaves out
         self._begin, self._end = np.zeros((2, d), counts.dtype)
         self._indices, self._values = np.empty(room, counts.dtype), np.empty(room, X.dtype)
         self._narrow = None if dtype == X.dtype else np.empty(room, dtype)
         self.ranges = self._of_equal_entries()
         self._show()
+        if self._nnz <= _FEW:
+            self._turn(self._missing)
 
     def _show(self) -> None:
         n, d = self._X.shape
@@ -72,7 +77,7 @@ class Turned:
 
     def state(self) -> dict[str, Any]:
         """Return what `restore` needs for the same bits: how the next products will be summed."""
-        return {"by_rows": self._by_rows, "complete": not self._missing.any()}
+        return {"by_rows": self._by_rows, "complete": self._complete}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from the state of another one."""
@@ -80,9 +85,9 @@ class Turned:
         if state["complete"]:
             self._turn(self._missing)
 
-    def need(self, wanted: Array, near: Callable[[], Array]) -> None:
-        """Turn the columns wanted, a mask; if there are new ones, also those that `near` names."""
-        if not (wanted & self._missing).any():
+    def need(self, find: Callable[[], Array], near: Callable[[], Array]) -> None:
+        """Turn the columns that `find` names by a mask; if there are new ones, also those that `near` names."""
+        if self._complete or not ((wanted := find()) & self._missing).any():
             return
         self._turns += 1
         chosen = (wanted | near()) & self._missing
@@ -91,8 +96,9 @@ class Turned:
 
     def products(self, r: Array, out: Array) -> None:
         """out (d,) becomes X' r."""
-        if not self._missing.any() or self._by_rows == _BY_ROWS:
+        if self._by_rows == _BY_ROWS and not self._complete:
             self._turn(self._missing)
+        if self._complete:
             self.ranges.map(lambda some: self.exact.products(r, out, some.start, some.stop))
             return
         self._by_rows += 1
@@ -108,26 +114,26 @@ class Turned:
     def _turn(self, chosen: Array) -> None:
         """Turn the columns of a mask."""
         features = np.flatnonzero(chosen)
-        if len(features) == 0:
-            return
-        counts, first, d = self._counts[:, features], self._used, len(chosen)
-        end = first + np.cumsum(self._sizes[features])
-        self._begin[features] = begin = end - self._sizes[features]
-        self._used = int(end[-1])
-        places = np.full((len(counts), d), -1, counts.dtype)
+        sizes, counts = self._sizes[features], self._counts[:, features]
+        end = self._used + np.cumsum(sizes)
+        begin = end - sizes
+        left_out = self._nnz + _APART * np.arange(len(counts), dtype=counts.dtype)
+        places = np.repeat(left_out, len(chosen)).reshape(-1, len(chosen))
         places[:, features] = begin + np.cumsum(counts, axis=0) - counts
 
         def turn(some: slice) -> None:
             own = places[self._over_rows.bounds.index(some.start)]
             for call in self._over_rows.calls(some):
-                kernels.columns_of_rows(self._rows, own, self._indices, self._values, *call)
+                kernels.columns_of_rows(self._rows, own, self._indices, self._values, self._nnz, *call)
 
         self._over_rows.map(turn)
-        self._end[features] = end
-        self._missing = self._missing & ~chosen
+        new = slice(self._used, self._used + int(sizes.sum()))
         if self._narrow is not None:
-            self._narrow[first : self._used] = self._values[first : self._used]
-        step = len(features) * _ENTRIES // (self._used - first)
+            self._narrow[new] = self._values[new]
+        self._begin[features], self._end[features], self._used = begin, end, new.stop
+        self._missing = self._missing & ~chosen
+        self._complete = not self._missing.any()
+        step = len(features) * _ENTRIES // max(1, new.stop - new.start)
         pieces = Ranges.by_step(len(features), step, self._n_threads)
         if any(pieces.map(lambda some: self.exact.has_duplicates(features, some.start, some.stop))):
             self._add_up()
@@ -136,7 +142,7 @@ class Turned:
         """Turn all columns, and add up entries that name the same place."""
         X = self._X.tocsc()
         X.sum_duplicates()
-        self._missing = np.zeros(len(self._missing), bool)
+        self._missing, self._complete = np.zeros(len(self._missing), bool), True
         self._values, self._indices, self._begin, self._end = X.data, X.indices, X.indptr[:-1], X.indptr[1:]
         if self._narrow is not None:
             self._narrow = X.data.astype(self._narrow.dtype)

@@ -35,13 +35,14 @@ def turned(X, kept=None, borders=(0, 60)):
     for first, stop in pairwise(borders):
         kernels.column_sizes(rows, None, counts, ends, first, stop)
     indptr = np.append(0, np.cumsum(counts if kept is None else counts * kept)).astype(counts.dtype)
-    indices, values = np.empty(indptr[-1], X.indices.dtype), np.empty(indptr[-1], X.dtype)
+    nnz = indptr[-1]
+    indices, values = np.empty(nnz + 1, X.indices.dtype), np.empty(nnz + 1, X.dtype)
     places = indptr[:-1].copy()
     if kept is not None:
-        places[~kept] = -1
+        places[~kept] = nnz
     for first, stop in pairwise(borders):
-        kernels.columns_of_rows(rows, places, indices, values, first, stop)
-    return (values, indices, indptr[:-1], indptr[1:], n, d), ends[:, 0]
+        kernels.columns_of_rows(rows, places, indices, values, nnz, first, stop)
+    return (values[:-1], indices[:-1], indptr[:-1], indptr[1:], n, d), ends[:, 0]
 
 
 @pytest.mark.parametrize("index", [np.int32, np.int64])
@@ -233,7 +234,7 @@ def test_rows_are_turned_in_parts(monkeypatch, l1):
     got = columns.columns_of(objective_of(X, y, n_classes=2, binary=True, l1=l1, n_threads=2))
     everything = np.ones(30, bool)
     for some in wanted, got:
-        some.need(everything, lambda: everything)
+        some.need(lambda: everything, lambda: everything)
     r = np.random.default_rng(0).normal(size=400)
     out = np.empty((2, 30))
     wanted.turned.products(r, out[0])

@@ -19,7 +19,7 @@ def curved(K, **arguments):
     loss = loss_of(problem)
     loss.at(theta)
     columns, everything = columns_of(problem), np.ones(problem.n_features, bool)
-    columns.need(everything, lambda: everything)
+    columns.need(lambda: everything, lambda: everything)
     return problem, columns, loss.curvature(theta)
 
 
