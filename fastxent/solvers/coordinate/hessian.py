@@ -34,6 +34,7 @@ _CALLS, _LAYING_OUT, _MULTIPLICATION, _SWEEPS = 5e6, 2.0, 0.0125, 60.0
 _SPARSE_VISIT = 2.5
 _GAIN = 1.5  # it may cost this number of times more, because the exact minimum of the model saves iterations
 _ROWS = 4096  # multiplied at a time, so that they stay in cache
+_NARROW = 32  # coordinates of a class; of more, a product A A' takes BLAS half of the time of A B'
 _RANGES = 8  # of rows, for the threads: a fixed number, for the same bits
 _MEMORY = 1 << 23  # numbers in the sums of all ranges, 64 MB
 
@@ -95,7 +96,11 @@ def hessian(columns: Columns, curvature: Curvature, pairs: Array, m: Array, n_th
             for k in range(K):
                 own = slice(bounds[k], bounds[k + 1])
                 np.multiply(Z[own], p[k], out=Y[own])
-                H[own, own] += Z[own] @ Y[own].T
+                if bounds[k + 1] - bounds[k] <= _NARROW:
+                    H[own, own] += Z[own] @ Y[own].T
+                else:
+                    Z[own] *= np.sqrt(p[k])
+                    H[own, own] += Z[own] @ Z[own].T
             H -= Y @ Y.T
         return H
 

@@ -27,8 +27,9 @@ def curved(K, **arguments):
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("storage", STORAGES)
 @pytest.mark.parametrize("weighted", [False, True])
-@pytest.mark.parametrize("K", [2, 4])
-def test_hessian_is_the_formulas(K, weighted, storage, dtype, n):
+@pytest.mark.parametrize(("K", "narrow"), [(2, 32), (4, 32), (4, 1)])
+def test_hessian_is_the_formulas(monkeypatch, K, narrow, weighted, storage, dtype, n):
+    monkeypatch.setattr(gram, "_NARROW", narrow)
     problem, columns, curvature = curved(K, storage=storage, dtype=dtype, n=n, sample_weight=weighted)
     K = problem.K
     pairs = np.array([7 * K, 3 * K + K - 1, 0, 5 * K, K, 7 * K + K - 1, 5 * K + K // 2])[: 7 if K > 1 else 4]
