@@ -41,7 +41,8 @@ cdef struct ColumnArrays:
     Py_ssize_t d
     const void* values
     const void* indices
-    const void* indptr
+    const void* begin              # (d,): where the entries of each column begin, and end
+    const void* end
 
 # q around W, and its state after the steps so far.
 cdef struct Quadratic:
@@ -82,7 +83,11 @@ cdef struct Sweep:
 
 
 cdef class Columns:
-    """The columns of X: an ndarray (n, d) in Fortran order, or (data, indices, indptr, n, d) of a CSC matrix."""
+    """The columns of X: an ndarray (n, d) in Fortran order, or (data, indices, begin, end, n, d) of sparse ones.
+
+    The entries begin[j]..end[j] of data and indices are those of column j: a CSC matrix has begin = indptr[:-1] and
+    end = indptr[1:]. All four may still be filled in.
+    """
     cdef readonly Py_ssize_t n, d
     cdef readonly bint is_double
     cdef ColumnArrays arrays
@@ -90,9 +95,10 @@ cdef class Columns:
 
     def __init__(self, X):
         if isinstance(X, tuple):
-            data, indices, indptr, self.n, self.d = X
+            data, indices, begin, end, self.n, self.d = X
             self.arrays.is_sparse, self.arrays.is_wide = True, indices.itemsize == 8
-            self.arrays.indptr = address(indptr, (self.d + 1) * indices.itemsize, False)
+            self.arrays.begin = address(begin, self.d * indices.itemsize, False)
+            self.arrays.end = address(end, self.d * indices.itemsize, False)
             self.arrays.indices = address(indices, 0, False)
         else:
             data = X
@@ -125,6 +131,13 @@ cdef class Columns:
         check_range(first, stop, count)
         task.X, task.first, task.stop = &self.arrays, first, stop
         return task
+
+    def has_duplicates(self, features, Py_ssize_t first, Py_ssize_t stop):
+        """Return whether one of the sparse columns features[first:stop], their rows sorted, names a row twice."""
+        cdef ColumnSums task = self.sums(first, stop, features.size)
+        task.features = <const Py_ssize_t*>address(features, stop * sizeof(Py_ssize_t), False)
+        self.run_index(&task, find_duplicates, find_duplicates, find_duplicates, find_duplicates)
+        return task.twice
 
     cdef void run_index(self, void* task, F64I32 f64i32, F64I64 f64i64, F32I32 f32i32, F32I64 f32i64) noexcept:
         with nogil:
@@ -234,10 +247,10 @@ cdef class Coordinates:
 cdef inline Py_ssize_t column_entries(const ColumnArrays* X, Py_ssize_t j, const real** x,
                                       const index** rows) noexcept nogil:
     """Point x and rows to the entries of sparse column j; return their number."""
-    cdef Py_ssize_t at = (<const index*>X.indptr)[j]
+    cdef Py_ssize_t at = (<const index*>X.begin)[j]
     x[0] = <const real*>X.values + at
     rows[0] = <const index*>X.indices + at
-    return (<const index*>X.indptr)[j + 1] - at
+    return (<const index*>X.end)[j] - at
 
 
 cdef inline bint is_dense(const ColumnArrays* X, Py_ssize_t j) noexcept nogil:
@@ -530,11 +543,12 @@ cdef struct ColumnSums:
     const ColumnArrays* X
     Py_ssize_t first
     Py_ssize_t stop
-    const Py_ssize_t* features     # add_columns: (stop,)
+    const Py_ssize_t* features     # add_columns, find_duplicates: (stop,)
     const double* steps            # add_columns: (stop,)
     double* by_row                 # add_columns: (n,)
     const double* r                # column_products: (n,)
     double* by_column              # column_products: (d,)
+    bint twice                     # find_duplicates: whether a column names a row twice
 
 
 cdef void add_columns(void* task, const real* x, const index* rows) noexcept nogil:
@@ -554,6 +568,17 @@ cdef void column_products(void* task, const real* x, const index* rows) noexcept
     for j in range(t.first, t.stop):
         nnz = column_entries(t.X, j, &x, &rows)
         t.by_column[j] = sparse_dot(nnz, x, rows, t.r)
+
+
+cdef void find_duplicates(void* task, const real* x, const index* rows) noexcept nogil:
+    cdef ColumnSums* t = <ColumnSums*>task
+    cdef Py_ssize_t c, e, nnz
+    cdef bint twice = False
+    for c in range(t.first, t.stop):
+        nnz = column_entries(t.X, t.features[c], &x, &rows)
+        for e in range(1, nnz):
+            twice |= rows[e] == rows[e - 1]
+    t.twice = twice
 
 
 def binary_logits(z, one, zero, r, h, Py_ssize_t first, Py_ssize_t stop):
@@ -594,7 +619,7 @@ cdef double binary_logits_range(const double* z, const double* one, const double
 
 # ---- columns from rows ----------------------------------------------------------------------------------------------
 
-# From CSR to CSC, of the same dtypes, a range of rows or columns at a time.
+# A range of the rows of a CSR matrix. Columns made of them have the same dtypes.
 cdef struct Turning:
     Py_ssize_t first
     Py_ssize_t stop
@@ -604,14 +629,13 @@ cdef struct Turning:
     void* counts                   # sizes_of: (d,), become the columns' entries
     const double* one              # sizes_of: (n,), or NULL: what the classes weigh in each row
     const double* zero
-    double* ends                   # sizes_of: (d, 2)
-    void* values                   # turn_rows: the CSC matrix
+    double* ends                   # sizes_of: (d, 3)
+    const double* r                # row_products: (n,)
+    double* by_column              # row_products: (d,)
+    void* values                   # turn_rows: the columns
     void* rows
     void* next                     # turn_rows: (d,), where the next entry of each column goes
     Py_ssize_t kept                # turn_rows: from here on, entries are left out
-    const void* begin              # reach_of: (d + 1,)
-    double* reach                  # reach_of: (d,)
-    bint twice                     # reach_of: whether a column names a row twice
 
 
 cdef Turning turning(X, Py_ssize_t first, Py_ssize_t stop) except *:
@@ -628,13 +652,14 @@ cdef Turning turning(X, Py_ssize_t first, Py_ssize_t stop) except *:
 def column_sizes(X, classes, counts, ends, Py_ssize_t first, Py_ssize_t stop):
     """Count the entries of each column in rows first..stop of X = (data, indices, indptr, n, d), and bound its slope.
 
-    counts (d,), of the dtype of the indices, and ends (d, 2), float64, grow. classes: None, or one and zero (n,): then
-    ends grow by the least and the greatest that sum_i x_ij r_i can be where -one_i <= r_i <= zero_i.
+    counts (d,), of the dtype of the indices, and ends (d, 3), float64, grow: ends[:, 0] becomes the largest |x| so far.
+    classes: None, or one and zero (n,): then the others grow by the least and the greatest that sum_i x_ij r_i can be
+    where -one_i <= r_i <= zero_i.
     """
     cdef Turning task = turning(X, first, stop)
     cdef bint is_double = X[0].itemsize == 8, is_wide = X[1].itemsize == 8
     task.counts = <void*>address(counts, X[4] * X[1].itemsize, True)
-    task.ends = doubles_out(ends, 2 * X[4])
+    task.ends = doubles_out(ends, 3 * X[4])
     task.one = NULL
     if classes is not None:
         task.one, task.zero = doubles(classes[0], X[3]), doubles(classes[1], X[3])
@@ -646,24 +671,51 @@ cdef void sizes_of(void* task, const real* x, const index* j) noexcept nogil:
     cdef const Turning* t = <const Turning*>task
     cdef const index* begin = <const index*>t.row_begin
     cdef index* counts = <index*>t.counts
-    cdef double* ends = t.ends
+    cdef double* ends
     cdef Py_ssize_t i, e
     cdef double up, down
     x, j = <const real*>t.x, <const index*>t.columns
     for i in range(t.first, t.stop):
         for e in range(begin[i], begin[i + 1]):
             counts[j[e]] += 1
+            ends = t.ends + 3 * <Py_ssize_t>j[e]
+            ends[0] = max(ends[0], fabs(<double>x[e]))
             if t.one:
                 up, down = x[e] * t.zero[i], -x[e] * t.one[i]
-                ends[2 * j[e]] += up if up < down else down
-                ends[2 * j[e] + 1] += down if up < down else up
+                ends[1] += up if up < down else down
+                ends[2] += down if up < down else up
+
+
+def products_of_rows(X, r, out, Py_ssize_t first, Py_ssize_t stop):
+    """out (d,) += sum of r_i times row i = first..stop of a CSR matrix X = (data, indices, indptr, n, d).
+
+    r (n,) and out: float64.
+    """
+    cdef Turning task = turning(X, first, stop)
+    cdef bint is_double = X[0].itemsize == 8, is_wide = X[1].itemsize == 8
+    task.r, task.by_column = doubles(r, X[3]), doubles_out(out, X[4])
+    with nogil:
+        dispatch_index(is_double, is_wide, &task, row_products, row_products, row_products, row_products)
+
+
+cdef void row_products(void* task, const real* x, const index* j) noexcept nogil:
+    cdef const Turning* t = <const Turning*>task
+    cdef const index* begin = <const index*>t.row_begin
+    cdef double* out = t.by_column
+    cdef Py_ssize_t i, e
+    cdef double r
+    x, j = <const real*>t.x, <const index*>t.columns
+    for i in range(t.first, t.stop):
+        r = t.r[i]
+        for e in range(begin[i], begin[i + 1]):
+            out[j[e]] += r * x[e]
 
 
 def columns_of_rows(X, places, indices, values, Py_ssize_t kept, Py_ssize_t first, Py_ssize_t stop):
-    """Write rows first..stop of a CSR matrix X = (data, indices, indptr, n, d) to a CSC matrix of the same dtypes.
+    """Write rows first..stop of a CSR matrix X = (data, indices, indptr, n, d) to columns of the same dtypes.
 
     places (d,) says where the next entry of each column goes, and moves on. All entries of columns whose place is not
-    below `kept` go to that one place.
+    below `kept` go to that one place, which is faster than a branch.
     """
     cdef Turning task = turning(X, first, stop)
     cdef bint is_double = X[0].itemsize == 8, is_wide = X[1].itemsize == 8
@@ -691,41 +743,3 @@ cdef void turn_rows(void* task, const real* x, const index* j) noexcept nogil:
             rows[to] = <index>i
             values[to] = x[e]
             next_place[j[e]] = to + (to < kept)
-
-
-def column_reach(indptr, indices, values, reach, Py_ssize_t first, Py_ssize_t stop):
-    """reach (d,), float64, becomes the largest |x| of columns first..stop of a CSC matrix with sorted rows.
-
-    Returns whether a column names a row twice.
-    """
-    cdef Turning task
-    cdef bint is_double = values.itemsize == 8, is_wide = indices.itemsize == 8
-    cdef Py_ssize_t size = indices.itemsize, d = len(indptr) - 1
-    check_range(first, stop, d)
-    task.first, task.stop, task.twice = first, stop, False
-    task.begin = address(indptr, (d + 1) * size, False)
-    task.values = <void*>address(values, indptr[d] * values.itemsize, False)
-    task.rows = <void*>address(indices, indptr[d] * size, False)
-    task.reach = doubles_out(reach, d)
-    with nogil:
-        dispatch_index(is_double, is_wide, &task, reach_of, reach_of, reach_of, reach_of)
-    return task.twice
-
-
-cdef void reach_of(void* task, const real* x, const index* rows) noexcept nogil:
-    cdef Turning* t = <Turning*>task
-    cdef const index* begin = <const index*>t.begin
-    cdef Py_ssize_t j, e
-    cdef index before
-    cdef double largest
-    cdef bint twice = False
-    x, rows = <const real*>t.values, <const index*>t.rows
-    for j in range(t.first, t.stop):
-        largest = 0
-        before = -1
-        for e in range(begin[j], begin[j + 1]):
-            largest = max(largest, fabs(<double>x[e]))
-            twice |= rows[e] == before
-            before = rows[e]
-        t.reach[j] = largest
-    t.twice = twice

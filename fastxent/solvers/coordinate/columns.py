@@ -22,7 +22,7 @@ because the gradient is exact.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from scipy.special import entr, expit
@@ -33,9 +33,10 @@ from ...data.targets import log_odds
 from ...loss import Part
 from ...parallel import ordered_sum
 from ...penalty import Penalty
+from .turned import Turned
 
 if TYPE_CHECKING:
-    from typing import Any
+    from collections.abc import Callable
 
     from ...objective import Objective
     from ...typing import Array
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
 
 SMALL = 2_000_000  # multiplications in a pass that costs hardly anything
 _MANY = 4_000_000  # from this number on, entries do not fit into caches
-_ENTRIES = 100_000  # in a range that is worth its own thread
+_ENTRIES = 100_000  # in a range of rows that is worth its own thread
 _PARTS = 4  # of the rows, while they are turned into columns
 _ROWS = 1 << 16  # in a range of logits
 _BLOCK = 1 << 15  # probabilities at a time, for their entropy
@@ -56,8 +57,10 @@ class Columns:
 
     Attributes
     ----------
-    swept, exact : kernels.Columns
-        For sweeps; and the original data for exact products if X is sparse, else None.
+    dense : kernels.Columns or None
+        Those of a dense X.
+    turned : Turned or None
+        Those of a sparse X.
     part : Part
         The rows: those of positive weight.
     dtype : dtype of the columns swept
@@ -69,25 +72,32 @@ class Columns:
         The number subtracted from each column.
     reach : ndarray (d,)
         The largest deviation of each column from its mean (dense), or its largest entry (sparse); 1 instead of 0.
-    ranges : Ranges
-        Ranges of columns with about the same number of entries.
     kept : ndarray of bool (d,) or None
         Columns whose weights may be nonzero; the others were left out and look empty.
     least_l1 : float
         The smallest L1 penalty for which the others' weights are zero.
     """
 
-    swept: kernels.Columns
-    exact: kernels.Columns | None
+    dense: Any
+    turned: Any
     part: Part
     dtype: np.dtype
     centred: bool
     share: np.ndarray
     mean: np.ndarray
     reach: np.ndarray
-    ranges: Ranges
     kept: np.ndarray | None = None
     least_l1: float = 0.0
+
+    @property
+    def swept(self) -> kernels.Columns:
+        """The columns for sweeps; sparse ones have to be turned first, by `need`."""
+        return self.dense if self.turned is None else self.turned.swept
+
+    def need(self, find: Callable[[], Array], near: Callable[[], Array]) -> None:
+        """Turn sparse columns; see `Turned.need`."""
+        if self.turned is not None:
+            self.turned.need(find, near)
 
 
 class Curvature(NamedTuple):
@@ -108,19 +118,22 @@ class Curvature(NamedTuple):
     largest: float = 1.0
 
 
-def columns_of(objective: Objective) -> Columns:
-    """Return the Columns of an objective over rows of positive weight; made anew only if the L1 penalty has fallen."""
+def columns_of(objective: Objective, rough: bool = False) -> Columns:
+    """Return the Columns of an objective over rows of positive weight; made anew only if the L1 penalty has fallen.
+
+    rough: sweep in single precision also where the data are small, because the minimum is not wanted to all digits.
+    """
     kept = objective.local.kept
     known = kept.columns
     if known is None or objective.penalty.l1 < known.least_l1:
         mass = objective.local.targets.masses
         part = objective.local if mass.all() else objective.local.take(np.flatnonzero(mass))
         make = _sparse if objective.is_sparse else _dense
-        kept.columns = known = make(objective, part, known is None)
+        kept.columns = known = make(objective, part, known is None, rough)
     return known
 
 
-def _dense(objective: Objective, part: Part, screen: bool) -> Columns:
+def _dense(objective: Objective, part: Part, screen: bool, rough: bool) -> Columns:
     X = part.X
     n, d = X.shape
     over_rows = Ranges.in_cache(X.shape, objective.n_threads).map
@@ -128,18 +141,17 @@ def _dense(objective: Objective, part: Part, screen: bool) -> Columns:
     ends = over_rows(lambda some: (X[some].min(axis=0), X[some].max(axis=0)))
     least, most = np.min([low for low, _ in ends], axis=0), np.max([high for _, high in ends], axis=0)
     reach = np.maximum(most - mean[:-1], mean[:-1] - least)
-    dtype = _precision(objective, reach)
+    dtype = _precision(objective, reach, rough)
     # Columns come centred: single precision then holds what differs from row to row.
     if not objective.fit_intercept:
         mean[:] = 0.0
-    columns = np.empty((n, d), dtype, order="F")
+    columns: Any = np.empty((n, d), dtype, order="F")
     over_rows(lambda some: np.subtract(X[some], mean[:-1], out=columns[some], casting="same_kind"))
     share, reach = np.full(d + 1, 1.0 / d), np.where(reach > 0, reach, 1.0)
-    whole = Ranges([0, d])
-    return Columns(kernels.Columns(columns), None, part, dtype, True, share, mean, reach, whole)
+    return Columns(kernels.Columns(columns), None, part, dtype, True, share, mean, reach)
 
 
-def _sparse(objective: Objective, part: Part, screen: bool) -> Columns:
+def _sparse(objective: Objective, part: Part, screen: bool, rough: bool) -> Columns:
     X, l1, n_threads = part.X, objective.penalty.l1, objective.n_threads
     n, d = X.shape
     screen = screen and objective.K == 1 and l1 > 0
@@ -150,7 +162,7 @@ def _sparse(objective: Objective, part: Part, screen: bool) -> Columns:
     classes = class_weights(part) if screen else None
 
     def sizes(some: slice) -> tuple[Array, Array]:
-        counts, ends = np.zeros(d, X.indices.dtype), np.zeros((d, 2))
+        counts, ends = np.zeros(d, X.indices.dtype), np.zeros((d, 3))
         for call in over_rows.calls(some):
             kernels.column_sizes(rows, classes, counts, ends, *call)
         return counts, ends
@@ -159,52 +171,21 @@ def _sparse(objective: Objective, part: Part, screen: bool) -> Columns:
     ends: Any
     counts, ends = zip(*over_rows.map(sizes), strict=True)
     counts, kept = np.array(counts), None
+    reach = np.max([end[:, 0] for end in ends], axis=0)
     if screen:  # weights are zero where no residuals can make a slope as large as the penalty
         ends = sum(ends)
-        kept = np.maximum(ends[:, 1], -ends[:, 0]) > (1 - 1e-9) * objective.penalty.l1_of(d)
+        kept = np.maximum(ends[:, 2], -ends[:, 1]) > (1 - 1e-9) * objective.penalty.l1_of(d)
         counts *= kept
-    indptr = np.zeros(d + 1, X.indptr.dtype)
-    np.cumsum(counts.sum(axis=0), out=indptr[1:])
-    nnz, parts = int(indptr[-1]), len(over_rows)
-    indices, values, reach = (
-        np.empty(nnz + parts, X.indices.dtype),
-        np.empty(nnz + parts, X.dtype),
-        np.empty(d),
-    )
-    places = indptr[:-1] + np.cumsum(counts, axis=0, dtype=counts.dtype) - counts
-    if kept is not None:
-        places[:, ~kept] = nnz + np.arange(parts, dtype=places.dtype)[:, np.newaxis]
-
-    def turn(some: slice) -> None:
-        own = places[over_rows.bounds.index(some.start)]
-        for call in over_rows.calls(some):
-            kernels.columns_of_rows(rows, own, indices, values, nnz, *call)
-
-    over_rows.map(turn)
-    ranges = _of_equal_entries(indptr, n_threads)
-    if any(
-        ranges.map(lambda some: kernels.column_reach(indptr, indices, values, reach, some.start, some.stop))
-    ):
-        X, kept = X.tocsc(), None
-        X.sum_duplicates()
-        indptr, indices, values = X.indptr, X.indices, X.data
-        nnz, ranges = int(indptr[-1]), _of_equal_entries(indptr, n_threads)
-    exact = swept = kernels.Columns((values, indices, indptr, n, d))
+        reach *= kept
+    entries = counts.sum(axis=0)
+    nnz = int(entries.sum())
     # A binary model reads both arrays, so it copies only large ones.
-    dtype = _precision(objective, reach) if objective.K > 1 or nnz > _MANY else values.dtype
-    if values.dtype != dtype:
-        swept = kernels.Columns((values.astype(dtype), indices, indptr, n, d))
-    share = np.append(np.diff(indptr), n) / max(nnz, 1)
+    dtype = _precision(objective, reach, rough) if objective.K > 1 or nnz > _MANY else X.dtype
+    turned = Turned(X, counts, over_rows, dtype, n_threads)
+    share = np.append(entries, n) / max(nnz, 1)
     reach[reach == 0] = 1.0
     least_l1 = 0.0 if kept is None else l1
-    return Columns(swept, exact, part, dtype, False, share, np.zeros(d + 1), reach, ranges, kept, least_l1)
-
-
-def _of_equal_entries(indptr: Array, n_threads: int | None) -> Ranges:
-    """Return ranges of columns with about the same number of entries."""
-    nnz, count = int(indptr[-1]), max(1, min(64, int(indptr[-1]) // _ENTRIES))
-    inner = np.searchsorted(indptr, nnz * np.arange(1, count) / count).tolist()
-    return Ranges([0, *inner, len(indptr) - 1], n_threads)
+    return Columns(None, turned, part, dtype, False, share, np.zeros(d + 1), reach, kept, least_l1)
 
 
 def class_weights(part: Part) -> tuple[Array, Array]:
@@ -218,10 +199,10 @@ def class_weights(part: Part) -> tuple[Array, Array]:
     return part.kept.class_weights
 
 
-def _precision(objective: Objective, reach: Array) -> np.dtype[Any]:
+def _precision(objective: Objective, reach: Array, rough: bool) -> np.dtype[Any]:
     used = reach[reach > 0]
     moderate = used.min(initial=1.0) > 1e-15 and used.max(initial=1.0) < 1e15
-    return np.dtype(np.float32 if moderate and objective.cost > SMALL else np.float64)
+    return np.dtype(np.float32 if moderate and (rough or objective.cost > SMALL) else np.float64)
 
 
 def loss_of(objective: Objective) -> BinaryLoss | RowsLoss:
@@ -231,6 +212,8 @@ def loss_of(objective: Objective) -> BinaryLoss | RowsLoss:
 
 class RowsLoss:
     """Loss and gradient of any objective, by passes over its rows."""
+
+    keeps_logits = False
 
     def __init__(self, objective: Objective) -> None:
         self._objective = objective
@@ -312,20 +295,24 @@ class RowsLoss:
 class BinaryLoss:
     """The same for two classes and sparse columns, with stored logits z."""
 
+    keeps_logits = True
+
     def __init__(self, objective: Objective) -> None:
         self._objective = objective
         self._columns: Any = columns_of(objective)
         columns = self._columns
+        self._turned = columns.turned
         self._one, self._zero = class_weights(columns.part)
         n = len(self._one)
         self._z, self._r, self._h = np.zeros(n), np.empty(n), np.empty(n)
         self._way: tuple[Any, Any] = None, None  # a step, and its change of z at t = 1
 
-    def state(self) -> dict[str, Array]:
-        return {"z": self._z}
+    def state(self) -> dict[str, Any]:
+        return {"z": self._z, "turned": self._turned.state()}
 
-    def restore(self, state: dict[str, Array], theta: Array) -> None:
+    def restore(self, state: dict[str, Any], theta: Array) -> None:
         self._z = state["z"]
+        self._turned.restore(state["turned"])
         self._value(self._z, theta)
 
     def log_odds(self) -> Array:
@@ -355,7 +342,7 @@ class BinaryLoss:
     def gradient(self, theta: Array) -> Array:
         objective = self._objective
         grad = np.empty_like(theta)
-        self._times_columns(self._r, grad[:-1, 0])
+        self._turned.products(self._r, grad[:-1, 0])
         objective.penalty.add_gradient(theta, grad)
         grad[-1] = self._r.sum() if objective.fit_intercept else 0.0
         objective.count(0.5)
@@ -367,7 +354,7 @@ class BinaryLoss:
     def slopes_of(self, mixed: Array) -> Array:
         slopes = np.empty((self._objective.n_features, 1))
         self._objective.count(0.5)
-        self._times_columns(mixed[1] * (self._one + self._zero) - self._one, slopes[:, 0])
+        self._turned.products(mixed[1] * (self._one + self._zero) - self._one, slopes[:, 0])
         return slopes
 
     def entropy(self, theta: Array, share: float, mixed: Array, back: float) -> float:
@@ -378,16 +365,14 @@ class BinaryLoss:
             total += float(mass @ entr(target + back * ((1 - share) * expit(z) + share * q - target)))
         return total
 
-    def _times_columns(self, r: Array, out: Array) -> None:
-        """out (d,) becomes X' r; of columns that were left out, zero."""
-        columns = self._columns
-        columns.ranges.map(lambda some: columns.exact.products(r, out, some.start, some.stop))
-
     def _products(self, features: Array, weights: Array, start: float) -> Array:
         """Return start + the sum of columns times weights, (n,)."""
         z = np.full(len(self._z), start)
         features, weights = np.ascontiguousarray(features, np.intp), np.ascontiguousarray(weights)
-        self._columns.exact.add_to(z, features, weights, 0, len(features))
+        moving = np.zeros(self._objective.n_features, bool)
+        moving[features] = True
+        self._turned.need(lambda: moving, lambda: moving)
+        self._turned.exact.add_to(z, features, weights, 0, len(features))
         self._objective.count(0.5 * float(self._columns.share[features].sum()))
         return z
 

@@ -3,9 +3,9 @@
 Sweeps over correlated columns are slow, and each reads all columns again. For A coordinates, a matrix product replaces
 that. With z_c the column of coordinate c (feature j, class k; centred as in the sweep),
 
-    H = Y' Y of (c_i p_k)^(1/2) z_c within each class  -  Y' Y of c_i^(1/2) p_k z_c
+    H = Z' Y within each class  -  Y' Y,    Z the columns c_i^(1/2) z_c, Y the columns c_i^(1/2) p_k z_c
 
-with c_i a row's share of the weights (binary: only the first, with c_i p (1 - p)). A sweep then takes A^2
+with c_i a row's share of the weights (binary: Z' Z of the columns (c_i p (1 - p))^(1/2) z_c). A sweep then takes A^2
 multiplications for any number of rows. (J. Friedman, T. Hastie, R. Tibshirani, "Regularization paths for generalized
 linear models via coordinate descent", Journal of Statistical Software 33, 2010, call it covariance updates.)
 """
@@ -34,6 +34,7 @@ _CALLS, _LAYING_OUT, _MULTIPLICATION, _SWEEPS = 5e6, 2.0, 0.0125, 60.0
 _SPARSE_VISIT = 2.5
 _GAIN = 1.5  # it may cost this number of times more, because the exact minimum of the model saves iterations
 _ROWS = 4096  # multiplied at a time, so that they stay in cache
+_NARROW = 32  # coordinates of a class; of more, a product A A' takes BLAS half of the time of A B'
 _RANGES = 8  # of rows, for the threads: a fixed number, for the same bits
 _MEMORY = 1 << 23  # numbers in the sums of all ranges, 64 MB
 
@@ -73,7 +74,8 @@ def hessian(columns: Columns, curvature: Curvature, pairs: Array, m: Array, n_th
     bounds = np.searchsorted(classes, np.arange(K + 1))
     m = m[order, np.newaxis].astype(P.dtype)
     rows_of = (_dense_rows if columns.centred else _sparse_rows)(columns.swept, features)
-    count = int(min(max(2, _MEMORY // len(pairs) ** 2), _RANGES, -(-n // _ROWS)))
+    uneven = mass is not None and bool((mass != 1).any())
+    count = int(max(2, min(_MEMORY // len(pairs) ** 2, _RANGES, -(-n // _ROWS))))
     ranges = [n * i // count for i in range(count + 1)]
 
     def part(i: int) -> Array:
@@ -81,19 +83,25 @@ def hessian(columns: Columns, curvature: Curvature, pairs: Array, m: Array, n_th
         for first in range(ranges[i], ranges[i + 1], _ROWS):
             parallel.stopping_point()
             some = slice(first, min(first + _ROWS, ranges[i + 1]))
-            Z = rows_of(some)
+            Z, p = rows_of(some), P[:, some]
             if columns.centred:
                 Z -= m
-            root = np.sqrt(P[:, some])
-            if mass is not None:
+            if mass is None:
+                Z *= np.sqrt(p)
+                H += Z @ Z.T
+                continue
+            if uneven:
                 Z *= np.sqrt(mass[some])
+            Y = np.empty_like(Z)
             for k in range(K):
                 own = slice(bounds[k], bounds[k + 1])
-                Z[own] *= root[k]
-                H[own, own] += Z[own] @ Z[own].T
-            if mass is not None:
-                Z *= root[classes]
-                H -= Z @ Z.T
+                np.multiply(Z[own], p[k], out=Y[own])
+                if bounds[k + 1] - bounds[k] <= _NARROW:
+                    H[own, own] += Z[own] @ Y[own].T
+                else:
+                    Z[own] *= np.sqrt(p[k])
+                    H[own, own] += Z[own] @ Z[own].T
+            H -= Y @ Y.T
         return H
 
     H: Any = largest * sum(parallel.run(part, count, n_threads))
@@ -116,10 +124,13 @@ def _dense_rows(swept: Any, features: Array) -> Callable[..., Any]:
 
 def _sparse_rows(swept: Any, features: Array) -> Callable[..., Any]:
     """The same for sparse columns."""
-    values, indices, indptr, n, d = swept.X
+    values, indices, begin, end, n, d = swept.X
     used, place = np.unique(features, return_inverse=True)
     ones = used == d
-    chosen = sp.csc_array((values, indices, indptr), shape=(n, d))[:, np.where(ones, 0, used)].tocsr()
+    columns = [slice(begin[j], end[j]) if j < d else slice(0, 0) for j in used]
+    indptr = np.cumsum([0, *(some.stop - some.start for some in columns)])
+    values, indices = (np.concatenate([array[some] for some in columns]) for array in (values, indices))
+    chosen = sp.csc_array((values, indices, indptr), shape=(n, len(used))).tocsr()
 
     def rows_of(some: slice) -> Array:
         Z = chosen[some].toarray().T

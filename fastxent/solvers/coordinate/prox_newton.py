@@ -21,13 +21,15 @@ Bayesian logistic regression for text categorization", Technometrics 49, 2007).
 
 Far from the optimum, a sample of an eighth of the rows is as good as all of them. Steps over it replace about three
 over all rows (to 1e-2 in 0.3 to 0.5 of the time on Fashion-MNIST and on a dictionary's glosses), unless more weights
-become nonzero than the sample has rows. Near the optimum, most time goes into the model's minimum: with correlated
-columns, sweeps reduce F - F* to a quarter per iteration, and the exact minimum reduces it to its square.
+become nonzero than the sample has rows, or steps over all rows are cheap, too. Near the optimum, most time goes into
+the model's minimum: with correlated columns, sweeps reduce F - F* to a quarter per iteration, and the exact minimum
+reduces it to its square.
 
 With l1 sum_j |V_j| over the weights of a feature in all classes (``penalty_groups="features"``), these move together,
 and whole rows of W are exactly zero.
 
-For two classes and sparse columns the logits are stored, which makes F and G cheap: columns.py.
+For two classes and sparse columns the logits are stored, which makes F and G cheap: columns.py. Sparse columns are
+made from the rows when they are first needed: turned.py.
 
 H is the true Hessian of the multinomial loss; glmnet's cycles over the classes ignore the effect of one class's step on
 the others. Weights that are zero at the model's minimum are exactly zero.
@@ -96,7 +98,10 @@ _NEXT = 1e-2  # share of an estimate that the dual did not confirm, at which it 
 _SLOW = 0.3  # a decrease by more than this share of the last one is slow convergence
 _SHARE_OF_SAMPLE = 8  # see above
 _FEW_ROWS = 1000  # a smaller sample says little about the other rows
-_LARGE = 20_000_000  # multiplications in a pass; for smaller data a sample saves nothing
+_LARGE = 20_000_000  # multiplications in a pass over sparse rows; for smaller data a sample saves nothing
+_OF_DENSE = (
+    20  # times as much is saved where columns are dense, because most of them have weights that are not zero
+)
 _SAMPLE_STEPS, _SAMPLE_TOL = 4, 1e-2  # beyond these, the sample's optimum is no closer to that of all rows
 _CG_STEPS = 5  # of a truncated Newton step, times 2 + the iteration's number: they pay near the optimum
 _CG_ACCURACY = 0.3  # of its residual, at least
@@ -104,6 +109,7 @@ _GRAM_AFTER = 3  # sweeps, the last two of which show their rate
 _GRAM_SWEEPS, _GRAM_GOAL = 200, 1e-3  # over a stored Hessian: nearly free, so until convergence
 _LONG = 20  # after this number of iterations, a Newton step is worth its passes on any data,
 _CRAWL = 0.6  # and at once if the predicted decrease is more than this share of the last one
+_NEAR = 0.5  # share of the penalty from which on a slope lets a weight move in later iterations
 _PAIRS_OF_A_PIECE = 1 << 10  # coordinates whose curvature a thread computes at a time
 _ENTRIES_OF_A_CALL = 1 << 24  # a few hundredths of a second, so that Ctrl-C takes effect
 
@@ -304,7 +310,8 @@ def _start(
     if objective.fit_intercept:
         theta[-1] = loss.log_odds()
     n = objective.n_rows // _SHARE_OF_SAMPLE
-    if max_iter == 0 or n < _FEW_ROWS or objective.cost < _LARGE:
+    saved = objective.cost * (1 if objective.is_sparse else _OF_DENSE)
+    if max_iter == 0 or n < _FEW_ROWS or saved < _LARGE or loss.keeps_logits:
         return theta
     sample = objective.sample(n)
     active = _candidates(objective, theta, sample.value_and_grad(theta)[1])
@@ -316,6 +323,7 @@ def _start(
     else:  # of many columns, most do not matter
         sample = sample.over_features(chosen)
     rows = np.append(chosen, True)
+    columns_of(sample, rough=True)
     found = solve(sample, theta[rows], tol=_SAMPLE_TOL, max_iter=_SAMPLE_STEPS, random_state=rng)
     objective.count(sample.passes * sample.n_rows / objective.n_rows)
     theta[rows] = found.theta
@@ -552,6 +560,7 @@ class _Model:
         if columns.centred:  # steps of centred weights change the intercept, which therefore has no radius
             self.radius[-1] = np.inf
         self._first_worst: float | None = None
+        self._rate = 0.0  # of the sweeps of the last iteration, if they gave way to the Hessian
         self._accuracy = _ACCURACY if K > 1 or columns.centred else _ACCURACY_OF_KEPT_LOGITS
         self._grouped = objective.penalty.grouped(K)
         self._least_radius = (
@@ -564,12 +573,12 @@ class _Model:
         self.shifted = np.empty(K)
 
     def state(self) -> dict[str, Any]:
-        """Return what `restore` needs to go on: the radii, and a measure of violations."""
-        return {"radius": self.radius, "first_worst": self._first_worst}
+        """Return what `restore` needs to go on: the radii, a measure of violations, and a rate."""
+        return {"radius": self.radius, "first_worst": self._first_worst, "rate": self._rate}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from the state of another model."""
-        self.radius, self._first_worst = state["radius"], state["first_worst"]
+        self.radius, self._first_worst, self._rate = state["radius"], state["first_worst"], state["rate"]
 
     def count(self, share: float) -> None:
         self._objective.count(share)
@@ -582,6 +591,8 @@ class _Model:
     def parts(self, theta: Array, grad: Array) -> list[_Part]:
         """Return the candidates as parts: groups that move together, and single weights."""
         active = _candidates(self._objective, theta, grad)
+        near = _NEAR * self.l1[:-1, np.newaxis]
+        self.columns.need(lambda: active[:-1].any(axis=1), lambda: (np.abs(grad[:-1]) > near).any(axis=1))
         parts = []
         if self._grouped:
             groups = active.any(axis=1) & (self.l1 > 0)
@@ -612,9 +623,12 @@ class _Model:
                 break
             for part in parts:
                 part.leave_out(worst)
-            if i + 1 >= _GRAM_AFTER and len(parts) == 1 and parts[0].crawls(worst / before, goal / worst):
-                worst = parts[0].finish(rng)
-                break
+            rate = max(worst / before, self._rate)
+            if (i + 1 >= _GRAM_AFTER or self._rate > 0) and len(parts) == 1:
+                if parts[0].crawls(rate, goal / worst):
+                    worst, self._rate = parts[0].finish(rng), rate
+                    break
+                self._rate = 0.0
             before, worst = worst, max(part.sweep(rng) for part in parts)
         target = theta.copy()
         for part in parts:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 from numpy.testing import assert_allclose, assert_array_equal
-from options import OPTIONS, objective
+from options import OPTIONS, STORAGES, objective
 
 from fastxent import kernels
 from fastxent.data.local import Local
@@ -28,12 +28,12 @@ def rows(dtype=np.float64, index=np.int32, n=60, d=25):
 
 
 def turned(X, kept=None, borders=(0, 60)):
-    """Rows turned into columns, a range of rows after the other."""
+    """Rows turned into columns, a range of rows after the other; and the largest size of each column's entries."""
     n, d = X.shape
     rows = X.data, X.indices, X.indptr, n, d
-    counts = np.zeros(d, X.indptr.dtype)
+    counts, ends = np.zeros(d, X.indptr.dtype), np.zeros((d, 3))
     for first, stop in pairwise(borders):
-        kernels.column_sizes(rows, None, counts, np.zeros((d, 2)), first, stop)
+        kernels.column_sizes(rows, None, counts, ends, first, stop)
     indptr = np.append(0, np.cumsum(counts if kept is None else counts * kept)).astype(counts.dtype)
     nnz = indptr[-1]
     indices, values = np.empty(nnz + 1, X.indices.dtype), np.empty(nnz + 1, X.dtype)
@@ -42,27 +42,28 @@ def turned(X, kept=None, borders=(0, 60)):
         places[~kept] = nnz
     for first, stop in pairwise(borders):
         kernels.columns_of_rows(rows, places, indices, values, nnz, first, stop)
-    reach = np.full(d, np.nan)
-    twice = [kernels.column_reach(indptr, indices, values, reach, *some) for some in ((0, 10), (10, d))]
-    return (values[:-1], indices[:-1], indptr, n, d), reach, any(twice)
+    return (values[:-1], indices[:-1], indptr[:-1], indptr[1:], n, d), ends[:, 0]
 
 
 @pytest.mark.parametrize("index", [np.int32, np.int64])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_columns_of_rows_and_their_products(dtype, index):
     X = rows(dtype, index)
-    arrays, reach, twice = turned(X, borders=(0, 7, 8, 60))
+    arrays, reach = turned(X, borders=(0, 7, 8, 60))
     wanted = X.tocsc()
-    for got, expected in zip(arrays, (wanted.data, wanted.indices, wanted.indptr), strict=False):
+    for got, expected in zip(arrays, (wanted.data, wanted.indices, wanted.indptr[:-1]), strict=False):
         assert_array_equal(got, expected)
     assert_array_equal(reach, np.abs(X.toarray()).max(axis=0))
-    assert not twice
     view = kernels.Columns(arrays)
     rng = np.random.default_rng(1)
     r, out = rng.normal(size=60), np.full(25, np.nan)
     view.products(r, out, 0, 10)
     view.products(r, out, 10, 25)
     assert_allclose(out, X.toarray().astype(float).T @ r, rtol=1e-13, atol=1e-15)
+    sums = np.zeros(25)
+    for first, stop in (0, 7), (7, 60):
+        kernels.products_of_rows((X.data, X.indices, X.indptr, 60, 25), r, sums, first, stop)
+    assert_allclose(sums, out, rtol=1e-12, atol=1e-15)
     z, steps, features = r.copy(), rng.normal(size=4), np.array([20, 3, 0, 24])
     view.add_to(z, features, steps, 0, 3)
     assert_allclose(z, r + X.toarray().astype(float)[:, features[:3]] @ steps[:3], rtol=1e-13)
@@ -73,10 +74,9 @@ def test_columns_of_rows_and_their_products(dtype, index):
 def test_columns_left_out_are_empty(dtype, index):
     X = rows(dtype, index)
     kept = np.arange(X.shape[1]) % 3 == 1
-    (values, indices, indptr, n, d), reach, _ = turned(X, kept)
-    got = sp.csc_matrix((values, indices, indptr), shape=(n, d)).toarray()
+    (values, indices, begin, _, n, d), _ = turned(X, kept)
+    got = sp.csc_matrix((values, indices, np.append(begin, len(values))), shape=(n, d)).toarray()
     assert_array_equal(got, X.toarray() * kept)
-    assert_array_equal(reach, np.abs(got).max(axis=0))
 
 
 def test_slopes_stay_within_their_bounds():
@@ -84,17 +84,17 @@ def test_slopes_stay_within_their_bounds():
     n, d = X.shape
     rng = np.random.default_rng(0)
     one, zero = rng.random((2, n))
-    counts, ends = np.zeros(d, X.indices.dtype), np.zeros((d, 2))
+    counts, ends = np.zeros(d, X.indices.dtype), np.zeros((d, 3))
     kernels.column_sizes((X.data, X.indices, X.indptr, n, d), (one, zero), counts, ends, 0, n)
     assert_array_equal(counts, X.getnnz(axis=0))
     dense = X.toarray()
     up, down = dense * zero[:, np.newaxis], -dense * one[:, np.newaxis]
     assert_allclose(
-        ends, np.column_stack([np.minimum(up, down).sum(0), np.maximum(up, down).sum(0)]), atol=1e-14
+        ends[:, 1:], np.column_stack([np.minimum(up, down).sum(0), np.maximum(up, down).sum(0)]), atol=1e-14
     )
     r = -one + (one + zero) * rng.random(n)
     slopes = dense.T @ r
-    assert ((ends[:, 0] <= slopes) & (slopes <= ends[:, 1])).all()
+    assert ((ends[:, 1] <= slopes) & (slopes <= ends[:, 2])).all()
 
 
 @pytest.mark.parametrize("factor", [None, "some"])
@@ -127,8 +127,13 @@ def test_screened_columns_have_no_weight_at_the_optimum(l2, factor):
 
 def test_a_column_that_names_a_row_twice_is_noticed():
     X = rows()
-    X.indices[X.indptr[5] + 1] = X.indices[X.indptr[5]]
-    assert turned(X)[2]
+    everything = np.arange(25)
+    assert not kernels.Columns(turned(X)[0]).has_duplicates(everything, 0, 25)
+    j = X.indices[X.indptr[5]]
+    X.indices[X.indptr[5] + 1] = j
+    view = kernels.Columns(turned(X)[0])
+    assert view.has_duplicates(everything, 0, 25)
+    assert not view.has_duplicates(everything, 0, j)
 
 
 def test_what_does_not_fit_is_refused():
@@ -182,7 +187,7 @@ def test_same_bits_for_any_number_of_threads():
     for n_threads in (1, 2, 5):
         problem = binary(n_threads)
         results.append(prox_newton.solve(problem, problem.initial(), tol=1e-8, max_iter=50))
-    assert len(columns.columns_of(problem).ranges) > 2
+    assert len(columns.columns_of(problem).turned.ranges) > 2
     for result in results[1:]:
         assert_array_equal(result.theta, results[0].theta)
         assert result.history["loss"] == results[0].history["loss"]
@@ -227,14 +232,27 @@ def test_rows_are_turned_in_parts(monkeypatch, l1):
     wanted = columns.columns_of(objective_of(X, y, n_classes=2, binary=True, l1=l1))
     monkeypatch.setattr(columns, "_ENTRIES", 300)
     got = columns.columns_of(objective_of(X, y, n_classes=2, binary=True, l1=l1, n_threads=2))
+    everything = np.ones(30, bool)
+    for some in wanted, got:
+        some.need(lambda: everything, lambda: everything)
     r = np.random.default_rng(0).normal(size=400)
     out = np.empty((2, 30))
-    wanted.exact.products(r, out[0], 0, 30)
-    got.exact.products(r, out[1], 0, 30)
+    wanted.turned.products(r, out[0])
+    got.turned.products(r, out[1])
     assert_array_equal(out[0], out[1])
-    assert len(got.ranges) > len(wanted.ranges)
+    assert len(got.turned.ranges) == len(wanted.turned.ranges) == 1
     assert_array_equal(got.reach, wanted.reach)
     assert_array_equal(got.share, wanted.share)
     if l1:
         assert_array_equal(got.kept, wanted.kept)
         assert not got.kept.all()
+
+
+@pytest.mark.parametrize("storage", STORAGES)
+def test_rough_columns_are_in_single_precision_unless_it_is_too_narrow(storage):
+    assert columns.columns_of(objective(4, storage=storage)).dtype == np.float64
+    assert columns.columns_of(objective(4, storage=storage), rough=True).dtype == np.float32
+    wide = objective(4, storage=storage)
+    X = wide.local.X if storage == "dense" else wide.local.X.data
+    X *= 1e20
+    assert columns.columns_of(wide, rough=True).dtype == np.float64

@@ -18,15 +18,18 @@ def curved(K, **arguments):
     theta[-1] *= problem.fit_intercept
     loss = loss_of(problem)
     loss.at(theta)
-    return problem, columns_of(problem), loss.curvature(theta)
+    columns, everything = columns_of(problem), np.ones(problem.n_features, bool)
+    columns.need(lambda: everything, lambda: everything)
+    return problem, columns, loss.curvature(theta)
 
 
 @pytest.mark.parametrize("n", [150, 9001])  # some blocks and ranges, and rows left over
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("storage", STORAGES)
 @pytest.mark.parametrize("weighted", [False, True])
-@pytest.mark.parametrize("K", [2, 4])
-def test_hessian_is_the_formulas(K, weighted, storage, dtype, n):
+@pytest.mark.parametrize(("K", "narrow"), [(2, 32), (4, 32), (4, 1)])
+def test_hessian_is_the_formulas(monkeypatch, K, narrow, weighted, storage, dtype, n):
+    monkeypatch.setattr(gram, "_NARROW", narrow)
     problem, columns, curvature = curved(K, storage=storage, dtype=dtype, n=n, sample_weight=weighted)
     K = problem.K
     pairs = np.array([7 * K, 3 * K + K - 1, 0, 5 * K, K, 7 * K + K - 1, 5 * K + K // 2])[: 7 if K > 1 else 4]
@@ -107,12 +110,12 @@ def test_what_does_not_fit_is_refused():
 
 def test_it_pays_where_weights_are_few_and_rows_many():
     columns = columns_of(objective(3))
-    columns.swept = type("Swept", (), {"n": 60_000})
+    columns.dense = type("Swept", (), {"n": 60_000})
     entries = 780 * 60_000
     assert gram.pays(columns, 780, 12 * entries)
     assert not gram.pays(columns, 780, 5 * entries)
     assert not gram.pays(columns, 1800, 12 * entries)
-    columns.swept.n = 100
+    columns.dense.n = 100
     assert not gram.pays(columns, 50, 12 * 50 * 100)
 
 
@@ -140,3 +143,17 @@ def test_solves_with_it_end_at_the_same_optimum(monkeypatch, K, storage, options
     assert result.n_iter <= plain.n_iter + 1
     assert result.value == pytest.approx(plain.value, rel=1e-13)
     assert_array_equal(result.theta == 0, plain.theta == 0)
+
+
+def test_where_it_was_formed_the_next_iteration_forms_it_after_one_sweep(monkeypatch):
+    calls, sweep, finish = [], prox_newton._Part.sweep, prox_newton._Part.finish
+    monkeypatch.setattr(prox_newton, "pays", lambda *_: True)
+    monkeypatch.setattr(prox_newton._Part, "sweep", lambda self, rng: calls.append("s") or sweep(self, rng))
+    monkeypatch.setattr(
+        prox_newton._Part, "finish", lambda self, rng: calls.append("H ") or finish(self, rng)
+    )
+    problem = objective(4, l1=1e-4)
+    prox_newton.solve(problem, problem.initial(), tol=1e-8, max_iter=20)
+    first, *others = "".join(calls).split()
+    assert first.endswith("s" * prox_newton._GRAM_AFTER + "H")
+    assert others[:3] == ["sH"] * 3

@@ -1,0 +1,158 @@
+"""The columns of CSR rows, turned when they are first needed.
+
+With an L1 penalty few columns ever have weights. Only they are swept, and others just add a slope to the gradient,
+which a pass over the rows gives as well. Such a pass takes longer than one over columns, so that all columns are turned
+after some passes; together, both cost at most about twice what the better of the two would have cost alone.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ... import kernels
+from ...data.ranges import Ranges
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from ...typing import Array
+
+
+_FEW = 500_000  # entries that are turned at once: passes over them cost less than to choose among columns
+_APART = 16  # entries, so that threads do not write to the same cache line
+_ENTRIES = 100_000  # in a range of columns that is worth its own thread
+_BY_ROWS = 10  # products, after which it would have been better to turn all columns at once
+_TURNS = 4  # the last of which takes all columns that are left
+
+
+class Turned:
+    """Columns in arrays with room for all of them, in the order in which they were needed.
+
+    Parameters
+    ----------
+    X : CSR matrix
+    counts : integers (parts, d), of the dtype of X's indices
+        How many entries each column has in each range of rows; zero for columns that look empty.
+    over_rows : Ranges
+        These ranges.
+    dtype : of the columns swept
+    n_threads : int or None
+
+    Attributes
+    ----------
+    exact, swept : kernels.Columns
+        In the dtype of X, and in ``dtype``. Columns that have not been turned look empty.
+    ranges : Ranges
+        Ranges of columns with about the same number of entries.
+    """
+
+    def __init__(
+        self, X: Any, counts: Array, over_rows: Ranges, dtype: np.dtype[Any], n_threads: int | None
+    ) -> None:
+        n, d = X.shape
+        self._X, self._counts, self._over_rows, self._n_threads = X, counts, over_rows, n_threads
+        self._rows = X.data, X.indices, X.indptr, n, d
+        self._sizes = counts.sum(axis=0, dtype=np.int64)
+        self._missing, self._complete = self._sizes > 0, False
+        self._used, self._turns, self._by_rows = 0, 0, 0
+        self._nnz = int(self._sizes.sum())
+        room = self._nnz + _APART * len(counts)  # with a place for what each range of rows leaves out
+        self._begin, self._end = np.zeros((2, d), counts.dtype)
+        self._indices, self._values = np.empty(room, counts.dtype), np.empty(room, X.dtype)
+        self._narrow = None if dtype == X.dtype else np.empty(room, dtype)
+        self.ranges = self._of_equal_entries()
+        self._show()
+        if self._nnz <= _FEW:
+            self._turn(self._missing)
+
+    def _show(self) -> None:
+        n, d = self._X.shape
+        places = self._indices, self._begin, self._end, n, d
+        self.exact = self.swept = kernels.Columns((self._values, *places))
+        if self._narrow is not None:
+            self.swept = kernels.Columns((self._narrow, *places))
+
+    def state(self) -> dict[str, Any]:
+        """Return what `restore` needs for the same bits: how the next products will be summed."""
+        return {"by_rows": self._by_rows, "complete": self._complete}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from the state of another one."""
+        self._by_rows = state["by_rows"]
+        if state["complete"]:
+            self._turn(self._missing)
+
+    def need(self, find: Callable[[], Array], near: Callable[[], Array]) -> None:
+        """Turn the columns that `find` names by a mask; if there are new ones, also those that `near` names."""
+        if self._complete or not ((wanted := find()) & self._missing).any():
+            return
+        self._turns += 1
+        chosen = (wanted | near()) & self._missing
+        most = 2 * self._sizes[chosen].sum() > self._sizes[self._missing].sum()
+        self._turn(self._missing if most or self._turns == _TURNS else chosen)
+
+    def products(self, r: Array, out: Array) -> None:
+        """out (d,) becomes X' r."""
+        if self._by_rows == _BY_ROWS and not self._complete:
+            self._turn(self._missing)
+        if self._complete:
+            self.ranges.map(lambda some: self.exact.products(r, out, some.start, some.stop))
+            return
+        self._by_rows += 1
+
+        def part(some: slice) -> Array:
+            sums = np.zeros(len(out))
+            for call in self._over_rows.calls(some):
+                kernels.products_of_rows(self._rows, r, sums, *call)
+            return sums
+
+        out[:] = sum(self._over_rows.map(part))
+
+    def _turn(self, chosen: Array) -> None:
+        """Turn the columns of a mask."""
+        features = np.flatnonzero(chosen)
+        sizes, counts = self._sizes[features], self._counts[:, features]
+        end = self._used + np.cumsum(sizes)
+        begin = end - sizes
+        left_out = self._nnz + _APART * np.arange(len(counts), dtype=counts.dtype)
+        places = np.repeat(left_out, len(chosen)).reshape(-1, len(chosen))
+        places[:, features] = begin + np.cumsum(counts, axis=0) - counts
+
+        def turn(some: slice) -> None:
+            own = places[self._over_rows.bounds.index(some.start)]
+            for call in self._over_rows.calls(some):
+                kernels.columns_of_rows(self._rows, own, self._indices, self._values, self._nnz, *call)
+
+        self._over_rows.map(turn)
+        new = slice(self._used, self._used + int(sizes.sum()))
+        if self._narrow is not None:
+            self._narrow[new] = self._values[new]
+        self._begin[features], self._end[features], self._used = begin, end, new.stop
+        self._missing = self._missing & ~chosen
+        self._complete = not self._missing.any()
+        step = len(features) * _ENTRIES // max(1, new.stop - new.start)
+        pieces = Ranges.by_step(len(features), step, self._n_threads)
+        if any(pieces.map(lambda some: self.exact.has_duplicates(features, some.start, some.stop))):
+            self._add_up()
+
+    def _add_up(self) -> None:
+        """Turn all columns, and add up entries that name the same place."""
+        X = self._X.tocsc()
+        X.sum_duplicates()
+        self._missing, self._complete = np.zeros(len(self._missing), bool), True
+        self._values, self._indices, self._begin, self._end = X.data, X.indices, X.indptr[:-1], X.indptr[1:]
+        if self._narrow is not None:
+            self._narrow = X.data.astype(self._narrow.dtype)
+        self._sizes = np.diff(X.indptr)
+        self.ranges = self._of_equal_entries()
+        self._show()
+
+    def _of_equal_entries(self) -> Ranges:
+        before = np.append(0, np.cumsum(self._sizes))
+        nnz = int(before[-1])
+        count = max(1, min(64, nnz // _ENTRIES))
+        inner = np.searchsorted(before, nnz * np.arange(1, count) / count).tolist()
+        return Ranges([0, *inner, len(self._sizes)], self._n_threads)
