@@ -330,6 +330,11 @@ def _start(
     return theta
 
 
+def _with_any(chosen: Array) -> Any:
+    """The features (a mask) of which some weight is chosen."""
+    return chosen.any(axis=1)
+
+
 def _candidates(objective: Objective, theta: Array, grad: Array) -> Array:
     """Return which weights may move, bool (d + 1, K): nonzero, with slopes above the penalty, or intercepts."""
     l1 = np.append(objective.penalty.l1_of(objective.n_features), 0.0)[:, np.newaxis]
@@ -592,7 +597,7 @@ class _Model:
         """Return the candidates as parts: groups that move together, and single weights."""
         active = _candidates(self._objective, theta, grad)
         near = _NEAR * self.l1[:-1, np.newaxis]
-        self.columns.need(lambda: active[:-1].any(axis=1), lambda: (np.abs(grad[:-1]) > near).any(axis=1))
+        self.columns.need(lambda: _with_any(active[:-1]), lambda: _with_any(np.abs(grad[:-1]) > near))
         parts = []
         if self._grouped:
             groups = active.any(axis=1) & (self.l1 > 0)
