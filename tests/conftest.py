@@ -1,4 +1,6 @@
-"""Fixtures shared by all tests."""
+"""Fixtures shared by all tests; and which tests `make test-parallel` runs in one thread only."""
+
+import types
 
 import pytest
 
@@ -15,10 +17,49 @@ def api(request):
 
 
 @pytest.fixture(params=kernels.available())
-def level(request, monkeypatch):
+def level(request):
     """Each instruction-set level in turn, under the whole package as if it had been chosen at import."""
     module = kernels.load(request.param)
-    for name, value in vars(module).items():
-        if not name.startswith("_"):
-            monkeypatch.setattr(kernels, name, value)
-    return request.param
+    with pytest.MonkeyPatch.context() as patch:  # the fixture `monkeypatch` keeps a test to one thread
+        for name, value in vars(module).items():
+            if not name.startswith("_"):
+                patch.setattr(kernels, name, value)
+        yield request.param
+
+
+# pytest-run-parallel runs each test in several threads at once. It knows itself that `monkeypatch`, `capsys`,
+# warnings and `gc.collect` belong to the whole process, but not these.
+OF_THE_PROCESS = {
+    "three": "sets the number of threads of BLAS",  # a fixture of test_blas.py
+    "signal": "handles signals, which only the main thread can",
+    "interrupt_main": "interrupts the main thread",
+    "strikes": "interrupts code of which other threads would see the half",
+    "current_thread": "waits for a thread of the pool, of which calls in other threads may leave it none",
+    "active_count": "counts the threads of the process",
+    "set_num_threads": "sets the number of threads of the process",
+    "tracemalloc": "measures the memory of the process",
+    "subprocess": "starts a process, which is to be tested and not this one",
+    "multiprocessing": "starts a process, which is to be tested and not this one",
+    "fork": "forks the process",
+}
+
+
+def names_in(code, module):
+    """The global names and attributes that a function uses, itself or in functions of its module that it calls."""
+    seen, left = set(), [code]
+    while left:
+        code = left.pop()
+        new = set(code.co_names) - seen
+        seen |= new
+        left += [part for part in code.co_consts if isinstance(part, types.CodeType)]
+        called = (vars(module).get(name) for name in new)
+        left += [function.__code__ for function in called if isinstance(function, types.FunctionType)]
+    return seen
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if isinstance(item, pytest.Function):
+            names = names_in(item.function.__code__, item.module) | set(item.fixturenames)
+            for name in sorted(OF_THE_PROCESS.keys() & names):
+                item.add_marker(pytest.mark.thread_unsafe(reason=OF_THE_PROCESS[name]))
