@@ -28,20 +28,37 @@ def level(request):
 
 
 # pytest-run-parallel runs each test in several threads at once. It knows itself that `monkeypatch`, `capsys`,
-# warnings and `gc.collect` belong to the whole process, but not these.
+# warnings and `gc.collect` belong to the whole process, but not these names of fixtures, modules and functions.
 OF_THE_PROCESS = {
-    "three": "sets the number of threads of BLAS",  # a fixture of test_blas.py
-    "signal": "handles signals, which only the main thread can",
-    "interrupt_main": "interrupts the main thread",
-    "strikes": "interrupts code of which other threads would see the half",
-    "current_thread": "waits for a thread of the pool, of which calls in other threads may leave it none",
     "active_count": "counts the threads of the process",
-    "set_num_threads": "sets the number of threads of the process",
-    "tracemalloc": "measures the memory of the process",
-    "subprocess": "starts a process, which is to be tested and not this one",
-    "multiprocessing": "starts a process, which is to be tested and not this one",
+    "caplog": "reads a log to which all threads write",
+    "current_thread": "waits for a thread of the pool, of which calls in other threads may leave it none",
     "fork": "forks the process",
+    "interrupt_main": "interrupts the main thread",
+    "multiprocessing": "tests another process than this one",
+    "set_num_threads": "sets the number of threads of the process",
+    "signal": "handles signals, which only the main thread can",
+    "strikes": "interrupts code of which other threads would see half",
+    "subprocess": "tests another process than this one",
+    "three": "sets the number of threads of BLAS",  # a fixture of test_blas.py
+    "tracemalloc": "measures the memory of the process",
 }
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if isinstance(item, pytest.Function):
+            for reason in why_one_thread(item):
+                item.add_marker(pytest.mark.thread_unsafe(reason=reason))
+
+
+def why_one_thread(item):
+    """The reasons why a test cannot run in several threads at once, if there are any."""
+    names = names_in(item.function.__code__, item.module) | set(item.fixturenames)
+    yield from (OF_THE_PROCESS[name] for name in sorted(OF_THE_PROCESS.keys() & names))
+    parameters = item.callspec.params.values() if hasattr(item, "callspec") else ()
+    if any(hasattr(value, "fit") and not isinstance(value, type) for value in parameters):
+        yield "has a model among its parameters, which all threads would fit"
 
 
 def names_in(code, module):
@@ -55,11 +72,3 @@ def names_in(code, module):
         called = (vars(module).get(name) for name in new)
         left += [function.__code__ for function in called if isinstance(function, types.FunctionType)]
     return seen
-
-
-def pytest_collection_modifyitems(items):
-    for item in items:
-        if isinstance(item, pytest.Function):
-            names = names_in(item.function.__code__, item.module) | set(item.fixturenames)
-            for name in sorted(OF_THE_PROCESS.keys() & names):
-                item.add_marker(pytest.mark.thread_unsafe(reason=OF_THE_PROCESS[name]))
