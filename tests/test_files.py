@@ -635,7 +635,7 @@ OURS = {
 }
 PROGRAM = """
 import sys
-import numpy, scipy.sparse
+import numpy, scipy.sparse, difflib, logging, queue  # NumPy 2 loads these or what they need
 before = set(sys.modules)
 import fastxent
 p = fastxent.load(sys.argv[1])
