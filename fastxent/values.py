@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 
 
 _PLAIN = type(None), bool, int, str
-_CODE = re.compile(r"[<>|](b1|[iu][1248]|f[248]|[mM]8(\[\d*\w+\])?|[US]\d{1,8}|O)")  # 8 digits: NumPy 1 counts bytes in 32 bits
+# Of strings with more digits NumPy 1 cannot count the bytes.
+_CODE = re.compile(r"[<>|](b1|[iu][1248]|f[248]|[mM]8(\[\d*\w+\])?|[US]\d{1,8}|O)")
 _CSR = {"csr_matrix": sp.csr_matrix, "csr_array": sp.csr_array}
 _WASTE = 1024  # times the memory that strings need is what an array of them may have
 
