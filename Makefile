@@ -128,8 +128,8 @@ sanitize: fresh
 	FASTXENT_SANITIZE=1 .venv-sanitize/bin/python -m pip install --quiet --group test .
 	LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)" PYTHONMALLOC=malloc \
 	ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
-	.venv-sanitize/bin/python $(PYTEST) tests/kernels tests/test_functional.py tests/data/test_moments.py \
-	tests/solvers/dual tests/solvers/coordinate tests/sgd/test_loops.py tests/sgd/test_columns.py
+	.venv-sanitize/bin/python $(PYTEST) tests/kernels tests/test_functional.py tests/data/test_moments.py tests/data/test_tiles.py \
+	tests/solvers/dual tests/solvers/coordinate tests/sgd/test_loops.py tests/sgd/test_layouts.py tests/sgd/test_columns.py
 
 # The kernels, with a line for each step; what has not changed is not built again.
 built: $(PY) fresh
