@@ -35,6 +35,7 @@ OF_THE_PROCESS = {
     "current_thread": "waits for a thread of the pool, of which calls in other threads may leave it none",
     "fork": "forks the process",
     "interrupt_main": "interrupts the main thread",
+    "mpmath": "sets the precision of mpmath for the process",
     "multiprocessing": "tests another process than this one",
     "set_num_threads": "sets the number of threads of the process",
     "signal": "handles signals, which only the main thread can",

@@ -635,7 +635,8 @@ OURS = {
 }
 PROGRAM = """
 import sys
-import numpy, scipy.sparse, difflib, logging, queue  # NumPy 2 loads these or what they need
+import numpy, scipy.sparse
+import difflib, importlib.util, logging, queue  # today's NumPy loads these or what they need
 before = set(sys.modules)
 import fastxent
 p = fastxent.load(sys.argv[1])
