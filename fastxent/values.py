@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 
 
 _PLAIN = type(None), bool, int, str
-_CODE = re.compile(r"[<>|](b1|[iu][1248]|f[248]|[mM]8(\[\d*\w+\])?|[US]\d{1,9}|O)")
+# Of strings with more digits NumPy 1 cannot count the bytes.
+_CODE = re.compile(r"[<>|](b1|[iu][1248]|f[248]|[mM]8(\[\d*\w+\])?|[US]\d{1,8}|O)")
 _CSR = {"csr_matrix": sp.csr_matrix, "csr_array": sp.csr_array}
 _WASTE = 1024  # times the memory that strings need is what an array of them may have
 
@@ -224,6 +225,11 @@ def _strings(code: str, shape: tuple[int, ...], flat: list[Any]) -> Array:
         raise ValueError(f"{len(flat)} values do not make an array of shape {shape}")
     if dtype.kind in "US" and len(flat) * dtype.itemsize > _room(flat):
         raise ValueError(f"{len(flat)} strings do not need the dtype {code}")
+    if dtype.kind in "iu":  # NumPy 1 would wrap what is too large
+        limits = np.iinfo(dtype)
+        for value in flat:
+            if not (isinstance(value, int) and limits.min <= value <= limits.max):
+                raise ValueError(f"{shown(value)} is no number of the dtype {code}")
     if dtype.kind in "mM":
         return np.array(flat, np.int64).view(f"<{code[1:]}").astype(dtype).reshape(shape)
     array = np.empty(len(flat), dtype)

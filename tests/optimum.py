@@ -232,8 +232,10 @@ def _model_minimum(H, g, v, l1):
             points = x + np.append(ways, 1.0)[:, np.newaxis] * (target - x)
             points[np.arange(len(crossing)), crossing] = 0.0
             best = min(points, key=value)
-            if not value(best) < value(x):  # it is the newest that crosses, in rounding
-                return x
+            if not value(best) < value(x):  # in rounding
+                if not x[crossing].any():  # it is the newest that crosses
+                    return x
+                best = points[np.argmin(np.where(x[crossing] != 0, ways, np.inf))]
             x, sign = best, np.sign(best)
             continue
         x = target

@@ -636,6 +636,7 @@ OURS = {
 PROGRAM = """
 import sys
 import numpy, scipy.sparse
+import difflib, importlib.util, logging, queue  # today's NumPy loads these or what they need
 before = set(sys.modules)
 import fastxent
 p = fastxent.load(sys.argv[1])

@@ -408,8 +408,10 @@ class LinearClassifier(CallbackSupportMixin, DocLinkMixin, ClassifierMixin, Base
         >>> X = np.array([[0.0], [1.0], [2.0], [3.0]])
         >>> model = LogisticRegression().fit(X, ["no", "no", "yes", "yes"])
         >>> p = model.predictor()
-        >>> p(np.array([3.0])).round(2), p.predict(np.array([3.0]))
-        (array([0.19, 0.81]), np.str_('yes'))
+        >>> p(np.array([3.0])).round(2)
+        array([0.19, 0.81])
+        >>> print(p.predict(np.array([3.0])))
+        yes
         """
         if "coef_" not in vars(self):
             check_is_fitted(self)

@@ -168,7 +168,7 @@ def test_models_above_8_megabytes(client, monkeypatch):
     K, d = 12, 30_000
 
     def rows(seed):
-        X = sp.random_array((200, d), density=20 / d, format="csr", rng=seed)
+        X = sp.random_array((200, d), density=20 / d, format="csr", random_state=seed)
         return X, np.arange(200) % K
 
     given = [delayed(rows)(i) for i in range(3)]

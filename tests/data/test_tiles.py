@@ -132,7 +132,10 @@ def test_made_once_after_some_passes(rng, monkeypatch):
 
 
 def test_made_only_where_they_are_faster(rng):
-    long, short = rows_of(rng, np.float64), sp.random_array((N, 4 * N), density=2 / N, rng=rng, format="csr")
+    long, short = (
+        rows_of(rng, np.float64),
+        sp.random_array((N, 4 * N), density=2 / N, random_state=rng, format="csr"),
+    )
     entries = use_tiles(bind(long, 20), long, [(0, N)], 1)
     assert entries.sum() == long.nnz
     assert use_tiles(bind(short, 20), short, [(0, N)], 1) is None

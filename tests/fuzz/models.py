@@ -70,7 +70,7 @@ WRONG_LABELS = {
     "masked": lambda y: np.ma.masked_array(y, mask=y == 0),
     "sparse": lambda y: sp.csr_array(np.eye(4)[y]),
     "indicator": lambda y: np.ones((len(y), 3), int),
-    "two outputs": lambda y: np.column_stack([y, y + 1]),
+    "two outputs": lambda y: np.column_stack([y, y + 2]),  # [0, 1] would be a soft label
     "string outputs": lambda y: np.column_stack([_LETTERS[y]] * 2),
     "lists": lambda y: [["a", "b"], *[["a"]] * (len(y) - 1)],
     "sets": lambda y: [{"a"}] * len(y),

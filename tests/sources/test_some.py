@@ -28,7 +28,8 @@ def svmlight_files(folder, lines=("# none\n", " \n", "1 qid:3 2:1 # one\r\n")):
 
 
 def npy_files(folder):
-    X = sp.random_array((N, 7), density=0.3, format="csr", rng=0)
+    X = sp.random_array((N, 7), density=0.3, format="csr", random_state=0)
+    X.indices, X.indptr = X.indices.astype(np.int32), X.indptr.astype(np.int32)  # int64 in SciPy 1.13
     paths = [folder / f"{name}.npy" for name in ("data", "indices", "indptr")]
     for path in paths:
         np.save(path, getattr(X, path.stem))

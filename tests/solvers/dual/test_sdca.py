@@ -21,16 +21,20 @@ ASCENTS = {2: BinaryAscent, 4: Ascent}
 
 
 @pytest.fixture(autouse=True)
-def _alone(monkeypatch):
+def _alone():
     """No help from ``metric``."""
-    monkeypatch.setattr(sdca, "_is_slow", lambda gaps: False)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sdca, "_is_slow", lambda gaps: False)
+        yield
 
 
 @pytest.fixture(params=["double", "single first"])
-def _precision(request, monkeypatch):
+def _precision(request):
     """Large problems begin in single precision; here small ones do, too."""
-    if request.param == "single first":
-        monkeypatch.setattr(dual_ascent, "_LARGE", 0)
+    with pytest.MonkeyPatch.context() as patch:
+        if request.param == "single first":
+            patch.setattr(dual_ascent, "_LARGE", 0)
+        yield
 
 
 @pytest.mark.usefixtures("_precision")
