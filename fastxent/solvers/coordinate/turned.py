@@ -49,6 +49,10 @@ class Turned:
         Ranges of columns with about the same number of entries.
     """
 
+    exact: kernels.Columns
+    swept: kernels.Columns
+    ranges: Ranges
+
     def __init__(
         self, X: Any, counts: Array, over_rows: Ranges, dtype: np.dtype[Any], n_threads: int | None
     ) -> None:
