@@ -42,7 +42,7 @@ _LOOK, _SELDOM = 1.0, 10.0  # and at the other side, while nothing comes
 _VECTORS = 10  # of the size of the parameters, that any solver keeps at least
 _SHARED = 5.0  # seconds that a file may take to appear in a shared folder
 _CATEGORIES = {kind.__name__: kind for kind in (ConvergenceWarning, FutureWarning, UserWarning)}
-_CALLER = 9  # stack levels from a warning here to the line that called fit
+_CALLER = 10  # stack levels from a warning here to the line that called fit
 
 
 class Fit(NamedTuple):
