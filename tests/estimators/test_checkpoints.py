@@ -432,7 +432,8 @@ def test_killed_at_random_moments(tmp_path, name):
         if child == 0:
             try:
                 model.fit(*data, callback=lambda entry: time.sleep(0.02))
-                np.save(out, np.vstack([model.coef_.T, model.intercept_]))
+                np.save(tmp_path / "some.npy", np.vstack([model.coef_.T, model.intercept_]))
+                os.replace(tmp_path / "some.npy", out)  # the kill may come while it is written
             except BaseException:
                 traceback.print_exc()
             finally:
