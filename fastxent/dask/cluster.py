@@ -164,6 +164,7 @@ class Cluster:
 
         async def gather() -> Any:
             coming = asyncio.ensure_future(self.client.gather(futures, asynchronous=True))
+            # Dask waits for what was lost to be computed again, which may need a worker that is gone.
             while not (await asyncio.wait([coming], timeout=_POLL))[0]:
                 if any(future.status != "finished" for future in futures):
                     coming.cancel()

@@ -1,8 +1,8 @@
-"""The columns of CSR rows, turned when they are first needed.
+"""Columns that are made from CSR rows ("turned") when they are first needed.
 
-With an L1 penalty few columns ever have weights. Only they are swept, and others just add a slope to the gradient,
-which a pass over the rows gives as well. Such a pass takes longer than one over columns, so that all columns are turned
-after some passes; together, both cost at most about twice what the better of the two would have cost alone.
+With an L1 penalty few columns ever have weights. Only these are swept. The others just add a slope to the gradient,
+which a pass over the rows gives as well. Such a pass takes longer than one over columns, so all columns are turned
+after some passes: together, this costs at most about twice as much as the better of the two ways alone.
 """
 
 from __future__ import annotations
