@@ -26,6 +26,7 @@
 
 cdef enum:
     ROOT_STEPS = 50        # Newton's method takes a few; with NaN it would never end
+    TURNED_AT_A_TIME = 128  # entries of a row
 
 cdef double LEAST_CURVATURE = 1e-9  # in a group, relative to its largest: D is a divisor
 
@@ -118,9 +119,10 @@ cdef class Columns:
         task.steps = doubles(steps, stop)
         self.run_index(&task, add_columns, add_columns, add_columns, add_columns)
 
-    def products(self, r, out, Py_ssize_t first, Py_ssize_t stop):
-        """out[first:stop] = X[:, first:stop]' r; sparse columns, r (n,) and out (d,) float64."""
-        cdef ColumnSums task = self.sums(first, stop, self.d)
+    def products(self, r, out, features, Py_ssize_t first, Py_ssize_t stop):
+        """out[j] = X[:, j]' r for j of features[first:stop]; sparse columns, r (n,) and out (d,) float64."""
+        cdef ColumnSums task = self.sums(first, stop, features.size)
+        task.features = <const Py_ssize_t*>address(features, stop * sizeof(Py_ssize_t), False)
         task.r, task.by_column = doubles(r, self.n), doubles_out(out, self.d)
         self.run_index(&task, column_products, column_products, column_products, column_products)
 
@@ -543,7 +545,7 @@ cdef struct ColumnSums:
     const ColumnArrays* X
     Py_ssize_t first
     Py_ssize_t stop
-    const Py_ssize_t* features     # add_columns, find_duplicates: (stop,)
+    const Py_ssize_t* features     # (stop,)
     const double* steps            # add_columns: (stop,)
     double* by_row                 # add_columns: (n,)
     const double* r                # column_products: (n,)
@@ -564,10 +566,10 @@ cdef void add_columns(void* task, const real* x, const index* rows) noexcept nog
 
 cdef void column_products(void* task, const real* x, const index* rows) noexcept nogil:
     cdef const ColumnSums* t = <const ColumnSums*>task
-    cdef Py_ssize_t j, nnz
-    for j in range(t.first, t.stop):
-        nnz = column_entries(t.X, j, &x, &rows)
-        t.by_column[j] = sparse_dot(nnz, x, rows, t.r)
+    cdef Py_ssize_t c, nnz
+    for c in range(t.first, t.stop):
+        nnz = column_entries(t.X, t.features[c], &x, &rows)
+        t.by_column[t.features[c]] = sparse_dot(nnz, x, rows, t.r)
 
 
 cdef void find_duplicates(void* task, const real* x, const index* rows) noexcept nogil:
@@ -617,7 +619,54 @@ cdef double binary_logits_range(const double* z, const double* one, const double
     return total
 
 
+def binary_entropy(z, one, zero, double share, double q, double back, Py_ssize_t first, Py_ssize_t stop):
+    """Sum of the weighted entropies of alpha = t + back ((1 - share) sigmoid(z) + share q - t) in rows first..stop.
+
+    t = one / (one + zero); alpha and t are of class 1. Arrays as in binary_logits; the weight of a row is not zero.
+    """
+    cdef Py_ssize_t size = stop * sizeof(double)
+    cdef const double* zp = <const double*>address(z, size, False)
+    cdef const double* op = <const double*>address(one, size, False)
+    cdef const double* np = <const double*>address(zero, size, False)
+    cdef double total
+    check_range(first, stop, len(z))
+    with nogil:
+        total = binary_entropy_range(zp, op, np, share, q, back, first, stop)
+    return total
+
+
+cdef double binary_entropy_range(const double* z, const double* one, const double* zero, double share, double q,
+                                 double back, Py_ssize_t first, Py_ssize_t stop) noexcept nogil:
+    cdef double[LOGIT_ROWS] e, odds, rest
+    cdef double total = 0, likely, mass, t, alpha, other
+    cdef Py_ssize_t b, i, l, rows
+    for b in range(steps(stop - first, LOGIT_ROWS)):
+        i = first + b * LOGIT_ROWS
+        rows = clamp(stop - i, 0, LOGIT_ROWS)
+        for l in range(rows):
+            e[l] = z[i + l] if z[i + l] < 0 else -z[i + l]
+        exp_array(e, e, rows)
+        for l in range(rows):  # the less likely class is not rounded as 1 - alpha would be
+            likely = 1 / (1 + e[l])
+            mass = one[i + l] + zero[i + l]
+            t = one[i + l] / mass
+            alpha = (1 - share) * (likely if z[i + l] >= 0 else e[l] * likely) + share * q
+            alpha = t + back * (alpha - t)
+            t = zero[i + l] / mass
+            other = (1 - share) * (e[l] * likely if z[i + l] >= 0 else likely) + share * (1 - q)
+            other = t + back * (other - t)
+            odds[l] = max(alpha if alpha < other else other, 0.0) / max(alpha, other)
+        memcpy(rest, odds, rows * sizeof(double))
+        log1p_array(rest, rows)
+        for l in range(rows):  # -p log p - (1 - p) log(1 - p) by the odds w = p / (1 - p) is log(1 + w) - p log w
+            if odds[l] > 0:
+                total += (one[i + l] + zero[i + l]) * (rest[l] - odds[l] / (1 + odds[l]) * log(odds[l]))
+    return total
+
+
 # ---- columns from rows ----------------------------------------------------------------------------------------------
+
+DEF TURNED_AT_A_TIME = 128  # entries of a row
 
 # A range of the rows of a CSR matrix. Columns made of them have the same dtypes.
 cdef struct Turning:
@@ -626,16 +675,16 @@ cdef struct Turning:
     const void* x                  # the CSR matrix
     const void* columns
     const void* row_begin
-    void* counts                   # sizes_of: (d,), become the columns' entries
     const double* one              # sizes_of: (n,), or NULL: what the classes weigh in each row
     const double* zero
-    double* ends                   # sizes_of: (d, 3)
+    double* sizes                  # sizes_of: (d, 4)
+    bint negative                  # sizes_of: whether an entry is
     const double* r                # row_products: (n,)
     double* by_column              # row_products: (d,)
     void* values                   # turn_rows: the columns
     void* rows
     void* next                     # turn_rows: (d,), where the next entry of each column goes
-    Py_ssize_t kept                # turn_rows: from here on, entries are left out
+    const unsigned char* chosen    # turn_rows: (d,), which columns
 
 
 cdef Turning turning(X, Py_ssize_t first, Py_ssize_t stop) except *:
@@ -649,41 +698,44 @@ cdef Turning turning(X, Py_ssize_t first, Py_ssize_t stop) except *:
     return task
 
 
-def column_sizes(X, classes, counts, ends, Py_ssize_t first, Py_ssize_t stop):
+def column_sizes(X, classes, sizes, Py_ssize_t first, Py_ssize_t stop):
     """Count the entries of each column in rows first..stop of X = (data, indices, indptr, n, d), and bound its slope.
 
-    counts (d,), of the dtype of the indices, and ends (d, 3), float64, grow: ends[:, 0] becomes the largest |x| so far.
-    classes: None, or one and zero (n,): then the others grow by the least and the greatest that sum_i x_ij r_i can be
-    where -one_i <= r_i <= zero_i.
+    sizes (d, 4), float64: the number of entries and the largest |x| so far, and, with classes = (one, zero), (n,)
+    each, the least and the greatest that sum_i x_ij r_i can be where -one_i <= r_i <= zero_i. Return whether an x is
+    negative; if none is, the last two are -sum_i x_ij one_i and sum_i x_ij zero_i.
     """
     cdef Turning task = turning(X, first, stop)
     cdef bint is_double = X[0].itemsize == 8, is_wide = X[1].itemsize == 8
-    task.counts = <void*>address(counts, X[4] * X[1].itemsize, True)
-    task.ends = doubles_out(ends, 3 * X[4])
+    task.sizes = doubles_out(sizes, 4 * X[4])
     task.one = NULL
     if classes is not None:
         task.one, task.zero = doubles(classes[0], X[3]), doubles(classes[1], X[3])
     with nogil:
         dispatch_index(is_double, is_wide, &task, sizes_of, sizes_of, sizes_of, sizes_of)
+    return task.negative
 
 
 cdef void sizes_of(void* task, const real* x, const index* j) noexcept nogil:
-    cdef const Turning* t = <const Turning*>task
+    cdef Turning* t = <Turning*>task
     cdef const index* begin = <const index*>t.row_begin
-    cdef index* counts = <index*>t.counts
-    cdef double* ends
+    cdef double* size
     cdef Py_ssize_t i, e
-    cdef double up, down
+    cdef double up, down, one = 0, zero = 0
+    cdef bint negative = False
     x, j = <const real*>t.x, <const index*>t.columns
     for i in range(t.first, t.stop):
+        if t.one:
+            one, zero = -t.one[i], t.zero[i]
         for e in range(begin[i], begin[i + 1]):
-            counts[j[e]] += 1
-            ends = t.ends + 3 * <Py_ssize_t>j[e]
-            ends[0] = max(ends[0], fabs(<double>x[e]))
-            if t.one:
-                up, down = x[e] * t.zero[i], -x[e] * t.one[i]
-                ends[1] += up if up < down else down
-                ends[2] += down if up < down else up
+            size = t.sizes + 4 * <Py_ssize_t>j[e]
+            up, down = x[e] * zero, x[e] * one
+            negative |= x[e] < 0
+            size[0] += 1
+            size[1] = max(size[1], fabs(<double>x[e]))
+            size[2] += up if up < down else down
+            size[3] += down if up < down else up
+    t.negative = negative
 
 
 def products_of_rows(X, r, out, Py_ssize_t first, Py_ssize_t stop):
@@ -711,11 +763,11 @@ cdef void row_products(void* task, const real* x, const index* j) noexcept nogil
             out[j[e]] += r * x[e]
 
 
-def columns_of_rows(X, places, indices, values, Py_ssize_t kept, Py_ssize_t first, Py_ssize_t stop):
-    """Write rows first..stop of a CSR matrix X = (data, indices, indptr, n, d) to columns of the same dtypes.
+def columns_of_rows(X, chosen, places, indices, values, Py_ssize_t first, Py_ssize_t stop):
+    """Write the chosen ones (bool (d,)) of the columns of rows first..stop of a CSR matrix X = (data, indices, indptr,
+    n, d) to columns of the same dtypes.
 
-    places (d,) says where the next entry of each column goes, and moves on. All entries of columns whose place is not
-    below `kept` go to that one place, which is faster than a branch.
+    places (d,) says where the next entry of each column goes, and moves on.
     """
     cdef Turning task = turning(X, first, stop)
     cdef bint is_double = X[0].itemsize == 8, is_wide = X[1].itemsize == 8
@@ -723,7 +775,7 @@ def columns_of_rows(X, places, indices, values, Py_ssize_t kept, Py_ssize_t firs
     task.values = <void*>address(values, len(indices) * X[0].itemsize, True)
     task.rows = <void*>address(indices, len(indices) * size, True)
     task.next = <void*>address(places, X[4] * size, True)
-    task.kept = kept
+    task.chosen = <const unsigned char*>address(chosen, X[4], False)
     with nogil:
         dispatch_index(is_double, is_wide, &task, turn_rows, turn_rows, turn_rows, turn_rows)
 
@@ -734,12 +786,21 @@ cdef void turn_rows(void* task, const real* x, const index* j) noexcept nogil:
     cdef index* next_place = <index*>t.next
     cdef index* rows = <index*>t.rows
     cdef real* values = <real*>t.values
-    cdef Py_ssize_t i, e
-    cdef index to, kept = <index>t.kept
+    cdef Py_ssize_t[TURNED_AT_A_TIME] entries
+    cdef Py_ssize_t i, e, c, begin, stop, count
+    cdef index to
     x, j = <const real*>t.x, <const index*>t.columns
     for i in range(t.first, t.stop):
-        for e in range(row_begin[i], row_begin[i + 1]):
-            to = next_place[j[e]]
-            rows[to] = <index>i
-            values[to] = x[e]
-            next_place[j[e]] = to + (to < kept)
+        begin, stop = row_begin[i], row_begin[i + 1]
+        while begin < stop:
+            count = 0
+            for e in range(begin, min(stop, begin + TURNED_AT_A_TIME)):  # without a branch that nobody could foresee
+                entries[count] = e
+                count += t.chosen[j[e]]
+            for c in range(count):
+                e = entries[c]
+                to = next_place[j[e]]
+                rows[to] = <index>i
+                values[to] = x[e]
+                next_place[j[e]] = to + 1
+            begin += TURNED_AT_A_TIME

@@ -43,12 +43,15 @@ if TYPE_CHECKING:
     from .prox_newton import _Step
 
 
+NEAR = 0.5  # share of the penalty from which on a slope lets a weight move in later iterations
 SMALL = 2_000_000  # multiplications in a pass that costs hardly anything
 _MANY = 4_000_000  # from this number on, entries do not fit into caches
 _ENTRIES = 100_000  # in a range of rows that is worth its own thread
 _PARTS = 4  # of the rows, while they are turned into columns
 _ROWS = 1 << 16  # in a range of logits
 _BLOCK = 1 << 15  # probabilities at a time, for their entropy
+_LONG = 0.1  # share of the decrease by the first step since all slopes were computed, which makes a further step long
+_STALE = 2  # long steps in a row
 
 
 @dataclass
@@ -76,6 +79,8 @@ class Columns:
         Columns whose weights may be nonzero; the others were left out and look empty.
     least_l1 : float
         The smallest L1 penalty for which the others' weights are zero.
+    of_classes : (ndarray (d,), ndarray (d,)) or None
+        X' one and X' zero, see `class_weights`, if they are known.
     """
 
     dense: Any
@@ -88,6 +93,7 @@ class Columns:
     reach: np.ndarray
     kept: np.ndarray | None = None
     least_l1: float = 0.0
+    of_classes: tuple[Array, Array] | None = None
 
     @property
     def swept(self) -> kernels.Columns:
@@ -129,11 +135,11 @@ def columns_of(objective: Objective, rough: bool = False) -> Columns:
         mass = objective.local.targets.masses
         part = objective.local if mass.all() else objective.local.take(np.flatnonzero(mass))
         make = _sparse if objective.is_sparse else _dense
-        kept.columns = known = make(objective, part, known is None, rough)
+        kept.columns = known = make(objective, part, known, rough)
     return known
 
 
-def _dense(objective: Objective, part: Part, screen: bool, rough: bool) -> Columns:
+def _dense(objective: Objective, part: Part, known: Columns | None, rough: bool) -> Columns:
     X = part.X
     n, d = X.shape
     over_rows = Ranges.in_cache(X.shape, objective.n_threads).map
@@ -151,30 +157,30 @@ def _dense(objective: Objective, part: Part, screen: bool, rough: bool) -> Colum
     return Columns(kernels.Columns(columns), None, part, dtype, True, share, mean, reach)
 
 
-def _sparse(objective: Objective, part: Part, screen: bool, rough: bool) -> Columns:
+def _sparse(objective: Objective, part: Part, known: Columns | None, rough: bool) -> Columns:
     X, l1, n_threads = part.X, objective.penalty.l1, objective.n_threads
     n, d = X.shape
-    screen = screen and objective.K == 1 and l1 > 0
+    screen = known is None and objective.K == 1 and l1 > 0
     rows = X.data, X.indices, X.indptr, n, d
     over_rows = Ranges.by_cost(
         X, max(1, min(_PARTS, X.nnz // max(_ENTRIES, 8 * d))), 1, n_threads, total=X.nnz
     )
     classes = class_weights(part) if screen else None
 
-    def sizes(some: slice) -> tuple[Array, Array]:
-        counts, ends = np.zeros(d, X.indices.dtype), np.zeros((d, 3))
-        for call in over_rows.calls(some):
-            kernels.column_sizes(rows, classes, counts, ends, *call)
-        return counts, ends
+    def sizes_of(some: slice) -> tuple[Array, bool]:
+        sizes = np.zeros((d, 4))
+        negative = [kernels.column_sizes(rows, classes, sizes, *call) for call in over_rows.calls(some)]
+        return sizes, any(negative)
 
-    counts: Any
-    ends: Any
-    counts, ends = zip(*over_rows.map(sizes), strict=True)
-    counts, kept = np.array(counts), None
-    reach = np.max([end[:, 0] for end in ends], axis=0)
+    sizes: Any
+    sizes, negative = zip(*over_rows.map(sizes_of), strict=True)
+    counts, kept = np.array([size[:, 0] for size in sizes], X.indices.dtype), None
+    reach = np.max([size[:, 1] for size in sizes], axis=0)
+    of_classes = None if known is None else known.of_classes
     if screen:  # weights are zero where no residuals can make a slope as large as the penalty
-        ends = sum(ends)
-        kept = np.maximum(ends[:, 2], -ends[:, 1]) > (1 - 1e-9) * objective.penalty.l1_of(d)
+        least, most = sum(sizes)[:, 2:].T
+        of_classes = None if any(negative) else (-least, +most)
+        kept = np.maximum(most, -least) > (1 - 1e-9) * objective.penalty.l1_of(d)
         counts *= kept
         reach *= kept
     entries = counts.sum(axis=0)
@@ -185,7 +191,9 @@ def _sparse(objective: Objective, part: Part, screen: bool, rough: bool) -> Colu
     share = np.append(entries, n) / max(nnz, 1)
     reach[reach == 0] = 1.0
     least_l1 = 0.0 if kept is None else l1
-    return Columns(None, turned, part, dtype, False, share, np.zeros(d + 1), reach, kept, least_l1)
+    return Columns(
+        None, turned, part, dtype, False, share, np.zeros(d + 1), reach, kept, least_l1, of_classes
+    )
 
 
 def class_weights(part: Part) -> tuple[Array, Array]:
@@ -252,9 +260,13 @@ class RowsLoss:
         value, self._grad = self._objective.value_and_grad(step.at(t))
         return value
 
-    def gradient(self, theta: Array) -> Array:
+    def gradient(self, theta: Array, fall: float) -> Array:
         """Return the gradient at the point of the last value."""
         return self._grad
+
+    def complete(self, theta: Array, grad: Array) -> bool:
+        """Return False: the gradient is complete."""
+        return False
 
     def curvature(self, theta: Array) -> Curvature:
         """Return the Curvature at theta, the point of the last gradient; the next call overwrites it."""
@@ -293,7 +305,10 @@ class RowsLoss:
 
 
 class BinaryLoss:
-    """The same for two classes and sparse columns, with stored logits z."""
+    """The same for two classes and sparse columns, with stored logits z.
+
+    After a long step, only the slopes are computed again that were near the penalty, or above it, when all were.
+    """
 
     keeps_logits = True
 
@@ -303,15 +318,19 @@ class BinaryLoss:
         columns = self._columns
         self._turned = columns.turned
         self._one, self._zero = class_weights(columns.part)
-        n = len(self._one)
+        n, d = len(self._one), objective.n_features
         self._z, self._r, self._h = np.zeros(n), np.empty(n), np.empty(n)
         self._way: tuple[Any, Any] = None, None  # a step, and its change of z at t = 1
+        self._l1 = objective.penalty.l1_of(d)
+        self._slopes, self._near, self._long = np.empty(d), np.arange(d), 0.0
+        self._stale = 0  # steps since all slopes were computed
 
     def state(self) -> dict[str, Any]:
-        return {"z": self._z, "turned": self._turned.state()}
+        own = "_z", "_slopes", "_near", "_long", "_stale"
+        return {name: getattr(self, name) for name in own} | {"turned": self._turned.state()}
 
     def restore(self, state: dict[str, Any], theta: Array) -> None:
-        self._z = state["z"]
+        vars(self).update({name: value for name, value in state.items() if name != "turned"})
         self._turned.restore(state["turned"])
         self._value(self._z, theta)
 
@@ -325,7 +344,8 @@ class BinaryLoss:
         self._z = self._products(features, theta[features, 0], theta[-1, 0])
         self._way = None, None
         value = self._value(self._z, theta)
-        return value, self.gradient(theta)
+        self._compute_slopes(theta, constant=len(features) == 0)
+        return value, self._gradient(theta)
 
     def moved(self, theta: Array, value: float, grad: Array) -> tuple[float, Array]:
         return value, self.at(theta)[1]  # the value has its L1 term
@@ -339,31 +359,62 @@ class BinaryLoss:
         self._z = self._before + t * self._way[1]
         return self._value(self._z, step.at(t))
 
-    def gradient(self, theta: Array) -> Array:
-        objective = self._objective
-        grad = np.empty_like(theta)
-        self._turned.products(self._r, grad[:-1, 0])
-        objective.penalty.add_gradient(theta, grad)
-        grad[-1] = self._r.sum() if objective.fit_intercept else 0.0
-        objective.count(0.5)
+    def gradient(self, theta: Array, fall: float) -> Array:
+        """Return the gradient at the point of the last value, to which a step led that was to decrease F by `fall`."""
+        if self._stale == 0:
+            self._long = _LONG * fall
+        if fall >= self._long and self._stale < (0 if self._turned.few else _STALE):
+            self._turned.products(self._r, self._slopes, self._near)
+            self._objective.count(0.5 * float(self._columns.share[self._near].sum()))
+            self._stale += 1
+        else:
+            self._compute_slopes(theta)
+        return self._gradient(theta)
+
+    def complete(self, theta: Array, grad: Array) -> bool:
+        """Compute the slopes again that are old, and return whether further weights have to move from zero."""
+        if self._stale == 0:
+            return False
+        before = np.abs(self._slopes) > self._l1
+        self._compute_slopes(theta)
+        grad[:] = self._gradient(theta)
+        return bool(((np.abs(self._slopes) > self._l1) & ~before & (theta[:-1, 0] == 0)).any())
+
+    def _compute_slopes(self, theta: Array, constant: bool = False) -> None:
+        """Compute all slopes at theta, where z and r are known. constant: whether z is the same for all rows."""
+        known = self._columns.of_classes
+        if constant and known is not None:
+            p = expit(theta[-1, 0])
+            self._slopes = p * known[1] - (1 - p) * known[0]
+        else:
+            self._turned.products(self._r, self._slopes)
+            self._objective.count(0.5)
+        self._near = np.flatnonzero((np.abs(self._slopes) > NEAR * self._l1) | (theta[:-1, 0] != 0))
+        self._stale = 0
+
+    def _gradient(self, theta: Array) -> Array:
+        grad = np.append(self._slopes, self._r.sum() if self._objective.fit_intercept else 0.0)[:, np.newaxis]
+        self._objective.penalty.add_gradient(theta, grad)
         return grad
 
     def curvature(self, theta: Array) -> Curvature:
         return Curvature(self._h[np.newaxis].astype(self._columns.dtype))
 
     def slopes_of(self, mixed: Array) -> Array:
+        known = self._columns.of_classes
+        if known is not None:
+            return (mixed[1] * (known[0] + known[1]) - known[0])[:, np.newaxis]
         slopes = np.empty((self._objective.n_features, 1))
         self._objective.count(0.5)
         self._turned.products(mixed[1] * (self._one + self._zero) - self._one, slopes[:, 0])
         return slopes
 
     def entropy(self, theta: Array, share: float, mixed: Array, back: float) -> float:
-        mass = self._one + self._zero
-        total = 0.0
-        for target, z, q in (self._zero, -self._z, mixed[0]), (self._one, self._z, mixed[1]):
-            target = target / mass
-            total += float(mass @ entr(target + back * ((1 - share) * expit(z) + share * q - target)))
-        return total
+        def entropies(some: slice) -> float:
+            how = share, mixed[1], back, some.start, some.stop
+            return kernels.binary_entropy(self._z, self._one, self._zero, *how)
+
+        return sum(self._over_logits().map(entropies))
 
     def _products(self, features: Array, weights: Array, start: float) -> Array:
         """Return start + the sum of columns times weights, (n,)."""
@@ -380,8 +431,10 @@ class BinaryLoss:
         def losses(some: slice) -> float:
             return kernels.binary_logits(z, self._one, self._zero, self._r, self._h, some.start, some.stop)
 
-        rows = Ranges.by_step(len(z), _ROWS, self._objective.n_threads)
-        return sum(rows.map(losses)) + self._objective.penalty.smooth(theta)
+        return sum(self._over_logits().map(losses)) + self._objective.penalty.smooth(theta)
+
+    def _over_logits(self) -> Ranges:
+        return Ranges.by_step(len(self._z), _ROWS, self._objective.n_threads)
 
 
 def _shares(part: Part) -> Array:

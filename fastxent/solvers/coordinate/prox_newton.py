@@ -61,7 +61,7 @@ from ..result import (
     bottomless_below,
     out_of_iterations,
 )
-from .columns import SMALL, columns_of, loss_of
+from .columns import NEAR, SMALL, columns_of, loss_of
 from .duality import Dual
 from .hessian import hessian, pays
 
@@ -109,7 +109,6 @@ _GRAM_AFTER = 3  # sweeps, the last two of which show their rate
 _GRAM_SWEEPS, _GRAM_GOAL = 200, 1e-3  # over a stored Hessian: nearly free, so until convergence
 _LONG = 20  # after this number of iterations, a Newton step is worth its passes on any data,
 _CRAWL = 0.6  # and at once if the predicted decrease is more than this share of the last one
-_NEAR = 0.5  # share of the penalty from which on a slope lets a weight move in later iterations
 _PAIRS_OF_A_PIECE = 1 << 10  # coordinates whose curvature a thread computes at a time
 _ENTRIES_OF_A_CALL = 1 << 24  # a few hundredths of a second, so that Ctrl-C takes effect
 
@@ -175,6 +174,9 @@ def solve(  # type: ignore[return]  # the last iteration returns
         record.keep(theta=theta, value=value, grad=grad, rng=rng, loss=loss, model=model, remainder=remainder)
         parts = model.parts(theta, grad)
         badness = max((part.badness for part in parts), default=0.0)
+        if badness == 0 and loss.complete(theta, grad):
+            parts = model.parts(theta, grad)
+            badness = max((part.badness for part in parts), default=0.0)
         if record(theta, value, badness):
             return record.result(theta, False, STOPPED_BY_CALLER)
         if badness == 0:
@@ -191,6 +193,8 @@ def solve(  # type: ignore[return]  # the last iteration returns
         remainder.estimate(step, theta, value, grad, free=not model.held(step), finished=finished)
         record.gap(remainder.gap)
         lower = _line_search(loss, step, value, model.penalty(theta), rounding)
+        if lower is None and loss.complete(theta, grad):
+            continue
         if lower is None and remainder.believed:
             return record.result(theta, True, remainder.reason)
         if lower is None:
@@ -199,7 +203,7 @@ def solve(  # type: ignore[return]  # the last iteration returns
         t, value = lower
         model.adapt(step, t)
         theta = step.at(t)
-        grad = loss.gradient(theta)
+        grad = loss.gradient(theta, step.fall)
         if (
             not (finished or remainder.believed)
             and remainder.slow
@@ -240,7 +244,7 @@ class _Remainder:
     """
 
     def __init__(self, objective: Objective, loss: RowsLoss | BinaryLoss, tol: float) -> None:
-        self.tol = tol
+        self.tol, self._loss = tol, loss
         self._rounding = float(finfo(objective.dtype).eps)
         self._dual, self._next, self._proven = Dual(objective, loss), np.inf, np.inf
         self.gained, self._tiny, self._last_fall = 0.0, 0, np.inf
@@ -248,7 +252,7 @@ class _Remainder:
 
     def state(self) -> dict[str, float]:
         """Return what `restore` needs to go on."""
-        return {name: value for name, value in vars(self).items() if name != "_dual"}
+        return {name: value for name, value in vars(self).items() if name not in ("_dual", "_loss")}
 
     def restore(self, state: dict[str, float]) -> None:
         """Go on from the state of another one."""
@@ -265,6 +269,10 @@ class _Remainder:
         fall = step.fall
         enough = self.tol / (1 + self.tol) * value
         self.gap = seeming = max(abs(fall) / 2, self.gained)
+        # If further weights have to move, the step says nothing about F*.
+        free = free and not (
+            seeming <= max(_SMALL * enough, self._rounding * value) and self._loss.complete(theta, grad)
+        )
         small = seeming <= _SMALL * enough and free
         if small and seeming <= self._next:
             self.gap = self._proven = max(seeming, self._dual.gap(theta, value, grad))
@@ -596,7 +604,7 @@ class _Model:
     def parts(self, theta: Array, grad: Array) -> list[_Part]:
         """Return the candidates as parts: groups that move together, and single weights."""
         active = _candidates(self._objective, theta, grad)
-        near = _NEAR * self.l1[:-1, np.newaxis]
+        near = NEAR * self.l1[:-1, np.newaxis]
         self.columns.need(lambda: _with_any(active[:-1]), lambda: _with_any(np.abs(grad[:-1]) > near))
         parts = []
         if self._grouped:

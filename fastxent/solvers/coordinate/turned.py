@@ -7,6 +7,7 @@ after some passes: together, this costs at most about twice as much as the bette
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
 
 _FEW = 500_000  # entries that are turned at once: passes over them cost less than to choose among columns
-_APART = 16  # entries, so that threads do not write to the same cache line
 _ENTRIES = 100_000  # in a range of columns that is worth its own thread
 _BY_ROWS = 10  # products, after which it would have been better to turn all columns at once
 _TURNS = 4  # the last of which takes all columns that are left
@@ -45,13 +45,12 @@ class Turned:
     ----------
     exact, swept : kernels.Columns
         In the dtype of X, and in ``dtype``. Columns that have not been turned look empty.
-    ranges : Ranges
-        Ranges of columns with about the same number of entries.
+    few : bool
+        Whether there are so few entries that a pass over all of them costs hardly anything.
     """
 
     exact: kernels.Columns
     swept: kernels.Columns
-    ranges: Ranges
 
     def __init__(
         self, X: Any, counts: Array, over_rows: Ranges, dtype: np.dtype[Any], n_threads: int | None
@@ -60,16 +59,16 @@ class Turned:
         self._X, self._counts, self._over_rows, self._n_threads = X, counts, over_rows, n_threads
         self._rows = X.data, X.indices, X.indptr, n, d
         self._sizes = counts.sum(axis=0, dtype=np.int64)
-        self._missing, self._complete = self._sizes > 0, False
+        self._missing = self._sizes > 0
+        self._complete = False
         self._used, self._turns, self._by_rows = 0, 0, 0
         self._nnz = int(self._sizes.sum())
-        room = self._nnz + _APART * len(counts)  # with a place for what each range of rows leaves out
         self._begin, self._end = np.zeros((2, d), counts.dtype)
-        self._indices, self._values = np.empty(room, counts.dtype), np.empty(room, X.dtype)
-        self._narrow = None if dtype == X.dtype else np.empty(room, dtype)
-        self.ranges = self._of_equal_entries()
+        self._indices, self._values = np.empty(self._nnz, counts.dtype), np.empty(self._nnz, X.dtype)
+        self._narrow = None if dtype == X.dtype else np.empty(self._nnz, dtype)
         self._show()
-        if self._nnz <= _FEW:
+        self.few = self._nnz <= _FEW
+        if self.few:
             self._turn(self._missing)
 
     def _show(self) -> None:
@@ -98,12 +97,17 @@ class Turned:
         most = 2 * self._sizes[chosen].sum() > self._sizes[self._missing].sum()
         self._turn(self._missing if most or self._turns == _TURNS else chosen)
 
-    def products(self, r: Array, out: Array) -> None:
-        """out (d,) becomes X' r."""
-        if self._by_rows == _BY_ROWS and not self._complete:
+    def products(self, r: Array, out: Array, features: Array | None = None) -> None:
+        """out (d,) becomes X' r; only in some places if there are `features`, which leaves out missing columns."""
+        if features is None and self._by_rows == _BY_ROWS and not self._complete:
             self._turn(self._missing)
-        if self._complete:
-            self.ranges.map(lambda some: self.exact.products(r, out, some.start, some.stop))
+        if features is not None or self._complete:
+            if features is None:
+                features, pieces = self._all
+            else:
+                features = features[~self._missing[features]]
+                pieces = self._pieces(features)
+            pieces.map(lambda some: self.exact.products(r, out, features, some.start, some.stop))
             return
         self._by_rows += 1
 
@@ -121,14 +125,13 @@ class Turned:
         sizes, counts = self._sizes[features], self._counts[:, features]
         end = self._used + np.cumsum(sizes)
         begin = end - sizes
-        left_out = self._nnz + _APART * np.arange(len(counts), dtype=counts.dtype)
-        places = np.repeat(left_out, len(chosen)).reshape(-1, len(chosen))
+        places = np.empty_like(self._counts)
         places[:, features] = begin + np.cumsum(counts, axis=0) - counts
 
         def turn(some: slice) -> None:
             own = places[self._over_rows.bounds.index(some.start)]
             for call in self._over_rows.calls(some):
-                kernels.columns_of_rows(self._rows, own, self._indices, self._values, self._nnz, *call)
+                kernels.columns_of_rows(self._rows, chosen, own, self._indices, self._values, *call)
 
         self._over_rows.map(turn)
         new = slice(self._used, self._used + int(sizes.sum()))
@@ -137,10 +140,22 @@ class Turned:
         self._begin[features], self._end[features], self._used = begin, end, new.stop
         self._missing = self._missing & ~chosen
         self._complete = not self._missing.any()
-        step = len(features) * _ENTRIES // max(1, new.stop - new.start)
-        pieces = Ranges.by_step(len(features), step, self._n_threads)
+        pieces = self._pieces(features)
         if any(pieces.map(lambda some: self.exact.has_duplicates(features, some.start, some.stop))):
             self._add_up()
+
+    @cached_property
+    def _all(self) -> tuple[Array, Ranges]:
+        everything = np.arange(len(self._sizes))
+        return everything, self._pieces(everything)
+
+    def _pieces(self, features: Array) -> Ranges:
+        """Return ranges of columns with about the same number of entries."""
+        before = np.cumsum(self._sizes[features])
+        nnz = int(before[-1]) if len(before) else 0
+        count = max(1, min(64, nnz // _ENTRIES))
+        inner = np.searchsorted(before, nnz * np.arange(1, count) / count).tolist()
+        return Ranges([0, *inner, len(features)], self._n_threads)
 
     def _add_up(self) -> None:
         """Turn all columns, and add up entries that name the same place."""
@@ -151,12 +166,4 @@ class Turned:
         if self._narrow is not None:
             self._narrow = X.data.astype(self._narrow.dtype)
         self._sizes = np.diff(X.indptr)
-        self.ranges = self._of_equal_entries()
         self._show()
-
-    def _of_equal_entries(self) -> Ranges:
-        before = np.append(0, np.cumsum(self._sizes))
-        nnz = int(before[-1])
-        count = max(1, min(64, nnz // _ENTRIES))
-        inner = np.searchsorted(before, nnz * np.arange(1, count) / count).tolist()
-        return Ranges([0, *inner, len(self._sizes)], self._n_threads)

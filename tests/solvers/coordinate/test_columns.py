@@ -2,10 +2,12 @@
 
 from dataclasses import replace
 from itertools import pairwise
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from mpmath import mp
 from numpy.testing import assert_allclose, assert_array_equal
 from options import OPTIONS, STORAGES, objective
 
@@ -14,6 +16,7 @@ from fastxent.data.local import Local
 from fastxent.objective import Objective
 from fastxent.solvers import l1_newton
 from fastxent.solvers.coordinate import columns, prox_newton
+from fastxent.solvers.coordinate import turned as turning
 from objectives import objective_of
 
 
@@ -31,18 +34,24 @@ def turned(X, kept=None, borders=(0, 60)):
     """Rows turned into columns, a range of rows after the other; and the largest size of each column's entries."""
     n, d = X.shape
     rows = X.data, X.indices, X.indptr, n, d
-    counts, ends = np.zeros(d, X.indptr.dtype), np.zeros((d, 3))
-    for first, stop in pairwise(borders):
-        kernels.column_sizes(rows, None, counts, ends, first, stop)
-    indptr = np.append(0, np.cumsum(counts if kept is None else counts * kept)).astype(counts.dtype)
+    kept = np.ones(d, bool) if kept is None else kept
+    sizes = np.zeros((d, 4))
+    negative = [kernels.column_sizes(rows, None, sizes, first, stop) for first, stop in pairwise(borders)]
+    assert negative == [bool((X[first:stop].data < 0).any()) for first, stop in pairwise(borders)]
+    indptr = np.append(0, np.cumsum(sizes[:, 0] * kept)).astype(X.indptr.dtype)
     nnz = indptr[-1]
-    indices, values = np.empty(nnz + 1, X.indices.dtype), np.empty(nnz + 1, X.dtype)
+    indices, values = np.empty(nnz, X.indices.dtype), np.empty(nnz, X.dtype)
     places = indptr[:-1].copy()
-    if kept is not None:
-        places[~kept] = nnz
     for first, stop in pairwise(borders):
-        kernels.columns_of_rows(rows, places, indices, values, nnz, first, stop)
-    return (values[:-1], indices[:-1], indptr[:-1], indptr[1:], n, d), ends[:, 0]
+        kernels.columns_of_rows(rows, kept, places, indices, values, first, stop)
+    assert_array_equal(places, np.where(kept, indptr[1:], indptr[:-1]))
+    return (values, indices, indptr[:-1], indptr[1:], n, d), sizes[:, 1]
+
+
+def long_rows():
+    """Rows with more entries than are turned at a time."""
+    X = sp.random(20, 500, 0.7, format="csr", random_state=0)
+    return X, np.random.default_rng(0).random(500) < 0.6
 
 
 @pytest.mark.parametrize("index", [np.int32, np.int64])
@@ -57,8 +66,10 @@ def test_columns_of_rows_and_their_products(dtype, index):
     view = kernels.Columns(arrays)
     rng = np.random.default_rng(1)
     r, out = rng.normal(size=60), np.full(25, np.nan)
-    view.products(r, out, 0, 10)
-    view.products(r, out, 10, 25)
+    everything = np.arange(25)[::-1].copy()
+    view.products(r, out, everything, 0, 10)
+    assert_array_equal(np.isnan(out), np.arange(25) < 15)
+    view.products(r, out, everything, 10, 25)
     assert_allclose(out, X.toarray().astype(float).T @ r, rtol=1e-13, atol=1e-15)
     sums = np.zeros(25)
     for first, stop in (0, 7), (7, 60):
@@ -79,15 +90,22 @@ def test_columns_left_out_are_empty(dtype, index):
     assert_array_equal(got, X.toarray() * kept)
 
 
+def test_columns_of_long_rows():
+    X, kept = long_rows()
+    (values, indices, begin, _, n, d), _ = turned(X, kept, borders=(0, 20))
+    got = sp.csc_matrix((values, indices, np.append(begin, len(values))), shape=(n, d)).toarray()
+    assert_array_equal(got, X.toarray() * kept)
+
+
 def test_slopes_stay_within_their_bounds():
     X = rows()
     n, d = X.shape
     rng = np.random.default_rng(0)
     one, zero = rng.random((2, n))
-    counts, ends = np.zeros(d, X.indices.dtype), np.zeros((d, 3))
-    kernels.column_sizes((X.data, X.indices, X.indptr, n, d), (one, zero), counts, ends, 0, n)
-    assert_array_equal(counts, X.getnnz(axis=0))
-    dense = X.toarray()
+    sizes = np.zeros((d, 4))
+    assert kernels.column_sizes((X.data, X.indices, X.indptr, n, d), (one, zero), sizes, 0, n)
+    assert_array_equal(sizes[:, 0], X.getnnz(axis=0))
+    dense, ends = X.toarray(), sizes[:, 1:]
     up, down = dense * zero[:, np.newaxis], -dense * one[:, np.newaxis]
     assert_allclose(
         ends[:, 1:], np.column_stack([np.minimum(up, down).sum(0), np.maximum(up, down).sum(0)]), atol=1e-14
@@ -95,6 +113,34 @@ def test_slopes_stay_within_their_bounds():
     r = -one + (one + zero) * rng.random(n)
     slopes = dense.T @ r
     assert ((ends[:, 1] <= slopes) & (slopes <= ends[:, 2])).all()
+
+
+@pytest.mark.parametrize(("share", "back"), [(0.0, 1.0), (0.2, 1.0), (0.0, 0.7), (0.3, 0.4), (0.5, 0.0)])
+def test_entropies_are_those_of_the_distributions(share, back):
+    rng = np.random.default_rng(0)
+    n, q = 700, 0.3
+    z = np.append(rng.normal(0, 3, n - 6), [0.0, 40.0, -40.0, 800.0, -800.0, 1e-300])
+    mass, target = rng.random(n), rng.choice([0.0, 1.0, 0.25], n)
+    one, zero = mass * target, mass * (1 - target)
+    got = sum(
+        kernels.binary_entropy(z, one, zero, share, q, back, *part) for part in [(0, 1), (1, 300), (300, n)]
+    )
+    wanted = 0.0
+    with mp.workdps(40):
+        for zi, t, m in zip(z, one / (one + zero), one + zero, strict=True):
+            p, t = 1 / (1 + mp.exp(-mp.mpf(zi))), mp.mpf(t)
+            alpha = t + back * ((1 - mp.mpf(share)) * p + mp.mpf(share) * q - t)
+            wanted -= m * sum(a * mp.log(a) for a in (alpha, 1 - alpha) if a > 0)
+    assert got == pytest.approx(float(wanted), rel=1e-13)
+
+
+def test_small_entropies_keep_their_digits():
+    z, one, zero = np.array([-30.0, -700.0]), np.zeros(2), np.ones(2)
+    for i in range(2):
+        wanted = np.exp(z[i]) * (1 - z[i])
+        assert kernels.binary_entropy(z, one, zero, 0.0, 0.5, 1.0, i, i + 1) == pytest.approx(
+            wanted, rel=1e-12
+        )
 
 
 @pytest.mark.parametrize("factor", [None, "some"])
@@ -140,9 +186,11 @@ def test_what_does_not_fit_is_refused():
     view, z = kernels.Columns(turned(rows())[0]), np.zeros(60)
     for first, stop in [(-1, 2), (0, 26), (5, 3)]:
         with pytest.raises((ValueError, IndexError)):
-            view.products(z, np.empty(25), first, stop)
+            view.products(z, np.empty(25), np.arange(25), first, stop)
     with pytest.raises(ValueError, match="sparse"):
-        kernels.Columns(np.asfortranarray(np.ones((3, 2)))).products(np.ones(3), np.empty(2), 0, 2)
+        kernels.Columns(np.asfortranarray(np.ones((3, 2)))).products(
+            np.ones(3), np.empty(2), np.arange(2), 0, 2
+        )
 
 
 @pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
@@ -162,6 +210,60 @@ def test_binary_loss_is_the_objectives(options, l2):
     along[-1] = problem.fit_intercept
     if problem.fit_intercept:
         assert loss.curvature(theta).P.sum() == pytest.approx(problem.hessp(theta, along)[-1, 0], rel=1e-12)
+
+
+def of_text(monkeypatch, sign=1.0, **options):
+    """A binary problem whose columns are turned when they are needed, and its loss at a point with few weights."""
+    monkeypatch.setattr(turning, "_FEW", 0)
+    rng = np.random.default_rng(4)
+    X = sp.random(3000, 120, 0.05, format="csr", random_state=1)
+    X.data *= np.where(rng.random(X.nnz) < 0.5, sign, 1.0)
+    y = (X[:, :20] @ rng.normal(size=20) + 0.2 * rng.normal(size=3000) > 0).astype(np.intp)
+    problem = objective_of(X, y, n_classes=2, binary=True, l1=2e-3, **options)
+    return problem, columns.loss_of(problem)
+
+
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+@pytest.mark.parametrize("fit_intercept", [False, True])
+def test_slopes_of_the_classes_spare_passes(monkeypatch, sign, fit_intercept):
+    problem, loss = of_text(monkeypatch, sign, fit_intercept=fit_intercept, sample_weight=np.arange(3000) % 3)
+    theta = problem.initial()
+    if fit_intercept:
+        theta[-1] = loss.log_odds()
+    before = problem.passes
+    grad, slopes = loss.at(theta)[1], loss.slopes_of(np.array([0.3, 0.7]))
+    assert (problem.passes == before) == (sign == 1)
+    assert_allclose(grad, problem.value_and_grad(theta)[1], rtol=1e-11, atol=1e-16)
+    one, zero = columns.class_weights(columns.columns_of(problem).part)
+    X = columns.columns_of(problem).part.X
+    assert_allclose(slopes[:, 0], X.T @ (0.7 * (one + zero) - one), rtol=1e-11, atol=1e-16)
+
+
+@pytest.mark.parametrize("l2", [0.0, 0.01])
+def test_after_long_steps_only_near_slopes_are_computed(monkeypatch, l2):
+    problem, loss = of_text(monkeypatch, -1.0, l2=l2)
+    theta = problem.initial()
+    first = loss.at(theta)[1]
+    near = np.abs(first[:-1, 0]) > columns.NEAR * problem.penalty.l1
+    assert 5 < near.sum() < 60
+    columns.columns_of(problem).need(lambda: near, lambda: near)
+    moved = theta.copy()
+    moved[:-1][near] = 0.5
+    step = SimpleNamespace(at=lambda t: moved, moves=lambda: (np.flatnonzero(near), np.full(near.sum(), 0.5)))
+    wanted = problem.value_and_grad(moved)[1]
+    for fall in 1.0, 0.2:
+        loss.along(step, 1.0)
+        grad = loss.gradient(moved, fall)
+        assert_allclose(grad[:-1][near], wanted[:-1][near], rtol=1e-10, atol=1e-15)
+        assert_array_equal(grad[:-1][~near], first[:-1][~near])
+        assert grad[-1] == pytest.approx(wanted[-1], rel=1e-10)
+    old = grad.copy()
+    assert loss.complete(moved, grad) == bool((np.abs(wanted[:-1])[~near] > 2e-3).any())
+    assert_allclose(grad, wanted, rtol=1e-10, atol=1e-15)
+    assert not loss.complete(moved, grad)
+    assert not np.array_equal(old, grad)
+    loss.gradient(moved, 1.0)
+    assert_allclose(loss.gradient(moved, 0.05), wanted, rtol=1e-10, atol=1e-15)  # a short step
 
 
 @pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
@@ -187,7 +289,8 @@ def test_same_bits_for_any_number_of_threads():
     for n_threads in (1, 2, 5):
         problem = binary(n_threads)
         results.append(prox_newton.solve(problem, problem.initial(), tol=1e-8, max_iter=50))
-    assert len(columns.columns_of(problem).turned.ranges) > 2
+    turned = columns.columns_of(problem).turned
+    assert len(turned._pieces(np.arange(200))) > 2
     for result in results[1:]:
         assert_array_equal(result.theta, results[0].theta)
         assert result.history["loss"] == results[0].history["loss"]
@@ -240,7 +343,6 @@ def test_rows_are_turned_in_parts(monkeypatch, l1):
     wanted.turned.products(r, out[0])
     got.turned.products(r, out[1])
     assert_array_equal(out[0], out[1])
-    assert len(got.turned.ranges) == len(wanted.turned.ranges) == 1
     assert_array_equal(got.reach, wanted.reach)
     assert_array_equal(got.share, wanted.share)
     if l1:
