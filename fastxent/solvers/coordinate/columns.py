@@ -11,6 +11,10 @@ This costs half a pass over the data instead of a whole pass by rows, and anothe
 it is in double precision, on the original data. (O. Fercoq, P. Richtarik, "Accelerated, parallel, and proximal
 coordinate descent", SIAM Journal on Optimization 25, 2015, maintain z in this way.)
 
+Most slopes are computed less often. While steps are long, those that were far below the penalty stay as they were, until
+a step is short or the model's estimate is to be believed. If no entry is negative and all rows have the same logit, as
+in the beginning, X' r follows from the sums of X over each class, which are counted along with the entries.
+
 Residuals are bounded, and so is X' r. Columns with a bound that is at most the L1 penalty have zero weights at every
 optimum, and are left out from the start: in text, these are most columns. (L. El Ghaoui, V. Viallon, T. Rabbani, "Safe
 feature elimination in sparse supervised learning", Pacific Journal of Optimization 8, 2012, have tighter bounds.)
@@ -179,7 +183,7 @@ def _sparse(objective: Objective, part: Part, known: Columns | None, rough: bool
     of_classes = None if known is None else known.of_classes
     if screen:  # weights are zero where no residuals can make a slope as large as the penalty
         least, most = sum(sizes)[:, 2:].T
-        of_classes = None if any(negative) else (-least, +most)
+        of_classes = None if any(negative) or not np.isfinite(most - least).all() else (-least, +most)
         kept = np.maximum(most, -least) > (1 - 1e-9) * objective.penalty.l1_of(d)
         counts *= kept
         reach *= kept
@@ -222,6 +226,7 @@ class RowsLoss:
     """Loss and gradient of any objective, by passes over its rows."""
 
     keeps_logits = False
+    stale = 0
 
     def __init__(self, objective: Objective) -> None:
         self._objective = objective
@@ -308,6 +313,11 @@ class BinaryLoss:
     """The same for two classes and sparse columns, with stored logits z.
 
     After a long step, only the slopes are computed again that were near the penalty, or above it, when all were.
+
+    Attributes
+    ----------
+    stale : int
+        Number of steps since all slopes were computed.
     """
 
     keeps_logits = True
@@ -323,10 +333,10 @@ class BinaryLoss:
         self._way: tuple[Any, Any] = None, None  # a step, and its change of z at t = 1
         self._l1 = objective.penalty.l1_of(d)
         self._slopes, self._near, self._long = np.empty(d), np.arange(d), 0.0
-        self._stale = 0  # steps since all slopes were computed
+        self.stale = 0
 
     def state(self) -> dict[str, Any]:
-        own = "_z", "_slopes", "_near", "_long", "_stale"
+        own = "_z", "_slopes", "_near", "_long", "stale"
         return {name: getattr(self, name) for name in own} | {"turned": self._turned.state()}
 
     def restore(self, state: dict[str, Any], theta: Array) -> None:
@@ -361,19 +371,19 @@ class BinaryLoss:
 
     def gradient(self, theta: Array, fall: float) -> Array:
         """Return the gradient at the point of the last value, to which a step led that was to decrease F by `fall`."""
-        if self._stale == 0:
+        if self.stale == 0:
             self._long = _LONG * fall
-        if fall >= self._long and self._stale < (0 if self._turned.few else _STALE):
+        if fall >= self._long and self.stale < (0 if self._turned.few else _STALE):
             self._turned.products(self._r, self._slopes, self._near)
             self._objective.count(0.5 * float(self._columns.share[self._near].sum()))
-            self._stale += 1
+            self.stale += 1
         else:
             self._compute_slopes(theta)
         return self._gradient(theta)
 
     def complete(self, theta: Array, grad: Array) -> bool:
-        """Compute the slopes again that are old, and return whether further weights have to move from zero."""
-        if self._stale == 0:
+        """Compute all slopes where some are stale; return whether further weights have to move from zero."""
+        if self.stale == 0:
             return False
         before = np.abs(self._slopes) > self._l1
         self._compute_slopes(theta)
@@ -390,7 +400,7 @@ class BinaryLoss:
             self._turned.products(self._r, self._slopes)
             self._objective.count(0.5)
         self._near = np.flatnonzero((np.abs(self._slopes) > NEAR * self._l1) | (theta[:-1, 0] != 0))
-        self._stale = 0
+        self.stale = 0
 
     def _gradient(self, theta: Array) -> Array:
         grad = np.append(self._slopes, self._r.sum() if self._objective.fit_intercept else 0.0)[:, np.newaxis]

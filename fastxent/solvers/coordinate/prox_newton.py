@@ -193,7 +193,8 @@ def solve(  # type: ignore[return]  # the last iteration returns
         remainder.estimate(step, theta, value, grad, free=not model.held(step), finished=finished)
         record.gap(remainder.gap)
         lower = _line_search(loss, step, value, model.penalty(theta), rounding)
-        if lower is None and loss.complete(theta, grad):
+        if lower is None and loss.stale:
+            grad = loss.moved(theta, value, grad)[1]
             continue
         if lower is None and remainder.believed:
             return record.result(theta, True, remainder.reason)
@@ -269,10 +270,8 @@ class _Remainder:
         fall = step.fall
         enough = self.tol / (1 + self.tol) * value
         self.gap = seeming = max(abs(fall) / 2, self.gained)
-        # If further weights have to move, the step says nothing about F*.
-        free = free and not (
-            seeming <= max(_SMALL * enough, self._rounding * value) and self._loss.complete(theta, grad)
-        )
+        if seeming <= max(_SMALL * enough, self._rounding * value) and self._loss.complete(theta, grad):
+            free = False  # further weights have to move, so the step says nothing about F*
         small = seeming <= _SMALL * enough and free
         if small and seeming <= self._next:
             self.gap = self._proven = max(seeming, self._dual.gap(theta, value, grad))
