@@ -11,9 +11,9 @@ This costs half a pass over the data instead of a whole pass by rows, and anothe
 it is in double precision, on the original data. (O. Fercoq, P. Richtarik, "Accelerated, parallel, and proximal
 coordinate descent", SIAM Journal on Optimization 25, 2015, maintain z in this way.)
 
-Most slopes are computed less often. While steps are long, those that were far below the penalty stay as they were, until
-a step is short or the model's estimate is to be believed. If no entry is negative and all rows have the same logit, as
-in the beginning, X' r follows from the sums of X over each class, which are counted along with the entries.
+Most slopes are computed less often. While steps are long, those that were far below the penalty stay as they were,
+until a step is short or the model's estimate is to be believed. If no entry is negative and all rows have the same
+logit, as in the beginning, X' r follows from the sums of X over each class, which are counted along with the entries.
 
 Residuals are bounded, and so is X' r. Columns with a bound that is at most the L1 penalty have zero weights at every
 optimum, and are left out from the start: in text, these are most columns. (L. El Ghaoui, V. Viallon, T. Rabbani, "Safe
