@@ -213,6 +213,11 @@ cdef inline bint coasts(int kind) noexcept nogil:
     return kind == MOMENTUM or kind == NESTEROV or kind == ADAM or kind == ADAMW
 
 
+cdef inline bint catches_up(const Memory* m) noexcept nogil:
+    """Whether weights have to catch up before they are used."""
+    return coasts(m.kind) or (m.kind == FTRL and m.restless)
+
+
 cdef inline double left_by(int kind, double time, double l2) noexcept nogil:
     """The share of a weight that the L2 penalty of an update leaves."""
     if kind == MOMENTUM or kind == NESTEROV:
@@ -301,8 +306,8 @@ cdef inline void update_intercept(const DescentCall* t, const real* g) noexcept 
 
 # ---- features that catch up -----------------------------------------------------------------------------------------
 
-cdef inline void catch_up(const Memory* m, Py_ssize_t j, double eta0, real* w) noexcept nogil:
-    """Bring the weights of feature j to the last update.
+cdef inline void catch_up(const Memory* m, Py_ssize_t j, double eta0, const fx_ahead* ahead, real* w) noexcept nogil:
+    """Bring the weights of feature j to the last update. ahead: of another feature, to be fetched meanwhile.
 
     What the optimiser stores of them waits for its next update or for `settle`, as does the penalty of those that
     divide by the gradient's size.
@@ -312,10 +317,11 @@ cdef inline void catch_up(const Memory* m, Py_ssize_t j, double eta0, real* w) n
     cdef fx_update u
     w += at
     if coasts(m.kind):
-        coast(&m.pace, m.last[j] - synced, t - synced, m.wide, w, <real*>m.a + at)
+        coast(&m.pace, m.last[j] - synced, t - synced, m.wide, w, <real*>m.a + at, ahead)
     elif m.kind == FTRL:
         if m.restless and m.now.rows > 0.0:  # else nothing has changed
             u = numbers_of(m, 0.0, 0.0, eta0, l1, l2)
+            u.ahead = ahead[0]
             update_leader(m.wide, w, <real*>m.a + at, <real*>m.b + at, w, &u)
     elif m.kind == SVRG and m.last[j] < t:
         if m.factor:  # its equation holds in any unit
@@ -464,6 +470,7 @@ cdef inline void approach(Py_ssize_t n, real* average, const real* w, real share
 cdef void synchronise_all(void* call, const real* unused) noexcept nogil:
     cdef const DescentCall* t = <DescentCall*>call
     cdef const Memory* m = t.m
+    cdef fx_ahead nothing = nothing_more()
     cdef Py_ssize_t j
     if m.kind == SGD and m.l1 != 0.0 and m.a:
         pay_row(m.features, <real*>m.w, <real*>m.a, m.now.budget)
@@ -471,24 +478,41 @@ cdef void synchronise_all(void* call, const real* unused) noexcept nogil:
         rescale_all(call, unused)
     if m.last:
         for j in range(m.d):
-            catch_up(m, j, t.eta0, <real*>m.w)
+            catch_up(m, j, t.eta0, &nothing, <real*>m.w)
             settle(m, j, unused)
     m.now.synced, m.now.left = m.now.updates, 1.0
 
 
 # ---- rows -----------------------------------------------------------------------------------------------------------
 
-cdef inline void fetch_feature(const Memory* m, Py_ssize_t j, const real* unused) noexcept nogil:
-    """Ask for all that is stored of feature j."""
+cdef inline fx_ahead fetch_feature(const Memory* m, Py_ssize_t j, Py_ssize_t first, Py_ssize_t stop,
+                                   const real* unused) noexcept nogil:
+    """Ask for what is stored of feature j: of the arrays side by side those from first to stop. Returns what is left to
+    fetch during an update: all, where that fills whole cache lines."""
     cdef Py_ssize_t at = j * m.ld, size = m.wide * sizeof(real)
+    cdef fx_ahead ahead = nothing_more()
+    if first == 0 and m.last:
+        FX_PREFETCH(m.last + j)
+        if divides(m.kind) and (m.l1 != 0.0 or m.l2 != 0.0):
+            FX_PREFETCH(m.clock + j)
     if m.ld > m.wide:
-        fetch(<real*>m.w + at, m.ld * sizeof(real))
-        return
-    fetch(<real*>m.w + at, size)
-    if m.a:
-        fetch(<real*>m.a + at, size)
-    if m.b:
-        fetch(<real*>m.b + at, size)
+        ahead.at, ahead.lines = <const char*>(<real*>m.w + at + first * m.wide), stop - first
+        if size % 64 != 0:
+            fetch(ahead.at, ahead.lines * size)
+            ahead.lines = 0
+    elif first == 0:
+        fetch(<real*>m.w + at, size)
+        if m.a:
+            fetch(<real*>m.a + at, size)
+        if m.b:
+            fetch(<real*>m.b + at, size)
+    return ahead
+
+
+cdef inline fx_ahead nothing_more() noexcept nogil:
+    cdef fx_ahead ahead
+    ahead.at, ahead.lines = NULL, 0
+    return ahead
 
 
 cdef inline Py_ssize_t listed(const Memory* m, Py_ssize_t j, Py_ssize_t entries, Py_ssize_t count) noexcept nogil:
@@ -507,16 +531,26 @@ cdef void touch_rows(void* call, const real* x, const index* j) noexcept nogil:
     cdef DescentCall* t = <DescentCall*>call
     cdef const Memory* m = t.m
     cdef Entries offsets = offsets_of(m.api)
-    cdef Py_ssize_t r, p, c, nnz, count = 0, end = 0
+    cdef Py_ssize_t r, p, c, nnz, count = 0, end = 0, needed = 2 if coasts(m.kind) else 3
     cdef real* value = <real*>m.value
-    if t.count == 1 and offsets.nnz == 0:
+    cdef bint single = t.count == 1 and offsets.nnz == 0
+    cdef Py_ssize_t next_nnz = 0
+    cdef const real* next_x
+    cdef const index* next_j
+    cdef fx_ahead ahead
+    if single:
+        if t.after > 0:
+            next_nnz = row_entries(&m.api.rows, t.order[1], &next_x, &next_j)
         nnz = count = row_entries(&m.api.rows, t.order[0], &x, &j)
         for p in range(nnz):
             m.touched[p] = j[p]
     else:
         for r in range(t.count):
+            fetch_entries(m.api, t.order + r, t.count + t.after - r - 1, x, j)
             nnz = row_entries(&m.api.rows, t.order[r], &x, &j)
             for p in range(nnz):
+                if p + 2 * FAR < nnz:
+                    FX_PREFETCH(m.slots + j[p + 2 * FAR])
                 count = listed(m, j[p], 1, count)
         for p in range(offsets.nnz):
             count = listed(m, (<const int32_t*>offsets.j)[p], 0, count)
@@ -532,11 +566,14 @@ cdef void touch_rows(void* call, const real* x, const index* j) noexcept nogil:
         for c in range(count):
             m.slots[m.touched[c]] = -1
     t.features = count
-    if coasts(m.kind) or m.kind == FTRL:
+    if catches_up(m):
         for c in range(count):
-            if c + FAR < count and t.count > 1:  # of a single row, the step before has fetched them
-                fetch_feature(m, m.touched[c + FAR], x)
-            catch_up(m, m.touched[c], t.eta0, <real*>m.w)
+            ahead = nothing_more()
+            if single and c < next_nnz:  # the first array; the others during the step
+                ahead = fetch_feature(m, next_j[c], 0, 1, x)
+            elif not single and c + FAR < count:
+                ahead = fetch_feature(m, m.touched[c + FAR], 0, needed, x)
+            catch_up(m, m.touched[c], t.eta0, &ahead, <real*>m.w)
 
 
 cdef inline void gather(const Memory* m, Py_ssize_t c, real* g, const real* total) noexcept nogil:
@@ -562,15 +599,21 @@ cdef void step_rows(void* call, const real* x, const index* j) noexcept nogil:
     cdef const real* q = <const real*>m.q
     cdef real* g = <real*>m.g
     cdef real* total = g + m.width
-    cdef Py_ssize_t at = <Py_ssize_t>(m.now.updates - m.now.synced), c, r, k, i, missed, next_nnz = 0
+    cdef Py_ssize_t at = <Py_ssize_t>(m.now.updates - m.now.synced), turn, c, r, k, i, missed, next_nnz = 0
     cdef double size, keep = 1.0, cut = 0.0, root
     cdef bint single = t.count == 1 and offsets_of(m.api).nnz == 0, running = m.kind != ADAGRAD and m.kind != FTRL
     cdef bint pulls = divides(m.kind) and (m.l1 != 0.0 or m.l2 != 0.0)
     cdef Entries row
     cdef const real* next_x
     cdef const index* next_j
+    cdef real* w
+    cdef real* a
+    cdef real* b
     cdef fx_update u, own
+    cdef fx_ahead ahead
+    cdef bint sums = m.kind == FTRL and catches_up(m)  # its weights are computed when they catch up
     cdef double faded = 1.0, faded_root = 1.0
+    cdef Py_ssize_t stored = m.ld // m.wide
     m.now.clock += t.time
     m.now.updates += 1.0
     u = numbers_of(m, t.part, t.time, t.eta0, m.l1, m.l2)
@@ -591,12 +634,15 @@ cdef void step_rows(void* call, const real* x, const index* j) noexcept nogil:
             for k in range(m.K):
                 total[k] += q[r * m.width + k]
     own = u
-    for c in range(t.features):
+    for turn in range(t.features):
+        # Of a batch, those that were touched last are still in the cache.
+        c = turn if single else t.features - 1 - turn
+        own.ahead = nothing_more()
         if single:
             if c < next_nnz:
-                fetch_feature(m, next_j[c], x)
-        elif c + FAR < t.features:
-            fetch_feature(m, m.touched[c + FAR], x)
+                own.ahead = fetch_feature(m, next_j[c], 1 if catches_up(m) else 0, stored, x)
+        elif c >= FAR:
+            own.ahead = fetch_feature(m, m.touched[c - FAR], 0, stored, x)
         i = m.touched[c]
         missed = <Py_ssize_t>m.now.updates - 1 - m.last[i]
         if running and missed > 0:
@@ -611,11 +657,15 @@ cdef void step_rows(void* call, const real* x, const index* j) noexcept nogil:
             own.weight = u.weight * x[c]
         else:
             gather(m, c, g, total)
-        update_row(m.kind, m.wide, <real*>m.w + i * m.ld, <real*>m.a + i * m.ld, <real*>m.b + i * m.ld,
-                   q if single else g, &own)
+        w, a, b = <real*>m.w + i * m.ld, <real*>m.a + i * m.ld, <real*>m.b + i * m.ld
+        if sums:
+            update_sums(m.wide, w, a, b, q if single else g, &own)
+        else:
+            update_row(m.kind, m.wide, w, a, b, q if single else g, &own)
     if single:
         for c in range(t.features, next_nnz):
-            fetch_feature(m, next_j[c], x)
+            ahead = fetch_feature(m, next_j[c], 0, stored, x)
+            fetch(ahead.at, ahead.lines * m.wide * sizeof(real))
     update_intercept(t, q if single else total)
 
 
@@ -633,7 +683,7 @@ cdef void pay_of_rows(void* call, const real* x, const index* j) noexcept nogil:
         nnz = row_entries(&m.api.rows, t.order[r], &x, &j)
         for p in range(nnz):
             if p + FAR < nnz:
-                fetch_feature(m, j[p + FAR], x)
+                fetch_feature(m, j[p + FAR], 0, 1, x)
             pay_row(m.wide, w + j[p] * m.ld, paid + j[p] * m.ld, m.now.budget)
 
 
@@ -700,17 +750,18 @@ cdef void reduced_step(void* call, const real* unused, const index* j) noexcept 
     cdef real* here = <real*>m.q
     cdef real* there = here + m.width
     cdef const real* mean = <const real*>m.b + m.features
+    cdef fx_ahead nothing = nothing_more()
     cdef const real* x
     cdef Py_ssize_t p, k, nnz
     if m.api.rows.is_sparse:
         for p in range(offsets.nnz):
-            catch_up(m, (<const int32_t*>offsets.j)[p], 0.0, w)
+            catch_up(m, (<const int32_t*>offsets.j)[p], 0.0, &nothing, w)
         nnz = row_entries(&m.api.rows, t.order[0], &x, &j)
         for p in range(nnz):  # a second time changes nothing
-            catch_up(m, j[p], 0.0, w)
+            catch_up(m, j[p], 0.0, &nothing, w)
     else:
         for p in range(m.d):
-            catch_up(m, p, 0.0, w)
+            catch_up(m, p, 0.0, &nothing, w)
     t.loss = row_gradient(m.api, t.order, t.after, m.w, 1.0, here)
     row_gradient(m.api, t.order, t.after, m.a, 1.0, there)
     for k in range(m.K):
@@ -723,11 +774,11 @@ cdef void reduced_step(void* call, const real* unused, const index* j) noexcept 
 
 # ---- by name --------------------------------------------------------------------------------------------------------
 
-cdef api Py_ssize_t descent_touch(const Memory* m, const Py_ssize_t* order, Py_ssize_t count,
+cdef api Py_ssize_t descent_touch(const Memory* m, const Py_ssize_t* order, Py_ssize_t count, Py_ssize_t after,
                                   double eta0) noexcept nogil:
     """List the features of these CSR rows and bring their weights to the last update. Returns their number."""
     cdef DescentCall t
-    t.m, t.order, t.count, t.eta0 = m, order, count, eta0
+    t.m, t.order, t.count, t.after, t.eta0 = m, order, count, after, eta0
     dispatch_index(m.is_double, m.is_wide, &t, touch_rows, touch_rows, touch_rows, touch_rows)
     return t.features
 

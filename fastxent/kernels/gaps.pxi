@@ -117,16 +117,17 @@ cdef double followed(const Pace* p, Py_ssize_t first, Py_ssize_t end, double w, 
     return w
 
 
-cdef inline void coast(const Pace* p, Py_ssize_t first, Py_ssize_t end, Py_ssize_t n, real* w,
-                       const real* u) noexcept nogil:
+cdef inline void coast(const Pace* p, Py_ssize_t first, Py_ssize_t end, Py_ssize_t n, real* w, const real* u,
+                       const fx_ahead* ahead) noexcept nogil:
     """Bring n weights through a gap: the moves of a momentum along u, and the penalty."""
     cdef double size, kept, cut
     cdef real x
     cdef Py_ssize_t k
     if first == end:
+        fetch(ahead.at, ahead.lines * n * sizeof(real))
         return
     size, kept, cut = moves_in(p, first, end), kept_in(p, first, end), cut_in(p, first, end)
-    if coast_row(n, w, u, kept, size, cut):
+    if coast_row(n, w, u, kept, size, cut, ahead[0]):
         return
     for k in range(n):
         x = <real>softened(<real>kept * w[k] - <real>size * u[k], <real>cut)

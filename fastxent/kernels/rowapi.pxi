@@ -13,7 +13,7 @@
 # Functions declared `api`, here and in descent.pxi, can be called by their names; fastxent.sgd.bridge gives some to
 # Numba. Change ROW_API_VERSION with any signature or meaning: compiled loops in users' caches call by it.
 
-ROW_API_VERSION = 7
+ROW_API_VERSION = 8
 
 cdef struct RowApi:
     Rows rows
@@ -268,25 +268,27 @@ cdef inline void fetch_ahead(const RowCall* t, const real* w, const index* j) no
     then its entries, then the weights of its features: each as soon as its address is known.
     """
     cdef const RowApi* api = t.api
-    cdef const char* line
+    cdef Py_ssize_t at, nnz, ld = api.layout.ldw
     cdef const real* x
-    cdef Py_ssize_t at, k, nnz, size = api.layout.ldw * sizeof(real)
-    if t.after >= ROWS_AHEAD:
-        FX_PREFETCH(<const index*>api.rows.indptr + t.order[ROWS_AHEAD])
-        if api.target.codes:
-            FX_PREFETCH(api.target.codes + t.order[ROWS_AHEAD])
-    if t.after >= ENTRIES_AHEAD:
-        nnz = row_entries(&api.rows, t.order[ENTRIES_AHEAD], &x, &j)
-        for at in range(0, nnz * <Py_ssize_t>sizeof(real) + 63, 64):
-            FX_PREFETCH(<const char*>x + at)
-        for at in range(0, nnz * <Py_ssize_t>sizeof(index) + 63, 64):
-            FX_PREFETCH(<const char*>j + at)
+    fetch_entries(api, t.order, t.after, w, j)
     if t.after >= 1 and api.fetches:
         nnz = row_entries(&api.rows, t.order[1], &x, &j)
         for at in range(nnz):
-            line = <const char*>(w + j[at] * api.layout.ldw)
-            for k in range(0, size, 64):
-                FX_PREFETCH(line + k)
+            fetch(w + j[at] * ld, ld * sizeof(real))
+
+
+cdef inline void fetch_entries(const RowApi* api, const Py_ssize_t* order, Py_ssize_t after, const real* x,
+                               const index* j) noexcept nogil:
+    """The first two of these. after: of the rows later in the order."""
+    cdef Py_ssize_t nnz
+    if after >= ROWS_AHEAD:
+        FX_PREFETCH(<const index*>api.rows.indptr + order[ROWS_AHEAD])
+        if api.target.codes:
+            FX_PREFETCH(api.target.codes + order[ROWS_AHEAD])
+    if after >= ENTRIES_AHEAD:
+        nnz = row_entries(&api.rows, order[ENTRIES_AHEAD], &x, &j)
+        fetch(x, nnz * sizeof(real))
+        fetch(j, nnz * sizeof(index))
 
 
 cdef void step_of_row(void* task, const real* x, const index* j) noexcept nogil:

@@ -24,6 +24,7 @@
 #define FX_SCALAR __attribute__((optimize("no-tree-vectorize")))
 #endif
 #define FX_PREFETCH(p) __builtin_prefetch(p)
+#define FX_PREFETCH_FAR(p) __builtin_prefetch(p, 0, 2)
 /* For functions that only prefetch: GCC would take them to have no effect, and remove the calls. An empty asm has one. */
 #define FX_KEPT_PREFETCH(p) (__extension__({ __builtin_prefetch(p); __asm__ volatile(""); }))
 #if defined(__AVX512F__) && defined(__AVX512DQ__)
@@ -49,6 +50,7 @@
 #define FX_UNROLL
 #define FX_SCALAR
 #define FX_PREFETCH(p) ((void)0)
+#define FX_PREFETCH_FAR(p) ((void)0)
 #define FX_KEPT_PREFETCH(p) ((void)0)
 #endif
 
@@ -109,6 +111,13 @@ typedef struct {
     double distance;   /* sum of (e - a)^2 */
 } fx_dual;
 
+/* What is fetched during an update of descent, into the second level, because it is used much later: for each register of
+   weights up to three `lines` of its size. */
+typedef struct {
+    const char *at;
+    ptrdiff_t lines;
+} fx_ahead;
+
 /* The numbers of an update of descent (simd_descent.h; updates.pxi has the formulas). */
 typedef struct {
     double weight;  /* weight * g is the mean gradient */
@@ -122,6 +131,7 @@ typedef struct {
     double least;   /* the least divisor of adam */
     double inverse; /* 1 / eta0, of ftrl */
     int penalty;    /* whether there is any */
+    fx_ahead ahead;
 } fx_update;
 
 #define FX_CAT_(a, b) a##_##b
@@ -210,8 +220,9 @@ typedef struct {
 #define update_scaled(n, w, a, b, g, u) FX_REAL(update_scaled, w)(n, w, a, b, g, u)
 #define update_adam(n, w, a, b, g, u) FX_REAL(update_adam, w)(n, w, a, b, g, u)
 #define update_ftrl(n, w, a, b, g, u) FX_REAL(update_ftrl, w)(n, w, a, b, g, u)
+#define update_sums(n, w, a, b, g, u) FX_REAL(update_sums, w)(n, w, a, b, g, u)
 #define update_leader(n, w, a, b, g, u) FX_REAL(update_leader, w)(n, w, a, b, g, u)
-#define coast_row(n, w, a, keep, size, cut) FX_REAL(coast_row, w)(n, w, a, keep, size, cut)
+#define coast_row(n, w, a, keep, size, cut, ahead) FX_REAL(coast_row, w)(n, w, a, keep, size, cut, ahead)
 #define pay_row(n, w, paid, budget) FX_REAL(pay_row, w)(n, w, paid, budget)
 #define take_row(n, x, shift, factor, next, y) FX_REAL(take_row, y)(n, x, shift, factor, next, y)
 #define gather_rows(n, count, x, row, q, stride, g) FX_REAL(gather_rows, x)(n, count, x, row, q, stride, g)

@@ -65,17 +65,23 @@ cdef extern from "simd.h" nogil:
     double dual_gap(void* z, const void* la, void* a, void* p, void* h, Py_ssize_t K, fx_dual* row)
     void dual_value(const void* z, const void* a, void* e, void* h, Py_ssize_t K, fx_dual* row)
     void dual_newton(const void* z, const void* a, const void* e, void* h, Py_ssize_t K, fx_dual* row)
+    ctypedef struct fx_ahead:
+        const char* at
+        Py_ssize_t lines
+
     ctypedef struct fx_update:
         double weight, size, keep, cut, kept1, part1, kept2, part2, eps, ridge, pull, least, inverse
         int penalty
+        fx_ahead ahead
 
     void update_sgd(Py_ssize_t n, void* w, void* a, void* b, const void* g, const fx_update* u)
     void update_momentum(Py_ssize_t n, void* w, void* a, void* b, const void* g, const fx_update* u)
     void update_scaled(Py_ssize_t n, void* w, void* a, void* b, const void* g, const fx_update* u)
     void update_adam(Py_ssize_t n, void* w, void* a, void* b, const void* g, const fx_update* u)
     void update_ftrl(Py_ssize_t n, void* w, void* a, void* b, const void* g, const fx_update* u)
+    void update_sums(Py_ssize_t n, void* w, void* a, void* b, const void* g, const fx_update* u)
     void update_leader(Py_ssize_t n, void* w, void* a, void* b, const void* g, const fx_update* u)
-    int coast_row(Py_ssize_t n, void* w, const void* a, double keep, double size, double cut)
+    int coast_row(Py_ssize_t n, void* w, const void* a, double keep, double size, double cut, fx_ahead ahead)
     void pay_row(Py_ssize_t n, void* w, void* paid, double budget)
     double take_row(Py_ssize_t n, const void* x, const void* shift, const void* factor, const char* next, void* y)
     void gather_rows(Py_ssize_t n, Py_ssize_t count, const void* x, const int32_t* row, const void* q,

@@ -35,19 +35,19 @@ FX_INLINE FX(vec) FX(root)(FX(vec) x)
 #endif
 }
 
-/* 1 / sqrt(x) and 1 / x of positive normal numbers, but for an error in the last digit. An estimate of 14 bits and
-   Newton's steps, each of which doubles them, take a quarter of the time of a root and a division. */
+/* 1 / sqrt(x) and 1 / x of positive normal numbers, but for an error in the last digit. An estimate y of 14 bits and the
+   first terms of (1 - e)^(-1/2) with e = 1 - x y^2, or Newton's steps, each of which doubles the bits, take a quarter of
+   the time of a root and a division. */
 FX_INLINE FX(vec) FX(inverse_root)(FX(vec) x)
 {
 #if defined(FX_BYTES) && FX_BYTES == 64
 #ifdef FX_F64
-    FX(vec) y = (FX(vec))_mm512_rsqrt14_pd((__m512d)x);
+    const FX(vec) y = (FX(vec))_mm512_rsqrt14_pd((__m512d)x), e = 1 - (x * y) * y;
+    return y + (y * e) * (0.5 + e * (0.375 + e * 0.3125));
 #else
-    FX(vec) y = (FX(vec))_mm512_rsqrt14_ps((__m512)x);
+    const FX(vec) y = (FX(vec))_mm512_rsqrt14_ps((__m512)x), e = 1 - (x * y) * y;
+    return y + (y * e) * 0.5f;
 #endif
-    FX_UNROLL
-    for (int i = 0; i < (int)sizeof(REAL) / 4; i++) y += (y * FX(splat)((REAL)0.5)) * (1 - (x * y) * y);
-    return y;
 #else
     return 1 / FX(root)(x);
 #endif
@@ -174,52 +174,75 @@ FX_INLINE FX(stored) FX(adam_lanes)(const int penalty, FX(stored) x, FX(vec) g, 
     return x;
 }
 
-FX_INLINE FX(vec) FX(leader)(FX(stored) x, const FX(numbers) *s)
+FX_INLINE FX(vec) FX(leader)(const int penalty, FX(stored) x, const FX(numbers) *s)
 {
-    return -FX(soft)(x.a, s->pull) * FX(inverse)((s->eps + x.b) * s->inverse + s->ridge);
+    const FX(vec) sum = penalty ? FX(soft)(x.a, s->pull) : x.a;
+    return -sum * FX(inverse)((s->eps + x.b) * s->inverse + s->ridge);
 }
 
-FX_INLINE FX(stored) FX(ftrl_lanes)(const int penalty, FX(stored) x, FX(vec) g, const FX(numbers) *s)
+/* ftrl's sums alone, where weights are computed from them later. */
+FX_INLINE FX(stored) FX(sums_lanes)(const int penalty, FX(stored) x, FX(vec) g, const FX(numbers) *s)
 {
     const FX(vec) h = FX(root_of_squares)(x.b * x.b + g * g);
     x.a += g - (h - x.b) * s->inverse * x.w;
     x.b = h;
-    x.w = FX(leader)(x, s);
+    return x;
+}
+
+FX_INLINE FX(stored) FX(ftrl_lanes)(const int penalty, FX(stored) x, FX(vec) g, const FX(numbers) *s)
+{
+    x = FX(sums_lanes)(penalty, x, g, s);
+    x.w = FX(leader)(penalty, x, s);
     return x;
 }
 
 /* ftrl's weights from its sums, without a gradient */
 FX_INLINE FX(stored) FX(leader_lanes)(const int penalty, FX(stored) x, FX(vec) g, const FX(numbers) *s)
 {
-    x.w = FX(leader)(x, s);
+    x.w = FX(leader)(penalty, x, s);
     return x;
 }
 
-/* The loops over n weights. `used`: 1 if a is stored, 2 if b is, too. */
-#define UPDATE(name, used)                                                                                           \
+/* One register's share of what is fetched meanwhile. Requests all at once would have to wait for each other, and the
+   numbers for them. */
+FX_INLINE void FX(look_ahead)(fx_ahead *ahead)
+{
+    if (ahead->lines > 0) FX_PREFETCH_FAR(ahead->at);
+    if (ahead->lines > 1) FX_PREFETCH_FAR(ahead->at + sizeof(FX(vec)));
+    if (ahead->lines > 2) FX_PREFETCH_FAR(ahead->at + 2 * sizeof(FX(vec)));
+    ahead->at += ahead->lines * (ptrdiff_t)sizeof(FX(vec));
+}
+
+/* The loops over n weights, and which of the arrays they read and write. */
+#define W 1
+#define A 2
+#define B 4
+#define UPDATE(name, reads, writes)                                                                                  \
     FX_INLINE void FX(name##_over)(const int penalty, ptrdiff_t n, REAL *w, REAL *a, REAL *b, const REAL *g,         \
                                    const fx_update *u)                                                               \
     {                                                                                                                \
         const FX(numbers) s = FX(numbers_of)(u);                                                                     \
         FX(stored) x = {FX(splat)(0), FX(splat)(0), FX(splat)(0)};                                                   \
+        fx_ahead ahead = u->ahead;                                                                                   \
         ptrdiff_t k = 0;                                                                                             \
         for (; k + LANES <= n; k += LANES) {                                                                         \
-            x.w = FX(load)(w + k);                                                                                   \
-            if (used > 0) x.a = FX(load)(a + k);                                                                     \
-            if (used > 1) x.b = FX(load)(b + k);                                                                     \
+            FX(look_ahead)(&ahead);                                                                                  \
+            if ((reads) & W) x.w = FX(load)(w + k);                                                                  \
+            if ((reads) & A) x.a = FX(load)(a + k);                                                                  \
+            if ((reads) & B) x.b = FX(load)(b + k);                                                                  \
             x = FX(name##_lanes)(penalty, x, s.weight * FX(load)(g + k), &s);                                        \
-            FX(store)(w + k, x.w);                                                                                   \
-            if (used > 0) FX(store)(a + k, x.a);                                                                     \
-            if (used > 1) FX(store)(b + k, x.b);                                                                     \
+            if ((writes) & W) FX(store)(w + k, x.w);                                                                 \
+            if ((writes) & A) FX(store)(a + k, x.a);                                                                 \
+            if ((writes) & B) FX(store)(b + k, x.b);                                                                 \
         }                                                                                                            \
         if (k < n) {                                                                                                 \
-            x.w = FX(load_part)(w + k, n - k, 0);                                                                    \
-            if (used > 0) x.a = FX(load_part)(a + k, n - k, 0);                                                      \
-            if (used > 1) x.b = FX(load_part)(b + k, n - k, 1);                                                      \
+            if ((reads) & W) x.w = FX(load_part)(w + k, n - k, 0);                                                   \
+            if ((reads) & A) x.a = FX(load_part)(a + k, n - k, 0);                                                   \
+            if ((reads) & B) x.b = FX(load_part)(b + k, n - k, 1);                                                   \
             x = FX(name##_lanes)(penalty, x, s.weight * FX(load_part)(g + k, n - k, 0), &s);                         \
-            FX(store_part)(w + k, x.w, n - k);                                                                       \
-            if (used > 0) FX(store_part)(a + k, x.a, n - k);                                                         \
-            if (used > 1) FX(store_part)(b + k, x.b, n - k);                                                         \
+            if ((writes) & W) FX(store_part)(w + k, x.w, n - k);                                                     \
+            if ((writes) & A) FX(store_part)(a + k, x.a, n - k);                                                     \
+            if ((writes) & B) FX(store_part)(b + k, x.b, n - k);                                                     \
         }                                                                                                            \
     }                                                                                                                \
     FX_LOCAL void FX(update_##name)(ptrdiff_t n, REAL *w, REAL *a, REAL *b, const REAL *g, const fx_update *u)       \
@@ -227,17 +250,21 @@ FX_INLINE FX(stored) FX(leader_lanes)(const int penalty, FX(stored) x, FX(vec) g
         if (u->penalty) FX(name##_over)(1, n, w, a, b, g, u);                                                        \
         else FX(name##_over)(0, n, w, a, b, g, u);                                                                   \
     }
-UPDATE(sgd, 0)
-UPDATE(momentum, 1)
-UPDATE(scaled, 1)
-UPDATE(adam, 2)
-UPDATE(ftrl, 2)
-UPDATE(leader, 2)
+UPDATE(sgd, W, W)
+UPDATE(momentum, W | A, W | A)
+UPDATE(scaled, W | A, W | A)
+UPDATE(adam, W | A | B, W | A | B)
+UPDATE(ftrl, W | A | B, W | A | B)
+UPDATE(sums, W | A | B, A | B)
+UPDATE(leader, A | B, W)
+#undef W
+#undef A
+#undef B
 #undef UPDATE
 
 /* w = soft(keep w - size a, cut), unless a weight passes zero that a pushes there: then nothing changes. Returns whether
    all weights could be moved. */
-FX_LOCAL int FX(coast_row)(ptrdiff_t n, REAL *w, const REAL *a, double keep, double size, double cut)
+FX_LOCAL int FX(coast_row)(ptrdiff_t n, REAL *w, const REAL *a, double keep, double size, double cut, fx_ahead ahead)
 {
     const FX(vec) kept = FX(splat)((REAL)keep), sized = FX(splat)((REAL)size), cuts = FX(splat)((REAL)cut);
     ptrdiff_t k = 0;
@@ -245,6 +272,7 @@ FX_LOCAL int FX(coast_row)(ptrdiff_t n, REAL *w, const REAL *a, double keep, dou
         FX(ivec) passes = FX(bits)(FX(splat)(0));
         for (; k < n; k += LANES) {
             const ptrdiff_t width = n - k < LANES ? n - k : LANES;
+            FX(look_ahead)(&ahead);
             const FX(vec) before = FX(load_part)(w + k, width, 0), push = FX(load_part)(a + k, width, 0);
             const FX(vec) x = FX(soft)(kept * before - sized * push, cuts);
             passes |= (FX(ivec))(push * before > 0) & (FX(ivec))(x * before <= 0);
@@ -255,9 +283,10 @@ FX_LOCAL int FX(coast_row)(ptrdiff_t n, REAL *w, const REAL *a, double keep, dou
 #else
         if (passes) return 0;
 #endif
-        k = 0;
+        k = ahead.lines = 0;
     }
     for (; k + LANES <= n; k += LANES) {
+        FX(look_ahead)(&ahead);
         const FX(vec) x = kept * FX(load)(w + k) - sized * FX(load)(a + k);
         FX(store)(w + k, cut != 0 ? FX(soft)(x, cuts) : x);
     }

@@ -51,8 +51,8 @@ gradients: Any = _external("descent_gradients", _real, _place, _place, _count, _
 add: Any = _external("descent_add", types.void, _place, _place, _count, _real, _real)
 # (memory, order, rows): L1
 pay: Any = _external("descent_pay", types.void, _place, _place, _count)
-# (memory, order, rows, ftrl's first step) -> features
-touch: Any = _external("descent_touch", _count, _place, _place, _count, _real)
+# (memory, order, rows, rows after them, ftrl's first step) -> features
+touch: Any = _external("descent_touch", _count, _place, _place, *2 * [_count], _real)
 # (memory, order, rows, rows after them, features, part, time, ftrl's first step)
 step: Any = _external("descent_step", types.void, _place, _place, *3 * [_count], _real, _real, _real)
 # (memory, part, time, ftrl's first step)

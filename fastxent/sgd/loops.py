@@ -239,9 +239,8 @@ def sparse_batches(
     for first in range(0, n, rule.batch):
         stop = min(first + rule.batch, n)
         count, here = stop - first, order.ctypes.data + first * order.itemsize
-        features = bridge.touch(
-            memory, here, count, _first_step(rule, counters)[0] if counters[ROWS] else 0.0
-        )
+        eta0 = _first_step(rule, counters)[0] if counters[ROWS] else 0.0
+        features = bridge.touch(memory, here, count, n - stop, eta0)
         square, weight = _weigh(counters, rows, first, stop)
         time, multiple = step_size(rule, counters, square, weight)
         weight *= count
