@@ -1,5 +1,6 @@
 """Fixtures shared by all tests; and which tests `make test-parallel` runs in one thread only."""
 
+import inspect
 import types
 
 import pytest
@@ -70,6 +71,7 @@ def names_in(code, module):
         new = set(code.co_names) - seen
         seen |= new
         left += [part for part in code.co_consts if isinstance(part, types.CodeType)]
-        called = (vars(module).get(name) for name in new)
+        # Unwrapped, because a function that keeps its results is no FunctionType.
+        called = (inspect.unwrap(vars(module).get(name)) for name in new)
         left += [function.__code__ for function in called if isinstance(function, types.FunctionType)]
     return seen

@@ -36,7 +36,7 @@ from clusters import (
     until_idle,
 )
 from fastxent import Checkpoint, solvers
-from fastxent.dask import ClusterError, LogisticRegression, SGDClassifier, lead
+from fastxent.dask import ClusterError, LogisticRegression, SGDClassifier, lead, worker
 from fastxent.dask import parts as distributed_parts
 from fastxent.dask.cluster import Cluster
 from fastxent.objective import Objective
@@ -86,9 +86,15 @@ def lead_of(client):
     return address
 
 
+def has_parts(dask_worker):
+    portions = [value for value in dask_worker.data.values() if isinstance(value, list)]
+    return any(isinstance(part, worker.Kept) for part in itertools.chain(*portions))
+
+
 def another(client):
-    """The address of another worker."""
-    return next(address for address, found in client.run(is_lead).items() if not found)
+    """The address of another worker that has parts: one that has come since the fit began has none."""
+    found, of_lead = client.run(has_parts), lead_of(client)
+    return next(address for address, has in found.items() if has and address != of_lead)
 
 
 def kill_the_lead(client):
