@@ -19,9 +19,8 @@ import scipy.sparse as sp
 from scipy.special import log_softmax
 
 import data
-import rivals
 
-F32, F64 = np.float32, np.float64
+F64 = np.float64
 _ROWS = 4_096  # evaluated at a time, so that their logits stay in cache
 
 
@@ -29,7 +28,8 @@ _ROWS = 4_096  # evaluated at a time, so that their logits stay in cache
 class Problem:
     """Rows X (n, d), labels y (n,), where the loss is evaluated, the penalties, and (X, y) held out.
 
-    theta is (d + 1, K), the intercept last; K is the number of classes, or 1 if there are two.
+    theta is (d + 1, K), the intercept last; K is the number of classes, or 1 if there are two. ``reference`` is the
+    result in float64 from which errors are measured.
     """
 
     X: np.ndarray | sp.csr_matrix
@@ -39,13 +39,10 @@ class Problem:
     l2: float = 0.0
     l1: float = 0.0
     held_out: tuple = ()
+    reference: list | None = None
 
     def __post_init__(self):
         self.n_rows, self.sparse, self.binary = self.X.shape[0], sp.issparse(self.X), self.n_classes == 2
-
-    def in_float64(self):
-        """Return what is evaluated in float64: the yardstick of everybody's errors."""
-        return Problem(self.X.astype(F64), self.y, self.n_classes, self.theta.astype(F64))
 
     @property
     def C(self):
@@ -60,12 +57,6 @@ class Problem:
     def signs(self):
         """Labels as liblinear and snapml want them, -1.0 and 1.0."""
         return np.where(self.y == 1, 1.0, -1.0)
-
-    @property
-    def with_ones(self):
-        """X with a last column of ones: an intercept that is penalised like a weight."""
-        ones = np.ones((self.n_rows, 1))
-        return sp.hstack([self.X, ones], "csr") if self.sparse else np.hstack([self.X, ones])
 
     def ours(self, X=None, **how):
         """Return the objective as our solvers see it."""
@@ -102,10 +93,7 @@ class Problem:
 
 @dataclass(frozen=True)
 class Case:
-    """A named problem; ``make()`` returns X, or X and y. Without y, labels are drawn from the model itself.
-
-    ``split``: does it also have rows to be judged by, of ``make(part="test")``?
-    """
+    """A named problem; ``make()`` returns X, or X and y. Without y, labels are drawn from the model itself."""
 
     name: str
     n_classes: int
@@ -113,7 +101,7 @@ class Case:
     sparse: bool = False
     l2: float = 0.0
     l1: float = 0.0
-    split: bool = False
+    split: bool = False  # with rows to be judged by, of make(part="test")
     dtypes: tuple = ("float64", "float32")
     compared: bool = False  # by processor, in every configuration
     quick: bool = False
@@ -137,12 +125,12 @@ class Case:
         }
 
     def problem(self, dtype="float64"):
-        made, (X_test, y_test) = self.make(), self.make(part="test") if self.split else (None, None)
+        made, test = self.make(), self.make(part="test") if self.split else ()
         X, y = made if isinstance(made, tuple) else (made, None)
         theta = data.point(X, 1 if self.n_classes == 2 else self.n_classes)
         y = data.drawn_labels(X, theta) if y is None else y
         X, theta = X.astype(dtype, copy=False), theta.astype(dtype)
-        held_out = (X_test.astype(dtype, copy=False), y_test) if self.split else ()
+        held_out = (test[0].astype(dtype, copy=False), test[1]) if test else ()
         return Problem(X, y, self.n_classes, theta, self.l2, self.l1, held_out)
 
 
@@ -160,10 +148,10 @@ def dense(n_rows, n_features, n_classes, **how):
 
 def text(n_rows, n_features, entries, n_classes, **how):
     name = f"text {n_rows:,} x {n_features:,}, {entries} a row, {classes(n_classes)}"
-    make = partial(data.zipf_text, n_rows, n_features, entries)
-    return Case(name, n_classes, make, sparse=True, **how)
+    return Case(name, n_classes, partial(data.zipf_text, n_rows, n_features, entries), sparse=True, **how)
 
 
+N_GRAMS = "WordNet glosses, character n-grams, 45 classes"
 WORDS, CHARACTERS = (partial(data.glosses, units) for units in ("words", "characters"))
 CASES = [
     Case("Fashion-MNIST 60,000 x 784, 10 classes", 10, data.fashion),
@@ -178,7 +166,7 @@ CASES = [
     dense(1_797, 64, 10, quick=True),
     dense(150, 4, 3),
     Case("WordNet glosses, words, 45 classes", 45, WORDS, sparse=True),
-    Case("WordNet glosses, character n-grams, 45 classes", 45, CHARACTERS, sparse=True),
+    Case(N_GRAMS, 45, CHARACTERS, sparse=True),
     text(50_000, 80_000, 77, 57, compared=True),
     text(64_000, 40_000, 42, 57),
     text(100_000, 47_000, 75, 50),
@@ -192,30 +180,25 @@ def decades(first):
     return [int(size) for size in np.unique(np.geomspace(first, 100 * first, 7).round())]
 
 
+SPARSE_ROWS = "5,000 sparse rows, 10,000 features, 20 classes"
 GROWTH = {  # of what grows: what stays the same, and the cases
     "rows": ("100 features, 10 classes", [dense(n, 100, 10) for n in decades(3_000)]),
     "classes": ("10,000 rows, 100 features", [dense(10_000, 100, K) for K in decades(10)]),
-    "non-zeros": (
-        "5,000 sparse rows, 10,000 features, 20 classes",
-        [text(5_000, 10_000, entries, 20) for entries in decades(10)],
-    ),
+    "non-zeros": (SPARSE_ROWS, [text(5_000, 10_000, entries, 20) for entries in decades(10)]),
 }
 GROWING = list({case.name: case for _, cases in GROWTH.values() for case in cases}.values())
+
+
+def one_request(what, n_classes, make, **how):
+    """Return the cases of predictions for one row, and for a hundred."""
+    sizes, how = {"one row": 1, "100 rows": 100}, {"dtypes": ("float64",), **how}
+    return [Case(f"{what}, {rows}", n_classes, partial(make, n), **how) for rows, n in sizes.items()]
+
+
 SINGLE_ROWS = [
-    Case(
-        f"{what}, {f'{n} rows' if n > 1 else 'one row'}",
-        K,
-        partial(data.few_words, n, d, words) if words else partial(data.normal, n, d),
-        sparse=bool(words),
-        dtypes=("float64",),
-        quick=d == 64,
-    )
-    for what, d, K, words in (
-        ("64 features, 10 classes", 64, 10, 0),
-        ("784 features, 10 classes", 784, 10, 0),
-        ("text, 77 of 80,000 words, 57 classes", 80_000, 57, 77),
-    )
-    for n in (1, 100)
+    *one_request("64 features, 10 classes", 10, partial(data.normal, n_features=64), quick=True),
+    *one_request("784 features, 10 classes", 10, partial(data.normal, n_features=784)),
+    *one_request("text, 77 of 80,000 words, 57 classes", 57, data.few_words, sparse=True),
 ]
 
 # ------------------------------------------------------------------------------------ training
@@ -250,34 +233,9 @@ TRAININGS = [
     *kind(*PIXELS, l1=[1e-3], both=[1e-3]),
     *kind("glosses, n-grams, 45 classes", 45, CHARACTERS, [1e-4, 1e-5, 1e-6], sparse=True),
 ]
-
-# ------------------------------------------------------------------------------------ descent
-
-
-@dataclass(frozen=True, eq=False)
-class Race:
-    """Rows and who trains on them.
-
-    ``goal``: is there a loss to be reached? ``first_calls``: do the rivals also start in fresh processes?
-    """
-
-    case: Case
-    rivals: list
-    goal: bool = True
-    first_calls: bool = False
-
-
-def glosses(units, make):
-    return Case(f"WordNet glosses, {units}, 45 classes", 45, make, sparse=True, split=True)
-
-
-def pixels(how):
-    return Case(f"Fashion-MNIST, 10 classes, {how}", 10, data.fashion, split=True)
-
-
-RACES = [
-    Race(glosses("words", WORDS), rivals.ON_TEXT + rivals.WORDS_ONLY, first_calls=True),
-    Race(glosses("character n-grams", CHARACTERS), rivals.ON_TEXT, goal=False),
-    Race(pixels("minibatches of 128"), rivals.IN_MINIBATCHES),
-    Race(pixels("single rows"), rivals.BY_PIXELS),
-]
+RACES = {  # of descents, by the rivals who take part
+    "words": Case("WordNet glosses, words, 45 classes", 45, WORDS, sparse=True, split=True),
+    "character n-grams": Case(N_GRAMS, 45, CHARACTERS, sparse=True, split=True),
+    "minibatches": Case("Fashion-MNIST, 10 classes, minibatches of 128", 10, data.fashion, split=True),
+    "single rows": Case("Fashion-MNIST, 10 classes, single rows", 10, data.fashion, split=True),
+}

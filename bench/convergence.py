@@ -3,22 +3,22 @@
 Every trainer runs from scratch at growing effort (more iterations, or a smaller tolerance) until F as one plain
 float64 function sees it is within 1e-6 of the least value known, or its time is up: in a process of its own, on one
 thread and on all. The runs on both sides of each level are then repeated in further processes, everybody in turn. What
-is kept is seconds and F of each run: `training_tables.py` makes tables of them, `figures.py` a picture.
+is kept is seconds and F of each run.
 """
 
 import math
 import os
-import pickle
 import time
-from pathlib import Path
 
 import numpy as np
+import scipy.sparse as sp
 
 import processes
 import store
-from cases import RACES, TRAININGS
-from machine import extra_megabytes, log
-from rivals import OURS, TRAINERS, WITH_TOL, wanted
+from cases import TRAININGS
+from processes import extra_megabytes, log, records_of
+from rivals import OURS, TRAINERS, WITH_TOL, meet
+from store import wanted
 
 LEVELS = (1e-2, 1e-4, 1e-6)
 NEAR = 1 + 0.3 * LEVELS[-1]  # times the least value: the last level is behind
@@ -39,8 +39,7 @@ def gaps(points, optimum):
 
 
 def seconds_to(level, points, optimum):
-    """Return the seconds to a suboptimality, between two runs on a line of log gap over log time; NaN if none reached
-    it."""
+    """Return the seconds to a suboptimality, between two runs on a line of log gap over log time, or NaN."""
     seconds, gap = gaps(points, optimum)
     reached = np.flatnonzero(gap <= level)
     if not reached.size:
@@ -55,19 +54,11 @@ def seconds_to(level, points, optimum):
 def around(points, optimum):
     """Return the runs on both sides of each level: the ones that its seconds are made of."""
     _, gap = gaps(points, optimum)
-    firsts = [np.flatnonzero(gap <= level)[:1] for level in LEVELS]
-    return [points[i] for i in sorted({int(i) for first in firsts for i in (*first, *(first - 1)) if i >= 0})]
+    firsts = [int(np.argmax(gap <= level)) for level in LEVELS if np.any(gap <= level)]
+    return [points[i] for i in sorted({i for first in firsts for i in (first - 1, first) if i >= 0})]
 
 
-# ------------------------------------------------------------------------------------ in a process of their own
-
-
-def start(path, race, name, threads, step):
-    """Return a problem, a rival of a race (None: of that to the optimum), and its ``fit``."""
-    rivals = [*TRAINERS, WITH_TOL] if race is None else next(r.rivals for r in RACES if r.case.name == race)
-    rival = next(rival for rival in rivals if rival.name == name)
-    problem = pickle.loads(Path(path).read_bytes())
-    return problem, rival, rival.build(problem, threads, **step)
+# ------------------------------------------------------------------------------------ in a process of its own
 
 
 def timed(function, *arguments):
@@ -76,21 +67,22 @@ def timed(function, *arguments):
     return time.perf_counter() - begun, result
 
 
-def climb(path, name, threads, *, race=None, step=(), efforts=None, target=0.0, cap=math.inf, rise=math.inf):
+def climb(path, race, label, threads, *, step=(), efforts=None, target=0.0, cap=math.inf, rise=math.inf):
     """Yield the runs of a trainer at some efforts; without them at growing effort, until the target is reached.
 
     "first" is the seconds of the first run in this process, which is not one of them: of imports and compiling, for
     many. A climb also ends when nothing moves any more, when another run would take more than ``cap`` seconds, or when
     the objective is ``rise`` times its least value.
     """
-    problem, rival, fit = start(path, race, name, threads, dict(step))
-    before, values = rival.efforts[0], []
+    problem, rival = meet(path, race, label)
+    fit, before, values = rival.build(problem, threads, **dict(step)), rival.efforts[0], []
     first, _ = timed(fit, before)
     extra = None if efforts else extra_megabytes(lambda: fit(before))
     for effort in efforts or rival.efforts:
         seconds, found = timed(fit, effort)
         # Descent is judged by probabilities of held-out rows.
-        values.append(problem.log_loss(found()) if race else problem.objective(*found, rival.intercepts))
+        descent = callable(found)
+        values.append(problem.log_loss(found()) if descent else problem.objective(*found, rival.intercepts))
         about = {"first": first, "extra_megabytes": extra}
         yield {"effort": effort, "seconds": [seconds], "objective": values[-1], **about}
         settled = len(values) > 6 and values[-1] == values[-4]
@@ -117,8 +109,10 @@ class Course:
         """Find the least value of F, or of the variant that is minimised with such an intercept, by a long run."""
         from fastxent import solvers
 
-        penalised, until = intercepts == "penalised", time.monotonic() + max(2.0, self.left() / 6)
-        X = self.problem.with_ones if penalised else self.problem.X
+        until, X = time.monotonic() + max(2.0, self.left() / 6), self.problem.X
+        if penalised := intercepts == "penalised":  # like the weight of a column of ones
+            X = (sp.hstack if sp.issparse(X) else np.hstack)([X, np.ones((X.shape[0], 1))])
+            X = X.tocsr() if sp.issparse(X) else X
         objective = self.problem.ours(X, fit_intercept=intercepts == "free", n_threads=self.threads)
         how = {"tol": REFERENCE_TOL, "max_iter": 100_000, "callback": lambda *_: time.monotonic() > until}
         theta = solvers.solve(objective, objective.initial(), **how).theta
@@ -127,12 +121,12 @@ class Course:
 
     def climb(self, trainer, threads, wait, **how):
         """Return a trainer's runs in a process of its own, which may take twice ``wait`` seconds."""
-        how |= {"path": self.path, "name": trainer.name, "threads": threads}
+        how |= {"path": self.path, "race": "training"}
         timeout = 2 * wait + STARTUP_SECONDS
-        return processes.records_of(trainer, "convergence:climb", how, threads=threads, timeout=timeout)
+        return records_of(trainer, "convergence:climb", how, threads=threads, timeout=timeout)
 
     def reached(self, trainer, points):
-        return [seconds_to(level, points, self.least[trainer.intercepts]) for level in LEVELS]
+        return np.array([seconds_to(level, points, self.least[trainer.intercepts]) for level in LEVELS])
 
     def climb_on_threads(self, trainer):
         """Climb on one thread and on all; return the number that gets further, or there earlier, and its runs."""
@@ -140,14 +134,14 @@ class Course:
         climbs = {}
         for n in {1, trainer.threads or self.threads}:
             cap = max(LEAST_PATIENCE, min(patience * self.pace, self.left() / 6))
-            climbs[n] = self.climb(trainer, n, 3 * cap, target=NEAR * self.least[kind], cap=cap)
-            self.least[kind] = min([self.least[kind], *(point["objective"] for point in climbs[n])])
+            if points := self.climb(trainer, n, 3 * cap, target=NEAR * self.least[kind], cap=cap):
+                climbs[n] = points
+                self.least[kind] = min([self.least[kind], *(point["objective"] for point in points)])
 
-        def quality(n):
-            times = self.reached(trainer, climbs[n])
-            return sum(map(math.isnan, times)), np.nan_to_num(times[::-1], nan=np.inf).tolist()
+        def quality(n):  # the seconds to the last level first
+            return np.nan_to_num(self.reached(trainer, climbs[n])[::-1], nan=np.inf).tolist()
 
-        best = min((n for n in climbs if climbs[n]), key=quality, default=None)
+        best = min(climbs, key=quality, default=None)
         return best, climbs.get(best)
 
     def repeat(self, climbed, rounds):
@@ -166,7 +160,7 @@ class Course:
 
     def in_contention(self, climbed):
         """Return our own and every peer that comes near the fastest peer at some level."""
-        times = {trainer: np.array(self.reached(trainer, points)) for trainer, (_, points) in climbed.items()}
+        times = {trainer: self.reached(trainer, points) for trainer, (_, points) in climbed.items()}
         peers = [found for trainer, found in times.items() if not trainer.ours]
         fastest = np.fmin.reduce(peers or [np.full(len(LEVELS), np.nan)])
         return [trainer for trainer in times if trainer.ours or np.any(times[trainer] <= 2 * fastest)]
@@ -180,13 +174,10 @@ def race(case, trainers, options, seconds):
     """Yield the record of one problem, more complete each time."""
     from fastxent import solvers
 
-    problem = case.problem()
+    problem, point = case.problem(), ("effort", "seconds", "objective")
     record = {"problem": case.label, "threads": options.threads, "trainers": {}}
-    record |= {
-        "rows": problem.n_rows,
-        "features": problem.X.shape[1],
-        "choice": solvers.choose(problem.ours()),
-    }
+    record |= {"rows": problem.n_rows, "features": problem.X.shape[1]}
+    record["choice"] = solvers.choose(problem.ours())
     with processes.file_of(problem) as path:
         course, climbed = Course(problem, path, options.threads, seconds), {}
         record["least"] = course.least
@@ -196,7 +187,7 @@ def race(case, trainers, options, seconds):
             threads, points = course.climb_on_threads(trainer)
             if not points:
                 continue
-            kept = [some_of(point, "effort", "seconds", "objective") for point in points]
+            kept = [some_of(one, *point) for one in points]
             about = some_of(points[0], "import", "first", "extra_megabytes")
             about |= {"threads": threads, "intercepts": trainer.intercepts, "points": kept}
             record["trainers"][trainer.name], climbed[trainer] = about, (threads, kept)
@@ -205,21 +196,19 @@ def race(case, trainers, options, seconds):
             if trainer.name == OURS:
                 course.pace = float(np.nan_to_num(reached[-1], nan=course.pace))
                 by_tol = course.climb(WITH_TOL, options.threads, course.left(), efforts=LEVELS)
-                record["tol"] = [some_of(point, "effort", "seconds", "objective") for point in by_tol]
+                record["tol"] = [some_of(one, *point) for one in by_tol]
             yield record
         course.repeat(climbed, options.rounds)
         yield record
 
 
 def main():
-    parser = store.parser(
-        __doc__,
-        "problem",
-        "rival",
-        budget=(4000.0, "seconds for everything"),
-        threads=(os.cpu_count() or 1, "beside one"),
-        rounds=(2, "further processes of those who matter"),
-    )
+    numbers = {
+        "budget": (4000.0, "seconds for everything"),
+        "threads": (os.cpu_count() or 1, "beside one"),
+        "rounds": (2, "further processes of those who matter"),
+    }
+    parser = store.parser(__doc__, "problem", "rival", **numbers)
     parser.add_argument("--twins", action="store_true", help="only the kinds of problems that were slow once")
     options = parser.parse_args()
     versions, trainers = processes.found([t for t in TRAINERS if wanted(t.name, options.rival)])

@@ -21,29 +21,18 @@ import numpy as np
 
 import data
 from cases import Problem
-from machine import busy_processors, processor
+from store import busy_processors, processor
 from tables import markdown, section_command
 
 ROOT = Path(__file__).resolve().parents[1]
 FIGURES, PAGE = ROOT / "bench" / "cost.json", ROOT / "docs" / "cost.md"
-TERABYTE, WORKERS = 1e12, (10, 100, 1000)
+TERABYTE, WORKERS, KINDS = 1e12, (10, 100, 1000), ("sparse", "dense")
 THREADS = 8  # of a worker
 LINK = 1.25e9  # bytes per second of a network of 10 Gbit/s; what was measured counts where it is less
 CARRIED = 8e6  # bytes of parameters that travel with the tasks, all copies together
 POWERS = (3, 4, 5, 6, 7)  # of ten: numbers in a model, d x K
-CHECKED = (
-    (1, 3),
-    (2, 3),
-    (4, 3),
-    (2, 6),
-    (4, 5),
-    (4, 6),
-    (8, 3),
-    (8, 5),
-    (8, 6),
-)  # workers, and 10^p numbers
+CHECKED = ((1, 3), (2, 3), (4, 3), (2, 6), (4, 5), (4, 6), (8, 3), (8, 5), (8, 6))  # workers, 10^p numbers
 SLEEP = 0.1  # seconds in place of a worker's computing
-ROUNDS = 9
 
 
 # What is measured -----------------------------------------------------------------------------------------
@@ -57,7 +46,7 @@ def measure():
     FIGURES.write_text(json.dumps(found, indent=1) + "\n")
 
 
-def median(call, rounds=ROUNDS):
+def median(call, rounds=9):
     """Return the seconds of a call; a first one does not count."""
     return float(np.median(timeit.repeat(call, number=1, repeat=1 + rounds)[1:]))
 
@@ -99,8 +88,7 @@ def loopback(size=1 << 28):
         socket.create_connection(server.getsockname()) as sender,
         server.accept()[0] as receiver,
     ):
-        block, received, begun = bytearray(1 << 20), 0, time.perf_counter()
-        zeros = bytes(1 << 20)
+        block, zeros, received, begun = bytearray(1 << 20), bytes(1 << 20), 0, time.perf_counter()
         sent = pool.submit(lambda: [sender.sendall(zeros) for _ in range(size >> 20)])
         while received < size:
             received += receiver.recv_into(block)
@@ -121,9 +109,8 @@ def dask_figures():
     """Dask's overhead and rate, from rounds of few and of many numbers; and other rounds, to check the formula."""
     rounds = [[workers, 10**power, simulated(workers, 10**power)] for workers, power in CHECKED]
     small = np.array([[workers, seconds] for workers, numbers, seconds in rounds if numbers == 10**3])
-    slope, start = np.polyfit(small[:, 0], small[:, 1] - SLEEP, 1)
-    overhead = {"start": float(max(start, 0.0)), "worker": float(max(slope, 0.0))}
-    return {**overhead, "rate": transfer(), "rounds": rounds}
+    worker, start = np.polyfit(small[:, 0], small[:, 1] - SLEEP, 1).clip(0).tolist()
+    return {"start": start, "worker": worker, "rate": transfer(), "rounds": rounds}
 
 
 def simulated(workers, numbers):
@@ -180,9 +167,8 @@ def small_cluster(workers):
 def round_seconds(figures, workers, numbers, link=None):
     """Seconds of a pass beside reading and computing.
 
-    link : float or None
-        Bytes per second between two machines, all pairs at once. None: all transfers share one machine, as in the
-        rounds that are simulated.
+    ``link`` is bytes per second between two machines, all pairs at once. None: all transfers share one machine, as in
+    the rounds that are simulated.
     """
     dask, size = figures["dask"], 8.0 * numbers
     rate = dask["rate"] if link is None else min(link, dask["rate"])
@@ -196,7 +182,7 @@ def round_seconds(figures, workers, numbers, link=None):
     return overhead + spread + tree + size / rate
 
 
-def reading_seconds(figures, workers, kind, cached):
+def reading_seconds(figures, workers, kind, cached=False):
     """Seconds of computing, or of reading if rows come from the disk and that takes longer."""
     rate = figures[kind] * THREADS
     return TERABYTE / (workers * (min(rate, figures["disk"]) if cached else rate))
@@ -204,11 +190,8 @@ def reading_seconds(figures, workers, kind, cached):
 
 def bottleneck(figures, workers, seconds):
     """Numbers d x K beyond which parameters and gradients take longer than something else."""
-    empty = round_seconds(figures, workers, 0, LINK)
-    over = (
-        p for p in np.geomspace(1e3, 1e9, 601) if round_seconds(figures, workers, p, LINK) - empty > seconds
-    )
-    return next(over, math.inf)
+    empty, sizes = round_seconds(figures, workers, 0, LINK), np.geomspace(1e3, 1e9, 601)
+    return next((p for p in sizes if round_seconds(figures, workers, p, LINK) - empty > seconds), math.inf)
 
 
 # The page -------------------------------------------------------------------------------------------------
@@ -217,44 +200,42 @@ def bottleneck(figures, workers, seconds):
 def page():
     """The text between the marks of docs/cost.md."""
     figures = json.loads(FIGURES.read_text())
-    dask = figures["dask"]
-    rates = {
-        "kernel, sparse rows, 60 classes, float32, one thread": figures["sparse"],
-        "kernel, dense rows, 10 classes, float32, one thread": figures["dense"],
-        "disk": figures["disk"],
-        "a socket, loopback": figures["loopback"],
-        "an array through Dask, loopback": dask["rate"],
-        "adding up gradients": figures["add"],
+    dask, rates = figures["dask"], {**figures, **figures["dask"]}
+    titles = {
+        "sparse": "kernel, sparse rows, 60 classes, float32, one thread",
+        "dense": "kernel, dense rows, 10 classes, float32, one thread",
+        "disk": "disk",
+        "loopback": "a socket, loopback",
+        "rate": "an array through Dask, loopback",
+        "add": "adding up gradients",
     }
-    measured = {what: f"{rate / 1e6:,.0f} MB/s" for what, rate in rates.items()}
-    measured["a round of Dask"] = (
-        f"{1e3 * dask['start']:.0f} ms + {1e3 * dask['worker']:.1f} ms for each worker"
-    )
-    passes, limits, check = [], [], []
+    measured = [{"what": what, "figure": f"{rates[name] / 1e6:,.0f} MB/s"} for name, what in titles.items()]
+    overhead = f"{1e3 * dask['start']:.0f} ms + {1e3 * dask['worker']:.1f} ms for each worker"
+    measured.append({"what": "a round of Dask", "figure": overhead})
+    passes, limits = [], []
     for workers in WORKERS:
+        row, limit = {"workers": f"{workers:,}"}, {"Dask's round": round_seconds(figures, workers, 0, LINK)}
         reading = {
-            f"{kind} rows": [reading_seconds(figures, workers, kind, cached) for cached in (False, True)]
-            for kind in ("sparse", "dense")
+            kind: [reading_seconds(figures, workers, kind, c) for c in (False, True)] for kind in KINDS
         }
-        limit = {"Dask's round": round_seconds(figures, workers, 0, LINK)}
-        limit |= {f"{what} in memory": seconds for what, (seconds, _) in reading.items()}
-        rounds = {f"round, 10^{p}": round_seconds(figures, workers, 10**p, LINK) for p in POWERS}
-        cells = {what: "; ".join(map(shown, seconds)) for what, seconds in reading.items()}
-        cells |= {what: shown(seconds) for what, seconds in rounds.items()}
-        passes.append({"workers": f"{workers:,}", **cells})
-        cells = {what: magnitude(bottleneck(figures, workers, seconds)) for what, seconds in limit.items()}
-        limits.append({"workers": f"{workers:,}", **cells})
-    for workers, numbers, seconds in dask["rounds"]:
-        row, formula = (
-            {"workers": str(workers), "numbers": magnitude(numbers)},
-            round_seconds(figures, workers, numbers),
-        )
-        check.append(row | {"round": f"{seconds:.2f} s", "formula": f"{SLEEP + formula:.2f} s"})
+        rounds = {f"round, 10^{p}": shown(round_seconds(figures, workers, 10**p, LINK)) for p in POWERS}
+        passes.append(row | {f"{k} rows": "; ".join(map(shown, s)) for k, s in reading.items()} | rounds)
+        limit |= {f"{kind} rows in memory": seconds[0] for kind, seconds in reading.items()}
+        limits.append(row | {k: magnitude(bottleneck(figures, workers, s)) for k, s in limit.items()})
+    check = [
+        {
+            "workers": str(workers),
+            "numbers": magnitude(numbers),
+            "round": f"{seconds:.2f} s",
+            "formula": f"{SLEEP + round_seconds(figures, workers, numbers):.2f} s",
+        }
+        for workers, numbers, seconds in dask["rounds"]
+    ]
     return f"""\
 Measured on {figures["processor"]}, {figures["processors"]} processors, of which other work kept \
 {figures["busy"]:.1f} busy:
 
-{markdown([{"what": what, "figure": figure} for what, figure in measured.items()])}
+{markdown(measured)}
 Seconds of a pass over 1 TB, of workers with {THREADS} threads each and a network of 10 Gbit/s, or Dask's rate if that \
 is less. Rows: in memory; on the disk. Round: Dask's overhead, parameters out, gradients back, for a model of so many \
 numbers.

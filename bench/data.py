@@ -20,7 +20,10 @@ N_TRAIN_GLOSSES = 100_000
 
 
 class DataNotFound(FileNotFoundError):
-    """A real data set is not on this machine; the message says how to get it."""
+    """A real data set is not on this machine."""
+
+    def __init__(self, package, file):
+        super().__init__(f"`apt-get install {package}`, or set FASTXENT_DATA to a folder with {file}")
 
 
 def find(file_name):
@@ -44,11 +47,8 @@ def fashion(part="train"):
         pixels = np.frombuffer(images, np.uint8, offset=16).reshape(-1, 784)
         labels = np.frombuffer(codes, np.uint8, offset=8)
     else:
-        raise DataNotFound(
-            "Fashion-MNIST was not found. Either `apt-get install dataset-fashion-mnist`, or set FASTXENT_DATA to a "
-            "folder with fashion_mnist.npz: arrays X_train (60000, 784), y_train, X_test (10000, 784), y_test, "
-            'as from sklearn.datasets.fetch_openml("Fashion-MNIST").'
-        )
+        arrays = "X_train (60000, 784), y_train, X_test (10000, 784), y_test"
+        raise DataNotFound("dataset-fashion-mnist", f"fashion_mnist.npz: {arrays}")
     return pixels / 255.0, labels.astype(np.intp)
 
 
@@ -72,10 +72,8 @@ def vectorised(units):
     labels, texts = read_glosses()
     how = {"words": {}, "characters": {"analyzer": "char_wb", "ngram_range": (2, 4)}}[units]
     vectorizer = TfidfVectorizer(sublinear_tf=True, min_df=2, **how)
-    train, test = (
-        vectorizer.fit_transform(texts[:N_TRAIN_GLOSSES]),
-        vectorizer.transform(texts[N_TRAIN_GLOSSES:]),
-    )
+    train = vectorizer.fit_transform(texts[:N_TRAIN_GLOSSES])
+    test = vectorizer.transform(texts[N_TRAIN_GLOSSES:])
     return {"train": train, "test": test}, np.unique(labels, return_inverse=True)[1]
 
 
@@ -95,10 +93,8 @@ def read_glosses():
         order = np.random.default_rng(0).permutation(len(lines))
         pairs = [(lines[i].split(" ", 2)[1], lines[i].split(" | ", 1)[1].strip()) for i in order]
     else:
-        raise DataNotFound(
-            "WordNet's glosses were not found. Either `apt-get install wordnet-base`, or set FASTXENT_DATA to a folder "
-            "with wordnet_glosses.tsv.gz: 117,659 shuffled lines, label, tab, gloss."
-        )
+        lines = "117,659 shuffled lines of label, tab, gloss"
+        raise DataNotFound("wordnet-base", f"wordnet_glosses.tsv.gz: {lines}")
     labels, texts = zip(*pairs, strict=True)
     return np.array(labels), list(texts)
 
@@ -210,7 +206,7 @@ def text_of_two_classes():
     return topical_text(np.random.default_rng(0), (60_000, 30_000), 60, 2, topical=0.1)
 
 
-def few_words(n_rows, n_features, words):
+def few_words(n_rows, n_features=80_000, words=77):
     """Return CSR rows of so many entries each, evenly spread."""
     rng = np.random.default_rng(0)
     columns = [np.sort(rng.choice(n_features, words, replace=False)) for _ in range(n_rows)]
@@ -221,9 +217,8 @@ def csr_of_equal_rows(values, columns, n_features):
     """Return CSR rows that all have as many entries: ``columns`` is (n, entries)."""
     n_rows, entries = columns.shape
     indptr = entries * np.arange(n_rows + 1, dtype=np.int32)
-    return sp.csr_matrix(
-        (values.ravel(), columns.ravel().astype(np.int32), indptr), shape=(n_rows, n_features)
-    )
+    parts = values.ravel(), columns.ravel().astype(np.int32), indptr
+    return sp.csr_matrix(parts, shape=(n_rows, n_features))
 
 
 def clusters(n_rows, n_features, n_classes=26):

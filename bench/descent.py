@@ -7,8 +7,6 @@ Two questions, everybody in processes of their own and on one thread, but PyTorc
 - How long until the held-out log loss is GOAL times the lowest that scikit-learn reaches (PyTorch, where it does not
   run)? Before the race each rival gets a small search for its step size, for which it is not charged. The number of
   epochs to that loss, interpolated between whole ones, and the times just measured make the answer.
-
-`training_tables.py` makes the tables of docs/sgd.md of the results.
 """
 
 import contextlib
@@ -21,9 +19,10 @@ import numpy as np
 import processes
 import store
 from cases import RACES
-from convergence import start, timed
-from machine import extra_megabytes, log
-from rivals import OURS, wanted
+from convergence import timed
+from processes import extra_megabytes, log
+from rivals import OURS, RIVALS, meet
+from store import wanted
 
 GOAL = 1.02
 RISE = 1.05  # times the least loss, where a search of step sizes gives up
@@ -31,11 +30,13 @@ FURTHER_SECONDS = 0.4  # about what the E further epochs take together
 MOST_EPOCHS = 8
 FIRST_ROWS = 1_000  # of the first call in a fresh process
 FIRST = "a fresh process"
+TIMED_ONLY = ("character n-grams",)  # no way to a goal
 
 
-def time_epochs(path, race, name, threads, step, with_memory):
+def time_epochs(path, race, label, threads, step, with_memory):
     """Yield the seconds of a first epoch and of each further one, and the loss after one."""
-    problem, _, fit = start(path, race, name, threads, step)
+    problem, rival = meet(path, race, label)
+    fit = rival.build(problem, threads, **step)
     loss = problem.log_loss(fit(1)())  # imports, compiles
     one, _ = timed(fit, 1)
     further = int(np.clip(round(FURTHER_SECONDS / one), 1, MOST_EPOCHS))
@@ -44,15 +45,15 @@ def time_epochs(path, race, name, threads, step, with_memory):
     yield {"first": one, "epoch": (more - one) / further, "loss": loss, "extra_megabytes": extra}
 
 
-def first_call(path, race, name, threads, step):
+def first_call(path, race, label, threads, step):
     """Yield the seconds of one epoch, right after the import; a class may be missing."""
-    _, _, fit = start(path, race, name, threads, step)
-    yield {"first": timed(fit, 1)[0]}
+    problem, rival = meet(path, race, label)
+    yield {"first": timed(rival.build(problem, threads, **step), 1)[0]}
 
 
 def run(function, path, race, rival, more=None, **arguments):
     """Return what a function yields about a rival in a process of its own."""
-    arguments |= {"path": path, "race": race.case.name, "name": rival.name, "threads": rival.threads}
+    arguments |= {"path": path, "race": race}
     return processes.records_of(rival, function, arguments, threads=rival.threads, more=more)
 
 
@@ -67,9 +68,9 @@ def epochs_to(goal, curve):
     return None
 
 
-def lowest(curve):
-    """Return the least loss of a curve, and its epochs."""
-    return min((point["objective"], point["effort"]) for point in curve)
+def lowest(curves):
+    """Return the least loss of some step sizes' curves, and its epochs."""
+    return min((point["objective"], point["effort"]) for _, curve in curves for point in curve)
 
 
 def search(path, race, rivals):
@@ -81,13 +82,10 @@ def search(path, race, rivals):
         name, how = rival.family or rival.name, {"target": goal, "rise": RISE}
         if name not in curves:
             log(f"    step sizes of {name}")
-            found = {
-                i: run("convergence:climb", path, race, rival, step=s, **how)
-                for i, s in enumerate(rival.steps)
-            }
-            curves[name] = [(rival.steps[i], curve) for i, curve in found.items() if curve]
+            tried = [(s, run("convergence:climb", path, race, rival, step=s, **how)) for s in rival.steps]
+            curves[name] = [(step, curve) for step, curve in tried if curve]
         if name == yardstick:
-            goal = GOAL * min(lowest(curve) for _, curve in curves[name])[0]
+            goal = GOAL * lowest(curves[name])[0]
     return goal, curves
 
 
@@ -96,18 +94,18 @@ def chosen_step(rival, curves, goal):
     if not curves:
         return rival.steps[0], {}
     tried = curves[rival.family or rival.name]
-    step, curve = min(tried, key=lambda one: (epochs_to(goal, one[1]) or math.inf, lowest(one[1])))
-    best = min(lowest(curve) for _, curve in tried)
-    return step, {"searched": epochs_to(goal, curve), "automatic": epochs_to(goal, tried[0][1]), "best": best}
+    step, curve = min(tried, key=lambda one: (epochs_to(goal, one[1]) or math.inf, lowest([one])))
+    automatic = epochs_to(goal, tried[0][1])
+    return step, {"searched": epochs_to(goal, curve), "automatic": automatic, "best": lowest(tried)}
 
 
 def records(race, rivals, rounds):
     """Yield the records of one race."""
-    problems = {dtype: race.case.problem(dtype) for dtype in ("float32", "float64")}
-    rows = problems["float32"].n_rows
+    problems = {dtype: RACES[race].problem(dtype) for dtype in ("float32", "float64")}
+    about = {"race": RACES[race].name, "rows": problems["float32"].n_rows}
     with contextlib.ExitStack() as files:
         paths = {dtype: files.enter_context(processes.file_of(problems.pop(dtype))) for dtype in [*problems]}
-        goal, curves = search(paths["float32"], race, rivals) if race.goal else (None, {})
+        goal, curves = (None, {}) if race in TIMED_ONLY else search(paths["float32"], race, rivals)
         chosen = {rival: chosen_step(rival, curves, goal) for rival in rivals}
         timed = {(rival, dtype): [] for rival in rivals for dtype in rival.dtypes}
         for i in range(rounds):
@@ -118,24 +116,17 @@ def records(race, rivals, rounds):
                 timed[rival, dtype] += run("descent:time_epochs", paths[dtype], race, rival, **how)
     for (rival, dtype), found in timed.items():
         if found:
-            yield {
-                "race": race.case.name,
-                "rival": rival.name,
-                "dtype": dtype,
-                "threads": rival.threads,
-                "goal": goal,
-                "step": chosen[rival][0],
-                "rows": rows,
-                **found[0],
-                "first": [record["first"] for record in found],
-                "seconds": [record["epoch"] for record in found],
-                **chosen[rival][1],
+            step, way = chosen[rival]
+            who = {"rival": rival.name, "dtype": dtype, "threads": rival.threads, "goal": goal, "step": step}
+            seconds = {
+                key: [one[of] for one in found] for key, of in (("first", "first"), ("seconds", "epoch"))
             }
+            yield {**about, **who, **found[0], **seconds, **way}
 
 
 def first_calls(race, rivals):
     """Yield a record of each fresh process: import, and an epoch on a few rows; ours with loops compiled or not."""
-    problem = race.case.problem("float32")
+    problem = RACES[race].problem("float32")
     few = dataclasses.replace(problem, X=problem.X[:FIRST_ROWS], y=problem.y[:FIRST_ROWS])
     with tempfile.TemporaryDirectory() as folder, processes.file_of(few) as path:
         for rival in rivals:
@@ -146,18 +137,18 @@ def first_calls(race, rivals):
 
 
 def main():
-    parser = store.parser(__doc__, "case", "rival", rounds=(3, "processes of each"))
-    options = parser.parse_args()
+    options = store.parser(__doc__, "case", "rival", rounds=(3, "processes of each")).parse_args()
     if options.quick:
         options.rounds, options.case = 1, ["single rows"]
-    everybody = [rival for race in RACES for rival in race.rivals]
+    everybody = [rival for race in RACES for rival in RIVALS[race]]
     versions, there = processes.found([rival for rival in everybody if wanted(rival.name, options.rival)])
     results = store.Results(options, "descent", versions)
-    for race in (race for race in RACES if wanted(race.case.name, options.case)):
-        rivals = [rival for rival in race.rivals if rival in there]
-        results.add(race.case.name, records(race, rivals, options.rounds))
-        if race.first_calls:
-            results.add(f"{race.case.name}, {FIRST}", first_calls(race, rivals))
+    for race, case in RACES.items():
+        if wanted(case.name, options.case):
+            rivals = [rival for rival in RIVALS[race] if rival in there]
+            results.add(case.name, records(race, rivals, options.rounds))
+            if race == "words":
+                results.add(f"{case.name}, {FIRST}", first_calls(race, rivals))
 
 
 if __name__ == "__main__":

@@ -140,7 +140,7 @@ def draw_convergence(known):
     handles = {}
     for panel, outcome in zip(panels.flat, chosen, strict=False):
         for name in (*outcome.peers.index, OURS):
-            seconds, gap = outcome.gaps(name)
+            seconds, gap = outcome.gaps[name]
             shown = np.maximum.accumulate(seconds), np.maximum(np.minimum.accumulate(gap), 1e-8)
             (handles[outcome.mark(name)],) = panel.loglog(*shown, **look[name])
         for level in LEVELS:

@@ -6,8 +6,6 @@ only of memory: what does not fit fails. Vowpal Wabbit reads its own binary cach
 timed.
 """
 
-import json
-import math
 import resource
 import subprocess
 import sys
@@ -19,44 +17,45 @@ import numpy as np
 import scipy.sparse as sp
 
 import store
-from machine import busy_processors, log, processor, status
-from processes import run
+from processes import log, run, status
+from store import busy_processors, processor
 
 ENTRIES, CLASSES, COLUMNS = 20, 60, 20_000
 LIMIT = 4 << 30  # bytes of addresses
 BATCH = 65_536  # rows, as they are written and read
 ENOUGH = 300.0  # seconds, after which the rate of a slow trainer is known
 MOST_TEXT = 1_000_000  # rows for Vowpal Wabbit, whose rate does not depend on how many there are
+FILES = {
+    "data": (np.float32, ENTRIES),
+    "indices": (np.int32, ENTRIES),
+    "indptr": (np.int64, 1),
+    "y": (np.int64, 1),
+}
 
 
 def write(folder, n):
     """Write n rows, unless they are there."""
-    about = {"rows": n, "entries": ENTRIES, "classes": CLASSES, "columns": COLUMNS}
-    done = folder / "done.json"
-    if done.exists() and json.loads(done.read_text()) == about:
+    if (folder / "done").exists():
         return
-    done.unlink(missing_ok=True)
     folder.mkdir(parents=True, exist_ok=True)
-    np.save(folder / "indptr.npy", ENTRIES * np.arange(n + 1))
-    kinds = {"data": (np.float32, (n, ENTRIES)), "indices": (np.int32, (n, ENTRIES)), "y": (np.int64, (n,))}
-    files = {
-        name: np.lib.format.open_memmap(folder / f"{name}.npy", "w+", dtype, (math.prod(shape),)).reshape(
-            shape
-        )
-        for name, (dtype, shape) in kinds.items()
-    }
+    kinds = {name: (dtype, (n * size + (name == "indptr"),)) for name, (dtype, size) in FILES.items()}
+    create = np.lib.format.open_memmap
+    files = {name: create(folder / f"{name}.npy", "w+", *kind) for name, kind in kinds.items()}
+    files["indptr"][:] = ENTRIES * np.arange(n + 1)
     random = np.random.default_rng(0)
     class_of = random.integers(0, CLASSES, COLUMNS)
     with open(folder / "rows.vw", "w") as text:
         for start in range(0, n, BATCH):
-            rows = slice(start, min(start + BATCH, n))
-            columns, values, labels = drawn(random, rows.stop - start, class_of)
-            files["data"][rows], files["indices"][rows], files["y"][rows] = values, columns, labels
+            stop = min(start + BATCH, n)
+            columns, values, labels = drawn(random, stop - start, class_of)
+            entries = slice(start * ENTRIES, stop * ENTRIES)
+            files["data"][entries], files["indices"][entries] = values.ravel(), columns.ravel()
+            files["y"][start:stop] = labels
             if start < MOST_TEXT:
                 text.writelines(map(line, columns.tolist(), values.tolist(), labels.tolist()))
     for file in files.values():
         file.flush()
-    done.write_text(json.dumps(about))
+    (folder / "done").touch()
 
 
 def drawn(random, n, class_of):
@@ -74,13 +73,9 @@ def line(columns, values, label):
     return f"{label + 1} | {' '.join([f'{j}:{x}' for j, x in zip(columns, values, strict=True)])}\n"
 
 
-def paths(folder):
-    return [str(Path(folder, f"{name}.npy")) for name in ("data", "indices", "indptr", "y")]
-
-
 def read(folder, start, stop):
     """Return some rows and their labels."""
-    data, indices, indptr, y = (np.load(path, mmap_mode="r") for path in paths(folder))
+    data, indices, indptr, y = (np.load(Path(folder, f"{name}.npy"), mmap_mode="r") for name in FILES)
     some = slice(int(indptr[start]), int(indptr[stop]))
     pointers = (indptr[start : stop + 1] - indptr[start]).astype(np.int32)
     return sp.csr_matrix((data[some], indices[some], pointers), shape=(stop - start, COLUMNS)), y[start:stop]
@@ -89,12 +84,8 @@ def read(folder, start, stop):
 def source(folder):
     from fastxent.sources import NpySource
 
-    *arrays, y = paths(folder)
+    *arrays, y = (str(Path(folder, f"{name}.npy")) for name in FILES)
     return NpySource(tuple(arrays), y, n_features=COLUMNS, batch_rows=BATCH)
-
-
-def limited():
-    resource.setrlimit(resource.RLIMIT_AS, (LIMIT, LIMIT))
 
 
 def clocks(who=resource.RUSAGE_SELF):
@@ -120,7 +111,7 @@ def ours_sgd(folder, rows):
     """An epoch of SGDClassifier, over the source."""
     from fastxent import SGDClassifier
 
-    limited()
+    resource.setrlimit(resource.RLIMIT_AS, (LIMIT, LIMIT))
     classes = np.arange(CLASSES)
     few = sp.csr_matrix(np.eye(CLASSES, COLUMNS, dtype=np.float32))
     SGDClassifier(n_threads=1).partial_fit([(few, classes)], classes=classes)  # compiles
@@ -133,7 +124,7 @@ def ours_logistic(folder, rows):
     """A fit of LogisticRegression, to its tolerance."""
     from fastxent import LogisticRegression
 
-    limited()
+    resource.setrlimit(resource.RLIMIT_AS, (LIMIT, LIMIT))
     begun = clocks()
     model = LogisticRegression(n_threads=1).fit(source(folder))
     times, passes = clocks() - begun, float(model.history_["passes"][-1])
@@ -156,14 +147,18 @@ def scikit_learn(folder, rows):
 
 def vowpal_wabbit(folder, rows):
     """Vowpal Wabbit's own program over its own binary cache, one against all, logistic; the cache is made before."""
-    path, bits = Path(folder, "rows.vw"), int(np.ceil(np.log2((COLUMNS + 1) * CLASSES)))
-    command = [sys.executable, "-m", "vowpalwabbit", "-b", str(bits), "--loss_function", "logistic"]
-    command += ["--oaa", str(CLASSES), "-d", str(path), "--cache_file", str(path.with_suffix(".cache"))]
-    how = {"check": True, "capture_output": True, "text": True}
-    if not path.with_suffix(".cache").exists():
-        subprocess.run(command, **how)
+    text, cache = Path(folder, "rows.vw"), Path(folder, "rows.cache")
+    bits = int(np.ceil(np.log2((COLUMNS + 1) * CLASSES)))
+    how = f"-b {bits} --loss_function logistic --oaa {CLASSES} -d {text} --cache_file {cache}"
+
+    def train():
+        command = [sys.executable, "-m", "vowpalwabbit", *how.split()]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stderr
+
+    if not cache.exists():
+        train()
     begun = clocks(resource.RUSAGE_CHILDREN)
-    told = subprocess.run(command, **how).stderr
+    told = train()
     times = clocks(resource.RUSAGE_CHILDREN) - begun
     visited = int(told.split("number of examples = ")[1].split()[0])
     yield record(visited, times, **{"of the rows": visited / rows})
@@ -179,7 +174,7 @@ TRAINERS = {
 
 def main():
     parser = store.parser(__doc__, stored=False, rows=(1_000_000, "how many"))
-    parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()) / "fastxent-large")
+    parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir(), "fastxent-large"))
     parser.add_argument("--only", choices=TRAINERS, action="append")
     given = parser.parse_args()
     folder, rows = given.folder / str(given.rows), f"{given.rows:,} rows"

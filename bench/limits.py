@@ -5,7 +5,6 @@ import timeit
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 READ_MEGABYTES = (1, 4, 16, 64, 256)
 
@@ -15,12 +14,11 @@ def least(ways, parts):
 
     A limit is what is possible, not what is usual.
     """
+    from threadpoolctl import threadpool_limits
+
     with threadpool_limits(1), ThreadPoolExecutor(len(parts)) as pool:
-        return min(
-            seconds
-            for way in ways
-            for seconds in timeit.repeat(lambda way=way: list(pool.map(way, parts)), number=1, repeat=6)
-        )
+        calls = [lambda way=way: list(pool.map(way, parts)) for way in ways]
+        return min(min(timeit.repeat(call, number=1, repeat=6)) for call in calls)
 
 
 def read_rate(n_threads, megabytes):
@@ -116,5 +114,4 @@ def best_read_rate(size, rates):
 if __name__ == "__main__":
     for n_threads, rates in measure_limits(sorted({1, os.cpu_count()})).items():
         print(f"{n_threads} thread{'s' if n_threads > 1 else ''}")
-        for name, rate in rates.items():
-            print(f"    {name:38} {rate:8.1f}")
+        print(*(f"    {name:38} {rate:8.1f}" for name, rate in rates.items()), sep="\n")

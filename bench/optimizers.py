@@ -14,7 +14,7 @@ import data
 import store
 from fastxent.sgd.options import Options
 from fastxent.sgd.trainer import Data, Training
-from rivals import wanted
+from store import wanted
 from tables import markdown
 
 OPTIMIZERS = ("sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamw", "ftrl")
@@ -33,10 +33,8 @@ def runner(problem, optimizer, penalty, batch):
     options = Options(optimizer=optimizer, l1=l1, l2=l2, batch=batch, schedule=schedule, alpha=l2)
     training = Training(options, np.zeros((X.shape[1] + 1, K), X.dtype))
     training.expect(len(y))
-    rows, order = (
-        Data(options, X, y, K, K, None),
-        itertools.cycle(np.random.default_rng(1).permutation(len(y))),
-    )
+    rows = Data(options, X, y, K, K, None)
+    order = itertools.cycle(np.random.default_rng(1).permutation(len(y)))
 
     def run(n):
         chosen = np.fromiter(itertools.islice(order, n), np.intp)
@@ -47,27 +45,26 @@ def runner(problem, optimizer, penalty, batch):
     return run
 
 
-def speeds(problem, optimizers, penalty, batch, options):
-    """Return {optimizer: "rows per second (share of sgd's)"}, medians over rounds."""
-    runs = [runner(problem, optimizer, penalty, batch) for optimizer in optimizers]
-    found = np.array([[run(options.rows) for run in runs] for _ in range(1 + options.rounds)])[1:]
-    rates, shares = np.median(found, axis=0), np.median(found / found[:, :1], axis=0)
-    cells = [f"{rate / 1e3:,.1f}k ({share:.2f})" for rate, share in zip(rates, shares, strict=True)]
-    return dict(zip(optimizers, cells, strict=True))
-
-
 def main():
     numbers = {"rounds": (3, "runs of each"), "rows": (4096, "of a run")}
     parser = store.parser(__doc__, "problem", "optimizer", "penalty", stored=False, **numbers)
     parser.add_argument("--batch", action="append", type=int, help="default: 1, 32 and 128")
     options = parser.parse_args()
     optimizers = [o for o in OPTIMIZERS if o == "sgd" or wanted(o, options.optimizer)]
+    penalties = [penalty for penalty in PENALTIES if wanted(penalty, options.penalty)]
     table = []
     for name in (name for name in PROBLEMS if wanted(name, options.problem)):
-        problem, penalties = PROBLEMS[name](), [p for p in PENALTIES if wanted(p, options.penalty)]
+        problem = PROBLEMS[name]()
         for penalty, batch in itertools.product(penalties, options.batch or (1, 32, 128)):
+            runs = [runner(problem, optimizer, penalty, batch) for optimizer in optimizers]
+            found = [[run(options.rows) for run in runs] for _ in range(1 + options.rounds)][1:]
+            rates, shares = (
+                np.median(found, axis=0),
+                np.median(np.divide(found, np.array(found)[:, :1]), axis=0),
+            )
+            cells = [f"{rate / 1e3:,.1f}k ({share:.2f})" for rate, share in zip(rates, shares, strict=True)]
             row = {"problem": name, "penalty": penalty, "batch": str(batch)}
-            table.append(row | speeds(problem, optimizers, penalty, batch, options))
+            table.append(row | dict(zip(optimizers, cells, strict=True)))
     print(markdown(table))
 
 

@@ -6,19 +6,24 @@ standard input, and writes what the function yields.
 """
 
 import contextlib
+import ctypes
+import gc
 import importlib
+import importlib.util
 import json
 import os
 import pickle
+import platform
+import re
 import subprocess
 import sys
 import tempfile
 import time
+from importlib.metadata import packages_distributions, version
 from pathlib import Path
 
-from machine import log
-
 ON_THIS_PYTHON = ("fastxent", "onnxruntime")  # onnxruntime serves a model that fastxent has converted
+COMPANIONS = {"optax": "jax", "onnxruntime": "skl2onnx"}  # used with a module, with versions of their own
 POOLS = ("OMP", "OPENBLAS", "MKL", "FASTXENT")
 AVX2 = {
     "FASTXENT_ISA": "v3",
@@ -29,16 +34,14 @@ AVX2 = {
     "XLA_FLAGS": "--xla_cpu_max_isa=AVX2",
     "NPY_DISABLE_CPU_FEATURES": "X86_V4 AVX512_ICL AVX512_SPR",
 }
-CONFIGURATIONS = {
-    "native": {},
-    "AVX2": AVX2,
-    "caches 32K, 1M, 16M": {"FASTXENT_CACHES": "32K,1M,16M"},  # as Skylake's
-}
+CACHES = "caches 32K, 1M, 16M"  # as Skylake's
+CONFIGURATIONS = {"native": {}, "AVX2": AVX2, CACHES: {"FASTXENT_CACHES": "32K,1M,16M"}}
+OURS_ALONE = (CACHES,)  # configurations that make no difference to peers
+STARTED = time.monotonic()
 
 
-def ours_alone(configuration):
-    """Whether a configuration makes no difference to peers."""
-    return configuration != "native" and all(k.startswith("FASTXENT") for k in CONFIGURATIONS[configuration])
+def log(line):
+    print(f"[{time.monotonic() - STARTED:5.0f} s] {line}", file=sys.stderr, flush=True)
 
 
 def python_of(library):
@@ -49,14 +52,8 @@ def python_of(library):
 def run(function, arguments, *, library="", threads=1, configuration="native", timeout=600, more=None):
     """Return the records that "module:function" yields, and what went wrong, or None.
 
-    Parameters
-    ----------
-    library : str
-        A module that is imported first; "import" of every record is how long that took.
-    threads : int
-        What every pool of the process has, and how many processors it may use.
-    more : dict, optional
-        Further environment variables.
+    ``library`` is imported first; "import" of every record is how long that took. ``threads`` is what every pool of
+    the process has, and how many processors it may use. ``more`` are further environment variables.
     """
     job = {"function": function, "arguments": arguments, "library": library, "threads": threads}
     environment = os.environ | {f"{pool}_NUM_THREADS": str(threads) for pool in POOLS}
@@ -74,35 +71,21 @@ def run(function, arguments, *, library="", threads=1, configuration="native", t
     return [json.loads(line) for line in lines if line.endswith(b"\n")], fault
 
 
-def records_of(rival, function, arguments, **how):
-    """Return what a function yields about a rival in a process of its own, which imports the rival's library first."""
-    records, fault = run(function, arguments, library=rival.module, **how)
+def records_of(rival, function, arguments, *, threads=1, **how):
+    """Return what a function yields about a rival in a process that imports the rival's library first."""
+    arguments |= {"label": rival.label, "threads": threads}
+    records, fault = run(function, arguments, library=rival.module, threads=threads, **how)
     if fault:
-        log(f"    {rival.label}, {how}: {fault}")
+        log(f"    {rival.label} on {threads}, {how}: {fault}")
     return records
-
-
-def found(rivals):
-    """Return the versions of the rivals' libraries, and the rivals that can be imported where they would run."""
-    versions, there, by_python = {}, set(), {}
-    for module in ("fastxent", "numpy", "scipy", *sorted({rival.module for rival in rivals})):
-        by_python.setdefault(python_of(module), []).append(module)
-    for modules in by_python.values():
-        records, fault = run("machine:installed", {"modules": modules}, library=modules[0])
-        if fault:
-            raise RuntimeError(fault)
-        there.update(records[0]["modules"])
-        versions |= {"python": records[0]["python"]} | records[0]["versions"]
-    return versions, [rival for rival in rivals if rival.module in there]
 
 
 @contextlib.contextmanager
 def file_of(problem):
-    """Keep an object in a file for the processes; give its path."""
+    """Keep a problem in a file for the processes; give its path."""
     with tempfile.TemporaryDirectory(prefix="fastxent-bench-") as folder:
-        path = Path(folder) / "problem.pickle"
-        with path.open("wb") as file:
-            pickle.dump(problem, file, protocol=5)
+        path = Path(folder, "problem.pickle")
+        path.write_bytes(pickle.dumps(problem, protocol=5))
         yield str(path)
 
 
@@ -120,6 +103,61 @@ def work():
     module, function = job["function"].split(":")
     for record in getattr(importlib.import_module(module), function)(**job["arguments"]):
         print(json.dumps({"import": imported, **record}), file=results, flush=True)
+
+
+# ------------------------------------------------------------------------------------ what is there
+
+
+def found(rivals):
+    """Return the versions of the rivals' libraries, and the rivals that can be imported where they would run."""
+    versions, there, by_python = {}, set(), {}
+    for module in ("fastxent", "numpy", "scipy", *sorted({rival.module for rival in rivals})):
+        by_python.setdefault(python_of(module), []).append(module)
+    for modules in by_python.values():
+        records, fault = run("processes:installed", {"modules": modules}, library=modules[0])
+        if fault:
+            raise RuntimeError(fault)
+        there.update(records[0]["modules"])
+        versions |= {"python": records[0]["python"]} | records[0]["versions"]
+    return versions, [rival for rival in rivals if rival.module in there]
+
+
+def installed(modules):
+    """Yield one record: which of the modules can be imported here, and the versions of their packages."""
+    there = [module for module in modules if importlib.util.find_spec(module.partition(".")[0])]
+    packages, found = packages_distributions(), {}
+    for root in dict.fromkeys(module.partition(".")[0] for module in there):
+        for name in filter(None, (COMPANIONS.get(root), root)):
+            found |= {package: version(package) for package in packages.get(name, [])}
+            if name not in packages:  # on the path without being installed
+                found[name] = importlib.import_module(name).__version__
+    yield {"python": platform.python_version(), "modules": there, "versions": found}
+
+
+# ------------------------------------------------------------------------------------ memory
+
+
+def status(field):
+    """Return a size in /proc/self/status in megabytes."""
+    return int(re.search(rf"{field}:\s*(\d+)", Path("/proc/self/status").read_text())[1]) / 1024
+
+
+def extra_megabytes(call):
+    """Return how far the process grows during ``call()``; None where the system does not tell (not Linux, not glibc).
+
+    The system counts what C libraries allocate, too. Freed memory is first given back to it, or the call would be
+    served from what an earlier one has left. Call it when the same has run before, so that thread pools and buffers
+    kept for ever are not counted.
+    """
+    try:
+        gc.collect()
+        ctypes.CDLL(None).malloc_trim(0)
+        Path("/proc/self/clear_refs").write_text("5")  # the peak starts again
+        before = status("VmRSS")
+        _result = call()  # kept until the peak is known
+        return round(status("VmHWM") - before, 1)
+    except (OSError, AttributeError):
+        return None
 
 
 if __name__ == "__main__":

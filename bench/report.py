@@ -5,16 +5,13 @@ have what they need, and stay as they are where there are none. `python bench/re
 for the results in another folder.
 """
 
-import argparse
 import contextlib
-import itertools
 from pathlib import Path
 
-import choices
 import figures
 import speed_tables
+import store
 import training_tables
-from store import FOLDER, read_all
 from tables import Missing, insert, section
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
@@ -25,7 +22,7 @@ SECTIONS = (
     ("benchmarks.md", "race", training_tables.race),
     ("solvers.md", "choices", training_tables.choices),
     ("solvers.md", "tolerances", training_tables.tolerances),
-    ("solvers.md", "cost-model", choices.tables),
+    ("solvers.md", "cost-model", training_tables.cost_model),
     ("sgd.md", "descent", training_tables.descent),
     ("performance.md", "roofline", speed_tables.roofline_table),
     ("performance.md", "growth", speed_tables.growth_table),
@@ -34,41 +31,40 @@ FIGURES = (figures.draw_convergence, figures.draw_roofline, figures.draw_growth)
 
 
 def shown(make, results):
-    """Yield what ``make`` makes of the results that have what it needs."""
+    """Return what ``make`` makes of each of the results that have what it needs."""
+    made = []
     for known in results:
         with contextlib.suppress(Missing):
-            yield make(known)
-
-
-def sections(results):
-    """Yield page, markers and text of every section that these results (of all processors, the newest first) have."""
-    yield DOCS / "performance.md", "processors", "\n".join(shown(speed_tables.processor_tables, results))
-    for page, name, make in SECTIONS:
-        for text in itertools.islice(shown(make, results), 1):
-            yield DOCS / page, name, text
+            made.append(make(known))
+    return made
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("folder", type=Path, nargs="?", default=FOLDER, help="of the results (bench/results)")
+    parser = store.parser(__doc__, stored=False)
+    parser.add_argument(
+        "folder", type=Path, nargs="?", default=store.FOLDER, help="of the results (bench/results)"
+    )
     parser.add_argument("--insert", action="store_true", help="into docs/, and draw the figures")
     parser.add_argument("--check", action="store_true", help="fail if docs/ says something else")
     options = parser.parse_args()
-    results = read_all(options.folder)
-    made = list(sections(results))
+    results = store.read_all(options.folder)  # the newest first
+    made = [(DOCS / "performance.md", "processors", "\n".join(shown(speed_tables.processor_tables, results)))]
+    for page, name, make in SECTIONS:
+        made += [(DOCS / page, name, text) for text in shown(make, results)[:1]]
     if options.check:
         old = [f"{page.name}: {name}" for page, name, text in made if section(page, name)[1] != text]
         raise SystemExit(f"not what the results say: {', '.join(old)}" if old else 0)
-    if options.insert:
-        for page, name, text in made:
+    for page, name, text in made:
+        if options.insert:
             insert(text, page, name)
+        else:
+            print(f"## {name}\n\n{text}")
+    if options.insert:
         for draw in FIGURES:
-            next(shown(draw, results), None)
-        return
-    for _, name, text in made:
-        print(f"## {name}\n\n{text}")
-    for known in results:
-        print(*map(training_tables.everybody, training_tables.outcomes(known)), sep="\n")
+            next((True for known in results if shown(draw, [known])), None)
+    else:
+        for known in results:
+            print(*map(training_tables.everybody, training_tables.outcomes(known)), sep="\n")
 
 
 if __name__ == "__main__":

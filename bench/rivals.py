@@ -1,12 +1,11 @@
-"""Who competes: one table of everybody, and of what each of them computes.
-
-A rival is anybody who computes the same thing from the same problem, seen as a black box. How it is done is in
-`adapters/`, a file for each way of speaking to libraries.
-"""
+"""Who competes: one table of everybody, and of what each of them computes. How it is done is in `adapters/`."""
 
 import importlib
 import os
+import pickle
 from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
 
 import numpy as np
 
@@ -16,33 +15,26 @@ SCIKIT_LEARN, INTEL = "sklearn.linear_model", "sklearnex.linear_model"
 
 @dataclass(frozen=True, eq=False)
 class Rival:
-    """One way to compute a task.
+    """One way to compute something from a problem, seen as a black box.
 
     ``adapter`` names a function of a module in `adapters/` that takes a problem, a number of threads and ``how``. It
     prepares what a user would do once (other containers, compiled code), and returns what is timed: a call without
-    arguments that evaluates, or ``fit(effort)`` that trains from scratch. ``module`` is what has to be installed.
-    ``needs`` are the traits of the cases that it can do (`cases.Case.traits`). Rivals of the same name are settings
-    of one library: the best of them counts.
-
-    The rest is about training. ``efforts`` are numbers of iterations or tolerances, in the order in which they are
-    tried, ``intercepts`` is how the intercept is treated, ``threads`` on how many it runs (None: on one and on all),
-    ``dtypes`` in which precisions. ``steps`` are the step sizes (and what goes with them) among which a search chooses,
-    the library's default, if it has one, first. Those of the same ``family`` get the same weights, and are searched
-    once.
+    arguments that evaluates, or ``fit(effort)`` that trains from scratch.
     """
 
     name: str
-    module: str
+    module: str  # what has to be installed
     adapter: str
     how: dict = field(default_factory=dict)
-    needs: str = ""
-    setting: str = ""
-    efforts: tuple = ()
-    intercepts: str = "free"
-    threads: int | None = None
+    needs: str = ""  # traits of the cases that it can do
+    setting: str = ""  # of rivals of the same name the fastest counts
+    # The rest is about training.
+    efforts: tuple = ()  # numbers of iterations or tolerances, in the order in which they are tried
+    intercepts: str = "free"  # how the intercept is treated
+    threads: int | None = None  # on how many it runs (None: on one and on all)
     dtypes: tuple = ("float64", "float32")
-    steps: tuple = ({},)
-    family: str = ""
+    steps: tuple = ({},)  # step sizes, and what goes with them, to search; first the default, if there is one
+    family: str = ""  # its members get the same weights, and are searched once
 
     @property
     def label(self):
@@ -61,9 +53,9 @@ class Rival:
         return adapter(problem, threads, **self.how, **step)
 
 
-def wanted(name, patterns):
-    """Whether a name has one of the words asked for (None: all are)."""
-    return not patterns or any(pattern.lower() in name.lower() for pattern in patterns)
+def meet(path, group, label):
+    """Return the problem in a file, and the rival of this label: what a process of its own begins with."""
+    return pickle.loads(Path(path).read_bytes()), next(r for r in RIVALS[group] if r.label == label)
 
 
 # ------------------------------------------------------------------------------------ evaluations
@@ -73,12 +65,7 @@ def predict_proba(name, module, needs=""):
     return Rival(name, module, "by_estimators.probabilities", {"module": module}, needs)
 
 
-def onnx(dtype):
-    return Rival(
-        "onnxruntime", "onnxruntime", "by_scikit_learn.row_by_onnxruntime", {"dtype": dtype}, setting=dtype
-    )
-
-
+ONNX = partial(Rival, "onnxruntime", "onnxruntime", "by_scikit_learn.row_by_onnxruntime")
 ONE = "OpenMP one thread"  # scikit-learn's two pools can get into each other's way
 LOSS_AND_GRADIENT = [
     Rival(OURS, "fastxent.objective", "by_fastxent.loss"),
@@ -103,27 +90,20 @@ SINGLE_ROWS = [
     predict_proba(ESTIMATOR, "fastxent"),
     predict_proba("scikit-learn", SCIKIT_LEARN),
     Rival("NumPy", "numpy", "by_numpy.row"),
-    onnx("float32"),
-    onnx("float64"),
+    ONNX({"dtype": "float32"}, setting="float32"),
+    ONNX({"dtype": "float64"}, setting="float64"),
 ]
-ROW_LOSSES = [
-    Rival("SciPy", "scipy", "by_numpy.row_losses"),
-    Rival("scikit-learn", "sklearn", "by_scikit_learn.row_losses"),
-    Rival("PyTorch", "torch", "by_torch.row_losses"),
-    Rival(OURS, "fastxent", "by_fastxent.row_losses"),
-]
-
 
 # ------------------------------------------------------------------------------------ training to the optimum
 
 PASSES = tuple(np.unique(np.geomspace(1, 20_000, 22).astype(int)).tolist())
-LASSO = "two-classes lasso"
 TOLERANCES = tuple(np.geomspace(10.0, 1e-9, 21).tolist())
+LASSO = "two-classes lasso"
 
 
 def estimator(name, module, needs="smooth", *, solver=None, **more):
     how = {"module": module} | ({"solver": solver} if solver else {})
-    return Rival(name, module, "by_estimators.train", how, needs, efforts=PASSES, **more)
+    return Rival(name, module, "by_estimators.train", how, needs, **{"efforts": PASSES, **more})
 
 
 def ours(solver, needs="smooth", name=None):
@@ -135,9 +115,9 @@ def scikit_learn(solver, needs="smooth", **more):
 
 
 def liblinear(name, solver, needs="two-classes smooth", **more):
-    how = {"solver": solver}
     more |= {"efforts": TOLERANCES, "threads": 1}
-    return Rival(f"LIBLINEAR {name}", "liblinear", "by_own_formats.liblinear", how, needs, **more)
+    adapter = "by_own_formats.liblinear"
+    return Rival(f"LIBLINEAR {name}", "liblinear", adapter, {"solver": solver}, needs, **more)
 
 
 # Time may run out: those who are fast as a rule come first.
@@ -164,21 +144,26 @@ TRAINERS = [
     scikit_learn("newton-cg"),
     scikit_learn("sag", threads=1),
 ]
-WITH_TOL = Rival("fastxent by tol", OURS, "by_estimators.train_to_tolerance", efforts=(1e-2,))
+WITH_TOL = Rival(
+    "fastxent by tol",
+    OURS,
+    "by_estimators.train",
+    {"module": OURS, "effort": "tol", "max_iter": 10_000},
+    efforts=(1e-2,),
+)
 
 # ------------------------------------------------------------------------------------ row by row, or in minibatches
 
 EPOCHS = (1, 2, 3, 5, 8, 12)
-IN_FLOAT32 = {"dtypes": ("float32",)}
 
 
 def steps(name, *values, **more):
     return tuple({name: value, **more} for value in values)
 
 
-def descender(name, module, adapter, tried, *, patience=12, threads=1, **more):
+def descender(name, module, adapter, tried, *, patience=12, **more):
     epochs = tuple(n for n in EPOCHS if n <= patience)
-    return Rival(name, module, adapter, steps=tried, efforts=epochs, threads=threads, **more)
+    return Rival(name, module, adapter, steps=tried, efforts=epochs, **{"threads": 1, **more})
 
 
 def sgd(name, module, *tried, patience=12, **how):
@@ -191,14 +176,14 @@ def pytorch(name, how, *lrs, **more):
     return descender(f"PyTorch{name}", "torch", "by_torch.descend", steps("lr", *lrs), **more)
 
 
-def vowpal_wabbit(name, options, *rates):
-    more = {"how": {"options": options}, "patience": 4, **IN_FLOAT32}
-    tried = steps("learning_rate", *rates)
-    return descender(f"Vowpal Wabbit{name}", "vowpalwabbit", "by_own_formats.vowpal_wabbit", tried, **more)
+def one_dtype(name, module, tried, *, patience, **how):
+    more = {"how": how, "dtypes": ("float32",)}
+    return descender(name, module, f"by_own_formats.{module}", tried, patience=patience, **more)
 
 
 COSINE = {"learning_rate": "cosine"}
 INVERSE = {"eta0": 30.0, "learning_rate": "invscaling", "power_t": 0.25}
+LRS = (0.05, 0.1, 0.2)
 # Our own have the automatic step first, then those of a search.
 ON_TEXT = [
     sgd(OURS, OURS, {}, *steps("eta0", 8.0, 16.0), COSINE, {"eta0": 3.0, **COSINE}, batch_size=1),
@@ -206,19 +191,13 @@ ON_TEXT = [
     pytorch(" by hand, index_add_", "bag by hand", 30.0, 45.0, 60.0),
     pytorch(" EmbeddingBag, sparse gradients", "bag", 30.0, 45.0, 60.0),
 ]
-WORDS_ONLY = [
-    vowpal_wabbit("", "", 0.5, 1.0, 2.0),
-    vowpal_wabbit(" --sgd", "--sgd --power_t 0", 1.0, 3.0),
-    descender(
-        "fastText",
-        "fasttext",
-        "by_own_formats.fasttext",
-        steps("lr", 0.2, 0.4, 0.8),
-        patience=8,
-        **IN_FLOAT32,
-    ),
+RATES, CONSTANT_RATES = steps("learning_rate", 0.5, 1.0, 2.0), steps("learning_rate", 1.0, 3.0)
+ON_WORDS = [
+    *ON_TEXT,
+    one_dtype("Vowpal Wabbit", "vowpalwabbit", RATES, patience=4),
+    one_dtype("Vowpal Wabbit --sgd", "vowpalwabbit", CONSTANT_RATES, patience=4, options="--sgd --power_t 0"),
+    one_dtype("fastText", "fasttext", steps("lr", 0.2, 0.4, 0.8), patience=8),
 ]
-LRS = (0.05, 0.1, 0.2)
 IN_MINIBATCHES = [
     sgd(OURS, OURS, {}, *steps("eta0", *LRS, learning_rate="constant"), COSINE, batch_size=128),
     pytorch(", by hand", "dense by hand", *LRS),
@@ -228,3 +207,14 @@ BY_PIXELS = [
     sgd(OURS, OURS, {}, *steps("eta0", 0.003, 0.01, 0.03), batch_size=1),
     sgd("scikit-learn", SCIKIT_LEARN, *steps("eta0", 0.003, 0.01, learning_rate="constant"), patience=8),
 ]
+RIVALS = {
+    "loss + gradient": LOSS_AND_GRADIENT,
+    "class probabilities": PROBABILITIES,
+    "growth": LOSS_AND_GRADIENT[:2],
+    "latency": SINGLE_ROWS,
+    "training": [*TRAINERS, WITH_TOL],
+    "words": ON_WORDS,
+    "character n-grams": ON_TEXT,
+    "minibatches": IN_MINIBATCHES,
+    "single rows": BY_PIXELS,
+}

@@ -7,7 +7,7 @@ import pandas as pd
 from cases import CASES
 from cases import GROWTH as SWEEPS
 from limits import least_seconds
-from processes import CONFIGURATIONS, ours_alone
+from processes import CACHES, CONFIGURATIONS, OURS_ALONE
 from rivals import ESTIMATOR, OURS
 from tables import (
     NOTHING,
@@ -22,12 +22,11 @@ from tables import (
 )
 
 MAIN, PROBABILITIES, LATENCY, GROWTH = "loss + gradient", "class probabilities", "latency", "growth"
-LONG = {short: long for long, short in PRECISION.items()}
 FAMILIES = ("NumPy", "scikit-learn", "PyTorch", "JAX")
 TITLES = {
     "native": "Native",
     "AVX2": "Everybody held to AVX2",
-    "caches 32K, 1M, 16M": "Native, fastxent told that the caches are Skylake's (32K, 1M, 16M)",
+    CACHES: "Native, fastxent told that the caches are Skylake's (32K, 1M, 16M)",
 }
 ROOFLINE = (  # the beginnings of the names of the cases shown
     "Fashion-MNIST",
@@ -52,24 +51,16 @@ def frame_of(known, *tasks):
     frame = pd.DataFrame([record for record in known.get("speed", []) if record["task"] in tasks])
     if frame.empty:
         raise Missing(tasks)
-    frame["dtype"] = frame["dtype"].map(PRECISION)
-    frame["median"] = frame["seconds"].map(np.median)
+    frame["short"], frame["median"] = frame["dtype"].map(PRECISION), frame["seconds"].map(np.median)
+    frame["ours"] = frame["rival"].str.startswith(OURS)
     places = {case.name: place for place, case in enumerate(CASES)}
     by = {"task": tasks.index, "case": lambda name: places.get(name, len(places))}
     return frame.sort_values(list(by), key=lambda column: column.map(by[column.name]), kind="stable")
 
 
 def fastest(frame):
-    """Return the record of the least time, or None."""
-    return frame.loc[frame["median"].idxmin()] if len(frame) else None
-
-
-def ours(frame):
-    return fastest(frame[frame["rival"] == OURS])
-
-
-def best_peer(frame):
-    return fastest(frame[~frame["rival"].str.startswith(OURS)])
+    """Return the record of the least time; an empty one if there is none."""
+    return frame.loc[frame["median"].idxmin()] if len(frame) else pd.Series({"median": np.nan})
 
 
 # ------------------------------------------------------------------------------------ by processor
@@ -77,37 +68,37 @@ def best_peer(frame):
 
 def speed_text(record):
     """Return a time, or the rows a second of predictions."""
-    if record["task"] == PROBABILITIES and pd.notna(record.get("rows")):
+    if record.get("task") == PROBABILITIES and pd.notna(record.get("rows")):
         return f"{record['rows'] / record['median'] / 1e6:.2f}M rows/s"
     return seconds_text(record["median"])
 
 
 def times_rows(group):
     """Yield a line of times for each number of threads."""
-    first = None
+    first = np.nan
     for n in sorted(group["threads"].unique()):
-        own = ours(group[group["threads"] == n])
-        best = best_peer(group[group["threads"] <= n])  # some peers are faster on fewer threads
-        row = {"threads": str(n), OURS: NOTHING if own is None else speed_text(own)}
-        row["best peer"] = NOTHING if best is None else f"{speed_text(best)}, {best['rival']}"
-        compared = own is not None and best is not None
-        row["ours / best"] = ratio_text(own["median"] / best["median"]) if compared else NOTHING
-        further = own is not None and first is not None
-        row["speed-up by threads"] = f"{first['median'] / own['median']:.2f}" if further else NOTHING
-        first = own if first is None else first
+        own = fastest(group[(group["rival"] == OURS) & (group["threads"] == n)])
+        best = fastest(
+            group[~group["ours"] & (group["threads"] <= n)]
+        )  # some peers are faster on fewer threads
+        peer = f", {best['rival']}" if len(best) > 1 else ""
+        row = {"threads": str(n), OURS: speed_text(own), "best peer": speed_text(best) + peer}
+        speedup = first / own["median"]
+        row["ours / best"] = ratio_text(own["median"] / best["median"])
+        row["speed-up by threads"] = NOTHING if pd.isna(speedup) else f"{speedup:.2f}"
+        first = own["median"] if pd.isna(first) else first
         yield row
 
 
 def details_rows(group):
     """Yield what else is known of a case on most threads: of ours and of the best peer."""
-    own = ours(group[group["threads"] == group["threads"].max()])
-    records = [{} if record is None else record for record in (own, best_peer(group))]
+    own = fastest(group[(group["rival"] == OURS) & (group["threads"] == group["threads"].max())])
+    records, loss = (own, fastest(group[~group["ours"]])), own.get("value")
 
     def pair(column, text):
         cells = [NOTHING if pd.isna(record.get(column)) else text(record[column]) for record in records]
         return NOTHING if cells == [NOTHING] * 2 else " / ".join(cells)
 
-    loss = records[0].get("value")
     row = {
         "loss": NOTHING if pd.isna(loss) else f"{loss:.6f}",
         "first call": pair("first", seconds_text),
@@ -119,13 +110,13 @@ def details_rows(group):
 
 
 def by_case(frame, rows_of):
-    """Return the table of the rows ``rows_of(group)`` of each task, case and precision; None if there are none."""
+    """Return the table of the rows ``rows_of(group)`` of each task, case and precision."""
     rows = []
-    for (task, case, dtype), group in frame.groupby(["task", "case", "dtype"], sort=False, dropna=False):
+    for (task, case, short), group in frame.groupby(["task", "case", "short"], sort=False, dropna=False):
         what = "predict_proba, " if task == PROBABILITIES else ""
-        name = f"{what}{case}" + (f", {dtype}" if isinstance(dtype, str) else "")
+        name = f"{what}{case}" + (f", {short}" if isinstance(short, str) else "")
         rows += [{MAIN: "" if i else name, **row} for i, row in enumerate(rows_of(group))]
-    return markdown(rows) if rows else None
+    return markdown(rows) if rows else ""
 
 
 def processor_tables(known):
@@ -137,9 +128,8 @@ def processor_tables(known):
     parts = [f"### {known['processor']}\n", *(f"{note}\n" for note in known.get("notes", []))]
     for configuration in [c for c in CONFIGURATIONS if c in set(frame["configuration"])]:
         some = frame[frame["configuration"] == configuration]
-        if ours_alone(configuration):  # the peers of the native races, which took place at the same time
-            peers = native[native["case"].isin(some["case"]) & ~native["rival"].str.startswith(OURS)]
-            some = pd.concat([some, peers])
+        if configuration in OURS_ALONE:  # the peers of the native races, which took place at the same time
+            some = pd.concat([some, native[native["case"].isin(some["case"]) & ~native["ours"]]])
         parts += [f"{TITLES[configuration]}:\n", by_case(some, times_rows)]
     if details := by_case(native, details_rows):
         parts += ["Native on most threads, fastxent's / the best peer's:\n", details]
@@ -158,16 +148,16 @@ HOW_TO_READ = (
 
 
 def native_races(known):
-    """Return our records of loss + gradient on most threads, everybody's seconds by rival, threads and the machine's
-    rates."""
+    """Return our records of loss + gradient on most threads, everybody's seconds, threads and the machine's rates."""
     frame = frame_of(known, MAIN)
     frame = frame[frame["configuration"] == "native"]
-    threads, cases = frame["threads"].max(), ["case", "dtype"]
+    threads, cases = frame["threads"].max(), ["case", "short"]
     if not (rates := known.get("limits", {}).get(str(threads))):
         raise Missing("limits")
     own = frame[(frame["rival"] == OURS) & (frame["threads"] == threads)].set_index(cases)
     seconds = frame.groupby([*cases, "rival"], sort=False)["median"].min().unstack("rival")
-    own["limit"] = [least_seconds(work, LONG[dtype], rates) for (_, dtype), work in own["work"].items()]
+    limit = [least_seconds(work, dtype, rates) for dtype, work in zip(own["dtype"], own["work"], strict=True)]
+    own["of the limit"] = [f"{share:.0f} %" for share in 100 * np.array(limit) / own["median"]]
     return own, seconds.drop(columns=OURS, errors="ignore").reindex(own.index), threads, rates
 
 
@@ -176,11 +166,9 @@ def all_cases(known):
     owns, peers, threads, _ = native_races(known)
     rows = []
     for key, own in owns[peers.notna().any(axis=1)].iterrows():
-        row = {"case": ", ".join(key), OURS: seconds_text(own["median"])}
-        row["of the limit"] = f"{100 * own['limit'] / own['median']:.0f} %"
+        row = {"case": ", ".join(key), OURS: seconds_text(own["median"]), "of the limit": own["of the limit"]}
         for family in FAMILIES:
-            best = peers.loc[key].filter(regex=f"^{family}").min()
-            row[family] = against(best, own["median"])
+            row[family] = against(peers.loc[key].filter(regex=f"^{family}").min(), own["median"])
         best = peers.loc[key]
         row["against the best peer"] = f"{times_text(best.min() / own['median'])}, {best.idxmin()}"
         rows.append(row)
@@ -208,10 +196,9 @@ def roofline_table(known):
     for case, group in owns.groupby("case", sort=False):
         blocks = dict.fromkeys(str(work["block"]) for work in group["work"])
         row = {"case": case, "layout": group["work"].iloc[0]["layout"], "rows of a block": " / ".join(blocks)}
-        for (_, dtype), own in group.iterrows():
-            row[dtype] = seconds_text(own["median"])
-            row[f"{dtype}, of the limit"] = f"{100 * own['limit'] / own['median']:.0f} %"
-            row[f"{dtype}, NumPy"] = times_text(own["NumPy"] / own["median"])
+        for (_, short), own in group.iterrows():
+            row[short], row[f"{short}, of the limit"] = seconds_text(own["median"]), own["of the limit"]
+            row[f"{short}, NumPy"] = times_text(own["NumPy"] / own["median"])
         rows.append(row)
     what = f"the machine, {threads} threads"
     machine = [{what: name, "rate": f"{rate:.1f}"} for name, rate in rates.items()]
@@ -228,12 +215,12 @@ def growth(known):
     threads = frame["threads"].max()
     frame = frame[(frame["rival"] == OURS) & (frame["threads"] == threads)]
     for name, (_, of_sweep) in SWEEPS.items():
-        for dtype in PRECISION.values():
-            some = frame[frame["case"].isin([case.name for case in of_sweep]) & (frame["dtype"] == dtype)]
+        for short in PRECISION.values():
+            some = frame[frame["case"].isin([case.name for case in of_sweep]) & (frame["short"] == short)]
             if len(some) < 2:
                 raise Missing(name)
             points = sorted(zip(some["work"].map(SIZES[name]), some["median"], strict=True))
-            found[name, dtype] = np.array(points).T
+            found[name, short] = np.array(points).T
     return found, threads
 
 
@@ -242,8 +229,8 @@ def growth_table(known):
     for name, (what, _) in SWEEPS.items():
         size, _ = of[name, "f64"]
         row = {"over": name, "of": what, "from to": f"{size[0]:,.0f} to {size[-1]:,.0f}"}
-        for dtype in reversed(PRECISION.values()):  # b of the line log(seconds) = a + b log(size)
-            row[f"exponent, {dtype}"] = f"{np.polyfit(*np.log(of[name, dtype]), 1)[0]:.2f}"
+        for short in ("f64", "f32"):  # b of the line log(seconds) = a + b log(size)
+            row[f"exponent, {short}"] = f"{np.polyfit(*np.log(of[name, short]), 1)[0]:.2f}"
         rows.append(row)
     return f"{markdown(rows)}\nLoss and gradient on {threads} threads. {measured_on(known, 'speed')}"
 
@@ -255,12 +242,11 @@ def single_predictions(known):
         'is faster, and with dense rows of text. "2.5x": 2.5 times as long as the predictor (bold where it is '
         "faster).\n"
     )
-    titles = {ESTIMATOR: "`predict_proba`", "NumPy": "NumPy by hand"}
+    titles = {ESTIMATOR: "`predict_proba`", "scikit-learn": "scikit-learn", "NumPy": "NumPy by hand"}
+    titles["onnxruntime"] = "onnxruntime"
     rows = []
     for case, group in frame_of(known, LATENCY).groupby("case", sort=False):
         median = group.set_index("rival")["median"]
         row = {"": case, "predictor": seconds_text(median[OURS])}
-        for name in (ESTIMATOR, "scikit-learn", "NumPy", "onnxruntime"):
-            row[titles.get(name, name)] = against(median.get(name), median[OURS])
-        rows.append(row)
+        rows.append(row | {to: against(median.get(name), median[OURS]) for name, to in titles.items()})
     return "\n".join([how, markdown(rows), measured_on(known, "speed")])

@@ -10,11 +10,13 @@ import argparse
 import datetime
 import json
 import math
+import os
+import platform
 import re
 from pathlib import Path
 
 from data import DataNotFound
-from machine import busy_processors, describe, log
+from processes import log
 
 FOLDER = Path(__file__).with_name("results")
 DRAFTS = Path("bench_output")
@@ -31,27 +33,50 @@ def parser(what, *filters, stored=True, **numbers):
     parser = argparse.ArgumentParser(description=what.splitlines()[0])
     if stored:
         parser.add_argument("--quick", action="store_true", help="a subset, in a few minutes")
-        name = "for systems that do not know their processor's name"
-        parser.add_argument("--processor", metavar="NAME", help=name)
+        parser.add_argument("--processor", metavar="NAME", help="for systems that do not know its name")
         parser.add_argument("--output", type=Path, default=DRAFTS, help=f"folder of the results ({DRAFTS})")
     for kind in filters:
-        help_text = f"only {kind}s whose name has TEXT (repeatable)"
-        parser.add_argument(f"--{kind}", action="append", metavar="TEXT", help=help_text)
+        text = f"only {kind}s whose name has TEXT (repeatable)"
+        parser.add_argument(f"--{kind}", action="append", metavar="TEXT", help=text)
     for name, (default, meaning) in numbers.items():
-        help_text = f"{meaning} ({default})"
-        parser.add_argument(f"--{name}", type=type(default), default=default, metavar="N", help=help_text)
+        text = f"{meaning} ({default})"
+        parser.add_argument(f"--{name}", type=type(default), default=default, metavar="N", help=text)
     return parser
+
+
+def wanted(name, patterns):
+    """Whether a name has one of the words asked for (None: all are)."""
+    return not patterns or any(pattern.lower() in name.lower() for pattern in patterns)
+
+
+def processor():
+    """Return the processor's name as the system gives it."""
+    try:
+        return re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())[1]
+    except (OSError, TypeError):
+        return platform.processor() or platform.machine()
+
+
+def busy_processors(seconds=1.0):
+    """Return how many processors other work keeps busy now: a load average would count our own last run."""
+    import psutil
+
+    return round(psutil.cpu_percent(seconds) / 100 * os.cpu_count(), 2)
 
 
 class Results:
     """What is known of one processor; ``part`` is what will be added to."""
 
     def __init__(self, options, part, versions):
-        machine, self.part = describe(options.processor), part
-        words = re.findall("[a-z0-9]+", machine["processor"].replace("(R)", "").lower())
+        from fastxent import installation
+
+        name, ours, self.part = options.processor or processor(), installation.describe(), part
+        words = re.findall("[a-z0-9]+", name.replace("(R)", "").lower())
         self.path = options.output / ("-".join(words) + ".json")  # Intel(R) Xeon(R): intel-xeon.json
         self.known = json.loads(self.path.read_text(encoding="utf-8")) if self.path.exists() else {}
-        self.known |= machine
+        self.known |= {"processor": name, "processors": os.cpu_count()}
+        self.known |= {"kernels": ours["kernels"], "caches": ours["caches"]}
+        self.known["system"] = platform.platform(terse=True)
         self.known.setdefault("versions", {})[part] = versions
         self.known.setdefault("busy", {})[part] = busy_processors()  # before we add to it
         self.known.setdefault(part, [])
@@ -77,10 +102,6 @@ def keys(record):
     return [record.get(key) for key in KEYS]
 
 
-def is_part(value):
-    return isinstance(value, list) and bool(value) and isinstance(value[0], dict)
-
-
 def text_of(known):
     """Return JSON with one record on a line, so that changes can be read."""
 
@@ -90,6 +111,10 @@ def text_of(known):
         return "[\n" + ",\n".join("  " + json.dumps(rounded(record)) for record in value) + "\n ]"
 
     return "{\n" + ",\n".join(f' "{name}": {text(value)}' for name, value in known.items()) + "\n}\n"
+
+
+def is_part(value):
+    return isinstance(value, list) and bool(value) and isinstance(value[0], dict)
 
 
 def rounded(value):

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import scipy.sparse as sp
-from sklearn.datasets import dump_svmlight_file
 
 import data
 import store
@@ -18,28 +17,28 @@ from fastxent import LogisticRegression
 from fastxent.estimators.streaming import Batches
 from fastxent.sources import ParquetSource, SvmlightSource
 from large import clocks
-from machine import busy_processors, processor
+from store import busy_processors, processor
 
 
 def sparse(folder, n):
     """A source of sparse rows of 20 entries, 20 classes."""
-    random = np.random.default_rng(0)
+    from sklearn.datasets import dump_svmlight_file
+
+    random, path = np.random.default_rng(0), Path(folder, "rows.svm")
     columns = np.sort((20_000 * random.random((n, 20)) ** 2).astype(np.int32), axis=1)
     X = data.csr_of_equal_rows(random.random((n, 20)), columns, 20_000)
-    path = folder / "rows.svm"
     dump_svmlight_file(X, random.integers(0, 20, n), str(path))
     return SvmlightSource(path, n_features=20_000, zero_based=True)
 
 
-def dense(folder, n, K=3):
-    """A source of dense rows of 200 columns, few classes."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
+def dense(folder, n):
+    """A source of dense rows of 200 columns, 3 classes."""
+    import pandas as pd
 
-    random = np.random.default_rng(0)
+    random, path = np.random.default_rng(0), Path(folder, "rows.parquet")
     columns = {f"x{j}": random.normal(size=n) for j in range(200)}
-    pq.write_table(pa.table(columns | {"label": random.integers(0, K, n)}), folder / "rows.parquet")
-    return ParquetSource(folder / "rows.parquet")
+    pd.DataFrame(columns | {"label": random.integers(0, 3, n)}).to_parquet(path)
+    return ParquetSource(path)
 
 
 def compare(source, n_threads, turns):
@@ -66,12 +65,14 @@ def main():
     print(f"{processor()}, other work keeps {busy_processors()} processors busy")
     for make in (sparse, dense):
         with tempfile.TemporaryDirectory() as folder:
-            found = compare(make(Path(folder), given.rows), given.threads or None, given.turns)
+            found = compare(make(folder, given.rows), given.threads or None, given.turns)
         seconds, used = np.median(found[:, 0] / found[:, 1], axis=0)
         memory, cache = np.median(found[..., 0], axis=0)
+        speeds = (
+            f"{given.rows / memory:,.0f} rows per second in memory, {given.rows / cache:,.0f} from the cache"
+        )
         print(
-            f"{make.__name__}: {given.rows / memory:,.0f} rows per second in memory, {given.rows / cache:,.0f} from "
-            f"the cache; {seconds:.2f} of the speed by seconds, {used:.2f} by processor seconds"
+            f"{make.__name__}: {speeds}; {seconds:.2f} of the speed by seconds, {used:.2f} by processor seconds"
         )
 
 

@@ -12,12 +12,12 @@ from pathlib import Path
 import processes
 from accuracy import worst_error
 from cases import CASES
-from machine import processor
+from figures import draw_summary
 from report import DOCS
-from rivals import OURS, ROW_LOSSES
-from run import run
+from rivals import OURS, RIVALS
+from run import TASKS, run
+from store import processor
 from tables import NOTHING, seconds_text, section, section_command
-from tasks import TASKS
 
 README, STORED = DOCS.parent / "README.md", Path(__file__).with_name("summary.json")
 UNITS = {"s": 1.0, "ms": 1e-3, "µs": 1e-6}
@@ -27,6 +27,31 @@ DENSE = "Fashion-MNIST 60,000 x 784, 10 classes, l2 1e-02"
 ROW = "64 features, 10 classes, one row"
 MEMORY = "60,000 x 784, 10 classes"
 LEVEL = "1e-02"
+
+
+# ------------------------------------------------------------------------------------ what is measured here
+
+
+def measure():
+    """Measure memory and accuracy, each library in a process of its own; write both to summary.json."""
+    found = {"processor": processor(), "megabytes": {}, "errors": {}}
+    task, problem = TASKS[0], next(case.problem() for case in CASES if case.name == MEMORY)
+    with processes.file_of(task.with_reference(problem)) as path:
+        for rival in (rival for rival in RIVALS[task.name] if not rival.setting):
+            for record in run(task, rival, 2, "native", path, seconds=0.1, with_memory=True):
+                found["megabytes"][rival.name] = record["extra_megabytes"]
+    for library, module in (
+        ("SciPy", "scipy"),
+        ("scikit-learn", "sklearn"),
+        ("PyTorch", "torch"),
+        (OURS, OURS),
+    ):
+        for record in processes.run("accuracy:row_losses", {"library": library}, library=module)[0]:
+            found["errors"][library] = float(f"{worst_error(record['losses']):.2g}")
+    STORED.write_text(json.dumps(found, indent=1) + "\n")
+
+
+# ------------------------------------------------------------------------------------ what stands in the tables
 
 
 def table(name):
@@ -69,35 +94,17 @@ def best_peer(figures):
     return figures[OURS], peer, figures[peer]
 
 
-def measure():
-    """Measure memory and accuracy, each library in a process of its own; write both to summary.json."""
-    found = {"processor": processor(), "megabytes": {}, "errors": {}}
-    task, problem = TASKS["loss + gradient"], next(case.problem() for case in CASES if case.name == MEMORY)
-    with processes.file_of(task.with_reference(problem)) as path:
-        for rival in (rival for rival in task.rivals if not rival.setting):
-            for record in run(task, (rival, 2, "native"), path, seconds=0.1, with_memory=True):
-                found["megabytes"][rival.name] = record["extra_megabytes"]
-    for rival in ROW_LOSSES:
-        for record in processes.records_of(rival, "accuracy:row_losses", {"name": rival.name}):
-            found["errors"][rival.name] = float(f"{worst_error(record['losses']):.2g}")
-    STORED.write_text(json.dumps(found, indent=1) + "\n")
-
-
 def readme_table():
     by_problem, race_processor = races()
     of_row, row_processor = single_row()
-    stored = json.loads(STORED.read_text())
-    to = "to 1 % of the minimum"
+    stored, to = json.loads(STORED.read_text()), "to 1 % of the minimum"
+    megabytes, errors = best_peer(stored["megabytes"]), best_peer(stored["errors"])
     measured = (
         (f"**Training on text**: dictionary glosses, 45 classes, {to}", by_problem[TEXT], seconds_text),
         (f"**Training on dense data**: Fashion-MNIST, 10 classes, {to}", by_problem[DENSE], seconds_text),
         ("**One row**: probabilities of 10 classes from 64 features", of_row, seconds_text),
-        (f"**Memory** of loss and gradient: {MEMORY}", best_peer(stored["megabytes"]), "{:.3g} MB".format),
-        (
-            "**Accuracy**: largest relative error of a row's loss",
-            best_peer(stored["errors"]),
-            "{:.1e}".format,
-        ),
+        (f"**Memory** of loss and gradient: {MEMORY}", megabytes, "{:.3g} MB".format),
+        ("**Accuracy**: largest relative error of a row's loss", errors, "{:.1e}".format),
     )
     lines = ["| | fastxent | best peer | peer / fastxent |", "| --- | ---: | ---: | ---: |"]
     for what, (ours, peer, theirs), text in measured:
@@ -113,8 +120,6 @@ def readme_table():
 
 def draw():
     """Draw docs/figures/summary.svg. Of problems that differ only in the strength of a penalty, the first is shown."""
-    from figures import draw_summary
-
     found, where = races()
     shown = {}
     for problem, (ours, peer, theirs) in found.items():

@@ -1,11 +1,10 @@
 """What all tables share: numbers as a person would write them, Markdown, and where it goes."""
 
-import argparse
 import math
 
 import pandas as pd
 
-from store import dates
+import store
 
 PRECISION = {"float32": "f32", "float64": "f64"}
 NOTHING = "–"
@@ -55,7 +54,7 @@ def markdown(rows):
 
 def measured_on(known, part):
     """Return where, when and with what a part of the results was measured."""
-    days = sorted(dates(known, part))
+    days = sorted(store.dates(known, part))
     caches = f", caches {known['caches']}" if "caches" in known else ""
     where = f"{known['processor']} ({known['processors']} processors{caches})"
     when = f", {' to '.join(dict.fromkeys((days[0], days[-1])))}" if days else ""
@@ -84,7 +83,7 @@ def insert(text, path, name):
 
 def section_command(what, page, name, measure, text):
     """Be the command that measures the figures of one section, and prints or inserts it; return whether it did."""
-    parser = argparse.ArgumentParser(description=what.splitlines()[0])
+    parser = store.parser(what, stored=False)
     parser.add_argument("--measure", action="store_true", help="the figures anew, on this machine")
     parser.add_argument("--insert", action="store_true", help=f"into {page.name}; else the text is printed")
     given = parser.parse_args()

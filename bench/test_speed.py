@@ -11,14 +11,15 @@ import os
 import pytest
 
 from data import DataNotFound
-from tasks import TASKS, checked
+from rivals import RIVALS
+from run import TASKS, checked
 
 CHOSEN = [
     pytest.param(task, case, dtype, rival, id=f"{task.name}-{case.name}-{dtype}-{rival.label}")
-    for task in TASKS.values()
+    for task in TASKS
     for case in task.cases
     for dtype in case.dtypes
-    for rival in task.rivals
+    for rival in RIVALS[task.name]
     if rival.suits(case) and importlib.util.find_spec(rival.module.partition(".")[0])
 ]
 
@@ -32,10 +33,10 @@ def problem_of(task, case, dtype):
 @pytest.mark.parametrize(("task", "case", "dtype", "rival"), CHOSEN)
 def test_speed(benchmark, task, case, dtype, rival):
     try:
-        problem, reference = problem_of(task, case, dtype)
+        problem = problem_of(task, case, dtype)
     except DataNotFound as fault:
         pytest.skip(str(fault))
     call = rival.build(problem, os.cpu_count() if task.threaded else 1)
-    _, benchmark.extra_info["error"] = checked(call(), reference)
+    _, benchmark.extra_info["error"] = checked(call(), problem.reference)
     benchmark.group, benchmark.name = f"{task.name}: {case.name}, {dtype}", rival.label
     benchmark(call)

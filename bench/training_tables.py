@@ -1,4 +1,4 @@
-"""The tables of training, of the results of `convergence.py` and `descent.py`."""
+"""The tables of training, of the results of `convergence.py`, `choices.py` and `descent.py`."""
 
 import math
 
@@ -28,40 +28,31 @@ class Outcome:
 
     def __init__(self, record):
         self.record, self.name, self.trainers = record, record["problem"], record["trainers"]
-        times = {
-            name: [seconds_to(level, trainer["points"], self.optimum(trainer)) for level in LEVELS]
-            for name, trainer in self.trainers.items()
-        }
+        runs = {name: (t["points"], record["least"][t["intercepts"]]) for name, t in self.trainers.items()}
+        self.gaps = {name: gaps(*of) for name, of in runs.items()}
+        times = {name: [seconds_to(level, *of) for level in LEVELS] for name, of in runs.items()}
         self.seconds = pd.DataFrame.from_dict(times, orient="index", columns=LEVEL_NAMES)
         by_us = self.seconds.index.str.startswith(OURS)
         self.ours, self.peers = self.seconds[by_us], self.seconds[~by_us]
-
-    def optimum(self, trainer):
-        return self.record["least"][trainer["intercepts"]]
-
-    def gaps(self, name):
-        return gaps(self.trainers[name]["points"], self.optimum(self.trainers[name]))
+        self.own = self.seconds.loc[OURS] if OURS in times else None
 
     def mark(self, name):
         return name + INTERCEPT_MARKS[self.trainers[name]["intercepts"]]
 
-    def own(self, level):
-        return self.seconds.at[OURS, level]
-
     def against(self, trainers, level):
         """Return who of some trainers reached a level first, the seconds, and our time over them; None if nobody."""
-        column = trainers[level].dropna()
+        column, own = trainers[level].dropna(), self.own[level]
         if column.empty:
             return None
-        own, best = self.own(level), column.min()
+        best = column.min()
         return column.idxmin(), best, "not reached" if math.isnan(own) else f"{own / best:.2f}"
 
 
 def outcomes(known):
     """Return the outcomes of a processor's races, in the order of the problems."""
-    found = {record["problem"]: record for record in known.get("training", ())}
+    found = {record["problem"]: Outcome(record) for record in known.get("training", ())}
     chosen = [found[case.label] for case in TRAININGS if case.label in found]
-    return [Outcome(record) for record in chosen if OURS in record["trainers"]]
+    return [outcome for outcome in chosen if outcome.own is not None]
 
 
 def table(known, row_of, *notes):
@@ -77,7 +68,7 @@ def race(known):
     """Return the table of ourselves and the fastest peer at each level."""
 
     def row(outcome):
-        cells = {f"{OURS} {level}": seconds_text(outcome.own(level)) for level in LEVEL_NAMES}
+        cells = {f"{OURS} {level}": seconds_text(outcome.own[level]) for level in LEVEL_NAMES}
         for level in LEVEL_NAMES:
             best = outcome.against(outcome.peers, level)
             text = best and f"{best[2]}, {outcome.mark(best[0])} {seconds_text(best[1])}"
@@ -108,7 +99,7 @@ def behind(found):
         for level in LEVEL_NAMES:
             for places, trainers, most in ((far, outcome.ours, FAR), (ahead, outcome.peers, 1.0)):
                 best = outcome.against(trainers, level)
-                if best and not outcome.own(level) <= most * best[1]:
+                if best and not outcome.own[level] <= most * best[1]:
                     who = outcome.mark(best[0]).removeprefix(OURS).strip()
                     places.append(f"{outcome.name}, {level} ({best[2]}, {who})")
     yield f"auto takes more than {FAR} times as long as the best of our solvers: {'; '.join(far) or 'nowhere'}.\n"
@@ -132,15 +123,77 @@ def everybody(outcome):
     """Return the table of one problem: all trainers, the fastest to the last level first."""
     rows = []
     for name, times in outcome.seconds.sort_values(LEVEL_NAMES[::-1]).iterrows():
-        trainer = outcome.trainers[name]
-        row = {"trainer": outcome.mark(name), "threads": str(trainer["threads"])}
-        row |= dict(times.map(seconds_text))
-        row["best F over the least"] = f"{max(outcome.gaps(name)[1].min(), 0.0):.0e}"
-        row["first run"] = seconds_text(trainer["first"])
+        trainer, best = outcome.trainers[name], max(outcome.gaps[name][1].min(), 0.0)
         extra = trainer["extra_megabytes"]
-        row["extra MB"] = NOTHING if extra is None else f"{extra:.0f}"
-        rows.append(row)
+        row = {"trainer": outcome.mark(name), "threads": str(trainer["threads"]), **times.map(seconds_text)}
+        row |= {"best F over the least": f"{best:.0e}", "first run": seconds_text(trainer["first"])}
+        rows.append(row | {"extra MB": NOTHING if extra is None else f"{extra:.0f}"})
     return f"### {outcome.name}\n\n{markdown(rows)}"
+
+
+# ------------------------------------------------------------------------------------ the cost model of auto
+
+
+def cost_model(known):
+    """Return the table of auto's choices on random problems, and that of the cost model fitted to them."""
+    frame = pd.DataFrame(known.get("choices", []))
+    sparse = frame[frame["kind"] != "dense"] if len(frame) else frame
+    if len(sparse) < 10:
+        raise Missing("choices")
+    where = f"One thread. {measured_on(known, 'choices')}"
+    return "\n".join([regret_table(frame), model_table(sparse), where])
+
+
+def regrets(case):
+    """Return auto's time over that of the best solver to each level; inf where it did not get there."""
+    seconds = pd.DataFrame(case["seconds"], dtype=float)
+    return (seconds[case["choice"]] / seconds.min(axis=1)).fillna(np.inf)
+
+
+def regret_table(frame):
+    few = np.where(frame["classes"] == 2, "CSR, two classes", "CSR, more classes")
+    groups = frame.apply(regrets, axis=1).groupby(frame["kind"].where(frame["kind"] != "CSR", few))
+    rows = []
+    for name in [
+        name for name in ("CSR, two classes", "CSR, more classes", "text", "dense") if name in groups.groups
+    ]:
+        found = groups.get_group(name)
+        row = {"problems": name, "number": str(len(found))}
+        for level, of_level in zip(LEVEL_NAMES, found, strict=True):
+            row[f"median, {level}"] = f"{found[of_level].median():.2f}"
+            row[f"within 1.5x, {level}"] = f"{100 * (found[of_level] <= 1.5).mean():.0f} %"
+        rows.append(row)
+    return markdown(rows)
+
+
+def model_table(frame):
+    """Return the table of the cost model at each level, and the spread of what it leaves, in powers of ten.
+
+    log(seconds of sdca / seconds of metric)
+        = start + a log(stiffness) + b log K + c log(rows / columns) + e log(entries of a row)
+    """
+    known = {
+        "start": 10.0,
+        "stiffness": frame["stiffness"],
+        "K": frame["classes"].replace(2, 1),
+        "rows / columns": frame["rows"] / frame["features"],
+        "entries of a row": frame["entries"] / frame["rows"],
+    }
+    design, seconds = np.log10(pd.DataFrame(known)), pd.DataFrame(list(frame["seconds"]), frame.index)
+    rows = []
+    for i, level in enumerate(LEVEL_NAMES):
+        sdca, metric = seconds["sdca"].str[i].astype(float), seconds["metric"].str[i].astype(float)
+        kept = metric.notna()
+        # A run of sdca that did not get there took at least ten times as long, for all that matters here.
+        ratios, of_cases = np.log10((sdca / metric).fillna(10.0).clip(0.1, 10.0))[kept], design[kept]
+        found = np.linalg.lstsq(of_cases, ratios, rcond=None)[0]
+        values = dict(zip(design, found, strict=True)) | {"spread": np.std(ratios - of_cases @ found)}
+        row = {"level": level, "problems": str(len(frame))}
+        rows.append(row | {name: f"{value:.2f}" for name, value in values.items()})
+    return markdown(rows)
+
+
+# ------------------------------------------------------------------------------------ descent
 
 
 def way_to_goal(record):
@@ -169,8 +222,8 @@ def race_table(records):
             "an epoch": seconds_text(record["epoch"]),
         }
         for dtype, short in PRECISION.items():
-            unit = ours.get(dtype) if record["rival"] != OURS else None
-            row[f"against ours, {short}"] = times_text(record["epoch"] / unit) if unit else NOTHING
+            unit = ours.get(dtype, math.nan) if record["rival"] != OURS else math.nan
+            row[f"against ours, {short}"] = times_text(record["epoch"] / unit)
         row["log loss after one"] = f"{record['loss']:.3f}"
         row["extra MB"] = significant(record["extra_megabytes"], 2)
         if record["goal"]:
@@ -182,16 +235,16 @@ def race_table(records):
 def descent(known):
     if not known.get("descent"):
         raise Missing("descent")
-    by_race = {name: [] for name in (*(race.case.name for race in RACES), FIRST)}
+    by_race = {name: [] for name in (*(case.name for case in RACES.values()), FIRST)}
     for record in known["descent"]:
         by_race.setdefault(record["race"], []).append(record)
     first = by_race.pop(FIRST)
     parts = [f"**{name}**\n\n{race_table(records)}" for name, records in by_race.items() if records]
     if first:
-        title = (
+        parts.append(
             f"**A fresh process**: import, and one epoch on the first {FIRST_ROWS:,} rows of the glosses\n"
         )
         times = {"import": "import", "first epoch": "first"}
         rows = [{"": r["rival"]} | {name: seconds_text(r[key]) for name, key in times.items()} for r in first]
-        parts += [title, markdown(rows)]
+        parts.append(markdown(rows))
     return "\n".join([*parts, measured_on(known, "descent")])

@@ -94,7 +94,7 @@ def test_a_race_to_the_optimum(tmp_path):
 def test_a_descent_is_timed_and_judged_by_rows_held_out(bench):
     cases, convergence, descent, processes = map(bench, ("cases", "convergence", "descent", "processes"))
     X, y = load_digits(return_X_y=True)
-    race = {"race": "Fashion-MNIST, 10 classes, single rows", "name": "scikit-learn", "threads": 1}
+    race = {"race": "single rows", "label": "scikit-learn", "threads": 1}
     race["step"] = {"eta0": 0.01, "learning_rate": "constant"}
     problem = cases.Problem(X[:1000] / 16, y[:1000], 10, held_out=(X[1000:] / 16, y[1000:]))
     with processes.file_of(problem) as path:
@@ -108,23 +108,22 @@ def test_a_descent_is_timed_and_judged_by_rows_held_out(bench):
 
 def test_faults_and_delays_of_a_process_are_told(bench):
     processes = bench("processes")
-    found, fault = processes.run("machine:installed", {"modules": 3})
+    found, fault = processes.run("processes:installed", {"modules": 3})
     assert found == [] and fault.startswith("TypeError")
-    found, fault = processes.run("machine:busy_processors", {"seconds": 60}, timeout=2)
+    found, fault = processes.run("store:busy_processors", {"seconds": 60}, timeout=2)
     assert found == [] and fault == "no end after 2 s"
 
 
 def test_every_rival_has_an_adapter_and_a_case(bench):
-    cases, rivals, tasks = map(bench, ("cases", "rivals", "tasks"))
-    races = [(task.rivals, task.cases) for task in tasks.TASKS.values()]
-    races += [(rivals.TRAINERS, cases.TRAININGS), ([rivals.WITH_TOL, *rivals.ROW_LOSSES], cases.CASES)]
-    races += [(race.rivals, [race.case]) for race in cases.RACES]
-    for competitors, of_race in races:
+    cases, rivals, run = map(bench, ("cases", "rivals", "run"))
+    cases_of = {task.name: task.cases for task in run.TASKS} | {"training": cases.TRAININGS}
+    cases_of |= {race: [case] for race, case in cases.RACES.items()}
+    for group, competitors in rivals.RIVALS.items():
         for rival in competitors:
             module, function = rival.adapter.split(".")
             text = (BENCH / "adapters" / f"{module}.py").read_text(encoding="utf-8")
-            assert f"\ndef {function}(problem, threads" in text or f"\ndef {function}(Z, y)" in text
-            assert any(map(rival.suits, of_race)), rival.label
+            assert f"\ndef {function}(problem, threads" in text
+            assert any(map(rival.suits, cases_of[group])), rival.label
 
 
 def test_the_objective_of_the_benchopt_benchmark(monkeypatch):

@@ -5,7 +5,8 @@ from functools import partial
 
 import numpy as np
 
-SCIKIT_LEARN, INTEL = "sklearn.linear_model", "sklearnex.linear_model"
+from rivals import INTEL, SCIKIT_LEARN
+
 TINY = 1e-15  # a tolerance that never stops anybody: then the iterations do
 ALPHA = 1e-6  # strength of the L2 penalty of a descent: little enough to fit a text well
 
@@ -27,22 +28,6 @@ def probabilities(problem, threads, module):
     return partial(fitted(module, problem, **how).predict_proba, problem.X)
 
 
-def as_they_are(problem):
-    return problem.X, problem.y
-
-
-def by_columns(problem):
-    return problem.X.tocsc(), problem.signs
-
-
-def in_float32(problem):
-    return problem.X.astype(np.float32), problem.signs
-
-
-def penalties(problem):
-    return {"C": problem.C, "l1_ratio": problem.l1_ratio}
-
-
 def cyanure_s(problem):
     kind = "elastic-net" if problem.l1 and problem.l2 else "l1" if problem.l1 else "l2"
     strengths = {"lambda_1": problem.l1 or problem.l2, "lambda_2": problem.l2 if problem.l1 else 0.0}
@@ -50,46 +35,36 @@ def cyanure_s(problem):
     return {"loss": loss, "penalty": kind, "fit_intercept": True, "verbose": False, **strengths}
 
 
-def snapml_s(problem):
-    return {"regularizer": 1 / problem.C, "dual": True, "fit_intercept": True, "random_state": 0}
+def options(module, p, threads):
+    """Return the name of a module's class, and what it is told about a problem."""
+    both = {"C": p.C, "l1_ratio": p.l1_ratio}
+    dual = {"regularizer": 1 / p.C, "dual": True, "fit_intercept": True}
+    return {
+        # Its tol is not smaller, because "auto" and "lbfgs" go over to another solver for tighter tolerances.
+        "fastxent": ("LogisticRegression", {**both, "tol": 1e-7, "n_threads": threads}),
+        SCIKIT_LEARN: ("LogisticRegression", {**both, "random_state": 0}),
+        INTEL: ("LogisticRegression", {"C": p.C, "n_jobs": threads}),
+        "cyanure.estimators": ("Classifier", {**cyanure_s(p), "n_threads": threads}),
+        "snapml": ("LogisticRegression", {**dual, "random_state": 0, "n_jobs": threads}),
+        "skglm": ("SparseLogisticRegression", {"alpha": p.l1}),
+        "celer": ("LogisticRegression", {"C": p.C}),
+    }[module]
 
 
-ESTIMATORS = {  # by module: the class, what it is told about a problem, its word for threads, how it wants the rows
-    "fastxent": ("LogisticRegression", penalties, "n_threads", as_they_are),
-    SCIKIT_LEARN: ("LogisticRegression", lambda p: penalties(p) | {"random_state": 0}, None, as_they_are),
-    INTEL: ("LogisticRegression", lambda p: {"C": p.C}, "n_jobs", as_they_are),
-    "cyanure.estimators": ("Classifier", cyanure_s, "n_threads", as_they_are),
-    "snapml": ("LogisticRegression", snapml_s, "n_jobs", in_float32),
-    "skglm": ("SparseLogisticRegression", lambda p: {"alpha": p.l1}, None, by_columns),
-    "celer": ("LogisticRegression", lambda p: {"C": p.C}, None, by_columns),
-}
+def train(problem, threads, module, effort="max_iter", **more):
+    """Return ``fit(effort)``, which gives coef (K, d), or (1, d), and intercept."""
+    name, told = options(module, problem, threads)
+    make, how = class_of(module, name), {"tol": TINY, **told, **more}
+    X, y = problem.X, problem.y
+    if module == "snapml":
+        X, y = X.astype(np.float32), problem.signs
+    elif module in ("skglm", "celer"):
+        X, y = X.tocsc(), problem.signs
 
-
-def train(problem, threads, module, **solver):
-    """Return ``fit(iterations)``, which gives coef (K, d), or (1, d), and intercept."""
-    name, told, word, rows = ESTIMATORS[module]
-    # Ours is not smaller, because "auto" and "lbfgs" go over to another solver for tighter tolerances.
-    how = {"tol": 1e-7 if module == "fastxent" else TINY, **told(problem), **solver}
-    how |= {word: threads} if word else {}
-    make, (X, y) = class_of(module, name), rows(problem)
-
-    def fit(iterations):
-        model = make(max_iter=iterations, **how).fit(X, y)
+    def fit(value):
+        model = make(**how | {effort: value}).fit(X, y)
         coef, intercept = np.atleast_2d(model.coef_), np.ravel(model.intercept_)
         return (coef if len(coef) == max(1, len(intercept)) else coef.T), intercept
-
-    return fit
-
-
-def train_to_tolerance(problem, threads):
-    """Return ``fit(tol)`` of our own choice, which stops by itself."""
-    make = class_of("fastxent", "LogisticRegression")
-
-    def fit(tol):
-        model = make(tol=tol, max_iter=10_000, n_threads=threads, **penalties(problem)).fit(
-            problem.X, problem.y
-        )
-        return model.coef_, model.intercept_
 
     return fit
 
@@ -101,8 +76,7 @@ def descend(problem, threads, module, **how):
     how = {"alpha": ALPHA, "tol": None, "random_state": 0, **words, **how}
 
     def fit(epochs):
-        return partial(
-            make(max_iter=epochs, **how).fit(problem.X, problem.y).predict_proba, problem.held_out[0]
-        )
+        model = make(max_iter=epochs, **how).fit(problem.X, problem.y)
+        return partial(model.predict_proba, problem.held_out[0])
 
     return fit

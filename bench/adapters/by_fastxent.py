@@ -3,8 +3,6 @@
 from functools import partial
 
 from adapters.by_estimators import fitted
-from fastxent import cross_entropy
-from fastxent.prediction import predict
 
 
 def loss(problem, threads):
@@ -12,6 +10,8 @@ def loss(problem, threads):
 
 
 def probabilities(problem, threads):
+    from fastxent.prediction import predict
+
     return partial(predict, problem.X, problem.theta, "proba", n_threads=threads)
 
 
@@ -20,7 +20,3 @@ def row(problem, threads):
     if problem.n_rows > 1:
         return partial(predictor, X)
     return partial(predictor, X.indices, X.data) if problem.sparse else partial(predictor, X[0])
-
-
-def row_losses(Z, y):
-    return cross_entropy(Z, y, reduction="none")

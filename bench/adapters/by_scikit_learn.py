@@ -23,12 +23,6 @@ def loss(problem, threads, openmp=None):
     return call
 
 
-def row_losses(Z, y):
-    from sklearn._loss.loss import HalfMultinomialLoss
-
-    return HalfMultinomialLoss(n_classes=Z.shape[1]).loss(y.astype(float), Z)
-
-
 def row_by_onnxruntime(problem, threads, dtype):
     """float32: scikit-learn's model, by its own converter. float64: ours."""
     import onnxruntime

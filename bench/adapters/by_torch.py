@@ -40,11 +40,8 @@ def chunked(X, y, weights, bias):
 
 def loss(problem, threads, how="plain"):
     X, y, weights, bias = tensors(problem, threads)
-    loss_of = (
-        torch.compile(plain, dynamic=False)
-        if how == "compiled"
-        else {"plain": plain, "chunked": chunked}[how]
-    )
+    loss_of = chunked if how == "chunked" else plain
+    loss_of = torch.compile(plain, dynamic=False) if how == "compiled" else loss_of
 
     def call():
         value = loss_of(X, y, weights, bias)
@@ -65,10 +62,6 @@ def probabilities(problem, threads):
         return torch.softmax(logits, 1)
 
     return call
-
-
-def row_losses(Z, y):
-    return functional.cross_entropy(torch.from_numpy(Z), torch.from_numpy(y), reduction="none").numpy()
 
 
 def descend(problem, threads, how, lr):
