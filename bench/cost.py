@@ -21,8 +21,9 @@ import numpy as np
 
 import data
 from cases import Problem
+from report import section_command
 from store import busy_processors, processor
-from tables import markdown, section_command
+from tables import markdown
 
 ROOT = Path(__file__).resolve().parents[1]
 FIGURES, PAGE = ROOT / "bench" / "cost.json", ROOT / "docs" / "cost.md"

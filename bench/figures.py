@@ -1,6 +1,5 @@
 """The pictures of the documentation, and how they look."""
 
-import itertools
 import math
 from pathlib import Path
 
@@ -10,21 +9,18 @@ from cases import GROWTH
 from convergence import LEVELS
 from limits import READ_MEGABYTES, best_read_rate
 from rivals import OURS
-from speed_tables import growth, roofline
-from tables import PRECISION, Missing
-from training_tables import outcomes
+from tables import PRECISION, Missing, growth, outcomes, roofline
 
 FOLDER = Path(__file__).resolve().parents[1] / "docs" / "figures"
-OKABE_ITO = (
-    "#0072b2",
-    "#d55e00",
-    "#009e73",
-    "#cc79a7",
-    "#e69f00",
-    "#56b4e9",
-)  # for colour-blind readers, too
+# For colour-blind readers, too.
+OKABE_ITO = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 DTYPES = {"float64": ("o-", OKABE_ITO[0]), "float32": ("s--", OKABE_ITO[1])}
 LAYOUTS = {"FEATURES": "o", "CLASSES": "s", "SPARSE": "^"}
+LOOKS = [  # of lines that can be told apart, also without their colours
+    {"color": colour, "linestyle": line, "marker": marker, "markersize": 2.5, "linewidth": 1}
+    for line, marker in (("-", "o"), ("--", "s"), (":", "^"), ("-.", "v"))
+    for colour in OKABE_ITO
+]
 OWN_LOOK = {"color": "black", "linewidth": 2.5, "marker": ".", "markersize": 3}
 STYLE = {
     "svg.fonttype": "none",  # letters as text: small files
@@ -34,6 +30,7 @@ STYLE = {
     "axes.spines.right": False,
     "figure.constrained_layout.use": True,
     "figure.facecolor": "white",  # on dark pages, too
+    "legend.frameon": False,
     "lines.markersize": 4,
 }
 COURSES = (  # the first problems of the picture of convergence, by the beginnings of their labels
@@ -72,13 +69,13 @@ def draw_roofline(known):
     """
     owns, threads, rates = roofline(known)
     figure, panels = subplots(1, 2, figsize=(9, 5.2), sharey=True)
+    x = np.geomspace(0.1, 2000, 200)
     for panel, dtype in zip(panels, DTYPES, strict=True):
-        x = np.geomspace(0.1, 2000, 200)
         for megabytes, style in ((READ_MEGABYTES[0], ":"), (16, "--"), (READ_MEGABYTES[-1], "-")):
             roof = np.minimum(rates[f"product GFLOP/s {dtype}"], x * best_read_rate(megabytes * 2**20, rates))
             panel.plot(x, roof, "k", linestyle=style, linewidth=1, label=f"reading {megabytes} MB")
         colours = {layout: iter(OKABE_ITO) for layout in LAYOUTS}
-        for case, own in owns.xs(PRECISION[dtype], level="dtype").iterrows():
+        for case, own in owns.xs(PRECISION[dtype], level="short").iterrows():
             work, gigaflops = own["work"], own["work"]["flops"] / 1e9
             at = work["flops"] / sum(size for size, _ in work["moves"])
             reached, peer = gigaflops / own["median"], gigaflops / own["NumPy"]
@@ -90,8 +87,8 @@ def draw_roofline(known):
             panel.plot([], [], marker, color="grey", label=f"{layout} (of NumPy: hollow)")
         panel.set(xscale="log", yscale="log", xlabel="flops a byte", title=dtype)
     panels[0].set_ylabel(f"GFLOP/s, {threads} threads")
-    names = {"loc": "outside lower center", "ncols": 3, "fontsize": 7.5, "frameon": False}
-    figure.legend(*panels[0].get_legend_handles_labels(), **names)
+    handles = panels[0].get_legend_handles_labels()
+    figure.legend(*handles, loc="outside lower center", ncols=3, fontsize=7.5)
     save(figure, "roofline")
 
 
@@ -107,36 +104,21 @@ def draw_growth(known):
         panel.set(xlabel=name)
         panel.set_title(what, fontsize=7.5)
     panels[0].set_ylabel(f"ms, {threads} threads")
-    panels[0].legend(frameon=False, fontsize=8)
+    panels[0].legend(fontsize=8)
     save(figure, "growth")
-
-
-def looks():
-    """Yield looks of lines that can be told apart, also without their colours."""
-    styles = (("-", "o"), ("--", "s"), (":", "^"), ("-.", "v"))
-    for (line, marker), colour in itertools.product(styles, OKABE_ITO):
-        yield {"color": colour, "linestyle": line, "marker": marker, "markersize": 2.5, "linewidth": 1}
-
-
-def few_ticks(axis, limits):
-    """Label a logarithmic axis with plain numbers that do not overlap, whatever its limits (powers of ten)."""
-    from matplotlib import ticker
-
-    subs = (1.0,) if limits[1] - limits[0] > 2 else (1.0, 3.0)
-    axis.set_major_locator(ticker.LogLocator(subs=subs, numticks=6))
-    axis.set_major_formatter(ticker.FuncFormatter(lambda value, _: f"{value:g}"))
-    axis.set_minor_formatter(ticker.NullFormatter())
 
 
 def draw_convergence(known):
     """Draw relative suboptimality over seconds of everybody's runs, a panel for each of some problems."""
+    from matplotlib import ticker
+
     found = outcomes(known)
     chosen = sorted(found, key=lambda outcome: not outcome.name.startswith(COURSES))[: len(COURSES)]
     if len(chosen) < len(COURSES):
         raise Missing("training")
     figure, panels = subplots(2, math.ceil(len(chosen) / 2), figsize=(10.5, 7), squeeze=False)
     names = sorted({name for outcome in chosen for name in outcome.peers.index})
-    look = dict(zip(names, looks(), strict=False)) | {OURS: OWN_LOOK}
+    look = dict(zip(names, LOOKS, strict=False)) | {OURS: OWN_LOOK}
     handles = {}
     for panel, outcome in zip(panels.flat, chosen, strict=False):
         for name in (*outcome.peers.index, OURS):
@@ -147,13 +129,18 @@ def draw_convergence(known):
             panel.axhline(level, color="0.8", linewidth=0.7, zorder=0)
         panel.set_ylim(1e-8, 3)
         panel.set_title(outcome.name.replace("classes, ", "classes\n"), fontsize=8)
-        few_ticks(panel.xaxis, np.log10(panel.get_xlim()))
+        # Plain numbers that do not overlap, whatever the limits.
+        first, last = np.log10(panel.get_xlim())
+        subs = (1.0,) if last - first > 2 else (1.0, 3.0)
+        panel.xaxis.set_major_locator(ticker.LogLocator(subs=subs, numticks=6))
+        panel.xaxis.set_major_formatter(ticker.FuncFormatter(lambda value, _: f"{value:g}"))
+        panel.xaxis.set_minor_formatter(ticker.NullFormatter())
     for panel in panels[-1]:
         panel.set_xlabel("seconds")
     for panel in panels[:, 0]:
         panel.set_ylabel("F / F* - 1")
     order = sorted(handles, key=lambda name: (name != OURS, name))
-    where = {"loc": "outside lower center", "ncols": 5, "fontsize": 7, "frameon": False, "handlelength": 3.5}
+    where = {"loc": "outside lower center", "ncols": 5, "fontsize": 7, "handlelength": 3.5}
     figure.legend([handles[name] for name in order], order, **where)
     save(figure, "convergence")
 
@@ -172,5 +159,5 @@ def draw_summary(outcomes, where):
     panel.invert_yaxis()
     panel.grid(axis="x", color="#e3e6ea", zorder=0)
     panel.set_axisbelow(True)
-    figure.legend(loc="outside upper right", ncols=2, frameon=False, title=where)
+    figure.legend(loc="outside upper right", ncols=2, title=where)
     save(figure, "summary")

@@ -13,11 +13,11 @@ import processes
 from accuracy import worst_error
 from cases import CASES
 from figures import draw_summary
-from report import DOCS
+from report import DOCS, section, section_command
 from rivals import OURS, RIVALS
 from run import TASKS, run
 from store import processor
-from tables import NOTHING, seconds_text, section, section_command
+from tables import NOTHING, seconds_text
 
 README, STORED = DOCS.parent / "README.md", Path(__file__).with_name("summary.json")
 UNITS = {"s": 1.0, "ms": 1e-3, "µs": 1e-6}
