@@ -1,6 +1,15 @@
 """The largest relative error of a row's loss, by library, against 50-digit arithmetic."""
 
+import importlib
+
 import numpy as np
+
+LIBRARIES = {
+    "SciPy": "scipy.special",
+    "scikit-learn": "sklearn._loss.loss",
+    "PyTorch": "torch",
+    "fastxent": "fastxent",
+}
 
 
 def confident_rows():
@@ -11,23 +20,15 @@ def confident_rows():
 
 def row_losses(library):
     """Yield the losses of the confident rows, as a library computes them."""
-    Z, y = confident_rows()
+    (Z, y), module = confident_rows(), importlib.import_module(LIBRARIES[library])
     if library == "SciPy":
-        from scipy.special import log_softmax
-
-        losses = -log_softmax(Z, axis=1)[np.arange(len(y)), y]
+        losses = -module.log_softmax(Z, axis=1)[np.arange(len(y)), y]
     elif library == "scikit-learn":
-        from sklearn._loss.loss import HalfMultinomialLoss
-
-        losses = HalfMultinomialLoss(n_classes=Z.shape[1]).loss(y.astype(float), Z)
+        losses = module.HalfMultinomialLoss(n_classes=Z.shape[1]).loss(y.astype(float), Z)
     elif library == "PyTorch":
-        import torch
-
-        losses = torch.nn.functional.cross_entropy(torch.tensor(Z), torch.tensor(y), reduction="none")
+        losses = module.nn.functional.cross_entropy(module.tensor(Z), module.tensor(y), reduction="none")
     else:
-        from fastxent import cross_entropy
-
-        losses = cross_entropy(Z, y, reduction="none")
+        losses = module.cross_entropy(Z, y, reduction="none")
     yield {"losses": losses.tolist()}
 
 

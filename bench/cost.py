@@ -43,7 +43,14 @@ def measure():
     """Write the figures of this machine."""
     found = {"processor": processor(), "processors": os.cpu_count(), "busy": busy_processors()}
     found |= {"sparse": kernel(sparse=True), "dense": kernel(sparse=False), "disk": disk()}
-    found |= {"loopback": loopback(), "add": addition(), "dask": dask_figures()}
+    one, other = np.ones(10**6), np.ones(10**6)
+    found["loopback"] = loopback()
+    found["add"] = one.nbytes / median(lambda: np.add(one, other, out=one))  # of one gradient to another
+    # Dask's overhead from rounds of few numbers; the others check the formula.
+    rounds = [[workers, 10**power, simulated(workers, 10**power)] for workers, power in CHECKED]
+    small = np.array([[workers, seconds - SLEEP] for workers, numbers, seconds in rounds if numbers == 10**3])
+    worker, start = np.polyfit(*small.T, 1).clip(0).tolist()
+    found["dask"] = {"start": start, "worker": worker, "rate": transfer(), "rounds": rounds}
     FIGURES.write_text(json.dumps(found, indent=1) + "\n")
 
 
@@ -97,21 +104,7 @@ def loopback(size=1 << 28):
         return size / (time.perf_counter() - begun)
 
 
-def addition():
-    """Bytes per second of adding one gradient to another."""
-    one, other = np.ones(10**6), np.ones(10**6)
-    return one.nbytes / median(lambda: np.add(one, other, out=one))
-
-
 # Rounds of the real engine --------------------------------------------------------------------------------
-
-
-def dask_figures():
-    """Dask's overhead and rate, from rounds of few and of many numbers; and other rounds, to check the formula."""
-    rounds = [[workers, 10**power, simulated(workers, 10**power)] for workers, power in CHECKED]
-    small = np.array([[workers, seconds] for workers, numbers, seconds in rounds if numbers == 10**3])
-    worker, start = np.polyfit(small[:, 0], small[:, 1] - SLEEP, 1).clip(0).tolist()
-    return {"start": start, "worker": worker, "rate": transfer(), "rounds": rounds}
 
 
 def simulated(workers, numbers):
@@ -198,6 +191,17 @@ def bottleneck(figures, workers, seconds):
 # The page -------------------------------------------------------------------------------------------------
 
 
+def shown(seconds):
+    return f"{seconds:.2g}" if seconds < 10 else f"{seconds:,.0f}"
+
+
+def magnitude(number):
+    if math.isinf(number):
+        return "never"
+    power = math.floor(math.log10(number))
+    return f"{number / 10**power:.0f} x 10^{power}"
+
+
 def page():
     """The text between the marks of docs/cost.md."""
     figures = json.loads(FIGURES.read_text())
@@ -249,17 +253,6 @@ The check: rounds of the real engine in which each worker sleeps {SLEEP:g} s in 
 machine, whose transfers cannot go side by side (the formula knows).
 
 {markdown(check)}"""
-
-
-def shown(seconds):
-    return f"{seconds:.2g}" if seconds < 10 else f"{seconds:,.0f}"
-
-
-def magnitude(number):
-    if math.isinf(number):
-        return "never"
-    power = math.floor(math.log10(number))
-    return f"{number / 10**power:.0f} x 10^{power}"
 
 
 if __name__ == "__main__":

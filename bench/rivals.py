@@ -58,14 +58,15 @@ def meet(path, group, label):
     return pickle.loads(Path(path).read_bytes()), next(r for r in RIVALS[group] if r.label == label)
 
 
+def estimator(does, name, module, needs="", how=(), **more):
+    """Return a rival that is a class in scikit-learn's idiom."""
+    return Rival(name, module, f"by_estimators.{does}", {"module": module, **dict(how)}, needs, **more)
+
+
 # ------------------------------------------------------------------------------------ evaluations
 
-
-def predict_proba(name, module, needs=""):
-    return Rival(name, module, "by_estimators.probabilities", {"module": module}, needs)
-
-
-ONNX = partial(Rival, "onnxruntime", "onnxruntime", "by_scikit_learn.row_by_onnxruntime")
+predict_proba = partial(estimator, "probabilities")
+onnx = partial(Rival, "onnxruntime", "onnxruntime", "by_scikit_learn.row_by_onnxruntime")
 ONE = "OpenMP one thread"  # scikit-learn's two pools can get into each other's way
 LOSS_AND_GRADIENT = [
     Rival(OURS, "fastxent.objective", "by_fastxent.loss"),
@@ -90,122 +91,101 @@ SINGLE_ROWS = [
     predict_proba(ESTIMATOR, "fastxent"),
     predict_proba("scikit-learn", SCIKIT_LEARN),
     Rival("NumPy", "numpy", "by_numpy.row"),
-    ONNX({"dtype": "float32"}, setting="float32"),
-    ONNX({"dtype": "float64"}, setting="float64"),
+    onnx({"dtype": "float32"}, setting="float32"),
+    onnx({"dtype": "float64"}, setting="float64"),
 ]
 
 # ------------------------------------------------------------------------------------ training to the optimum
 
 PASSES = tuple(np.unique(np.geomspace(1, 20_000, 22).astype(int)).tolist())
 TOLERANCES = tuple(np.geomspace(10.0, 1e-9, 21).tolist())
-LASSO = "two-classes lasso"
+DENSE, SPARSE, TWO, LASSO = "smooth dense", "smooth sparse", "two-classes smooth", "two-classes lasso"
+train = partial(estimator, "train", efforts=PASSES)
 
 
-def estimator(name, module, needs="smooth", *, solver=None, **more):
-    how = {"module": module} | ({"solver": solver} if solver else {})
-    return Rival(name, module, "by_estimators.train", how, needs, **{"efforts": PASSES, **more})
+def solver(library, module, name, needs="smooth", called="", **more):
+    return train(f"{library} {called or name}", module, needs, {"solver": name}, **more)
 
 
-def ours(solver, needs="smooth", name=None):
-    return estimator(f"{OURS} {name or solver}", OURS, needs, solver=solver)
-
-
-def scikit_learn(solver, needs="smooth", **more):
-    return estimator(f"scikit-learn {solver}", SCIKIT_LEARN, needs, solver=solver, **more)
-
-
-def liblinear(name, solver, needs="two-classes smooth", **more):
-    more |= {"efforts": TOLERANCES, "threads": 1}
-    adapter = "by_own_formats.liblinear"
-    return Rival(f"LIBLINEAR {name}", "liblinear", adapter, {"solver": solver}, needs, **more)
-
-
+ours, scikit_learn = partial(solver, OURS, OURS), partial(solver, "scikit-learn", SCIKIT_LEARN)
+liblinear = partial(
+    Rival, module="liblinear", adapter="by_own_formats.liblinear", efforts=TOLERANCES, threads=1
+)
 # Time may run out: those who are fast as a rule come first.
 TRAINERS = [
-    estimator(OURS, OURS, "", solver="auto"),
-    ours("sdca", "smooth sparse"),
+    train(OURS, OURS, how={"solver": "auto"}),
+    ours("sdca", SPARSE),
     ours("metric"),
     ours("prox_newton", "l1"),
     ours("newton-cg"),
     ours("lbfgs"),
-    ours("saga", "l1", name="l1-newton"),  # what scikit-learn's names mean with an L1 penalty
-    estimator("Cyanure", "cyanure.estimators", ""),
-    estimator("scikit-learn-intelex lbfgs", INTEL, "smooth dense", solver="lbfgs"),
+    ours("saga", "l1", "l1-newton"),  # what scikit-learn's names mean with an L1 penalty
+    train("Cyanure", "cyanure.estimators"),
+    solver("scikit-learn-intelex", INTEL, "lbfgs", DENSE),
     scikit_learn("saga", "", threads=1),
-    liblinear("primal", "0 -R"),
-    liblinear("dual", "7", intercepts="penalised"),
-    liblinear("L1", "6 -R", LASSO),
-    estimator("snapml dual, float32", "snapml", "two-classes smooth", intercepts="penalised"),
-    estimator("skglm", "skglm", LASSO, threads=1),
-    estimator("celer", "celer", LASSO, threads=1, intercepts="none"),
-    Rival("JAX optax L-BFGS", "optax", "by_jax.train", needs="smooth dense", efforts=PASSES),
+    liblinear("LIBLINEAR primal", how={"solver": "0 -R"}, needs=TWO),
+    liblinear("LIBLINEAR dual", how={"solver": "7"}, needs=TWO, intercepts="penalised"),
+    liblinear("LIBLINEAR L1", how={"solver": "6 -R"}, needs=LASSO),
+    train("snapml dual, float32", "snapml", TWO, intercepts="penalised"),
+    train("skglm", "skglm", LASSO, threads=1),
+    train("celer", "celer", LASSO, threads=1, intercepts="none"),
+    Rival("JAX optax L-BFGS", "optax", "by_jax.train", needs=DENSE, efforts=PASSES),
     scikit_learn("lbfgs"),
     scikit_learn("newton-cholesky", "smooth dense narrow"),
     scikit_learn("newton-cg"),
     scikit_learn("sag", threads=1),
 ]
-WITH_TOL = Rival(
-    "fastxent by tol",
-    OURS,
-    "by_estimators.train",
-    {"module": OURS, "effort": "tol", "max_iter": 10_000},
-    efforts=(1e-2,),
-)
+WITH_TOL = train("fastxent by tol", OURS, "", {"effort": "tol", "max_iter": 10_000}, efforts=(1e-2,))
 
 # ------------------------------------------------------------------------------------ row by row, or in minibatches
-
-EPOCHS = (1, 2, 3, 5, 8, 12)
 
 
 def steps(name, *values, **more):
     return tuple({name: value, **more} for value in values)
 
 
-def descender(name, module, adapter, tried, *, patience=12, **more):
-    epochs = tuple(n for n in EPOCHS if n <= patience)
-    return Rival(name, module, adapter, steps=tried, efforts=epochs, **{"threads": 1, **more})
+def epochs(most):
+    return {"efforts": tuple(n for n in (1, 2, 3, 5, 8, 12) if n <= most), "threads": 1}
 
 
-def sgd(name, module, *tried, patience=12, **how):
-    how |= {"module": module}
-    return descender(name, module, "by_estimators.descend", tried, patience=patience, how=how)
+def pytorch(name, how, lrs, **more):
+    more = {**epochs(12), "family": "PyTorch", **more}
+    return Rival(f"PyTorch{name}", "torch", "by_torch.descend", {"how": how}, steps=steps("lr", *lrs), **more)
 
 
-def pytorch(name, how, *lrs, **more):
-    more |= {"how": {"how": how}, "family": "PyTorch"}
-    return descender(f"PyTorch{name}", "torch", "by_torch.descend", steps("lr", *lrs), **more)
-
-
-def one_dtype(name, module, tried, *, patience, **how):
-    more = {"how": how, "dtypes": ("float32",)}
-    return descender(name, module, f"by_own_formats.{module}", tried, patience=patience, **more)
-
-
-COSINE = {"learning_rate": "cosine"}
+descend = partial(estimator, "descend")
+F32 = {"dtypes": ("float32",)}
+vowpal_wabbit = partial(
+    Rival, module="vowpalwabbit", adapter="by_own_formats.vowpal_wabbit", **epochs(4), **F32
+)
+fasttext = partial(Rival, module="fasttext", adapter="by_own_formats.fasttext", **epochs(8), **F32)
+COSINE, CONSTANT = {"learning_rate": "cosine"}, {"learning_rate": "constant"}
 INVERSE = {"eta0": 30.0, "learning_rate": "invscaling", "power_t": 0.25}
-LRS = (0.05, 0.1, 0.2)
 # Our own have the automatic step first, then those of a search.
+OURS_ON_TEXT = ({}, *steps("eta0", 8.0, 16.0), COSINE, {"eta0": 3.0, **COSINE})
+OURS_IN_MINIBATCHES = ({}, *steps("eta0", 0.05, 0.1, 0.2, **CONSTANT), COSINE)
+OURS_BY_PIXELS = ({}, *steps("eta0", 0.003, 0.01, 0.03))
 ON_TEXT = [
-    sgd(OURS, OURS, {}, *steps("eta0", 8.0, 16.0), COSINE, {"eta0": 3.0, **COSINE}, batch_size=1),
-    sgd("scikit-learn", SCIKIT_LEARN, {}, {"eta0": 3.0, "learning_rate": "constant"}, INVERSE, patience=8),
-    pytorch(" by hand, index_add_", "bag by hand", 30.0, 45.0, 60.0),
-    pytorch(" EmbeddingBag, sparse gradients", "bag", 30.0, 45.0, 60.0),
+    descend(OURS, OURS, how={"batch_size": 1}, steps=OURS_ON_TEXT, **epochs(12)),
+    descend("scikit-learn", SCIKIT_LEARN, steps=({}, {"eta0": 3.0, **CONSTANT}, INVERSE), **epochs(8)),
+    pytorch(" by hand, index_add_", "bag by hand", (30.0, 45.0, 60.0)),
+    pytorch(" EmbeddingBag, sparse gradients", "bag", (30.0, 45.0, 60.0)),
 ]
-RATES, CONSTANT_RATES = steps("learning_rate", 0.5, 1.0, 2.0), steps("learning_rate", 1.0, 3.0)
+PLAIN = {"options": "--sgd --power_t 0"}
 ON_WORDS = [
     *ON_TEXT,
-    one_dtype("Vowpal Wabbit", "vowpalwabbit", RATES, patience=4),
-    one_dtype("Vowpal Wabbit --sgd", "vowpalwabbit", CONSTANT_RATES, patience=4, options="--sgd --power_t 0"),
-    one_dtype("fastText", "fasttext", steps("lr", 0.2, 0.4, 0.8), patience=8),
+    vowpal_wabbit("Vowpal Wabbit", steps=steps("learning_rate", 0.5, 1.0, 2.0)),
+    vowpal_wabbit("Vowpal Wabbit --sgd", how=PLAIN, steps=steps("learning_rate", 1.0, 3.0)),
+    fasttext("fastText", steps=steps("lr", 0.2, 0.4, 0.8)),
 ]
 IN_MINIBATCHES = [
-    sgd(OURS, OURS, {}, *steps("eta0", *LRS, learning_rate="constant"), COSINE, batch_size=128),
-    pytorch(", by hand", "dense by hand", *LRS),
-    pytorch(", by hand, all threads", "dense by hand", *LRS, threads=os.cpu_count() or 1),
+    descend(OURS, OURS, how={"batch_size": 128}, steps=OURS_IN_MINIBATCHES, **epochs(12)),
+    pytorch(", by hand", "dense by hand", (0.05, 0.1, 0.2)),
+    pytorch(", by hand, all threads", "dense by hand", (0.05, 0.1, 0.2), threads=os.cpu_count() or 1),
 ]
 BY_PIXELS = [
-    sgd(OURS, OURS, {}, *steps("eta0", 0.003, 0.01, 0.03), batch_size=1),
-    sgd("scikit-learn", SCIKIT_LEARN, *steps("eta0", 0.003, 0.01, learning_rate="constant"), patience=8),
+    descend(OURS, OURS, how={"batch_size": 1}, steps=OURS_BY_PIXELS, **epochs(12)),
+    descend("scikit-learn", SCIKIT_LEARN, steps=steps("eta0", 0.003, 0.01, **CONSTANT), **epochs(8)),
 ]
 RIVALS = {
     "loss + gradient": LOSS_AND_GRADIENT,

@@ -9,8 +9,8 @@ import json
 import re
 from pathlib import Path
 
+import accuracy
 import processes
-from accuracy import worst_error
 from cases import CASES
 from figures import draw_summary
 from report import DOCS, section, section_command
@@ -26,39 +26,28 @@ TEXT = "glosses, words, 45 classes, l2 1e-05"
 DENSE = "Fashion-MNIST 60,000 x 784, 10 classes, l2 1e-02"
 ROW = "64 features, 10 classes, one row"
 MEMORY = "60,000 x 784, 10 classes"
-LEVEL = "1e-02"
-
-
-# ------------------------------------------------------------------------------------ what is measured here
 
 
 def measure():
     """Measure memory and accuracy, each library in a process of its own; write both to summary.json."""
-    found = {"processor": processor(), "megabytes": {}, "errors": {}}
     task, problem = TASKS[0], next(case.problem() for case in CASES if case.name == MEMORY)
+    megabytes, errors = {}, {}
     with processes.file_of(task.with_reference(problem)) as path:
         for rival in (rival for rival in RIVALS[task.name] if not rival.setting):
             for record in run(task, rival, 2, "native", path, seconds=0.1, with_memory=True):
-                found["megabytes"][rival.name] = record["extra_megabytes"]
-    for library, module in (
-        ("SciPy", "scipy"),
-        ("scikit-learn", "sklearn"),
-        ("PyTorch", "torch"),
-        (OURS, OURS),
-    ):
+                megabytes[rival.name] = record["extra_megabytes"]
+    for library, module in accuracy.LIBRARIES.items():
         for record in processes.run("accuracy:row_losses", {"library": library}, library=module)[0]:
-            found["errors"][library] = float(f"{worst_error(record['losses']):.2g}")
+            errors[library] = float(f"{accuracy.worst_error(record['losses']):.2g}")
+    found = {"processor": processor(), "megabytes": megabytes, "errors": errors}
     STORED.write_text(json.dumps(found, indent=1) + "\n")
-
-
-# ------------------------------------------------------------------------------------ what stands in the tables
 
 
 def table(name):
     """Return the rows of a section of docs/benchmarks.md as dicts, and the processor on which it was measured."""
     _, text, _ = section(DOCS / "benchmarks.md", name)
-    lines = [line.strip()[1:-1].split("|") for line in text.splitlines() if line.startswith("|")]
-    header, _, *rows = [[cell.strip() for cell in line] for line in lines]
+    lines = [re.split(r" *\| *", line)[1:-1] for line in text.splitlines() if line.startswith("|")]
+    header, _, *rows = lines
     where = re.search(r"Measured on (.*?)(,| \(\d|;)", text)[1]
     return [dict(zip(header, row, strict=True)) for row in rows], where
 
@@ -72,20 +61,13 @@ def seconds(cell):
 def races():
     """Return {problem: (our seconds, the fastest peer, its seconds)} of every problem that a peer solved, and where."""
     rows, where = table("race")
-    cells = {row["problem"]: (row[f"{OURS} {LEVEL}"], row[f"fastest peer {LEVEL}"]) for row in rows}
-    return {
-        problem: (seconds(ours), re.search(rf"\S+, (.*) {TIME}", peer)[1], seconds(peer))
-        for problem, (ours, peer) in cells.items()
-        if NOTHING not in (ours, peer)
-    }, where
-
-
-def single_row():
-    """Return our seconds, the fastest peer, its seconds, and where."""
-    rows, where = table("latency")
-    row = next(row for row in rows if row[""] == ROW)
-    times = {name: seconds(cell) for name, cell in row.items() if name not in ("", "`predict_proba`")}
-    return best_peer({OURS: times.pop("predictor")} | times), where
+    found = {}
+    for row in rows:
+        ours, peer = row[f"{OURS} 1e-02"], row["fastest peer 1e-02"]
+        if NOTHING not in (ours, peer):
+            name = re.search(rf"\S+, (.*) {TIME}", peer)[1]
+            found[row["problem"]] = seconds(ours), name, seconds(peer)
+    return found, where
 
 
 def best_peer(figures):
@@ -95,19 +77,21 @@ def best_peer(figures):
 
 
 def readme_table():
-    by_problem, race_processor = races()
-    of_row, row_processor = single_row()
+    """Return the five lines and the sentence below them."""
+    (by_problem, race_processor), (rows, row_processor) = races(), table("latency")
+    cells = next(row for row in rows if row.pop("") == ROW)
+    by_row = {name: seconds(cell) for name, cell in cells.items() if name != "`predict_proba`"}
+    of_row = best_peer({OURS: by_row.pop("predictor")} | by_row)
     stored, to = json.loads(STORED.read_text()), "to 1 % of the minimum"
     megabytes, errors = best_peer(stored["megabytes"]), best_peer(stored["errors"])
-    measured = (
+    lines = ["| | fastxent | best peer | peer / fastxent |", "| --- | ---: | ---: | ---: |"]
+    for what, (ours, peer, theirs), text in (
         (f"**Training on text**: dictionary glosses, 45 classes, {to}", by_problem[TEXT], seconds_text),
         (f"**Training on dense data**: Fashion-MNIST, 10 classes, {to}", by_problem[DENSE], seconds_text),
         ("**One row**: probabilities of 10 classes from 64 features", of_row, seconds_text),
         (f"**Memory** of loss and gradient: {MEMORY}", megabytes, "{:.3g} MB".format),
         ("**Accuracy**: largest relative error of a row's loss", errors, "{:.1e}".format),
-    )
-    lines = ["| | fastxent | best peer | peer / fastxent |", "| --- | ---: | ---: | ---: |"]
-    for what, (ours, peer, theirs), text in measured:
+    ):
         ratio = theirs / ours
         times = f"{ratio:.1f}x" if ratio < 10 else f"{float(f'{ratio:.2g}'):,.0f}x"
         lines.append(f"| {what} | {text(ours)} | {text(theirs)}, {peer} | {times} |")

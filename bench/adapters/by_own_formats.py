@@ -30,7 +30,7 @@ def lines(line, X, y):
     return [line(label, X.indices[begin:end], X.data[begin:end]) for label, begin, end in places]
 
 
-def vowpalwabbit(problem, threads, options="", **step):
+def vowpal_wabbit(problem, threads, options="", **step):
     """One against all, logistic; rows are parsed beforehand and go in from Python one by one."""
     import vowpalwabbit as vw
 
