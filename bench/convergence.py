@@ -51,13 +51,6 @@ def seconds_to(level, points, optimum):
     return float(np.exp(np.interp(np.log(level), *gap_and_seconds)))
 
 
-def around(points, optimum):
-    """Return the runs on both sides of each level: the ones that its seconds are made of."""
-    _, gap = gaps(points, optimum)
-    firsts = [int(np.argmax(gap <= level)) for level in LEVELS if np.any(gap <= level)]
-    return [points[i] for i in sorted({i for first in firsts for i in (first - 1, first) if i >= 0})]
-
-
 # ------------------------------------------------------------------------------------ in a process of its own
 
 
@@ -145,12 +138,22 @@ class Course:
         return best, climbs.get(best)
 
     def repeat(self, climbed, rounds):
-        """Measure the runs that count again, everybody who matters in turn, while there is time."""
-        contenders = self.in_contention(climbed)
+        """Measure the runs on both sides of each level again, in turn, while there is time.
+
+        Our own, and those of every peer that comes near the fastest peer at some level.
+        """
+        times = {trainer: self.reached(trainer, points) for trainer, (_, points) in climbed.items()}
+        peers = [found for trainer, found in times.items() if not trainer.ours]
+        fastest = np.fmin.reduce(peers or [np.full(len(LEVELS), np.nan)])
+        contenders = [t for t, found in times.items() if t.ours or np.any(found <= 2 * fastest)]
         for i in range(rounds):
             for trainer in np.roll(contenders, -i):  # nobody always runs after the same neighbour
                 threads, points = climbed[trainer]
-                chosen = around(points, self.least[trainer.intercepts])
+                _, gap = gaps(points, self.least[trainer.intercepts])
+                firsts = [int(np.argmax(gap <= level)) for level in LEVELS if np.any(gap <= level)]
+                chosen = [
+                    points[j] for j in sorted({max(0, j) for first in firsts for j in (first - 1, first)})
+                ]
                 wait = sum(point["seconds"][0] for point in chosen)
                 if chosen and wait <= self.left():
                     efforts = [point["effort"] for point in chosen]
@@ -158,23 +161,12 @@ class Course:
                     for point, found in zip(chosen, again, strict=False):
                         point["seconds"] += found["seconds"]
 
-    def in_contention(self, climbed):
-        """Return our own and every peer that comes near the fastest peer at some level."""
-        times = {trainer: self.reached(trainer, points) for trainer, (_, points) in climbed.items()}
-        peers = [found for trainer, found in times.items() if not trainer.ours]
-        fastest = np.fmin.reduce(peers or [np.full(len(LEVELS), np.nan)])
-        return [trainer for trainer in times if trainer.ours or np.any(times[trainer] <= 2 * fastest)]
-
-
-def some_of(record, *keys):
-    return {key: record[key] for key in keys}
-
 
 def race(case, trainers, options, seconds):
     """Yield the record of one problem, more complete each time."""
     from fastxent import solvers
 
-    problem, point = case.problem(), ("effort", "seconds", "objective")
+    problem = case.problem()
     record = {"problem": case.label, "threads": options.threads, "trainers": {}}
     record |= {"rows": problem.n_rows, "features": problem.X.shape[1]}
     record["choice"] = solvers.choose(problem.ours())
@@ -187,16 +179,15 @@ def race(case, trainers, options, seconds):
             threads, points = course.climb_on_threads(trainer)
             if not points:
                 continue
-            kept = [some_of(one, *point) for one in points]
-            about = some_of(points[0], "import", "first", "extra_megabytes")
-            about |= {"threads": threads, "intercepts": trainer.intercepts, "points": kept}
-            record["trainers"][trainer.name], climbed[trainer] = about, (threads, kept)
+            of_process = ("import", "first", "extra_megabytes")
+            about = {key: point.pop(key) for point in points for key in of_process}
+            about |= {"threads": threads, "intercepts": trainer.intercepts, "points": points}
+            record["trainers"][trainer.name], climbed[trainer] = about, (threads, points)
             reached = course.reached(trainer, points)
             log(f"    {trainer.name:32} {threads}" + "".join(f"{s:9.3g} s" for s in reached))
             if trainer.name == OURS:
                 course.pace = float(np.nan_to_num(reached[-1], nan=course.pace))
-                by_tol = course.climb(WITH_TOL, options.threads, course.left(), efforts=LEVELS)
-                record["tol"] = [some_of(one, *point) for one in by_tol]
+                record["tol"] = course.climb(WITH_TOL, options.threads, course.left(), efforts=LEVELS)
             yield record
         course.repeat(climbed, options.rounds)
         yield record

@@ -86,31 +86,25 @@ class Results:
         log(what)
         try:
             for record in records:
-                record = {"date": datetime.date.today().isoformat(), **record}
-                others = [other for other in self.known[self.part] if keys(other) != keys(record)]
-                self.known[self.part] = [*others, record]
+                key = [record.get(key) for key in KEYS]
+                others = [one for one in self.known[self.part] if [one.get(key) for key in KEYS] != key]
+                today = datetime.date.today().isoformat()
+                self.known[self.part] = [*others, {"date": today, **record}]
                 self.write()
         except DataNotFound as fault:
             log(f"    left out: {fault}")
 
     def write(self):
+        """Write the file, one record on a line, so that changes can be read."""
+        lines = []
+        for name, value in self.known.items():
+            text = json.dumps(value)
+            if is_part(value):
+                records = [f"  {json.dumps(rounded(record))}" for record in value]
+                text = "[\n" + ",\n".join(records) + "\n ]"
+            lines.append(f' "{name}": {text}')
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        self.path.write_text(text_of(self.known), encoding="utf-8")
-
-
-def keys(record):
-    return [record.get(key) for key in KEYS]
-
-
-def text_of(known):
-    """Return JSON with one record on a line, so that changes can be read."""
-
-    def text(value):
-        if not is_part(value):
-            return json.dumps(value)
-        return "[\n" + ",\n".join("  " + json.dumps(rounded(record)) for record in value) + "\n ]"
-
-    return "{\n" + ",\n".join(f' "{name}": {text(value)}' for name, value in known.items()) + "\n}\n"
+        self.path.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
 
 
 def is_part(value):
@@ -126,13 +120,13 @@ def rounded(value):
     return [rounded(inner) for inner in value] if isinstance(value, list) else value
 
 
+def dates(known, part=None):
+    """Return the dates of the records of a part, or of all, in order."""
+    parts = [known.get(part, [])] if part else filter(is_part, known.values())
+    return sorted(record["date"] for records in parts for record in records if "date" in record)
+
+
 def read_all(folder=FOLDER):
     """Return the results of every processor, the newest first."""
     known = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(Path(folder).glob("*.json"))]
     return sorted(known, key=lambda one: max(dates(one), default=""), reverse=True)
-
-
-def dates(known, part=None):
-    """Return the dates of the records of a part, or of all."""
-    parts = [known.get(part, [])] if part else filter(is_part, known.values())
-    return [record["date"] for records in parts for record in records if "date" in record]

@@ -115,7 +115,7 @@ def markdown(rows):
 
 def measured_on(known, part):
     """Return where, when and with what a part of the results was measured."""
-    days = sorted(store.dates(known, part))
+    days = store.dates(known, part)
     caches = f", caches {known['caches']}" if "caches" in known else ""
     where = f"{known['processor']} ({known['processors']} processors{caches})"
     when = f", {' to '.join(dict.fromkeys((days[0], days[-1])))}" if days else ""
