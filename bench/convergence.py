@@ -61,26 +61,28 @@ def timed(function, *arguments):
 
 
 def climb(path, race, label, threads, *, step=(), efforts=None, target=0.0, cap=math.inf, rise=math.inf):
-    """Yield the runs of a trainer at some efforts; without them at growing effort, until the target is reached.
+    """Yield what is known of a trainer's first call, and its runs at these efforts; without them at growing effort.
 
-    "first" is the seconds of the first run in this process, which is not one of them: of imports and compiling, for
-    many. A climb also ends when nothing moves any more, when another run would take more than ``cap`` seconds, or when
-    the objective is ``rise`` times its least value.
+    "first" is the seconds of the first call in this process: of imports and compiling, for many. A climb ends when the
+    target is reached, when nothing moves any more, when another run would take more than ``cap`` seconds, or when the
+    objective is ``rise`` times its least value.
     """
     problem, rival = meet(path, race, label)
     fit, before, values = rival.build(problem, threads, **dict(step)), rival.efforts[0], []
     first, _ = timed(fit, before)
-    extra = None if efforts else extra_megabytes(lambda: fit(before))
-    for effort in efforts or rival.efforts:
+    yield {
+        "first": first,
+        "extra_megabytes": extra_megabytes(lambda: fit(before)) if efforts is None else None,
+    }
+    for effort in rival.efforts if efforts is None else efforts:
         seconds, found = timed(fit, effort)
         # Descent is judged by probabilities of held-out rows.
         descent = callable(found)
         values.append(problem.log_loss(found()) if descent else problem.objective(*found, rival.intercepts))
-        about = {"first": first, "extra_megabytes": extra}
-        yield {"effort": effort, "seconds": [seconds], "objective": values[-1], **about}
+        yield {"effort": effort, "seconds": [seconds], "objective": values[-1]}
         settled = len(values) > 6 and values[-1] == values[-4]
         over = values[-1] <= target or settled or values[-1] > rise * min(values)
-        if not efforts and (over or seconds * max(effort / before, 1.5) > cap):
+        if efforts is None and (over or seconds * max(effort / before, 1.5) > cap):
             return
         before = effort
 
@@ -113,29 +115,32 @@ class Course:
         self.least[intercepts] = self.problem.objective(coef.T, intercept, intercepts)
 
     def climb(self, trainer, threads, wait, **how):
-        """Return a trainer's runs in a process of its own, which may take twice ``wait`` seconds."""
+        """Return a trainer's first call and runs in a process of its own, which may take twice ``wait`` seconds."""
         how |= {"path": self.path, "race": "training"}
         timeout = 2 * wait + STARTUP_SECONDS
-        return records_of(trainer, "convergence:climb", how, threads=threads, timeout=timeout)
+        first, *points = records_of(trainer, "convergence:climb", how, threads=threads, timeout=timeout) or [
+            {}
+        ]
+        return first, points
 
     def reached(self, trainer, points):
         return np.array([seconds_to(level, points, self.least[trainer.intercepts]) for level in LEVELS])
 
     def climb_on_threads(self, trainer):
-        """Climb on one thread and on all; return the number that gets further, or there earlier, and its runs."""
+        """Climb on one thread and on all; return who gets further, or there earlier: threads, first call, and runs."""
         patience, kind = OUR_PATIENCE if trainer.ours else PATIENCE, trainer.intercepts
-        climbs = {}
+        climbs = []
         for n in {1, trainer.threads or self.threads}:
             cap = max(LEAST_PATIENCE, min(patience * self.pace, self.left() / 6))
-            if points := self.climb(trainer, n, 3 * cap, target=NEAR * self.least[kind], cap=cap):
-                climbs[n] = points
+            first, points = self.climb(trainer, n, 3 * cap, target=NEAR * self.least[kind], cap=cap)
+            if points:
+                climbs.append((n, first, points))
                 self.least[kind] = min([self.least[kind], *(point["objective"] for point in points)])
 
-        def quality(n):  # the seconds to the last level first
-            return np.nan_to_num(self.reached(trainer, climbs[n])[::-1], nan=np.inf).tolist()
+        def quality(climb):  # the seconds to the last level first
+            return np.nan_to_num(self.reached(trainer, climb[-1])[::-1], nan=np.inf).tolist()
 
-        best = min(climbs, key=quality, default=None)
-        return best, climbs.get(best)
+        return min(climbs, key=quality, default=None)
 
     def repeat(self, climbed, rounds):
         """Measure the runs on both sides of each level again, in turn, while there is time.
@@ -157,7 +162,7 @@ class Course:
                 wait = sum(point["seconds"][0] for point in chosen)
                 if chosen and wait <= self.left():
                     efforts = [point["effort"] for point in chosen]
-                    again = self.climb(trainer, threads, 3 * wait, efforts=efforts)
+                    _, again = self.climb(trainer, threads, 3 * wait, efforts=efforts)
                     for point, found in zip(chosen, again, strict=False):
                         point["seconds"] += found["seconds"]
 
@@ -176,18 +181,16 @@ def race(case, trainers, options, seconds):
         for trainer in (trainer for trainer in trainers if trainer.suits(case)):
             if trainer.intercepts not in course.least:
                 course.find_least(trainer.intercepts)
-            threads, points = course.climb_on_threads(trainer)
-            if not points:
+            if not (best := course.climb_on_threads(trainer)):
                 continue
-            of_process = ("import", "first", "extra_megabytes")
-            about = {key: point.pop(key) for point in points for key in of_process}
-            about |= {"threads": threads, "intercepts": trainer.intercepts, "points": points}
-            record["trainers"][trainer.name], climbed[trainer] = about, (threads, points)
+            threads, first, points = best
+            about = {"threads": threads, "intercepts": trainer.intercepts, "points": points}
+            record["trainers"][trainer.name], climbed[trainer] = first | about, (threads, points)
             reached = course.reached(trainer, points)
             log(f"    {trainer.name:32} {threads}" + "".join(f"{s:9.3g} s" for s in reached))
             if trainer.name == OURS:
                 course.pace = float(np.nan_to_num(reached[-1], nan=course.pace))
-                record["tol"] = course.climb(WITH_TOL, options.threads, course.left(), efforts=LEVELS)
+                _, record["tol"] = course.climb(WITH_TOL, options.threads, course.left(), efforts=LEVELS)
             yield record
         course.repeat(climbed, options.rounds)
         yield record

@@ -45,12 +45,6 @@ def time_epochs(path, race, label, threads, step, with_memory):
     yield {"first": one, "epoch": (more - one) / further, "loss": loss, "extra_megabytes": extra}
 
 
-def first_call(path, race, label, threads, step):
-    """Yield the seconds of one epoch, right after the import; a class may be missing."""
-    problem, rival = meet(path, race, label)
-    yield {"first": timed(rival.build(problem, threads, **step), 1)[0]}
-
-
 def run(function, path, race, rival, more=None, **arguments):
     """Return what a function yields about a rival in a process of its own."""
     arguments |= {"path": path, "race": race}
@@ -82,7 +76,7 @@ def search(path, race, rivals):
         name, how = rival.family or rival.name, {"target": goal, "rise": RISE}
         if name not in curves:
             log(f"    step sizes of {name}")
-            tried = [(s, run("convergence:climb", path, race, rival, step=s, **how)) for s in rival.steps]
+            tried = [(s, run("convergence:climb", path, race, rival, step=s, **how)[1:]) for s in rival.steps]
             curves[name] = [(step, curve) for step, curve in tried if curve]
         if name == yardstick:
             goal = GOAL * lowest(curves[name])[0]
@@ -131,8 +125,8 @@ def first_calls(race, rivals):
     with tempfile.TemporaryDirectory() as folder, processes.file_of(few) as path:
         for rival in rivals:
             for kind in ("cold", "warm") if rival.ours else ("",):
-                how = {"more": {"NUMBA_CACHE_DIR": folder}, "step": rival.steps[0]}
-                for found in run("descent:first_call", path, race, rival, **how):
+                how = {"more": {"NUMBA_CACHE_DIR": folder}, "step": rival.steps[0], "efforts": ()}
+                for found in run("convergence:climb", path, race, rival, **how):
                     yield {"race": FIRST, "rival": f"{rival.name} {kind}".strip(), **found}
 
 

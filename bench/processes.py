@@ -52,7 +52,7 @@ def python_of(library):
 def run(function, arguments, *, library="", threads=1, configuration="native", timeout=600, more=None):
     """Return the records that "module:function" yields, and what went wrong, or None.
 
-    ``library`` is imported first; "import" of every record is how long that took. ``threads`` is what every pool of
+    ``library`` is imported first; "import" of the first record is how long that took. ``threads`` is what every pool of
     the process has, and how many processors it may use. ``more`` are further environment variables.
     """
     job = {"function": function, "arguments": arguments, "library": library, "threads": threads}
@@ -99,10 +99,11 @@ def work():
     start = time.perf_counter()
     if job["library"]:
         importlib.import_module(job["library"])
-    imported = time.perf_counter() - start
+    imported = {"import": time.perf_counter() - start}
     module, function = job["function"].split(":")
     for record in getattr(importlib.import_module(module), function)(**job["arguments"]):
-        print(json.dumps({"import": imported, **record}), file=results, flush=True)
+        print(json.dumps(imported | record), file=results, flush=True)
+        imported = {}
 
 
 # ------------------------------------------------------------------------------------ what is there
