@@ -42,7 +42,13 @@ class Problem:
     reference: list | None = None
 
     def __post_init__(self):
-        self.n_rows, self.sparse, self.binary = self.X.shape[0], sp.issparse(self.X), self.n_classes == 2
+        X, self.n_rows, self.sparse, self.binary = (
+            self.X,
+            len(self.y),
+            sp.issparse(self.X),
+            self.n_classes == 2,
+        )
+        self.nbytes = X.data.nbytes + X.indices.nbytes + X.indptr.nbytes if self.sparse else X.nbytes
 
     @property
     def C(self):

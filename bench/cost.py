@@ -65,12 +65,11 @@ def kernel(sparse):
     if sparse:
         columns = np.sort((d * random.random((n, 20)) ** 3).astype(np.int32), axis=1)
         X = data.csr_of_equal_rows(random.random((n, 20), dtype=np.float32), columns, d)
-        size = X.data.nbytes + X.indices.nbytes + X.indptr.nbytes
     else:
         X = random.normal(size=(n, d)).astype(np.float32)
-        size = X.nbytes
-    objective = Problem(X, random.integers(0, K, n), K).ours(n_threads=1)
-    return size / median(lambda: objective.value_and_grad(objective.initial()))
+    problem = Problem(X, random.integers(0, K, n), K)
+    objective = problem.ours(n_threads=1)
+    return problem.nbytes / median(lambda: objective.value_and_grad(objective.initial()))
 
 
 def disk(size=1 << 30):

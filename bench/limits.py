@@ -83,8 +83,7 @@ def least_work(problem, products=2):
     one: at best in the second-level cache.
     """
     X, K, n, itemsize = problem.X, problem.theta.shape[1], problem.n_rows, problem.X.dtype.itemsize
-    streamed = X.data.nbytes + X.indices.nbytes + X.indptr.nbytes if problem.sparse else X.nbytes
-    streamed += n * K * itemsize if products == 1 else 0
+    streamed = problem.nbytes + (n * K * itemsize if products == 1 else 0)
     moves = [[streamed, streamed]]
     if problem.sparse:
         moves.append([(2 * products - 1) * X.size * K * itemsize, 0])

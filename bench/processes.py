@@ -119,20 +119,20 @@ def found(rivals):
         if fault:
             raise RuntimeError(fault)
         there.update(records[0]["modules"])
-        versions |= {"python": records[0]["python"]} | records[0]["versions"]
+        versions |= records[0]["versions"]
     return versions, [rival for rival in rivals if rival.module in there]
 
 
 def installed(modules):
     """Yield one record: which of the modules can be imported here, and the versions of their packages."""
     there = [module for module in modules if importlib.util.find_spec(module.partition(".")[0])]
-    packages, found = packages_distributions(), {}
-    for root in dict.fromkeys(module.partition(".")[0] for module in there):
-        for name in filter(None, (COMPANIONS.get(root), root)):
-            found |= {package: version(package) for package in packages.get(name, [])}
-            if name not in packages:  # on the path without being installed
-                found[name] = importlib.import_module(name).__version__
-    yield {"python": platform.python_version(), "modules": there, "versions": found}
+    roots = dict.fromkeys(module.partition(".")[0] for module in there)
+    packages, versions = packages_distributions(), {"python": platform.python_version()}
+    for name in [name for root in roots for name in (COMPANIONS.get(root), root) if name]:
+        versions |= {package: version(package) for package in packages.get(name, [])}
+        if name not in packages:  # on the path without being installed
+            versions[name] = importlib.import_module(name).__version__
+    yield {"modules": there, "versions": versions}
 
 
 # ------------------------------------------------------------------------------------ memory
