@@ -3,6 +3,7 @@
 A function that makes a table takes what is known of one processor, and raises `Missing` if that is not enough.
 """
 
+import itertools
 import math
 
 import numpy as np
@@ -65,9 +66,6 @@ OF_TRAINING = (
 
 class Missing(LookupError):
     """These results do not have what a table or a picture shows."""
-
-
-# ------------------------------------------------------------------------------------ what all tables share
 
 
 def seconds_text(seconds):
@@ -333,13 +331,12 @@ class Outcome:
     def mark(self, name):
         return name + INTERCEPT_MARKS[self.trainers[name]["intercepts"]]
 
-    def against(self, trainers, level):
-        """Return who of some trainers reached a level first, the seconds, and our time over them; None if nobody."""
-        column, own = trainers[level].dropna(), self.own[level]
-        if column.empty:
-            return None
-        best = column.min()
-        return column.idxmin(), best, "not reached" if math.isnan(own) else f"{own / best:.2f}"
+    def best(self, trainers, level):
+        """Return who of some trainers reached a level first, the seconds, and our time over them, if anybody did."""
+        if trainers[level].isna().all():
+            return NOTHING, math.nan, NOTHING
+        own, best = self.own[level], trainers[level].min()
+        return trainers[level].idxmin(), best, "not reached" if math.isnan(own) else f"{own / best:.2f}"
 
 
 def outcomes(known):
@@ -348,13 +345,12 @@ def outcomes(known):
     return [Outcome(found[case.label]) for case in TRAININGS if case.label in found]
 
 
-def by_problem(known, row_of, *notes):
+def by_problem(known, row_of, notes=lambda found: []):
     """Return a table of a row for each problem."""
     if not (found := outcomes(known)):
         raise Missing("training")
     rows = markdown([{"problem": outcome.name, **row_of(outcome)} for outcome in found])
-    after = [line for note in notes for line in note(found)]
-    return "\n".join([rows, *after, measured_on(known, "training")])
+    return "\n".join([rows, *notes(found), measured_on(known, "training")])
 
 
 def race(known):
@@ -363,9 +359,9 @@ def race(known):
     def row(outcome):
         cells = {f"{OURS} {level}": seconds_text(outcome.own[level]) for level in LEVEL_NAMES}
         for level in LEVEL_NAMES:
-            best = outcome.against(outcome.peers, level)
-            text = best and f"{best[2]}, {outcome.mark(best[0])} {seconds_text(best[1])}"
-            cells[f"fastest peer {level}"] = text or NOTHING
+            who, seconds, ratio = outcome.best(outcome.peers, level)
+            text = NOTHING if who == NOTHING else f"{ratio}, {outcome.mark(who)} {seconds_text(seconds)}"
+            cells[f"fastest peer {level}"] = text
         return cells
 
     return f"{OF_TRAINING}\n{by_problem(known, row)}"
@@ -377,26 +373,23 @@ def choices(known):
     def row(outcome):
         last = outcome.ours[LEVEL_NAMES[-1]].map(seconds_text)
         cells = {"auto takes": outcome.record["choice"], "auto": last.pop(OURS)}
-        for level in LEVEL_NAMES:
-            best = outcome.against(outcome.ours, level)
-            cells[f"auto / best, {level}"] = best[2] if best else NOTHING
+        cells |= {f"auto / best, {level}": outcome.best(outcome.ours, level)[2] for level in LEVEL_NAMES}
         return cells | {name.removeprefix(OURS).strip(): text for name, text in last.items()}
 
-    return by_problem(known, row, behind)
-
-
-def behind(found):
-    """Return the lines that say where auto is far from the best of our solvers, and where a peer is ahead."""
-    far, ahead = [], []
-    for outcome in found:
-        for level in LEVEL_NAMES:
+    def behind(found):
+        far, ahead = [], []
+        for outcome, level in itertools.product(found, LEVEL_NAMES):
             for places, trainers, most in ((far, outcome.ours, FAR), (ahead, outcome.peers, 1.0)):
-                best = outcome.against(trainers, level)
-                if best and not outcome.own[level] <= most * best[1]:
-                    who = outcome.mark(best[0]).removeprefix(OURS).strip()
-                    places.append(f"{outcome.name}, {level} ({best[2]}, {who})")
-    yield f"auto takes more than {FAR} times as long as the best of our solvers: {'; '.join(far) or 'nowhere'}.\n"
-    yield f"A peer is ahead of auto: {'; '.join(ahead) or 'nowhere'}.\n"
+                who, seconds, ratio = outcome.best(trainers, level)
+                if who != NOTHING and not outcome.own[level] <= most * seconds:
+                    places.append(
+                        f"{outcome.name}, {level} ({ratio}, {outcome.mark(who).removeprefix(OURS).strip()})"
+                    )
+        what = f"auto takes more than {FAR} times as long as the best of our solvers"
+        yield f"{what}: {'; '.join(far) or 'nowhere'}.\n"
+        yield f"A peer is ahead of auto: {'; '.join(ahead) or 'nowhere'}.\n"
+
+    return by_problem(known, row, behind)
 
 
 def tolerances(known):
@@ -417,9 +410,9 @@ def everybody(outcome):
     rows = []
     for name, times in outcome.seconds.sort_values(LEVEL_NAMES[::-1]).iterrows():
         trainer, best = outcome.trainers[name], max(outcome.gaps[name][1].min(), 0.0)
-        extra = trainer["extra_megabytes"]
         row = {"trainer": outcome.mark(name), "threads": str(trainer["threads"]), **times.map(seconds_text)}
         row |= {"best F over the least": f"{best:.0e}", "first run": seconds_text(trainer["first"])}
+        extra = trainer["extra_megabytes"]
         rows.append(row | {"extra MB": NOTHING if extra is None else f"{extra:.0f}"})
     return f"### {outcome.name}\n\n{markdown(rows)}"
 
@@ -505,8 +498,7 @@ def descent(known):
 
 def descent_table(records):
     records = [r | {"one": np.median(r["first"]), "epoch": np.median(r["seconds"])} for r in records]
-    ours = {record["dtype"]: record["epoch"] for record in records if record["rival"] == OURS}
-    rows = []
+    ours, rows = {record["dtype"]: record["epoch"] for record in records if record["rival"] == OURS}, []
     for record in sorted(records, key=lambda r: (r["rival"] != OURS, r["epoch"])):
         row = {
             "": f"{record['rival']}, {PRECISION[record['dtype']]}",
