@@ -6,6 +6,7 @@ for the results in another folder.
 """
 
 import contextlib
+import re
 from pathlib import Path
 
 import figures
@@ -31,11 +32,10 @@ FIGURES = (figures.draw_convergence, figures.draw_roofline, figures.draw_growth)
 def section(path, name):
     """Return what stands before the section of this name in a file, in it, and after it."""
     begin, end = f"<!-- {name}:begin -->\n", f"<!-- {name}:end -->"
-    before, found, rest = path.read_text(encoding="utf-8").partition(begin)
-    inside, ended, after = rest.partition(end)
-    if not (found and ended) or begin in rest or end in after:
+    parts = re.split(f"(?<={begin})|(?={end})", path.read_text(encoding="utf-8"))
+    if len(parts) != 3 or not (parts[0].endswith(begin) and parts[2].startswith(end)):
         raise SystemExit(f"{path}: wanted one line {begin.strip()} and, after it, one line {end}")
-    return before + begin, inside, end + after
+    return parts
 
 
 def insert(text, path, name):

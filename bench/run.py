@@ -135,10 +135,9 @@ def race(task, case, dtype, options):
     where = {"task": task.name, "case": case.name, "dtype": dtype}
     for (rival, threads, configuration), records in ((runner, found[runner]) for runner in best.values()):
         who = {"rival": rival.name, "setting": rival.setting, "rows": work["rows"]}
-        times = {"seconds": [record["seconds"] for record in records]} | (
-            {"work": work} if rival.ours else {}
-        )
-        yield {**where, "configuration": configuration, "threads": threads, **who, **records[0], **times}
+        times = {"seconds": [record["seconds"] for record in records]}
+        record = {**where, "configuration": configuration, "threads": threads, **who, **records[0], **times}
+        yield record | ({"work": work} if rival.ours else {})
 
 
 def run(task, rival, threads, configuration, path, **arguments):
