@@ -26,7 +26,7 @@ BURST_SECONDS = 0.03
 LARGEST_ERROR = 0.01
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Task:
     """What is timed (`rivals.RIVALS` has who competes), on which cases."""
 

@@ -116,6 +116,7 @@ def test_faults_and_delays_of_a_process_are_told(bench):
 
 def test_every_rival_has_an_adapter_and_a_case(bench):
     cases, rivals, run = map(bench, ("cases", "rivals", "run"))
+    assert len(set(run.TASKS)) == len(run.TASKS)  # test_speed.py caches problems by task
     cases_of = {task.name: task.cases for task in run.TASKS} | {"training": cases.TRAININGS}
     cases_of |= {race: [case] for race, case in cases.RACES.items()}
     for group, competitors in rivals.RIVALS.items():
