@@ -11,15 +11,14 @@ BATCH = 128
 def tensors(problem, threads):
     """Return X, y, weights and bias as a user holds them: weights (K, d), or (d, K) if sparse."""
     torch.set_num_threads(threads)
+    X, weights = problem.X, problem.theta[:-1]
     if problem.sparse:
-        parts = [torch.from_numpy(part) for part in (problem.X.indptr, problem.X.indices, problem.X.data)]
-        X = torch.sparse_csr_tensor(*parts, size=problem.X.shape, check_invariants=False)
-        weights = torch.tensor(problem.theta[:-1])
+        parts = [torch.from_numpy(part) for part in (X.indptr, X.indices, X.data)]
+        rows = torch.sparse_csr_tensor(*parts, size=X.shape, check_invariants=False)
     else:
-        X = torch.from_numpy(problem.X)
-        weights = torch.tensor(np.ascontiguousarray(problem.theta[:-1].T))
-    y = torch.from_numpy(problem.y.astype(problem.X.dtype if problem.binary else np.int64))
-    return X, y, weights.requires_grad_(), torch.tensor(problem.theta[-1]).requires_grad_()
+        rows, weights = torch.from_numpy(X), np.ascontiguousarray(weights.T)
+    y = torch.from_numpy(problem.y.astype(X.dtype if problem.binary else np.int64))
+    return rows, y, *(torch.tensor(part, requires_grad=True) for part in (weights, problem.theta[-1]))
 
 
 def logits_of(X, weights, bias):
@@ -70,14 +69,11 @@ def descend(problem, threads, how, lr):
     train = {"bag": bag, "bag by hand": bag_by_hand, "dense by hand": dense_by_hand}[how]
 
     def fit(epochs):
-        weights, bias = (tensor.detach().numpy() for tensor in train(problem, *zeros(problem), lr, epochs))
+        zeros = [torch.from_numpy(np.zeros_like(part)) for part in (problem.theta[:-1], problem.theta[-1])]
+        weights, bias = (tensor.detach().numpy() for tensor in train(problem, *zeros, lr, epochs))
         return lambda: softmax(np.asarray(problem.held_out[0] @ weights + bias, np.float64), axis=1)
 
     return fit
-
-
-def zeros(problem):
-    return [torch.from_numpy(np.zeros_like(part)) for part in (problem.theta[:-1], problem.theta[-1])]
 
 
 def sparse_batches(problem, epochs):
