@@ -42,12 +42,8 @@ class Problem:
     reference: list | None = None
 
     def __post_init__(self):
-        X, self.n_rows, self.sparse, self.binary = (
-            self.X,
-            len(self.y),
-            sp.issparse(self.X),
-            self.n_classes == 2,
-        )
+        X, self.n_rows, self.binary = self.X, len(self.y), self.n_classes == 2
+        self.sparse = sp.issparse(X)
         self.nbytes = X.data.nbytes + X.indices.nbytes + X.indptr.nbytes if self.sparse else X.nbytes
 
     @property

@@ -117,10 +117,8 @@ class Course:
     def climb(self, trainer, threads, wait, **how):
         """Return a trainer's first call and runs in a process of its own, which may take twice ``wait`` seconds."""
         how |= {"path": self.path, "race": "training"}
-        timeout = 2 * wait + STARTUP_SECONDS
-        first, *points = records_of(trainer, "convergence:climb", how, threads=threads, timeout=timeout) or [
-            {}
-        ]
+        limits = {"threads": threads, "timeout": 2 * wait + STARTUP_SECONDS}
+        first, *points = records_of(trainer, "convergence:climb", how, **limits) or [{}]
         return first, points
 
     def reached(self, trainer, points):
@@ -156,9 +154,8 @@ class Course:
                 threads, points = climbed[trainer]
                 _, gap = gaps(points, self.least[trainer.intercepts])
                 firsts = [int(np.argmax(gap <= level)) for level in LEVELS if np.any(gap <= level)]
-                chosen = [
-                    points[j] for j in sorted({max(0, j) for first in firsts for j in (first - 1, first)})
-                ]
+                places = {max(0, place) for first in firsts for place in (first - 1, first)}
+                chosen = [points[place] for place in sorted(places)]
                 wait = sum(point["seconds"][0] for point in chosen)
                 if chosen and wait <= self.left():
                     efforts = [point["effort"] for point in chosen]

@@ -175,10 +175,10 @@ def round_seconds(figures, workers, numbers, link=None):
     return overhead + spread + tree + size / rate
 
 
-def reading_seconds(figures, workers, kind, cached=False):
+def reading_seconds(figures, workers, kind, on_disk):
     """Seconds of computing, or of reading if rows come from the disk and that takes longer."""
     rate = figures[kind] * THREADS
-    return TERABYTE / (workers * (min(rate, figures["disk"]) if cached else rate))
+    return TERABYTE / (workers * (min(rate, figures["disk"]) if on_disk else rate))
 
 
 def bottleneck(figures, workers, seconds):
@@ -220,7 +220,7 @@ def page():
     for workers in WORKERS:
         row, limit = {"workers": f"{workers:,}"}, {"Dask's round": round_seconds(figures, workers, 0, LINK)}
         reading = {
-            kind: [reading_seconds(figures, workers, kind, c) for c in (False, True)] for kind in KINDS
+            k: [reading_seconds(figures, workers, k, on_disk) for on_disk in (False, True)] for k in KINDS
         }
         rounds = {f"round, 10^{p}": shown(round_seconds(figures, workers, 10**p, LINK)) for p in POWERS}
         passes.append(row | {f"{k} rows": "; ".join(map(shown, s)) for k, s in reading.items()} | rounds)

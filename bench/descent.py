@@ -112,10 +112,8 @@ def records(race, rivals, rounds):
         if found:
             step, way = chosen[rival]
             who = {"rival": rival.name, "dtype": dtype, "threads": rival.threads, "goal": goal, "step": step}
-            seconds = {
-                key: [one[of] for one in found] for key, of in (("first", "first"), ("seconds", "epoch"))
-            }
-            yield {**about, **who, **found[0], **seconds, **way}
+            firsts, epochs = [one["first"] for one in found], [one["epoch"] for one in found]
+            yield {**about, **who, **found[0], "first": firsts, "seconds": epochs, **way}
 
 
 def first_calls(race, rivals):

@@ -33,11 +33,9 @@ def write(folder, n):
     if (folder / "done").exists():
         return
     folder.mkdir(parents=True, exist_ok=True)
-    sizes = dict(zip(DTYPES, (n * ENTRIES, n * ENTRIES, n + 1, n), strict=True))
-    create = np.lib.format.open_memmap
-    files = {
-        name: create(folder / f"{name}.npy", "w+", dtype, (sizes[name],)) for name, dtype in DTYPES.items()
-    }
+    sizes, files = (n * ENTRIES, n * ENTRIES, n + 1, n), {}
+    for (name, dtype), size in zip(DTYPES.items(), sizes, strict=True):
+        files[name] = np.lib.format.open_memmap(folder / f"{name}.npy", "w+", dtype, (size,))
     files["indptr"][:] = ENTRIES * np.arange(n + 1)
     random = np.random.default_rng(0)
     class_of = random.integers(0, CLASSES, COLUMNS)

@@ -69,7 +69,7 @@ def shown(make, results):
 def main():
     parser = store.parser(__doc__, stored=False)
     parser.add_argument(
-        "folder", type=Path, nargs="?", default=store.FOLDER, help="of the results (bench/results)"
+        "folder", type=Path, nargs="?", default=store.FOLDER, help="bench/results if not given"
     )
     parser.add_argument("--insert", action="store_true", help="into docs/, and draw the figures")
     parser.add_argument("--check", action="store_true", help="fail if docs/ says something else")

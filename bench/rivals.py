@@ -108,9 +108,8 @@ def solver(library, module, name, needs="smooth", called="", **more):
 
 
 ours, scikit_learn = partial(solver, OURS, OURS), partial(solver, "scikit-learn", SCIKIT_LEARN)
-liblinear = partial(
-    Rival, module="liblinear", adapter="by_own_formats.liblinear", efforts=TOLERANCES, threads=1
-)
+LIBLINEAR = {"module": "liblinear", "adapter": "by_own_formats.liblinear"}
+liblinear = partial(Rival, **LIBLINEAR, efforts=TOLERANCES, threads=1)
 # Time may run out: those who are fast as a rule come first.
 TRAINERS = [
     train(OURS, OURS, how={"solver": "auto"}),
@@ -154,11 +153,10 @@ def pytorch(name, how, lrs, **more):
 
 
 descend = partial(estimator, "descend")
-F32 = {"dtypes": ("float32",)}
-vowpal_wabbit = partial(
-    Rival, module="vowpalwabbit", adapter="by_own_formats.vowpal_wabbit", **epochs(4), **F32
-)
-fasttext = partial(Rival, module="fasttext", adapter="by_own_formats.fasttext", **epochs(8), **F32)
+VW = {"module": "vowpalwabbit", "adapter": "by_own_formats.vowpal_wabbit"}
+FASTTEXT = {"module": "fasttext", "adapter": "by_own_formats.fasttext"}
+vowpal_wabbit = partial(Rival, **VW, dtypes=("float32",), **epochs(4))
+fasttext = partial(Rival, **FASTTEXT, dtypes=("float32",), **epochs(8))
 COSINE, CONSTANT = {"learning_rate": "cosine"}, {"learning_rate": "constant"}
 INVERSE = {"eta0": 30.0, "learning_rate": "invscaling", "power_t": 0.25}
 # Our own have the automatic step first, then those of a search.

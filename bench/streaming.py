@@ -68,12 +68,9 @@ def main():
             found = compare(make(folder, given.rows), given.threads or None, given.turns)
         seconds, used = np.median(found[:, 0] / found[:, 1], axis=0)
         memory, cache = np.median(found[..., 0], axis=0)
-        speeds = (
-            f"{given.rows / memory:,.0f} rows per second in memory, {given.rows / cache:,.0f} from the cache"
-        )
-        print(
-            f"{make.__name__}: {speeds}; {seconds:.2f} of the speed by seconds, {used:.2f} by processor seconds"
-        )
+        print(f"{make.__name__}: {given.rows / memory:,.0f} rows per second in memory, ", end="")
+        print(f"{given.rows / cache:,.0f} from the cache; {seconds:.2f} of the speed by seconds, ", end="")
+        print(f"{used:.2f} by processor seconds")
 
 
 if __name__ == "__main__":

@@ -97,10 +97,8 @@ def times_text(ratio):
 
 def against(peers, own):
     """Return the texts of peers' seconds, and how many times ours they are."""
-    pairs = zip(peers, own, strict=True)
-    return [
-        NOTHING if pd.isna(peer) else f"{seconds_text(peer)}, {times_text(peer / us)}" for peer, us in pairs
-    ]
+    texts = [(seconds_text(peer), times_text(peer / us)) for peer, us in zip(peers, own, strict=True)]
+    return [NOTHING if seconds == NOTHING else f"{seconds}, {times}" for seconds, times in texts]
 
 
 def markdown(rows):
@@ -156,9 +154,8 @@ def times_rows(group):
     first = np.nan
     for n in sorted(group["threads"].unique()):
         own = fastest(group[(group["rival"] == OURS) & (group["threads"] == n)])
-        best = fastest(
-            group[~group["ours"] & (group["threads"] <= n)]
-        )  # some peers are faster on fewer threads
+        # Some peers are faster on fewer threads.
+        best = fastest(group[~group["ours"] & (group["threads"] <= n)])
         peer = f", {best['rival']}" if "rival" in best else ""
         row = {"threads": str(n), OURS: speed_text(own), "best peer": speed_text(best) + peer}
         row["ours / best"] = ratio_text(own["median"] / best["median"])
@@ -382,9 +379,8 @@ def choices(known):
             for places, trainers, most in ((far, outcome.ours, FAR), (ahead, outcome.peers, 1.0)):
                 who, seconds, ratio = outcome.best(trainers, level)
                 if who != NOTHING and not outcome.own[level] <= most * seconds:
-                    places.append(
-                        f"{outcome.name}, {level} ({ratio}, {outcome.mark(who).removeprefix(OURS).strip()})"
-                    )
+                    name = outcome.mark(who).removeprefix(OURS).strip()
+                    places.append(f"{outcome.name}, {level} ({ratio}, {name})")
         what = f"auto takes more than {FAR} times as long as the best of our solvers"
         yield f"{what}: {'; '.join(far) or 'nowhere'}.\n"
         yield f"A peer is ahead of auto: {'; '.join(ahead) or 'nowhere'}.\n"
@@ -487,12 +483,10 @@ def descent(known):
     first = by_race.pop(FIRST)
     parts = [f"**{name}**\n\n{descent_table(records)}" for name, records in by_race.items() if records]
     if first:
-        parts.append(
-            f"**A fresh process**: import, and one epoch on the first {FIRST_ROWS:,} rows of the glosses\n"
-        )
+        what = f"import, and one epoch on the first {FIRST_ROWS:,} rows of the glosses"
         times = {"import": "import", "first epoch": "first"}
         rows = [{"": r["rival"]} | {name: seconds_text(r[key]) for name, key in times.items()} for r in first]
-        parts.append(markdown(rows))
+        parts += [f"**A fresh process**: {what}\n", markdown(rows)]
     return "\n".join([*parts, measured_on(known, "descent")])
 
 

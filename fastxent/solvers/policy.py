@@ -57,7 +57,8 @@ _TIGHT = 1e-7
 # 0.5 log(n / d) - 0.3. Dual ascent needs more passes if more rows share a column; "metric" reads several vectors of
 # d K numbers in each pass. The strength of the penalty, the classes and the entries of a row hardly matter. On one
 # thread to 1e-4, the choice took at most 1.5 times as long as the best solver on 81 % of 63 synthetic problems and on
-# all of 63 problems of real text; bench/choices.py fits the model again. If the choice is wrong, sdca hands over.
+# all of 63 problems of real text; bench/choices.py measures again, and bench/report.py fits the model. If the choice is
+# wrong, sdca hands over.
 _ROWS_PER_COLUMN = 3.5
 _DUAL_MEMORY = 1 << 32
 
