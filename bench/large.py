@@ -28,8 +28,10 @@ DTYPES = {"data": np.float32, "indices": np.int32, "indptr": np.int64, "y": np.i
 
 
 def write(folder, n):
-    """Write n rows, unless they are there: columns, each from its own range, of which later ones are wider; values;
-    labels that most entries speak for."""
+    """Write n rows, unless they are there.
+
+    Columns, each from its own range, of which later ones are wider; values; labels that an entry speaks for.
+    """
     if (folder / "done").exists():
         return
     folder.mkdir(parents=True, exist_ok=True)

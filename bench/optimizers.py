@@ -57,8 +57,7 @@ def main():
         problem = PROBLEMS[name]()
         for penalty, batch in itertools.product(penalties, options.batch or (1, 32, 128)):
             runs = [runner(problem, optimizer, penalty, batch) for optimizer in optimizers]
-            found = [[run(options.rows) for run in runs] for _ in range(1 + options.rounds)][1:]
-            found = np.array(found)
+            found = np.array([[run(options.rows) for run in runs] for _ in range(1 + options.rounds)])[1:]
             rates, shares = np.median(found, axis=0), np.median(found / found[:, :1], axis=0)
             cells = [f"{rate / 1e3:,.1f}k ({share:.2f})" for rate, share in zip(rates, shares, strict=True)]
             row = {"problem": name, "penalty": penalty, "batch": str(batch)}

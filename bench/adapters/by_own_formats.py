@@ -35,10 +35,8 @@ def vowpal_wabbit(problem, threads, options="", **step):
     import vowpalwabbit as vw
 
     bits = int(np.ceil(np.log2((problem.X.shape[1] + 1) * problem.n_classes)))
-    command = (
-        f"--oaa {problem.n_classes} --loss_function logistic --probabilities -b {bits} --quiet {options}"
-    )
-    command += "".join(f" --{name} {value}" for name, value in step.items())
+    command = f"--oaa {problem.n_classes} --loss_function logistic --probabilities -b {bits} --quiet "
+    command += options + "".join(f" --{name} {value}" for name, value in step.items())
 
     def line(label, columns, values):
         return f"{label + 1} | " + " ".join(f"{j}:{x:.7g}" for j, x in zip(columns, values, strict=True))
