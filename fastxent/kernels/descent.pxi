@@ -64,6 +64,7 @@ cdef enum:
     FTRL = 7
     SVRG = 8
     FAR = 4                    # features of a batch whose memory is fetched ahead of their turn
+    FETCHED_AT_ONCE = 256      # bytes of a feature; what is more is fetched during the update of another one
 
 # The numbers that a training keeps, in the order of fastxent.sgd.loops.
 cdef struct Counters:
@@ -216,6 +217,11 @@ cdef inline bint coasts(int kind) noexcept nogil:
 cdef inline bint catches_up(const Memory* m) noexcept nogil:
     """Whether weights have to catch up before they are used."""
     return coasts(m.kind) or (m.kind == FTRL and m.restless)
+
+
+cdef inline bint runs(int kind) noexcept nogil:
+    """Whether what the optimiser stores changes between updates."""
+    return kind != ADAGRAD and kind != FTRL
 
 
 cdef inline double left_by(int kind, double time, double l2) noexcept nogil:
@@ -488,16 +494,17 @@ cdef void synchronise_all(void* call, const real* unused) noexcept nogil:
 cdef inline fx_ahead fetch_feature(const Memory* m, Py_ssize_t j, Py_ssize_t first, Py_ssize_t stop,
                                    const real* unused) noexcept nogil:
     """Ask for what is stored of feature j: of the arrays side by side those from first to stop. Returns what is left to
-    fetch during an update: all, where that fills whole cache lines."""
+    fetch during an update: all, where that is much and fills whole cache lines."""
     cdef Py_ssize_t at = j * m.ld, size = m.wide * sizeof(real)
     cdef fx_ahead ahead = nothing_more()
     if first == 0 and m.last:
-        FX_PREFETCH(m.last + j)
+        if runs(m.kind):
+            FX_PREFETCH(m.last + j)
         if divides(m.kind) and (m.l1 != 0.0 or m.l2 != 0.0):
             FX_PREFETCH(m.clock + j)
     if m.ld > m.wide:
         ahead.at, ahead.lines = <const char*>(<real*>m.w + at + first * m.wide), stop - first
-        if size % 64 != 0:
+        if size % 64 != 0 or m.ld * sizeof(real) <= FETCHED_AT_ONCE:
             fetch(ahead.at, ahead.lines * size)
             ahead.lines = 0
     elif first == 0:
@@ -507,6 +514,11 @@ cdef inline fx_ahead fetch_feature(const Memory* m, Py_ssize_t j, Py_ssize_t fir
         if m.b:
             fetch(<real*>m.b + at, size)
     return ahead
+
+
+cdef inline bint fetched_apart(const Memory* m, const real* unused) noexcept nogil:
+    """Whether what is stored of a feature of the next row is fetched in two parts: while weights catch up, and later."""
+    return catches_up(m) and m.ld * sizeof(real) > FETCHED_AT_ONCE
 
 
 cdef inline fx_ahead nothing_more() noexcept nogil:
@@ -533,7 +545,7 @@ cdef void touch_rows(void* call, const real* x, const index* j) noexcept nogil:
     cdef Entries offsets = offsets_of(m.api)
     cdef Py_ssize_t r, p, c, nnz, count = 0, end = 0, needed = 2 if coasts(m.kind) else 3
     cdef real* value = <real*>m.value
-    cdef bint single = t.count == 1 and offsets.nnz == 0
+    cdef bint single = t.count == 1 and offsets.nnz == 0, apart = single and fetched_apart(m, x)
     cdef Py_ssize_t next_nnz = 0
     cdef const real* next_x
     cdef const index* next_j
@@ -569,7 +581,7 @@ cdef void touch_rows(void* call, const real* x, const index* j) noexcept nogil:
     if catches_up(m):
         for c in range(count):
             ahead = nothing_more()
-            if single and c < next_nnz:  # the first array; the others during the step
+            if apart and c < next_nnz:  # the first array; the others during the step
                 ahead = fetch_feature(m, next_j[c], 0, 1, x)
             elif not single and c + FAR < count:
                 ahead = fetch_feature(m, m.touched[c + FAR], 0, needed, x)
@@ -601,7 +613,7 @@ cdef void step_rows(void* call, const real* x, const index* j) noexcept nogil:
     cdef real* total = g + m.width
     cdef Py_ssize_t at = <Py_ssize_t>(m.now.updates - m.now.synced), turn, c, r, k, i, missed, next_nnz = 0
     cdef double size, keep = 1.0, cut = 0.0, root
-    cdef bint single = t.count == 1 and offsets_of(m.api).nnz == 0, running = m.kind != ADAGRAD and m.kind != FTRL
+    cdef bint single = t.count == 1 and offsets_of(m.api).nnz == 0, running = runs(m.kind)
     cdef bint pulls = divides(m.kind) and (m.l1 != 0.0 or m.l2 != 0.0)
     cdef Entries row
     cdef const real* next_x
@@ -612,8 +624,8 @@ cdef void step_rows(void* call, const real* x, const index* j) noexcept nogil:
     cdef fx_update u, own
     cdef fx_ahead ahead
     cdef bint sums = m.kind == FTRL and catches_up(m)  # its weights are computed when they catch up
-    cdef double faded = 1.0, faded_root = 1.0
-    cdef Py_ssize_t stored = m.ld // m.wide
+    cdef double faded, faded_root
+    cdef Py_ssize_t stored = m.ld // m.wide, apart = 1 if fetched_apart(m, x) else 0
     m.now.clock += t.time
     m.now.updates += 1.0
     u = numbers_of(m, t.part, t.time, t.eta0, m.l1, m.l2)
@@ -640,17 +652,17 @@ cdef void step_rows(void* call, const real* x, const index* j) noexcept nogil:
         own.ahead = nothing_more()
         if single:
             if c < next_nnz:
-                own.ahead = fetch_feature(m, next_j[c], 1 if catches_up(m) else 0, stored, x)
+                own.ahead = fetch_feature(m, next_j[c], apart, stored, x)
         elif c >= FAR:
             own.ahead = fetch_feature(m, m.touched[c - FAR], 0, stored, x)
         i = m.touched[c]
-        missed = <Py_ssize_t>m.now.updates - 1 - m.last[i]
-        if running and missed > 0:
-            faded, faded_root = power(pace, FIRST, missed), power(pace, ROOT, missed)
-        else:
-            faded = faded_root = 1.0
+        faded = faded_root = 1.0
+        if running:
+            missed = <Py_ssize_t>m.now.updates - 1 - m.last[i]
+            if missed > 0:
+                faded, faded_root = power(pace, FIRST, missed), power(pace, ROOT, missed)
+            m.last[i] = <int64_t>m.now.updates
         after_gap(&own, m, faded, faded_root, (m.now.clock - m.clock[i]) * root if pulls else 0.0)
-        m.last[i] = <int64_t>m.now.updates
         if pulls:
             m.clock[i] = m.now.clock
         if single:

@@ -346,7 +346,7 @@ cdef class LinearSoftmax:
         t.logits = is_sorted and sums_by_entry(&self.layout, FX_LANES_F64 if self.is_double else FX_LANES_F32)
         t.n_blocks = self.column_blocks
         self.tiled = bounds, tiles, arrays
-        self.layout.strip_size = max(bounds[1:] - bounds[:-1]) * self.layout.ldz
+        self.layout.strip_size = max(bounds[1:] - bounds[:count]) * self.layout.ldz
         self.scratch_size = scratch_entries(&self.layout, self.target.n_classes)
         t.n_strips = count
 

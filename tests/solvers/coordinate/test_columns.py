@@ -266,6 +266,24 @@ def test_after_long_steps_only_near_slopes_are_computed(monkeypatch, l2):
     assert_allclose(loss.gradient(moved, 0.05), wanted, rtol=1e-10, atol=1e-15)  # a short step
 
 
+def test_a_failed_line_search_begins_again_with_all_slopes(monkeypatch):
+    problem, _ = of_text(monkeypatch)
+    wanted = prox_newton.solve(problem, problem.initial(), tol=1e-9, max_iter=100)
+    search, failed = prox_newton._line_search, []
+
+    def fails_once(loss, step, *how):
+        if loss.stale and not failed:
+            failed.append(loss.along(step, 0.5))  # the logits are elsewhere now
+            return None
+        return search(loss, step, *how)
+
+    monkeypatch.setattr(prox_newton, "_line_search", fails_once)
+    got = prox_newton.solve(problem, problem.initial(), tol=1e-9, max_iter=100)
+    assert failed
+    assert got.converged
+    assert got.value == pytest.approx(wanted.value, rel=1e-9)
+
+
 @pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
 @pytest.mark.parametrize("storage", ["dense", "csr32"])
 def test_log_odds_balance_the_classes(options, storage):
