@@ -32,8 +32,10 @@ def write(folder, n):
 
     Columns, each from its own range, of which later ones are wider; values; labels that an entry speaks for.
     """
-    if (folder / "done").exists():
+    done, about = folder / "done", f"{n} rows of {ENTRIES} of {COLUMNS} columns, {CLASSES} classes"
+    if done.exists() and done.read_text(encoding="utf-8") == about:
         return
+    done.unlink(missing_ok=True)
     folder.mkdir(parents=True, exist_ok=True)
     sizes, files = (n * ENTRIES, n * ENTRIES, n + 1, n), {}
     for (name, dtype), size in zip(DTYPES.items(), sizes, strict=True):
@@ -58,7 +60,7 @@ def write(folder, n):
                     text.write(f"{label} | {' '.join(f'{j}:{x}' for j, x in zip(*row, strict=True))}\n")
     for file in files.values():
         file.flush()
-    (folder / "done").touch()
+    done.write_text(about, encoding="utf-8")
 
 
 # ------------------------------------------------------------------------------------ in processes of their own

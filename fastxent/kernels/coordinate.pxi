@@ -666,8 +666,6 @@ cdef double binary_entropy_range(const double* z, const double* one, const doubl
 
 # ---- columns from rows ----------------------------------------------------------------------------------------------
 
-DEF TURNED_AT_A_TIME = 128  # entries of a row
-
 # A range of the rows of a CSR matrix. Columns made of them have the same dtypes.
 cdef struct Turning:
     Py_ssize_t first

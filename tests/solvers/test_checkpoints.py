@@ -8,6 +8,7 @@ import pytest
 from fastxent import solvers
 from fastxent.checkpoint import NAME, Checkpoint, Session
 from fastxent.solvers import metric
+from fastxent.solvers.coordinate import turned
 from fastxent.solvers.dual import ascent
 from fastxent.solvers.metric import models, sampled, solver
 from fastxent.solvers.result import STOPPED_BY_CALLER, Result
@@ -128,6 +129,26 @@ def solver_of(name, problem, arguments, engine=lambda objective: objective):
 def test_every_solver_at_every_iteration(tmp_path, name):
     result = check(solver_of(*RUNS[name]), tmp_path)
     assert (result.history.predecessor == "sdca") == (name == "sdca, handed over")
+
+
+def test_columns_that_are_turned_when_they_are_needed(tmp_path, monkeypatch):
+    """Also where slopes are old, and of some columns only."""
+    monkeypatch.setattr(turned, "_FEW", 0)
+    problem = {"sparse": True, "n_classes": 2, "l1": 2e-3, "n": 2000, "d": 60}
+    make_solve = solver_of("prox_newton", problem, {"tol": 1e-9})
+    check(make_solve, tmp_path / "checked")
+    collecting = Collecting(tmp_path / "collected")
+    make_solve()(checkpoint=collecting)
+    stale, some = [], []
+    for number, contents in enumerate(collecting.found[:-1]):
+        at = tmp_path / str(number)
+        at.mkdir()
+        (at / NAME).write_bytes(contents[NAME])
+        loss = session(at).state["loss"]
+        stale.append(loss["stale"])
+        some.append(loss["turned"]["missing"].any())
+    assert max(stale) == 2
+    assert any(some)
 
 
 @pytest.mark.parametrize("engine", [0, 1], ids=["parts", "streamed"])

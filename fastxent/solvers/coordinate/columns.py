@@ -321,6 +321,7 @@ class BinaryLoss:
     """
 
     keeps_logits = True
+    _STATE = "_z", "_slopes", "_near", "_long", "stale"
 
     def __init__(self, objective: Objective) -> None:
         self._objective = objective
@@ -332,15 +333,15 @@ class BinaryLoss:
         self._z, self._r, self._h = np.zeros(n), np.empty(n), np.empty(n)
         self._way: tuple[Any, Any] = None, None  # a step, and its change of z at t = 1
         self._l1 = objective.penalty.l1_of(d)
-        self._slopes, self._near, self._long = np.empty(d), np.arange(d), 0.0
+        self._slopes, self._near, self._long = np.empty(d), np.arange(d, dtype=np.intp), 0.0
         self.stale = 0
 
     def state(self) -> dict[str, Any]:
-        own = "_z", "_slopes", "_near", "_long", "stale"
-        return {name: getattr(self, name) for name in own} | {"turned": self._turned.state()}
+        return {name: getattr(self, name) for name in self._STATE} | {"turned": self._turned.state()}
 
     def restore(self, state: dict[str, Any], theta: Array) -> None:
-        vars(self).update({name: value for name, value in state.items() if name != "turned"})
+        for name in self._STATE:
+            setattr(self, name, state[name])
         self._turned.restore(state["turned"])
         self._value(self._z, theta)
 

@@ -174,7 +174,8 @@ def solve(  # type: ignore[return]  # the last iteration returns
         record.keep(theta=theta, value=value, grad=grad, rng=rng, loss=loss, model=model, remainder=remainder)
         parts = model.parts(theta, grad)
         badness = max((part.badness for part in parts), default=0.0)
-        if badness == 0 and loss.complete(theta, grad):
+        if loss.stale and (badness == 0 or iteration == max_iter):
+            loss.complete(theta, grad)
             parts = model.parts(theta, grad)
             badness = max((part.badness for part in parts), default=0.0)
         if record(theta, value, badness):
@@ -189,11 +190,12 @@ def solve(  # type: ignore[return]  # the last iteration returns
             return record.result(theta, True, remainder.reason)
         if iteration == max_iter:
             return record.result(theta, False, out_of_iterations(max_iter))
+        stale = loss.stale
         step, finished = model.minimise(theta, grad, parts, loss.curvature(theta), rng)
         remainder.estimate(step, theta, value, grad, free=not model.held(step), finished=finished)
         record.gap(remainder.gap)
         lower = _line_search(loss, step, value, model.penalty(theta), rounding)
-        if lower is None and loss.stale:
+        if lower is None and stale:
             grad = loss.moved(theta, value, grad)[1]
             continue
         if lower is None and remainder.believed:

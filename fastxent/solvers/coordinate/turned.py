@@ -45,6 +45,8 @@ class Turned:
     ----------
     exact, swept : kernels.Columns
         In the dtype of X, and in ``dtype``. Columns that have not been turned look empty.
+    complete : bool
+        Whether all columns have been turned.
     few : bool
         Whether there are so few entries that a pass over all of them costs hardly anything.
     """
@@ -60,7 +62,7 @@ class Turned:
         self._rows = X.data, X.indices, X.indptr, n, d
         self._sizes = counts.sum(axis=0, dtype=np.int64)
         self._missing = self._sizes > 0
-        self._complete = False
+        self.complete = False
         self._used, self._turns, self._by_rows = 0, 0, 0
         self._nnz = int(self._sizes.sum())
         self._begin, self._end = np.zeros((2, d), counts.dtype)
@@ -79,18 +81,18 @@ class Turned:
             self.swept = kernels.Columns((self._narrow, *places))
 
     def state(self) -> dict[str, Any]:
-        """Return what `restore` needs for the same bits: how the next products will be summed."""
-        return {"by_rows": self._by_rows, "complete": self._complete}
+        """Return what `restore` needs for the same bits: which columns the next products will be of, and how summed."""
+        return {"missing": self._missing, "turns": self._turns, "by_rows": self._by_rows}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from the state of another one."""
-        self._by_rows = state["by_rows"]
-        if state["complete"]:
-            self._turn(self._missing)
+        if (turned := self._missing & ~state["missing"]).any():
+            self._turn(turned)
+        self._turns, self._by_rows = state["turns"], state["by_rows"]
 
     def need(self, find: Callable[[], Array], near: Callable[[], Array]) -> None:
         """Turn the columns that `find` names by a mask; if there are new ones, also those that `near` names."""
-        if self._complete or not ((wanted := find()) & self._missing).any():
+        if self.complete or not ((wanted := find()) & self._missing).any():
             return
         self._turns += 1
         chosen = (wanted | near()) & self._missing
@@ -99,9 +101,9 @@ class Turned:
 
     def products(self, r: Array, out: Array, features: Array | None = None) -> None:
         """out (d,) becomes X' r; only in some places if there are `features`, which leaves out missing columns."""
-        if features is None and self._by_rows == _BY_ROWS and not self._complete:
+        if features is None and self._by_rows == _BY_ROWS and not self.complete:
             self._turn(self._missing)
-        if features is not None or self._complete:
+        if features is not None or self.complete:
             if features is None:
                 features, pieces = self._all
             else:
@@ -139,14 +141,14 @@ class Turned:
             self._narrow[new] = self._values[new]
         self._begin[features], self._end[features], self._used = begin, end, new.stop
         self._missing = self._missing & ~chosen
-        self._complete = not self._missing.any()
+        self.complete = not self._missing.any()
         pieces = self._pieces(features)
         if any(pieces.map(lambda some: self.exact.has_duplicates(features, some.start, some.stop))):
             self._add_up()
 
     @cached_property
     def _all(self) -> tuple[Array, Ranges]:
-        everything = np.arange(len(self._sizes))
+        everything = np.arange(len(self._sizes), dtype=np.intp)
         return everything, self._pieces(everything)
 
     def _pieces(self, features: Array) -> Ranges:
@@ -161,7 +163,7 @@ class Turned:
         """Turn all columns, and add up entries that name the same place."""
         X = self._X.tocsc()
         X.sum_duplicates()
-        self._missing, self._complete = np.zeros(len(self._missing), bool), True
+        self._missing, self.complete = np.zeros(len(self._missing), bool), True
         self._values, self._indices, self._begin, self._end = X.data, X.indices, X.indptr[:-1], X.indptr[1:]
         if self._narrow is not None:
             self._narrow = X.data.astype(self._narrow.dtype)

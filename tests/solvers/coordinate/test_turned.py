@@ -65,7 +65,7 @@ def test_columns_are_turned_as_they_are_needed(dtypes, index):
         columns.need(lambda wanted=wanted: wanted, lambda near=near: near)
         assert_array_equal(shown(columns.exact), dense * seen)
         assert_array_equal(shown(columns.swept), (dense * seen).astype(dtypes[1]))
-        assert not columns.state()["complete"]
+        assert not columns.complete
     assert columns.swept.is_double == (dtypes[1] == np.float64)
     assert seen.sum() == 4
 
@@ -74,11 +74,11 @@ def test_all_columns_are_turned_if_most_are_wanted_or_at_last(monkeypatch):
     X, most = rows(), np.arange(D) < 0.6 * D
     columns = columns_of(X, kept=mask(*range(25)))
     columns.need(lambda: most, nothing)
-    assert columns.state()["complete"]
+    assert columns.complete
     assert_array_equal(shown(columns.exact), X.toarray() * mask(*range(25)))
     columns = columns_of(X)
     for turn in range(1, turning._TURNS + 1):
-        assert not columns.state()["complete"]
+        assert not columns.complete
         columns.need(partial(mask, turn), nothing)
     assert_array_equal(shown(columns.exact), X.toarray())
 
@@ -90,7 +90,8 @@ def test_products_over_rows_and_over_columns(monkeypatch):
     others.need(partial(mask, 7), nothing)
     out = np.empty((2, D))
     for done in range(6):
-        assert columns.state() == {"by_rows": min(done, 3), "complete": done > 3}
+        assert columns.state()["by_rows"] == min(done, 3)
+        assert columns.complete == (done > 3)
         r = rng.normal(size=N)
         for some, sums in zip((columns, others), out, strict=True):
             some.products(r, sums)
@@ -103,14 +104,20 @@ def test_a_restored_one_sums_in_the_same_way(monkeypatch, done):
     monkeypatch.setattr(turning, "_BY_ROWS", 3)
     X, rng = rows(), np.random.default_rng(1)
     columns, other = columns_of(X), columns_of(X)
-    out = np.empty((2, D))
-    for _ in range(done):
+    out = np.zeros((2, D))
+    for i in range(done):
         columns.products(rng.normal(size=N), out[0])
+        columns.need(partial(mask, 3 + i), nothing)
     other.restore(columns.state())
-    for r in rng.normal(size=(5, N)):
-        columns.products(r, out[0])
-        other.products(r, out[1])
-        assert_array_equal(*out)
+    some = np.arange(D)[::2].copy()
+    for i, r in enumerate(rng.normal(size=(5, N))):
+        for features in (some, None):
+            columns.products(r, out[0], features)
+            other.products(r, out[1], features)
+            assert_array_equal(*out)
+        assert columns.complete == other.complete
+        for one in columns, other:
+            one.need(partial(mask, 20 + i), nothing)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -129,11 +136,11 @@ def test_entries_that_name_the_same_place_are_added_up(dtype):
 def test_few_entries_are_turned_at_once(monkeypatch):
     X = rows()
     monkeypatch.setattr(turning, "_FEW", 0)
-    assert columns_of(sp.csr_matrix((N, D))).state()["complete"]
+    assert columns_of(sp.csr_matrix((N, D))).complete
     for few, complete in (X.nnz - 1, False), (X.nnz, True):
         monkeypatch.setattr(turning, "_FEW", few)
         columns = columns_of(X)
-        assert columns.state()["complete"] == complete
+        assert columns.complete == complete
     assert_array_equal(shown(columns.exact), X.toarray())
 
 
@@ -145,7 +152,7 @@ def test_solves_that_turn_some_columns_end_at_the_same_optimum(monkeypatch, K):
     def solved():
         problem = objective_of(X, y, n_classes=K, binary=K == 2, l1=0.01)
         result = prox_newton.solve(problem, problem.initial(), tol=1e-12, max_iter=100)
-        return result, problem.local.kept.columns.turned.state()["complete"]
+        return result, problem.local.kept.columns.turned.complete
 
     some, complete = solved()
     assert not complete
