@@ -47,7 +47,7 @@ class TextSource(Source):
     Attributes
     ----------
     vectorizer : object
-        To be used on the documents that are predicted, too.
+        Use it on the documents to be predicted, too.
 
     Examples
     --------
