@@ -467,7 +467,7 @@ class SGDClassifier(LinearClassifier):
         sample_weight: ArrayLike | None = None,
         eval_set: EvalSet | None = None,
     ) -> Self:
-        """Continue training with these rows, once, in their order.
+        """Go on training with these rows, once, in their order.
 
         Training continues from the public attributes, with the current parameters: see the notes on the class. Unless
         they are changed, calls with consecutive pieces of whole batches give the same bits as one call with all rows
