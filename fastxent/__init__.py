@@ -1,4 +1,4 @@
-"""Linear softmax models by cross-entropy: the fastest and most accurate way to fit and use them on CPUs."""
+"""Fast and accurate linear softmax models (logistic regression, maximum entropy) on CPUs."""
 
 from __future__ import annotations
 

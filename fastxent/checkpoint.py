@@ -70,17 +70,18 @@ _DIGEST = "#"  # how a digest begins
 class Checkpoint:
     """Where a fit keeps its state, and how often: the argument ``checkpoint`` of estimators.
 
-    A string or a path in its place is a folder, with a checkpoint every minute. A fit also writes one when it begins,
-    so that a folder that cannot be written is an error at once, and when it ends.
+    A string or a path in its place means this folder, with a checkpoint every minute. A fit also writes one when it
+    begins, so that a folder that cannot be written is an error at once, and when it ends.
 
     Parameters
     ----------
     folder : str or os.PathLike
         A folder for one fit; it is made if it does not exist.
     every_iterations : int or None
-        Number of iterations (of SGDClassifier: epochs) between two checkpoints.
+        Number of iterations (for SGDClassifier: epochs) between two checkpoints.
     every_seconds : float or None
-        Seconds between two checkpoints; if both are given, whatever comes first counts. If neither is, 60.
+        Seconds between two checkpoints. If both are given, whichever comes first counts; if neither is, it is 60
+        seconds.
 
     Examples
     --------

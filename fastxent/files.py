@@ -37,7 +37,7 @@ def save(model: LinearClassifier | Predictor, path: Path, *, vectorizer: Vectori
     model : LogisticRegression, LogisticRegressionCV, SGDClassifier or Predictor
     path : str or os.PathLike
     vectorizer : TfidfVectorizer, CountVectorizer or HashingVectorizer of scikit-learn, or None
-        What makes rows out of texts, fitted.
+        The fitted vectoriser that turns texts into rows.
 
     Raises
     ------

@@ -290,8 +290,8 @@ def cross_entropy(
     label_smoothing : float in [0, 1]
         How much of each target is spread evenly over all classes.
     ignore_index : int, optional
-        Rows with this code do not count: neither in the sum nor in the mean's divisor. Soft labels have no
-        codes: with them it is without effect.
+        Rows with this code do not count: neither in the sum nor in the mean's divisor. It has no effect on soft labels,
+        which have no codes.
     reduction : {"mean", "sum", "none"}
         What is returned: the weighted mean, the weighted sum, or the weighted loss of each row.
     n_threads : int, optional
@@ -355,7 +355,7 @@ def cross_entropy_and_grad(
     reduction: Reduction = "mean",
     n_threads: int | None = None,
 ) -> tuple[float | Floats, Floats]:
-    """The cross-entropy of each row, and its gradient with respect to the logits, in one visit.
+    """The cross-entropy of each row, and its gradient with respect to the logits, in one pass.
 
     Parameters
     ----------
@@ -448,7 +448,7 @@ def linear_cross_entropy(
     sample_weight, class_weight, label_smoothing, ignore_index, reduction, n_threads
         As for :func:`cross_entropy`; in the binary case K is 2.
     l2 : float
-        Strength of the penalty, >= 0. It cannot go with ``reduction="none"``.
+        Strength of the penalty, >= 0. It cannot be combined with ``reduction="none"``.
 
     Returns
     -------
@@ -487,7 +487,7 @@ def linear_cross_entropy_and_grad(
     l2: float = 0.0,
     n_threads: int | None = None,
 ) -> tuple[float, Floats, Floats | float]:
-    """The cross-entropy of a linear model and its gradient, in one visit to the data.
+    """The cross-entropy of a linear model and its gradient, in one pass over the data.
 
     Parameters
     ----------
@@ -543,7 +543,7 @@ def linear_cross_entropy_hessp(
     l2: float = 0.0,
     n_threads: int | None = None,
 ) -> tuple[Floats, Floats | float]:
-    """The Hessian of :func:`linear_cross_entropy` times a direction, in one visit to the data.
+    """The Hessian of :func:`linear_cross_entropy` times a direction, in one pass over the data.
 
     Parameters
     ----------

@@ -33,9 +33,9 @@ _INT64 = np.iinfo(np.int64)
 def register() -> None:
     """Make skl2onnx convert LogisticRegression, LogisticRegressionCV and SGDClassifier.
 
-    Call it once, before ``skl2onnx.to_onnx`` or ``skl2onnx.convert_sklearn``; again does no harm. The options of these
-    are those of scikit-learn's linear classifiers: ``zipmap``, ``nocl``, ``output_class_labels`` and ``raw_scores``.
-    Labels must be strings, or whole numbers within 64 bits; bools become 0 and 1, as skl2onnx has it.
+    Call it once, before ``skl2onnx.to_onnx`` or ``skl2onnx.convert_sklearn``; calling it again does no harm. The
+    options of these are those of scikit-learn's linear classifiers: ``zipmap``, ``nocl``, ``output_class_labels`` and
+    ``raw_scores``. Labels must be strings, or whole numbers within 64 bits; bools become 0 and 1, as usual in skl2onnx.
 
     Raises
     ------

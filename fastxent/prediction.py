@@ -1,6 +1,6 @@
 """Logits, probabilities and log-probabilities of a linear softmax model.
 
-Dense rows up to some hundreds, or sparse rows with few entries, are multiplied with the coefficients in their own
+A limited number of dense rows, or sparse rows with few entries, are multiplied with the coefficients in their own
 memory order, by BLAS where there are many classes. The coefficients are packed for the kernels only if there are enough
 rows or entries that packing takes a small part of the time. This choice, and so the bits of the result, depends only on
 shapes, and for more than a few dense rows on their memory order and that of the coefficients.

@@ -10,10 +10,10 @@ __all__ = ["get_num_threads", "set_num_threads"]
 def set_num_threads(n_threads: int | None) -> None:
     """Choose the number of threads that ``n_threads=None``, the default everywhere, stands for in this process.
 
-    The number changes no result by a bit. It holds from the next call on, in all threads, and goes before the
-    environment variables ``FASTXENT_NUM_THREADS`` and ``OMP_NUM_THREADS``. Processes that this one forks inherit it,
-    except for the workers of a ``multiprocessing`` pool, which keep to one thread unless they call this function
-    themselves.
+    The number does not change a bit of any result. It holds from the next call on, in all threads, and takes precedence
+    over the environment variables ``FASTXENT_NUM_THREADS`` and ``OMP_NUM_THREADS``. Processes that this one forks
+    inherit it, except for the workers of a ``multiprocessing`` pool, which keep to one thread unless they call this
+    function themselves.
 
     Parameters
     ----------

@@ -71,7 +71,7 @@ class OnCluster(_Beside):
         classes: ArrayLike | None = None,
         **more: Any,
     ) -> Self:
-        """Fit the model to rows that lie on the workers.
+        """Fit the model to rows on the workers.
 
         Parameters
         ----------
@@ -89,9 +89,9 @@ class OnCluster(_Beside):
         eval_set : tuple of collections (X, y) or (X, y, sample_weight), list of delayed parts, source, or None
             Also arrays.
         callback : callable or None
-            As of the ordinary estimator; it is called in this process.
+            As for the ordinary estimator; it is called in this process.
         classes : array-like of shape (K,) or None
-            All labels; None is to find them.
+            All labels. None: they are found in the data.
 
         Returns
         -------
@@ -100,9 +100,9 @@ class OnCluster(_Beside):
         Raises
         ------
         ValueError, TypeError
-            As of the ordinary estimator, with the number of the part.
+            As for the ordinary estimator, with the number of the part.
         ClusterError
-            The cluster has no workers, does not get ahead within ``timeout``, a worker's results are no numbers, or
+            The cluster has no workers, no task ended within ``timeout``, the results of a worker are not numbers, or
             tasks were cancelled. The estimator is left as it was.
         """
         with self._cluster() as cluster:
@@ -130,23 +130,23 @@ class OnCluster(_Beside):
         return self._of_collection("decision_function", X)
 
     def predict_proba(self, X: Collection) -> Collection:
-        """Return probabilities (n, K), of a collection lazily: see `predict`."""
+        """Return probabilities (n, K), lazily for a collection: see `predict`."""
         return self._of_collection("predict_proba", X)
 
     def predict_log_proba(self, X: Collection) -> Collection:
-        """Return logarithms of the probabilities (n, K), of a collection lazily: see `predict`."""
+        """Return logarithms of the probabilities (n, K), lazily for a collection: see `predict`."""
         return self._of_collection("predict_log_proba", X)
 
     def predict(self, X: Collection) -> Collection:
         """Return the most likely label of each row.
 
-        Of a dask array or data frame, this is a dask array, which nothing has been computed of; of a list of delayed
-        values X, a list of delayed arrays. Of arrays and sources, the same as of the ordinary estimator.
+        For a dask array or data frame, this is a dask array that is not computed yet; for a list of delayed values X,
+        it is a list of delayed arrays. For arrays and sources, it is the same as from the ordinary estimator.
         """
         return self._of_collection("predict", X)
 
     def score(self, X: Collection, y: Collection = None, sample_weight: Collection = None) -> float:
-        """Return the accuracy on rows like those of `fit`, computed where they lie."""
+        """Return the accuracy on rows like those of `fit`, computed where they are."""
         if not is_collection(X):
             return super().score(X, y, sample_weight)
         check_is_fitted(self)
@@ -271,7 +271,7 @@ class LogisticRegression(OnCluster, fastxent.LogisticRegression):
     """Logistic regression on a Dask cluster.
 
     The solvers, their options and their results are those of ``fastxent.LogisticRegression`` over a source: with the
-    same parts, the coefficients have the same bits, for any number of workers and threads, in whatever order they end,
+    same parts, the coefficients have the same bits, for any number of workers and threads, in whatever order tasks end,
     and after the loss of workers. (All processors must be of one kind: kernels differ between instruction sets.)
 
     Parameters
@@ -286,16 +286,17 @@ class LogisticRegression(OnCluster, fastxent.LogisticRegression):
 
     Notes
     -----
-    Each part is made by one task, from the collection's own, and kept by a worker as the kernels take it: in memory,
-    up to 0.4 of the worker's, the rest mapped from the worker's disk. It is made again if the worker is lost. A pass is
-    one task for each worker. Its results, sums over neighbouring parts, are summed where the solver runs; gradients
-    travel without the columns that none of these parts touches, if these are more than half.
+    Each part is made by one task, from the collection's own tasks. A worker keeps it in the form that the kernels read:
+    in memory, up to 0.4 of the worker's limit, and beyond that mapped from the worker's disk. The part is made again if
+    the worker is lost. A pass is one task for each worker. Its results, sums over neighbouring parts, are summed where
+    the solver runs; gradients are sent without the columns that none of these parts touches, if these are more than
+    half of all columns.
 
     Parameters of up to 8 MB, over all workers, travel with the tasks. Where they are larger, the solver runs on a
     worker, which keeps its state; parameters go from there to the others in pieces of 8 MB that workers pass on to each
     other, and gradients are summed on the workers. This process gets numbers and text while the fit goes on, and the
     finished model. If the worker is lost, the solver runs again on another one, from the last checkpoint or from the
-    start. Then ``checkpoint`` must be a folder that the workers and this process share. See docs/cluster.md.
+    start. In this case ``checkpoint`` must be a folder that the workers and this process share. See docs/cluster.md.
 
     Examples
     --------
@@ -338,10 +339,10 @@ class SGDClassifier(OnCluster, fastxent.SGDClassifier):  # type: ignore[misc]
 
     Each update depends on the one before, so the updates are made in one process: this one, or for models of more than
     8 MB, over all workers, a worker, as for ``LogisticRegression``; ``partial_fit`` always makes them here. Workers
-    make the parts, check them and keep them, and in each epoch the rows come to that process, part after part in order,
-    two parts ahead. The log loss of held-out rows is computed where they are; for their accuracy, they come, too. The
-    model has the bits of ``fastxent.SGDClassifier`` over a source with the same parts. An epoch is limited by the
-    network and by this one process; what the cluster adds is its memory, and reading in parallel.
+    make the parts, check them and keep them. In each epoch the rows are sent to that process, part after part in order,
+    two parts ahead. The log loss of held-out rows is computed where they are; for their accuracy, they are sent, too.
+    The model has the same bits as that of ``fastxent.SGDClassifier`` over a source with the same parts. An epoch is
+    limited by the network and by this one process; what the cluster adds is its memory, and reading in parallel.
     ``LogisticRegression`` computes where the rows are.
 
     Parameters
@@ -349,7 +350,7 @@ class SGDClassifier(OnCluster, fastxent.SGDClassifier):  # type: ignore[misc]
     client : distributed.Client or None, default=None
         None is the current client.
     timeout : float, default=600
-        As of ``LogisticRegression``.
+        As for ``LogisticRegression``.
     **parameters :
         Those of ``fastxent.SGDClassifier``.
     """
@@ -386,7 +387,7 @@ class SGDClassifier(OnCluster, fastxent.SGDClassifier):  # type: ignore[misc]
         sample_weight: Any = None,
         eval_set: Any = None,
     ) -> Self:
-        """Go on training with the rows of a collection, once, part after part; see `fit` for what X may be."""
+        """Continue training with the rows of a collection, once, part after part; see `fit` for what X may be."""
         if not is_collection(X) and (y is not None or not streaming.is_source(X)):
             return super().partial_fit(X, y, classes, sample_weight, eval_set)
         with self._cluster() as cluster:

@@ -101,8 +101,8 @@ def logistic_path(
         \frac{1}{S} \sum_i s_i \left(-\log p_{i, y_i}\right)
         + \alpha \sum_j f_j \left(\frac{1 - \rho}{2} \|W_j\|_2^2 + \rho \|W_j\|_1\right),
 
-    in which rho is ``l1_ratio`` and f ``penalty_factor``; alpha = 1 / (C S). The path begins at the least alpha at
-    which all penalised weights are zero, which is known exactly, and each fit starts from the one before.
+    in which rho is ``l1_ratio`` and f ``penalty_factor``; alpha = 1 / (C S). The path begins at the smallest alpha at
+    which all penalised weights are zero, which is known exactly, and each fit starts from the result of the one before.
 
     Parameters
     ----------
@@ -110,8 +110,8 @@ def logistic_path(
     y : array-like of shape (n,), or (n, K) with K >= 2
         Labels of any kind, or soft labels, as for :class:`LogisticRegression`.
     Cs : array-like of positive floats or None, default=None
-        Inverse strengths to fit, in any order; they come back rising. None: ``n_alphas`` of them, evenly spaced in
-        their logarithm, from the largest useful penalty to ``eps`` times that.
+        Inverse strengths to fit, in any order; the result has them in rising order. None: ``n_alphas`` of them, evenly
+        spaced in their logarithm, from the largest useful penalty to ``eps`` times that.
     n_alphas : int, default=100
     eps : float, default=1e-3
         Smallest alpha over largest; between 0 and 1.

@@ -81,9 +81,9 @@ class LogisticRegression(LinearClassifier, LinearClassifierMixin):  # the mixin:
     tol : float, default=1e-4
         For 'auto', 'metric', 'sdca', 'prox_newton' and 'sgd': fitting stops when the objective above exceeds its
         minimum by at most ``tol`` times that minimum, by the duality gap ('sdca', and 'prox_newton' where it can), or
-        by an estimate that was checked (see docs/solvers.md); as near as floating point allows if that is nearer than
-        ``tol`` can be. For scikit-learn's names, as in scikit-learn: when no entry of the gradient (with L1: of its
-        subgradient of least norm) is larger in absolute value.
+        by an estimate that was checked (see docs/solvers.md). If ``tol`` is smaller than floating point can reach,
+        fitting stops at what it can reach. For scikit-learn's names, as in scikit-learn: when no entry of the gradient
+        (with L1: of its subgradient of least norm) is larger in absolute value.
     fit_intercept : bool, default=True
         Whether there is an intercept b; otherwise it is zero.
     intercept_scaling : float, default=1
@@ -95,22 +95,21 @@ class LogisticRegression(LinearClassifier, LinearClassifierMixin):  # the mixin:
         The order in which 'sdca' and 'sgd' visit rows, and 'prox_newton' weights; None is the same order every
         time. The others draw no random numbers.
     solver : {'auto', 'metric', 'sdca', 'prox_newton', 'sgd'} or a name of scikit-learn's, default='auto'
-        'metric' is L-BFGS in a metric that follows the curvature (no L1 penalty); 'sdca' dual ascent over the
-        rows of a sparse X (L2 penalty only); 'prox_newton' is for L1 penalties. 'auto' takes one of the three.
-        Of a source, it takes 'metric', or with an L1 penalty 'l1-newton', whose ``tol`` is that of scikit-learn's
-        names.
-        'sgd' takes stochastic steps with reduced variance, whose speed depends on the scales of rows and columns,
-        and knows neither penalty_factor nor penalty_groups. The other names are scikit-learn's ('lbfgs',
-        'newton-cg', 'newton-cholesky', 'sag', 'saga', 'liblinear'), with its rules about which penalty each may have;
-        all reach the same optimum, by our solvers: 'lbfgs', 'sag' and 'saga' by
-        L-BFGS (truncated Newton for a ``tol`` below 1e-7), 'newton-cg', 'newton-cholesky' and 'liblinear' by
-        truncated Newton, and any of them by a Newton method with proximal steps if there is an L1 penalty.
+        'metric' is L-BFGS in a metric that follows the curvature (no L1 penalty); 'sdca' dual ascent over the rows of a
+        sparse X (L2 penalty only); 'prox_newton' is for L1 penalties. 'auto' chooses one of the three. For a source, it
+        chooses 'metric', or with an L1 penalty 'l1-newton', for which ``tol`` has the meaning of scikit-learn's names.
+        'sgd' takes stochastic steps with reduced variance, whose speed depends on the scales of rows and columns, and
+        knows neither penalty_factor nor penalty_groups. The other names are scikit-learn's ('lbfgs', 'newton-cg',
+        'newton-cholesky', 'sag', 'saga', 'liblinear'), with its rules about which penalty each may have; all reach the
+        same optimum, by our solvers: 'lbfgs', 'sag' and 'saga' by L-BFGS (truncated Newton for a ``tol`` below 1e-7),
+        'newton-cg', 'newton-cholesky' and 'liblinear' by truncated Newton, and any of them by a Newton method with
+        proximal steps if there is an L1 penalty.
     max_iter : int, default=1000
-        Iterations at most. (scikit-learn's default is 100; here ``tol`` is to decide.)
+        The largest number of iterations. (scikit-learn's default is 100; here, ``tol`` should decide when to stop.)
     verbose : int, default=0
-        Whether to log a line for every iteration, with the name of the solver: by ``logging``, to the logger
-        "fastxent" at level INFO. Where no handler takes such lines, they go to stderr. Of a source, the line also has
-        passes, rows per second and the time left, and long passes have lines of their own.
+        Whether to log a line for every iteration, with the name of the solver: by ``logging``, to the logger "fastxent"
+        at level INFO. Where no handler takes such lines, they go to stderr. For a source, the line also has the passes,
+        rows per second and the time left, and long passes have lines of their own.
     warm_start : bool, default=False
         Whether to start from the coefficients of the last fit instead of zeros.
     n_jobs : None
@@ -127,8 +126,9 @@ class LogisticRegression(LinearClassifier, LinearClassifierMixin):  # the mixin:
     checkpoint : str, os.PathLike, Checkpoint or None, default=None
         A folder in which a fit keeps its state, once a minute; :class:`fastxent.Checkpoint` says how often. If the
         process dies, the same fit with the same folder goes on from there, and ends with the bits that it would have
-        had. If it has ended, it has its result at once. Another fit is refused: other parameters (but for ``verbose``
-        and ``n_threads``), data, or versions of fastxent, NumPy and SciPy. See docs/larger-than-memory.md.
+        had. If it has ended, it returns its result at once. A different fit is refused: one with other parameters
+        (except ``verbose`` and ``n_threads``), data, or versions of fastxent, NumPy and SciPy. See
+        docs/larger-than-memory.md.
 
     Attributes
     ----------
@@ -273,7 +273,7 @@ class LogisticRegression(LinearClassifier, LinearClassifierMixin):  # the mixin:
             Called after every iteration with the last entries of ``history_`` as a dict (of ``gap``, which some
             solvers know only later, the last that is known); if what it returns is true, fitting ends there.
         classes : array-like of shape (K,) or None
-            All labels of a source; None is to find them in a first pass.
+            All labels of a source. None: they are found in a first pass.
 
         Returns
         -------

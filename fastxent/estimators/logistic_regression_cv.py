@@ -94,16 +94,16 @@ class LogisticRegressionCV(LogisticRegression):
     penalty : {'l1', 'l2', 'elasticnet'}
         Deprecated, as in scikit-learn: use ``l1_ratios``.
     scoring : str, callable or None, default='neg_log_loss'
-        A name from ``sklearn.metrics.get_scorer_names()``, or a callable ``scorer(estimator, X, y)``; larger is
-        better. None is accuracy. The default is measured without clipping probabilities. It and accuracy (the
-        expected one, see ``LogisticRegression.score``) are the names that can score soft labels; a plain function is
-        handed them as they are.
+        A name from ``sklearn.metrics.get_scorer_names()``, or a callable ``scorer(estimator, X, y)``; larger is better.
+        None is accuracy. The default is measured without clipping probabilities. Of the names, only the default and
+        'accuracy' (the expected one, see ``LogisticRegression.score``) can score soft labels; a plain function gets
+        them as they are.
     solver : {'auto', 'metric', 'sdca', 'prox_newton', 'sgd'} or a name of scikit-learn's, default='auto'
         As in :class:`LogisticRegression`.
     tol : float, default=1e-4
         As in :class:`LogisticRegression`, for every fit.
     max_iter : int, default=1000
-        Iterations at most, of each fit.
+        The largest number of iterations of each fit.
     class_weight : dict, 'balanced' or None, default=None
         Weights of classes. 'balanced' counts all rows, not those of a fold.
     n_jobs : int or None, default=None
@@ -487,7 +487,7 @@ class LogisticRegressionCV(LogisticRegression):
     def score(  # type: ignore[override]
         self, X: MatrixLike, y: ArrayLike, sample_weight: ArrayLike | None = None, **score_params: Any
     ) -> float:
-        """The score of ``scoring``, on data of one's own.
+        """Return the score of ``scoring`` on the given data.
 
         Parameters
         ----------

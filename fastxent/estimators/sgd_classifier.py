@@ -129,7 +129,7 @@ class SGDClassifier(LinearClassifier):
     Parameters
     ----------
     loss : {'log_loss'}, default='log_loss'
-        Cross-entropy, the only choice.
+        The cross-entropy, which is the only choice.
     penalty : {'l2', 'l1', 'elasticnet', None}, default='l2'
         rho is 0 for 'l2', 1 for 'l1', ``l1_ratio`` for 'elasticnet'. Weights that L1 makes zero are exactly zero.
         With adamw the penalty is applied separately from the gradient's scaling, as published, so its balance with
@@ -141,19 +141,19 @@ class SGDClassifier(LinearClassifier):
     fit_intercept : bool, default=True
         Whether b is trained. If not, it stays at its start: zero, unless it is given.
     max_iter : int, default=1000
-        Epochs at most.
+        The largest number of epochs.
     tol : float or None, default=1e-3
-        Training stops when the training loss (with early stopping: the validation score) has not improved by
-        more than ``tol`` for ``n_iter_no_change`` epochs. Full-batch descent stops when the sum of squares of
-        the gradient is at most ``tol``. None: after ``max_iter`` epochs.
+        Training stops when the training loss (with early stopping: the validation score) has not improved by more than
+        ``tol`` for ``n_iter_no_change`` epochs. Full-batch descent stops when the sum of squares of the gradient is at
+        most ``tol``. None: training stops after ``max_iter`` epochs.
     shuffle : bool, default=True
         Whether ``fit`` takes the rows in a new random order in each epoch. ``partial_fit`` never does. The random
         orders depend on ``random_state`` and on the content of the rows, not on their position in X: the same rows in
         another order give the same model.
     verbose : int, default=0
         Whether to log a line for every epoch: by ``logging``, to the logger "fastxent" at level INFO. Where no handler
-        takes such lines, they go to stderr. Of a source, the line also has rows per second and the most time left, and
-        long passes have lines of their own.
+        takes such lines, they go to stderr. For a source, the line also has the rows per second and the longest time
+        that may be left, and long passes have lines of their own.
     random_state : int, RandomState instance or None, default=None
         For the order of rows and the held-out rows.
     learning_rate : str, default='auto'
@@ -173,12 +173,12 @@ class SGDClassifier(LinearClassifier):
         of s_i \|x_i\|^2 over the rows seen so far (so the data may come in pieces), separately for the intercept, and
         steps of minibatches are limited by the largest curvature of one of them; for full batches it comes from the
         largest curvature of the loss. Columns far larger or smaller than the others, far from zero, or (for
-        minibatches) far more frequent are then standardised on their way into the kernels (not for 'ftrl').
+        minibatches) far more frequent are then standardised as the kernels read the rows (not for 'ftrl').
     power_t : float, default=0.25
         Exponent of 'invscaling'.
     early_stopping : bool, default=False
         Whether to hold out rows (or use ``eval_set``), stop by their score, and end with the best weights.
-        ``partial_fit`` holds out no rows and needs an ``eval_set`` for it.
+        ``partial_fit`` holds out no rows, and needs an ``eval_set`` for early stopping.
     validation_fraction : float, default=0.1
         Share of rows held out, in the same proportions of classes. Rows of weight zero are not counted.
     n_iter_no_change : int, default=5
@@ -189,14 +189,15 @@ class SGDClassifier(LinearClassifier):
     warm_start : bool, default=False
         Whether ``fit`` starts from the coefficients of the last fit instead of zeros.
     average : bool or int, default=False
-        Average the weights over updates (Polyak, Ruppert); a number: from that update on. Where dense rows come
-        one by one, and where sparse rows have many features, the average is of regularly spaced updates only.
+        Whether to average the weights over the updates (Polyak, Ruppert); a number means from that update on. Where
+        dense rows come one by one, and where sparse rows have many features, only regularly spaced updates are
+        averaged.
     batch_size : int or None, default=1
-        Rows of an update: 1 is stochastic, more are minibatches, None is all rows.
+        The number of rows in an update: 1 is stochastic, more are minibatches, None is all rows.
     optimizer : str, default='sgd'
-        'sgd', 'momentum', 'nesterov', 'adagrad', 'rmsprop', 'adam', 'adamw', 'ftrl', or 'svrg': stochastic steps
-        with reduced variance and a constant step size, which reach the optimum to any ``tol`` (which is then, as
-        for full batches, on the sum of squares of the gradient). One epoch costs as much as three of sgd.
+        'sgd', 'momentum', 'nesterov', 'adagrad', 'rmsprop', 'adam', 'adamw', 'ftrl', or 'svrg': stochastic steps with
+        reduced variance and a constant step size, which reach the optimum to any ``tol`` (then a bound on the sum of
+        squares of the gradient, as for full batches). One epoch costs as much as three of sgd.
     momentum : float or None, default=None
         Decay of the running mean of gradients (rmsprop: of their squares). None: 0.9 (rmsprop: 0.99).
     beta2 : float, default=0.999
@@ -218,10 +219,11 @@ class SGDClassifier(LinearClassifier):
         the last digit. For stochastic sgd without L1 and averaging only.
     checkpoint : str, os.PathLike, Checkpoint or None, default=None
         A folder in which ``fit`` keeps its state between epochs, once a minute; :class:`fastxent.Checkpoint` says how
-        often. If the process dies, the same fit with the same folder goes on from there, and ends with the bits that
-        it would have had. If it has ended, it has its result at once. Another fit is refused: other parameters (but
-        for ``verbose`` and ``n_threads``), data, or versions of fastxent, NumPy, SciPy and Numba. Rows that are held
-        out at random need a ``random_state`` for it. ``partial_fit`` keeps nothing: save the model between its calls.
+        often. If the process dies, the same fit with the same folder goes on from there, and ends with the bits that it
+        would have had. If it has ended, it returns its result at once. A different fit is refused: one with other
+        parameters (except ``verbose`` and ``n_threads``), data, or versions of fastxent, NumPy, SciPy and Numba. If
+        rows are held out at random, a checkpoint needs a ``random_state``. ``partial_fit`` writes none: save the model
+        between its calls.
 
     Attributes
     ----------
@@ -235,10 +237,10 @@ class SGDClassifier(LinearClassifier):
     t_ : int
         Updates done, the argument of schedules.
     converged_ : bool
-        Whether training stopped by itself, and nothing speaks against its having arrived: the loss did not rise, is
-        below that of predicting the frequencies of the classes, and is not much lower after another step of all
-        columns, or of one. Else a ConvergenceWarning says which. Of ``partial_fit``: whether early stopping has
-        ended it so.
+        Whether training stopped by itself, and passed these checks: the loss did not rise, is below that of predicting
+        the frequencies of the classes, and would not be much lower after another step of all columns, or of one.
+        Otherwise a ConvergenceWarning names the check that failed. For ``partial_fit``: whether early stopping has
+        ended the training in this way.
     history_ : dict of ndarray
         By epoch: ``epoch``, ``loss`` (mean cross-entropy of the rows, each just before its update; for full batches
         the objective at the beginning of the epoch), ``learning_rate``, ``seconds`` of training so far, ``val_loss``
@@ -416,20 +418,21 @@ class SGDClassifier(LinearClassifier):
         X : {array-like, sparse matrix} of shape (n, d), or a source
             A source is an iterable of batches (X, y) or (X, y, weight) that gives the same ones each time: see
             docs/larger-than-memory.md. Each epoch takes the batches in their order, and with ``shuffle`` the rows of
-            each in a new random order. Weights make longer or shorter steps there, whole numbers, too.
+            each in a new random order. For a source, weights make steps longer or shorter, even if they are whole
+            numbers.
         y : array-like of shape (n,), or (n, K) with K >= 2
             Labels of any kind, or soft labels: each row a distribution over K classes. The columns of a frame of soft
             labels are named by the classes.
         coef_init, intercept_init : array-like like ``coef_`` and ``intercept_``, or None
-            Where to start, instead of zeros or (with ``warm_start``) the last fit. Of two classes also the one row,
-            and the one number.
+            Where to start, instead of zeros or (with ``warm_start``) the last fit. For two classes, also the single row
+            and the single number.
         sample_weight : array-like of shape (n,), number or None
             Weights of rows, not negative; a number is that of every row. A weight of zero leaves the row out,
             everywhere. In shuffled stochastic and minibatch training, whole numbers of up to 10 in the mean say how
-            often a row comes in an epoch, so that a row of weight 3 leads to the same model as three rows; other
+            often a row is visited in an epoch, so that a row of weight 3 leads to the same model as three rows; other
             weights make longer or shorter steps, in proportion to their mean. (``partial_fit`` does not know the mean
-            of rows to come: there it is that of the rows so far, and a given ``eta0`` is the step of a row of
-            weight 1.)
+            of rows to come: there it is that of the rows so far, and a given ``eta0`` is the step of a row of weight
+            1.)
         eval_set : tuple (X, y) or (X, y, sample_weight), a source, or None
             Validation rows, instead of ones held out of X. The columns of a frame of soft labels are found by their
             names.
@@ -437,7 +440,7 @@ class SGDClassifier(LinearClassifier):
             Called after every epoch with the last entries of ``history_`` as a dict; if what it returns is true,
             training ends.
         classes : array-like of shape (K,) or None
-            All labels of a source; None is to find them in a first pass.
+            All labels of a source. None: they are found in a first pass.
 
         Returns
         -------
@@ -473,8 +476,8 @@ class SGDClassifier(LinearClassifier):
         Parameters
         ----------
         X, y, sample_weight : as in ``fit``
-            Not all weights may be zero. The rows may all be of one class. Of a source, each batch is a piece, and one
-            pass is made: it may be a generator. If it fails in a later batch, nothing of the call remains.
+            Not all weights may be zero. The rows may all be of one class. For a source, each batch is a piece, and one
+            pass is made, so it may be a generator. If it fails in a later batch, nothing of the call remains.
         classes : array-like of shape (K,)
             All labels, also those of later calls; needed at the first call, unless ``classes_`` exists, or y is soft
             labels, whose columns are the classes. The columns of an array of soft labels are those of ``classes``, in

@@ -4,8 +4,8 @@ Every loop chooses rows and step sizes, and calls the kernels, which do all work
 
     plain             SGD without memory, row by row (in one fused call of the kernels) or by batches of CSR rows
     sparse_batches    every optimiser on CSR rows; only the features in a batch change, the others catch up later
-    dense_rows        every optimiser on dense rows, one by one; every parameter changes
-    dense_batches     ... in minibatches, by the kernels' products of blocks
+    dense_rows        every optimiser on dense rows, one by one, or in minibatches by the kernels' products of blocks;
+                      every parameter changes
     variance_reduced  SVRG, row by row
     step_full         one update with a given gradient
 

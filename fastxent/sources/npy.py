@@ -30,10 +30,10 @@ class NpySource(Source):
         Labels (n,), or soft labels (n, K). None: there are none, for predictions.
     weight : str, os.PathLike, array-like or None
     n_features : int or None
-        Columns of a CSR matrix, whose arrays do not tell.
+        The number of columns of a CSR matrix, which its arrays do not tell.
     batch_rows : int
     on_bad_rows : {'raise', 'skip'}
-        A row with NaN or infinity is an error with file, row and value, or left out and counted in ``skipped_``.
+        A row with NaN or infinity is an error with file, row and value, or it is left out and counted in ``skipped_``.
 
     Examples
     --------

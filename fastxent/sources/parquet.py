@@ -23,7 +23,7 @@ _SUFFIXES = (".parquet", ".pq")
 
 
 class ParquetSource(Source):
-    """Rows of Parquet files, of which a part of a row group is in memory at a time. Needs pyarrow.
+    """Rows of Parquet files; a part of a row group is in memory at a time. Needs pyarrow.
 
     Parameters
     ----------
@@ -32,16 +32,16 @@ class ParquetSource(Source):
     label : str or None, default='label'
         The column of labels: whole numbers, truth values or strings. None: there are none, for predictions.
     features : list of str, str or None
-        Columns of numbers and of categories; or the one column of lists, all of the same length. None: all columns
-        that have no other part. Categories are columns of strings or of Arrow's dictionaries. Each category, in
-        order, becomes a column that is 1 in its rows and else not stored; the files are gone through once to find them.
+        Columns of numbers and of categories; or the one column of lists, all of the same length. None: all columns that
+        have no other part. Categories are columns of strings or of Arrow's dictionaries. Each category, in order,
+        becomes a column that is 1 in its rows and is not stored in others; the files are read once to find them.
     weight : str or None
         The column of weights.
     indices, values : str or None
         Columns of lists that name a row's columns, from 0, and their values; without values, all are 1. In place of
         features.
     n_features : int or None
-        Columns of X by ``indices``. None: as many as the files have; they are gone through once to find out.
+        Number of columns of X by ``indices``. None: as many as the files have; they are read once to find out.
     dtype : {np.float64, np.float32} or None
         None is float32 if all features are, else float64.
     batch_rows : int
@@ -51,7 +51,7 @@ class ParquetSource(Source):
     cache : str or None
         The folder for the cache; None is that of temporary files.
     cache_size : int
-        Bytes that the cache may have at most; 0 is no cache. It is removed with the source.
+        The largest size of the cache in bytes; 0 is no cache. The cache is removed with the source.
 
     Attributes
     ----------

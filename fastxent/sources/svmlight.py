@@ -36,7 +36,7 @@ class SvmlightSource(Source):
         Files, folders, patterns such as ``"part-*.svm.gz"``, and URLs that fsspec opens. Suffixes .gz and .zst are
         unpacked.
     n_features : int or None
-        Columns of X. None: as many as the files have; they are gone through once to find out.
+        Number of columns of X. None: as many as the files have; they are read once to find out.
     zero_based : bool or 'auto'
         Whether columns count from 0. 'auto': they do if a column 0 occurs, which takes the same pass.
     dtype : {np.float64, np.float32}
@@ -48,7 +48,7 @@ class SvmlightSource(Source):
     cache : str or None
         The folder for the cache; None is that of temporary files.
     cache_size : int
-        Bytes that the cache may have at most; 0 is no cache. It is removed with the source.
+        The largest size of the cache in bytes; 0 is no cache. The cache is removed with the source.
 
     Examples
     --------

@@ -42,12 +42,12 @@ class TextSource(Source):
     cache : str or None
         The folder for the cache; None is that of temporary files.
     cache_size : int
-        Bytes that the cache may have at most; 0 is no cache. It is removed with the source.
+        The largest size of the cache in bytes; 0 is no cache. The cache is removed with the source.
 
     Attributes
     ----------
     vectorizer : object
-        To be used on the documents that are predicted, too.
+        Use it on the documents to be predicted, too.
 
     Examples
     --------
