@@ -517,7 +517,7 @@ cdef inline fx_ahead fetch_feature(const Memory* m, Py_ssize_t j, Py_ssize_t fir
 
 
 cdef inline bint fetched_apart(const Memory* m, const real* unused) noexcept nogil:
-    """Whether what is stored of a feature of the next row is fetched in two parts: while weights catch up, and later."""
+    """Whether what is stored of a feature of the next row is fetched in two parts: as weights catch up, and later."""
     return catches_up(m) and m.ld * sizeof(real) > FETCHED_AT_ONCE
 
 

@@ -109,7 +109,7 @@ def test_a_restored_one_sums_in_the_same_way(monkeypatch, done):
         columns.products(rng.normal(size=N), out[0])
         columns.need(partial(mask, 3 + i), nothing)
     other.restore(columns.state())
-    some = np.arange(D)[::2].copy()
+    some, out[:] = np.arange(D)[::2].copy(), 0.0
     for i, r in enumerate(rng.normal(size=(5, N))):
         for features in (some, None):
             columns.products(r, out[0], features)
