@@ -226,7 +226,7 @@ class RowsLoss:
     """Loss and gradient of any objective, by passes over its rows."""
 
     keeps_logits = False
-    stale = 0
+    stale: int = 0
 
     def __init__(self, objective: Objective) -> None:
         self._objective = objective
@@ -321,6 +321,7 @@ class BinaryLoss:
     """
 
     keeps_logits = True
+    stale: int
     _STATE = "_z", "_slopes", "_near", "_long", "stale"
 
     def __init__(self, objective: Objective) -> None:

@@ -53,6 +53,8 @@ class Turned:
 
     exact: kernels.Columns
     swept: kernels.Columns
+    complete: bool
+    few: bool
 
     def __init__(
         self, X: Any, counts: Array, over_rows: Ranges, dtype: np.dtype[Any], n_threads: int | None
