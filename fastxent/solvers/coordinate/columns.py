@@ -54,7 +54,7 @@ _ENTRIES = 100_000  # in a range of rows that is worth its own thread
 _PARTS = 4  # of the rows, while they are turned into columns
 _ROWS = 1 << 16  # in a range of logits
 _BLOCK = 1 << 15  # probabilities at a time, for their entropy
-_LONG = 0.1  # share of the decrease by the first step since all slopes were computed, which makes a further step long
+_LONG = 0.1  # a step is long if it decreases F by this share of what the first step since all slopes were computed did
 _STALE = 2  # long steps in a row
 
 
@@ -312,7 +312,8 @@ class RowsLoss:
 class BinaryLoss:
     """The same for two classes and sparse columns, with stored logits z.
 
-    After a long step, only the slopes are computed again that were near the penalty, or above it, when all were.
+    After a long step, only some slopes are computed again: those that were near the penalty, or above it, the last time
+    that all were computed.
 
     Attributes
     ----------
@@ -401,7 +402,8 @@ class BinaryLoss:
         else:
             self._turned.products(self._r, self._slopes)
             self._objective.count(0.5)
-        self._near = np.flatnonzero((np.abs(self._slopes) > NEAR * self._l1) | (theta[:-1, 0] != 0))
+        if not self._turned.few:  # else all slopes are always computed
+            self._near = np.flatnonzero((np.abs(self._slopes) > NEAR * self._l1) | (theta[:-1, 0] != 0))
         self.stale = 0
 
     def _gradient(self, theta: Array) -> Array:
