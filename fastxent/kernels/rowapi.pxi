@@ -279,7 +279,7 @@ cdef inline void fetch_ahead(const RowCall* t, const real* w, const index* j) no
 
 cdef inline void fetch_entries(const RowApi* api, const Py_ssize_t* order, Py_ssize_t after, const real* x,
                                const index* j) noexcept nogil:
-    """Prefetch the bounds and label of a row far ahead, and the entries of a nearer one. after: how many rows follow."""
+    """Prefetch bounds and label of a row far ahead, and the entries of a nearer one. after: how many rows follow."""
     cdef Py_ssize_t nnz
     if after >= ROWS_AHEAD:
         FX_PREFETCH(<const index*>api.rows.indptr + order[ROWS_AHEAD])
